@@ -1,0 +1,13 @@
+//! May this caller do this? Rights, grant and task go in; one decision comes out.
+//!
+//! Pure, total, not async: no store, no clock, no network. [`decide::decide`] is the one function; the only
+//! maker of a [`permit::Permit`], without which nothing is forwarded. What is not known denies.
+//!
+//! A request enters as a [`sekisho_protocol::caller::Caller`] and a [`model::Call`] and leaves as a
+//! [`decide::Decision`]. To add a reason to refuse, add a variant to [`decide::Reason`].
+
+pub mod decide;
+pub mod grant;
+pub mod model;
+pub mod permit;
+pub mod rights;

@@ -1,0 +1,114 @@
+//! What is judged: one call, as the gateway read it from the authorized bytes.
+
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::scope::{Scope, ScopeSet};
+
+/// One element to be judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// At which server.
+    pub server: ServerName,
+    /// The method, as the method table spells it.
+    pub method: &'static str,
+    /// What it touches.
+    pub target: Target,
+    /// The digest of the canonical arguments, for the records and for approvals.
+    pub arguments: Option<Digest>,
+}
+
+/// What a call touches, with what the catalogue knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A deferred result. `own`: it was started by this subject, client and grant.
+    Job {
+        /// Its identifier as the upstream gave it.
+        id: String,
+        /// Whether the caller started it.
+        own: bool,
+    },
+    /// A prompt.
+    Prompt {
+        /// Its name.
+        name: String,
+    },
+    /// A resource.
+    Resource {
+        /// Its URI.
+        uri: String,
+    },
+    /// Nothing beyond the server itself: a handshake, a list (which is filtered item by item), a notification.
+    Server,
+    /// A tool.
+    Tool {
+        /// Its name.
+        name: String,
+        /// What is known of it.
+        standing: ToolStanding,
+    },
+}
+
+impl Target {
+    /// The name to show and to record.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Job { id, .. } => Some(id),
+            Self::Prompt { name } | Self::Tool { name, .. } => Some(name),
+            Self::Resource { uri } => Some(uri),
+            Self::Server => None,
+        }
+    }
+}
+
+/// What the catalogue knows of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolStanding {
+    /// The owner gave it a class.
+    Classified(ToolClass),
+    /// It exists, and nobody has classified it: it needs its own `tool:NAME` scope.
+    Unclassified,
+    /// The server does not have it, or it is held back.
+    Unknown,
+}
+
+impl Call {
+    /// How much this call can do to the world. What is unclassified could do anything.
+    pub fn class(&self) -> ToolClass {
+        match &self.target {
+            Target::Tool { standing: ToolStanding::Classified(class), .. } => *class,
+            Target::Tool { .. } => ToolClass::Destructive,
+            Target::Job { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => ToolClass::Read,
+        }
+    }
+
+    /// Whether the record may follow the effect by a moment (product rule: decisions on anything but reads are
+    /// on record before their effect).
+    pub fn is_read(&self) -> bool {
+        self.class() == ToolClass::Read
+    }
+
+    /// Every scope this call needs, of which the token must satisfy all (RS-20). For a tool, its own
+    /// `tool:NAME` serves as well: see [`Call::is_granted_by`].
+    pub fn scopes(&self) -> ScopeSet {
+        match &self.target {
+            Target::Job { .. } | Target::Server => ScopeSet::empty(),
+            Target::Prompt { .. } | Target::Resource { .. } => one(Scope::read()),
+            Target::Tool { standing: ToolStanding::Classified(class), .. } => one(Scope::of_class(*class)),
+            Target::Tool { name, .. } => one(Scope::tool(name)),
+        }
+    }
+
+    /// Whether `held` covers this call.
+    pub fn is_granted_by(&self, held: &ScopeSet) -> bool {
+        let by_name = match &self.target {
+            Target::Tool { name, .. } => held.contains(&Scope::tool(name)),
+            _ => false,
+        };
+        by_name || held.satisfies_all(&self.scopes())
+    }
+}
+
+fn one(scope: Scope) -> ScopeSet {
+    std::iter::once(scope).collect()
+}

@@ -1,0 +1,227 @@
+//! The words of the records: one entry for a decision, one for its outcome, joined by the request id.
+
+use serde::{Deserialize, Serialize};
+
+use crate::caller::{ActorPath, Subject};
+use crate::digest::Digest;
+use crate::env::Timestamp;
+use crate::ids::{ClientId, GrantId, RequestId, ServerName, TaskId, TokenId};
+use crate::refusal::SetName;
+use crate::scope::ScopeSet;
+
+/// One entry. What it says never changes once it is written; only kept arguments can be deleted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// Which exchange.
+    pub request: RequestId,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What can happen. Variants are the closed set of kinds; texts from outside are bounded by their makers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// An administrative act.
+    Act {
+        /// Who: a user, or the operator at the command line.
+        by: String,
+        /// What, as the command names it.
+        act: String,
+        /// On what.
+        on: String,
+    },
+    /// Something at the issuer: a login, a consent, a registration, a token, a revocation.
+    Authorization(Authorization),
+    /// A call was judged.
+    Decision(Box<Decision>),
+    /// A judged call ended.
+    Outcome(Outcome),
+    /// A request that never became a call: no or a bad token, a malformed body, a wrong host.
+    Rejection(Rejection),
+    /// A child process of a server began or ended.
+    Child {
+        /// Of which server.
+        server: ServerName,
+        /// `started`, `exited`, `killed`.
+        act: String,
+        /// Exit status or reason.
+        detail: String,
+    },
+}
+
+/// An event at the issuer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Authorization {
+    /// What happened.
+    pub act: AuthorizationAct,
+    /// By or for whom, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
+    /// Which client, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
+    /// Which server, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerName>,
+    /// Which grant, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
+    /// Scopes asked or granted.
+    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
+    pub scopes: ScopeSet,
+    /// A sentence on why, for refusals.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+/// What can happen at the issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthorizationAct {
+    /// An authorization request was refused.
+    AuthorizationRefused,
+    /// A client registered itself.
+    ClientRegistered,
+    /// A registration was refused.
+    ClientRefused,
+    /// A code was used a second time; its grant is gone.
+    CodeReplayed,
+    /// A person said no.
+    ConsentDenied,
+    /// A person said yes.
+    ConsentGiven,
+    /// A grant was ended.
+    GrantRevoked,
+    /// A login failed.
+    LoginFailed,
+    /// A login succeeded.
+    LoginSucceeded,
+    /// A used refresh token came back; its family is gone.
+    RefreshReplayed,
+    /// A password was set.
+    PasswordSet,
+    /// A token was issued.
+    TokenIssued,
+    /// A token request was refused.
+    TokenRefused,
+}
+
+/// The answer of `decide`, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A person is asked.
+    Ask,
+    /// No.
+    Deny,
+    /// Yes.
+    Permit,
+    /// More scopes are needed.
+    StepUp,
+}
+
+/// How the task stood to the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// Inside the declared task.
+    Inside,
+    /// Outside the declared task.
+    Outside,
+    /// No task was declared: never reported as inside three sets.
+    Undeclared,
+}
+
+/// A judged call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// For whom.
+    pub subject: Subject,
+    /// Which client, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientId>,
+    /// Through whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<ActorPath>,
+    /// By which grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantId>,
+    /// By which token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenId>,
+    /// In which task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// At which server.
+    pub server: ServerName,
+    /// Which method.
+    pub method: String,
+    /// Which tool, resource or prompt; at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The digest of the arguments, where the server's setting keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Digest>,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The set that refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetName>,
+    /// How the task stood.
+    pub need: Need,
+    /// The rules and bindings that led to the answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<String>,
+    /// Scopes that were asked for, on a step-up (RS-64).
+    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
+    pub scopes: ScopeSet,
+}
+
+/// How a permitted call ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// At which server.
+    pub server: ServerName,
+    /// What became of it.
+    pub result: OutcomeResult,
+    /// The HTTP status the client saw.
+    pub status: u16,
+    /// Bytes of the answer.
+    pub bytes: u64,
+    /// From the first byte read to the last byte sent.
+    pub millis: u64,
+}
+
+/// What became of a permitted call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// The upstream answered; its answer was passed on.
+    Answered,
+    /// The client went away.
+    Cancelled,
+    /// The upstream answered with an error of the protocol.
+    Error,
+    /// The authority ended while the answer was streaming.
+    Revoked,
+    /// Nothing came from the upstream, or nothing that could be passed on.
+    UpstreamFailed,
+}
+
+/// A request that never became a call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// At which server, when the route was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerName>,
+    /// The HTTP status.
+    pub status: u16,
+    /// Why, as a closed word of the surface.
+    pub reason: String,
+    /// More on why; bounded, holds no secret.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}

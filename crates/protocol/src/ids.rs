@@ -1,0 +1,265 @@
+//! Every identifier is its own type: prefixed, sortable by the time it was made, never a bare string.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+use crate::env::{Entropy, Timestamp, random};
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a {what} identifier: expected `{prefix}_` and 32 hexadecimal digits")]
+pub struct IdError {
+    what: &'static str,
+    prefix: &'static str,
+}
+
+/// A UUID version 7 (RFC 9562 §5.7) of this moment.
+fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &random::<10>(entropy)).into_uuid()
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The prefix of the text form, without the underscore.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new identifier, made now.
+            pub fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
+                Self(uuid_v7(now, entropy))
+            }
+        }
+
+        impl Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let error = IdError { what: $what, prefix: $prefix };
+                let hex = text.strip_prefix(concat!($prefix, "_")).ok_or(error)?;
+                let canonical = hex.len() == 32 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                if !canonical {
+                    return Err(error);
+                }
+                Uuid::try_parse(hex).map(Self).map_err(|_| error)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id!(
+    /// One authorization request that a person has not answered yet.
+    PendingId, "req", "authorization request"
+);
+id!(
+    /// What a user consented to for one client and one server.
+    GrantId, "grt", "grant"
+);
+id!(
+    /// One exchange with the outside: on every leg, page, error and record.
+    RequestId, "rid", "request"
+);
+id!(
+    /// One access token (`jti`, RFC 7519 §4.1.7).
+    TokenId, "tok", "token"
+);
+id!(
+    /// A declared piece of work.
+    TaskId, "tsk", "task"
+);
+id!(
+    /// A local user. Its namespace is disjoint from that of clients (RFC 9700 §4.15).
+    UserId, "usr", "user"
+);
+id!(
+    /// The server process that keeps one chain of records.
+    NodeId, "nod", "node"
+);
+id!(
+    /// A signing key (`kid`, RFC 7517 §4.5).
+    KeyId, "key", "key"
+);
+
+/// An OAuth client: one we named (`cli_…`), or the URL of its metadata document.
+///
+/// Equality is that of the characters (draft-ietf-oauth-client-id-metadata-document, "simple string comparison").
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ClientId(String);
+
+/// Why a text cannot be a client identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a client identifier: 1 to {} visible ASCII characters are allowed", ClientId::BYTES_MAX)]
+pub struct ClientIdError;
+
+impl ClientId {
+    /// The longest identifier accepted, in bytes.
+    pub const BYTES_MAX: usize = 512;
+
+    /// A new identifier for a client that we register. It never looks like a URL (AS-38).
+    pub fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
+        Self(format!("cli_{}", uuid_v7(now, entropy).simple()))
+    }
+
+    /// Reads an identifier as a client or an operator gives it (RFC 6749 appendix A.1: visible ASCII).
+    pub fn parse(text: &str) -> Result<Self, ClientIdError> {
+        let visible = text.bytes().all(|b| b.is_ascii_graphic());
+        let sized = !text.is_empty() && text.len() <= Self::BYTES_MAX;
+        if visible && sized { Ok(Self(text.to_owned())) } else { Err(ClientIdError) }
+    }
+
+    /// Whether this is the URL of a metadata document. Only such identifiers contain `://`.
+    pub fn is_metadata_document(&self) -> bool {
+        self.0.starts_with("https://") || self.0.starts_with("http://")
+    }
+
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ClientId {
+    type Err = ClientIdError;
+
+    fn from_str(text: &str) -> Result<Self, ClientIdError> {
+        Self::parse(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The name of a protected server: the last segment of `{base_url}/mcp/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ServerName(String);
+
+/// Why a text cannot name a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot name a server: use 1 to 63 lower-case letters, digits and hyphens, beginning with a letter")]
+pub struct ServerNameError(String);
+
+impl ServerName {
+    /// The characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ServerName {
+    type Err = ServerNameError;
+
+    fn from_str(text: &str) -> Result<Self, ServerNameError> {
+        let letters = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        let begins = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+        if letters && begins && text.len() <= 63 && !text.ends_with('-') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ServerNameError(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClientId, GrantId, ServerName, UserId};
+    use crate::env::{Clock, ManualClock, SeededEntropy};
+
+    #[test]
+    fn an_identifier_survives_writing_and_reading() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+        let id = GrantId::generate(clock.now(), &entropy);
+        assert_eq!(id.to_string().parse::<GrantId>(), Ok(id));
+    }
+
+    /// AS-38; RFC 9700 §4.15: users and clients have disjoint namespaces.
+    #[test]
+    fn an_identifier_of_one_kind_is_not_one_of_another() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+        let user = UserId::generate(clock.now(), &entropy);
+        assert!(user.to_string().parse::<GrantId>().is_err());
+        assert!(!ClientId::generate(clock.now(), &entropy).is_metadata_document());
+    }
+
+    #[test]
+    fn identifiers_sort_by_the_time_they_were_made() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+        let first = GrantId::generate(clock.now(), &entropy);
+        clock.advance_seconds(1);
+        assert!(first.to_string() < GrantId::generate(clock.now(), &entropy).to_string());
+    }
+
+    #[test]
+    fn only_the_canonical_spelling_is_read() {
+        for bad in [
+            "",
+            "usr_",
+            "usr_0",
+            "USR_0",
+            "usr_0193ffffffff7fffbfffffffffffffffG",
+            "usr_{0193ffff-ffff-7fff-bfff-ffffffffffff}",
+        ] {
+            assert!(bad.parse::<UserId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_name_is_one_plain_path_segment() {
+        for good in ["a", "notes", "notes-2"] {
+            assert!(good.parse::<ServerName>().is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "2a", "A", "a b", "a/b", "a.b", "..", "é"] {
+            assert!(bad.parse::<ServerName>().is_err(), "{bad}");
+        }
+    }
+}

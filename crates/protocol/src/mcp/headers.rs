@@ -1,0 +1,383 @@
+//! HTTP headers that repeat what the body says, and the decision which revision a POST belongs to.
+//!
+//! Policy always looks at the body; headers only have to agree with it (ATK-65, PX-25..PX-28). A request that is
+//! modern in one place and not in another is malformed, never older (TR-30, TR-51, ATK-67).
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::ErrorCode;
+use super::message::{Kind, Message, Meta, Params};
+use super::method::{self, Direction, Era, Method, NameSource, Revision, Shape};
+
+/// `MCP-Protocol-Version`, in lower case.
+pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+/// `Mcp-Method`, in lower case.
+pub const METHOD: &str = "mcp-method";
+/// `Mcp-Name`, in lower case.
+pub const NAME: &str = "mcp-name";
+/// What the names of mirrored tool arguments start with, in lower case.
+pub const PARAM_PREFIX: &str = "mcp-param-";
+
+/// Bytes of one mirrored value; what HTTP servers commonly take for a whole header block (PX-30).
+pub const VALUE_BYTES_MAX: usize = 8 << 10;
+/// Mirrored arguments of one request (PX-30).
+pub const PARAMS_MAX: usize = 64;
+
+const SENTINEL_START: &str = "=?base64?";
+const SENTINEL_END: &str = "?=";
+
+/// Why headers and body do not make one request.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HeaderError {
+    /// The header came more than once.
+    #[error("header `{header}` came more than once")]
+    Duplicate {
+        /// In lower case.
+        header: String,
+    },
+    /// The header's value is not ASCII as RFC 9110 §5.5 has it, or not the Base64 it claims to be.
+    #[error("header `{header}` is malformed; send printable ASCII or `=?base64?…?=`")]
+    Malformed {
+        /// In lower case.
+        header: String,
+    },
+    /// The header says something else than the body.
+    #[error("header `{header}` does not match the body")]
+    Mismatch {
+        /// In lower case.
+        header: String,
+    },
+    /// The header is required and was not there.
+    #[error("header `{header}` is missing")]
+    Missing {
+        /// In lower case.
+        header: String,
+    },
+    /// 2026-07-28 requires this member of `_meta` on every request (TR-16).
+    #[error("`_meta` must have `{member}`")]
+    MissingMeta {
+        /// Its wire name.
+        member: &'static str,
+    },
+    /// A value longer than [`VALUE_BYTES_MAX`], or more than [`PARAMS_MAX`] mirrored arguments.
+    #[error("mirrored headers are too long or too many")]
+    Oversize,
+    /// A client answers nothing in 2026-07-28 (TR-08).
+    #[error("this revision has no answers from clients; repeat the request with `inputResponses`")]
+    Response,
+    /// The header belongs to 2026-07-28, the body does not, or has nothing that it could repeat.
+    #[error("header `{header}` has nothing to match in the body; modern headers need a modern `_meta`")]
+    Unexpected {
+        /// In lower case.
+        header: String,
+    },
+    /// A version that is not served; `data` is `{supported, requested}` (TR-14).
+    #[error("protocol version `{requested}` is not supported")]
+    Unsupported {
+        /// As it was asked for, at most 40 characters of it.
+        requested: String,
+    },
+}
+
+impl HeaderError {
+    /// The code for the sender. All of these are answered with 400, [`HeaderError::Oversize`] with 431.
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Duplicate { .. }
+            | Self::Malformed { .. }
+            | Self::Mismatch { .. }
+            | Self::Missing { .. }
+            | Self::Oversize
+            | Self::Unexpected { .. } => ErrorCode::HeaderMismatch,
+            Self::MissingMeta { .. } => ErrorCode::InvalidParams,
+            Self::Response => ErrorCode::InvalidRequest,
+            Self::Unsupported { .. } => ErrorCode::UnsupportedProtocolVersion,
+        }
+    }
+
+    fn mismatch(header: &str) -> Self {
+        Self::Mismatch { header: header.to_owned() }
+    }
+
+    fn missing(header: &str) -> Self {
+        Self::Missing { header: header.to_owned() }
+    }
+
+    fn malformed(header: &str) -> Self {
+        Self::Malformed { header: header.to_owned() }
+    }
+}
+
+/// One header that may come once.
+#[derive(Clone, Copy, Debug, Default)]
+enum Slot<'a> {
+    #[default]
+    Absent,
+    Many,
+    One(&'a [u8]),
+}
+
+impl<'a> Slot<'a> {
+    fn put(&mut self, value: &'a [u8]) {
+        *self = match self {
+            Self::Absent => Self::One(value),
+            Self::Many | Self::One(_) => Self::Many,
+        };
+    }
+
+    fn one(self, header: &str) -> Result<Option<&'a [u8]>, HeaderError> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Many => Err(HeaderError::Duplicate { header: header.to_owned() }),
+            Self::One(value) if value.len() > VALUE_BYTES_MAX => Err(HeaderError::Oversize),
+            Self::One(value) => Ok(Some(trim(value))),
+        }
+    }
+}
+
+/// The headers of one request that concern its body.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderView<'a> {
+    protocol_version: Slot<'a>,
+    method: Slot<'a>,
+    name: Slot<'a>,
+    params: Vec<(&'a str, &'a [u8])>,
+}
+
+impl<'a> HeaderView<'a> {
+    /// From all headers of a request, names in lower case as every HTTP library has them; others are passed over.
+    pub fn read(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut view = Self::default();
+        for (name, value) in headers {
+            match name {
+                PROTOCOL_VERSION => view.protocol_version.put(value),
+                METHOD => view.method.put(value),
+                NAME => view.name.put(value),
+                // One more than allowed is kept, so that `agree` sees the excess.
+                _ if name.starts_with(PARAM_PREFIX) && view.params.len() <= PARAMS_MAX => {
+                    view.params.push((name, value));
+                }
+                _ => {}
+            }
+        }
+        view
+    }
+
+    /// `MCP-Protocol-Version`, for requests that have no body (GET, DELETE). A version that is not served is an error.
+    pub fn revision(&self) -> Result<Option<Revision>, HeaderError> {
+        self.version_text()?.map(supported).transpose()
+    }
+
+    /// The mirrored argument `header` (in lower case, with its prefix), trimmed but not decoded.
+    pub(super) fn param(&self, header: &str) -> Result<Option<&'a [u8]>, HeaderError> {
+        let mut slot = Slot::default();
+        for (_, value) in self.params.iter().filter(|(name, _)| *name == header) {
+            slot.put(value);
+        }
+        slot.one(header)
+    }
+
+    fn version_text(&self) -> Result<Option<&'a str>, HeaderError> {
+        let Some(value) = self.protocol_version.one(PROTOCOL_VERSION)? else { return Ok(None) };
+        plain(value).map(Some).ok_or_else(|| HeaderError::malformed(PROTOCOL_VERSION))
+    }
+
+    fn check_size(&self) -> Result<(), HeaderError> {
+        let long = self.params.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX);
+        if long || self.params.len() > PARAMS_MAX { Err(HeaderError::Oversize) } else { Ok(()) }
+    }
+
+    /// The first header that exists in 2026-07-28 alone, duplicates refused.
+    fn modern_header(&self) -> Result<Option<&'a str>, HeaderError> {
+        if self.method.one(METHOD)?.is_some() {
+            return Ok(Some(METHOD));
+        }
+        if self.name.one(NAME)?.is_some() {
+            return Ok(Some(NAME));
+        }
+        Ok(self.params.first().map(|(name, _)| *name))
+    }
+}
+
+/// Decides which revision a POST belongs to, and that its headers say what its body says.
+///
+/// `default_without_header` is what the gateway knows otherwise: the revision of the session in the older era.
+/// Where it knows, it must also compare, for the header of an older request is taken at its word here. Without
+/// header and without default the request is refused (TR-12, TR-15), except `initialize`, which comes before there is
+/// a version: it belongs to the revision it proposes if that is served, else to 2025-11-25, the newest one that has it.
+///
+/// For 2026-07-28 everything is compared (TR-13, TR-16, TR-26, TR-27, TR-30); mirrored arguments need the tool's schema and
+/// are left to [`super::mirror::params_agree`]. For the older revisions nothing modern may be there (TR-51).
+pub fn agree(
+    headers: &HeaderView<'_>,
+    message: &Message<'_>,
+    default_without_header: Option<Revision>,
+) -> Result<Revision, HeaderError> {
+    headers.check_size()?;
+    let header = headers.version_text()?;
+    let modern_header = headers.modern_header()?;
+    let body = message.meta().and_then(|meta| meta.protocol_version.as_deref());
+    match (header, body) {
+        (Some(header), Some(body)) if header != body => {
+            return Err(HeaderError::mismatch(PROTOCOL_VERSION));
+        }
+        (Some(header), _) => {
+            let revision = supported(header)?;
+            match revision.era() {
+                Era::Stateless => agree_stateless(headers, message)?,
+                Era::Initialize => agree_initialize(modern_header, message)?,
+            }
+            if is_initialize(message) && revision.era() == Era::Initialize {
+                return Ok(proposed(message));
+            }
+            return Ok(revision);
+        }
+        (None, Some(_)) => return Err(HeaderError::missing(PROTOCOL_VERSION)),
+        (None, None) => {}
+    }
+    // Something modern without a version is not old, it is broken.
+    if modern_header.is_some() || message.meta().is_some_and(Meta::is_modern) {
+        return Err(HeaderError::missing(PROTOCOL_VERSION));
+    }
+    if is_initialize(message) {
+        return Ok(proposed(message));
+    }
+    match default_without_header {
+        Some(revision) if revision.era() == Era::Initialize => Ok(revision),
+        Some(_) | None => Err(HeaderError::missing(PROTOCOL_VERSION)),
+    }
+}
+
+fn agree_initialize(modern_header: Option<&str>, message: &Message<'_>) -> Result<(), HeaderError> {
+    if let Some(header) = modern_header {
+        return Err(HeaderError::Unexpected { header: header.to_owned() });
+    }
+    if message.meta().is_some_and(Meta::is_modern) {
+        return Err(HeaderError::mismatch(PROTOCOL_VERSION));
+    }
+    Ok(())
+}
+
+fn agree_stateless(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<(), HeaderError> {
+    let shape = match message.kind() {
+        Kind::Request { .. } => Shape::Request,
+        Kind::Notification { .. } => Shape::Notification,
+        Kind::Response { .. } => return Err(HeaderError::Response),
+    };
+    if shape == Shape::Request {
+        check_meta(message.meta())?;
+    }
+    let method = message.method().unwrap_or_default();
+    match headers.method.one(METHOD)? {
+        // The value encoding is for names and arguments; a method is never encoded.
+        Some(value) => {
+            let value = plain(value).ok_or_else(|| HeaderError::malformed(METHOD))?;
+            if value != method {
+                return Err(HeaderError::mismatch(METHOD));
+            }
+        }
+        // "Header requirements for notification POSTs are not defined by this revision."
+        None if shape == Shape::Notification => {}
+        None => return Err(HeaderError::missing(METHOD)),
+    }
+    agree_name(headers, method, message.params())
+}
+
+fn agree_name(headers: &HeaderView<'_>, method: &str, params: Option<&Params<'_>>) -> Result<(), HeaderError> {
+    let row = method::lookup(Revision::V2026_07_28, Direction::ClientToServer, method);
+    let source = row.map_or(NameSource::None, |row| row.name_header);
+    let body = match (source, params) {
+        (NameSource::Name, Some(params)) => params.name.as_deref(),
+        (NameSource::TaskId, Some(params)) => params.task_id.as_deref(),
+        (NameSource::Uri, Some(params)) => params.uri.as_deref(),
+        (NameSource::None, _) | (_, None) => None,
+    };
+    match (headers.name.one(NAME)?, body) {
+        (None, None) if source == NameSource::None => Ok(()),
+        (None, _) => Err(HeaderError::missing(NAME)),
+        (Some(_), None) => Err(HeaderError::Unexpected { header: NAME.to_owned() }),
+        (Some(value), Some(body)) => {
+            let value = decode_value(value).map_err(|ValueError| HeaderError::malformed(NAME))?;
+            if value == body { Ok(()) } else { Err(HeaderError::mismatch(NAME)) }
+        }
+    }
+}
+
+fn check_meta(meta: Option<&Meta<'_>>) -> Result<(), HeaderError> {
+    if meta.is_none_or(|meta| meta.protocol_version.is_none()) {
+        return Err(HeaderError::MissingMeta { member: Meta::PROTOCOL_VERSION });
+    }
+    if meta.is_none_or(|meta| meta.client_capabilities.is_none()) {
+        return Err(HeaderError::MissingMeta { member: Meta::CLIENT_CAPABILITIES });
+    }
+    Ok(())
+}
+
+fn is_initialize(message: &Message<'_>) -> bool {
+    let row = message.row(Revision::V2025_11_25, Direction::ClientToServer);
+    row.is_some_and(|row| row.method == Method::Initialize)
+}
+
+fn proposed(message: &Message<'_>) -> Revision {
+    let proposed = message.params().and_then(|params| params.protocol_version.as_deref());
+    proposed
+        .and_then(|text| text.parse::<Revision>().ok())
+        .filter(|revision| revision.era() == Era::Initialize)
+        .unwrap_or(Revision::V2025_11_25)
+}
+
+fn supported(text: &str) -> Result<Revision, HeaderError> {
+    const SHOWN_MAX: usize = 40;
+    text.parse().map_err(|_| HeaderError::Unsupported { requested: text.chars().take(SHOWN_MAX).collect() })
+}
+
+/// The header's value is neither plain nor properly encoded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a header value; send printable ASCII or `=?base64?…?=`")]
+pub struct ValueError;
+
+/// What a value of `Mcp-Name` or `Mcp-Param-*` stands for (TR-28). Blanks around it do not count, as in HTTP.
+pub fn decode_value(value: &[u8]) -> Result<Cow<'_, str>, ValueError> {
+    let text = plain(trim(value)).ok_or(ValueError)?;
+    let Some(rest) = text.strip_prefix(SENTINEL_START) else { return Ok(Cow::Borrowed(text)) };
+    match rest.strip_suffix(SENTINEL_END) {
+        Some(encoded) => {
+            // Canonical and padded, so that one value has one spelling.
+            let bytes = STANDARD.decode(encoded).map_err(|_| ValueError)?;
+            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| ValueError)
+        }
+        // `=?base64?=` starts and ends as an encoded value does, yet holds none.
+        None if text.ends_with(SENTINEL_END) => Err(ValueError),
+        None => Ok(Cow::Borrowed(text)),
+    }
+}
+
+/// How a value is sent in `Mcp-Name` or `Mcp-Param-*`: as it is, or encoded where that would not arrive intact.
+pub fn encode_value(value: &str) -> Cow<'_, str> {
+    let looks_encoded = value.starts_with(SENTINEL_START) && value.ends_with(SENTINEL_END);
+    let is_plain = plain(value.as_bytes()).is_some() && trim(value.as_bytes()).len() == value.len();
+    if is_plain && !looks_encoded {
+        return Cow::Borrowed(value);
+    }
+    Cow::Owned(format!("{SENTINEL_START}{}{SENTINEL_END}", STANDARD.encode(value)))
+}
+
+/// Visible ASCII, blank and tab (RFC 9110 §5.5 without the obsolete rest).
+fn plain(value: &[u8]) -> Option<&str> {
+    let is_plain = value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
+    if is_plain { std::str::from_utf8(value).ok() } else { None }
+}
+
+fn trim(value: &[u8]) -> &[u8] {
+    let mut value = value;
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,372 @@
+//! One walk over the bytes that refuses whatever two parsers could read differently (ATK-66, ATK-69, ATK-93).
+//!
+//! A gateway decides on what *it* read and an upstream acts on what *it* read. The walk makes sure that these are
+//! the same: no duplicate member names at any depth (compared after unescaping), no member that becomes a known
+//! one when a lenient parser ignores case, width or separators, no numbers that one parser rounds and another does
+//! not, no byte order mark, comment, batch or trailing data. Everything is bounded, and depth costs heap, not stack.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::scan;
+
+mod known;
+mod text;
+
+use known::Place;
+pub use known::same_when_folded;
+
+/// How exact numbers have to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Numbers {
+    /// What a 64-bit integer and a double hold alike: an integer that a double would round is refused, as is
+    /// anything that becomes zero or infinite. For messages of callers, whose arguments are judged.
+    Exact,
+    /// Any finite double. For messages of upstreams: JSON Schemas in the field have bounds like 2^63 − 1.
+    Finite,
+}
+
+/// Bounds of one message. The size of the whole is the surface's to bound, before it reads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Objects and arrays inside one another, the message itself being 1.
+    pub depth_max: usize,
+    /// Members and elements in the whole message.
+    pub members_max: usize,
+    /// Bytes of one member name, as written.
+    pub name_bytes_max: usize,
+    /// Bytes of one number.
+    pub number_bytes_max: usize,
+    /// Bytes of one string value, as written.
+    pub string_bytes_max: usize,
+    /// How exact numbers have to be.
+    pub numbers: Numbers,
+}
+
+impl Default for Limits {
+    /// For messages of callers: depth 64 (half of what serde_json bears), 100 000 members, names of 4 KiB,
+    /// numbers of 64 bytes, strings of 8 MiB (a picture in Base64), exact numbers.
+    fn default() -> Self {
+        Self {
+            depth_max: 64,
+            members_max: 100_000,
+            name_bytes_max: 4 << 10,
+            number_bytes_max: 64,
+            string_bytes_max: 8 << 20,
+            numbers: Numbers::Exact,
+        }
+    }
+}
+
+impl Limits {
+    /// For messages of upstreams, which carry long lists, large contents and odd schemas.
+    pub fn upstream() -> Self {
+        Self {
+            depth_max: 100,
+            members_max: 1_000_000,
+            number_bytes_max: 512,
+            string_bytes_max: 64 << 20,
+            numbers: Numbers::Finite,
+            ..Self::default()
+        }
+    }
+}
+
+/// Why the bytes are refused. `at` counts bytes from the start.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it; `at`, `name` and `known` are named in the enum's doc")]
+pub enum StrictError {
+    #[error("batches are not accepted; send each message on its own")]
+    Batch,
+    #[error("the message starts with a byte order mark; send plain UTF-8")]
+    ByteOrderMark,
+    #[error("control character inside a string at byte {at}; escape it")]
+    ControlCharacter { at: usize },
+    #[error("more than {max} levels deep at byte {at}")]
+    Depth { at: usize, max: usize },
+    #[error("member `{name}` occurs twice in one object at byte {at}")]
+    Duplicate { name: String, at: usize },
+    #[error("the message is empty")]
+    Empty,
+    #[error("member `{name}` at byte {at} could be taken for `{known}`; spell it exactly or leave it out")]
+    Folded { name: String, known: String, at: usize },
+    #[error("half of a surrogate pair at byte {at}; escape characters beyond the first plane with two units")]
+    LoneSurrogate { at: usize },
+    #[error("more than {max} members and elements at byte {at}")]
+    Members { at: usize, max: usize },
+    #[error("a member name longer than {max} bytes at byte {at}")]
+    NameTooLong { at: usize, max: usize },
+    #[error("the message is not a JSON object")]
+    NotObject,
+    #[error("invalid UTF-8 at byte {at}")]
+    NotUtf8 { at: usize },
+    #[error("a member name with a NUL character at byte {at}")]
+    NulInName { at: usize },
+    #[error("the number at byte {at} is not held exactly by every parser; send it as a string")]
+    Number { at: usize },
+    #[error("a string longer than {max} bytes at byte {at}")]
+    StringTooLong { at: usize, max: usize },
+    #[error("not JSON at byte {at}")]
+    Syntax { at: usize },
+    #[error("data after the message at byte {at}")]
+    Trailing { at: usize },
+}
+
+impl StrictError {
+    /// Whether the text is not JSON at all, as against JSON that we do not accept.
+    pub const fn is_syntax(&self) -> bool {
+        matches!(
+            self,
+            Self::ByteOrderMark
+                | Self::ControlCharacter { .. }
+                | Self::Empty
+                | Self::LoneSurrogate { .. }
+                | Self::NotUtf8 { .. }
+                | Self::Syntax { .. }
+                | Self::Trailing { .. }
+        )
+    }
+}
+
+/// Refuses what is not exactly one JSON object that every parser reads alike.
+pub fn check(bytes: &[u8], limits: &Limits) -> Result<(), StrictError> {
+    check_text(bytes, limits).map(drop)
+}
+
+/// The same, and the text: bytes that passed are UTF-8.
+pub(super) fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, StrictError> {
+    // UTF-8, and UTF-16 in either order: none of them starts a JSON text (RFC 8259 §8.1).
+    if bytes.starts_with(b"\xEF\xBB\xBF") || bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        return Err(StrictError::ByteOrderMark);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| StrictError::NotUtf8 { at: error.valid_up_to() })?;
+    let mut walk = Walk { text, at: 0, limits, counted: 0, frames: Vec::new(), names: Vec::new() };
+    walk.message()?;
+    Ok(text)
+}
+
+/// Up to this many names in one object are compared one by one; beyond it a set is cheaper.
+const LINEAR_NAMES_MAX: usize = 16;
+
+/// One object or array that is open.
+struct Frame<'a> {
+    is_object: bool,
+    /// No member or element was read yet.
+    fresh: bool,
+    place: Place,
+    /// Where this object's names start in `Walk::names`.
+    names_from: usize,
+    /// The same names, once they are many.
+    seen: Option<HashSet<Cow<'a, str>>>,
+}
+
+struct Walk<'a, 'l> {
+    text: &'a str,
+    at: usize,
+    limits: &'l Limits,
+    counted: usize,
+    frames: Vec<Frame<'a>>,
+    /// The names of all open objects, outermost first.
+    names: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn message(&mut self) -> Result<(), StrictError> {
+        self.skip_blanks();
+        match self.peek() {
+            None => return Err(StrictError::Empty),
+            Some(b'[') => return Err(StrictError::Batch),
+            Some(b'{') => self.open(true, Place::Message)?,
+            Some(_) => {
+                // A lone scalar is JSON but no message; anything else is not JSON.
+                self.value(Place::Free)?;
+                return Err(StrictError::NotObject);
+            }
+        }
+        while !self.frames.is_empty() {
+            self.step()?;
+        }
+        self.skip_blanks();
+        if self.peek().is_some() {
+            return Err(StrictError::Trailing { at: self.at });
+        }
+        Ok(())
+    }
+
+    /// One member, one element, or the end of the innermost open object or array.
+    fn step(&mut self) -> Result<(), StrictError> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let (is_object, place) = (frame.is_object, frame.place);
+        let fresh = std::mem::replace(&mut frame.fresh, false);
+        self.skip_blanks();
+        let close = if is_object { b'}' } else { b']' };
+        if self.peek() == Some(close) {
+            self.at += 1;
+            self.close();
+            return Ok(());
+        }
+        if !fresh {
+            self.expect(b',')?;
+            self.skip_blanks();
+        }
+        self.counted += 1;
+        if self.counted > self.limits.members_max {
+            return Err(StrictError::Members { at: self.at, max: self.limits.members_max });
+        }
+        if !is_object {
+            return self.value(place.element());
+        }
+        let at = self.at;
+        let name = self.name()?;
+        let child = place.child(&name);
+        self.remember(name, place, at)?;
+        self.skip_blanks();
+        self.expect(b':')?;
+        self.skip_blanks();
+        self.value(child)
+    }
+
+    fn open(&mut self, is_object: bool, place: Place) -> Result<(), StrictError> {
+        if self.frames.len() >= self.limits.depth_max {
+            return Err(StrictError::Depth { at: self.at, max: self.limits.depth_max });
+        }
+        self.at += 1;
+        let names_from = self.names.len();
+        self.frames.push(Frame { is_object, fresh: true, place, names_from, seen: None });
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(frame) = self.frames.pop() {
+            self.names.truncate(frame.names_from);
+        }
+    }
+
+    fn value(&mut self, place: Place) -> Result<(), StrictError> {
+        match self.peek() {
+            Some(b'{') => self.open(true, place),
+            Some(b'[') => self.open(false, place),
+            Some(b'"') => {
+                let at = self.at;
+                let quoted = self.string()?;
+                if quoted.len() > self.limits.string_bytes_max {
+                    return Err(StrictError::StringTooLong { at, max: self.limits.string_bytes_max });
+                }
+                Ok(())
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => Err(StrictError::Syntax { at: self.at }),
+        }
+    }
+
+    fn literal(&mut self, word: &str) -> Result<(), StrictError> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word) {
+            return Err(StrictError::Syntax { at: self.at });
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), StrictError> {
+        let at = self.at;
+        let rest = self.text.get(at..).unwrap_or_default();
+        let number = text::number(rest).ok_or(StrictError::Syntax { at })?;
+        if number.len() > self.limits.number_bytes_max || !text::is_held(number, self.limits.numbers) {
+            return Err(StrictError::Number { at });
+        }
+        self.at += number.len();
+        Ok(())
+    }
+
+    /// A string with its quotes.
+    fn string(&mut self) -> Result<&'a str, StrictError> {
+        let start = self.at;
+        let end = text::string_end(self.text.as_bytes(), start)?;
+        self.at = end;
+        self.text.get(start..end).ok_or(StrictError::Syntax { at: start })
+    }
+
+    fn name(&mut self) -> Result<Cow<'a, str>, StrictError> {
+        let at = self.at;
+        let quoted = self.string()?;
+        if quoted.len() > self.limits.name_bytes_max {
+            return Err(StrictError::NameTooLong { at, max: self.limits.name_bytes_max });
+        }
+        let name = scan::unescape(quoted).ok_or(StrictError::Syntax { at })?;
+        // A parser in C takes the name to end here.
+        if name.contains('\0') {
+            return Err(StrictError::NulInName { at });
+        }
+        Ok(name)
+    }
+
+    /// Refuses a name that was seen in this object, or that could be taken for one that is known here.
+    fn remember(&mut self, name: Cow<'a, str>, place: Place, at: usize) -> Result<(), StrictError> {
+        if let Some(known) = place.taken_for(&name) {
+            return Err(StrictError::Folded { name: shown(&name), known: known.to_owned(), at });
+        }
+        // What a tool takes its arguments by is not known here, so two that differ by case alone are refused.
+        let key = match place {
+            Place::Arguments => Cow::Owned(known::folded(&name)),
+            _ => name.clone(),
+        };
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        let names = self.names.get(frame.names_from..).unwrap_or_default();
+        let is_new = match &mut frame.seen {
+            Some(seen) => seen.insert(key.clone()),
+            None if names.len() < LINEAR_NAMES_MAX => !names.contains(&key),
+            None => {
+                let mut seen: HashSet<_> = names.iter().cloned().collect();
+                let is_new = seen.insert(key.clone());
+                frame.seen = Some(seen);
+                is_new
+            }
+        };
+        if !is_new {
+            return Err(StrictError::Duplicate { name: shown(&name), at });
+        }
+        if frame.seen.is_none() {
+            self.names.push(key);
+        }
+        Ok(())
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), StrictError> {
+        if self.peek() != Some(wanted) {
+            return Err(StrictError::Syntax { at: self.at });
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn skip_blanks(&mut self) {
+        self.at = scan::skip_blanks(self.text.as_bytes(), self.at);
+    }
+}
+
+/// A foreign name, fit for a message: escaped and short.
+fn shown(name: &str) -> String {
+    const SHOWN_MAX: usize = 60;
+    let mut shown: String = name.escape_debug().take(SHOWN_MAX).collect();
+    if name.escape_debug().nth(SHOWN_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// Where a range stands in `text`, for readers that sliced it from there.
+pub(super) fn slice(text: &str, range: Range<usize>) -> &str {
+    text.get(range).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
