@@ -288,7 +288,8 @@ fn agree_stateless(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<()
 
 fn agree_name(headers: &HeaderView<'_>, method: &str, params: Option<&Params<'_>>) -> Result<(), HeaderError> {
     let row = method::lookup(Revision::V2026_07_28, Direction::ClientToServer, method);
-    let source = row.map_or(NameSource::None, |row| row.name_header);
+    // An unknown method is told so (TR-19), whatever a client thought it should be named by.
+    let Some(source) = row.map(|row| row.name_header) else { return Ok(()) };
     let body = match (source, params) {
         (NameSource::Name, Some(params)) => params.name.as_deref(),
         (NameSource::TaskId, Some(params)) => params.task_id.as_deref(),

@@ -1,0 +1,271 @@
+//! The command line. Each variant has its file in `command/`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
+
+/// An authorization checkpoint for the Model Context Protocol.
+///
+/// Sekisho stands in front of MCP servers and decides, for every single call, whether this user, through this
+/// client, for this task, may do this.
+#[derive(Debug, Parser)]
+#[command(name = "sekisho", version, max_term_width = 100, after_help = FIRST_STEPS)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const FIRST_STEPS: &str = "First steps:
+  sekisho demo                                   see it work, on this machine only
+  sekisho run -- npx -y @modelcontextprotocol/server-everything
+  sekisho run --http http://127.0.0.1:3000/mcp
+
+Exit codes: 0 yes, 1 no, 2 usage, 3 environment.";
+
+/// What most commands understand.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Where everything is kept [default: the user's data folder]
+    #[arg(long, global = true, env = "SEKISHO_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Answer in JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read the records of decisions, logins and administrative acts
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Show or change the URL under which clients reach this checkpoint
+    #[command(subcommand)]
+    BaseUrl(BaseUrlCommand),
+    /// A bundled MCP server over standard input and output
+    #[command(hide = true)]
+    Bundled {
+        /// Which
+        name: String,
+    },
+    /// Check a configuration file and report every mistake
+    Check {
+        /// The configuration file
+        #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Watch over one child process, so that it ends when we do
+    #[command(hide = true)]
+    ChildGuard {
+        /// Program and arguments
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
+    /// Add, list and remove OAuth clients
+    #[command(subcommand)]
+    Client(ClientCommand),
+    /// Start everything on loopback and play the story of one protected server
+    Demo(DemoArguments),
+    /// List and revoke what users granted to clients
+    #[command(subcommand)]
+    Grant(GrantCommand),
+    /// Write a commented configuration file to start from
+    Init {
+        /// Where to write it
+        #[arg(default_value = "sekisho.toml")]
+        file: PathBuf,
+    },
+    /// Protect one MCP server: a program, or one that listens somewhere
+    Run(Box<RunArguments>),
+    /// Print the JSON Schema of the configuration file
+    Schema,
+    /// Protect the servers of a configuration file
+    Serve {
+        /// The configuration file
+        #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
+        config: PathBuf,
+        /// Where to listen; port 0 takes a free one [default: the file's, else 127.0.0.1:8420 and [::1]:8420]
+        #[arg(long, value_name = "ADDR:PORT")]
+        listen: Option<SocketAddr>,
+    },
+    /// List and remove servers that `run` keeps, and classify their tools
+    #[command(subcommand)]
+    Server(ServerCommand),
+    /// Add, list and disable users
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// `sekisho audit`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// All records as JSON lines
+    Export {
+        /// Only records of this request
+        #[arg(long)]
+        request: Option<RequestId>,
+    },
+    /// The last records, and new ones as they come
+    Tail {
+        /// How many to begin with
+        #[arg(short = 'n', default_value_t = 20)]
+        lines: u32,
+        /// Stop after those, do not wait for more
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+/// `sekisho base-url`
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaseUrlCommand {
+    /// Change it; every grant ends, because tokens carry it
+    Set {
+        /// Such as `https://mcp.example.com`
+        url: String,
+    },
+    /// Print it
+    Show,
+}
+
+/// `sekisho client`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Register a client
+    Add {
+        /// A name for people
+        name: String,
+        /// Where answers may be sent; may be given several times
+        #[arg(long = "redirect-uri", value_name = "URL", required = true)]
+        redirect_uris: Vec<String>,
+        /// Give it a secret (a client that runs on a server)
+        #[arg(long)]
+        confidential: bool,
+    },
+    /// List clients
+    List,
+    /// Remove a client and end its grants
+    Remove {
+        /// Its identifier
+        client: ClientId,
+    },
+}
+
+/// `sekisho demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Stop after the story: exit 0 if every step went as it should
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Play one scene only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scene: Option<String>,
+    /// Write each scene as a Mermaid sequence diagram with its redacted exchange
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// `sekisho grant`
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantCommand {
+    /// List grants
+    List {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// End a grant and everything derived from it
+    Revoke {
+        /// Its identifier
+        grant: GrantId,
+    },
+}
+
+/// `sekisho run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8420 and [::1]:8420]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The server's name in `/mcp/NAME` [default: from the command]
+    #[arg(long)]
+    pub(crate) name: Option<ServerName>,
+    /// Protect the MCP server that listens at this URL
+    #[arg(long, value_name = "URL", conflicts_with = "command")]
+    pub(crate) http: Option<String>,
+    /// Give the program a variable: `NAME` passes ours through, `NAME=VALUE` sets one
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub(crate) environment: Vec<String>,
+    /// Give the program a secret variable: asked for once, kept sealed
+    #[arg(long = "secret", value_name = "NAME")]
+    pub(crate) secrets: Vec<String>,
+    /// Show the HTTP server a secret header: asked for once, kept sealed
+    #[arg(long = "secret-header", value_name = "NAME", requires = "http")]
+    pub(crate) secret_headers: Vec<String>,
+    /// The name of the owner, made on first start
+    #[arg(long, default_value = "owner")]
+    pub(crate) owner: String,
+    /// The program and its arguments
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+/// `sekisho server`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServerCommand {
+    /// Give a tool a class
+    Classify {
+        /// Which server
+        server: ServerName,
+        /// Such as `create_note=write`; may be given several times
+        #[arg(required = true, value_name = "TOOL=CLASS")]
+        classes: Vec<String>,
+    },
+    /// List servers
+    List,
+    /// Remove a server
+    Remove {
+        /// Which
+        name: ServerName,
+    },
+    /// List a server's tools with their classes
+    Tools {
+        /// Which server
+        server: ServerName,
+    },
+}
+
+/// `sekisho user`
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    Add {
+        /// A name to log in with
+        name: String,
+        /// The user owns the checkpoint
+        #[arg(long)]
+        owner: bool,
+        /// Read the password from standard input; otherwise a one-time link is printed
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Shut a user out at once
+    Disable {
+        /// Which
+        name: String,
+    },
+    /// Print a one-time link with which a user sets a password
+    Link {
+        /// Which
+        name: String,
+    },
+    /// List users
+    List,
+}

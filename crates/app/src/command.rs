@@ -1,0 +1,65 @@
+//! One file per command.
+
+pub(crate) mod audit;
+pub(crate) mod base_url;
+pub(crate) mod bundled;
+pub(crate) mod check;
+pub(crate) mod child_guard;
+pub(crate) mod client;
+pub(crate) mod connect_lines;
+pub(crate) mod demo;
+pub(crate) mod grant;
+pub(crate) mod init;
+pub(crate) mod run;
+pub(crate) mod serve;
+pub(crate) mod server;
+pub(crate) mod user;
+
+use sekisho_console::acts::Outcome;
+use serde::Serialize;
+
+use crate::error::CommandError;
+
+/// Prints a value for a program.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
+    let text =
+        serde_json::to_string(value).map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
+    anstream::println!("{text}");
+    Ok(())
+}
+
+/// Prints rows under headings, each column as wide as its widest cell.
+pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
+    let widths: Vec<usize> = headings
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .chain([heading.len()])
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        anstream::println!("{}", padded.join("  ").trim_end());
+    };
+    line(&mut headings.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+}
+
+/// An outcome that the act cannot have: the running instance is of another version.
+pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
+    let kind = serde_json::to_value(outcome)
+        .ok()
+        .and_then(|value| value.get("is").map(ToString::to_string))
+        .unwrap_or_default();
+    CommandError::environment(
+        format!("the running instance answered with {kind}"),
+        "it is of another version: restart it",
+    )
+}

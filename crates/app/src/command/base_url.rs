@@ -1,0 +1,39 @@
+//! `sekisho base-url`
+
+use sekisho_console::acts::{Act, Outcome};
+
+use super::{print_json, unexpected};
+use crate::cli::{BaseUrlCommand, Common};
+use crate::control;
+use crate::data_dir::DataDir;
+use crate::error::CommandError;
+use crate::instance::check_base_url;
+
+/// Performs one of the commands.
+pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<(), CommandError> {
+    let outcome = match command {
+        BaseUrlCommand::Set { url } => {
+            check_base_url(&url).map_err(|message| CommandError::usage(message, "give scheme, host and port only"))?;
+            let data = DataDir::open(common.data_dir.as_deref())?;
+            if data.lock()?.is_none() {
+                return Err(CommandError::environment(
+                    "an instance is running with the old base URL",
+                    "end it, change the base URL, start it again",
+                ));
+            }
+            control::act_in(&data, Act::BaseUrlSet { url }).await?
+        }
+        BaseUrlCommand::Show => control::act(common, Act::BaseUrlShow).await?,
+    };
+    if common.json {
+        return print_json(&outcome);
+    }
+    match outcome {
+        Outcome::BaseUrl { url } => {
+            anstream::println!("{}", url.unwrap_or_else(|| "not set yet: it is stored at first start".to_owned()))
+        }
+        Outcome::Done { count } => anstream::println!("changed; {count} grants ended"),
+        other => return Err(unexpected(&other)),
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The scenes of the demo.
+
+use std::time::Duration;
+
+use sekisho_client::token::TokenEndpoint;
+use sekisho_console::acts::{Act, Outcome};
+use sekisho_protocol::env::Clock as _;
+use serde_json::{Value, json};
+
+use super::person::Person;
+use super::scene::{Failure, Scene, failure};
+use super::world::{OWNER, READER, World};
+use crate::os::SystemClock;
+
+/// A scene by name.
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    act: SceneAct,
+}
+
+enum SceneAct {
+    Audience,
+    FirstContact,
+    Revocation,
+    Rights,
+    StepUp,
+}
+
+/// All scenes in the order in which they are played.
+pub(super) const ALL: [Script; 5] = [
+    Script {
+        name: "first-contact",
+        title: "an agent finds its way in, and a person lets it",
+        act: SceneAct::FirstContact,
+    },
+    Script { name: "step-up", title: "the grant is narrower than the user: ask again for more", act: SceneAct::StepUp },
+    Script {
+        name: "rights",
+        title: "the user is narrower than the grant: no agent exceeds its user",
+        act: SceneAct::Rights,
+    },
+    Script { name: "audience", title: "a token for one server is worth nothing at another", act: SceneAct::Audience },
+    Script { name: "revocation", title: "what was granted can be taken back at once", act: SceneAct::Revocation },
+];
+
+impl Script {
+    /// Plays it.
+    pub(super) async fn play(&self, world: &World, scene: &mut Scene) -> Result<(), Failure> {
+        let played = match self.act {
+            SceneAct::Audience => audience(world, scene).await,
+            SceneAct::FirstContact => first_contact(world, scene).await,
+            SceneAct::Revocation => revocation(world, scene).await,
+            SceneAct::Rights => rights(world, scene).await,
+            SceneAct::StepUp => step_up(world, scene).await,
+        };
+        scene.legs("Agent", world.http.take());
+        played
+    }
+}
+
+async fn first_contact(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let refused = world.tool(&world.notes, None, "read_note", json!({ "title": "welcome" })).await?;
+    let named = refused.challenge.as_ref().is_some_and(|challenge| challenge.resource_metadata.is_some());
+    scene.answer("agent calls read_note without a token", &refused, 401, "the challenge says where to ask");
+    scene.step("  … WWW-Authenticate names the metadata", if named { "yes" } else { "no" }, "RFC 9728 §5.1", named);
+    let (server, registration, scopes) = world.introduce(&world.notes).await?;
+    scene.step("agent reads resource and issuer metadata", "200", &format!("the issuer is {}", server.issuer), true);
+    scene.step("agent registers itself", "201", "unverified: it will never skip consent", true);
+    let request = world.invite(&server, &registration, &world.notes, scopes.as_ref())?;
+    let mut person = Person::new(OWNER, &world.password);
+    let tokens = world.let_in(&mut person, &request, &server, &registration).await?;
+    let granted = tokens.scopes.as_ref().map(ToString::to_string).unwrap_or_default();
+    scene.step(&format!("{OWNER} logs in, reads the page, agrees"), "303", &format!("granted: {granted}"), true);
+    let good = world.tool(&world.notes, Some(&tokens), "read_note", json!({ "title": "welcome" })).await?;
+    scene.answer("agent calls read_note with its token", &good, 200, &format!("“{}”", text(good.result())));
+    let replay = TokenEndpoint::new(&world.http, &server, &registration).map_err(failure)?;
+    let fresh = replay.refresh(&tokens, SystemClock::default().now()).await.map_err(failure)?;
+    let renewed = fresh.refresh != tokens.refresh;
+    scene.step("agent renews its token", "200", "the old refresh token is used up", renewed);
+    Ok(())
+}
+
+async fn step_up(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(OWNER, &world.notes, "mcp:read").await?;
+    let refused = world.tool(&world.notes, Some(&visitor.tokens), "write_note", note()).await?;
+    scene.answer("agent with mcp:read calls write_note", &refused, 403, &refusal(refused.error()));
+    let wanted = refused.challenge.as_ref().and_then(|challenge| challenge.scope.clone()).unwrap_or_default();
+    scene.step("  … the challenge names what is needed", "403", &wanted.to_string(), wanted.to_string() == "mcp:write");
+    let scopes = wanted.union(&"mcp:read".parse().map_err(failure)?);
+    let request = world.invite(&visitor.server, &visitor.registration, &world.notes, Some(&scopes))?;
+    let mut person = Person::new(OWNER, &world.password);
+    let tokens = world.let_in(&mut person, &request, &visitor.server, &visitor.registration).await?;
+    scene.step(&format!("{OWNER} agrees to more"), "303", &format!("granted: {scopes}"), true);
+    let good = world.tool(&world.notes, Some(&tokens), "write_note", note()).await?;
+    scene.answer("agent calls write_note again", &good, 200, &text(good.result()));
+    Ok(())
+}
+
+async fn rights(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(READER, &world.notes, "mcp:read mcp:write").await?;
+    let granted = visitor.tokens.scopes.clone().unwrap_or_default();
+    scene.step(
+        &format!("{READER}, who may read, lets an agent in that asks to write"),
+        "200",
+        &format!("granted: {granted}"),
+        granted.to_string() == "mcp:read",
+    );
+    let good = world.tool(&world.notes, Some(&visitor.tokens), "read_note", json!({ "title": "welcome" })).await?;
+    scene.answer("agent calls read_note", &good, 200, "inside what bob may do");
+    let refused = world.tool(&world.notes, Some(&visitor.tokens), "write_note", note()).await?;
+    scene.answer("agent calls write_note", &refused, 403, &refusal(refused.error()));
+    let list = world.call(&world.notes, Some(&visitor.tokens), "tools/list", json!({})).await?;
+    let names: Vec<_> = list
+        .result()
+        .and_then(|result| result.get("tools")?.as_array().cloned())
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|tool| tool.get("name")?.as_str().map(str::to_owned))
+        .collect();
+    scene.step(
+        "agent lists tools",
+        &list.status.as_u16().to_string(),
+        &format!("it sees {}", names.join(", ")),
+        names == ["list_notes", "read_note"],
+    );
+    Ok(())
+}
+
+async fn audience(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(OWNER, &world.notes, "mcp:read").await?;
+    let mut stolen = visitor.tokens.clone();
+    stolen.resource = world.diary.clone();
+    let refused = world.tool(&world.diary, Some(&stolen), "list_notes", json!({})).await?;
+    scene.answer("a token for notes is shown at diary", &refused, 401, "its audience is another server");
+    let refused = world.tool(&world.diary, None, "list_notes", json!({})).await?;
+    scene.answer("no token is shown at diary", &refused, 401, "loopback is no authority");
+    Ok(())
+}
+
+async fn revocation(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(OWNER, &world.notes, "mcp:read").await?;
+    let good = world.tool(&world.notes, Some(&visitor.tokens), "list_notes", json!({})).await?;
+    scene.answer("agent calls list_notes", &good, 200, "the grant is alive");
+    let grants = match world.operate(Act::GrantList { user: Some(OWNER.to_owned()) }).await? {
+        Outcome::Grants { grants } => grants,
+        other => return Err(failure(format!("unexpected: {other:?}"))),
+    };
+    let mut ended = 0;
+    for grant in grants.iter().filter(|grant| !grant.revoked) {
+        world.operate(Act::GrantRevoke { grant: grant.id }).await?;
+        ended += 1;
+    }
+    scene.step("operator: sekisho grant revoke", "done", &format!("{ended} grants ended"), ended > 0);
+    let refused = until_refused(world, &visitor.tokens).await?;
+    scene.answer("agent calls list_notes with the same token", &refused, 401, "within a second, token lifetime or not");
+    let renewed = TokenEndpoint::new(&world.http, &visitor.server, &visitor.registration)
+        .map_err(failure)?
+        .refresh(&visitor.tokens, SystemClock::default().now())
+        .await;
+    scene.step("agent tries its refresh token", "400", "invalid_grant: the whole lineage has ended", renewed.is_err());
+    Ok(())
+}
+
+/// Calls until the revocation has arrived; the product promises a second.
+async fn until_refused(
+    world: &World,
+    tokens: &sekisho_client::token::Tokens,
+) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    loop {
+        let answer = world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await?;
+        if answer.status.as_u16() != 200 || tokio::time::Instant::now() > deadline {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn note() -> Value {
+    json!({ "title": "today", "text": "the checkpoint let this through" })
+}
+
+/// The first text of a tool's answer.
+fn text(result: Option<&Value>) -> String {
+    let first = result.and_then(|result| result.get("content")?.get(0)?.get("text")?.as_str());
+    first.unwrap_or_default().chars().take(60).collect()
+}
+
+/// Set, reason and way out of a refusal.
+fn refusal(error: Option<&Value>) -> String {
+    let Some(data) = error.and_then(|error| error.get("data")) else { return "no reason was given".to_owned() };
+    let word = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let remedy = data.get("remedy").and_then(|remedy| remedy.get("kind")?.as_str()).unwrap_or_default().to_owned();
+    format!("set: {}, way out: {remedy}", word("set"))
+}

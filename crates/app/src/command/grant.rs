@@ -1,0 +1,44 @@
+//! `sekisho grant`
+
+use sekisho_console::acts::{Act, Outcome};
+
+use super::{print_json, print_table, unexpected};
+use crate::cli::{Common, GrantCommand};
+use crate::control;
+use crate::error::CommandError;
+
+/// Performs one of the commands.
+pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
+    let act = match command {
+        GrantCommand::List { user } => Act::GrantList { user },
+        GrantCommand::Revoke { grant } => Act::GrantRevoke { grant },
+    };
+    let outcome = control::act(common, act).await?;
+    if common.json {
+        return print_json(&outcome);
+    }
+    match outcome {
+        Outcome::Done { .. } => anstream::println!("revoked; open streams end within a second"),
+        Outcome::Grants { grants } => {
+            let rows: Vec<Vec<String>> = grants
+                .into_iter()
+                .map(|grant| {
+                    let state = if grant.revoked { "revoked" } else { "alive" };
+                    let since = grant.created.strftime("%F %R").to_string();
+                    vec![
+                        grant.id.to_string(),
+                        grant.subject,
+                        grant.server.to_string(),
+                        state.to_owned(),
+                        since,
+                        grant.scopes,
+                        grant.client.to_string(),
+                    ]
+                })
+                .collect();
+            print_table(&["GRANT", "USER", "SERVER", "STATE", "SINCE", "SCOPES", "CLIENT"], &rows);
+        }
+        other => return Err(unexpected(&other)),
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! `sekisho run`: protects one server, now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sekisho_console::acts::{Act, Outcome, ServerAdd};
+use sekisho_protocol::ids::ServerName;
+
+use super::connect_lines::{connect_lines, print_connect_lines};
+use super::serve::{PORT, at_stored_port, stop_signal};
+use crate::cli::{Common, RunArguments};
+use crate::config::{Configuration, ServerDefinition, check_server};
+use crate::data_dir::DataDir;
+use crate::error::CommandError;
+use crate::instance::{Instance, Parts, Source, stored_port};
+use crate::{control, listen, os, telemetry};
+
+/// Protects one server; or all that were protected before, when none is named.
+pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
+    telemetry::start(common.json);
+    let data = DataDir::open(common.data_dir.as_deref())?;
+    let server = match (&arguments.http, arguments.command.is_empty()) {
+        (None, true) => None,
+        _ => Some(definition(arguments)?),
+    };
+    match data.lock()? {
+        Some(lock) => {
+            let store = data.store().await?;
+            let wanted = at_stored_port(arguments.listen, stored_port(&store).await);
+            let listeners = listen::bind(wanted, PORT).await?;
+            if !listeners.address.ip().is_loopback() {
+                return Err(CommandError::usage(
+                    "`run` listens on loopback only",
+                    "for other addresses write a configuration: `sekisho init`, then `sekisho serve`",
+                ));
+            }
+            let port = listeners.address.port();
+            let name = server.as_ref().map(|server| server.name.clone());
+            if let Some(server) = server {
+                perform(&store, &data, Act::ServerAdd(server)).await?;
+            }
+            let parts = Parts {
+                data: data.clone(),
+                lock,
+                store,
+                configuration: Configuration::default(),
+                source: Source::Store,
+                port,
+            };
+            let instance = Instance::start(parts).await?;
+            start(common, arguments, &data, &instance, name.as_ref()).await?;
+            instance.serve(listeners, None, stop_signal()).await
+        }
+        None => match server {
+            Some(server) => hand_over(common, &data, server).await,
+            None => Err(CommandError::usage(
+                "an instance is running already, and no server is named",
+                "name a program after `--`, or a URL with --http URL",
+            )),
+        },
+    }
+}
+
+/// Looks behind the server, makes the owner, says what to do next.
+async fn start(
+    common: &Common,
+    arguments: &RunArguments,
+    data: &DataDir,
+    instance: &Arc<Instance>,
+    name: Option<&ServerName>,
+) -> Result<(), CommandError> {
+    if let Some(name) = name {
+        if !common.json {
+            anstream::eprintln!("asking {name} what it offers …");
+        }
+        if let Err(error) = instance.gateway.probe(name).await {
+            // A server that never answered is not kept: the next `run` starts from nothing.
+            perform(&instance.store, data, Act::ServerRemove { name: name.clone() }).await?;
+            instance.gateway.shutdown().await;
+            return Err(CommandError::environment(
+                error.to_string(),
+                "see that it starts by itself, and that it speaks MCP",
+            ));
+        }
+    }
+    let setup = owner_link(instance, data, &arguments.owner).await?;
+    let servers = match perform(&instance.store, data, Act::ServerList).await? {
+        Outcome::Servers { servers } => servers.into_iter().map(|server| server.name).collect::<BTreeSet<_>>(),
+        other => return Err(super::unexpected(&other)),
+    };
+    announce(common, instance, &servers, setup)
+}
+
+fn announce(
+    common: &Common,
+    instance: &Instance,
+    servers: &BTreeSet<ServerName>,
+    setup: Option<String>,
+) -> Result<(), CommandError> {
+    let url = |name: &ServerName| format!("{}/mcp/{name}", instance.base_url);
+    if common.json {
+        let rows: Vec<_> = servers
+            .iter()
+            .map(|name| {
+                let lines: serde_json::Map<_, _> = connect_lines(name, &url(name))
+                    .into_iter()
+                    .map(|(client, line)| (client.to_owned(), line.into()))
+                    .collect();
+                serde_json::json!({ "name": name, "url": url(name), "connect": lines })
+            })
+            .collect();
+        let line = serde_json::json!({ "ready": true, "base_url": instance.base_url, "servers": rows, "setup_url": setup, "pid": std::process::id() });
+        return super::print_json(&line);
+    }
+    anstream::println!("Sekisho is up at {}. Every call needs a login, a consent and a right.", instance.base_url);
+    for name in servers {
+        anstream::println!("  {name:<20} {}", url(name));
+    }
+    if let Some(setup) = setup {
+        anstream::println!("\nFirst, set the owner's password (this link works once, for 30 minutes):\n  {setup}");
+    }
+    for name in servers {
+        print_connect_lines(name, &url(name));
+    }
+    anstream::println!("\nStop with Ctrl-C. Records: `sekisho audit tail`. Who holds what: `sekisho grant list`.");
+    Ok(())
+}
+
+/// The link with which the owner sets a password, while there is none.
+async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<Option<String>, CommandError> {
+    let users = match perform(&instance.store, data, Act::UserList).await? {
+        Outcome::Users { users } => users,
+        other => return Err(super::unexpected(&other)),
+    };
+    let owners: Vec<_> = users.iter().filter(|user| user.owner && !user.disabled).collect();
+    let act = match owners.first() {
+        None => Act::UserAdd { name: owner.to_owned(), owner: true, password: None },
+        Some(owner) if owners.iter().all(|owner| !owner.password) => Act::UserLink { name: owner.name.clone() },
+        Some(_) => return Ok(None),
+    };
+    match perform(&instance.store, data, act).await? {
+        Outcome::Link { token, .. } => Ok(Some(format!("{}/setup/{token}", instance.base_url))),
+        other => Err(super::unexpected(&other)),
+    }
+}
+
+/// Gives the server to the instance that has the data directory.
+async fn hand_over(common: &Common, data: &DataDir, server: ServerAdd) -> Result<(), CommandError> {
+    let name = server.name.clone();
+    control::act_in(data, Act::ServerAdd(server)).await?;
+    let base = match control::act_in(data, Act::BaseUrlShow).await? {
+        Outcome::BaseUrl { url: Some(url) } => url,
+        other => return Err(super::unexpected(&other)),
+    };
+    let url = format!("{base}/mcp/{name}");
+    if common.json {
+        return super::print_json(
+            &serde_json::json!({ "ready": true, "handed_over": true, "base_url": base, "servers": [{ "name": name, "url": url }] }),
+        );
+    }
+    anstream::println!("The running instance protects it now:\n  {name:<20} {url}");
+    print_connect_lines(&name, &url);
+    anstream::println!("\nRemove it with `sekisho server remove {name}`.");
+    Ok(())
+}
+
+async fn perform(store: &sekisho_store::Store, data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
+    let clock = os::SystemClock::default();
+    control::perform_here(store, data.node(&clock)?, &clock, act).await
+}
+
+/// The definition and its sealed values, as the arguments say.
+fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
+    let mut secrets = Vec::new();
+    for given in &arguments.environment {
+        let (name, value) = match given.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => (
+                given.as_str(),
+                os::variable(given).ok_or_else(|| {
+                    CommandError::usage(
+                        format!("`{given}` is not set here"),
+                        format!("set it, or write --env {given}=VALUE"),
+                    )
+                })?,
+            ),
+        };
+        secrets.push((format!("env:{name}"), value));
+    }
+    for name in &arguments.secrets {
+        secrets.push((format!("env:{name}"), ask(name)?));
+    }
+    for name in &arguments.secret_headers {
+        secrets.push((format!("header:{name}"), ask(name)?));
+    }
+    let directory = std::env::current_dir().ok().filter(|_| arguments.http.is_none());
+    let definition = ServerDefinition {
+        command: arguments.command.clone(),
+        directory,
+        url: arguments.http.clone(),
+        ..ServerDefinition::default()
+    };
+    if let Some(problem) = check_server(&definition).into_iter().find(|problem| problem.fatal) {
+        return Err(CommandError::usage(problem.message, problem.help.unwrap_or_default()));
+    }
+    let name = arguments.name.clone().map_or_else(|| default_name(arguments), Ok)?;
+    let text = serde_json::to_string(&definition)
+        .map_err(|error| CommandError::usage(error.to_string(), "use text in arguments"))?;
+    Ok(ServerAdd { name, definition: text, secrets })
+}
+
+/// Asks for a secret once; where nobody can be asked, the variable of that name is taken.
+fn ask(name: &str) -> Result<String, CommandError> {
+    if let Some(value) = os::variable(name) {
+        return Ok(value);
+    }
+    let prompt = format!("{name} (kept sealed, shown to the server only):");
+    inquire::Password::new(&prompt).without_confirmation().prompt().map_err(|error| {
+        CommandError::usage(
+            format!("no value for `{name}`: {error}"),
+            format!("run it in a terminal, or set the variable {name}"),
+        )
+    })
+}
+
+/// A name from the program: the last word that is not an option, without scope, folder and ending.
+fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
+    let from_url = arguments.http.as_ref().and_then(|url| url::Url::parse(url).ok()?.host_str().map(str::to_owned));
+    let launchers = [
+        "npx", "uvx", "uv", "run", "node", "python", "python3", "bunx", "deno", "tool", "exec", "dlx", "pnpm", "yarn",
+        "npm", "cargo",
+    ];
+    let word = arguments.command.iter().find(|word| {
+        let base = word.rsplit('/').next().unwrap_or(word);
+        !word.starts_with('-') && !launchers.contains(&base)
+    });
+    let word = from_url.or_else(|| word.cloned()).or_else(|| arguments.command.first().cloned()).unwrap_or_default();
+    let base = word.rsplit('/').next().unwrap_or(&word);
+    let base = base.split_once('@').map_or(base, |(name, _)| name);
+    let stem = base
+        .strip_suffix(".js")
+        .or_else(|| base.strip_suffix(".py"))
+        .or_else(|| base.strip_suffix(".mjs"))
+        .unwrap_or(base);
+    let plain: String = stem
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
+        .collect();
+    let plain = plain.trim_matches(|c: char| c == '-' || c.is_ascii_digit());
+    plain
+        .chars()
+        .take(63)
+        .collect::<String>()
+        .parse()
+        .map_err(|_| CommandError::usage(format!("no name can be made from `{word}`"), "give one with --name NAME"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::default_name;
+    use crate::cli::{Cli, Command};
+
+    #[test]
+    fn a_server_is_named_after_its_program() {
+        for (words, expected) in [
+            ("-- npx -y @modelcontextprotocol/server-everything", "server-everything"),
+            ("-- npx -y @modelcontextprotocol/server-filesystem@1.2 /tmp", "server-filesystem"),
+            ("-- uvx mcp-server-git --repository .", "mcp-server-git"),
+            ("-- /usr/bin/python3 /opt/My_Server.py", "my-server"),
+            ("-- ./notes", "notes"),
+            ("--http http://127.0.0.1:3000/mcp --name kept", "kept"),
+            ("--http https://api.example.com/mcp", "api-example-com"),
+        ] {
+            let cli = Cli::try_parse_from(["sekisho", "run"].into_iter().chain(words.split(' '))).unwrap();
+            let Command::Run(arguments) = cli.command else { panic!("{words}") };
+            let name = arguments.name.clone().unwrap_or_else(|| default_name(&arguments).unwrap());
+            assert_eq!(name.as_str(), expected, "{words}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `sekisho serve`
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::Watcher as _;
+use tokio::sync::{mpsc, watch};
+
+use super::check;
+use crate::cli::Common;
+use crate::config::Configuration;
+use crate::data_dir::DataDir;
+use crate::error::CommandError;
+use crate::instance::{Instance, Parts, Source, stored_port};
+use crate::{listen, telemetry};
+
+/// Where clients find us when nobody says otherwise.
+pub(crate) const PORT: u16 = 8420;
+/// Editors write a file in several steps: a change is read after this pause.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// Protects the servers of a configuration file until it is told to stop.
+pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAddr>) -> Result<(), CommandError> {
+    telemetry::start(common.json);
+    let loaded = check::read(path)?;
+    if !loaded.is_usable() {
+        check::report(&loaded);
+        return Err(CommandError::usage(
+            format!("`{}` has mistakes", path.display()),
+            "correct them; `sekisho check` shows them all",
+        ));
+    }
+    let mut configuration = loaded.configuration;
+    configuration.listen = listen.or(configuration.listen);
+    let data = DataDir::open(common.data_dir.as_deref().or(configuration.data_dir.as_deref()))?;
+    let lock = data.lock()?.ok_or_else(|| {
+        CommandError::environment(
+            format!("another instance uses `{}`", data.path().display()),
+            "end it, or choose another data directory with --data-dir DIR",
+        )
+    })?;
+    refuse_plain_http(&configuration)?;
+    let store = data.store().await?;
+    let wanted = at_stored_port(configuration.listen, stored_port(&store).await);
+    let listeners = listen::bind(wanted, PORT).await?;
+    let certificate = match (&configuration.tls.cert, &configuration.tls.key) {
+        (Some(cert), Some(key)) => Some(listen::Certificate::load(cert, key)?),
+        _ => None,
+    };
+    let port = listeners.address.port();
+    let instance =
+        Instance::start(Parts { data, lock, store, configuration: configuration.clone(), source: Source::File, port })
+            .await?;
+    announce(common, &instance, &configuration)?;
+    let stop = stop_signal();
+    let _watcher = watch_files(path, &configuration, instance.clone(), certificate.clone());
+    instance.serve(listeners, certificate, stop).await
+}
+
+/// A free port was wanted and one was taken at first start: clients know that one.
+pub(crate) fn at_stored_port(wanted: Option<SocketAddr>, stored: Option<u16>) -> Option<SocketAddr> {
+    match (wanted, stored) {
+        (Some(mut wanted), Some(port)) if wanted.port() == 0 => {
+            wanted.set_port(port);
+            Some(wanted)
+        }
+        _ => wanted,
+    }
+}
+
+/// Beyond loopback, plain HTTP shows every token to the network (RS-42, AS-07).
+fn refuse_plain_http(configuration: &Configuration) -> Result<(), CommandError> {
+    let open = configuration.listen.is_some_and(|listen| !listen.ip().is_loopback());
+    let protected = configuration.tls.cert.is_some() || configuration.tls.terminated_in_front;
+    if open && !protected {
+        return Err(CommandError::usage(
+            "beyond loopback, plain HTTP would show every token to the network",
+            "give `tls.cert` and `tls.key`, or say `tls.terminated_in_front = true` if a proxy in front does it",
+        ));
+    }
+    let reachable = open || configuration.tls.terminated_in_front;
+    let opened = configuration.servers.iter().find(|(_, server)| {
+        server.access == crate::config::Access::Public && reachable && !server.public_beyond_loopback
+    });
+    match opened {
+        None => Ok(()),
+        Some((name, _)) => Err(CommandError::usage(
+            format!("server `{name}` is public and this address is reachable beyond loopback"),
+            "say `public_beyond_loopback = true` as well if the whole network may call it",
+        )),
+    }
+}
+
+fn announce(common: &Common, instance: &Instance, configuration: &Configuration) -> Result<(), CommandError> {
+    let servers: Vec<_> =
+        configuration.servers.keys().map(|name| (name, format!("{}/mcp/{name}", instance.base_url))).collect();
+    if common.json {
+        let servers: Vec<_> =
+            servers.iter().map(|(name, url)| serde_json::json!({ "name": name, "url": url })).collect();
+        return super::print_json(
+            &serde_json::json!({ "ready": true, "base_url": instance.base_url, "servers": servers, "pid": std::process::id() }),
+        );
+    }
+    anstream::println!("Sekisho protects {} servers at {}", servers.len(), instance.base_url);
+    for (name, url) in servers {
+        anstream::println!("  {name:<20} {url}");
+    }
+    anstream::println!("Stop with Ctrl-C. Users: `sekisho user add NAME`. Records: `sekisho audit tail`.");
+    Ok(())
+}
+
+/// Becomes true at Ctrl-C or SIGTERM.
+pub(crate) fn stop_signal() -> watch::Receiver<bool> {
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        let terminated = async {
+            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            () = terminated => {}
+        }
+        let _ = sender.send(true);
+    });
+    receiver
+}
+
+/// Watches the folders of the configuration and of the certificate (mounted ones are swapped links), and SIGHUP.
+fn watch_files(
+    path: &Path,
+    configuration: &Configuration,
+    instance: Arc<Instance>,
+    certificate: Option<Arc<listen::Certificate>>,
+) -> Option<notify::RecommendedWatcher> {
+    let (sender, mut changed) = mpsc::channel::<()>(1);
+    let hup = sender.clone();
+    let mut watcher = notify::recommended_watcher(move |_| {
+        let _ = sender.try_send(());
+    })
+    .ok()?;
+    let files = [Some(path.to_owned()), configuration.tls.cert.clone(), configuration.tls.key.clone()];
+    for folder in files.iter().flatten().filter_map(|file| std::path::absolute(file).ok()?.parent().map(PathBuf::from))
+    {
+        if let Err(error) = watcher.watch(&folder, notify::RecursiveMode::NonRecursive) {
+            tracing::warn!(%error, folder = %folder.display(), "changes are not noticed there; send SIGHUP after a change");
+        }
+    }
+    tokio::spawn(async move {
+        if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+            while signal.recv().await.is_some() {
+                let _ = hup.try_send(());
+            }
+        }
+    });
+    let path = path.to_owned();
+    let mut last = configuration.clone();
+    tokio::spawn(async move {
+        while changed.recv().await.is_some() {
+            tokio::time::sleep(SETTLE).await;
+            while changed.try_recv().is_ok() {}
+            reload(&path, &mut last, &instance, certificate.as_deref()).await;
+        }
+    });
+    Some(watcher)
+}
+
+async fn reload(path: &Path, last: &mut Configuration, instance: &Instance, certificate: Option<&listen::Certificate>) {
+    if let Some(Err(error)) = certificate.map(listen::Certificate::reload) {
+        tracing::error!(%error, "the certificate could not be read again; the old one stays");
+    }
+    let loaded = match check::read(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return tracing::error!(%error, "the configuration could not be read again; the old one stays"),
+    };
+    if !loaded.is_usable() {
+        check::report(&loaded);
+        return tracing::error!("the configuration has mistakes; the old one stays");
+    }
+    let mut configuration = loaded.configuration;
+    configuration.listen = last.listen.or(configuration.listen);
+    if configuration == *last {
+        return;
+    }
+    if let Err(error) = refuse_plain_http(&configuration) {
+        return tracing::error!(%error, "the configuration was not taken over; the old one stays");
+    }
+    match instance.reload(&configuration).await {
+        Ok(()) => {
+            tracing::info!(servers = configuration.servers.len(), "the changed configuration is in force");
+            *last = configuration;
+        }
+        Err(error) => tracing::error!(%error, "the configuration was not taken over; the old one stays"),
+    }
+}

@@ -1,0 +1,76 @@
+//! `sekisho user`
+
+use sekisho_console::acts::{Act, Outcome};
+use sekisho_protocol::secret::Password;
+use tokio::io::AsyncReadExt as _;
+
+use super::{print_json, print_table, unexpected};
+use crate::cli::{Common, UserCommand};
+use crate::control;
+use crate::error::CommandError;
+
+/// Passwords have at least so many characters (NIST SP 800-63B §5.1.1.2 asks for 8).
+const PASSWORD_CHARS_MIN: usize = 8;
+
+/// Performs one of the commands.
+pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(), CommandError> {
+    let act = match command {
+        UserCommand::Add { name, owner, password_stdin } => {
+            let password = if password_stdin { Some(hashed_password().await?) } else { None };
+            Act::UserAdd { name, owner, password }
+        }
+        UserCommand::Disable { name } => Act::UserDisable { name },
+        UserCommand::Link { name } => Act::UserLink { name },
+        UserCommand::List => Act::UserList,
+    };
+    let outcome = control::act(common, act).await?;
+    if common.json {
+        return print_json(&outcome);
+    }
+    match outcome {
+        Outcome::Done { count: 0 } => anstream::println!("done"),
+        Outcome::Done { count } => anstream::println!("done; {count} grants ended"),
+        Outcome::Link { token, minutes } => {
+            let base = match control::act(common, Act::BaseUrlShow).await? {
+                Outcome::BaseUrl { url: Some(url) } => url,
+                _ => "{base_url}".to_owned(),
+            };
+            anstream::println!("a password can be set within {minutes} minutes, once, at\n  {base}/setup/{token}");
+        }
+        Outcome::Users { users } => {
+            let rows: Vec<Vec<String>> = users
+                .into_iter()
+                .map(|user| {
+                    let state = match (user.disabled, user.password) {
+                        (true, _) => "disabled",
+                        (false, true) => "active",
+                        (false, false) => "no password yet",
+                    };
+                    vec![user.name, if user.owner { "owner" } else { "user" }.to_owned(), state.to_owned()]
+                })
+                .collect();
+            print_table(&["NAME", "ROLE", "STATE"], &rows);
+        }
+        other => return Err(unexpected(&other)),
+    }
+    Ok(())
+}
+
+/// The PHC string of the password on standard input, without its line end.
+async fn hashed_password() -> Result<String, CommandError> {
+    let mut text = String::new();
+    let unreadable = |error: std::io::Error| {
+        CommandError::environment(format!("standard input cannot be read: {error}"), "pipe the password in")
+    };
+    tokio::io::stdin().take(4096).read_to_string(&mut text).await.map_err(unreadable)?;
+    let password = Password::from_outside(text.trim_end_matches(['\n', '\r']));
+    if password.expose().chars().count() < PASSWORD_CHARS_MIN {
+        return Err(CommandError::usage(
+            format!("a password needs at least {PASSWORD_CHARS_MIN} characters"),
+            "give a longer one on standard input",
+        ));
+    }
+    sekisho_issuer::login::local::hash_password(password, &crate::os::OsEntropy).await.map_err(|error| {
+        CommandError::environment(format!("the password could not be hashed: {error}"), "free some memory")
+    })
+}

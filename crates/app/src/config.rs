@@ -1,0 +1,163 @@
+//! The configuration file: its types, which are also its JSON Schema and the form in which `run` keeps a server.
+
+mod load;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use sekisho_protocol::catalogue::ToolClass;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use load::{Loaded, check_server, load};
+
+/// `sekisho.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Configuration {
+    /// Where to listen. Without it: 127.0.0.1:8420 and [::1]:8420.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The URL under which clients reach the checkpoint, without a trailing slash. It is stored at first start;
+    /// `sekisho base-url set` changes it later and ends all grants.
+    pub(crate) base_url: Option<String>,
+    /// Where everything is kept.
+    pub(crate) data_dir: Option<PathBuf>,
+    /// TLS.
+    pub(crate) tls: Tls,
+    /// How the checkpoint reaches others.
+    pub(crate) outbound: Outbound,
+    /// Who may become a client.
+    pub(crate) clients: Clients,
+    /// Web origins, besides the checkpoint's own, whose pages may call servers.
+    pub(crate) origins: Vec<String>,
+    /// Protected servers by name.
+    pub(crate) servers: BTreeMap<String, ServerDefinition>,
+}
+
+/// How connections are protected.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// A file with the certificate chain in PEM. Read again when it changes.
+    pub(crate) cert: Option<PathBuf>,
+    /// A file with its private key in PEM. Read again when it changes.
+    pub(crate) key: Option<PathBuf>,
+    /// A proxy in front terminates TLS: plain HTTP is then spoken also beyond loopback.
+    pub(crate) terminated_in_front: bool,
+}
+
+/// How the checkpoint reaches others.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Outbound {
+    /// A file with further certificate authorities in PEM, such as a company's own.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Private networks that may be reached for client metadata documents, such as `10.0.0.0/8`. None by default.
+    pub(crate) allow_private: Vec<String>,
+}
+
+/// Who may become a client.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Clients {
+    /// Whether clients may register themselves (RFC 7591). They never skip consent.
+    pub(crate) registration: bool,
+    /// Whether the URL of a metadata document is accepted as a client's identifier.
+    pub(crate) metadata_documents: bool,
+    /// Only documents at these hosts; all hosts when empty.
+    pub(crate) metadata_document_hosts: Vec<String>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self { registration: true, metadata_documents: true, metadata_document_hosts: Vec::new() }
+    }
+}
+
+/// One protected server: a program (`command`) or a URL (`url`).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerDefinition {
+    /// A name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) title: Option<String>,
+    /// Program and arguments; no shell is involved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) command: Vec<String>,
+    /// The folder in which the program is started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Variables of the program. `${env:NAME}` and `${file:PATH}` are replaced.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) environment: BTreeMap<String, String>,
+    /// Names of our own variables to pass through to the program.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pass: Vec<String>,
+    /// Who shares one process of the program.
+    pub(crate) isolation: Isolation,
+    /// The URL of an MCP server that listens somewhere (Streamable HTTP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
+    /// Headers to show that server. `${env:NAME}` and `${file:PATH}` are replaced.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Who may use the server at all: `"users"` (signed-in users with a right) or `"public"`.
+    pub(crate) access: Access,
+    /// Say `true` as well to open a public server beyond loopback.
+    pub(crate) public_beyond_loopback: bool,
+    /// What every signed-in user may do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) everyone: Option<ToolClass>,
+    /// What single users may do, by name. Owners may do everything.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) users: BTreeMap<String, ToolClass>,
+    /// The class of each tool. What is not classified needs a scope of its own name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tools: BTreeMap<String, ToolClass>,
+    /// What ordinary use needs: named in challenges and metadata.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scopes_default: Option<Vec<String>>,
+    /// What the records keep of arguments.
+    pub(crate) arguments: Arguments,
+}
+
+/// Who shares one process of a program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Isolation {
+    /// Every session has a process of its own.
+    Session,
+    /// All users share one: only for programs that keep nothing of anybody.
+    Shared,
+    /// Every user has a process of its own.
+    #[default]
+    Subject,
+}
+
+/// Who may use a server at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Access {
+    /// Anybody, without a token.
+    Public,
+    /// Signed-in users with a right.
+    #[default]
+    Users,
+}
+
+/// What the records keep of arguments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Arguments {
+    /// Their digest.
+    #[default]
+    Digest,
+    /// Nothing.
+    None,
+}
+
+/// The JSON Schema of the file, for editors.
+pub(crate) fn schema() -> schemars::Schema {
+    schemars::schema_for!(Configuration)
+}

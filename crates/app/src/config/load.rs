@@ -1,0 +1,279 @@
+//! Reading the file: every mistake at once, each with its place.
+//!
+//! Every member has a default, so each key of each table can be read on its own; whatever is wrong with one
+//! does not hide what is wrong with another.
+
+use std::path::Path;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::scope::Scope;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Access, Configuration, ServerDefinition};
+
+/// One mistake in the file.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Mistake {
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: Option<String>,
+    /// Where.
+    pub(crate) span: std::ops::Range<usize>,
+    /// Whether the file is refused for it.
+    pub(crate) fatal: bool,
+    file: NamedSource<String>,
+}
+
+impl Diagnostic for Mistake {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(if self.fatal { miette::Severity::Error } else { miette::Severity::Warning })
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&self.file)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let span = SourceSpan::from(self.span.clone());
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
+    }
+}
+
+/// A file that was read, with all that is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What could be read.
+    pub(crate) configuration: Configuration,
+    /// What could not, and what is unwise.
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
+impl Loaded {
+    /// Whether the file can be used.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.mistakes.iter().all(|mistake| !mistake.fatal)
+    }
+}
+
+/// Reads a configuration file.
+pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(Reader::new(&path.display().to_string(), &text).read())
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    source: NamedSource<String>,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'t> Reader<'t> {
+    fn new(name: &str, text: &'t str) -> Self {
+        Self { text, source: NamedSource::new(name, text.to_owned()), mistakes: Vec::new() }
+    }
+
+    fn read(mut self) -> Loaded {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            self.note(error.span().unwrap_or(0..0), error.message().to_owned(), None);
+        }
+        let mut configuration = Configuration::default();
+        let table = table.into_inner();
+        for (key, value) in &table {
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("servers", DeValue::Table(servers)) => self.servers(&mut configuration, servers),
+                ("tls", DeValue::Table(inner)) => configuration.tls = self.table(inner),
+                ("outbound", DeValue::Table(inner)) => configuration.outbound = self.table(inner),
+                ("clients", DeValue::Table(inner)) => configuration.clients = self.table(inner),
+                _ => {}
+            }
+        }
+        let plain = table.iter().filter(|(key, value)| {
+            let nested = matches!(key.get_ref().as_ref(), "servers" | "tls" | "outbound" | "clients");
+            !(nested && matches!(value.get_ref(), DeValue::Table(_)))
+        });
+        let plain: DeTable<'_> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let top: Configuration = self.table(&plain);
+        configuration.listen = top.listen;
+        configuration.base_url = top.base_url;
+        configuration.data_dir = top.data_dir;
+        configuration.origins = top.origins;
+        self.check(&configuration, &table);
+        Loaded { configuration, mistakes: self.mistakes }
+    }
+
+    fn servers(&mut self, configuration: &mut Configuration, servers: &DeTable<'_>) {
+        for (name, value) in servers {
+            if let Err(error) = name.get_ref().parse::<ServerName>() {
+                self.note(name.span(), error.to_string(), None);
+            }
+            let DeValue::Table(inner) = value.get_ref() else {
+                self.note(value.span(), "expected a table with `command` or `url`".to_owned(), None);
+                continue;
+            };
+            let server: ServerDefinition = self.table(inner);
+            for problem in check_server(&server) {
+                let span = place(inner, problem.key).unwrap_or_else(|| name.span());
+                self.push(span, problem.message, problem.help, problem.fatal);
+            }
+            configuration.servers.insert(name.get_ref().to_string(), server);
+        }
+    }
+
+    /// Reads a table key by key, so that every wrong one is reported.
+    fn table<T: DeserializeOwned + Default>(&mut self, table: &DeTable<'_>) -> T {
+        let mut good = DeTable::new();
+        for (key, value) in table {
+            let mut one = DeTable::new();
+            one.insert(key.clone(), value.clone());
+            match read::<T>(one, key.span()) {
+                Ok(_) => drop(good.insert(key.clone(), value.clone())),
+                Err(error) => {
+                    let span = error.span().filter(|span| !span.is_empty()).unwrap_or_else(|| key.span());
+                    self.note(span, error.message().to_owned(), suggestion(error.message(), key.get_ref()));
+                }
+            }
+        }
+        read(good, 0..0).unwrap_or_default()
+    }
+
+    fn check(&mut self, configuration: &Configuration, table: &DeTable<'_>) {
+        let at = |key: &str| place(table, key).unwrap_or(0..0);
+        if configuration.tls.cert.is_some() != configuration.tls.key.is_some() {
+            self.note(
+                at("tls"),
+                "`cert` and `key` belong together".to_owned(),
+                Some("give both, or neither".to_owned()),
+            );
+        }
+        if let Some(url) = &configuration.base_url
+            && let Err(message) = crate::instance::check_base_url(url)
+        {
+            self.note(at("base_url"), message, None);
+        }
+        if let Some(listen) = configuration.listen
+            && !listen.ip().is_loopback()
+            && configuration.tls.cert.is_none()
+            && !configuration.tls.terminated_in_front
+        {
+            let help = "give `tls.cert` and `tls.key`, or say `tls.terminated_in_front = true` if a proxy does it";
+            self.note(
+                at("listen"),
+                "beyond loopback, plain HTTP would show every token to the network".to_owned(),
+                Some(help.to_owned()),
+            );
+        }
+        for network in &configuration.outbound.allow_private {
+            if network.parse::<ipnet::IpNet>().is_err() {
+                self.note(at("outbound"), format!("`{network}` is not a network such as `10.0.0.0/8`"), None);
+            }
+        }
+        if configuration.servers.is_empty() {
+            self.push(
+                0..0,
+                "no server is protected".to_owned(),
+                Some("add a table `[servers.NAME]` with `command` or `url`".to_owned()),
+                false,
+            );
+        }
+    }
+
+    fn note(&mut self, span: std::ops::Range<usize>, message: String, help: Option<String>) {
+        self.push(span, message, help, true);
+    }
+
+    fn push(&mut self, span: std::ops::Range<usize>, message: String, help: Option<String>, fatal: bool) {
+        self.mistakes.push(Mistake { message, help, span, fatal, file: self.source.clone() });
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(table: DeTable<'_>, span: std::ops::Range<usize>) -> Result<T, toml::de::Error> {
+    T::deserialize(toml::de::ValueDeserializer::from(Spanned::new(span, DeValue::Table(table))))
+}
+
+fn place(table: &DeTable<'_>, key: &str) -> Option<std::ops::Range<usize>> {
+    table.iter().find(|(name, _)| name.get_ref() == key).map(|(name, value)| match value.get_ref() {
+        DeValue::Table(_) => name.span(),
+        _ => value.span(),
+    })
+}
+
+/// "did you mean", where serde lists the names it knows.
+fn suggestion(message: &str, unknown: &str) -> Option<String> {
+    let known = message.split_once("expected one of ")?.1;
+    let names = known.split(", ").map(|name| name.trim_matches('`'));
+    let near = names.map(|name| (strsim::jaro_winkler(name, unknown), name)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (near.0 > 0.8).then(|| format!("did you mean `{}`?", near.1))
+}
+
+/// Something wrong, or unwise, with one server.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) key: &'static str,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) fatal: bool,
+}
+
+/// What is wrong with a server, beyond the types of its members.
+pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut note = |key, message: &str, help: &str, fatal| {
+        problems.push(Problem { key, message: message.to_owned(), help: Some(help.to_owned()), fatal });
+    };
+    match (&server.url, server.command.is_empty()) {
+        (None, true) => {
+            note("command", "a server needs `command` or `url`", "give the program to start, or the URL to reach", true)
+        }
+        (Some(_), false) => note("url", "a server has either `command` or `url`", "remove one of them", true),
+        (Some(url), true) if !is_http(url) => {
+            note("url", "not an http(s) URL", "write it as `https://host/path`", true)
+        }
+        _ => {}
+    }
+    if server.url.is_some() && !(server.environment.is_empty() && server.pass.is_empty()) {
+        note("environment", "a URL has no environment", "use `headers` for its credential", true);
+    }
+    if server.url.is_none() && !server.headers.is_empty() {
+        note("headers", "a program is shown no headers", "use `environment` for its credential", true);
+    }
+    for scope in server.scopes_default.iter().flatten() {
+        if scope == Scope::offline_access().as_str() {
+            note(
+                "scopes_default",
+                "`offline_access` is for clients to ask for, not for servers to demand",
+                "remove it",
+                true,
+            );
+        } else if scope.parse::<Scope>().is_err() {
+            note(
+                "scopes_default",
+                "not a scope",
+                "use `mcp:read`, `mcp:write`, `mcp:destructive` or `tool:NAME`",
+                true,
+            );
+        }
+    }
+    if server.access == Access::Public {
+        let help = "remove `access = \"public\"` unless that is what you want";
+        note("access", "anybody who can reach this address may call every tool of this server", help, false);
+    }
+    problems
+}
+
+fn is_http(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The control socket: how a command reaches the instance that has the data directory.
+//!
+//! One JSON line in, one JSON line out. The socket lies in a folder that only its owner may enter and is 0600
+//! itself (ST-02, PX-35); whoever can write to it could as well write to the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sekisho_console::acts::{self, Act, Outcome, Performer};
+use sekisho_protocol::env::Clock;
+use sekisho_protocol::ids::NodeId;
+use sekisho_store::Store;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::cli::Common;
+use crate::data_dir::DataDir;
+use crate::error::CommandError;
+use crate::os::{OsEntropy, SystemClock};
+
+/// The longest line either side sends, in bytes.
+const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The longest a command may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What comes back.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply {
+    Done(Outcome),
+    Refused(String),
+}
+
+/// Performs acts for whoever may open the socket, until dropped.
+#[derive(Debug)]
+pub(crate) struct Control {
+    store: Store,
+    node: NodeId,
+    clock: Arc<dyn Clock>,
+}
+
+impl Control {
+    /// Listens at `path`, in place of a socket that an earlier instance left.
+    pub(crate) fn listen(
+        path: &Path,
+        store: Store,
+        node: NodeId,
+        clock: Arc<dyn Clock>,
+    ) -> Result<tokio::task::JoinHandle<()>, CommandError> {
+        let bad = |error: std::io::Error| {
+            CommandError::environment(
+                format!("the control socket `{}` cannot be opened: {error}", path.display()),
+                "choose a shorter path with --data-dir DIR",
+            )
+        };
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(bad(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(bad)?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(bad)?;
+        let control = Arc::new(Self { store, node, clock });
+        Ok(tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let control = control.clone();
+                tokio::spawn(async move { tokio::time::timeout(TIMEOUT, control.answer(stream)).await });
+            }
+        }))
+    }
+
+    async fn answer(&self, mut stream: UnixStream) -> std::io::Result<()> {
+        let (reader, mut writer) = stream.split();
+        let mut line = String::new();
+        BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+        let reply = match serde_json::from_str(&line) {
+            Ok(act) => perform(&self.store, self.node, self.clock.as_ref(), act).await,
+            Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
+        };
+        let mut line = serde_json::to_vec(&reply)?;
+        line.push(b'\n');
+        writer.write_all(&line).await
+    }
+}
+
+async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, act: Act) -> Reply {
+    let who = Performer { by: "operator", node, now: clock.now(), entropy: &OsEntropy };
+    match acts::perform(store, who, act).await {
+        Ok(outcome) => Reply::Done(outcome),
+        Err(error) => Reply::Refused(error.to_string()),
+    }
+}
+
+/// Performs an act in a store that this process has open.
+pub(crate) async fn perform_here(
+    store: &Store,
+    node: NodeId,
+    clock: &dyn Clock,
+    act: Act,
+) -> Result<Outcome, CommandError> {
+    answer(perform(store, node, clock, act).await)
+}
+
+/// Has an act performed: by the running instance if there is one, otherwise by us.
+pub(crate) async fn act(common: &Common, act: Act) -> Result<Outcome, CommandError> {
+    act_in(&DataDir::open(common.data_dir.as_deref())?, act).await
+}
+
+/// The same, in a data directory that is open already.
+pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
+    let reply = match data.lock()? {
+        Some(_lock) => {
+            let clock = SystemClock::default();
+            let store = data.store().await?;
+            let reply = perform(&store, data.node(&clock)?, &clock, act).await;
+            store.close().await;
+            reply
+        }
+        None => ask(&data.socket(), &act).await?,
+    };
+    answer(reply)
+}
+
+fn answer(reply: Reply) -> Result<Outcome, CommandError> {
+    match reply {
+        Reply::Done(outcome) => Ok(outcome),
+        Reply::Refused(reason) => Err(CommandError::no(reason)),
+    }
+}
+
+async fn ask(path: &Path, act: &Act) -> Result<Reply, CommandError> {
+    let silent = |error: &dyn std::fmt::Display| {
+        CommandError::environment(
+            format!("the instance that has this data directory does not answer at `{}`: {error}", path.display()),
+            "it may be starting or stopping: try again, or end it",
+        )
+    };
+    let exchange = async {
+        let mut stream = UnixStream::connect(path).await?;
+        let mut line = serde_json::to_vec(act)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        let mut answer = String::new();
+        BufReader::new(stream.take(LINE_BYTES_MAX)).read_line(&mut answer).await?;
+        Ok::<_, std::io::Error>(serde_json::from_str(&answer)?)
+    };
+    match tokio::time::timeout(TIMEOUT, exchange).await {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(error)) => Err(silent(&error)),
+        Err(error) => Err(silent(&error)),
+    }
+}

@@ -1,0 +1,419 @@
+//! One running checkpoint: store, keys, issuer, gateway, and the watches that carry changes to them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use sekisho_client::http::{HttpSettings, SafeHttp};
+use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, Limits, Routes};
+use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
+use sekisho_policy::rights::Rights;
+use sekisho_protocol::env::{Clock, Entropy};
+use sekisho_protocol::ids::NodeId;
+use sekisho_protocol::server::ServerDirectory;
+use sekisho_store::{ChangeKind, FeedEvent, Store};
+use sekisho_token::Keys;
+use tokio::sync::watch;
+
+use crate::config::{Configuration, ServerDefinition};
+use crate::data_dir::{DataDir, InstanceLock};
+use crate::error::CommandError;
+use crate::layers::{Entrance, admit};
+use crate::os::{OsEntropy, SystemClock};
+use crate::servers::{self, Defined};
+use crate::{control, keys, listen};
+
+/// Where the definitions of servers come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// The configuration file.
+    File,
+    /// The store, where `run` keeps them.
+    Store,
+}
+
+/// A checkpoint that is wired and serves nothing yet.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    /// The issuer identifier.
+    pub(crate) base_url: String,
+    /// Everything that is remembered.
+    pub(crate) store: Store,
+    /// The name of this node in the records.
+    pub(crate) node: NodeId,
+    /// The one clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The protected resource.
+    pub(crate) gateway: Arc<Gateway>,
+    issuer: Arc<Issuer>,
+    data: DataDir,
+    source: Source,
+    extra_ca: Option<Vec<u8>>,
+    /// The configuration in force: what a change of users is combined with.
+    configuration: ArcSwap<Configuration>,
+    keys: watch::Sender<Keys>,
+    rights: watch::Sender<Arc<Rights>>,
+    directory: watch::Sender<Arc<ServerDirectory>>,
+    routes: watch::Sender<Arc<Routes>>,
+    _lock: InstanceLock,
+}
+
+/// What an instance is made from.
+pub(crate) struct Parts {
+    /// The folder, locked.
+    pub(crate) data: DataDir,
+    /// The lock.
+    pub(crate) lock: InstanceLock,
+    /// The store, open.
+    pub(crate) store: Store,
+    /// The configuration; its servers count only for [`Source::File`].
+    pub(crate) configuration: Configuration,
+    /// Where servers come from.
+    pub(crate) source: Source,
+    /// The port that is listened on.
+    pub(crate) port: u16,
+}
+
+/// Reads a base URL: https, or http on loopback; no path, query, fragment, userinfo or trailing slash (AS-03, AS-07).
+pub(crate) fn check_base_url(url: &str) -> Result<(), String> {
+    let parsed = url::Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
+    let loopback = parsed.host_str().is_some_and(sekisho_protocol::redirect::is_loopback_host);
+    let secure = parsed.scheme() == "https" || (parsed.scheme() == "http" && loopback);
+    if !secure {
+        return Err(format!("`{url}`: plain http is for loopback only, use https"));
+    }
+    let bare =
+        parsed.path() == "/" && parsed.query().is_none() && parsed.fragment().is_none() && parsed.username().is_empty();
+    if !bare || url.ends_with('/') || parsed.as_str().trim_end_matches('/') != url {
+        return Err(format!(
+            "`{url}` must be scheme, host and port in lower case only, such as `https://mcp.example.com`"
+        ));
+    }
+    Ok(())
+}
+
+/// The base URL: what was stored at first start, else what is wanted, which is then stored.
+pub(crate) async fn base_url(store: &Store, wanted: Option<&str>, port: u16) -> Result<String, CommandError> {
+    let failed = |error: sekisho_store::StoreError| {
+        CommandError::environment(format!("the store failed: {error}"), "see the disk")
+    };
+    let local = format!("http://localhost:{port}");
+    let wanted_or_local = wanted.unwrap_or(&local);
+    check_base_url(wanted_or_local).map_err(|message| CommandError::usage(message, "correct `base_url`"))?;
+    let mut tx = store.begin().await.map_err(failed)?;
+    tx.settings().put_new("base_url", wanted_or_local).await.map_err(failed)?;
+    let stored = tx.settings().get("base_url").await.map_err(failed)?.unwrap_or_else(|| wanted_or_local.to_owned());
+    tx.commit().await.map_err(failed)?;
+    match wanted {
+        Some(wanted) if wanted != stored => Err(CommandError::environment(
+            format!("the base URL is `{stored}` since first start, and `{wanted}` is configured"),
+            format!("changing it ends all grants: `sekisho base-url set {wanted}`"),
+        )),
+        None if is_local(&stored) && stored != local => Err(CommandError::environment(
+            format!("the base URL is `{stored}` since first start, and port {port} is listened on"),
+            format!("listen on that port, or change it, which ends all grants: `sekisho base-url set {local}`"),
+        )),
+        _ => Ok(stored),
+    }
+}
+
+/// The port of a stored base URL on loopback, for an instance that was started on a free port once.
+pub(crate) async fn stored_port(store: &Store) -> Option<u16> {
+    let mut tx = store.read().await.ok()?;
+    let stored = tx.settings().get("base_url").await.ok()??;
+    is_local(&stored).then(|| url::Url::parse(&stored).ok()?.port())?
+}
+
+fn is_local(base_url: &str) -> bool {
+    base_url.starts_with("http://localhost:")
+}
+
+impl Instance {
+    /// Wires everything.
+    pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, CommandError> {
+        let Parts { data, lock, store, configuration, source, port } = parts;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let node = data.node(clock.as_ref())?;
+        let base_url = base_url(&store, configuration.base_url.as_deref(), port).await?;
+        let extra_ca = read_ca(&configuration)?;
+        let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
+        let defined = defined(&store, &source, &configuration).await?;
+        let users = users(&store).await?;
+        let (rights, rights_seen) = watch::channel(Arc::new(servers::rights(&defined, &users)));
+        let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url)?));
+        let (routes, routes_seen) =
+            watch::channel(Arc::new(servers::routes(&defined, &base_url, extra_ca.as_deref())?));
+        let issuer = Issuer::new(IssuerParts {
+            store: store.clone(),
+            keys: keys_seen.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            http: Arc::new(outbound(&configuration, extra_ca.clone())?),
+            rights: rights_seen.clone(),
+            servers: directory_seen,
+            node,
+            settings: issuer_settings(&configuration, &base_url),
+        });
+        let gateway = Gateway::start(GatewayParts {
+            store: store.clone(),
+            keys: keys_seen,
+            rights: rights_seen,
+            routes: routes_seen,
+            clock: clock.clone(),
+            entropy,
+            node,
+            settings: gateway_settings(&configuration, &base_url),
+        })
+        .await;
+        Ok(Arc::new(Self {
+            base_url,
+            store,
+            node,
+            clock,
+            gateway,
+            issuer,
+            data,
+            source,
+            extra_ca,
+            configuration: ArcSwap::from_pointee(configuration),
+            keys,
+            rights,
+            directory,
+            routes,
+            _lock: lock,
+        }))
+    }
+
+    /// Everything behind one entrance.
+    pub(crate) fn router(&self) -> Router {
+        let entrance =
+            Entrance { clock: self.clock.clone(), entropy: Arc::new(OsEntropy), hosts: hosts(&self.base_url) };
+        let health = Router::new()
+            .route("/healthz", axum::routing::get(|| async { "ok\n" }))
+            .route("/readyz", axum::routing::get(ready).with_state(self.store.clone()));
+        self.issuer
+            .clone()
+            .router()
+            .merge(self.gateway.clone().router())
+            .merge(health)
+            .layer(tower_http::catch_panic::CatchPanicLayer::new())
+            .layer(axum::middleware::from_fn_with_state(Arc::new(entrance), admit))
+    }
+
+    /// Serves until `stop`, with the control socket, change feed and housekeeping beside it.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        listeners: listen::Listeners,
+        certificate: Option<Arc<listen::Certificate>>,
+        stop: watch::Receiver<bool>,
+    ) -> Result<(), CommandError> {
+        let control = control::Control::listen(&self.data.socket(), self.store.clone(), self.node, self.clock.clone())?;
+        let follow = tokio::spawn(self.clone().follow());
+        let sweep = tokio::spawn(self.clone().housekeep());
+        listen::serve(listeners, self.router(), certificate, stop).await;
+        for task in [control, follow, sweep] {
+            task.abort();
+        }
+        let _ = std::fs::remove_file(self.data.socket());
+        self.gateway.shutdown().await;
+        self.store.close().await;
+        Ok(())
+    }
+
+    /// Takes over changed definitions; on a mistake the old ones stay.
+    pub(crate) async fn reload(&self, configuration: &Configuration) -> Result<(), CommandError> {
+        let defined = defined(&self.store, &self.source, configuration).await?;
+        let users = users(&self.store).await?;
+        let directory = servers::directory(&defined, &self.base_url)?;
+        let routes = servers::routes(&defined, &self.base_url, self.extra_ca.as_deref())?;
+        self.rights.send_replace(Arc::new(servers::rights(&defined, &users)));
+        self.directory.send_replace(Arc::new(directory));
+        self.routes.send_replace(Arc::new(routes));
+        self.configuration.store(Arc::new(configuration.clone()));
+        Ok(())
+    }
+
+    /// Follows the change feed: users, servers and keys are re-read when they change.
+    async fn follow(self: Arc<Self>) {
+        let mut feed = self.store.changes();
+        loop {
+            let kind = match feed.next().await {
+                FeedEvent::Change(change) => Some(change.kind),
+                FeedEvent::Gap => None,
+                FeedEvent::Unavailable => continue,
+            };
+            if matches!(kind, None | Some(ChangeKind::Key))
+                && let Ok(keys) = keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await
+            {
+                self.keys.send_replace(keys);
+            }
+            if matches!(kind, None | Some(ChangeKind::Server | ChangeKind::User))
+                && let Err(error) = self.reload(&self.configuration.load_full()).await
+            {
+                tracing::error!(%error, "a change could not be taken over; the old state stays");
+            }
+        }
+    }
+
+    /// Deletes what has expired, renews keys.
+    async fn housekeep(self: Arc<Self>) {
+        let mut every = tokio::time::interval(std::time::Duration::from_secs(300));
+        loop {
+            every.tick().await;
+            if let Err(error) = self.store.sweep(self.clock.now()).await {
+                tracing::warn!(%error, "expired entries could not be deleted");
+            }
+            match keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await {
+                Ok(keys) => drop(self.keys.send_replace(keys)),
+                Err(error) => tracing::error!(%error, "signing keys could not be renewed"),
+            }
+        }
+    }
+}
+
+async fn ready(axum::extract::State(store): axum::extract::State<Store>) -> (axum::http::StatusCode, &'static str) {
+    match store.ping().await {
+        Ok(()) => (axum::http::StatusCode::OK, "ready\n"),
+        Err(_) => (axum::http::StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}
+
+/// Values of `Host` under which a base URL is reached: itself, and for loopback the three spellings.
+pub(crate) fn hosts(base_url: &str) -> Vec<String> {
+    let authority = base_url.split("://").nth(1).unwrap_or_default().to_owned();
+    let Ok(url) = url::Url::parse(base_url) else { return vec![authority] };
+    if !url.host_str().is_some_and(sekisho_protocol::redirect::is_loopback_host) {
+        return vec![authority];
+    }
+    let port = url.port_or_known_default().unwrap_or(80);
+    ["localhost", "127.0.0.1", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect()
+}
+
+async fn users(store: &Store) -> Result<Vec<sekisho_store::User>, CommandError> {
+    let failed = |error: sekisho_store::StoreError| {
+        CommandError::environment(format!("users cannot be read: {error}"), "see the disk")
+    };
+    let mut tx = store.read().await.map_err(failed)?;
+    tx.users().list().await.map_err(failed)
+}
+
+/// The servers in force.
+async fn defined(store: &Store, source: &Source, configuration: &Configuration) -> Result<Vec<Defined>, CommandError> {
+    match source {
+        Source::File => configuration.servers.iter().map(|(name, definition)| of_file(name, definition)).collect(),
+        Source::Store => of_store(store).await,
+    }
+}
+
+fn of_file(name: &str, definition: &ServerDefinition) -> Result<Defined, CommandError> {
+    let name = name.parse().map_err(|error| CommandError::usage(format!("{error}"), "see `sekisho check`"))?;
+    Ok(Defined { name, definition: definition.clone(), secrets: Default::default(), classify_at_consent: false })
+}
+
+async fn of_store(store: &Store) -> Result<Vec<Defined>, CommandError> {
+    let failed = |error: sekisho_store::StoreError| {
+        CommandError::environment(format!("servers cannot be read: {error}"), "see the disk")
+    };
+    let mut tx = store.read().await.map_err(failed)?;
+    let mut all = Vec::new();
+    for row in tx.servers().list().await.map_err(failed)? {
+        let definition = serde_json::from_str(&row.definition).map_err(|error| {
+            CommandError::environment(
+                format!("server `{}` was kept by another version: {error}", row.name),
+                format!("sekisho server remove {}", row.name),
+            )
+        })?;
+        let mut secrets = std::collections::BTreeMap::new();
+        for name in tx.credentials().list_names(&row.name).await.map_err(failed)? {
+            if let Some(secret) = tx.credentials().find(&row.name, &name).await.map_err(failed)? {
+                secrets.insert(name, secret);
+            }
+        }
+        all.push(Defined { name: row.name, definition, secrets, classify_at_consent: true });
+    }
+    Ok(all)
+}
+
+fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandError> {
+    let Some(path) = &configuration.outbound.ca_file else { return Ok(None) };
+    std::fs::read(path).map(Some).map_err(|error| {
+        CommandError::environment(
+            format!("`outbound.ca_file` `{}` cannot be read: {error}", path.display()),
+            "give a PEM file",
+        )
+    })
+}
+
+fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
+    let mut settings = HttpSettings { extra_roots_pem: extra_ca.unwrap_or_default(), ..HttpSettings::default() };
+    for network in &configuration.outbound.allow_private {
+        let network = network
+            .parse()
+            .map_err(|_| CommandError::usage(format!("`{network}` is not a network"), "write it as `10.0.0.0/8`"))?;
+        settings.allow_private.push(network);
+    }
+    SafeHttp::new(settings)
+        .map_err(|error| CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`"))
+}
+
+fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSettings {
+    let clients = &configuration.clients;
+    let mut settings = IssuerSettings { base_url: base_url.to_owned(), ..IssuerSettings::default() };
+    if !clients.registration {
+        settings.registration = sekisho_issuer::RegistrationPolicy::Closed;
+    }
+    settings.client_documents = match (clients.metadata_documents, clients.metadata_document_hosts.is_empty()) {
+        (false, _) => sekisho_issuer::DocumentPolicy::Off,
+        (true, true) => sekisho_issuer::DocumentPolicy::Any,
+        (true, false) => sekisho_issuer::DocumentPolicy::Hosts(clients.metadata_document_hosts.clone()),
+    };
+    settings
+}
+
+fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySettings {
+    let mut allowed_origins = vec![base_url.to_owned()];
+    allowed_origins.extend(configuration.origins.iter().cloned());
+    GatewaySettings {
+        base_url: base_url.to_owned(),
+        allowed_hosts: hosts(base_url),
+        allowed_origins,
+        limits: Limits::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_base_url, hosts};
+
+    /// AS-03, AS-07: an issuer identifier has one spelling and is https, but for loopback.
+    #[test]
+    fn a_base_url_is_bare_and_secure() {
+        for good in
+            ["https://mcp.example.com", "https://mcp.example.com:8443", "http://localhost:8420", "http://127.0.0.1:1"]
+        {
+            assert_eq!(check_base_url(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "mcp.example.com",
+            "http://mcp.example.com",
+            "https://mcp.example.com/",
+            "https://mcp.example.com/x",
+            "https://h?q",
+            "https://h#f",
+            "https://u@h",
+            "https://H.example",
+            "https://h:443",
+            "ftp://h",
+        ] {
+            assert!(check_base_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_loopback_address_has_three_spellings() {
+        assert_eq!(hosts("http://localhost:8420"), ["localhost:8420", "127.0.0.1:8420", "[::1]:8420"]);
+        assert_eq!(hosts("https://mcp.example.com"), ["mcp.example.com"]);
+    }
+}

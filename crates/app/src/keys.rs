@@ -1,0 +1,110 @@
+//! Signing keys: loaded from the store, made when there is none, renewed before they are old.
+
+use std::time::Duration;
+
+use sekisho_protocol::env::{Clock, Entropy, Timestamp, after};
+use sekisho_protocol::ids::KeyId;
+use sekisho_store::{SigningKeyRow, Store};
+use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
+
+use crate::error::CommandError;
+
+/// A key signs for so long.
+const SIGNS: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A new key is published so long before it signs, so that others know it by then.
+const ANNOUNCED: Duration = Duration::from_secs(3600);
+/// The longest life of anything a key signed; a retired key is believed so long.
+const BELIEVED: Duration = Duration::from_secs(3600);
+
+/// The keys in force at `now`, after making those that are due.
+pub(crate) async fn in_force(store: &Store, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Keys, CommandError> {
+    let now = clock.now();
+    let failed = |error: &dyn std::fmt::Display| {
+        CommandError::environment(
+            format!("the signing keys cannot be used: {error}"),
+            "restore the data directory from a backup, `seal.key` included",
+        )
+    };
+    let mut tx = store.begin().await.map_err(|error| failed(&error))?;
+    let mut rows = tx.keys().list(now).await.map_err(|error| failed(&error))?;
+    if let Some(row) = due(&rows, now, entropy).map_err(|error| failed(&error))? {
+        tx.keys().insert(&row).await.map_err(|error| failed(&error))?;
+        rows.push(row);
+    }
+    tx.commit().await.map_err(|error| failed(&error))?;
+    Keys::new(entries(&rows, now).map_err(|error| failed(&error))?).map_err(|error| failed(&error))
+}
+
+/// A new key, if the newest is missing or about to be old.
+fn due(
+    rows: &[SigningKeyRow],
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Option<SigningKeyRow>, sekisho_token::KeyError> {
+    let newest = rows.iter().map(|row| row.active_from).max();
+    let active_from = match newest {
+        None => now,
+        Some(newest) if plus(newest, SIGNS - ANNOUNCED) <= now => plus(now, ANNOUNCED),
+        Some(_) => return Ok(None),
+    };
+    let key = SigningKey::generate(KeyId::generate(now, entropy))?;
+    Ok(Some(SigningKeyRow {
+        id: key.id(),
+        algorithm: "ES256".to_owned(),
+        private: sekisho_store::SecretBytes::new(key.to_pkcs8().to_vec()),
+        public_jwk: key.public_jwk().to_string(),
+        created_at: now,
+        active_from,
+        retires_at: None,
+        removed_at: None,
+    }))
+}
+
+/// What each kept key does at `now`: the newest that has begun signs, older ones are believed for a while.
+fn entries(rows: &[SigningKeyRow], now: Timestamp) -> Result<Vec<KeyEntry>, sekisho_token::KeyError> {
+    let signer = rows.iter().filter(|row| row.active_from <= now).max_by_key(|row| (row.active_from, row.id));
+    let signer_from = signer.map_or(now, |row| row.active_from);
+    let believed_until = plus(signer_from, BELIEVED);
+    let mut entries = Vec::new();
+    for row in rows {
+        let duty = if signer.is_some_and(|signer| signer.id == row.id) {
+            KeyDuty::Sign
+        } else if row.active_from > now {
+            KeyDuty::Announce
+        } else if now < believed_until {
+            KeyDuty::Verify { until: believed_until }
+        } else {
+            continue;
+        };
+        entries.push(KeyEntry { key: SigningKey::from_pkcs8(row.id, row.private.expose())?, duty });
+    }
+    Ok(entries)
+}
+
+fn plus(at: Timestamp, time: Duration) -> Timestamp {
+    after(at, u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
+
+    use super::{due, entries};
+    use sekisho_token::KeyDuty;
+
+    /// ATK-60: keys are renewed, announced before they sign, and not believed for ever.
+    #[test]
+    fn a_key_is_announced_signs_and_retires() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+        let mut rows = vec![due(&[], clock.now(), &entropy).unwrap().unwrap()];
+        assert!(due(&rows, clock.now(), &entropy).unwrap().is_none());
+        clock.advance_seconds(30 * 24 * 3600);
+        rows.push(due(&rows, clock.now(), &entropy).unwrap().unwrap());
+        let duties = |now| entries(&rows, now).unwrap().iter().map(|entry| entry.duty).collect::<Vec<_>>();
+        assert_eq!(duties(clock.now()), [KeyDuty::Sign, KeyDuty::Announce]);
+        clock.advance_seconds(3600);
+        assert!(matches!(duties(clock.now())[..], [KeyDuty::Verify { .. }, KeyDuty::Sign]));
+        clock.advance_seconds(3600);
+        assert_eq!(duties(clock.now()), [KeyDuty::Sign]);
+    }
+}

@@ -1,0 +1,203 @@
+//! The accept loop: sockets, TLS, deadlines, a bound on connections, a graceful end.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+use crate::error::CommandError;
+use crate::layers::Peer;
+
+/// Connections served at one time; more wait in the kernel's queue (ATK-91).
+const CONNECTIONS_MAX: usize = 4096;
+/// From the connection to the end of the request's head (ATK-91).
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// For the TLS handshake (ATK-91).
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a request, in bytes (PX-30).
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Open streams may finish for so long when we end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Sockets that are open, all with one port.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    sockets: Vec<TcpListener>,
+    /// The first socket's address.
+    pub(crate) address: SocketAddr,
+}
+
+/// Opens the sockets: `wanted`, or 127.0.0.1 and [::1] with one port.
+pub(crate) async fn bind(wanted: Option<SocketAddr>, port: u16) -> Result<Listeners, CommandError> {
+    let first = wanted.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
+    let socket = TcpListener::bind(first).await.map_err(|error| {
+        CommandError::environment(
+            format!("cannot listen on {first}: {error}"),
+            "another program uses the port, or the address is not this machine's: choose with --listen ADDR:PORT (port 0 takes a free one)",
+        )
+    })?;
+    let address = socket.local_addr().map_err(|error| CommandError::environment(error.to_string(), "try again"))?;
+    let mut sockets = vec![socket];
+    if wanted.is_none() || first.ip() == std::net::Ipv4Addr::LOCALHOST {
+        // `localhost` may mean either family; a machine without IPv6 does without.
+        if let Ok(second) = TcpListener::bind(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()))).await {
+            sockets.push(second);
+        }
+    }
+    Ok(Listeners { sockets, address })
+}
+
+/// A certificate and its key, read again when the files change.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    cert: PathBuf,
+    key: PathBuf,
+    config: ArcSwap<rustls::ServerConfig>,
+}
+
+impl Certificate {
+    /// Reads the files.
+    pub(crate) fn load(cert: &Path, key: &Path) -> Result<Arc<Self>, CommandError> {
+        let config = tls_config(cert, key)?;
+        Ok(Arc::new(Self { cert: cert.to_owned(), key: key.to_owned(), config: ArcSwap::from_pointee(config) }))
+    }
+
+    /// Reads the files again; on a mistake the old certificate stays.
+    pub(crate) fn reload(&self) -> Result<(), CommandError> {
+        self.config.store(Arc::new(tls_config(&self.cert, &self.key)?));
+        Ok(())
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+}
+
+fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandError> {
+    let bad = |path: &Path, error: &dyn std::fmt::Display| {
+        CommandError::environment(
+            format!("`{}` cannot be used for TLS: {error}", path.display()),
+            "give PEM files with the certificate chain and its private key",
+        )
+    };
+    let chain: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(|error| bad(cert, &error))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, &error))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(cert, &error))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| bad(cert, &error))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Serves until `stop` says so; then lets what is open finish for a moment.
+pub(crate) async fn serve(
+    listeners: Listeners,
+    router: Router,
+    certificate: Option<Arc<Certificate>>,
+    stop: watch::Receiver<bool>,
+) {
+    let graceful = Arc::new(GracefulShutdown::new());
+    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut loops = tokio::task::JoinSet::new();
+    for socket in listeners.sockets {
+        let door = Door {
+            router: router.clone(),
+            certificate: certificate.clone(),
+            graceful: graceful.clone(),
+            slots: slots.clone(),
+        };
+        loops.spawn(door.accept(socket, stop.clone()));
+    }
+    while loops.join_next().await.is_some() {}
+    if let Some(graceful) = Arc::into_inner(graceful) {
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+    }
+}
+
+#[derive(Clone)]
+struct Door {
+    router: Router,
+    certificate: Option<Arc<Certificate>>,
+    graceful: Arc<GracefulShutdown>,
+    slots: Arc<Semaphore>,
+}
+
+impl Door {
+    async fn accept(self, socket: TcpListener, mut stop: watch::Receiver<bool>) {
+        loop {
+            let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let door = self.clone();
+                    let watcher = self.graceful.watcher();
+                    tokio::spawn(async move {
+                        door.connection(stream, peer, watcher).await;
+                        drop(slot);
+                    });
+                }
+                // Out of descriptors, or the peer went away: neither ends the loop.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
+        let _ = stream.set_nodelay(true);
+        // The watcher ends with this connection; nothing else of the door is kept meanwhile.
+        let Self { router, certificate, graceful, slots } = self;
+        drop((graceful, slots));
+        let service =
+            TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(Peer(peer));
+                request
+            }));
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .max_concurrent_streams(128)
+            .max_pending_accept_reset_streams(16)
+            .keep_alive_interval(Duration::from_secs(30));
+        let ended = match certificate {
+            None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+            Some(certificate) => {
+                let Ok(Ok(stream)) =
+                    tokio::time::timeout(HANDSHAKE_TIMEOUT, certificate.acceptor().accept(stream)).await
+                else {
+                    return;
+                };
+                watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "a connection ended");
+        }
+    }
+}

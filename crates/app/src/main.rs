@@ -1,0 +1,80 @@
+//! The binary: arguments, configuration, wiring, listening, shutting down. No product logic.
+
+mod cli;
+mod command;
+mod config;
+mod control;
+mod data_dir;
+mod error;
+mod instance;
+mod keys;
+mod layers;
+mod listen;
+mod os;
+mod servers;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+use crate::error::CommandError;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return report(
+                cli.common.json,
+                CommandError::environment(format!("no runtime: {error}"), "free some memory or threads"),
+            );
+        }
+    };
+    let json = cli.common.json;
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(json, error),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), CommandError> {
+    let Cli { common, command } = cli;
+    match command {
+        Command::Audit(act) => command::audit::perform(&common, act).await,
+        Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
+        Command::Bundled { name } => command::bundled::serve(&name).await,
+        Command::Check { config } => command::check::check(&common, &config),
+        Command::ChildGuard { command } => command::child_guard::watch(command).await,
+        Command::Client(act) => command::client::perform(&common, act).await,
+        Command::Demo(arguments) => command::demo::play(&common, &arguments).await,
+        Command::Grant(act) => command::grant::perform(&common, act).await,
+        Command::Init { file } => command::init::write(&file),
+        Command::Run(arguments) => command::run::run(&common, &arguments).await,
+        Command::Schema => command::check::schema(),
+        Command::Serve { config, listen } => command::serve::serve(&common, &config, listen).await,
+        Command::Server(act) => command::server::perform(&common, act).await,
+        Command::User(act) => command::user::perform(&common, act).await,
+    }
+}
+
+/// Says what went wrong, to a person or to a program.
+fn report(json: bool, error: CommandError) -> ExitCode {
+    let code = error.code();
+    if json {
+        let help = match &error {
+            CommandError::Environment { help, .. } | CommandError::Usage { help, .. } => help.clone(),
+            CommandError::No { .. } => None,
+        };
+        anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": help }));
+    } else if let CommandError::No { message } = &error {
+        anstream::eprintln!("{message}");
+    } else {
+        anstream::eprintln!("{:?}", miette::Report::new(error));
+    }
+    code
+}

@@ -1,0 +1,93 @@
+//! What is bound to the machine: real time, real chance, environment, files that only we may read.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sekisho_protocol::env::{Clock, Entropy, Timestamp};
+
+/// The machine's clock, which never goes back within one process (ATK-99).
+#[derive(Debug, Default)]
+pub(crate) struct SystemClock(std::sync::atomic::AtomicI64);
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is where `now` comes from")]
+        let now = Timestamp::now();
+        let floor = self.0.fetch_max(now.as_microsecond(), std::sync::atomic::Ordering::Relaxed);
+        if floor > now.as_microsecond() { Timestamp::from_microsecond(floor).unwrap_or(now) } else { now }
+    }
+}
+
+/// The operating system's generator, through aws-lc-rs.
+#[derive(Debug)]
+pub(crate) struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        #[expect(
+            clippy::expect_used,
+            reason = "without randomness nothing here may go on; aws-lc aborts rather than fail"
+        )]
+        aws_lc_rs::rand::fill(bytes).expect("the operating system gives randomness");
+    }
+}
+
+/// One variable of our environment.
+#[expect(clippy::disallowed_methods, reason = "environment is read here and nowhere else")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// All variables of our environment that are valid text.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Variables that a child may have without being asked for: where programs, home and temporary files are, and
+/// the language. Nothing that could be a credential (ATK-90).
+pub(crate) const INHERITED: [&str; 12] = [
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_RUNTIME_DIR",
+];
+
+/// Where data is kept when nobody says otherwise.
+pub(crate) fn default_data_dir() -> Option<PathBuf> {
+    if let Some(data) = variable("XDG_DATA_HOME").filter(|path| Path::new(path).is_absolute()) {
+        return Some(PathBuf::from(data).join("sekisho"));
+    }
+    let home = PathBuf::from(variable("HOME")?);
+    let below = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
+    Some(home.join(below).join("sekisho"))
+}
+
+/// Makes a folder that only we may enter.
+pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+/// Writes a file that only we may read, whole or not at all; does not replace one that is there.
+pub(crate) fn private_file(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let part = path.with_extension("new");
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    match std::fs::hard_link(&part, path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => std::fs::remove_file(&part),
+    }
+}

@@ -1,0 +1,207 @@
+//! From definitions to what the surfaces work with: cards, routes, rights.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::time::Duration;
+
+use sekisho_gateway::{EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings};
+use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::secret::UpstreamSecret;
+use sekisho_protocol::server::{ServerCard, ServerDirectory};
+use sekisho_store::User;
+
+use crate::config::{Access, Arguments, Isolation, ServerDefinition};
+use crate::error::CommandError;
+use crate::os;
+
+/// A definition with its name and with the values that it must not hold itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Defined {
+    /// Its name.
+    pub(crate) name: ServerName,
+    /// What it says.
+    pub(crate) definition: ServerDefinition,
+    /// Sealed values: `env:NAME` or `header:NAME`.
+    pub(crate) secrets: BTreeMap<String, UpstreamSecret>,
+    /// Whether the owner's first consent classifies its tools.
+    pub(crate) classify_at_consent: bool,
+}
+
+/// What the issuer and the gateway know of all servers.
+pub(crate) fn directory(servers: &[Defined], base_url: &str) -> Result<ServerDirectory, CommandError> {
+    let cards: Result<Vec<ServerCard>, CommandError> = servers.iter().map(|server| card(server, base_url)).collect();
+    Ok(ServerDirectory::new(cards?))
+}
+
+/// What the gateway forwards to.
+pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]>) -> Result<Routes, CommandError> {
+    let mut routes = BTreeMap::new();
+    for server in servers {
+        let definition = &server.definition;
+        let upstream = match &definition.url {
+            Some(url) => UpstreamSettings::Http(http(server, url, extra_ca)?),
+            None => UpstreamSettings::Stdio(stdio(server)?),
+        };
+        let arguments = match definition.arguments {
+            Arguments::Digest => KeepArguments::Digest,
+            Arguments::None => KeepArguments::None,
+        };
+        let route = Route { card: card(server, base_url)?, upstream, arguments, classes: definition.tools.clone() };
+        routes.insert(server.name.clone(), std::sync::Arc::new(route));
+    }
+    Ok(Routes { servers: routes })
+}
+
+/// Who may do what, in the users of the store.
+pub(crate) fn rights(servers: &[Defined], users: &[User]) -> Rights {
+    let owners: BTreeSet<_> = users.iter().filter(|user| user.owner && !user.disabled).map(|user| user.id).collect();
+    let servers = servers.iter().map(|server| {
+        let definition = &server.definition;
+        let named = users.iter().filter(|user| !user.disabled);
+        let named = named.filter_map(|user| Some((user.id, *definition.users.get(&user.name)?))).collect();
+        let rights =
+            ServerRights { public: definition.access == Access::Public, everyone: definition.everyone, users: named };
+        (server.name.clone(), rights)
+    });
+    Rights::new(owners, servers.collect())
+}
+
+fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
+    let definition = &server.definition;
+    let resource = ResourceId::parse(&format!("{base_url}/mcp/{}", server.name)).map_err(|error| {
+        CommandError::environment(format!("`{base_url}`: {error}"), "change it with `sekisho base-url set URL`")
+    })?;
+    let scopes: Result<ScopeSet, _> =
+        definition.scopes_default.iter().flatten().map(|scope| scope.parse::<Scope>()).collect();
+    let scopes = scopes
+        .map_err(|error| CommandError::usage(format!("server `{}`: {error}", server.name), "see `sekisho check`"))?;
+    // Ordinary use reads and writes; what cannot be undone is asked for when it is needed.
+    let scopes_default = if scopes.is_empty() { [Scope::read(), Scope::write()].into_iter().collect() } else { scopes };
+    Ok(ServerCard {
+        name: server.name.clone(),
+        title: definition.title.clone().unwrap_or_else(|| server.name.to_string()),
+        resource,
+        scopes_default,
+        public: definition.access == Access::Public,
+        classify_at_consent: server.classify_at_consent,
+    })
+}
+
+fn http(server: &Defined, url: &str, extra_ca: Option<&[u8]>) -> Result<HttpSettings, CommandError> {
+    let mut headers = Vec::new();
+    let named = server
+        .definition
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), UpstreamSecret::from_outside(value.clone())));
+    let sealed = server
+        .secrets
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix("header:")?.to_owned(), value.clone())));
+    for (name, value) in named.chain(sealed) {
+        let wrong = || {
+            CommandError::usage(
+                format!("server `{}`: `{name}` is not a header", server.name),
+                "use a name such as `Authorization`",
+            )
+        };
+        let resolved = resolve(&server.name, value)?;
+        headers.push((axum::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, resolved));
+    }
+    Ok(HttpSettings {
+        url: url.to_owned(),
+        headers,
+        extra_ca_pem: extra_ca.map(<[u8]>::to_vec),
+        connect_timeout: Duration::from_secs(10),
+        answer_timeout: Duration::from_secs(60),
+    })
+}
+
+fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
+    let definition = &server.definition;
+    let (program, arguments) = definition.command.split_first().ok_or_else(|| {
+        CommandError::usage(
+            format!("server `{}` has neither a command nor a URL", server.name),
+            "give `command` or `url`",
+        )
+    })?;
+    let own = os::variables();
+    let mut environment = BTreeMap::new();
+    let mut withheld = Vec::new();
+    for (name, value) in own {
+        if os::INHERITED.contains(&name.as_str()) || definition.pass.contains(&name) {
+            environment.insert(name, EnvValue::Plain(value));
+        } else {
+            withheld.push(name);
+        }
+    }
+    for (name, value) in &definition.environment {
+        environment.insert(
+            name.clone(),
+            EnvValue::Secret(resolve(&server.name, UpstreamSecret::from_outside(value.clone()))?),
+        );
+    }
+    for (name, value) in &server.secrets {
+        if let Some(name) = name.strip_prefix("env:") {
+            environment.insert(name.to_owned(), EnvValue::Secret(value.clone()));
+        }
+    }
+    withheld.retain(|name| !environment.contains_key(name));
+    Ok(StdioSettings {
+        arguments: arguments.iter().map(OsString::from).collect(),
+        directory: definition.directory.clone(),
+        environment,
+        withheld,
+        isolation: match definition.isolation {
+            Isolation::Session => sekisho_gateway::Isolation::Session,
+            Isolation::Shared => sekisho_gateway::Isolation::Shared,
+            Isolation::Subject => sekisho_gateway::Isolation::Subject,
+        },
+        guard: std::env::current_exe().ok(),
+        ..StdioSettings::new(program)
+    })
+}
+
+/// Replaces `${env:NAME}` and `${file:PATH}`: a secret need not stand in the file.
+fn resolve(server: &ServerName, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
+    let mut left = value.expose();
+    let mut out = String::new();
+    while let Some((before, rest)) = left.split_once("${") {
+        out.push_str(before);
+        let unclosed = || {
+            CommandError::usage(
+                format!("server `{server}`: `${{` without `}}` in a value"),
+                "write `${env:NAME}` or `${file:PATH}`",
+            )
+        };
+        let (inside, after) = rest.split_once('}').ok_or_else(unclosed)?;
+        match inside.split_once(':') {
+            Some(("env", name)) => out.push_str(&os::variable(name).ok_or_else(|| {
+                CommandError::environment(
+                    format!("server `{server}` needs the variable `{name}`, which is not set"),
+                    format!("set it: {name}=… sekisho serve"),
+                )
+            })?),
+            Some(("file", path)) => out.push_str(
+                std::fs::read_to_string(path)
+                    .map_err(|error| {
+                        CommandError::environment(
+                            format!("server `{server}` needs the file `{path}`: {error}"),
+                            "make it readable for us only",
+                        )
+                    })?
+                    .trim_end_matches(['\n', '\r']),
+            ),
+            _ => return Err(unclosed()),
+        }
+        left = after;
+    }
+    out.push_str(left);
+    Ok(UpstreamSecret::from_outside(out))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+use std::collections::BTreeMap;
+
+use sekisho_gateway::UpstreamSettings;
+use sekisho_protocol::secret::UpstreamSecret;
+
+use super::{Defined, directory, resolve, routes};
+use crate::config::ServerDefinition;
+
+fn defined(definition: ServerDefinition) -> Defined {
+    let secrets = BTreeMap::from([("env:TOKEN".to_owned(), UpstreamSecret::from_outside("sealed"))]);
+    Defined { name: "notes".parse().unwrap(), definition, secrets, classify_at_consent: true }
+}
+
+fn program() -> ServerDefinition {
+    ServerDefinition { command: vec!["notes".to_owned(), "--flag".to_owned()], ..ServerDefinition::default() }
+}
+
+/// ST-01, ATK-90: a child gets what is named and nothing else of our environment.
+#[test]
+fn a_program_gets_named_variables_only() {
+    let routes = routes(&[defined(program())], "http://localhost:1", None).unwrap();
+    let route = routes.servers.values().next().unwrap();
+    let UpstreamSettings::Stdio(stdio) = &route.upstream else { panic!("not a program") };
+    assert!(stdio.environment.contains_key("TOKEN"));
+    assert!(stdio.environment.contains_key("PATH"));
+    assert!(!stdio.environment.contains_key("CARGO_MANIFEST_DIR"));
+    assert!(stdio.withheld.iter().any(|name| name == "CARGO_MANIFEST_DIR"));
+    assert!(!format!("{route:?}").contains("sealed"));
+}
+
+#[test]
+fn a_server_is_identified_by_the_base_url_and_its_name() {
+    let directory = directory(&[defined(program())], "https://mcp.example.com").unwrap();
+    let card = directory.single().unwrap();
+    assert_eq!(card.resource.as_str(), "https://mcp.example.com/mcp/notes");
+    assert_eq!(card.scopes_default.to_string(), "mcp:read mcp:write");
+}
+
+#[test]
+fn a_value_may_stand_elsewhere() {
+    let server = "notes".parse().unwrap();
+    let secret = |text: &str| UpstreamSecret::from_outside(text);
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), "from a file\n").unwrap();
+    let value = resolve(&server, secret(&format!("Bearer ${{file:{}}}!", path.path().display()))).unwrap();
+    assert_eq!(value.expose(), "Bearer from a file!");
+    for bad in ["${", "${env:}", "${env:SURELY_NOT_SET_ANYWHERE}", "${file:/does/not/exist}", "${other:x}"] {
+        assert!(resolve(&server, secret(bad)).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,243 @@
+//! The authorization request and what comes back from it (OAuth 2.1 §4.1, RFC 7636, RFC 8707, RFC 9207). Pure.
+
+use std::fmt::{self, Debug};
+
+use sekisho_protocol::env::Entropy;
+use sekisho_protocol::metadata::AuthorizationServer;
+use sekisho_protocol::pkce::{CodeChallenge, generate_verifier};
+use sekisho_protocol::redirect::RedirectUri;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, CsrfToken};
+use url::Url;
+
+use crate::discovery::is_as_secure;
+use crate::registration::Registration;
+use crate::text::{code, presentable};
+
+/// What a client wants to be let in for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// The server, as its metadata spells it (CL-21).
+    pub resource: &'a ResourceId,
+    /// Where the answer shall arrive: one of the registration's redirect URIs, on whichever port.
+    pub redirect_uri: &'a RedirectUri,
+    /// What is asked for; `None` leaves it to the issuer (CL-22).
+    pub scopes: Option<&'a ScopeSet>,
+}
+
+/// One request under way: what was sent, and the record against which the answer is checked (CL-31).
+#[derive(Clone)]
+pub struct AuthorizationRequest {
+    url: String,
+    state: CsrfToken,
+    verifier: CodeVerifier,
+    issuer: String,
+    iss_required: bool,
+    redirect_uri: RedirectUri,
+    resource: ResourceId,
+    scopes: Option<ScopeSet>,
+}
+
+/// Why nobody is sent anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BeginError {
+    /// The endpoint is not a URL that a browser may be sent to (CL-46, ATK-86).
+    #[error("the authorization endpoint of `{issuer}` is not an https URL")]
+    Endpoint {
+        /// The issuer.
+        issuer: String,
+    },
+    /// The registration belongs to another issuer (CL-18, CL-19).
+    #[error("the client is registered at `{registered}`, not at `{issuer}`: register it there")]
+    OtherIssuer {
+        /// The issuer that is asked.
+        issuer: String,
+        /// The one that knows the client.
+        registered: String,
+    },
+    /// The metadata does not promise PKCE with S256 (CL-29).
+    #[error("`{issuer}` does not say that it supports PKCE with S256: logging in there would not be safe")]
+    Pkce {
+        /// The issuer.
+        issuer: String,
+    },
+    /// The redirect URI was not registered (CL-35).
+    #[error("the redirect URI was not registered")]
+    Redirect,
+}
+
+/// Why an answer is not acted on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FinishError {
+    /// It did not arrive where it should.
+    #[error("the answer did not arrive at the redirect URI")]
+    Elsewhere,
+    /// `iss` is missing or another issuer's (CL-32). What else the answer says is not shown (CL-34).
+    #[error("the answer does not come from the authorization server that was asked")]
+    Issuer,
+    /// A parameter is there twice, or there is neither code nor error.
+    #[error("the answer is not an authorization response")]
+    Malformed,
+    /// The issuer, or the person there, said no.
+    #[error("access was not given: {code} ({description})")]
+    Refused {
+        /// The code, e.g. `access_denied`.
+        code: String,
+        /// What the issuer says about it, made presentable.
+        description: String,
+    },
+    /// `state` is not ours (CL-30): somebody else's answer, or a forged one.
+    #[error("the answer belongs to another login: begin again")]
+    State,
+}
+
+/// Prepares to send a person to the issuer. Everything that the answer is checked against is in the result.
+pub fn begin(
+    server: &AuthorizationServer,
+    registration: &Registration,
+    wish: Wish<'_>,
+    entropy: &dyn Entropy,
+) -> Result<AuthorizationRequest, BeginError> {
+    let issuer = server.issuer.clone();
+    if registration.issuer != issuer {
+        return Err(BeginError::OtherIssuer { issuer, registered: registration.issuer.clone() });
+    }
+    if !server.code_challenge_methods_supported.iter().any(|method| method == CodeChallenge::METHOD) {
+        return Err(BeginError::Pkce { issuer });
+    }
+    if !registration.redirect_uris.iter().any(|registered| registered.admits(wish.redirect_uri.as_str())) {
+        return Err(BeginError::Redirect);
+    }
+    let endpoint = &server.authorization_endpoint;
+    let parsed = Url::parse(endpoint).ok().filter(|_| is_as_secure(&issuer, endpoint));
+    let Some(mut url) = parsed else { return Err(BeginError::Endpoint { issuer }) };
+    let verifier = generate_verifier(entropy);
+    let state = CsrfToken::generate(entropy);
+    let mut pairs = url.query_pairs_mut();
+    pairs
+        .append_pair("response_type", "code")
+        .append_pair("client_id", registration.client.as_str())
+        .append_pair("redirect_uri", wish.redirect_uri.as_str())
+        .append_pair("state", state.expose())
+        .append_pair("code_challenge", CodeChallenge::of(&verifier).as_str())
+        .append_pair("code_challenge_method", CodeChallenge::METHOD)
+        .append_pair("resource", wish.resource.as_str());
+    if let Some(scopes) = wish.scopes {
+        pairs.append_pair("scope", &scopes.to_string());
+    }
+    drop(pairs);
+    Ok(AuthorizationRequest {
+        url: url.into(),
+        state,
+        verifier,
+        issuer,
+        iss_required: server.authorization_response_iss_parameter_supported,
+        redirect_uri: wish.redirect_uri.clone(),
+        resource: wish.resource.clone(),
+        scopes: wish.scopes.cloned(),
+    })
+}
+
+/// Checks the URL to which the browser was sent back, and takes the code out of it. A forged answer leaves the
+/// request as it was, so that the true one can still arrive.
+pub fn finish(request: &AuthorizationRequest, redirected: &str) -> Result<AuthorizationCode, FinishError> {
+    let (base, query) = redirected.split_once('?').unwrap_or((redirected, ""));
+    if base != request.redirect_uri.as_str() || query.contains('#') {
+        return Err(FinishError::Elsewhere);
+    }
+    let answer = Answer::read(query)?;
+    // `CsrfToken` compares in constant time.
+    if answer.state.map(CsrfToken::from_outside).as_ref() != Some(&request.state) {
+        return Err(FinishError::State);
+    }
+    // CL-32, CL-33: the decoded text, compared as it is; only an issuer that never promised it may leave it out.
+    match answer.iss {
+        Some(iss) if iss == request.issuer => {}
+        None if !request.iss_required => {}
+        _ => return Err(FinishError::Issuer),
+    }
+    if let Some(error) = answer.error {
+        let description = presentable(&answer.error_description.unwrap_or_default());
+        return Err(FinishError::Refused { code: code(&error), description });
+    }
+    match answer.code {
+        Some(code) if !code.is_empty() => Ok(AuthorizationCode::from_outside(code)),
+        _ => Err(FinishError::Malformed),
+    }
+}
+
+/// The parameters of an answer, form-decoded.
+#[derive(Default)]
+struct Answer {
+    code: Option<String>,
+    state: Option<String>,
+    iss: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+impl Answer {
+    /// A parameter that is there twice means one thing to us and another to somebody else (OAuth 2.1 §4.1.2).
+    fn read(query: &str) -> Result<Self, FinishError> {
+        let mut answer = Self::default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let place = match name.as_ref() {
+                "code" => &mut answer.code,
+                "state" => &mut answer.state,
+                "iss" => &mut answer.iss,
+                "error" => &mut answer.error,
+                "error_description" => &mut answer.error_description,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(FinishError::Malformed);
+            }
+        }
+        Ok(answer)
+    }
+}
+
+impl AuthorizationRequest {
+    /// Where to send the person. Holds `state`, so it is not for logs.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The issuer that was asked, from its validated metadata.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The server that the token will be for.
+    pub fn resource(&self) -> &ResourceId {
+        &self.resource
+    }
+
+    /// Where the answer arrives.
+    pub fn redirect_uri(&self) -> &RedirectUri {
+        &self.redirect_uri
+    }
+
+    /// What was asked for, if anything was named.
+    pub fn scopes(&self) -> Option<&ScopeSet> {
+        self.scopes.as_ref()
+    }
+
+    /// The PKCE verifier, for the token request.
+    pub fn verifier(&self) -> &CodeVerifier {
+        &self.verifier
+    }
+}
+
+impl Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("issuer", &self.issuer)
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

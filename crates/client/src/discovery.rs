@@ -1,0 +1,264 @@
+//! From a server's URL to the issuer that grants access to it (RFC 9728, RFC 8414, OpenID Connect Discovery).
+
+use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
+use sekisho_protocol::redirect::is_loopback_host;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::{Scope, ScopeSet};
+use url::Url;
+
+use crate::challenge::BearerChallenge;
+use crate::http::{HttpClient, HttpError, Request};
+
+/// Why a server's description of itself is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ResourceError {
+    /// The fetch failed at every place, for this reason at the last.
+    #[error("the metadata of `{resource}` could not be fetched")]
+    Http {
+        /// The server's URL.
+        resource: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+    /// The challenge points from https to plain http, or to no URL.
+    #[error("the challenge names metadata at a place that is not as secure as the server")]
+    Insecure,
+    /// A document is there and is none.
+    #[error("the metadata at `{url}` is not a protected resource document (RFC 9728 §2)")]
+    Malformed {
+        /// Where.
+        url: String,
+    },
+    /// The document is about another resource (RFC 9728 §3.3).
+    #[error(
+        "the metadata at `{url}` describes another resource than `{resource}`: use the URL that the server itself names"
+    )]
+    Mismatch {
+        /// Where.
+        url: String,
+        /// The URL that was called.
+        resource: String,
+    },
+    /// No document at any place.
+    #[error("`{resource}` does not say who grants access to it: no protected resource metadata was found (RFC 9728)")]
+    Missing {
+        /// The server's URL.
+        resource: String,
+    },
+    /// No issuer in the document.
+    #[error("the metadata at `{url}` names no authorization server")]
+    NoIssuer {
+        /// Where.
+        url: String,
+    },
+}
+
+/// Why an issuer's description of itself is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// An endpoint is no https URL (CL-43, CL-46).
+    #[error("the authorization server `{issuer}` names an endpoint that is not an https URL")]
+    Endpoint {
+        /// The issuer.
+        issuer: String,
+    },
+    /// The fetch failed at every place, for this reason at the last.
+    #[error("the metadata of the authorization server `{issuer}` could not be fetched")]
+    Http {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+    /// Not an https URL without query and fragment (RFC 8414 §2).
+    #[error("`{issuer}` is not an issuer identifier: expected an https URL without query and fragment")]
+    Identifier {
+        /// What was named.
+        issuer: String,
+    },
+    /// A document is there and is none.
+    #[error("the metadata at `{url}` is not an authorization server document (RFC 8414 §2)")]
+    Malformed {
+        /// Where.
+        url: String,
+    },
+    /// The document is another issuer's (RFC 8414 §3.3, CL-09).
+    #[error("the metadata at `{url}` belongs to another issuer than `{issuer}`")]
+    Mismatch {
+        /// Where.
+        url: String,
+        /// The issuer that was asked for.
+        issuer: String,
+    },
+    /// No document at any place.
+    #[error("the authorization server `{issuer}` publishes no metadata")]
+    Missing {
+        /// The issuer.
+        issuer: String,
+    },
+}
+
+/// Where a server's metadata may be, best first: the challenge's place wins; otherwise the well-known place for
+/// its path, then the one at the root (CL-03, RFC 9728 §3.1).
+pub fn resource_metadata_urls(resource: &ResourceId, challenge: Option<&BearerChallenge>) -> Vec<String> {
+    if let Some(named) = challenge.and_then(|challenge| challenge.resource_metadata.as_ref()) {
+        return vec![named.clone()];
+    }
+    let (origin, path) = split_origin(resource.as_str());
+    let root = format!("{origin}/.well-known/oauth-protected-resource");
+    if path.is_empty() { vec![root] } else { vec![format!("{root}{path}"), root] }
+}
+
+/// Where an issuer's metadata may be, in the order of CL-08.
+pub fn issuer_metadata_urls(issuer: &str) -> Vec<String> {
+    let (origin, path) = split_origin(issuer);
+    let mut urls = vec![
+        format!("{origin}/.well-known/oauth-authorization-server{path}"),
+        format!("{origin}/.well-known/openid-configuration{path}"),
+    ];
+    if !path.is_empty() {
+        urls.push(format!("{origin}{path}/.well-known/openid-configuration"));
+    }
+    urls
+}
+
+/// `https://host` and `/path?query`; the lone or last slash of a path is dropped, as the RFCs have it.
+fn split_origin(url: &str) -> (&str, &str) {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let end = url.bytes().skip(start).position(|b| matches!(b, b'/' | b'?')).map_or(url.len(), |at| at + start);
+    let (origin, path) = url.split_at_checked(end).unwrap_or((url, ""));
+    (origin, path.strip_suffix('/').unwrap_or(path))
+}
+
+/// Finds out who grants access to `resource` (CL-01). The document must be about exactly the URL that was called
+/// (CL-04), whichever place it came from.
+pub async fn discover_resource(
+    http: &dyn HttpClient,
+    resource: &ResourceId,
+    challenge: Option<&BearerChallenge>,
+) -> Result<ProtectedResource, ResourceError> {
+    let mut failure = ResourceError::Missing { resource: resource.as_str().to_owned() };
+    for url in resource_metadata_urls(resource, challenge) {
+        if !is_as_secure(resource.as_str(), &url) {
+            return Err(ResourceError::Insecure);
+        }
+        match http.send(Request::get(url.as_str())).await {
+            Ok(response) if response.status.as_u16() == 200 => {
+                let document = response
+                    .json::<ProtectedResource>()
+                    .ok_or_else(|| ResourceError::Malformed { url: url.clone() })?;
+                return check_resource(resource, &url, document);
+            }
+            Ok(_) => {}
+            Err(source) => failure = ResourceError::Http { resource: resource.as_str().to_owned(), source },
+        }
+    }
+    Err(failure)
+}
+
+fn check_resource(
+    resource: &ResourceId,
+    url: &str,
+    document: ProtectedResource,
+) -> Result<ProtectedResource, ResourceError> {
+    if !ResourceId::parse(&document.resource).is_ok_and(|named| named == *resource) {
+        return Err(ResourceError::Mismatch { url: url.to_owned(), resource: resource.as_str().to_owned() });
+    }
+    if document.authorization_servers.is_empty() {
+        return Err(ResourceError::NoIssuer { url: url.to_owned() });
+    }
+    Ok(document)
+}
+
+/// How many of a resource's authorization servers are tried.
+const ISSUERS_TRIED_MAX: usize = 4;
+
+/// The first of a resource's authorization servers that describes itself (CL-05). Which one it was is the
+/// document's `issuer`; credentials of one are never shown to another (CL-06).
+pub async fn discover_any_issuer(
+    http: &dyn HttpClient,
+    resource: &ProtectedResource,
+) -> Result<AuthorizationServer, IssuerError> {
+    let mut failure = IssuerError::Identifier { issuer: String::new() };
+    for issuer in resource.authorization_servers.iter().take(ISSUERS_TRIED_MAX) {
+        let found = if is_as_secure(&resource.resource, issuer) {
+            discover_issuer(http, issuer).await
+        } else {
+            Err(IssuerError::Identifier { issuer: issuer.clone() })
+        };
+        match found {
+            Ok(server) => return Ok(server),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// The metadata of `issuer` (CL-07, CL-08), used only if it says that it is that issuer's (CL-09).
+pub async fn discover_issuer(http: &dyn HttpClient, issuer: &str) -> Result<AuthorizationServer, IssuerError> {
+    let plain = Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
+    if !plain || !is_as_secure(issuer, issuer) {
+        return Err(IssuerError::Identifier { issuer: issuer.to_owned() });
+    }
+    let mut failure = IssuerError::Missing { issuer: issuer.to_owned() };
+    for url in issuer_metadata_urls(issuer) {
+        match http.send(Request::get(url.as_str())).await {
+            Ok(response) if response.status.as_u16() == 200 => {
+                let document = response
+                    .json::<AuthorizationServer>()
+                    .ok_or_else(|| IssuerError::Malformed { url: url.clone() })?;
+                return check_issuer(issuer, &url, document);
+            }
+            Ok(_) => {}
+            Err(source) => failure = IssuerError::Http { issuer: issuer.to_owned(), source },
+        }
+    }
+    Err(failure)
+}
+
+fn check_issuer(issuer: &str, url: &str, document: AuthorizationServer) -> Result<AuthorizationServer, IssuerError> {
+    // Simple string comparison: a slash more is another issuer (CL-09).
+    if document.issuer != issuer {
+        return Err(IssuerError::Mismatch { url: url.to_owned(), issuer: issuer.to_owned() });
+    }
+    let required = [&document.authorization_endpoint, &document.token_endpoint];
+    let offered = [&document.registration_endpoint, &document.revocation_endpoint, &document.jwks_uri];
+    let secure =
+        required.into_iter().chain(offered.into_iter().flatten()).all(|endpoint| is_as_secure(issuer, endpoint));
+    if !secure {
+        return Err(IssuerError::Endpoint { issuer: issuer.to_owned() });
+    }
+    Ok(document)
+}
+
+/// Whether a server at `from` may send us on to `to`: an https URL without user information and fragment, or plain
+/// http on loopback if `from` is that too. So nobody outside can point at what listens on this machine (CL-43,
+/// CL-46, ATK-85, ATK-86).
+pub(crate) fn is_as_secure(from: &str, to: &str) -> bool {
+    let loopback = |url: &Url| url.scheme() == "http" && url.host_str().is_some_and(is_loopback_host);
+    let visible = to.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'\'' | b'`' | b'<' | b'>'));
+    let Ok(url) = Url::parse(to) else { return false };
+    let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    let secure = url.scheme() == "https" && url.host_str().is_some();
+    visible && bare && (secure || (loopback(&url) && Url::parse(from).is_ok_and(|from| loopback(&from))))
+}
+
+/// What to ask for at first: the challenge's scopes, else all that the resource lists, else nothing is named
+/// (CL-22). `offline_access` is added where the issuer knows it (CL-40).
+pub fn select_scopes(
+    challenge: Option<&BearerChallenge>,
+    resource: &ProtectedResource,
+    server: &AuthorizationServer,
+) -> Option<ScopeSet> {
+    let challenged = challenge.and_then(|challenge| challenge.scope.clone());
+    let listed =
+        || (!resource.scopes_supported.is_empty()).then(|| resource.scopes_supported.iter().cloned().collect());
+    let scopes: ScopeSet = challenged.or_else(listed)?;
+    let offline = server.scopes_supported.contains(&Scope::offline_access()).then(Scope::offline_access);
+    Some(scopes.union(&offline.into_iter().collect()))
+}
+
+#[cfg(test)]
+mod tests;

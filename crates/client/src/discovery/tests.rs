@@ -1,0 +1,252 @@
+use serde_json::json;
+
+use super::{
+    IssuerError, ResourceError, discover_any_issuer, discover_issuer, discover_resource, is_as_secure, select_scopes,
+};
+use crate::challenge::BearerChallenge;
+use crate::fixtures::{ISSUER, RESOURCE, issuer_json, resource, resource_id, resource_json, server};
+use crate::http::Scripted;
+use sekisho_protocol::resource::ResourceId;
+
+const INSERTED: &str = "GET https://server.test/.well-known/oauth-protected-resource/mcp/notes";
+const ROOT: &str = "GET https://server.test/.well-known/oauth-protected-resource";
+
+fn challenge(url: &str) -> BearerChallenge {
+    BearerChallenge { resource_metadata: Some(url.to_owned()), ..BearerChallenge::default() }
+}
+
+/// CL-01, CL-03: the challenge's place wins; otherwise the inserted place, then the root; nothing else is asked.
+#[tokio::test]
+async fn metadata_is_looked_for_in_order() {
+    let named = Scripted::default().json("GET https://server.test/meta", 200, &resource_json()).json(
+        INSERTED,
+        200,
+        &resource_json(),
+    );
+    discover_resource(&named, &resource_id(), Some(&challenge("https://server.test/meta"))).await.unwrap();
+    assert_eq!(named.lines(), ["GET https://server.test/meta"]);
+    for without in [None, Some(BearerChallenge::default())] {
+        let inserted = Scripted::default().json(INSERTED, 200, &resource_json());
+        discover_resource(&inserted, &resource_id(), without.as_ref()).await.unwrap();
+        assert_eq!(inserted.lines(), [INSERTED]);
+    }
+    let root = Scripted::default().json(ROOT, 200, &resource_json());
+    discover_resource(&root, &resource_id(), None).await.unwrap();
+    assert_eq!(root.lines(), [INSERTED, ROOT]);
+    let bare = ResourceId::parse("https://server.test").unwrap();
+    let nothing = Scripted::default();
+    assert!(matches!(discover_resource(&nothing, &bare, None).await, Err(ResourceError::Missing { .. })));
+    assert_eq!(nothing.lines(), [ROOT]);
+}
+
+/// CL-04: a document about anything but the URL that was called is thrown away, wherever it was found.
+#[tokio::test]
+async fn metadata_of_another_resource_is_refused() {
+    for other in [
+        "https://server.test",
+        "https://server.test/mcp",
+        "https://server.test/mcp/notes/",
+        "https://server.test/mcp/Notes",
+        "https://evil.test/mcp/notes",
+        "http://server.test/mcp/notes",
+        "x",
+        "",
+    ] {
+        let mut document = resource_json();
+        document["resource"] = json!(other);
+        for place in [INSERTED, ROOT] {
+            let http = Scripted::default().json(place, 200, &document);
+            let error = discover_resource(&http, &resource_id(), None).await.unwrap_err();
+            assert!(matches!(error, ResourceError::Mismatch { .. }), "{other} at {place}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_resource_document_is_refused() {
+    let without = |name: &str| {
+        let mut document = resource_json();
+        document.as_object_mut().unwrap().remove(name);
+        document
+    };
+    for document in [json!([]), json!("x"), json!({}), without("resource"), without("authorization_servers")] {
+        let http = Scripted::default().json(INSERTED, 200, &document);
+        let error = discover_resource(&http, &resource_id(), None).await.unwrap_err();
+        assert!(matches!(error, ResourceError::Malformed { .. }), "{document}: {error:?}");
+    }
+    let twice = format!("{{\"resource\":\"https://evil.test\",{}", resource_json().to_string().trim_start_matches('{'));
+    for (media, body) in [("text/html", resource_json().to_string()), ("application/json", twice)] {
+        let http = Scripted::default().with(INSERTED, 200, &[("content-type", media)], body);
+        assert!(
+            matches!(discover_resource(&http, &resource_id(), None).await, Err(ResourceError::Malformed { .. })),
+            "{media}"
+        );
+    }
+    let http = Scripted::default().json(INSERTED, 200, &json!({ "resource": RESOURCE, "authorization_servers": [] }));
+    assert!(matches!(discover_resource(&http, &resource_id(), None).await, Err(ResourceError::NoIssuer { .. })));
+}
+
+/// CL-42, CL-43, ATK-85: a challenge cannot send us to a place that is less secure, nor to our own machine.
+#[tokio::test]
+async fn a_challenge_cannot_lower_security() {
+    for url in [
+        "http://server.test/meta",
+        "http://localhost:1/meta",
+        "http://127.0.0.1/",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "/meta",
+        "",
+        "https://u:p@server.test/",
+    ] {
+        let http = Scripted::default();
+        let error = discover_resource(&http, &resource_id(), Some(&challenge(url))).await.unwrap_err();
+        assert!(matches!(error, ResourceError::Insecure), "{url}: {error:?}");
+        assert!(http.lines().is_empty(), "{url}");
+    }
+}
+
+/// CL-07, CL-08: both kinds of metadata, in the order of the specification.
+#[tokio::test]
+async fn issuer_metadata_is_looked_for_in_order() {
+    let tenant = "https://issuer.test/t";
+    let places = [
+        "GET https://issuer.test/.well-known/oauth-authorization-server/t",
+        "GET https://issuer.test/.well-known/openid-configuration/t",
+        "GET https://issuer.test/t/.well-known/openid-configuration",
+    ];
+    for (at, place) in places.iter().enumerate() {
+        let http = Scripted::default().json(place, 200, &issuer_json(tenant));
+        assert_eq!(discover_issuer(&http, tenant).await.unwrap().issuer, tenant);
+        assert_eq!(http.lines(), places[..=at]);
+    }
+    let nothing = Scripted::default();
+    assert!(matches!(discover_issuer(&nothing, ISSUER).await, Err(IssuerError::Missing { .. })));
+    let root =
+        ["oauth-authorization-server", "openid-configuration"].map(|name| format!("GET {ISSUER}/.well-known/{name}"));
+    assert_eq!(nothing.lines(), root);
+}
+
+const METADATA: &str = "GET https://issuer.test/.well-known/oauth-authorization-server";
+
+/// CL-09: only metadata that names exactly the issuer that was asked is used; a slash is a difference.
+#[tokio::test]
+async fn metadata_of_another_issuer_is_refused() {
+    for other in [
+        "https://issuer.test/",
+        "https://ISSUER.test",
+        "https://issuer.test:443",
+        "https://evil.test",
+        "http://issuer.test",
+        "",
+    ] {
+        let mut document = issuer_json(ISSUER);
+        document["issuer"] = json!(other);
+        let http = Scripted::default().json(METADATA, 200, &document);
+        let error = discover_issuer(&http, ISSUER).await.unwrap_err();
+        assert!(matches!(error, IssuerError::Mismatch { .. }), "{other}: {error:?}");
+        assert_eq!(http.lines(), [METADATA]);
+    }
+}
+
+/// URLs that a browser or a request must not be sent to (CL-43, CL-46, ATK-85, ATK-86).
+const PAYLOADS: &str = "javascript:alert(1) JavaScript:alert(1) java&#115;cript:alert(1) data:text/html,x vbscript:x file:///etc/passwd \
+    file://host/share blob:https://h/x about:blank ftp://h/ ws://h/ wss://h/ mailto:a@b tel:1 ssh://h/ smb://h/ ms-msdt:x ms-settings: \
+    search-ms:query=x vscode://x cursor://x x-apple:x intent://x#Intent;end jar:https://h!/x view-source:https://h/ chrome://settings \
+    http://issuer.test/ http://127.0.0.1/ http://localhost/ http://[::1]/ http://10.0.0.1/ http://169.254.169.254/latest //issuer.test/ \
+    /authorize authorize ?x #x . .. - -- --help -e;id $(id) `id` |id &calc;x ;id https:// https:/// https://# https://? https://u@issuer.test/ \
+    https://u:p@issuer.test/ https://issuer.test@evil.test/ https://issuer.test/#f https://issuer.test/\"x\" https://issuer.test/'x' \
+    https://issuer.test/`id` https://issuer.test\\@evil.test/ https://issuer.test/<x> https:\\\\issuer.test https://[::1 https://issuer.test:99999/ \
+    https://ıssuer.test/é https://issuer.test/\u{202e} \\\\host\\share C:\\x %00 null";
+
+/// ATK-85, ATK-86, CL-43, CL-46: no endpoint of an https issuer is anything but an https URL.
+#[tokio::test]
+async fn a_hostile_endpoint_is_refused() {
+    let payloads: Vec<&str> = PAYLOADS
+        .split_whitespace()
+        .chain(["", " https://issuer.test/", "https://issuer.test/\n--x", "https://issuer.test/ -x"])
+        .collect();
+    assert!(payloads.len() >= 60, "{}", payloads.len());
+    for payload in payloads {
+        assert!(!is_as_secure(ISSUER, payload), "{payload}");
+        for member in
+            ["authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "jwks_uri"]
+        {
+            let mut document = issuer_json(ISSUER);
+            document[member] = json!(payload);
+            let http = Scripted::default().json(METADATA, 200, &document);
+            let error = discover_issuer(&http, ISSUER).await.unwrap_err();
+            assert!(matches!(error, IssuerError::Endpoint { .. }), "{member}: {payload}: {error:?}");
+        }
+    }
+    assert!(is_as_secure("http://localhost:1/x", "http://127.0.0.1:2/y"));
+    assert!(is_as_secure("http://localhost:1/x", "https://issuer.test/y"));
+}
+
+/// CL-42, ATK-85: what is named as an issuer is an https URL, or nothing is asked.
+#[tokio::test]
+async fn a_hostile_issuer_is_not_asked() {
+    for issuer in [
+        "http://issuer.test",
+        "https://issuer.test?x",
+        "https://issuer.test/#x",
+        "https://u@issuer.test",
+        "x",
+        "",
+        "http://10.0.0.1",
+    ] {
+        let http = Scripted::default();
+        assert!(matches!(discover_issuer(&http, issuer).await, Err(IssuerError::Identifier { .. })), "{issuer}");
+        assert!(http.lines().is_empty());
+    }
+    let mut listing = resource();
+    listing.authorization_servers = vec!["http://localhost:1".to_owned(), "http://127.0.0.1:2".to_owned()];
+    let http = Scripted::default();
+    assert!(matches!(discover_any_issuer(&http, &listing).await, Err(IssuerError::Identifier { .. })));
+    assert!(http.lines().is_empty());
+}
+
+/// CL-05: a dead authorization server is passed over; a list without end is not followed.
+#[tokio::test]
+async fn the_next_authorization_server_is_tried() {
+    let mut listing = resource();
+    listing.authorization_servers = vec!["https://dead.test".to_owned(), ISSUER.to_owned()];
+    let http = Scripted::default().json(METADATA, 200, &issuer_json(ISSUER));
+    assert_eq!(discover_any_issuer(&http, &listing).await.unwrap().issuer, ISSUER);
+    listing.authorization_servers = (0..100).map(|n| format!("https://dead{n}.test")).collect();
+    let http = Scripted::default();
+    assert!(matches!(discover_any_issuer(&http, &listing).await, Err(IssuerError::Missing { .. })));
+    assert_eq!(http.lines().len(), 2 * super::ISSUERS_TRIED_MAX);
+}
+
+/// CL-22, CL-23, CL-40: the challenge's scopes, else the resource's, else none; never the issuer's list.
+#[test]
+fn the_least_scopes_are_asked_for() {
+    let challenged = BearerChallenge { scope: Some("tool:unlisted".parse().unwrap()), ..BearerChallenge::default() };
+    let (mut resource, mut server) = (resource(), server());
+    let text = |scopes: Option<sekisho_protocol::scope::ScopeSet>| scopes.map(|scopes| scopes.to_string());
+    server.scopes_supported = vec!["admin".parse().unwrap()];
+    assert_eq!(text(select_scopes(Some(&challenged), &resource, &server)).as_deref(), Some("tool:unlisted"));
+    assert_eq!(text(select_scopes(None, &resource, &server)).as_deref(), Some("mcp:read"));
+    assert_eq!(text(select_scopes(Some(&BearerChallenge::default()), &resource, &server)).as_deref(), Some("mcp:read"));
+    server.scopes_supported.push("offline_access".parse().unwrap());
+    assert_eq!(
+        text(select_scopes(Some(&challenged), &resource, &server)).as_deref(),
+        Some("offline_access tool:unlisted")
+    );
+    resource.scopes_supported.clear();
+    assert_eq!(select_scopes(None, &resource, &server), None);
+}
+
+/// ATK-88: a redirect in place of metadata is no metadata.
+#[tokio::test]
+async fn a_redirect_is_no_metadata() {
+    let to: &[(&'static str, &str)] = &[("location", "https://evil.test/meta"), ("content-type", "application/json")];
+    let http = Scripted::default().with(INSERTED, 302, to, resource_json().to_string()).json(
+        "GET https://evil.test/meta",
+        200,
+        &resource_json(),
+    );
+    assert!(matches!(discover_resource(&http, &resource_id(), None).await, Err(ResourceError::Missing { .. })));
+    assert_eq!(http.lines(), [INSERTED, ROOT]);
+}

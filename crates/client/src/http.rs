@@ -1,0 +1,230 @@
+//! The one way out (CL-42..45, AS-31, ATK-28..30, ATK-85, ATK-88).
+//!
+//! [`HttpClient`] is the seam: product code takes `&dyn HttpClient`, [`SafeHttp`] is the real one, [`Recording`]
+//! keeps the legs to be shown, and tests bring their own.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use ::http::{Method, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::secret::{AccessToken, ClientSecret};
+use serde::de::DeserializeOwned;
+
+pub mod address;
+mod recording;
+mod resolve;
+mod safe;
+#[cfg(any(test, feature = "test-util"))]
+mod scripted;
+mod target;
+
+pub use recording::{Leg, Recording};
+pub use resolve::{Resolve, SystemResolver};
+pub use safe::{HttpSettings, SafeHttp, SetupError};
+#[cfg(any(test, feature = "test-util"))]
+pub use scripted::{Scripted, SentRequest};
+
+/// Whoever sends requests. One exchange per call: nothing is followed, retried or decoded.
+pub trait HttpClient: Send + Sync + Debug {
+    /// Sends the request and reads the whole answer.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>>;
+}
+
+impl<H: HttpClient + ?Sized> HttpClient for Arc<H> {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
+        (**self).send(request)
+    }
+}
+
+/// What is sent. Built with [`Request::get`] and its kin.
+#[derive(Clone)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The absolute URL, as it was given to us.
+    pub url: String,
+    /// The headers. `Host`, `Connection`, `Content-Length` and the like are the sender's business.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+    /// The most bytes of an answer's body that are read. The client's own bound may be lower.
+    pub body_bytes_max: usize,
+}
+
+impl Request {
+    /// What an answer may have, in bytes, unless the request says otherwise: enough for any OAuth document.
+    pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+    /// A `GET` that asks for JSON.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self::new(Method::GET, url.into(), Bytes::new()).header(ACCEPT, "application/json")
+    }
+
+    /// A `POST` of a form (RFC 6749 appendix B).
+    pub fn post_form<'a>(url: impl Into<String>, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        Self::new(Method::POST, url.into(), body.into())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+    }
+
+    /// A `POST` of JSON.
+    pub fn post_json(url: impl Into<String>, body: &serde_json::Value) -> Self {
+        Self::new(Method::POST, url.into(), body.to_string().into())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
+    }
+
+    /// Any other request without a body.
+    pub fn new(method: Method, url: String, body: Bytes) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body, body_bytes_max: Self::BODY_BYTES_MAX }
+    }
+
+    /// Sets a header. A value that no header can hold is left out.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// `Authorization: Bearer` (CL-36), marked as sensitive.
+    #[must_use]
+    pub fn bearer(self, token: &AccessToken) -> Self {
+        self.authorization(&format!("Bearer {}", token.expose()))
+    }
+
+    /// `Authorization: Basic` (RFC 6749 §2.3.1: both halves form-encoded first), marked as sensitive.
+    #[must_use]
+    pub fn basic(self, client: &ClientId, secret: &ClientSecret) -> Self {
+        let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encode(client.as_str()), encode(secret.expose()));
+        self.authorization(&format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    fn authorization(mut self, value: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(AUTHORIZATION, value);
+        }
+        self
+    }
+}
+
+impl Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL's query, the headers and the body can hold secrets: the recording knows which.
+        let end = self.url.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "Request({} {end}, {} bytes)", self.method, self.body.len())
+    }
+}
+
+/// What came back, whatever its status.
+#[derive(Clone)]
+pub struct Response {
+    /// The status. A redirect is an answer like any other: nothing was followed (ATK-31, ATK-88).
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// The media type in lower case, without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    }
+
+    /// The body as JSON, if it says that it is JSON and is. A known member that occurs twice is refused.
+    pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        let media = self.media_type()?;
+        let json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
+        if json { serde_json::from_slice(&self.body).ok() } else { None }
+    }
+}
+
+impl Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// Why there is no answer. Says nothing of what an answer held; to strangers say even less (ATK-29).
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The host is, or resolves to, an address that must not be called (RFC 9728 §7.7).
+    #[error("`{host}` leads to an address that must not be called: if you mean it, add its network to those allowed")]
+    Address {
+        /// The host as the URL names it.
+        host: String,
+    },
+    /// The answer's body is longer than allowed.
+    #[error("the answer has more than {max} bytes")]
+    BodyTooLarge {
+        /// The bound, in bytes.
+        max: usize,
+    },
+    /// Nobody listens, or does not in time.
+    #[error("`{host}` does not answer: is it running, and is the port right")]
+    Connect {
+        /// The host as the URL names it.
+        host: String,
+        /// The last reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The whole exchange took too long.
+    #[error("no complete answer within {seconds} seconds")]
+    Deadline {
+        /// The bound, in seconds.
+        seconds: u64,
+    },
+    /// The answer is compressed though we asked for it plain; it is not unpacked (ATK-32).
+    #[error("the answer is encoded though a plain one was asked for")]
+    Encoding,
+    /// A port that serves something else than HTTP.
+    #[error("port {port} must not be called")]
+    Port {
+        /// The port.
+        port: u16,
+    },
+    /// Not HTTP/1.1.
+    #[error("the answer is not HTTP")]
+    Protocol(#[source] hyper::Error),
+    /// The request itself cannot be sent.
+    #[error("the request cannot be sent")]
+    Request(#[source] ::http::Error),
+    /// The name has no address.
+    #[error("`{host}` has no address: check the name")]
+    Resolve {
+        /// The host as the URL names it.
+        host: String,
+    },
+    /// Plain `http` to a host that is not loopback, or at all where not allowed (CL-43).
+    #[error("only https is called: plain http is for loopback, where allowed")]
+    Scheme,
+    /// The certificate or the handshake is not good.
+    #[error("no secure connection to `{host}`: a private certificate authority can be added with a CA file")]
+    Tls {
+        /// The host as the URL names it.
+        host: String,
+        /// What the TLS library says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No certificate authority is trusted on this machine.
+    #[error("no trusted certificate authorities on this machine: install them or name a CA file")]
+    TrustRoots(#[source] rustls::Error),
+    /// Not an absolute URL without user information and fragment.
+    #[error("not an absolute URL without user information and fragment")]
+    Url,
+}

@@ -1,0 +1,288 @@
+//! The client that is safe to point at URLs somebody else chose.
+//!
+//! One request is one connection: the name is looked up once, every address is checked, and exactly a checked
+//! address is connected to. There is no pool, so no connection outlives its check; no connector that could skip
+//! the resolver for an address literal; no redirect, proxy, cookie or decompression, because nothing here does any.
+
+use std::fmt::{self, Debug};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ::http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, USER_AGENT,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use url::Host;
+
+use super::target::Target;
+use super::{HttpClient, HttpError, Request, Resolve, Response, SystemResolver};
+
+/// What may be called, and how long and large an exchange may be.
+#[derive(Clone)]
+pub struct HttpSettings {
+    /// More certificate authorities to trust, as PEM; the platform's are always trusted. Empty for none.
+    pub extra_roots_pem: Vec<u8>,
+    /// Networks that may be called over https although they are not public.
+    pub allow_private: Vec<IpNet>,
+    /// Whether `http://localhost`, `http://127.x.y.z` and `http://[::1]` may be called (CL-43).
+    pub allow_http_loopback: bool,
+    /// The most bytes of a body that are ever read, whatever a request allows.
+    pub body_bytes_max: usize,
+    /// How long a whole exchange may take, from looking up the name to the last byte.
+    pub timeout: Duration,
+    /// How long connecting may take, the TLS handshake included.
+    pub connect_timeout: Duration,
+    /// How many exchanges run at once; others wait, and their waiting counts (ATK-32).
+    pub concurrent_max: usize,
+}
+
+impl Default for HttpSettings {
+    /// Public https only; 1 MiB, 10 seconds, 3 seconds to connect, 64 at once.
+    fn default() -> Self {
+        Self {
+            extra_roots_pem: Vec::new(),
+            allow_private: Vec::new(),
+            allow_http_loopback: false,
+            body_bytes_max: 1024 * 1024,
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(3),
+            concurrent_max: 64,
+        }
+    }
+}
+
+impl Debug for HttpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSettings")
+            .field("allow_private", &self.allow_private)
+            .field("allow_http_loopback", &self.allow_http_loopback)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a client cannot be made of these settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The extra certificate authorities are no PEM, or none is in it.
+    #[error("the CA file holds no certificate in PEM form")]
+    ExtraRoots,
+}
+
+/// The one [`HttpClient`] that opens connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SafeHttp(Arc<Inner>);
+
+struct Inner {
+    settings: HttpSettings,
+    extra_roots: Vec<CertificateDer<'static>>,
+    resolver: Box<dyn Resolve>,
+    /// Made at the first https request: a machine without trust roots can still serve on loopback.
+    tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+    places: Semaphore,
+}
+
+impl Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SafeHttp")
+            .field("settings", &self.settings)
+            .field("resolver", &self.resolver)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many addresses of one name are tried.
+const ADDRESSES_TRIED_MAX: usize = 4;
+/// The most headers of an answer.
+const HEADERS_MAX: usize = 100;
+/// The most bytes of an answer's header section.
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+
+impl SafeHttp {
+    /// A client that asks the system for addresses.
+    pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
+        Self::with_resolver(settings, Box::new(SystemResolver))
+    }
+
+    /// A client that asks `resolver`. What it answers is checked all the same.
+    pub fn with_resolver(settings: HttpSettings, resolver: Box<dyn Resolve>) -> Result<Self, SetupError> {
+        let extra_roots = CertificateDer::pem_slice_iter(&settings.extra_roots_pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| SetupError::ExtraRoots)?;
+        if extra_roots.is_empty() && !settings.extra_roots_pem.is_empty() {
+            return Err(SetupError::ExtraRoots);
+        }
+        let places = Semaphore::new(settings.concurrent_max.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Self(Arc::new(Inner { settings, extra_roots, resolver, tls: OnceLock::new(), places })))
+    }
+}
+
+impl HttpClient for SafeHttp {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
+        Box::pin(async move {
+            let target = Target::read(&request.url, &self.0.settings)?;
+            let limit = self.0.settings.timeout;
+            let exchange = timeout(limit, self.0.exchange(&target, request));
+            exchange.await.map_err(|_| HttpError::Deadline { seconds: limit.as_secs() })?
+        })
+    }
+}
+
+impl Inner {
+    async fn exchange(&self, target: &Target, request: Request) -> Result<Response, HttpError> {
+        // The semaphore is never closed; if it were, the request would go out unbounded rather than not at all.
+        let _place = self.places.acquire().await.ok();
+        let body_bytes_max = request.body_bytes_max.min(self.settings.body_bytes_max);
+        let message = message(target, request)?;
+        let addresses = target.admit(self.addresses(target).await?, &self.settings)?;
+        let limit = self.settings.connect_timeout;
+        let late = || HttpError::Connect { host: target.host.to_string(), source: io::ErrorKind::TimedOut.into() };
+        if target.secure {
+            let stream = timeout(limit, self.connect_tls(target, &addresses)).await.map_err(|_| late())??;
+            speak(stream, message, body_bytes_max).await
+        } else {
+            let stream = timeout(limit, connect(target, &addresses)).await.map_err(|_| late())??;
+            speak(stream, message, body_bytes_max).await
+        }
+    }
+
+    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, HttpError> {
+        match &target.host {
+            Host::Ipv4(address) => Ok(vec![IpAddr::V4(*address)]),
+            Host::Ipv6(address) => Ok(vec![IpAddr::V6(*address)]),
+            Host::Domain(name) => {
+                self.resolver.lookup(name).await.map_err(|_| HttpError::Resolve { host: name.clone() })
+            }
+        }
+    }
+
+    async fn connect_tls(
+        &self,
+        target: &Target,
+        addresses: &[IpAddr],
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, HttpError> {
+        let config = self.tls.get_or_init(|| tls_config(&self.extra_roots)).clone().map_err(HttpError::TrustRoots)?;
+        // The name in the URL is verified, whichever address answers for it.
+        let name = match &target.host {
+            Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| HttpError::Url)?,
+            Host::Ipv4(address) => ServerName::IpAddress((*address).into()),
+            Host::Ipv6(address) => ServerName::IpAddress((*address).into()),
+        };
+        let stream = connect(target, addresses).await?;
+        let secured = TlsConnector::from(config).connect(name, stream).await;
+        secured.map_err(|source| HttpError::Tls { host: target.host.to_string(), source })
+    }
+}
+
+/// The first of the checked addresses that answers.
+async fn connect(target: &Target, addresses: &[IpAddr]) -> Result<TcpStream, HttpError> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses.iter().take(ADDRESSES_TRIED_MAX) {
+        match TcpStream::connect(SocketAddr::new(*address, target.port)).await {
+            Ok(stream) => {
+                // Requests are small and wait for their answer: Nagle's delay would only cost time.
+                stream.set_nodelay(true).ok();
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(HttpError::Connect { host: target.host.to_string(), source: last })
+}
+
+fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier =
+        rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots.iter().cloned(), Arc::clone(&provider))?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        // "Dangerous" is only the name of the door through which the platform's own verifier enters.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// The request as it goes out: our own connection headers, whatever the caller had put there.
+fn message(target: &Target, request: Request) -> Result<::http::Request<Full<Bytes>>, HttpError> {
+    let mut message = ::http::Request::new(Full::new(request.body));
+    *message.method_mut() = request.method;
+    *message.uri_mut() = target.path.parse().map_err(|error| HttpError::Request(::http::Error::from(error)))?;
+    let mut headers = request.headers;
+    for own in [ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT]
+    {
+        headers.remove(own);
+    }
+    let host = HeaderValue::from_str(&target.authority).map_err(|error| HttpError::Request(error.into()))?;
+    headers.insert(HOST, host);
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("sekisho/", env!("CARGO_PKG_VERSION"))));
+    *message.headers_mut() = headers;
+    Ok(message)
+}
+
+/// One exchange over one connection. Both halves run in this task, so that dropping it ends everything.
+async fn speak<S>(
+    stream: S,
+    message: ::http::Request<Full<Bytes>>,
+    body_bytes_max: usize,
+) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_headers(HEADERS_MAX).max_buf_size(HEADER_BYTES_MAX);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(HttpError::Protocol)?;
+    let exchange = async {
+        let response = sender.send_request(message).await.map_err(HttpError::Protocol)?;
+        read(response, body_bytes_max).await
+    };
+    let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
+    tokio::select! {
+        answer = &mut exchange => answer,
+        // What the connection had read before it ended is still to be taken; its error reaches the exchange too.
+        _ = &mut connection => exchange.await,
+    }
+}
+
+async fn read(response: ::http::Response<Incoming>, body_bytes_max: usize) -> Result<Response, HttpError> {
+    let (parts, mut incoming) = response.into_parts();
+    let plain = |value: &HeaderValue| value.as_bytes().is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !parts.headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+        return Err(HttpError::Encoding);
+    }
+    let mut body = BytesMut::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame.map_err(HttpError::Protocol)?.into_data() else { continue };
+        if body.len() + data.len() > body_bytes_max {
+            return Err(HttpError::BodyTooLarge { max: body_bytes_max });
+        }
+        body.extend_from_slice(&data);
+    }
+    Ok(Response { status: parts.status, headers: parts.headers, body: body.freeze() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Other people's published keys (RFC 7517): fetched once, kept for a while, fetched again seldom (ATK-60).
+//!
+//! The text is handed on; who verifies with it decides which keys are fit (`token::PublicKeys`).
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use moka::sync::Cache;
+use tokio::sync::Mutex;
+
+use crate::http::{HttpClient, HttpError, Request};
+
+/// Why there is no key set.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum KeySetError {
+    /// The fetch failed and no earlier set is young enough.
+    #[error("the key set could not be fetched")]
+    Http(#[source] Arc<HttpError>),
+    /// What is there is no JSON object, or not with status 200.
+    #[error("the URL of the key set answers with something else (status {status})")]
+    Malformed {
+        /// The status.
+        status: u16,
+    },
+    /// It failed a moment ago and is not tried again yet.
+    #[error("the key set could not be fetched a moment ago: try again in a minute")]
+    Wait,
+}
+
+/// A cache of key sets by URL. One fetch at a time for each URL; at most [`KeySets::URLS_MAX`] URLs are remembered.
+pub struct KeySets {
+    http: Arc<dyn HttpClient>,
+    known: Cache<String, Arc<Mutex<Known>>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The last good set and when it came.
+    good: Option<(Arc<str>, Timestamp)>,
+    /// When a fetch was last begun, whatever became of it.
+    tried: Option<Timestamp>,
+}
+
+impl KeySets {
+    /// How many URLs are remembered; the least used is forgotten.
+    pub const URLS_MAX: u64 = 1000;
+    /// How long a set is used without asking again.
+    const FRESH: SignedDuration = SignedDuration::from_mins(15);
+    /// How long the last good set is used when asking fails. A key that its owner withdrew is believed this long
+    /// at most.
+    const STALE_MAX: SignedDuration = SignedDuration::from_hours(4);
+    /// How long until the same URL is asked again, for whatever reason: an unknown `kid` costs the owner of the
+    /// keys one request a minute, and a dead URL costs us no more.
+    const PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
+    /// An empty cache that fetches through `http`.
+    pub fn new(http: Arc<dyn HttpClient>) -> Self {
+        Self { http, known: Cache::new(Self::URLS_MAX) }
+    }
+
+    /// The key set at `url`, not older than a quarter of an hour if its owner answers.
+    pub async fn current(&self, url: &str, now: Timestamp) -> Result<Arc<str>, KeySetError> {
+        self.obtain(url, now, Self::FRESH).await
+    }
+
+    /// The key set again, because the one at hand lacks a key; unless it was asked for within a minute, in which
+    /// case it is the same one.
+    pub async fn renewed(&self, url: &str, now: Timestamp) -> Result<Arc<str>, KeySetError> {
+        self.obtain(url, now, SignedDuration::ZERO).await
+    }
+
+    async fn obtain(&self, url: &str, now: Timestamp, fresh: SignedDuration) -> Result<Arc<str>, KeySetError> {
+        let known = self.known.get_with_by_ref(url, Arc::default);
+        // Held across the fetch on purpose: others who want the same URL wait for its outcome.
+        let mut known = known.lock().await;
+        if let Some((text, from)) = &known.good
+            && now.duration_since(*from) < fresh
+        {
+            return Ok(Arc::clone(text));
+        }
+        let failure = if known.tried.is_some_and(|tried| now.duration_since(tried) < Self::PAUSE) {
+            KeySetError::Wait
+        } else {
+            known.tried = Some(now);
+            match self.fetch(url).await {
+                Ok(text) => {
+                    known.good = Some((Arc::clone(&text), now));
+                    return Ok(text);
+                }
+                Err(error) => error,
+            }
+        };
+        match &known.good {
+            Some((text, from)) if now.duration_since(*from) < Self::STALE_MAX => Ok(Arc::clone(text)),
+            _ => Err(failure),
+        }
+    }
+
+    async fn fetch(&self, url: &str) -> Result<Arc<str>, KeySetError> {
+        let response = self.http.send(Request::get(url)).await.map_err(|error| KeySetError::Http(Arc::new(error)))?;
+        let status = response.status.as_u16();
+        let malformed = KeySetError::Malformed { status };
+        if status != 200 || response.json::<serde_json::Map<String, serde_json::Value>>().is_none() {
+            return Err(malformed);
+        }
+        std::str::from_utf8(&response.body).map(Arc::from).map_err(|_| malformed)
+    }
+}
+
+impl Debug for KeySets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySets").field("known", &self.known.entry_count()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{KeySetError, KeySets};
+use crate::http::Scripted;
+
+const URL: &str = "https://client.test/jwks";
+const LINE: &str = "GET https://client.test/jwks";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).unwrap()
+}
+
+fn sets(http: Scripted) -> (Arc<Scripted>, KeySets) {
+    let http = Arc::new(http);
+    (Arc::clone(&http), KeySets::new(http))
+}
+
+/// ATK-60: a set is kept while it is fresh, and then asked for once.
+#[tokio::test]
+async fn a_key_set_is_fetched_once_while_fresh() {
+    let (http, sets) =
+        sets(Scripted::default().json(LINE, 200, &json!({ "keys": [1] })).json(LINE, 200, &json!({ "keys": [2] })));
+    for second in [0, 1, 899] {
+        assert_eq!(&*sets.current(URL, at(second)).await.unwrap(), r#"{"keys":[1]}"#, "{second}");
+    }
+    assert_eq!(http.lines().len(), 1);
+    assert_eq!(&*sets.current(URL, at(900)).await.unwrap(), r#"{"keys":[2]}"#);
+    assert_eq!(http.lines().len(), 2);
+}
+
+/// ATK-60, RS-32: unknown key names cost the owner of the keys at most one fetch a minute.
+#[tokio::test]
+async fn a_flood_of_unknown_keys_costs_one_fetch_a_minute() {
+    let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })));
+    for attempt in 0..100_000 {
+        sets.renewed(URL, at(attempt / 1000)).await.unwrap();
+    }
+    assert_eq!(http.lines().len(), 2);
+}
+
+/// ATK-60: the last good set outlives a failing owner for a while and no longer; failures are not repeated at once.
+#[tokio::test]
+async fn a_failing_owner_is_not_asked_again_and_again() {
+    let html: &[(&'static str, &str)] = &[("content-type", "text/html")];
+    let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })).with(LINE, 503, html, "busy"));
+    sets.current(URL, at(0)).await.unwrap();
+    for second in [900, 910, 959, 14_399] {
+        assert!(sets.current(URL, at(second)).await.is_ok(), "{second}");
+    }
+    assert_eq!(http.lines().len(), 3);
+    assert!(matches!(sets.current(URL, at(14_460)).await, Err(KeySetError::Malformed { status: 503 })));
+    assert!(matches!(sets.current(URL, at(14_461)).await, Err(KeySetError::Wait)));
+    assert_eq!(http.lines().len(), 4);
+}
+
+/// ATK-31, ATK-32: a redirect, a page, or anything but a JSON object is no key set, and is not kept.
+#[tokio::test]
+async fn what_is_no_key_set_is_refused() {
+    for (status, media, body) in [
+        (302, "application/json", "{}"),
+        (404, "application/json", "{}"),
+        (200, "text/html", "{}"),
+        (200, "application/json", "[]"),
+        (200, "application/json", ""),
+        (200, "application/json", "{"),
+    ] {
+        let answer: &[(&'static str, &str)] = &[("content-type", media), ("location", "https://evil.test/")];
+        let (http, sets) = sets(Scripted::default().with(LINE, status, answer, body));
+        assert!(
+            matches!(sets.current(URL, at(0)).await, Err(KeySetError::Malformed { .. })),
+            "{status} {media} {body}"
+        );
+        assert_eq!(http.lines(), [LINE]);
+    }
+    let jwk_set: &[(&'static str, &str)] = &[("content-type", "application/jwk-set+json")];
+    let (_, sets) = sets(Scripted::default().with(LINE, 200, jwk_set, "{}"));
+    assert!(sets.current(URL, at(0)).await.is_ok());
+}
+
+/// ATK-32: many who want the same set at once cause one fetch.
+#[tokio::test]
+async fn a_crowd_causes_one_fetch() {
+    let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })));
+    let crowd = (0..64).map(|_| sets.current(URL, at(0)));
+    for answer in futures_util::future::join_all(crowd).await {
+        answer.unwrap();
+    }
+    assert_eq!(http.lines().len(), 1);
+}
+
+/// ATK-32: any number of URLs is remembered in bounded space.
+#[tokio::test]
+async fn the_cache_is_bounded() {
+    let (_, sets) = sets(Scripted::default());
+    for n in 0..5000 {
+        sets.current(&format!("https://client.test/{n}"), at(0)).await.unwrap_err();
+    }
+    sets.known.run_pending_tasks();
+    assert!(sets.known.entry_count() <= KeySets::URLS_MAX);
+}

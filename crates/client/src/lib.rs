@@ -1,0 +1,29 @@
+//! Being an OAuth and MCP client: discovery, registration, the code flow, tokens, other people's keys; and the one
+//! way out, through which everything that is fetched from somewhere else goes.
+//!
+//! Not here: what our own tokens look like (`token`), who may do what (`policy`). Nothing is remembered but key
+//! sets, for a while.
+//!
+//! Start from [`http::SafeHttp`], the only thing that opens a connection. A login reads from top to bottom as the
+//! modules below: a 401 is read by [`challenge`], [`discovery`] finds the resource and its issuer,
+//! [`registration`] makes a client known there, [`authorization`] sends a person and checks what comes back
+//! (caught by [`callback`]), [`token`] trades the code, [`mcp`] calls with what it got. Each step is a function of
+//! an [`http::HttpClient`] and the step before; what needs no network is pure.
+//!
+//! To add a request to an authorization server: a function beside its kin, with its own error enum, that builds an
+//! [`http::Request`] and reads an [`http::Response`]. Wrap the client in [`http::Recording`] to see the legs.
+
+pub mod authorization;
+pub mod callback;
+pub mod challenge;
+pub mod discovery;
+pub mod http;
+pub mod jwks;
+pub mod mcp;
+pub mod registration;
+pub mod token;
+
+mod text;
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,31 @@
+//! Words that a foreign server sent, made fit to be shown.
+
+/// At most 200 characters, none of which moves the cursor or turns the direction of writing (ATK-26).
+pub(crate) fn presentable(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().filter(|c| !hidden(*c)).take(200).collect()
+}
+
+/// An error code if it has the form of one (RFC 6749 §5.2), which no sentence and no markup has.
+pub(crate) fn code(text: &str) -> String {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    if plain && !text.is_empty() && text.len() <= 64 { text.to_owned() } else { "an unreadable error code".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{code, presentable};
+
+    #[test]
+    fn nothing_that_moves_the_cursor_is_shown() {
+        assert_eq!(presentable("a\u{1b}[2Jb\r\n\u{202e}c\u{200b}"), "a[2Jbc");
+        assert_eq!(presentable(&"x".repeat(500)).len(), 200);
+        assert_eq!(code("invalid_grant"), "invalid_grant");
+        for bad in ["", "a b", "<b>", &"x".repeat(65)] {
+            assert_eq!(code(bad), "an unreadable error code");
+        }
+    }
+}

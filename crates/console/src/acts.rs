@@ -1,0 +1,319 @@
+//! Every administrative act, as a value that can travel over the control socket.
+
+mod audit;
+mod clients;
+mod grants;
+mod servers;
+mod settings;
+mod users;
+
+use sekisho_protocol::audit::{Event, Record};
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::env::{Entropy, Timestamp};
+use sekisho_protocol::ids::{ClientId, GrantId, NodeId, RequestId, ServerName};
+use sekisho_protocol::redirect::RedirectUri;
+use sekisho_store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+/// What can be asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum Act {
+    /// Records after a place in the chain, oldest first.
+    AuditList {
+        /// Only records after this sequence number; a negative one asks for the newest.
+        after: i64,
+        /// At most this many; bounded by 500.
+        limit: u32,
+        /// Only records of this exchange.
+        request: Option<RequestId>,
+    },
+    /// Changes the base URL; ends every grant, because their audience is gone.
+    BaseUrlSet {
+        /// The new base URL, without a trailing slash.
+        url: String,
+    },
+    /// The base URL.
+    BaseUrlShow,
+    /// Registers a client.
+    ClientAdd {
+        /// A name for people.
+        name: String,
+        /// Where answers may be sent.
+        redirect_uris: Vec<RedirectUri>,
+        /// Whether it gets a secret, and how it sends it.
+        confidential: bool,
+    },
+    /// All clients but those that are known by their metadata document only.
+    ClientList,
+    /// Removes a client and ends its grants.
+    ClientRemove {
+        /// Which.
+        client: ClientId,
+    },
+    /// Grants, newest first.
+    GrantList {
+        /// Only of this user.
+        user: Option<String>,
+    },
+    /// Ends a grant and everything derived from it.
+    GrantRevoke {
+        /// Which.
+        grant: GrantId,
+    },
+    /// Adds or replaces a server of `run`. Values are sealed; the definition holds names only.
+    ServerAdd(ServerAdd),
+    /// Servers of `run`.
+    ServerList,
+    /// Removes a server of `run`.
+    ServerRemove {
+        /// Which.
+        name: ServerName,
+    },
+    /// Gives tools of a server a class, accepting their present definition.
+    ToolsClassify {
+        /// Which server.
+        server: ServerName,
+        /// Tool and class.
+        classes: Vec<(String, ToolClass)>,
+    },
+    /// The tools of a server.
+    ToolsList {
+        /// Which server.
+        server: ServerName,
+    },
+    /// Adds a user.
+    UserAdd {
+        /// A name to log in with.
+        name: String,
+        /// Whether the user owns the checkpoint.
+        owner: bool,
+        /// The password's PHC string; without one the user needs a link.
+        password: Option<String>,
+    },
+    /// Shuts a user out: sessions and grants end.
+    UserDisable {
+        /// Which.
+        name: String,
+    },
+    /// A one-time link with which the user sets a password.
+    UserLink {
+        /// Which.
+        name: String,
+    },
+    /// All users.
+    UserList,
+}
+
+/// A server handed over by `run`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ServerAdd {
+    /// Its name.
+    pub name: ServerName,
+    /// Its definition as JSON, without any value that could be a secret.
+    pub definition: String,
+    /// Values by the name under which the definition refers to them.
+    pub secrets: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for ServerAdd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerAdd").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What an act gives.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Outcome {
+    /// A base URL.
+    BaseUrl {
+        /// The URL, once it is known.
+        url: Option<String>,
+    },
+    /// A new client.
+    Client {
+        /// Its identifier.
+        id: ClientId,
+        /// Its secret, shown this once.
+        secret: Option<String>,
+    },
+    /// Clients.
+    Clients {
+        /// One row each.
+        clients: Vec<ClientRow>,
+    },
+    /// It is done.
+    Done {
+        /// How many things it touched beyond the one named.
+        count: u64,
+    },
+    /// Grants.
+    Grants {
+        /// One row each.
+        grants: Vec<GrantRow>,
+    },
+    /// A link's secret part.
+    Link {
+        /// What follows `{base_url}/setup/`.
+        token: String,
+        /// For how long.
+        minutes: u32,
+    },
+    /// Records.
+    Records {
+        /// One row each, oldest first.
+        records: Vec<RecordRow>,
+    },
+    /// Servers.
+    Servers {
+        /// One row each.
+        servers: Vec<ServerRow>,
+    },
+    /// Tools.
+    Tools {
+        /// One row each.
+        tools: Vec<Tool>,
+    },
+    /// Users.
+    Users {
+        /// One row each.
+        users: Vec<UserRow>,
+    },
+}
+
+/// A client, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClientRow {
+    /// Its identifier.
+    pub id: ClientId,
+    /// Its name; untrusted text.
+    pub name: String,
+    /// How it came to be known.
+    pub origin: String,
+    /// When.
+    pub created: Timestamp,
+}
+
+/// A grant, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GrantRow {
+    /// Its identifier.
+    pub id: GrantId,
+    /// For whom: a user's name, or the subject.
+    pub subject: String,
+    /// To which client.
+    pub client: ClientId,
+    /// At which server.
+    pub server: ServerName,
+    /// What.
+    pub scopes: String,
+    /// When.
+    pub created: Timestamp,
+    /// Whether it has ended.
+    pub revoked: bool,
+}
+
+/// A record, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecordRow {
+    /// Its place in the chain.
+    pub seq: i64,
+    /// The node that wrote it.
+    pub node: NodeId,
+    /// What it says.
+    pub record: Record,
+}
+
+/// A server of `run`, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServerRow {
+    /// Its name.
+    pub name: ServerName,
+    /// Its definition as JSON.
+    pub definition: String,
+}
+
+/// A user, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserRow {
+    /// The name to log in with.
+    pub name: String,
+    /// Whether the user owns the checkpoint.
+    pub owner: bool,
+    /// Whether the user is shut out.
+    pub disabled: bool,
+    /// Whether a password is set.
+    pub password: bool,
+}
+
+/// Why an act was not performed.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// What is named does not exist.
+    #[error("there is no {what} `{name}`")]
+    Absent {
+        /// A user, a client, ...
+        what: &'static str,
+        /// As it was given.
+        name: String,
+    },
+    /// It exists already.
+    #[error("there is a {what} `{name}` already")]
+    Exists {
+        /// A user, a client, ...
+        what: &'static str,
+        /// As it was given.
+        name: String,
+    },
+    /// What was given cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store failed.
+    #[error("the store did not do it: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Who performs an act, when, and with what chance.
+#[derive(Debug, Clone, Copy)]
+pub struct Performer<'a> {
+    /// For the record: `operator` at the command line, or a user's identifier.
+    pub by: &'a str,
+    /// The node that records it.
+    pub node: NodeId,
+    /// When.
+    pub now: Timestamp,
+    /// For identifiers and secrets.
+    pub entropy: &'a dyn Entropy,
+}
+
+/// Performs one act and records it, in one transaction.
+pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outcome, ActError> {
+    match act {
+        Act::AuditList { after, limit, request } => audit::list(store, after, limit, request).await,
+        Act::BaseUrlSet { url } => settings::set_base_url(store, who, &url).await,
+        Act::BaseUrlShow => settings::base_url(store).await,
+        Act::ClientAdd { name, redirect_uris, confidential } => {
+            clients::add(store, who, name, redirect_uris, confidential).await
+        }
+        Act::ClientList => clients::list(store).await,
+        Act::ClientRemove { client } => clients::remove(store, who, &client).await,
+        Act::GrantList { user } => grants::list(store, user.as_deref()).await,
+        Act::GrantRevoke { grant } => grants::revoke(store, who, grant).await,
+        Act::ServerAdd(server) => servers::add(store, who, server).await,
+        Act::ServerList => servers::list(store).await,
+        Act::ServerRemove { name } => servers::remove(store, who, &name).await,
+        Act::ToolsClassify { server, classes } => servers::classify(store, who, &server, &classes).await,
+        Act::ToolsList { server } => servers::tools(store, &server).await,
+        Act::UserAdd { name, owner, password } => users::add(store, who, &name, owner, password).await,
+        Act::UserDisable { name } => users::disable(store, who, &name).await,
+        Act::UserLink { name } => users::link(store, who, &name).await,
+        Act::UserList => users::list(store).await,
+    }
+}
+
+/// The record of an act.
+fn record(who: Performer<'_>, act: &str, on: impl Into<String>) -> [Record; 1] {
+    let event = Event::Act { by: who.by.to_owned(), act: act.to_owned(), on: on.into() };
+    [Record { at: who.now, request: RequestId::generate(who.now, who.entropy), event }]
+}

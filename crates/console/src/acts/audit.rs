@@ -1,0 +1,29 @@
+//! Reading the records.
+
+use sekisho_protocol::ids::RequestId;
+use sekisho_store::{AuditFilter, AuditOrder, Store, StoredRecord};
+
+use super::{ActError, Outcome, RecordRow};
+
+/// The most records in one answer; the store's own bound is not smaller.
+const PAGE_MAX: u32 = 500;
+
+/// After a negative place, the newest `limit`; otherwise those that follow it. Always oldest first.
+pub(super) async fn list(
+    store: &Store,
+    after: i64,
+    limit: u32,
+    request: Option<RequestId>,
+) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    let limit = limit.clamp(1, PAGE_MAX);
+    let newest = after < 0;
+    let order = if newest { AuditOrder::NewestFirst } else { AuditOrder::OldestFirst };
+    let filter = AuditFilter { request, after_seq: (!newest).then_some(after), order, limit, ..AuditFilter::default() };
+    let mut found = tx.audit().list(&filter).await?;
+    if newest {
+        found.reverse();
+    }
+    let row = |stored: StoredRecord| RecordRow { seq: stored.seq, node: stored.node, record: stored.record };
+    Ok(Outcome::Records { records: found.into_iter().map(row).collect() })
+}

@@ -1,0 +1,90 @@
+//! Users: add, list, shut out, give a link.
+
+use sekisho_protocol::env::after;
+use sekisho_protocol::ids::UserId;
+use sekisho_protocol::secret::SetupToken;
+use sekisho_store::{SetupLink, Store, StoreError, Tx, User};
+
+use super::{ActError, Outcome, Performer, UserRow, record};
+
+/// A link for a first password works so long.
+const LINK_MINUTES: u32 = 30;
+
+pub(super) async fn add(
+    store: &Store,
+    who: Performer<'_>,
+    name: &str,
+    owner: bool,
+    password: Option<String>,
+) -> Result<Outcome, ActError> {
+    let plain = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | '+'));
+    if !plain || name.is_empty() || name.chars().count() > 64 {
+        return Err(ActError::Invalid(format!(
+            "`{name}` cannot name a user: use 1 to 64 letters, digits and . - _ @ +"
+        )));
+    }
+    let mut tx = store.begin().await?;
+    let user = User {
+        id: UserId::generate(who.now, who.entropy),
+        name: name.to_owned(),
+        password,
+        owner,
+        disabled: false,
+        created_at: who.now,
+        epoch: 0,
+    };
+    match tx.users().insert(&user).await {
+        Err(StoreError::Conflict { .. }) => return Err(ActError::Exists { what: "user", name: name.to_owned() }),
+        other => other?,
+    }
+    let link = match user.password {
+        Some(_) => None,
+        None => Some(make_link(&mut tx, who, user.id).await?),
+    };
+    tx.audit().append(who.node, &record(who, "user add", name), who.now).await?;
+    tx.commit().await?;
+    Ok(link.unwrap_or(Outcome::Done { count: 0 }))
+}
+
+pub(super) async fn list(store: &Store) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    let users = tx.users().list().await?;
+    let row = |user: User| UserRow {
+        name: user.name,
+        owner: user.owner,
+        disabled: user.disabled,
+        password: user.password.is_some(),
+    };
+    Ok(Outcome::Users { users: users.into_iter().map(row).collect() })
+}
+
+pub(super) async fn disable(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
+    let mut tx = store.begin().await?;
+    let user = find(&mut tx, name).await?;
+    tx.users().set_disabled(user.id, true).await?;
+    tx.browser_sessions().delete_of_user(user.id).await?;
+    let count = tx.grants().revoke_of_user(user.id, "user disabled", who.now).await?;
+    tx.audit().append(who.node, &record(who, "user disable", name), who.now).await?;
+    tx.commit().await?;
+    Ok(Outcome::Done { count })
+}
+
+pub(super) async fn link(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
+    let mut tx = store.begin().await?;
+    let user = find(&mut tx, name).await?;
+    let link = make_link(&mut tx, who, user.id).await?;
+    tx.audit().append(who.node, &record(who, "user link", name), who.now).await?;
+    tx.commit().await?;
+    Ok(link)
+}
+
+async fn make_link(tx: &mut Tx, who: Performer<'_>, user: UserId) -> Result<Outcome, ActError> {
+    let token = SetupToken::generate(who.entropy);
+    let expires_at = after(who.now, LINK_MINUTES * 60);
+    tx.setup_links().insert(&SetupLink { digest: token.digest(), user, expires_at, used_at: None }).await?;
+    Ok(Outcome::Link { token: token.expose().to_owned(), minutes: LINK_MINUTES })
+}
+
+async fn find(tx: &mut Tx, name: &str) -> Result<User, ActError> {
+    tx.users().find_by_name(name).await?.ok_or_else(|| ActError::Absent { what: "user", name: name.to_owned() })
+}

@@ -1,0 +1,246 @@
+//! A browser without script: it keeps cookies, fills in forms and follows redirects, and a test can stop it anywhere.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use url::Url;
+
+use super::wire::{Ask, Reply, ask};
+
+/// Redirects and forms on the way from a link to its end.
+const STEPS_MAX: usize = 20;
+
+/// One browser.
+#[derive(Debug, Clone)]
+pub struct Browser {
+    origin: String,
+    address: SocketAddr,
+    cookies: BTreeMap<String, String>,
+}
+
+/// Where a link ended.
+#[derive(Debug)]
+pub enum Landing {
+    /// On a page of the checkpoint.
+    Page(Box<Page>),
+    /// The browser was sent to this URL, which is not the checkpoint's.
+    Away(String),
+}
+
+/// A page of the checkpoint.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Its URL.
+    pub url: String,
+    /// What was answered.
+    pub reply: Reply,
+}
+
+/// A form as it stands on a page.
+#[derive(Debug, Clone)]
+pub struct PageForm {
+    /// Where it goes.
+    pub action: String,
+    /// What is filled in: hidden fields, ticked boxes, chosen options.
+    pub fields: Vec<(String, String)>,
+    /// Its named buttons.
+    pub buttons: Vec<(String, String)>,
+    /// Whether it asks for a password.
+    pub asks_password: bool,
+}
+
+impl PageForm {
+    /// The same form with this button pressed.
+    #[must_use]
+    pub fn press(mut self, value: &str) -> Self {
+        let button = self.buttons.iter().find(|(_, found)| found == value).cloned();
+        self.fields.push(button.unwrap_or_else(|| panic!("there is no button `{value}`: {:?}", self.buttons)));
+        self
+    }
+
+    /// The same form with another value in a field.
+    #[must_use]
+    pub fn fill(mut self, field: &str, value: &str) -> Self {
+        self.fields.retain(|(name, _)| name != field);
+        self.fields.push((field.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The value of a field.
+    pub fn value(&self, field: &str) -> &str {
+        self.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+}
+
+impl Page {
+    /// The form that leads on: the one with a password field, or with a button that approves or continues.
+    pub fn form(&self) -> Option<PageForm> {
+        forms(&self.reply.text()).into_iter().find(|form| form.asks_password || form.buttons.iter().any(|(name, _)| name == "decision"))
+    }
+}
+
+impl Browser {
+    /// A new one, at this checkpoint.
+    pub fn new(base_url: &str) -> Self {
+        let url = Url::parse(base_url).expect("a base URL is a URL");
+        let port = url.port_or_known_default().expect("a base URL has a port");
+        Self { origin: url.origin().ascii_serialization(), address: SocketAddr::from(([127, 0, 0, 1], port)), cookies: BTreeMap::new() }
+    }
+
+    /// The cookies, by name.
+    pub fn cookies(&self) -> &BTreeMap<String, String> {
+        &self.cookies
+    }
+
+    /// Puts a cookie in.
+    pub fn set_cookie(&mut self, name: &str, value: &str) {
+        self.cookies.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Sends one request, cookies included and kept; follows nothing.
+    pub async fn send(&mut self, request: Ask) -> Reply {
+        let jar = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let request = if jar.is_empty() { request } else { request.header("cookie", &jar) };
+        let reply = ask(self.address, &request).await.expect("the checkpoint answers");
+        for (_, cookie) in reply.headers.iter().filter(|(name, _)| name == "set-cookie") {
+            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie has a name");
+            if value.is_empty() || cookie.contains("Max-Age=0") {
+                self.cookies.remove(name.trim());
+            } else {
+                self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
+            }
+        }
+        reply
+    }
+
+    /// Opens a link and goes where it leads, without pressing anything.
+    pub async fn open(&mut self, url: &str) -> Landing {
+        let reply = self.send(Ask::get(&self.target(url))).await;
+        self.follow(url.to_owned(), reply).await
+    }
+
+    /// Submits a form of a page and goes where it leads.
+    pub async fn submit(&mut self, form: &PageForm) -> Landing {
+        let reply = self.post(form).await;
+        self.follow(self.absolute(&form.action), reply).await
+    }
+
+    /// Submits a form of a page and follows nothing.
+    pub async fn post(&mut self, form: &PageForm) -> Reply {
+        let pairs: Vec<(&str, &str)> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let origin = self.origin.clone();
+        self.send(Ask::post(&self.target(&form.action)).header("origin", &origin).form(&pairs)).await
+    }
+
+    async fn follow(&mut self, mut at: String, mut reply: Reply) -> Landing {
+        for _ in 0..STEPS_MAX {
+            let Some(location) = reply.header("location").map(str::to_owned) else {
+                return Landing::Page(Box::new(Page { url: at, reply }));
+            };
+            at = self.absolute(&location);
+            if !at.starts_with(&format!("{}/", self.origin)) {
+                return Landing::Away(at);
+            }
+            reply = self.send(Ask::get(&self.target(&at))).await;
+        }
+        panic!("redirects without end, at last to {at}")
+    }
+
+    /// Goes all the way as somebody who agrees to everything: signs in where asked, and presses what leads on.
+    pub async fn agree(&mut self, url: &str, name: &str, password: &str) -> Landing {
+        let mut landing = self.open(url).await;
+        for _ in 0..STEPS_MAX {
+            let Landing::Page(page) = &landing else { return landing };
+            let Some(form) = page.form() else { return landing };
+            landing = self.submit(&agreed(form, name, password)).await;
+        }
+        panic!("forms without end at {url}")
+    }
+
+    /// The same up to the page where the grant is given or denied.
+    pub async fn to_grant_page(&mut self, url: &str, name: &str, password: &str) -> Page {
+        let mut landing = self.open(url).await;
+        for _ in 0..STEPS_MAX {
+            let page = match landing {
+                Landing::Page(page) => page,
+                Landing::Away(to) => panic!("no grant page was shown, but a redirect to {to}"),
+            };
+            let form = page.form().unwrap_or_else(|| panic!("no form on {}:\n{}", page.url, page.reply.text()));
+            if form.buttons.iter().any(|(_, value)| value == "approve") {
+                return *page;
+            }
+            landing = self.submit(&agreed(form, name, password)).await;
+        }
+        panic!("no grant page at {url}")
+    }
+
+    fn absolute(&self, url: &str) -> String {
+        if url.starts_with('/') { format!("{}{url}", self.origin) } else { url.to_owned() }
+    }
+
+    fn target(&self, url: &str) -> String {
+        url.strip_prefix(&self.origin).unwrap_or(url).to_owned()
+    }
+}
+
+fn agreed(form: PageForm, name: &str, password: &str) -> PageForm {
+    if form.asks_password {
+        return form.fill("username", name).fill("password", password);
+    }
+    let decision = if form.buttons.iter().any(|(_, value)| value == "approve") { "approve" } else { "continue" };
+    form.press(decision)
+}
+
+/// Every form of a page, as a browser would send it.
+pub fn forms(page: &str) -> Vec<PageForm> {
+    let parts = page.split("<form").skip(1).map(|part| part.split("</form>").next().unwrap_or_default());
+    parts.map(read_form).collect()
+}
+
+fn read_form(html: &str) -> PageForm {
+    let (head, body) = html.split_once('>').unwrap_or((html, ""));
+    let action = attribute(head, "action").unwrap_or_default();
+    let mut form = PageForm { action, fields: Vec::new(), buttons: Vec::new(), asks_password: false };
+    let mut select = None;
+    for tag in body.split('<').skip(1).filter_map(|part| part.split('>').next()) {
+        let word = tag.split([' ', '\n', '/']).next().unwrap_or_default();
+        let value = attribute(tag, "value").unwrap_or_default();
+        match (word, attribute(tag, "name")) {
+            ("input", Some(name)) => {
+                form.asks_password |= name == "password";
+                let is_box = matches!(attribute(tag, "type").as_deref(), Some("checkbox" | "radio"));
+                if !is_box || tag.split([' ', '\n']).any(|word| word == "checked") {
+                    form.fields.push((name, value));
+                }
+            }
+            ("button", Some(name)) => form.buttons.push((name, value)),
+            ("select", name) => select = name,
+            ("option", _) if tag.contains("selected") => form.fields.extend(select.take().map(|name| (name, value))),
+            _ => {}
+        }
+    }
+    form
+}
+
+/// The value of an attribute of a tag, unescaped.
+pub fn attribute(tag: &str, name: &str) -> Option<String> {
+    let quoted = tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
+    let plain = quoted.replace("&#34;", "\"").replace("&quot;", "\"").replace("&#39;", "'").replace("&#x27;", "'");
+    Some(plain.replace("&#60;", "<").replace("&lt;", "<").replace("&#62;", ">").replace("&gt;", ">").replace("&#38;", "&").replace("&amp;", "&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::forms;
+
+    #[test]
+    fn a_form_is_read_as_a_browser_sends_it() {
+        let page = r#"<form method="post" action="/consent/1?a=b&amp;c=d"><input type="hidden" name="csrf" value="v">
+            <input type="checkbox" name="scope" value="r" checked><input type="checkbox" name="scope" value="w">
+            <select name="class.a"><option value="read">r</option><option value="write" selected>w</option></select>
+            <button name="decision" value="deny">No</button><button name="decision" value="approve">Yes</button></form>"#;
+        let form = forms(page).remove(0).press("approve");
+        let fields: Vec<_> = form.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!((form.action.as_str(), fields), ("/consent/1?a=b&c=d", ["csrf=v", "scope=r", "class.a=write", "decision=approve"].map(str::to_owned).to_vec()));
+    }
+}

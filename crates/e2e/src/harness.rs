@@ -1,0 +1,21 @@
+//! One running checkpoint, and everybody who meets it.
+
+mod checkpoint;
+mod process;
+
+mod agent;
+mod caller;
+mod form;
+mod mcp;
+mod person;
+
+pub mod node;
+pub mod wait;
+
+pub use agent::{Agent, Invitation, REDIRECT, Tokens, parameter};
+pub use caller::{Answer, Call, Caller, Opened, raw};
+pub use checkpoint::{Checkpoint, Finished, Setup, binary, sekisho_alone};
+pub use form::{Form, forms, links};
+pub use mcp::{Mcp, Reply, body_of, text_of};
+pub use person::{Decision, Person, Seen};
+pub use process::{Process, Text};

@@ -1,0 +1,110 @@
+//! The programs in `crates/e2e/node`: real clients, a real browser, public suites, real servers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::Process;
+
+/// A program that came to its end.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Whether it says that it did its work.
+    pub ok: bool,
+    /// What it says of it: its last line.
+    pub result: Value,
+    /// What it wrote to standard error, for when something is wrong.
+    pub stderr: String,
+}
+
+/// A server that stays until it is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    /// Its address.
+    pub url: String,
+    process: Process,
+}
+
+impl Outcome {
+    /// The same; ends the test where it did not do its work.
+    #[must_use]
+    pub fn worked(self) -> Self {
+        assert!(self.ok, "{:#}\n{}", self.result, self.stderr);
+        self
+    }
+}
+
+impl Serving {
+    /// What it has written to standard error so far.
+    pub fn stderr(&self) -> String {
+        self.process.stderr().now()
+    }
+}
+
+/// Runs `NAME.mjs` with these arguments to its end.
+pub async fn run<S: AsRef<str>>(name: &str, arguments: &[S]) -> Outcome {
+    let process = start(name, arguments);
+    // Whole suites take minutes; nextest has the last word on how long a test may take.
+    let result = loop {
+        if !process.is_running() {
+            process.ended().await;
+            break last_line(&process.stdout().now());
+        }
+        process.stdout().find(|_| (!process.is_running()).then_some(())).await;
+    };
+    let stderr = process.stderr().now();
+    let Some(result) = result else { panic!("{name}.mjs printed no result:\n{}\n{stderr}", process.stdout().now()) };
+    Outcome { ok: result["ok"] == true, result, stderr }
+}
+
+/// Starts `NAME.mjs`, which serves something, and waits until it does.
+pub async fn serve<S: AsRef<str>>(name: &str, arguments: &[S]) -> Serving {
+    let process = start(name, arguments);
+    let ready = process.stdout().find(|text| text.ends_with('\n').then(|| last_line(text)).flatten()).await;
+    let url = ready.as_ref().and_then(|ready| ready["url"].as_str());
+    let Some(url) = url else { panic!("{name}.mjs does not serve: {ready:?}\n{}", process.stderr().now()) };
+    Serving { url: url.to_owned(), process }
+}
+
+/// The reference server over standard input and output, as program and arguments.
+pub fn everything_stdio() -> Vec<String> {
+    let entry = folder().join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
+    vec![node().display().to_string(), entry.display().to_string(), "stdio".to_owned()]
+}
+
+/// Our own upstream of both eras over standard input and output, as program and arguments.
+pub fn upstream_stdio() -> Vec<String> {
+    vec![node().display().to_string(), folder().join("upstream.mjs").display().to_string(), "--stdio".to_owned()]
+}
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
+}
+
+fn folder() -> PathBuf {
+    root().join("crates/e2e/node")
+}
+
+fn node() -> PathBuf {
+    let own = || folder().join("node_modules/node/bin/node");
+    let node = std::env::var_os("SEKISHO_TEST_NODE").map_or_else(own, PathBuf::from);
+    assert!(node.exists(), "{} is not there: run `scripts/install` first", node.display());
+    node
+}
+
+fn start<S: AsRef<str>>(name: &str, arguments: &[S]) -> Process {
+    let node = node();
+    // What these programs start in turn looks for `node` on the path.
+    let mut path = node.parent().map(PathBuf::from).into_iter().collect::<Vec<_>>();
+    path.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+    let mut command = Command::new(&node);
+    command.arg(folder().join(name).with_extension("mjs")).args(arguments.iter().map(AsRef::as_ref));
+    command.env("PATH", std::env::join_paths(path).expect("a path")).env_remove("DISPLAY");
+    Process::start(&mut command)
+}
+
+fn last_line(text: &str) -> Option<Value> {
+    serde_json::from_str(text.trim_end().lines().next_back()?).ok()
+}

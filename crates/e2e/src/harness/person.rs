@@ -1,0 +1,242 @@
+//! A person in front of a browser without script: cookies, forms, and a decision.
+
+use std::collections::BTreeMap;
+
+use http::header::{COOKIE, ORIGIN, SET_COOKIE};
+use url::Url;
+
+use super::form::{Form, forms, links};
+use super::{Answer, Call, Caller};
+
+/// Pages and redirects between the first link and the last one.
+const STEPS_MAX: usize = 20;
+
+/// Somebody with a name, a password, a mind and a cookie jar.
+#[derive(Debug, Clone)]
+pub struct Person {
+    name: String,
+    password: String,
+    decision: Decision,
+    unticked: Vec<(String, String)>,
+    chosen: Vec<(String, String)>,
+    language: String,
+    caller: Caller,
+    cookies: BTreeMap<String, String>,
+}
+
+/// What a person says on the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes.
+    Approve,
+    /// No on the client page, before signing in.
+    Cancel,
+    /// No on the grant page.
+    Deny,
+}
+
+/// What stands in the browser.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// The browser was sent to another site: the client's redirect.
+    Away(String),
+    /// A page of the checkpoint.
+    Page {
+        /// Its address.
+        url: String,
+        /// The answer that it came in.
+        answer: Answer,
+    },
+}
+
+impl Person {
+    /// Somebody who has visited nothing yet, and says yes.
+    pub fn new(name: &str, password: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            password: password.to_owned(),
+            decision: Decision::Approve,
+            unticked: Vec::new(),
+            chosen: Vec::new(),
+            language: "en".to_owned(),
+            caller: Caller::new(),
+            cookies: BTreeMap::new(),
+        }
+    }
+
+    /// The same with another mind.
+    #[must_use]
+    pub fn deciding(mut self, decision: Decision) -> Self {
+        self.decision = decision;
+        self
+    }
+
+    /// The same, unticking a box such as (`scope`, `mcp:write`).
+    #[must_use]
+    pub fn unticking(mut self, name: &str, value: &str) -> Self {
+        self.unticked.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same, saying of a tool on the owner's first consent what it can do.
+    #[must_use]
+    pub fn classifying(mut self, tool: &str, class: &str) -> Self {
+        self.chosen.push((format!("class.{tool}"), class.to_owned()));
+        self
+    }
+
+    /// The same, reading another language.
+    #[must_use]
+    pub fn reading(mut self, language: &str) -> Self {
+        language.clone_into(&mut self.language);
+        self
+    }
+
+    /// The cookies that the browser holds, by name.
+    pub fn cookies(&self) -> &BTreeMap<String, String> {
+        &self.cookies
+    }
+
+    /// Loses all cookies, as another browser has none.
+    pub fn forget_cookies(&mut self) {
+        self.cookies.clear();
+    }
+
+    /// Opens an address and follows redirects until there is a page, or another site.
+    pub async fn visit(&mut self, url: &str) -> Seen {
+        let call = self.caller.get(url);
+        self.go(url.to_owned(), call).await
+    }
+
+    /// Sends a form of the page at `from`, and follows redirects.
+    pub async fn submit(&mut self, from: &str, form: &Form) -> Seen {
+        let to = absolute(from, &form.action);
+        let origin = Url::parse(&to).expect("an address").origin().ascii_serialization();
+        let call = self.caller.post(&to).header(ORIGIN.as_str(), origin).form(&form.pairs());
+        self.go(to, call).await
+    }
+
+    async fn go(&mut self, mut at: String, mut call: Call) -> Seen {
+        let site = site(&at);
+        for _ in 0..STEPS_MAX {
+            let answer = self.send(call).await;
+            let Some(location) = answer.location() else { return Seen::Page { url: at, answer } };
+            at = absolute(&at, location);
+            if self::site(&at) != site {
+                return Seen::Away(at);
+            }
+            call = self.caller.get(&at);
+        }
+        panic!("redirects without end, now at {at}")
+    }
+
+    /// Sends one request with the cookies, keeps those that come back, follows nothing.
+    pub async fn send(&mut self, call: Call) -> Answer {
+        let mut call = call.header("accept-language", &self.language);
+        if !self.cookies.is_empty() {
+            let jar: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            call = call.header(COOKIE.as_str(), jar.join("; "));
+        }
+        let answer = call.send().await;
+        for cookie in answer.headers.get_all(SET_COOKIE).iter().map(|value| value.to_str().expect("a cookie is text")) {
+            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
+            let (name, value) = pair.split_once('=').expect("a cookie has a value");
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        answer
+    }
+
+    /// Opens an authorization request, signs in where asked, decides, and gives the address to which the client's
+    /// answer goes.
+    pub async fn answer(&mut self, url: &str) -> String {
+        match self.try_answer(url).await {
+            Ok(redirect) => redirect,
+            Err((at, answer)) => panic!("no way on from {at}, status {}:\n{}", answer.status, answer.text()),
+        }
+    }
+
+    /// The same, giving the page on which it ended where it did not end in a redirect.
+    pub async fn try_answer(&mut self, url: &str) -> Result<String, (String, Answer)> {
+        let mut seen = self.visit(url).await;
+        let mut signed_in = false;
+        for _ in 0..STEPS_MAX {
+            let (at, answer) = match seen {
+                Seen::Away(redirect) => return Ok(redirect),
+                Seen::Page { url, answer } => (url, answer),
+            };
+            let page = answer.text();
+            let Some(form) = self.next_form(&page) else {
+                let site = site(&at);
+                let out = links(&page).into_iter().find(|link| link.contains("://") && self::site(link) != site);
+                return out.ok_or((at, answer));
+            };
+            // A second sign-in form means that the first was refused: guessing on would only meet the throttle.
+            if form.has("password") && std::mem::replace(&mut signed_in, true) {
+                return Err((at, answer));
+            }
+            seen = self.submit(&at, &form).await;
+        }
+        panic!("pages without end, from {url}")
+    }
+
+    /// Sets the password by a one-time link; the browser is signed in afterwards.
+    pub async fn set_up(&mut self, link: &str) {
+        let Seen::Page { url, answer } = self.visit(link).await else { panic!("{link} leads away") };
+        let page = answer.text();
+        let form = forms(&page).into_iter().find(|form| form.has("repeat"));
+        let mut form = form.unwrap_or_else(|| panic!("no form to set a password: {page}"));
+        form.fill("password", &self.password);
+        form.fill("repeat", &self.password);
+        let Seen::Page { answer, .. } = self.submit(&url, &form).await else { panic!("setting a password leads away") };
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// The form that this person would send next, filled in and with the button pressed.
+    fn next_form(&self, page: &str) -> Option<Form> {
+        let mut forms = forms(page).into_iter();
+        let mut form = forms.find(|form| form.has("password") || form.buttons.iter().any(|(name, _)| name == "decision"))?;
+        if form.has("password") {
+            form.fill("username", &self.name);
+            form.fill("password", &self.password);
+            return Some(form);
+        }
+        let client_page = form.has_button("decision", "continue");
+        let said = match (client_page, self.decision) {
+            (true, Decision::Cancel) | (false, Decision::Cancel | Decision::Deny) => "deny",
+            (true, _) => "continue",
+            (false, Decision::Approve) => "approve",
+        };
+        for (name, value) in &self.unticked {
+            form.untick(name, value);
+        }
+        for (name, value) in self.chosen.iter().filter(|(name, _)| form.has(name)).collect::<Vec<_>>() {
+            form.fill(name, value);
+        }
+        form.fields.push(("decision".to_owned(), said.to_owned()));
+        Some(form)
+    }
+}
+
+impl Seen {
+    /// The page; ends the test where there is none.
+    pub fn page(self) -> Answer {
+        match self {
+            Self::Away(url) => panic!("there should be a page, not a redirect to {url}"),
+            Self::Page { answer, .. } => answer,
+        }
+    }
+}
+
+fn absolute(base: &str, location: &str) -> String {
+    Url::parse(base).and_then(|base| base.join(location)).unwrap_or_else(|_| panic!("not an address: {location}")).into()
+}
+
+/// Scheme, host and port, as text that also tells private schemes apart.
+fn site(url: &str) -> String {
+    let url = Url::parse(url).unwrap_or_else(|_| panic!("not an address: {url}"));
+    format!("{}://{}:{:?}", url.scheme(), url.host_str().unwrap_or_default(), url.port_or_known_default())
+}

@@ -1,0 +1,21 @@
+//! The attacks that can be shown from outside, against the real binary.
+//!
+//! Each passes only when it was refused as specified, the refusal is in the records, nothing reached the upstream or
+//! the canary, and the next honest call works.
+
+mod field;
+
+mod gateway_bodies;
+mod gateway_doors;
+mod gateway_sessions;
+mod gateway_streams;
+mod gateway_tokens;
+mod gateway_upstream;
+mod gateway_wire;
+mod issuer_clients;
+mod issuer_codes;
+mod issuer_documents;
+mod issuer_pages;
+mod issuer_requests;
+mod issuer_tokens;
+mod records;

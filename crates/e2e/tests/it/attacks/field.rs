@@ -1,0 +1,139 @@
+//! What every attack happens in: a checkpoint with two servers before one fake upstream, an owner and a user.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sekisho_e2e::fakes::call::tool;
+use sekisho_e2e::fakes::oauth::{Client, Granted, REDIRECT};
+use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
+use sekisho_e2e::fakes::wire::{Ask, Reply, ask};
+use sekisho_e2e::harness::Checkpoint;
+use sekisho_e2e::harness::wait::within;
+use serde_json::Value;
+
+/// Owns the checkpoint.
+pub(crate) const OWNER: &str = "alice";
+/// May read and write, and not destroy.
+pub(crate) const USER: &str = "bob";
+/// Of both.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// The path of the first server.
+pub(crate) const UP: &str = "/mcp/up";
+/// The path of the second, with the same upstream.
+pub(crate) const OTHER: &str = "/mcp/other";
+
+/// A checkpoint and its surroundings.
+pub(crate) struct Field {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) upstream: Upstream,
+    pub(crate) address: SocketAddr,
+}
+
+impl Field {
+    /// Before an upstream of 2026-07-28.
+    pub(crate) async fn start() -> Self {
+        Self::before(Speaks::Modern, "").await
+    }
+
+    /// Before this kind of upstream, with more lines at the beginning of the configuration.
+    pub(crate) async fn before(speaks: Speaks, configuration: &str) -> Self {
+        let upstream = Upstream::start(speaks).await.unwrap();
+        let server = |name: &str| {
+            let url = upstream.url();
+            format!("[servers.{name}]\nurl = \"{url}\"\neveryone = \"write\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n")
+        };
+        let toml = format!("{configuration}\n{}{}", server("up"), server("other"));
+        let checkpoint = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user(USER, PASSWORD).start().await;
+        let port = checkpoint.base_url().rsplit(':').next().and_then(|port| port.parse().ok()).unwrap();
+        Self { checkpoint, upstream, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        self.checkpoint.base_url()
+    }
+
+    /// The identifier of a server, from its path.
+    pub(crate) fn resource(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url())
+    }
+
+    /// `localhost:PORT`
+    pub(crate) fn host(&self) -> String {
+        format!("localhost:{}", self.address.port())
+    }
+
+    pub(crate) async fn ask(&self, request: &Ask) -> Reply {
+        ask(self.address, request).await.unwrap_or_else(|error| panic!("no answer ({error}) to {request:?}"))
+    }
+
+    /// A client that registered itself.
+    pub(crate) async fn client(&self) -> Client {
+        Client::register(self.base_url(), "Honest client", REDIRECT).await
+    }
+
+    /// A confidential client with an address of its own, registered by the operator.
+    pub(crate) async fn confidential(&self, redirect: &str) -> Client {
+        let lines = self.checkpoint.ask(&["client", "add", "Backend", "--redirect-uri", redirect, "--confidential"]).await;
+        let text = |name: &str| lines[0][name].as_str().unwrap().to_owned();
+        Client::known(self.base_url(), &text("id"), Some(&text("secret")), redirect)
+    }
+
+    /// A new client that this user let in at the first server.
+    pub(crate) async fn granted(&self, user: &str, scope: &str) -> Granted {
+        self.client().await.be_granted(&self.resource(UP), scope, user, PASSWORD).await
+    }
+
+    /// The same client, let in at the second server.
+    pub(crate) async fn granted_other(&self, client: &Client, user: &str) -> Granted {
+        client.be_granted(&self.resource(OTHER), "mcp:read mcp:write", user, PASSWORD).await
+    }
+
+    /// Waits for a record of which this is true; rejections and reads are recorded a moment later.
+    pub(crate) async fn recorded(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        within(Duration::from_secs(10), &format!("a record of {what}"), async || {
+            self.checkpoint.records().await.into_iter().find(|row| is_it(&row["record"]["event"])).map(|mut row| row["record"].take())
+        })
+        .await
+    }
+
+    /// A record of a request that never became a call, for this reason.
+    pub(crate) async fn rejected(&self, reason: &str) -> Value {
+        self.recorded(reason, |event| event["kind"] == "rejection" && event["reason"] == reason).await
+    }
+
+    /// A record of something at the issuer.
+    pub(crate) async fn noted(&self, act: &str) -> Value {
+        self.recorded(act, |event| event["kind"] == "authorization" && event["act"] == act).await
+    }
+
+    /// The record of the very request that this reply answers.
+    pub(crate) async fn record_of(&self, reply: &Reply) -> Value {
+        let request = reply.header("x-request-id").unwrap_or_else(|| panic!("no request id on {reply:?}")).to_owned();
+        within(Duration::from_secs(10), &format!("a record of {request} ({})", reply.status), async || {
+            let rows = self.checkpoint.ask(&["audit", "export", "--request", &request]).await;
+            rows.into_iter().next().map(|mut row| row["record"]["event"].take())
+        })
+        .await
+    }
+
+    /// Nothing of an attack reached the upstream.
+    pub(crate) fn untouched(&self) {
+        let calls = self.upstream.calls();
+        assert!(calls.is_empty(), "the upstream was called: {calls:#?}");
+    }
+
+    /// The server still works for those who may use it.
+    pub(crate) async fn is_healthy(&self, granted: &Granted) {
+        let reply = self.ask(&tool(UP, &granted.access, "look")).await;
+        assert_eq!(reply.status, 200, "an honest call after the attack: {}", reply.text());
+        assert!(reply.json()["result"]["content"].is_array(), "{}", reply.text());
+        self.upstream.forget();
+    }
+
+    /// The issuer still lets an honest client in.
+    pub(crate) async fn lets_in(&self) {
+        let granted = self.granted(OWNER, "mcp:read").await;
+        self.is_healthy(&granted).await;
+    }
+}

@@ -1,0 +1,93 @@
+//! An arrow may only point down, and a floor is blind to itself.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::sources::{files, root};
+
+/// Package, floor, and what may be named besides the floors below.
+const FLOORS: [(&str, u8); 10] = [
+    ("sekisho-protocol", 0),
+    ("sekisho-client", 1),
+    ("sekisho-picture", 1),
+    ("sekisho-policy", 1),
+    ("sekisho-store", 1),
+    ("sekisho-token", 1),
+    ("sekisho-console", 2),
+    ("sekisho-gateway", 2),
+    ("sekisho-issuer", 2),
+    ("sekisho", 3),
+];
+
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo answers in JSON");
+    metadata["packages"].as_array().expect("there are packages").clone()
+}
+
+/// Names of what a package is built from; tests left out.
+fn dependencies(package: &Value) -> Vec<String> {
+    let all = package["dependencies"].as_array().expect("a list");
+    all.iter().filter(|one| one["kind"].is_null()).map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+fn floor(name: &str) -> Option<u8> {
+    FLOORS.iter().find(|(known, _)| *known == name).map(|(_, floor)| *floor)
+}
+
+#[test]
+fn an_arrow_only_points_down() {
+    let mut seen = 0;
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name").to_owned();
+        let Some(own) = floor(&name) else {
+            assert!(matches!(name.as_str(), "sekisho-e2e" | "sekisho-bench"), "`{name}` has no floor: give it one here, with a reason in docs/decisions/");
+            continue;
+        };
+        seen += 1;
+        for dependency in dependencies(&package) {
+            if let Some(other) = floor(&dependency) {
+                assert!(other < own, "`{name}` (floor {own}) names `{dependency}` (floor {other})");
+            }
+            assert!(!(name == "sekisho-console" && dependency == "sekisho-client"), "`console` does not use `client`");
+            assert!(!matches!(dependency.as_str(), "rmcp" | "reqwest" | "passkey"), "`{name}` ships `{dependency}`, which is for tests");
+        }
+    }
+    assert_eq!(seen, FLOORS.len());
+}
+
+#[test]
+fn vocabulary_policy_and_pictures_are_pure() {
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name");
+        if !matches!(name, "sekisho-protocol" | "sekisho-policy" | "sekisho-picture") {
+            continue;
+        }
+        for dependency in dependencies(&package) {
+            assert!(!matches!(dependency.as_str(), "tokio" | "sqlx" | "reqwest" | "hyper" | "axum"), "`{name}` names `{dependency}`");
+        }
+        let folder = root().join("crates").join(name.trim_start_matches("sekisho-")).join("src");
+        for path in files(&folder, "rs") {
+            let text = std::fs::read_to_string(&path).expect("text");
+            for word in ["std::fs", "std::env", "std::net", "std::process"] {
+                assert!(!text.contains(word), "{} names {word}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn end_to_end_tests_see_the_vocabulary_only() {
+    let packages = packages();
+    let e2e = packages.iter().find(|package| package["name"] == "sekisho-e2e").expect("e2e is there");
+    let all = e2e["dependencies"].as_array().expect("a list");
+    for name in all.iter().filter_map(|one| one["name"].as_str()).filter(|name| name.starts_with("sekisho")) {
+        assert_eq!(name, "sekisho-protocol");
+    }
+}

@@ -1,0 +1,280 @@
+//! Steps 9 and 10 together: the upstream's answer on its way to the client, filtered message by message, ended when
+//! its authority ends, and recorded when it is over.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, StatusCode};
+use http_body::{Frame, SizeHint};
+use sekisho_protocol::audit::OutcomeResult;
+use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
+use sekisho_protocol::mcp::message::Id;
+use sekisho_protocol::mcp::sse::{write_comment, write_event};
+use tokio::time::Instant;
+
+use crate::audit::OutcomeEntry;
+use crate::forward::{Event, EventStream};
+use crate::filter::{Filter, Judged, Place, Question};
+use crate::session::StandingPlace;
+use crate::watchdog::Watch;
+
+/// Between comments on a stream that is otherwise quiet (TR-36).
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long an upstream may keep its stream open after the answer, before we leave.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Everything that accompanies an answer to its end.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    pub(crate) filter: Filter,
+    pub(crate) watch: Watch,
+    pub(crate) outcome: OutcomeEntry,
+    /// When a standing stream ends by itself: with its token.
+    pub(crate) ends_at: Option<Instant>,
+    /// Something to be held as long as the stream is open.
+    pub(crate) _place: Option<StandingPlace>,
+}
+
+/// A body whose end, or whose being dropped before its end, is the outcome on record.
+struct Recorded<B> {
+    body: B,
+    outcome: OutcomeEntry,
+    /// What the outcome is once the body has ended; of an event stream the relay says it.
+    at_end: OutcomeResult,
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Recorded<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.outcome.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        // A server may not poll again after the last frame.
+        if matches!(polled, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.outcome.result = self.at_end;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer that is one message.
+pub(crate) fn whole(status: StatusCode, message: Bytes, outcome: OutcomeEntry, result: OutcomeResult) -> Response {
+    let mut outcome = outcome;
+    outcome.status = status.as_u16();
+    let body = Recorded { body: http_body_util::Full::new(message), outcome, at_end: result };
+    let mut response = Response::new(Body::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// 202, without a body (TR-09).
+pub(crate) fn accepted(mut outcome: OutcomeEntry) -> Response {
+    outcome.status = StatusCode::ACCEPTED.as_u16();
+    outcome.result = OutcomeResult::Answered;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// An answer that is a stream of events; nothing is held back (TR-10, TR-36).
+pub(crate) fn streamed(events: EventStream, mut passage: Passage) -> Response {
+    passage.outcome.status = StatusCode::OK.as_u16();
+    let quiet = Box::pin(tokio::time::sleep(KEEP_ALIVE));
+    let relay = Relay { events, passage, quiet, next: Next::Event, resumable: false };
+    let stream = stream::unfold(relay, |mut relay| async move { relay.next().await.map(|bytes| (bytes, relay)) });
+    let body = Body::from_stream(Infallible(Box::pin(stream)));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// Events never fail towards the client: what goes wrong is said in an event.
+struct Infallible(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
+
+impl Stream for Infallible {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context).map(|item| item.map(Ok))
+    }
+}
+
+/// What the relay does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Waits for the upstream.
+    Event,
+    /// Ends; the upstream may finish on its own first.
+    Linger,
+    /// Ends.
+    End,
+}
+
+/// Passes events on one by one.
+struct Relay {
+    events: EventStream,
+    passage: Passage,
+    quiet: Pin<Box<tokio::time::Sleep>>,
+    next: Next,
+    /// The upstream gave a place to resume from.
+    resumable: bool,
+}
+
+/// Why the relay stops waiting.
+enum Woken {
+    Ended,
+    Event(Option<Result<Event, crate::forward::ForwardError>>),
+    Expired,
+    Quiet,
+}
+
+impl Relay {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.next {
+                Next::Event => {}
+                Next::Linger => {
+                    // Lets the upstream close its side, so that its connection can be used again.
+                    let _ = tokio::time::timeout(LINGER, self.events.next()).await;
+                    return None;
+                }
+                Next::End => return None,
+            }
+            let woken = self.wake().await;
+            self.quiet.as_mut().reset(Instant::now() + KEEP_ALIVE);
+            if let Some(out) = self.take(woken).await {
+                self.passage.outcome.bytes += out.len() as u64;
+                return Some(out);
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Woken {
+        let ends_at = self.passage.ends_at;
+        tokio::select! {
+            biased;
+            () = self.passage.watch.ended() => Woken::Ended,
+            () = until(ends_at) => Woken::Expired,
+            event = self.events.next() => Woken::Event(event),
+            () = &mut self.quiet => Woken::Quiet,
+        }
+    }
+
+    /// What the client gets to see of it, if anything.
+    async fn take(&mut self, woken: Woken) -> Option<Bytes> {
+        match woken {
+            Woken::Quiet | Woken::Event(Some(Ok(Event::Comment))) => {
+                let mut out = Vec::new();
+                write_comment(&mut out);
+                Some(out.into())
+            }
+            Woken::Event(Some(Ok(Event::Retry(millis)))) => Some(format!("retry: {millis}\n\n").into()),
+            Woken::Event(Some(Ok(Event::Position { id }))) => {
+                self.resumable = true;
+                Some(event(None, Some(&id), b""))
+            }
+            Woken::Event(Some(Ok(Event::Message { data, id, name }))) => self.message(data, id.as_deref(), name.as_deref()).await,
+            Woken::Event(Some(Err(error))) => {
+                tracing::warn!(server = %self.passage.filter.routed.server(), %error, "the upstream's stream broke");
+                self.fail(OutcomeResult::UpstreamFailed, "the upstream's stream broke")
+            }
+            Woken::Event(None) => self.upstream_ended(),
+            Woken::Ended => self.farewell(OutcomeResult::Revoked, "the authority behind this request has ended"),
+            Woken::Expired => self.farewell(OutcomeResult::Answered, "the token behind this stream has expired"),
+        }
+    }
+
+    async fn message(&mut self, data: Bytes, id: Option<&str>, name: Option<&str>) -> Option<Bytes> {
+        self.resumable |= id.is_some();
+        match self.passage.filter.judge(data).await {
+            Judged::Pass(data) => Some(event(name, id, &data)),
+            Judged::Answer { data, error } => {
+                self.passage.outcome.result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };
+                self.next = Next::Linger;
+                Some(event(name, id, &data))
+            }
+            Judged::Broken(reason) => self.fail(OutcomeResult::UpstreamFailed, reason),
+            Judged::Drop(reason) => {
+                tracing::debug!(server = %self.passage.filter.routed.server(), reason, "a message of the upstream was dropped");
+                // Where to resume is not lost with what was dropped.
+                id.map(|id| event(None, Some(id), b""))
+            }
+        }
+    }
+
+    /// The upstream closed. A question that is still open gets an answer, unless it may be resumed (TR-40).
+    fn upstream_ended(&mut self) -> Option<Bytes> {
+        if self.passage.filter.question().is_some() && !self.resumable {
+            return self.fail(OutcomeResult::UpstreamFailed, "the upstream ended without an answer");
+        }
+        self.passage.outcome.result = OutcomeResult::Answered;
+        self.next = Next::End;
+        None
+    }
+
+    /// A subscription ends with its result (TR-43), a request with an error, the stream of a session with nothing.
+    fn farewell(&mut self, result: OutcomeResult, reason: &'static str) -> Option<Bytes> {
+        if let Place::Listen { question, .. } = &self.passage.filter.place {
+            let done = complete_subscription(&question.id);
+            self.passage.outcome.result = result;
+            self.next = Next::End;
+            return done;
+        }
+        self.fail(result, reason)
+    }
+
+    fn fail(&mut self, result: OutcomeResult, reason: &'static str) -> Option<Bytes> {
+        self.passage.outcome.result = result;
+        self.next = Next::End;
+        let question = self.passage.filter.question()?;
+        Some(event(None, None, &failure(question, reason)))
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The error that takes the place of an answer that cannot be passed on.
+pub(crate) fn failure(question: &Question, reason: &str) -> Vec<u8> {
+    error_response(Some(&question.id), ErrorCode::Internal, reason, None::<&()>)
+}
+
+fn complete_subscription(id: &Id) -> Option<Bytes> {
+    let mut meta = serde_json::Map::new();
+    meta.insert(sekisho_protocol::mcp::message::Meta::SUBSCRIPTION_ID.to_owned(), serde_json::to_value(id).ok()?);
+    let result = serde_json::json!({ "resultType": "complete", "_meta": meta });
+    result_response(id, &result).ok().map(|done| event(None, None, &done))
+}
+
+fn event(name: Option<&str>, id: Option<&str>, data: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(data.len() + 16);
+    // What was judged is UTF-8; anything else would not have been passed.
+    write_event(&mut out, name, id, std::str::from_utf8(data).unwrap_or_default());
+    out.into()
+}

@@ -1,0 +1,252 @@
+//! Step 10, and what settling needs: the records of this surface on their way to the store.
+//!
+//! Reads are recorded in batches that wait 50 ms at most; what changes something is on record before it happens
+//! ([`Journal::write_first`]). The queue is bounded: when it is full, calls wait, and when the store does not take
+//! records any more, calls are refused (ATK-98).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sekisho_policy::model::Call;
+use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, Verdict};
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::env::{Clock, Timestamp};
+use sekisho_protocol::ids::{NodeId, RequestId, ServerName};
+use sekisho_store::{Store, StoreError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// The longest a record waits for others to be written with.
+const BATCH_WAIT: Duration = Duration::from_millis(50);
+/// Records written at once.
+const BATCH_MAX: usize = 256;
+/// How long a call waits for a place in the queue.
+const PLACE_WAIT: Duration = Duration::from_secs(2);
+/// Between attempts to write a batch that the store did not take.
+const RETRY_WAIT: Duration = Duration::from_millis(250);
+/// Characters of a name that stand in a record.
+const NAME_CHARACTERS_MAX: usize = 256;
+
+/// Why a call cannot go on record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// The store takes no records at the moment.
+    #[error("the records cannot be written at the moment")]
+    Failing,
+    /// Too many records wait.
+    #[error("too many records wait to be written")]
+    Full,
+    /// The record that must come first was not taken.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+enum Entry {
+    Flush(oneshot::Sender<()>),
+    Record(Box<Record>),
+}
+
+/// Where records of this surface go.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    node: NodeId,
+    store: Store,
+    queue: mpsc::Sender<Entry>,
+    failing: Arc<AtomicBool>,
+}
+
+/// A place in the queue that is kept for the outcome of a call, so that an outcome is never lost for want of one.
+#[derive(Debug)]
+pub(crate) struct OutcomePlace(mpsc::OwnedPermit<Entry>);
+
+impl Journal {
+    /// A journal and the work that empties it; the work ends when the journal is dropped.
+    pub(crate) fn new(node: NodeId, store: Store, clock: Arc<dyn Clock>, queued_max: usize) -> (Self, impl Future<Output = ()>) {
+        let (queue, entries) = mpsc::channel(queued_max.max(1));
+        let failing = Arc::new(AtomicBool::new(false));
+        let writer = Writer { node, store: store.clone(), clock, entries, failing: Arc::clone(&failing) };
+        (Self { node, store, queue, failing }, writer.run())
+    }
+
+    /// Keeps a place for the outcome of a call. Waits while the queue is full.
+    pub(crate) async fn place(&self) -> Result<OutcomePlace, JournalError> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(JournalError::Failing);
+        }
+        match tokio::time::timeout(PLACE_WAIT, self.queue.clone().reserve_owned()).await {
+            Ok(Ok(permit)) => Ok(OutcomePlace(permit)),
+            Ok(Err(_)) => Err(JournalError::Failing),
+            Err(_) => Err(JournalError::Full),
+        }
+    }
+
+    /// Hands a record to the batch. Waits while the queue is full.
+    pub(crate) async fn write(&self, record: Record) -> Result<(), JournalError> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(JournalError::Failing);
+        }
+        match tokio::time::timeout(PLACE_WAIT, self.queue.send(Entry::Record(Box::new(record)))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(JournalError::Failing),
+            Err(_) => Err(JournalError::Full),
+        }
+    }
+
+    /// Writes a record durably before this returns: for what must not happen unrecorded.
+    pub(crate) async fn write_first(&self, record: Record, now: Timestamp) -> Result<(), JournalError> {
+        let mut tx = self.store.begin().await?;
+        tx.audit().append(self.node, &[record], now).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Hands over a record that nobody waits for: it is dropped when the queue is full.
+    pub(crate) fn note(&self, record: Record) {
+        if self.queue.try_send(Entry::Record(Box::new(record))).is_err() {
+            tracing::warn!("a rejection did not fit into the queue of records");
+        }
+    }
+
+    /// Waits until everything handed over so far is written.
+    pub(crate) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.queue.send(Entry::Flush(done)).await.is_ok() {
+            // An error means that the writer is gone, and nothing waits any more.
+            let _ = written.await;
+        }
+    }
+}
+
+struct Writer {
+    node: NodeId,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    entries: mpsc::Receiver<Entry>,
+    failing: Arc<AtomicBool>,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        let mut entries = Vec::with_capacity(BATCH_MAX);
+        while self.entries.recv_many(&mut entries, BATCH_MAX).await > 0 {
+            let deadline = Instant::now() + BATCH_WAIT;
+            while entries.len() < BATCH_MAX && !entries.iter().any(|entry| matches!(entry, Entry::Flush(_))) {
+                let room = BATCH_MAX - entries.len();
+                let more = tokio::time::timeout_at(deadline, self.entries.recv_many(&mut entries, room));
+                if !matches!(more.await, Ok(1..)) {
+                    break;
+                }
+            }
+            let mut batch = Vec::with_capacity(entries.len());
+            let mut waiting = Vec::new();
+            for entry in entries.drain(..) {
+                match entry {
+                    Entry::Flush(done) => waiting.push(done),
+                    Entry::Record(record) => batch.push(*record),
+                }
+            }
+            self.write(&batch).await;
+            for done in waiting {
+                // Whoever asked may have gone.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Writes a batch, however long it takes: records that were accepted are not thrown away.
+    async fn write(&self, batch: &[Record]) {
+        while let Err(error) = self.append(batch).await {
+            if !self.failing.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "records cannot be written; calls are refused until they can");
+            }
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+        if self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("records are written again");
+        }
+    }
+
+    async fn append(&self, batch: &[Record]) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        tx.audit().append(self.node, batch, self.clock.now()).await?;
+        tx.commit().await
+    }
+}
+
+/// What a decision was, beside the caller and the call.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    pub(crate) set: Option<sekisho_protocol::refusal::SetName>,
+    pub(crate) need: sekisho_protocol::audit::Need,
+    pub(crate) because: Vec<String>,
+    pub(crate) scopes: sekisho_protocol::scope::ScopeSet,
+}
+
+/// The record of a decision.
+pub(crate) fn decision(at: Timestamp, request: RequestId, caller: &Caller, call: &Call, judgement: Judgement) -> Record {
+    let decision = Decision {
+        subject: caller.subject.clone(),
+        client: caller.client.clone(),
+        path: caller.path.clone(),
+        grant: caller.grant,
+        token: caller.token,
+        task: caller.task,
+        server: call.server.clone(),
+        method: call.method.to_owned(),
+        target: call.target.name().map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()),
+        arguments: call.arguments,
+        verdict: judgement.verdict,
+        set: judgement.set,
+        need: judgement.need,
+        because: judgement.because,
+        scopes: judgement.scopes,
+    };
+    Record { at, request, event: Event::Decision(Box::new(decision)) }
+}
+
+/// The record of a request that never became a call. Its words are ours; nothing of the request is quoted (ATK-95).
+pub(crate) fn rejection(at: Timestamp, request: RequestId, server: Option<ServerName>, status: u16, reason: &str, detail: String) -> Record {
+    Record { at, request, event: Event::Rejection(Rejection { server, status, reason: reason.to_owned(), detail }) }
+}
+
+/// Writes the outcome of a call when the answer has ended, or when it is dropped.
+#[derive(Debug)]
+pub(crate) struct OutcomeEntry {
+    place: Option<OutcomePlace>,
+    request: RequestId,
+    server: ServerName,
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    /// What becomes of the call if nothing else is said: the client went away.
+    pub(crate) result: OutcomeResult,
+    /// The status that the client saw.
+    pub(crate) status: u16,
+    /// Bytes passed on so far.
+    pub(crate) bytes: u64,
+}
+
+impl OutcomeEntry {
+    pub(crate) fn new(place: OutcomePlace, request: RequestId, server: ServerName, clock: Arc<dyn Clock>, started: Instant) -> Self {
+        Self { place: Some(place), request, server, clock, started, result: OutcomeResult::Cancelled, status: 0, bytes: 0 }
+    }
+}
+
+impl Drop for OutcomeEntry {
+    fn drop(&mut self) {
+        let Some(OutcomePlace(permit)) = self.place.take() else { return };
+        let outcome = Outcome {
+            server: self.server.clone(),
+            result: self.result,
+            status: self.status,
+            bytes: self.bytes,
+            millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        };
+        let record = Record { at: self.clock.now(), request: self.request, event: Event::Outcome(outcome) };
+        permit.send(Entry::Record(Box::new(record)));
+    }
+}

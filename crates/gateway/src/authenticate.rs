@@ -1,0 +1,329 @@
+//! Step 3: who calls. A bearer token is verified once and then known by its digest; whether its grant is still
+//! alive is asked on every request, of a cache that the change feed keeps honest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_store::{GrantState, Store, StoreError};
+use sekisho_token::{AccessClaims, Expectation, Keys, VerifyError, verify};
+
+use crate::route::Routed;
+
+/// Why nobody is known to call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthenticateError {
+    /// The grant is revoked or over, its user or client disabled, or its tokens were called in.
+    #[error("the grant behind the token has ended")]
+    Ended,
+    /// Two `Authorization` headers, or one that does not read as RFC 6750 §2.1 says.
+    #[error("the `Authorization` header is malformed")]
+    Malformed,
+    /// No bearer token.
+    #[error("no bearer token")]
+    Missing,
+    /// The token is not believed.
+    #[error(transparent)]
+    Token(#[from] VerifyError),
+    /// Nobody can say whether the grant is alive, so it is not (product rule: a store that is down denies).
+    #[error("the store cannot be asked")]
+    Unavailable(#[source] Option<StoreError>),
+}
+
+/// Who calls, and what their authority rests on.
+#[derive(Debug, Clone)]
+pub(crate) struct Authenticated {
+    /// Who.
+    pub(crate) caller: Arc<Caller>,
+    /// What the store said of the grant; `None` only for the anonymous subject.
+    pub(crate) standing: Option<Arc<Standing>>,
+}
+
+impl Authenticated {
+    /// Nobody in particular, at a server opened on purpose.
+    fn anonymous(routed: &Routed) -> Self {
+        let scopes = routed.card().scopes_default.clone();
+        Self { caller: Arc::new(Caller::anonymous(scopes)), standing: None }
+    }
+}
+
+/// The bearer token of a request (RFC 6750 §2.1), total over all headers. A token in the query is never looked at
+/// (RS-35), and no other header can stand in for this one (ATK-62).
+fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Err(AuthenticateError::Missing),
+        (Some(value), None) => value.to_str().map_err(|_| AuthenticateError::Malformed)?,
+        (Some(_), Some(_)) => return Err(AuthenticateError::Malformed),
+    };
+    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        // Another well-formed scheme is no bearer token; anything else is broken.
+        let is_token = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        return Err(if is_token { AuthenticateError::Missing } else { AuthenticateError::Malformed });
+    }
+    let token = rest.trim_matches(' ');
+    let body = token.trim_end_matches('=');
+    let is_b64token = !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
+    if is_b64token { Ok(token) } else { Err(AuthenticateError::Malformed) }
+}
+
+/// A token that was believed once. Only the digest of its characters is kept.
+#[derive(Debug)]
+struct Believed {
+    caller: Arc<Caller>,
+    audience: ResourceId,
+    grant: GrantId,
+    epoch: i64,
+}
+
+/// Turns bearer tokens into callers.
+#[derive(Debug)]
+pub(crate) struct Authenticator {
+    issuer: String,
+    tokens: moka::sync::Cache<Digest, Arc<Believed>>,
+    grants: Grants,
+}
+
+impl Authenticator {
+    pub(crate) fn new(issuer: String, tokens_cached_max: u64, store: Store) -> Self {
+        let tokens = moka::sync::Cache::new(tokens_cached_max);
+        Self { issuer, tokens, grants: Grants::new(tokens_cached_max, store) }
+    }
+
+    /// What the store says of grants.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Forgets every token, because the keys changed.
+    pub(crate) fn forget_tokens(&self) {
+        self.tokens.invalidate_all();
+    }
+
+    /// Who sent this request (RS-27, RS-34): asked anew on every request, whatever came before on the connection.
+    pub(crate) async fn authenticate(&self, keys: &Keys, routed: &Routed, headers: &HeaderMap) -> Result<Authenticated, AuthenticateError> {
+        let token = match bearer(headers) {
+            Ok(token) => token,
+            Err(AuthenticateError::Missing) if routed.card().public => return Ok(Authenticated::anonymous(routed)),
+            Err(error) => return Err(error),
+        };
+        let believed = self.believe(keys, token, &routed.card().resource, routed.now)?;
+        let standing = self.grants.standing(believed.grant).await.map_err(|error| AuthenticateError::Unavailable(Some(error)))?;
+        if !standing.honours(believed.epoch, routed.now) {
+            return Err(AuthenticateError::Ended);
+        }
+        Ok(Authenticated { caller: Arc::clone(&believed.caller), standing: Some(standing) })
+    }
+
+    fn believe(&self, keys: &Keys, token: &str, audience: &ResourceId, now: Timestamp) -> Result<Arc<Believed>, AuthenticateError> {
+        let digest = Digest::of(token.as_bytes());
+        let believed = match self.tokens.get(&digest) {
+            Some(believed) => believed,
+            None => {
+                let claims = verify(keys, token, &Expectation::new(&self.issuer, audience, now))?;
+                let believed = Arc::new(Believed::of(claims));
+                self.tokens.insert(digest, Arc::clone(&believed));
+                believed
+            }
+        };
+        // What was believed for one server or one moment is not believed for another (RS-28).
+        if believed.audience != *audience {
+            return Err(VerifyError::Audience.into());
+        }
+        if believed.caller.expires <= now {
+            return Err(VerifyError::Expired.into());
+        }
+        Ok(believed)
+    }
+}
+
+impl Believed {
+    fn of(claims: AccessClaims) -> Self {
+        let caller = Caller {
+            subject: claims.sub,
+            client: Some(claims.client_id),
+            path: Some(claims.path),
+            grant: Some(claims.grant),
+            scopes: claims.scope,
+            task: claims.task,
+            token: Some(claims.jti),
+            expires: claims.exp,
+        };
+        Self { caller: Arc::new(caller), audience: claims.aud, grant: claims.grant, epoch: claims.epoch }
+    }
+}
+
+/// What the store said of one grant, and whether something changed since.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    state: Option<GrantState>,
+    stale: AtomicBool,
+    generation: u64,
+}
+
+impl Standing {
+    fn honours(&self, epoch: i64, now: Timestamp) -> bool {
+        self.state.as_ref().is_some_and(|state| state.honours(epoch, now))
+    }
+}
+
+/// What the store said of grants. Read without the store while nothing changes.
+#[derive(Debug)]
+pub(crate) struct Grants {
+    store: Store,
+    known: moka::sync::Cache<GrantId, Arc<Standing>>,
+    /// Grows when everything is forgotten, and whenever anything is: who began to read before must not remember.
+    generation: AtomicU64,
+    all_before: AtomicU64,
+    /// The store was not reachable when last heard of.
+    down: AtomicBool,
+}
+
+impl Grants {
+    fn new(known_max: u64, store: Store) -> Self {
+        Self {
+            store,
+            known: moka::sync::Cache::new(known_max),
+            generation: AtomicU64::new(0),
+            all_before: AtomicU64::new(0),
+            down: AtomicBool::new(false),
+        }
+    }
+
+    /// What is known of a grant, from the store if need be.
+    pub(crate) async fn standing(&self, grant: GrantId) -> Result<Arc<Standing>, StoreError> {
+        if self.is_down() {
+            // The store answers again, or it does not: either way the answer is fresh.
+            return self.read(grant).await;
+        }
+        match self.known.get(&grant) {
+            Some(standing) => Ok(standing),
+            None => self.read(grant).await,
+        }
+    }
+
+    async fn read(&self, grant: GrantId) -> Result<Arc<Standing>, StoreError> {
+        let before = self.generation.load(Ordering::SeqCst);
+        let mut tx = self.store.read().await?;
+        let state = tx.grants().alive(grant).await?;
+        drop(tx);
+        let standing = Arc::new(Standing { state, stale: AtomicBool::new(false), generation: before });
+        self.known.insert(grant, Arc::clone(&standing));
+        // INVARIANT: whoever forgets first moves the generation and then removes. So either we see that it moved,
+        // or the removal comes after our insertion.
+        if self.generation.load(Ordering::SeqCst) != before {
+            self.known.invalidate(&grant);
+        }
+        Ok(standing)
+    }
+
+    /// Whether authority that was established before still holds, as far as the feed has said by now. Costs two
+    /// loads; `false` means that it has to be established anew.
+    pub(crate) fn is_current(&self, standing: &Standing) -> bool {
+        !standing.stale.load(Ordering::SeqCst) && standing.generation >= self.all_before.load(Ordering::SeqCst) && !self.is_down()
+    }
+
+    /// Whether the grant still honours tokens, asked of the store where something may have changed.
+    pub(crate) async fn still_stands(&self, grant: GrantId, standing: &Standing, now: Timestamp) -> bool {
+        if self.is_current(standing) {
+            return true;
+        }
+        let Some(epoch) = standing.state.as_ref().map(|state| state.epoch) else { return false };
+        self.standing(grant).await.is_ok_and(|standing| standing.honours(epoch, now))
+    }
+
+    /// Whether a grant lives, whatever the epoch: for streams and sessions that the feed asks about.
+    pub(crate) async fn lives(&self, grant: GrantId, now: Timestamp) -> bool {
+        match self.standing(grant).await {
+            Ok(standing) => standing.state.as_ref().is_some_and(|state| state.honours(state.epoch, now)),
+            // Nobody can say that it lives.
+            Err(_) => false,
+        }
+    }
+
+    /// One grant changed.
+    pub(crate) fn forget(&self, grant: GrantId) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        if let Some(standing) = self.known.remove(&grant) {
+            standing.stale.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Anything may have changed.
+    pub(crate) fn forget_all(&self) {
+        let generation = self.generation.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        self.all_before.store(generation, Ordering::SeqCst);
+        self.known.invalidate_all();
+    }
+
+    /// Whether the feed last said that the store is out of reach.
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.load(Ordering::SeqCst)
+    }
+
+    /// The store went out of reach, or came back. Says whether that is news.
+    pub(crate) fn set_down(&self, down: bool) -> bool {
+        let was = self.down.swap(down, Ordering::SeqCst);
+        if was && !down {
+            self.forget_all();
+        }
+        was != down
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::{AuthenticateError, bearer};
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("authorization", HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    /// RS-13: every shape of the header is a token, absent, or malformed; nothing is guessed.
+    #[test]
+    fn an_authorization_header_is_a_token_or_absent_or_malformed() {
+        for (values, expected) in [
+            (&[][..], "missing"),
+            (&["Bearer abc"], "abc"),
+            (&["bearer abc"], "abc"),
+            (&["BEARER  abc "], "abc"),
+            (&["Bearer abc=="], "abc=="),
+            (&["Basic dXNlcjpwYXNz"], "missing"),
+            (&["DPoP abc"], "missing"),
+            (&["Bearer"], "malformed"),
+            (&["Bearer "], "malformed"),
+            (&["Bearer ="], "malformed"),
+            (&["Bearer a=b"], "malformed"),
+            (&["Bearer a b"], "malformed"),
+            (&["Bearer a,Bearer b"], "malformed"),
+            (&["Bearer \"abc\""], "malformed"),
+            (&["Bearer\tabc"], "malformed"),
+            (&["Bearer é"], "malformed"),
+            (&[""], "malformed"),
+            (&[" abc"], "malformed"),
+            (&["Bearer abc", "Bearer abc"], "malformed"),
+            (&["Bearer abc", "Basic abc"], "malformed"),
+        ] {
+            let found = match bearer(&headers(values)) {
+                Ok(token) => token.to_owned(),
+                Err(AuthenticateError::Missing) => "missing".to_owned(),
+                Err(AuthenticateError::Malformed) => "malformed".to_owned(),
+                Err(error) => panic!("{error}"),
+            };
+            assert_eq!(found, expected, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Step 4: what is asked. The body is read once, strictly; headers have to say the same; the method table says what
+//! the method touches; the catalogue says what is known of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use sekisho_policy::model::{Call, Target, ToolStanding};
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::mcp::headers::{HeaderError, HeaderView, agree};
+use sekisho_protocol::mcp::message::{CompletionReference, Filter, Id, Kind, Message, ReadError};
+use sekisho_protocol::mcp::method::{Direction, Era, Method, MethodRow, Need, Revision};
+use sekisho_protocol::mcp::mirror::params_agree;
+use sekisho_protocol::mcp::strict::Limits;
+
+use crate::Gateway;
+use crate::canonical;
+use crate::era::{initialize, stateless};
+use crate::forward::{ForwardError, InitDigest, Outgoing};
+use crate::route::{KeepArguments, Routed};
+use crate::session::{Session, StandingPlace};
+
+/// What answers of a client are called in records: they have no method.
+pub(crate) const ANSWER_METHOD: &str = "(answer)";
+/// What the standing stream of the older revisions is called in records.
+pub(crate) const STREAM_METHOD: &str = "(stream)";
+
+/// Why a request is not a call. Every variant is the caller's to mend, except the last.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallFault {
+    #[error("`Accept` must list application/json and text/event-stream")]
+    Accept,
+    #[error("the body broke off")]
+    BodyBroken,
+    #[error("the body did not arrive in time")]
+    BodySlow,
+    #[error("`Content-Encoding` is not accepted; send the body as it is")]
+    ContentEncoding,
+    #[error("`Content-Type` must be application/json")]
+    ContentType,
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    #[error("this server speaks {} and has no `initialize`", join(.supported))]
+    InitializeUnknown { supported: Vec<Revision> },
+    #[error("the HTTP method is not offered here")]
+    MethodNotAllowed { allow: &'static str },
+    #[error("no such method in this revision")]
+    MethodNotFound { era: Era },
+    #[error("the client did not declare `{capability}`, which this method needs")]
+    MissingCapability { capability: &'static str },
+    #[error("`{member}` is missing")]
+    MissingParam { member: &'static str },
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("not the URI of a resource: an absolute URI without `..` is needed")]
+    ResourceUri,
+    #[error("an answer must have the `id` of the request it is to")]
+    ResponseId,
+    #[error("the session was opened in another protocol version")]
+    SessionRevision,
+    #[error("`Mcp-Session-Id` is missing; send `initialize` first and repeat what it gives")]
+    SessionMissing,
+    #[error("no such session; send `initialize` again without `Mcp-Session-Id`")]
+    SessionUnknown,
+    #[error("this session has its stream already")]
+    StreamTaken,
+    #[error("the body is larger than {max} bytes")]
+    TooLarge { max: usize },
+    #[error("protocol version `{requested}` is not spoken by this server")]
+    Unsupported { requested: Revision, supported: Vec<Revision> },
+    #[error(transparent)]
+    Upstream(#[from] ForwardError),
+}
+
+fn join(revisions: &[Revision]) -> String {
+    revisions.iter().map(|revision| revision.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// The same, with the id of the request where it could be read.
+#[derive(Debug)]
+pub(crate) struct CallError {
+    pub(crate) id: Option<Id>,
+    pub(crate) fault: CallFault,
+}
+
+impl<F: Into<CallFault>> From<F> for CallError {
+    fn from(fault: F) -> Self {
+        Self { id: None, fault: fault.into() }
+    }
+}
+
+/// What a request asks, with nothing borrowed from it.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// What is judged.
+    pub(crate) call: Call,
+    /// In which revision.
+    pub(crate) revision: Revision,
+    /// In which session, in the older revisions; none yet for `initialize`.
+    pub(crate) session: Option<Arc<Session>>,
+    /// How it came.
+    pub(crate) form: Form,
+}
+
+/// How something is asked.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// By a message.
+    Message(Posted),
+    /// By opening the standing stream of a session.
+    Stream {
+        /// Where to resume.
+        last_event_id: Option<String>,
+        /// The session's one place for such a stream; a resumed one needs none.
+        place: Option<StandingPlace>,
+    },
+}
+
+/// A message that was posted.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    /// The bytes that are judged and forwarded.
+    pub(crate) body: Bytes,
+    /// What it is.
+    pub(crate) kind: Outgoing,
+    /// Its row of the method table; an answer has none.
+    pub(crate) row: Option<&'static MethodRow>,
+    /// Who may share a child; of `initialize` only.
+    pub(crate) init: Option<InitDigest>,
+    /// Whether the caller wants log messages with the answer (TR-24).
+    pub(crate) logs: bool,
+    /// What `subscriptions/listen` asks to hear of.
+    pub(crate) wish: Option<Wish>,
+}
+
+/// What `subscriptions/listen` asks to hear of, with what may not be heard of left out (TR-42).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) prompts: bool,
+    pub(crate) resource_list: bool,
+    pub(crate) resources: Vec<String>,
+    pub(crate) jobs: Vec<String>,
+    pub(crate) tools: bool,
+}
+
+impl Wish {
+    pub(crate) fn of(filter: &Filter<'_>) -> Self {
+        let owned = |list: &[std::borrow::Cow<'_, str>]| list.iter().map(|text| text.clone().into_owned()).collect();
+        Self {
+            prompts: filter.prompts_list_changed,
+            resource_list: filter.resources_list_changed,
+            resources: owned(&filter.resource_subscriptions),
+            jobs: owned(&filter.task_ids),
+            tools: filter.tools_list_changed,
+        }
+    }
+}
+
+impl Asked {
+    /// The id that an answer of ours has to repeat.
+    pub(crate) fn id(&self) -> Option<&Id> {
+        match &self.form {
+            Form::Message(Posted { kind: Outgoing::Request { id, .. }, .. }) => Some(id),
+            Form::Message(_) | Form::Stream { .. } => None,
+        }
+    }
+
+    /// Its row of the method table, where it has one.
+    pub(crate) fn row(&self) -> Option<&'static MethodRow> {
+        match &self.form {
+            Form::Message(posted) => posted.row,
+            Form::Stream { .. } => None,
+        }
+    }
+}
+
+impl Asked {
+    /// Takes what has to be held as long as the standing stream is open.
+    pub(crate) fn take_place(&mut self) -> Option<StandingPlace> {
+        match &mut self.form {
+            Form::Message(_) => None,
+            Form::Stream { place, .. } => place.take(),
+        }
+    }
+}
+
+/// What the head of a POST must say before its body is read (TR-07, ATK-68).
+pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(CallFault::ContentEncoding);
+    }
+    let mut types = headers.get_all(CONTENT_TYPE).iter().filter_map(|value| value.to_str().ok());
+    let is_json = types.next().is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    if !is_json || headers.get_all(CONTENT_TYPE).iter().count() != 1 {
+        return Err(CallFault::ContentType);
+    }
+    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") { Ok(()) } else { Err(CallFault::Accept) }
+}
+
+/// Whether `Accept` names a type or a range around it with a weight above 0 (RFC 9110 §12.5.1). Nothing said is
+/// not enough: a client has to list what it takes.
+pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let range = wanted.split_once('/').map_or("*", |(kind, _)| kind);
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|entry| {
+        let mut parts = entry.split(';').map(str::trim);
+        let named = parts.next().unwrap_or_default();
+        let fits = named == "*/*" || named.eq_ignore_ascii_case(wanted) || named.strip_suffix("/*").is_some_and(|kind| kind.eq_ignore_ascii_case(range));
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        fits && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
+    })
+}
+
+/// The whole body or nothing: never a prefix of it (ATK-68), never slowly (ATK-91).
+pub(crate) async fn read_body(headers: &HeaderMap, body: Body, max: usize, limit: Duration) -> Result<Bytes, CallFault> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|declared| declared > max as u64) {
+        return Err(CallFault::TooLarge { max });
+    }
+    match tokio::time::timeout(limit, Limited::new(body, max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallFault::TooLarge { max }),
+        Ok(Err(_)) => Err(CallFault::BodyBroken),
+        Err(_) => Err(CallFault::BodySlow),
+    }
+}
+
+/// Reads what a POST asks.
+pub(crate) async fn read(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Asked, CallError> {
+    let message = Message::read(&body, &Limits::default())?;
+    let id = match message.kind() {
+        Kind::Request { id, .. } => Some(id.clone()),
+        Kind::Notification { .. } | Kind::Response { .. } => None,
+    };
+    let asked = of_message(gateway, routed, caller, headers, &body, &message).await;
+    asked.map_err(|fault| CallError { id, fault })
+}
+
+async fn of_message(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: &Bytes,
+    message: &Message<'_>,
+) -> Result<Asked, CallFault> {
+    let view = view(headers);
+    let offered = initialize::offered(gateway, routed, caller, headers);
+    let revision = agree(&view, message, offered.revision())?;
+    let spoken = gateway.upstreams.revisions(routed.server()).await?;
+    let row = message.row(revision, Direction::ClientToServer);
+    let (session, edited) = match revision.era() {
+        // What older revisions have of sessions means nothing here (TR-39).
+        Era::Stateless => (None, stateless::check(message, revision, row, &spoken.revisions).map(|()| None)?),
+        Era::Initialize if row.is_some_and(|row| row.method == Method::Initialize) => {
+            (None, initialize::propose(body, message, &spoken.revisions)?)
+        }
+        Era::Initialize => (Some(offered.session(revision, &spoken.revisions)?), None),
+    };
+    let kind = match (message.kind(), row) {
+        (Kind::Response { id: Some(id), .. }, _) => Outgoing::Response { id: id.clone() },
+        (Kind::Response { id: None, .. }, _) => return Err(CallFault::ResponseId),
+        (_, None) => return Err(CallFault::MethodNotFound { era: revision.era() }),
+        (Kind::Notification { .. }, Some(row)) => Outgoing::Notification { method: row.method },
+        (Kind::Request { id, .. }, Some(row)) => Outgoing::Request {
+            id: id.clone(),
+            method: row.method,
+            progress_token: message.meta().and_then(|meta| meta.progress_token.clone()),
+        },
+    };
+    let target = match row {
+        Some(row) => target(gateway, routed, caller, message, row, &view).await?,
+        None => Target::Server,
+    };
+    let mut call = Call { server: routed.server().clone(), method: row.map_or(ANSWER_METHOD, |row| row.name), target, arguments: None };
+    if routed.route.arguments == KeepArguments::Digest && !call.is_read() {
+        call.arguments = Some(canonical::digest_of_arguments(message.params().and_then(|params| params.arguments)));
+    }
+    let form = Form::Message(Posted {
+        init: edited.as_ref().map(|proposal| proposal.init),
+        body: edited.and_then(|proposal| proposal.body).unwrap_or_else(|| body.clone()),
+        kind,
+        row,
+        logs: message.meta().is_some_and(|meta| meta.log_level.is_some()),
+        wish: message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of),
+    });
+    Ok(Asked { call, revision, session, form })
+}
+
+/// The headers that concern the body.
+fn view(headers: &HeaderMap) -> HeaderView<'_> {
+    HeaderView::read(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+}
+
+/// What a method touches, by the table (ATK-70: the same decision for lists, calls, reads, completions,
+/// subscriptions and jobs).
+async fn target(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    message: &Message<'_>,
+    row: &MethodRow,
+    view: &HeaderView<'_>,
+) -> Result<Target, CallFault> {
+    let params = message.params();
+    let missing = |member| CallFault::MissingParam { member };
+    let name = || params.and_then(|params| params.name.as_deref()).ok_or(missing("params.name"));
+    let target = match row.need {
+        Need::Tool => {
+            let name = name()?;
+            let standing = standing(gateway, routed, name).await;
+            if row.is_in(Revision::V2026_07_28)
+                && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
+                && message.meta().is_some_and(|meta| meta.protocol_version.is_some())
+            {
+                params_agree(&mirrored, view, params.and_then(|params| params.arguments))?;
+            }
+            Target::Tool { name: name.to_owned(), standing }
+        }
+        Need::GetPrompt => Target::Prompt { name: name()?.to_owned() },
+        Need::ReadResource | Need::SubscribeResource => {
+            let uri = params.and_then(|params| params.uri.as_deref()).ok_or(missing("params.uri"))?;
+            if !is_resource_uri(uri) {
+                return Err(CallFault::ResourceUri);
+            }
+            Target::Resource { uri: uri.to_owned() }
+        }
+        Need::Complete => match params.and_then(|params| params.reference.as_ref()).ok_or(missing("params.ref"))? {
+            CompletionReference::Prompt(name) => Target::Prompt { name: name.clone().into_owned() },
+            CompletionReference::Resource(uri) => Target::Resource { uri: uri.clone().into_owned() },
+        },
+        Need::Job(_) => {
+            let id = params.and_then(|params| params.task_id.as_deref()).ok_or(missing("params.taskId"))?;
+            Target::Job { id: id.to_owned(), own: gateway.jobs.is_own(routed.server(), id, caller) }
+        }
+        Need::List(_) | Need::Listen | Need::Log | Need::Session => Target::Server,
+        // No client sends these.
+        Need::Answer | Need::News => return Err(CallFault::MethodNotFound { era: Era::Stateless }),
+    };
+    Ok(target)
+}
+
+/// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
+/// first call of this process makes sure that the list is of now.
+async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolStanding {
+    let server = routed.server();
+    let route = &routed.route;
+    let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
+    if standing != ToolStanding::Unknown && gateway.catalogues.was_listed(server) {
+        return standing;
+    }
+    if let Err(error) = gateway.catalogues.refresh(&gateway.upstreams, server, routed.now).await {
+        tracing::warn!(%server, %error, "the upstream's tools could not be listed");
+    }
+    route.standing(name, gateway.catalogues.snapshot(server).standing(name))
+}
+
+/// An absolute URI (RFC 3986 §4.3) that climbs out of nothing, however it is encoded (RS-62).
+pub(crate) fn is_resource_uri(uri: &str) -> bool {
+    let Some((scheme, rest)) = uri.split_once(':') else { return false };
+    let mut characters = scheme.chars();
+    let has_scheme = characters.next().is_some_and(|first| first.is_ascii_alphabetic())
+        && characters.all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character));
+    if !has_scheme || rest.is_empty() || uri.chars().any(char::is_control) {
+        return false;
+    }
+    let plain = rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
+    !plain.split(['/', '?', '#']).any(|segment| segment == "..")
+}
+
+/// What opening the standing stream asks (`GET`; 2025-06-18 and 2025-11-25).
+pub(crate) async fn read_stream(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, headers: &HeaderMap) -> Result<Asked, CallError> {
+    const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+    let session = initialize::session_without_body(gateway, routed, caller, headers, &view(headers)).await?;
+    if !accepts(headers, "text/event-stream") {
+        return Err(CallFault::Accept.into());
+    }
+    // Where a stream is resumed, the old one may not be known to have broken yet.
+    let last_event_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let place = match &last_event_id {
+        Some(_) => None,
+        None => Some(session.take_standing().ok_or(CallFault::StreamTaken)?),
+    };
+    let call = Call { server: routed.server().clone(), method: STREAM_METHOD, target: Target::Server, arguments: None };
+    Ok(Asked { call, revision: session.revision, session: Some(session), form: Form::Stream { last_event_id, place } })
+}
+
+/// Ends the session that a `DELETE` names.
+pub(crate) async fn end_session(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, headers: &HeaderMap) -> Result<Response, CallError> {
+    let session = initialize::session_without_body(gateway, routed, caller, headers, &view(headers)).await?;
+    initialize::end(gateway, &session).await;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! One spelling for one JSON value: members sorted, no blanks, numbers written one way (after RFC 8785).
+//!
+//! For digests only; nothing that is forwarded is ever written by this. Two texts with one meaning have one digest,
+//! so an approval, a record or an accepted definition does not hang on the order of members.
+
+use sekisho_protocol::digest::Digest;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// The digest of a value's canonical form. What is not JSON, or is nested deeper than serde_json reads, is digested
+/// as it stands.
+pub(crate) fn digest(raw: &RawValue) -> Digest {
+    match serde_json::from_str(raw.get()) {
+        Ok(value) => Digest::of(write(&value).as_bytes()),
+        Err(_) => Digest::of(raw.get().as_bytes()),
+    }
+}
+
+/// The digest of arguments, where none at all are the same as an empty object.
+pub(crate) fn digest_of_arguments(raw: Option<&RawValue>) -> Digest {
+    raw.map_or_else(|| Digest::of(b"{}"), digest)
+}
+
+fn write(value: &Value) -> String {
+    let mut out = String::new();
+    push(&mut out, value);
+    out
+}
+
+fn push(out: &mut String, value: &Value) {
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            // RFC 8785 §3.2.3 sorts by UTF-16 units, whatever order the map of this build keeps.
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
+            out.push('{');
+            for (index, (name, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                out.push_str(&Value::String(name.clone()).to_string());
+                out.push(':');
+                push(out, value);
+            }
+            out.push('}');
+        }
+        Value::Number(number) => out.push_str(&number_text(number)),
+        Value::Bool(_) | Value::Null | Value::String(_) => out.push_str(&value.to_string()),
+    }
+}
+
+/// `1`, `1.0` and `1e0` are one number.
+fn number_text(number: &serde_json::Number) -> String {
+    if number.is_i64() || number.is_u64() {
+        return number.to_string();
+    }
+    match number.as_f64() {
+        // Doubles below 2^53 that are integral are written as integers.
+        Some(double) if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 => format!("{double:.0}").replace("-0", "0"),
+        _ => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::{digest, digest_of_arguments, write};
+
+    fn canonical(text: &str) -> String {
+        write(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn one_value_has_one_spelling() {
+        for (text, expected) in [
+            (r#"{ "b" : 1, "a" : [ true , null ] }"#, r#"{"a":[true,null],"b":1}"#),
+            (r#"{"a":1.0,"b":1e2,"c":-0.0}"#, r#"{"a":1,"b":100,"c":0}"#),
+            (r#"{"a":0.5,"b":-10.0}"#, r#"{"a":0.5,"b":-10}"#),
+            (r#""\u0041\/""#, r#""A/""#),
+            // U+10000 sorts before U+FFFD in UTF-16, after it in UTF-8.
+            ("{\"\u{FFFD}\":1,\"\u{10000}\":2}", "{\"\u{10000}\":2,\"\u{FFFD}\":1}"),
+        ] {
+            assert_eq!(canonical(text), expected);
+        }
+    }
+
+    #[test]
+    fn arguments_that_differ_have_different_digests() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        assert_eq!(digest(&raw(r#"{"a":1,"b":2}"#)), digest(&raw(r#"{"b":2,"a":1}"#)));
+        assert_ne!(digest(&raw(r#"{"a":1}"#)), digest(&raw(r#"{"a":"1"}"#)));
+        assert_eq!(digest_of_arguments(None), digest_of_arguments(Some(&raw("{}"))));
+    }
+}

@@ -1,0 +1,58 @@
+//! `WWW-Authenticate`: the least that the operation needs, from our own configuration (RS-15 to RS-25). An upstream's
+//! challenge is never among it (PX-13, ATK-79).
+
+use http::HeaderValue;
+use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::challenge::{Challenge, ChallengeError};
+use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::server::ServerCard;
+
+use crate::authenticate::AuthenticateError;
+use crate::error::Fault;
+use crate::metadata;
+
+/// The registered word for a token that was not enough; none where no token was shown (RS-16).
+pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
+    match error {
+        AuthenticateError::Missing | AuthenticateError::Unavailable(_) => None,
+        AuthenticateError::Malformed => Some(ChallengeError::InvalidRequest),
+        AuthenticateError::Ended | AuthenticateError::Token(_) => Some(ChallengeError::InvalidToken),
+    }
+}
+
+/// A sentence that says the same for every way in which a token can be bad (RS-26).
+pub(crate) fn description_of(error: &AuthenticateError) -> &'static str {
+    match error {
+        AuthenticateError::Ended | AuthenticateError::Token(_) => "the access token is expired, revoked, or not for this server",
+        AuthenticateError::Malformed => "send one Authorization header with one bearer token",
+        AuthenticateError::Missing => "an access token is needed",
+        AuthenticateError::Unavailable(_) => "the token cannot be checked at the moment",
+    }
+}
+
+/// The challenge of a response; only where a token, or another token, would help.
+pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option<HeaderValue> {
+    let challenge = match fault {
+        Fault::Authenticate(AuthenticateError::Unavailable(_)) => return None,
+        Fault::Authenticate(error) => Challenge {
+            error: error_of(error),
+            description: error_of(error).map(|_| description_of(error)),
+            resource_metadata: metadata::url(base_url, &card.name),
+            scope: challenged(&card.scopes_default),
+        },
+        Fault::Denied(denied) if denied.verdict == Verdict::StepUp => Challenge {
+            error: Some(ChallengeError::InsufficientScope),
+            description: Some("the call needs a scope that was not granted"),
+            resource_metadata: metadata::url(base_url, &card.name),
+            scope: challenged(&denied.scopes),
+        },
+        Fault::Call(_) | Fault::Denied(_) | Fault::Ended | Fault::Forward(_) | Fault::Journal(_) | Fault::Open(_) | Fault::TooFast(_) => return None,
+    };
+    // What `to_header` writes is visible ASCII.
+    HeaderValue::try_from(challenge.to_header()).ok()
+}
+
+/// RS-11: whether a client wants a refresh token is not a server's to demand.
+fn challenged(scopes: &ScopeSet) -> ScopeSet {
+    scopes.without(&Scope::offline_access())
+}

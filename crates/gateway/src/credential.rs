@@ -1,0 +1,87 @@
+//! Step 6: the caller's token ends here. What goes on is made from a list of what may, never by striking out what
+//! may not (PX-10, PX-12, ATK-53).
+//!
+//! The upstream's own credential is part of its settings and is added where the request leaves (`forward`).
+
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use sekisho_policy::permit::Permit;
+use sekisho_protocol::mcp::headers::{METHOD, NAME, PARAM_PREFIX, PROTOCOL_VERSION};
+use sekisho_protocol::mcp::method::Era;
+
+/// Both kinds of answer that an upstream may choose from (TR-07).
+const ANSWERS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// Trace context (W3C): says nothing about who calls.
+const TRACE: [HeaderName; 3] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
+
+/// The headers that go on with a permitted call. It takes the permit as proof that something goes on at all.
+pub(crate) fn outbound(_permit: &Permit, headers: &HeaderMap, era: Era) -> HeaderMap {
+    let mut outbound = HeaderMap::with_capacity(8);
+    outbound.insert(ACCEPT, ANSWERS);
+    outbound.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in headers {
+        let mirrored = match name.as_str() {
+            PROTOCOL_VERSION => true,
+            // What mirrors the body was compared with it, or is unknown to us and not ours to drop (PX-29).
+            METHOD | NAME => era == Era::Stateless,
+            other => era == Era::Stateless && other.starts_with(PARAM_PREFIX),
+        };
+        if mirrored || TRACE.contains(name) {
+            outbound.append(name.clone(), value.clone());
+        }
+    }
+    outbound
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    use sekisho_policy::decide::{Decision, decide};
+    use sekisho_policy::model::{Call, Target};
+    use sekisho_policy::permit::Permit;
+    use sekisho_policy::rights::{Rights, ServerRights};
+    use sekisho_protocol::caller::Caller;
+    use sekisho_protocol::env::{Clock, ManualClock};
+    use sekisho_protocol::mcp::method::Era;
+    use sekisho_protocol::scope::ScopeSet;
+
+    use super::outbound;
+
+    fn permit() -> Permit {
+        let server: sekisho_protocol::ids::ServerName = "notes".parse().unwrap();
+        let open = ServerRights { public: true, ..ServerRights::default() };
+        let rights = Rights::new([].into(), [(server.clone(), open)].into());
+        let call = Call { server, method: "ping", target: Target::Server, arguments: None };
+        let caller = Caller::anonymous(ScopeSet::empty());
+        match decide(&rights, &caller, &call, ManualClock::default().now()) {
+            Decision::Permit(permit) => permit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// PX-10, PX-12, ATK-53, ATK-62: nothing of the caller's goes on but what mirrors the body and traces.
+    #[test]
+    fn no_credential_and_no_identity_goes_on() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "authorization", "cookie", "dpop", "proxy-authorization", "x-api-key", "x-forwarded-user", "x-forwarded-for",
+            "x-forwarded-host", "forwarded", "x-real-ip", "x-original-url", "x-http-method-override", "mcp-session-id",
+            "mcp-init-host", "host", "origin", "referer", "connection", "te", "transfer-encoding", "content-length",
+            "last-event-id", "user-agent", "x-user", "mcp-method", "mcp-name", "mcp-param-tenant", "mcp-protocol-version",
+            "traceparent", "tracestate", "baggage", "accept", "content-type",
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static("canary"));
+        }
+        let names = |era| {
+            let mut names: Vec<String> = outbound(&permit(), &headers, era).keys().map(ToString::to_string).collect();
+            names.sort();
+            names.join(" ")
+        };
+        assert_eq!(
+            names(Era::Stateless),
+            "accept baggage content-type mcp-method mcp-name mcp-param-tenant mcp-protocol-version traceparent tracestate"
+        );
+        assert_eq!(names(Era::Initialize), "accept baggage content-type mcp-protocol-version traceparent tracestate");
+    }
+}

@@ -1,0 +1,71 @@
+//! Step 8, its nearer half: what each of the two ways of talking adds around one exchange with an upstream.
+
+pub(crate) mod initialize;
+pub(crate) mod stateless;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sekisho_protocol::mcp::method::{Era, Method};
+use tokio::time::Instant;
+
+use crate::Gateway;
+use crate::call::{Asked, Form, Posted};
+use crate::forward::{Answer, AnswerBody, ForwardError, ForwardRequest, ListenRequest, Outgoing};
+use crate::route::Routed;
+use crate::settle::Cleared;
+
+/// The id under which our records know a request, towards the upstream.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Sends what was cleared. The answer is unfiltered.
+pub(crate) async fn forward(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    asked: &Asked,
+    cleared: Cleared,
+    mut headers: HeaderMap,
+) -> Result<Answer, ForwardError> {
+    // One id on every leg: an upstream's log can be joined with our records by it.
+    if let Ok(id) = HeaderValue::try_from(cleared.request().to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let server = routed.server().clone();
+    let session = asked.session.as_ref().and_then(|session| session.upstream.clone());
+    match &asked.form {
+        Form::Stream { last_event_id, .. } => {
+            let last_event_id = last_event_id.clone();
+            let revision = asked.revision;
+            gateway.upstreams.listen(ListenRequest { cleared, server, session, revision, headers, last_event_id }).await
+        }
+        // Here a closed stream is the cancellation, and an upstream could take the id for another caller's.
+        Form::Message(Posted { kind: Outgoing::Notification { .. }, .. }) if asked.revision.era() == Era::Stateless => {
+            Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
+        }
+        Form::Message(posted) => {
+            if let (Some(session), Some(row), Outgoing::Request { id, .. }) = (&asked.session, posted.row, &posted.kind) {
+                session.opened(id, row);
+            }
+            let request = ForwardRequest {
+                cleared,
+                server,
+                body: posted.body.clone(),
+                kind: posted.kind.clone(),
+                revision: asked.revision,
+                headers,
+                session,
+                init: posted.init,
+                deadline: Instant::now() + gateway.settings.limits.request_deadline,
+            };
+            gateway.upstreams.send(request).await
+        }
+    }
+}
+
+/// Whether the answer to this is a stream without an end of its own.
+pub(crate) fn is_standing(asked: &Asked) -> bool {
+    match &asked.form {
+        Form::Message(posted) => posted.row.is_some_and(|row| row.method == Method::SubscriptionsListen),
+        Form::Stream { .. } => true,
+    }
+}

@@ -1,0 +1,122 @@
+//! 2026-07-28: every request stands alone. What its client can do it says in every `_meta`, and there is nothing to
+//! remember between requests (TR-22).
+
+use std::collections::BTreeMap;
+
+use sekisho_protocol::mcp::message::{InputRequest, Kind, Message};
+use sekisho_protocol::mcp::method::{self, Direction, Method, MethodRow, Revision, Shape, TASKS_EXTENSION};
+use sekisho_protocol::mcp::strict::Limits;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use crate::call::CallFault;
+
+/// Whether a request of this revision can be judged here at all: the upstream speaks it, and the client declared
+/// what its method needs (TR-56).
+pub(crate) fn check(
+    message: &Message<'_>,
+    revision: Revision,
+    row: Option<&'static MethodRow>,
+    spoken: &[Revision],
+) -> Result<(), CallFault> {
+    if !spoken.contains(&revision) {
+        // Only older ones in `supported`: a client of both eras then says `initialize` (TR-14, TR-52).
+        return Err(CallFault::Unsupported { requested: revision, supported: spoken.to_vec() });
+    }
+    let Some(extension) = row.and_then(|row| row.extension) else { return Ok(()) };
+    let is_request = matches!(message.kind(), Kind::Request { .. });
+    if is_request && !Declared::by(message).extension(extension) {
+        return Err(CallFault::MissingCapability { capability: extension });
+    }
+    Ok(())
+}
+
+/// What the client of one request declared.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Declared {
+    elicitation: Option<IgnoredAny>,
+    roots: Option<IgnoredAny>,
+    sampling: Option<IgnoredAny>,
+    extensions: BTreeMap<String, IgnoredAny>,
+}
+
+impl Declared {
+    /// By the `_meta` of a request. What cannot be read was not declared.
+    fn by(message: &Message<'_>) -> Self {
+        let declared = message.meta().and_then(|meta| meta.client_capabilities);
+        declared.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+
+    /// By the request in these bytes, which were read before.
+    pub(crate) fn in_request(body: &[u8]) -> Self {
+        Message::read(body, &Limits::default()).map(|message| Self::by(&message)).unwrap_or_default()
+    }
+
+    fn extension(&self, name: &str) -> bool {
+        self.extensions.contains_key(name)
+    }
+
+    /// Jobs (`io.modelcontextprotocol/tasks`).
+    pub(crate) fn jobs(&self) -> bool {
+        self.extension(TASKS_EXTENSION)
+    }
+
+    /// Whether everything that a result asks of the client is something that may be asked inside a result, and that
+    /// this client declared (TR-17, TR-45, TR-57).
+    pub(crate) fn allows(&self, input_requests: &RawValue) -> bool {
+        let Ok(requests) = InputRequest::read_all(input_requests) else { return false };
+        requests.iter().all(|request| {
+            let row = method::lookup(Revision::V2026_07_28, Direction::ServerToClient, &request.method);
+            let declared = match row.filter(|row| row.shape == Shape::InputRequest).map(|row| row.method) {
+                Some(Method::ElicitationCreate) => self.elicitation.is_some(),
+                Some(Method::RootsList) => self.roots.is_some(),
+                Some(Method::SamplingCreateMessage) => self.sampling.is_some(),
+                Some(_) | None => false,
+            };
+            declared
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::Declared;
+
+    fn declared(capabilities: &str) -> Declared {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"t","_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{capabilities}}}}}}}"#
+        );
+        Declared::in_request(body.as_bytes())
+    }
+
+    /// TR-17, TR-45, TR-57: only kinds that the client declared are asked of it.
+    #[test]
+    fn a_result_asks_only_for_what_was_declared() {
+        for (capabilities, requests, allowed) in [
+            (r#"{"elicitation":{}}"#, r#"{"a":{"method":"elicitation/create","params":{}}}"#, true),
+            ("{}", r#"{"a":{"method":"elicitation/create","params":{}}}"#, false),
+            (r#"{"elicitation":{}}"#, r#"{"a":{"method":"sampling/createMessage","params":{}}}"#, false),
+            (r#"{"elicitation":{},"sampling":{}}"#, r#"{"a":{"method":"sampling/createMessage"},"b":{"method":"elicitation/create"}}"#, true),
+            (r#"{"elicitation":{},"roots":{}}"#, r#"{"a":{"method":"roots/list"},"b":{"method":"tools/call"}}"#, false),
+            (r#"{"roots":{}}"#, r#"{"a":{"method":"roots/list"}}"#, true),
+            (r#"{"roots":{}}"#, "{}", true),
+            (r#"{"roots":{}}"#, "[]", false),
+            ("7", r#"{"a":{"method":"roots/list"}}"#, false),
+        ] {
+            let raw = RawValue::from_string(requests.to_owned()).unwrap();
+            assert_eq!(declared(capabilities).allows(&raw), allowed, "{capabilities} {requests}");
+        }
+    }
+
+    /// TR-56: jobs are for clients that declared the extension.
+    #[test]
+    fn jobs_are_declared_as_an_extension() {
+        assert!(declared(r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#).jobs());
+        assert!(!declared(r#"{"tasks":{}}"#).jobs());
+        assert!(!declared("{}").jobs());
+    }
+}

@@ -1,0 +1,272 @@
+//! What a refused request is told: one exhaustive table from the steps' errors to responses.
+//!
+//! Bodies are JSON-RPC errors with the request's id where it is known; 401 is the exception, for there no message was
+//! read. Texts are ours or the readers'; nothing of tokens, keys, upstreams or children is in them (RS-26).
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::challenge::ChallengeError;
+use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::mcp::error::{ErrorCode, error_response};
+use sekisho_protocol::mcp::headers::HeaderError;
+use sekisho_protocol::mcp::message::Id;
+use sekisho_protocol::mcp::method::{Era, Revision};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::audit::JournalError;
+use crate::authenticate::AuthenticateError;
+use crate::authorize::Denied;
+use crate::call::{CallError, CallFault};
+use crate::challenge;
+use crate::forward::ForwardError;
+use crate::limits::TooFast;
+use crate::route::{RouteError, Routed};
+use crate::watchdog::OpenError;
+
+/// Why a request is not answered by its upstream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error(transparent)]
+    Authenticate(#[from] AuthenticateError),
+    #[error(transparent)]
+    Call(#[from] CallFault),
+    #[error("refused by decision")]
+    Denied(Box<Denied>),
+    #[error("the authority behind this request ended while it was being answered")]
+    Ended,
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    TooFast(#[from] TooFast),
+}
+
+/// The same, with the id of the request where it could be read.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) id: Option<Id>,
+    pub(crate) fault: Fault,
+}
+
+impl Refused {
+    pub(crate) fn new(id: Option<&Id>, fault: impl Into<Fault>) -> Self {
+        Self { id: id.cloned(), fault: fault.into() }
+    }
+}
+
+impl<F: Into<Fault>> From<F> for Refused {
+    fn from(fault: F) -> Self {
+        Self { id: None, fault: fault.into() }
+    }
+}
+
+impl From<CallError> for Refused {
+    fn from(error: CallError) -> Self {
+        Self { id: error.id, fault: error.fault.into() }
+    }
+}
+
+/// A response that is about to be made.
+struct Draft {
+    status: StatusCode,
+    /// A closed word for the records.
+    word: &'static str,
+    body: Vec<u8>,
+}
+
+/// The response to a refused request, and the closed word under which it is recorded.
+pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (Response, &'static str) {
+    let id = refused.id.as_ref();
+    let draft = match &refused.fault {
+        Fault::Authenticate(error) => authenticate(routed, error),
+        Fault::Call(fault) => call(routed, id, fault),
+        Fault::Denied(denied) => denied_draft(routed, id, denied),
+        Fault::Ended => internal(routed, id, StatusCode::FORBIDDEN, "ended", "the authority behind this request has ended"),
+        Fault::Forward(error) => forward(routed, id, error),
+        Fault::Journal(_) => internal(routed, id, StatusCode::SERVICE_UNAVAILABLE, "no_record", "nothing is done that cannot be recorded; try again"),
+        Fault::Open(error) => {
+            let status = match error {
+                OpenError::Own => StatusCode::TOO_MANY_REQUESTS,
+                OpenError::Total => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            internal(routed, id, status, "too_many_streams", &error.to_string())
+        }
+        Fault::TooFast(error) => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_fast", &error.to_string()),
+    };
+    let mut response = json_response(draft.status, draft.body);
+    let headers = response.headers_mut();
+    if let Some(value) = challenge::header(routed.card(), base_url, &refused.fault) {
+        headers.insert(WWW_AUTHENTICATE, value);
+    }
+    if let Fault::Call(CallFault::MethodNotAllowed { allow }) = &refused.fault {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if matches!(draft.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    (response, draft.word)
+}
+
+/// The response to a request that found no server.
+pub(crate) fn unrouted(error: RouteError) -> (Response, &'static str) {
+    let (status, word) = match error {
+        RouteError::HostMalformed => (StatusCode::BAD_REQUEST, "host_malformed"),
+        RouteError::HostUnknown => (StatusCode::MISDIRECTED_REQUEST, "host_unknown"),
+        RouteError::OriginForbidden => (StatusCode::FORBIDDEN, "origin_forbidden"),
+        RouteError::ServerUnknown => (StatusCode::NOT_FOUND, "server_unknown"),
+    };
+    let body = error_response(None, ErrorCode::InvalidRequest, &error.to_string(), None::<&()>);
+    (json_response(status, body), word)
+}
+
+fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What every error of ours says beside its text.
+#[derive(Serialize)]
+struct Data {
+    request: RequestId,
+}
+
+fn internal(routed: &Routed, id: Option<&Id>, status: StatusCode, word: &'static str, message: &str) -> Draft {
+    rpc(routed, id, status, word, (ErrorCode::Internal, message))
+}
+
+fn rpc(routed: &Routed, id: Option<&Id>, status: StatusCode, word: &'static str, (code, message): (ErrorCode, &str)) -> Draft {
+    let data = Data { request: routed.request };
+    Draft { status, word, body: error_response(id, code, message, Some(&data)) }
+}
+
+/// RS-13, RS-14: 401 for no or a bad token, 400 for a malformed header, 503 where nobody can say.
+fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
+    let (status, word) = match error {
+        AuthenticateError::Ended => (StatusCode::UNAUTHORIZED, "grant_ended"),
+        AuthenticateError::Malformed => (StatusCode::BAD_REQUEST, "authorization_malformed"),
+        AuthenticateError::Missing => (StatusCode::UNAUTHORIZED, "token_missing"),
+        AuthenticateError::Token(_) => (StatusCode::UNAUTHORIZED, "token_invalid"),
+        AuthenticateError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_down"),
+    };
+    let challenge = challenge::error_of(error);
+    let body = json!({
+        "error": challenge.map_or("unauthorized", ChallengeError::as_str),
+        "error_description": challenge::description_of(error),
+        "request": routed.request,
+    });
+    Draft { status, word, body: body.to_string().into_bytes() }
+}
+
+/// The one object of product §4 in the error's `data`.
+fn denied_draft(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
+    let word = match denied.verdict {
+        Verdict::Ask => "ask",
+        Verdict::Deny => "deny",
+        Verdict::Permit => "permit",
+        Verdict::StepUp => "step_up",
+    };
+    let refusal = denied.refusal(routed.request);
+    let body = error_response(id, ErrorCode::Refused, &refusal.reason, Some(&refusal));
+    Draft { status: StatusCode::FORBIDDEN, word, body }
+}
+
+/// How the two eras are told that a well-formed request cannot be done: the older ones in a 200, for there other
+/// statuses say something about the session.
+fn of_era(era: Era, modern: StatusCode) -> StatusCode {
+    match era {
+        Era::Initialize => StatusCode::OK,
+        Era::Stateless => modern,
+    }
+}
+
+#[derive(Serialize)]
+struct Versions<'a> {
+    supported: Vec<&'a str>,
+    requested: &'a str,
+}
+
+fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
+    let message = fault.to_string();
+    let plain = |status, word, code| rpc(routed, id, status, word, (code, &message));
+    let bad = |word, code| rpc(routed, id, StatusCode::BAD_REQUEST, word, (code, &message));
+    match fault {
+        CallFault::Accept => plain(StatusCode::NOT_ACCEPTABLE, "accept", ErrorCode::InvalidRequest),
+        CallFault::BodyBroken => bad("body_broken", ErrorCode::Parse),
+        CallFault::BodySlow => plain(StatusCode::REQUEST_TIMEOUT, "body_slow", ErrorCode::InvalidRequest),
+        CallFault::ContentEncoding => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding", ErrorCode::InvalidRequest),
+        CallFault::ContentType => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", ErrorCode::InvalidRequest),
+        CallFault::Header(HeaderError::Oversize) => {
+            plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", ErrorCode::HeaderMismatch)
+        }
+        CallFault::Header(HeaderError::Unsupported { requested }) => {
+            let all = Revision::ALL.map(Revision::as_str).to_vec();
+            versions(id, &message, &Versions { supported: all, requested })
+        }
+        CallFault::Header(error) => bad("headers_disagree", error.code()),
+        CallFault::InitializeUnknown { supported } => {
+            let supported = supported.iter().map(|revision| revision.as_str()).collect();
+            versions(id, &message, &Versions { supported, requested: "initialize" })
+        }
+        CallFault::MethodNotAllowed { .. } => plain(StatusCode::METHOD_NOT_ALLOWED, "http_method", ErrorCode::InvalidRequest),
+        CallFault::MethodNotFound { era } => plain(of_era(*era, StatusCode::NOT_FOUND), "method_unknown", ErrorCode::MethodNotFound),
+        CallFault::MissingCapability { capability } => {
+            let data = json!({ "requiredCapabilities": { "extensions": { *capability: {} } } });
+            let body = error_response(id, ErrorCode::MissingClientCapability, &message, Some(&data));
+            Draft { status: StatusCode::BAD_REQUEST, word: "capability_missing", body }
+        }
+        CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
+        CallFault::Read(error) => bad("body_unreadable", error.code()),
+        CallFault::ResourceUri => bad("resource_uri", ErrorCode::InvalidParams),
+        CallFault::ResponseId => bad("answer_without_id", ErrorCode::InvalidRequest),
+        CallFault::SessionRevision => bad("session_revision", ErrorCode::InvalidRequest),
+        CallFault::SessionMissing => bad("session_missing", ErrorCode::InvalidRequest),
+        CallFault::SessionUnknown => plain(StatusCode::NOT_FOUND, "session_unknown", ErrorCode::InvalidRequest),
+        CallFault::StreamTaken => plain(StatusCode::CONFLICT, "stream_taken", ErrorCode::InvalidRequest),
+        CallFault::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", ErrorCode::InvalidRequest),
+        CallFault::Unsupported { requested, supported } => {
+            let supported = supported.iter().map(|revision| revision.as_str()).collect();
+            versions(id, &message, &Versions { supported, requested: requested.as_str() })
+        }
+        CallFault::Upstream(error) => forward(routed, id, error),
+    }
+}
+
+/// TR-14, TR-52: 400 with the versions that would do.
+fn versions(id: Option<&Id>, message: &str, versions: &Versions<'_>) -> Draft {
+    let body = error_response(id, ErrorCode::UnsupportedProtocolVersion, message, Some(versions));
+    Draft { status: StatusCode::BAD_REQUEST, word: "version_unsupported", body }
+}
+
+/// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
+fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
+    let (status, word, message) = match error {
+        ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", "the upstream does not keep up; try again"),
+        ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, "child_exited", "the program behind this server ended; its operator finds why in the log"),
+        ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, "child_missing", "the program behind this server cannot be started; its operator finds why in the log"),
+        ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream"),
+        ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, "upstream_malformed", "the upstream's answer is not MCP"),
+        ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "upstream_method", "the upstream does not offer this HTTP method"),
+        ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, "upstream_misconfigured", "this server's settings cannot be used; its operator finds why in the log"),
+        ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, "upstream_redirects", "the upstream answered with a redirect; its operator has to configure the final URL"),
+        ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "child_restarting", "the program behind this server ended and is started again; try again"),
+        ForwardError::SessionGone => (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again"),
+        ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_slow", "the upstream did not answer in time"),
+        ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "upstream_too_large", "the upstream's answer is larger than allowed"),
+        ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, "children_busy", "all children of this server are busy; try again"),
+        ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown", "there is no such server"),
+        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_unreachable", "the upstream cannot be reached"),
+        ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, "upstream_revision", "the upstream speaks no protocol version that is served here"),
+        ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, "upstream_credential", "the upstream wants its own credential; the operator of this server has to configure one"),
+    };
+    internal(routed, id, status, word, message)
+}

@@ -1,0 +1,126 @@
+//! What the change feed says reaches caches, sessions and open streams: within a second on every node.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sekisho_protocol::ids::{GrantId, ServerName};
+use sekisho_store::{Change, ChangeFeed, ChangeKind, FeedEvent};
+
+use crate::Gateway;
+use crate::era::initialize;
+
+/// Between two looks at what was idle for too long.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Follows the feed, the keys and the routes until the gateway stops.
+pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
+    let stopped = gateway.stopped.clone();
+    let (mut keys, mut routes) = (gateway.keys.clone(), gateway.routes.clone());
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Whoever made a channel may be gone; what it last said stays in force.
+    let (mut keys_live, mut routes_live) = (true, true);
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return,
+            event = feed.next() => on_event(&gateway, event).await,
+            changed = keys.changed(), if keys_live => {
+                keys_live = changed.is_ok();
+                gateway.authenticator.forget_tokens();
+            }
+            changed = routes.changed(), if routes_live => {
+                routes_live = changed.is_ok();
+                gateway.remount().await;
+            }
+            _ = sweep.tick() => {
+                gateway.rates.sweep();
+                for session in gateway.sessions.sweep() {
+                    initialize::end(&gateway, &session).await;
+                }
+            }
+        }
+    }
+}
+
+async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent) {
+    let grants = gateway.authenticator.grants();
+    if event == FeedEvent::Unavailable {
+        if grants.set_down(true) {
+            tracing::error!("the store is out of reach: every call asks it anew and is refused until it answers");
+        }
+        // Their authority cannot be confirmed any more.
+        gateway.watchdog.end_standing();
+        return;
+    }
+    if grants.set_down(false) {
+        tracing::info!("the store is in reach again");
+    }
+    match event {
+        FeedEvent::Change(change) => on_change(gateway, &change).await,
+        FeedEvent::Gap => {
+            grants.forget_all();
+            gateway.authenticator.forget_tokens();
+            reload_catalogues(gateway).await;
+            recheck(gateway, None).await;
+        }
+        FeedEvent::Unavailable => {}
+    }
+}
+
+async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
+    let grants = gateway.authenticator.grants();
+    match change.kind {
+        ChangeKind::Catalogue => {
+            if let Ok(server) = change.id.parse::<ServerName>() {
+                reload(gateway, &server).await;
+            }
+        }
+        ChangeKind::Client | ChangeKind::User => {
+            grants.forget_all();
+            recheck(gateway, None).await;
+        }
+        ChangeKind::Grant => match change.id.parse::<GrantId>() {
+            Ok(grant) => {
+                grants.forget(grant);
+                recheck(gateway, Some(grant)).await;
+            }
+            Err(_) => grants.forget_all(),
+        },
+        ChangeKind::Key => gateway.authenticator.forget_tokens(),
+        // Carried to us by the routes and the settings, if they concern us.
+        ChangeKind::Server | ChangeKind::Setting => {}
+    }
+}
+
+/// Ends what grants that have ended hold open: streams, requests, sessions.
+async fn recheck(gateway: &Arc<Gateway>, only: Option<GrantId>) {
+    let holders: BTreeSet<GrantId> = gateway.watchdog.grants().into_iter().chain(gateway.sessions.grants()).collect();
+    let now = gateway.clock.now();
+    for grant in holders.into_iter().filter(|grant| only.is_none_or(|only| only == *grant)) {
+        if gateway.authenticator.grants().lives(grant, now).await {
+            continue;
+        }
+        gateway.watchdog.end_of_grant(grant);
+        for session in gateway.sessions.end_of_grant(grant) {
+            // An upstream that is slow to say goodbye must not hold up the next revocation.
+            let gateway = Arc::clone(gateway);
+            tokio::spawn(async move { initialize::end(&gateway, &session).await });
+        }
+    }
+}
+
+async fn reload_catalogues(gateway: &Arc<Gateway>) {
+    let servers: Vec<ServerName> = gateway.routes.borrow().servers.keys().cloned().collect();
+    for server in servers {
+        reload(gateway, &server).await;
+    }
+}
+
+/// Reads a server's catalogue anew. Where the store does not answer, what was known stays until it does: the feed
+/// then reports a gap.
+pub(crate) async fn reload(gateway: &Arc<Gateway>, server: &ServerName) {
+    if let Err(error) = gateway.catalogues.reload(server).await {
+        tracing::error!(%server, %error, "the catalogue could not be read");
+    }
+}

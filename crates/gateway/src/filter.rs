@@ -1,0 +1,331 @@
+//! Step 9: every message towards the client, on every stream, is judged by its own shape and not by where it was met.
+//!
+//! Lists show what `decide` would permit or let step up to. Answers that nobody asked for, requests that the revision
+//! does not have, news of things that the caller may not read: none of these is passed on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sekisho_policy::decide::{Decision, decide, may_see};
+use sekisho_policy::model::{Call, Target};
+use sekisho_policy::rights::Rights;
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::mcp::message::{Id, Kind, ListItem, Message, Outcome, Params, ResultView, list_items};
+use sekisho_protocol::mcp::method::{Direction, Era, ListKind, Method, MethodRow, Need, Revision};
+use sekisho_protocol::mcp::mirror::Annotations;
+use sekisho_protocol::mcp::splice::{self, SpliceError, SubscriptionList};
+use sekisho_protocol::mcp::strict::{self, Limits};
+
+use crate::Gateway;
+use crate::call::Wish;
+use crate::catalogue::Snapshot;
+use crate::era::stateless::Declared;
+use crate::route::Routed;
+use crate::session::Session;
+
+/// Where messages arrive.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// On the answer to one request.
+    Answer(Question),
+    /// On the stream of `subscriptions/listen`; what it carries is known once it was acknowledged.
+    Listen { question: Question, wish: Wish, heard: Option<Wish> },
+    /// On the standing stream of a session.
+    Standing,
+}
+
+/// The request that an answer is to.
+#[derive(Debug)]
+pub(crate) struct Question {
+    pub(crate) id: Id,
+    pub(crate) row: &'static MethodRow,
+    /// Its progress is reported under this token.
+    pub(crate) progress: Option<Id>,
+    /// Whether it wants log messages (TR-24).
+    pub(crate) logs: bool,
+    /// Its bytes, for what is seldom looked at.
+    pub(crate) body: Bytes,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// It is the answer to the question of this place; `error`: an error of the protocol.
+    Answer { data: Bytes, error: bool },
+    /// It cannot be passed on, and nothing that follows can be trusted.
+    Broken(&'static str),
+    /// It goes no further.
+    Drop(&'static str),
+    /// It goes on.
+    Pass(Bytes),
+}
+
+/// Judges the messages of one stream or answer.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) routed: Routed,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) revision: Revision,
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) place: Place,
+}
+
+/// The rights and the catalogue at the moment of one message: a change is felt by the next one (ATK-59).
+struct Moment {
+    rights: Arc<Rights>,
+    snapshot: Arc<Snapshot>,
+    now: Timestamp,
+}
+
+impl Filter {
+    /// Judges one message as the upstream sent it.
+    pub(crate) async fn judge(&mut self, data: Bytes) -> Judged {
+        let Ok(message) = Message::read(&data, &Limits::upstream()) else {
+            return Judged::Broken("the upstream sent something that is not one readable JSON-RPC message");
+        };
+        match message.kind() {
+            Kind::Notification { .. } => self.notification(&message, &data),
+            Kind::Request { .. } => self.request(&message, &data),
+            Kind::Response { id: Some(id), outcome } => self.response(id, outcome, &data).await,
+            // An error to a request that could not be understood (JSON-RPC 2.0 §5): it can only be this one.
+            Kind::Response { id: None, .. } => match &self.place {
+                Place::Answer(_) | Place::Listen { .. } => Judged::Answer { data: data.clone(), error: true },
+                Place::Standing => Judged::Drop("an error that belongs to no request"),
+            },
+        }
+    }
+
+    /// The request whose answer this place is for.
+    pub(crate) fn question(&self) -> Option<&Question> {
+        match &self.place {
+            Place::Answer(question) | Place::Listen { question, .. } => Some(question),
+            Place::Standing => None,
+        }
+    }
+
+    fn is_stateless(&self) -> bool {
+        self.revision.era() == Era::Stateless
+    }
+
+    fn moment(&self) -> Moment {
+        Moment {
+            rights: self.gateway.rights.borrow().clone(),
+            snapshot: self.gateway.catalogues.snapshot(self.routed.server()),
+            // The answer to one request may finish after its token has ended; a standing stream may not.
+            now: match &self.place {
+                Place::Answer(_) => self.routed.now,
+                Place::Listen { .. } | Place::Standing => self.gateway.clock.now(),
+            },
+        }
+    }
+
+    fn call(&self, method: &'static str, target: Target) -> Call {
+        Call { server: self.routed.server().clone(), method, target, arguments: None }
+    }
+
+    fn may_read(&self, moment: &Moment, uri: &str) -> bool {
+        let call = self.call("resources/read", Target::Resource { uri: uri.to_owned() });
+        matches!(decide(&moment.rights, &self.caller, &call, moment.now), Decision::Permit(_))
+    }
+
+    fn is_own_job(&self, id: &str) -> bool {
+        self.gateway.jobs.is_own(self.routed.server(), id, &self.caller)
+    }
+
+    /// Requests towards the client exist in the older revisions alone (TR-35), and there by the table.
+    fn request(&self, message: &Message<'_>, data: &Bytes) -> Judged {
+        match message.row(self.revision, Direction::ServerToClient) {
+            Some(_) if !self.is_stateless() => Judged::Pass(data.clone()),
+            Some(_) | None => Judged::Drop("a request that this revision does not have"),
+        }
+    }
+
+    fn notification(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
+        let Some(row) = message.row(self.revision, Direction::ServerToClient) else {
+            return Judged::Drop("a notification that this revision does not have");
+        };
+        if row.method == Method::NotificationsToolsListChanged {
+            Gateway::list_soon(&self.gateway, self.routed.server());
+        }
+        match &self.place {
+            Place::Listen { .. } => self.subscribed(row, message, data),
+            Place::Answer(question) if self.is_stateless() => related(question, row, message, data),
+            Place::Answer(_) | Place::Standing => self.news(row, message, data),
+        }
+    }
+
+    /// News of the older revisions: the session is one caller's, but what it may hear of is judged all the same.
+    fn news(&self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
+        let params = message.params();
+        let allowed = match row.method {
+            Method::NotificationsResourcesUpdated => self.hears_of_resource(params),
+            Method::NotificationsTasksStatus => self.hears_of_job(params),
+            _ => true,
+        };
+        if allowed { Judged::Pass(data.clone()) } else { Judged::Drop("news of something that the caller may not read") }
+    }
+
+    fn hears_of_resource(&self, params: Option<&Params<'_>>) -> bool {
+        params.and_then(|params| params.uri.as_deref()).is_some_and(|uri| self.may_read(&self.moment(), uri))
+    }
+
+    fn hears_of_job(&self, params: Option<&Params<'_>>) -> bool {
+        params.and_then(|params| params.task_id.as_deref()).is_some_and(|id| self.is_own_job(id))
+    }
+
+    /// Only what was asked for, acknowledged and may be heard of; marked as of this subscription (TR-41, TR-42).
+    fn subscribed(&mut self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
+        let Place::Listen { question, heard, .. } = &self.place else { return Judged::Drop("not a subscription") };
+        let marked = message.meta().and_then(|meta| meta.subscription_id.as_ref()) == Some(&question.id);
+        if !marked {
+            return Judged::Drop("a notification of no or another subscription");
+        }
+        if row.method == Method::NotificationsSubscriptionsAcknowledged {
+            return self.acknowledged(message, data);
+        }
+        let Some(heard) = heard else { return Judged::Drop("a notification before the acknowledgement") };
+        let params = message.params();
+        let wanted = match row.method {
+            Method::NotificationsPromptsListChanged => heard.prompts,
+            Method::NotificationsResourcesListChanged => heard.resource_list,
+            Method::NotificationsToolsListChanged => heard.tools,
+            // The server may report what lies below a resource that was asked for.
+            Method::NotificationsResourcesUpdated => !heard.resources.is_empty() && self.hears_of_resource(params),
+            Method::NotificationsTasks => {
+                let id = params.and_then(|params| params.task_id.as_deref()).unwrap_or_default();
+                heard.jobs.iter().any(|job| job == id) && self.is_own_job(id) && self.may_ask(question, params)
+            }
+            Method::NotificationsCancelled => true,
+            _ => false,
+        };
+        if wanted { Judged::Pass(data.clone()) } else { Judged::Drop("a notification that was not subscribed to") }
+    }
+
+    fn may_ask(&self, question: &Question, params: Option<&Params<'_>>) -> bool {
+        let asks = params.and_then(|params| params.input_requests);
+        asks.is_none_or(|asks| Declared::in_request(&question.body).allows(asks))
+    }
+
+    /// What was promised, without what may not be heard of.
+    fn acknowledged(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
+        let promised = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).unwrap_or_default();
+        let moment = self.moment();
+        let edited = splice::filter_subscriptions(data, SubscriptionList::Resources, |uri| self.may_read(&moment, uri))
+            .and_then(|edited| splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id)));
+        let resources: Vec<String> = promised.resources.into_iter().filter(|uri| self.may_read(&moment, uri)).collect();
+        let jobs: Vec<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
+        let Place::Listen { wish, heard, .. } = &mut self.place else { return Judged::Drop("not a subscription") };
+        *heard = Some(Wish {
+            prompts: promised.prompts && wish.prompts,
+            resource_list: promised.resource_list && wish.resource_list,
+            resources: resources.into_iter().filter(|uri| wish.resources.contains(uri)).collect(),
+            jobs: jobs.into_iter().filter(|id| wish.jobs.contains(id)).collect(),
+            tools: promised.tools && wish.tools,
+        });
+        edited.map_or(Judged::Broken(UNREADABLE), |edited| Judged::Pass(edited.into()))
+    }
+
+    /// An answer, by the request that it answers, wherever it arrives.
+    async fn response(&mut self, id: &Id, outcome: &Outcome<'_>, data: &Bytes) -> Judged {
+        let of_session = self.session.as_ref().and_then(|session| session.answered(id));
+        let own = self.question().filter(|question| question.id == *id).map(|question| question.row);
+        let Some(row) = own.or(of_session) else {
+            return Judged::Drop("an answer to a request that nobody made here");
+        };
+        let (passed, error) = match outcome {
+            Outcome::Error(_) => (Ok(data.clone()), true),
+            Outcome::Result(result) => (self.result(row, result, data).await, false),
+        };
+        match passed {
+            Ok(data) if own.is_some() => Judged::Answer { data, error },
+            Ok(data) => Judged::Pass(data),
+            Err(reason) => Judged::Broken(reason),
+        }
+    }
+
+    /// A result, with what the caller may not see left out.
+    async fn result(&self, row: &'static MethodRow, result: &ResultView<'_>, data: &Bytes) -> Result<Bytes, &'static str> {
+        self.check_type(row, result)?;
+        if let (Need::Tool, Some(id)) = (row.need, result.task_id.as_deref()) {
+            self.gateway.jobs.started(self.routed.server(), id, &self.caller);
+        }
+        let edited = match row.need {
+            Need::List(kind) => Some(self.trimmed(kind, result, data).await.map_err(|_| UNREADABLE)?),
+            // Whatever passed a checkpoint is for one caller, and no shared cache may hand it on (PX-23, ATK-74).
+            _ if result.cache_scope.as_deref() == Some("public") => {
+                Some(splice::set_result(data, "cacheScope", &"private").map_err(|_| UNREADABLE)?)
+            }
+            _ => None,
+        };
+        match edited {
+            None => Ok(data.clone()),
+            Some(edited) => strict::check(&edited, &Limits::upstream()).map(|()| edited.into()).map_err(|_| UNREADABLE),
+        }
+    }
+
+    /// Whether the kind of result is one that this method has, for this client (TR-20, TR-45, TR-56, TR-57).
+    fn check_type(&self, row: &MethodRow, result: &ResultView<'_>) -> Result<(), &'static str> {
+        if !self.is_stateless() {
+            return Ok(());
+        }
+        let declared = || self.question().map(|question| Declared::in_request(&question.body)).unwrap_or_default();
+        let asks_allowed = || result.input_requests.is_none_or(|asks| declared().allows(asks));
+        match result.result_type.as_deref() {
+            None | Some("complete") => {}
+            Some("input_required") if row.may_ask && (result.input_requests.is_some() || result.request_state.is_some()) => {}
+            Some("task") if row.need == Need::Tool && declared().jobs() => {}
+            Some(_) => return Err("the upstream gave a kind of result that this request cannot have"),
+        }
+        if asks_allowed() { Ok(()) } else { Err("the upstream asks for what the client did not declare") }
+    }
+
+    /// A list with what the caller may use or step up to. A tool that the catalogue does not know in this form is
+    /// looked at once more first.
+    async fn trimmed(&self, kind: ListKind, result: &ResultView<'_>, data: &Bytes) -> Result<Vec<u8>, SpliceError> {
+        let server = self.routed.server();
+        let news = kind == ListKind::Tools
+            && list_items(result.raw, kind).is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
+        if news {
+            Gateway::list_now(&self.gateway, server, self.routed.now).await;
+        }
+        let moment = self.moment();
+        splice::filter_list(data, kind, |item| self.shows(&moment, item))
+    }
+
+    fn shows(&self, moment: &Moment, item: &ListItem<'_>) -> bool {
+        let (method, target) = match item {
+            // Nobody in particular is many, and none of them sees the others' jobs (RS-54).
+            ListItem::Job { task_id, .. } => return self.caller.subject != Subject::Anonymous && self.is_own_job(task_id),
+            ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
+            ListItem::Resource { uri, .. } => ("resources/read", Target::Resource { uri: uri.clone().into_owned() }),
+            ListItem::ResourceTemplate { uri_template, .. } => {
+                ("resources/read", Target::Resource { uri: uri_template.clone().into_owned() })
+            }
+            ListItem::Tool { name, input_schema, .. } => {
+                // A tool whose mirrored arguments are invalid is left out; the others stay (TR-32).
+                if self.is_stateless() && input_schema.is_some_and(|schema| Annotations::read(schema).is_err()) {
+                    tracing::warn!(server = %self.routed.server(), "a tool with an invalid `x-mcp-header` is left out");
+                    return false;
+                }
+                let standing = self.routed.route.standing(name, moment.snapshot.standing(name));
+                ("tools/call", Target::Tool { name: name.clone().into_owned(), standing })
+            }
+        };
+        may_see(&moment.rights, &self.caller, &self.call(method, target), moment.now)
+    }
+}
+
+const UNREADABLE: &str = "the upstream's answer cannot be read as what it should be";
+
+/// Before the answer of a stateless request: its own progress, and log messages if it wants them (TR-24, TR-35).
+fn related(question: &Question, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
+    let progress = message.params().and_then(|params| params.progress_token.as_ref());
+    let belongs = match row.method {
+        Method::NotificationsProgress => progress.is_some() && progress == question.progress.as_ref(),
+        Method::NotificationsMessage => question.logs,
+        _ => false,
+    };
+    if belongs { Judged::Pass(data.clone()) } else { Judged::Drop("a notification that does not belong to the request") }
+}

@@ -1,0 +1,183 @@
+//! Step 8 of a request: what was cleared goes to the upstream, and its answer comes back as it is made.
+//!
+//! [`Upstreams`] is the registry, one entry per mounted server. An upstream is an enum, not a trait: over HTTP
+//! ([`http`]) or a program that we start and speak to over its standard streams ([`stdio`]). Nothing here decides
+//! anything: sending takes [`Cleared`](crate::settle::Cleared) by value, and what comes back is unfiltered.
+//!
+//! What leaves is the authorised bytes. Over HTTP they go as they are; to a child, which many callers may share,
+//! the id and the progress token are replaced by our own and put back in the answer (TR-11, ATK-73).
+
+mod settings;
+mod exchange;
+mod error;
+mod http;
+mod stdio;
+mod children;
+mod probe;
+pub mod guard;
+
+#[cfg(test)]
+mod fixture;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sekisho_protocol::ids::ServerName;
+use serde_json::value::RawValue;
+
+pub(crate) use error::ForwardError;
+pub(crate) use exchange::{
+    Answer, AnswerBody, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest, Outgoing,
+    UpstreamSession,
+};
+pub(crate) use probe::Spoken;
+pub use settings::{EnvValue, HttpSettings, Isolation, StdioSettings, UpstreamSettings};
+
+use crate::route::Routes;
+use http::HttpUpstream;
+use stdio::StdioUpstream;
+
+/// One thing that stands behind a server.
+#[derive(Clone, Debug)]
+enum Upstream {
+    Http(Arc<HttpUpstream>),
+    Stdio(Arc<StdioUpstream>),
+}
+
+impl Upstream {
+    fn new(limits: &ForwardLimits, name: &ServerName, settings: &UpstreamSettings) -> Self {
+        match settings {
+            UpstreamSettings::Http(settings) => {
+                Self::Http(Arc::new(HttpUpstream::new(limits.clone(), name.clone(), settings)))
+            }
+            UpstreamSettings::Stdio(settings) => {
+                Self::Stdio(Arc::new(StdioUpstream::new(limits.clone(), name.clone(), settings.clone())))
+            }
+        }
+    }
+
+    async fn stop(&self) {
+        match self {
+            // Its connections end with the streams that use them; there is nothing to wait for.
+            Self::Http(_) => {}
+            Self::Stdio(upstream) => upstream.stop().await,
+        }
+    }
+}
+
+/// An upstream and what it was made from, so that a reload can see what changed.
+#[derive(Debug)]
+struct Mounted {
+    settings: UpstreamSettings,
+    upstream: Upstream,
+}
+
+/// All upstreams by server name.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    limits: ForwardLimits,
+    mounted: Mutex<BTreeMap<ServerName, Mounted>>,
+}
+
+impl Upstreams {
+    /// No upstreams yet: [`Upstreams::reconfigure`] mounts them.
+    pub(crate) fn new(limits: ForwardLimits) -> Self {
+        Self { limits, mounted: Mutex::default() }
+    }
+
+    /// Takes over new routes. An upstream whose settings are equal stays as it is, with its children and
+    /// sessions; the others are made anew, and what they replace is stopped before this returns.
+    pub(crate) async fn reconfigure(&self, routes: &Routes) {
+        for stopped in self.exchange_for(routes) {
+            stopped.stop().await;
+        }
+    }
+
+    /// Stops every child and forgets every upstream (ST-13). Requests that are still open end with an error.
+    pub(crate) async fn shutdown(&self) {
+        let mounted = std::mem::take(&mut *self.mounted());
+        let stopping = mounted.into_values().map(|mounted| async move { mounted.upstream.stop().await });
+        futures_util::future::join_all(stopping).await;
+    }
+
+    /// Which revisions the upstream speaks, and how it presents itself. Found out once (`server/discover` first,
+    /// else `initialize`: ST-10, ST-11, TR-52) and kept until the upstream was seen to restart.
+    pub(crate) async fn revisions(&self, server: &ServerName) -> Result<Arc<Spoken>, ForwardError> {
+        match self.find(server)? {
+            Upstream::Http(upstream) => upstream.revisions().await,
+            Upstream::Stdio(upstream) => upstream.revisions().await,
+        }
+    }
+
+    /// The upstream's tools, all pages, in the newest revision it speaks: the gateway's own question, asked in a
+    /// session or a child that never serves a caller.
+    pub(crate) async fn list_tools(&self, server: &ServerName) -> Result<Vec<Box<RawValue>>, ForwardError> {
+        match self.find(server)? {
+            Upstream::Http(upstream) => upstream.list_tools().await,
+            Upstream::Stdio(upstream) => upstream.list_tools().await,
+        }
+    }
+
+    /// Sends one cleared message. Gives the answer once its first byte is there.
+    ///
+    /// Dropping the future or the stream of the answer means that the client went away: in 2026-07-28 that cancels
+    /// the request at the upstream (TR-37, ST-08), in the older revisions it does not (TR-38).
+    pub(crate) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
+        match self.find(&request.server)? {
+            Upstream::Http(upstream) => upstream.send(request).await,
+            Upstream::Stdio(upstream) => upstream.send(request).await,
+        }
+    }
+
+    /// Opens the stream of a session on which the upstream speaks unasked (`GET` of the older revisions).
+    pub(crate) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
+        match self.find(&request.server)? {
+            Upstream::Http(upstream) => upstream.listen(request).await,
+            Upstream::Stdio(upstream) => upstream.listen(request),
+        }
+    }
+
+    /// Ends a session at the upstream, as far as the upstream lets sessions be ended. Nothing is reported: the
+    /// session is over for us either way.
+    pub(crate) async fn end_session(&self, server: &ServerName, session: UpstreamSession) {
+        match (self.find(server), session) {
+            (Ok(Upstream::Http(upstream)), UpstreamSession::Http(id)) => upstream.end_session(&id).await,
+            (Ok(Upstream::Stdio(upstream)), UpstreamSession::Stdio(session)) => upstream.end_session(&session),
+            // The upstream is gone or became another kind, and the session went with it.
+            (Ok(_) | Err(_), _) => {}
+        }
+    }
+
+    fn find(&self, server: &ServerName) -> Result<Upstream, ForwardError> {
+        let mounted = self.mounted();
+        let found = mounted.get(server).map(|mounted| mounted.upstream.clone());
+        found.ok_or_else(|| ForwardError::UnknownServer { server: server.clone() })
+    }
+
+    /// Makes the registry equal to `routes` and gives what is no longer in it.
+    fn exchange_for(&self, routes: &Routes) -> Vec<Upstream> {
+        let mut mounted = self.mounted();
+        let mut before = std::mem::take(&mut *mounted);
+        let mut stopped = Vec::new();
+        for (name, route) in &routes.servers {
+            let kept = match before.remove(name) {
+                Some(old) if old.settings == route.upstream => old,
+                old => {
+                    stopped.extend(old.map(|old| old.upstream));
+                    let upstream = Upstream::new(&self.limits, name, &route.upstream);
+                    Mounted { settings: route.upstream.clone(), upstream }
+                }
+            };
+            mounted.insert(name.clone(), kept);
+        }
+        stopped.extend(before.into_values().map(|old| old.upstream));
+        stopped
+    }
+
+    fn mounted(&self) -> MutexGuard<'_, BTreeMap<ServerName, Mounted>> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

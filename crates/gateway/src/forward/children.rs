@@ -1,0 +1,213 @@
+//! One child process: how it is started, what it says on its standard error, and how it ends with all its own.
+
+use std::collections::VecDeque;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use sekisho_protocol::ids::ServerName;
+use tokio::io::AsyncRead;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+
+use super::stdio::framing::{Line, Lines};
+use super::{EnvValue, ForwardError, StdioSettings};
+
+/// The same number on every system that we run on (POSIX.1-2024 `kill`).
+const SIGTERM: i32 = 15;
+
+/// Lines of standard error that an error may repeat.
+const STDERR_LINES_MAX: usize = 20;
+/// Bytes of one such line.
+const STDERR_LINE_BYTES_MAX: usize = 4096;
+
+/// The subcommand of our own binary that runs [`super::guard::run`].
+const GUARD_ARGUMENTS: [&str; 2] = ["child-guard", "--"];
+
+/// A running child and its process group. Dropping it kills the group.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Box<dyn ChildWrapper>,
+    ended: bool,
+}
+
+/// The three streams of a child.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) stdin: ChildStdin,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+/// Starts the program: exactly the environment that is configured (ATK-90), no shell (ATK-89), its own process group.
+/// Descriptors other than the three streams are closed, as all of ours are close-on-exec.
+pub(super) fn spawn(settings: &StdioSettings) -> Result<(Process, Pipes), ForwardError> {
+    let missing = |reason: String| ForwardError::ChildMissing {
+        program: settings.program.to_string_lossy().into_owned(),
+        reason,
+    };
+    if let Some(directory) = settings.directory.as_deref().filter(|directory| !directory.is_dir()) {
+        let directory = directory.display();
+        return Err(missing(format!("its directory `{directory}` does not exist")));
+    }
+    let mut command = command(settings);
+    command
+        .args(&settings.arguments)
+        .env_clear()
+        .envs(settings.environment.iter().map(|(name, value)| (name, value.expose())))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(directory) = &settings.directory {
+        command.current_dir(directory);
+    }
+    let mut wrapped = CommandWrap::from(command);
+    wrapped.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
+    let mut child = wrapped.spawn().map_err(|error| missing(error.to_string()))?;
+    let pipes = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+    let process = Process { child, ended: false };
+    match pipes {
+        (Some(stdin), Some(stdout), Some(stderr)) => Ok((process, Pipes { stdin, stdout, stderr })),
+        _ => Err(missing("its standard streams could not be opened".to_owned())),
+    }
+}
+
+fn command(settings: &StdioSettings) -> Command {
+    match &settings.guard {
+        Some(guard) => {
+            let mut command = Command::new(Path::new(guard));
+            command.args(GUARD_ARGUMENTS).arg(&settings.program);
+            command
+        }
+        None => Command::new(&settings.program),
+    }
+}
+
+impl Process {
+    /// Its process id, which is also that of its group.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits until it ended by itself; what is left of its group is killed then. Dropping the future loses nothing.
+    pub(super) async fn wait(&mut self) -> Option<ExitStatus> {
+        let status = self.child.wait().await.ok();
+        self.kill();
+        status
+    }
+
+    /// Waits for the end of a child whose input was closed; then asks it, then kills it (ST-13). The whole group
+    /// hears the signals.
+    pub(super) async fn stop(mut self, grace: Duration) -> Option<ExitStatus> {
+        if let Ok(status) = tokio::time::timeout(grace, self.wait()).await {
+            return status;
+        }
+        // It may have ended this very moment.
+        let _ = self.child.signal(SIGTERM);
+        if let Ok(status) = tokio::time::timeout(grace, self.wait()).await {
+            return status;
+        }
+        let _ = self.child.start_kill();
+        self.wait().await
+    }
+
+    fn kill(&mut self) {
+        if !std::mem::replace(&mut self.ended, true) {
+            // Fails when nobody is left in the group, which is what is wanted.
+            let _ = self.child.start_kill();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// How a child ended, for people.
+pub(super) fn ending(status: Option<ExitStatus>) -> String {
+    match status.map(|status| (status.code(), status.signal())) {
+        Some((Some(code), _)) => format!("exited with status {code}"),
+        Some((None, Some(signal))) => format!("was ended by signal {signal}"),
+        Some((None, None)) | None => "ended".to_owned(),
+    }
+}
+
+/// The last lines of a child's standard error.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StderrTail(Arc<Mutex<VecDeque<String>>>);
+
+impl StderrTail {
+    /// The lines, oldest first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() >= STDERR_LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
+/// Reads standard error to its end: to the log, and the last lines to `tail`. What stands there is no sign of an
+/// error (ST-05). Values of secret variables are struck out.
+pub(super) async fn read_stderr(
+    server: ServerName,
+    stderr: impl AsyncRead + Unpin,
+    settings: Arc<StdioSettings>,
+    tail: StderrTail,
+) {
+    let mut lines = Lines::new(stderr, STDERR_LINE_BYTES_MAX);
+    while let Ok(Some(line)) = lines.next().await {
+        let (Line::Whole(bytes) | Line::TooLong(bytes)) = line;
+        let line = redacted(&String::from_utf8_lossy(&bytes), &settings);
+        tracing::info!(%server, stderr = %line, "the program said");
+        tail.push(line);
+    }
+}
+
+/// Strikes out the values of secret variables, and control characters with which a child could paint a terminal.
+fn redacted(line: &str, settings: &StdioSettings) -> String {
+    let mut line: String =
+        line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect();
+    for value in settings.environment.values() {
+        // Striking out something as short as `1` would only garble the rest.
+        if let EnvValue::Secret(secret) = value
+            && secret.expose().len() >= 4
+        {
+            line = line.replace(secret.expose(), "…");
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EnvValue, StderrTail, StdioSettings, redacted};
+    use sekisho_protocol::secret::UpstreamSecret;
+
+    /// ST-05, ATK-90: a program that prints its key does not bring it into our log.
+    #[test]
+    fn secrets_and_control_characters_do_not_reach_the_log() {
+        let mut settings = StdioSettings::new("x");
+        let secret = UpstreamSecret::from_outside("hush-hush");
+        settings.environment.insert("KEY".into(), EnvValue::Secret(secret));
+        assert_eq!(redacted("key=hush-hush\u{1b}[2J", &settings), "key=…\u{FFFD}[2J");
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept() {
+        let tail = StderrTail::default();
+        for number in 0..50 {
+            tail.push(number.to_string());
+        }
+        assert_eq!(tail.lines().len(), 20);
+        assert_eq!(tail.lines().last().map(String::as_str), Some("49"));
+    }
+}

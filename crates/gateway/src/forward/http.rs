@@ -1,0 +1,414 @@
+//! Streamable HTTP upstreams, of both eras.
+//!
+//! The authorised bytes go on unchanged, under headers that are ours or on a short list. Answers come back as they
+//! are made. No redirect is followed (ATK-88), no challenge relayed (PX-13), and of the upstream's headers nothing
+//! goes on but what [`Answer`] has room for.
+
+mod connect;
+mod own;
+mod relay;
+
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::mcp::message::{Kind, Message};
+use sekisho_protocol::mcp::method::{Era, Method, Revision};
+use sekisho_protocol::mcp::strict::Limits;
+use tokio::sync::{OnceCell, Semaphore, oneshot};
+use tokio::time::Instant;
+
+use super::settings::shown_url;
+use super::{
+    Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing, Spoken,
+    UpstreamSession,
+};
+use connect::UpstreamClient;
+use relay::Relay;
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The longest session id that an upstream may give, in bytes.
+const SESSION_ID_BYTES_MAX: usize = 1024;
+
+/// One Streamable HTTP upstream.
+#[derive(Debug)]
+pub(super) struct HttpUpstream {
+    limits: ForwardLimits,
+    name: ServerName,
+    /// For errors and logs.
+    url: String,
+    /// What the settings come to. A mistake in them is told when somebody uses the server.
+    ready: Result<Ready, ForwardError>,
+    /// What it said of itself; replaced by an empty one when it was seen to be away.
+    spoken: Mutex<Arc<OnceCell<Arc<Spoken>>>>,
+    /// Exchanges of the older revisions that go on without their client.
+    abandoned: Arc<Semaphore>,
+}
+
+/// What settings come to.
+#[derive(Debug)]
+struct Ready {
+    uri: Uri,
+    headers: HeaderMap,
+    client: UpstreamClient,
+    answer_timeout: std::time::Duration,
+}
+
+/// One request to the upstream, and what its answer has to be read by.
+#[derive(Debug)]
+struct Exchange {
+    request: Request<Full<Bytes>>,
+    /// Set when a JSON-RPC answer is owed.
+    owes_answer: bool,
+    /// `initialize`: a session may begin.
+    begins_session: bool,
+    has_session: bool,
+    /// Until the head of the answer.
+    head_deadline: Instant,
+    /// Until its end.
+    deadline: Option<Instant>,
+}
+
+impl HttpUpstream {
+    pub(super) fn new(limits: ForwardLimits, name: ServerName, settings: &HttpSettings) -> Self {
+        let abandoned = Arc::new(Semaphore::new(limits.abandoned_max));
+        let url = shown_url(&settings.url);
+        Self { limits, name, url, ready: Ready::new(settings), spoken: Mutex::default(), abandoned }
+    }
+
+    /// Sends one message and gives the answer once its head is there.
+    pub(super) async fn send(self: Arc<Self>, request: ForwardRequest) -> Result<Answer, ForwardError> {
+        let exchange = self.post(&request)?;
+        match request.revision.era() {
+            Era::Stateless => self.exchange(exchange).await,
+            Era::Initialize => self.exchange_to_the_end(exchange, request.revision).await,
+        }
+    }
+
+    /// `GET` of the older revisions. The stream is not a request, so it ends with its client.
+    pub(super) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
+        let session = http_session(request.session.as_ref())?;
+        let mut headers = self.headers(&request.headers, request.revision, session)?;
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        headers.remove(CONTENT_TYPE);
+        if let Some(id) = &request.last_event_id {
+            let id = HeaderValue::from_str(id)
+                .map_err(|_| malformed("the event id to resume from cannot stand in a header"))?;
+            headers.insert(LAST_EVENT_ID, id);
+        }
+        let ready = self.ready()?;
+        let answer = self.exchange(Exchange {
+            request: ready.request(HttpMethod::GET, headers, Bytes::new()),
+            owes_answer: true,
+            begins_session: false,
+            has_session: session.is_some(),
+            head_deadline: Instant::now() + ready.answer_timeout,
+            deadline: None,
+        });
+        answer.await
+    }
+
+    /// `DELETE`. The upstream may not let sessions be ended (405); nothing follows from that.
+    pub(super) async fn end_session(&self, id: &str) {
+        let Ok(ready) = self.ready() else { return };
+        let Ok(headers) = self.headers(&HeaderMap::new(), Revision::V2025_11_25, Some(id)) else { return };
+        let ended = self.exchange(Exchange {
+            request: ready.request(HttpMethod::DELETE, headers, Bytes::new()),
+            owes_answer: false,
+            begins_session: false,
+            has_session: true,
+            head_deadline: Instant::now() + ready.answer_timeout,
+            deadline: Some(Instant::now() + ready.answer_timeout),
+        });
+        if let Err(error) = ended.await {
+            tracing::debug!(server = %self.name, %error, "the upstream did not end a session");
+        }
+    }
+
+    fn ready(&self) -> Result<&Ready, ForwardError> {
+        self.ready.as_ref().map_err(Clone::clone)
+    }
+
+    fn post(&self, request: &ForwardRequest) -> Result<Exchange, ForwardError> {
+        let ready = self.ready()?;
+        let method = match &request.kind {
+            Outgoing::Request { method, .. } => Some(*method),
+            Outgoing::Notification { .. } | Outgoing::Response { .. } => None,
+        };
+        let begins_session =
+            method == Some(Method::Initialize) && request.revision.era() == Era::Initialize;
+        let session = http_session(request.session.as_ref())?;
+        let mut headers = self.headers(&request.headers, request.revision, session)?;
+        if begins_session {
+            // Negotiated by this very message, so it cannot say it yet.
+            headers.remove(PROTOCOL_VERSION);
+        }
+        let head_deadline = request.deadline.min(Instant::now() + ready.answer_timeout);
+        let endless = method == Some(Method::SubscriptionsListen);
+        Ok(Exchange {
+            request: ready.request(HttpMethod::POST, headers, request.body.clone()),
+            owes_answer: method.is_some(),
+            begins_session,
+            has_session: session.is_some(),
+            head_deadline,
+            deadline: (!endless).then_some(request.deadline),
+        })
+    }
+
+    /// The headers that go: of the caller's those on the list, then ours over them.
+    fn headers(
+        &self,
+        from_caller: &HeaderMap,
+        revision: Revision,
+        session: Option<&str>,
+    ) -> Result<HeaderMap, ForwardError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in from_caller.iter().filter(|(name, _)| goes_on(name)) {
+            headers.append(name.clone(), value.clone());
+        }
+        if !headers.contains_key(PROTOCOL_VERSION) {
+            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(session) = session {
+            let value = HeaderValue::from_str(session).map_err(|_| malformed("its session id"))?;
+            headers.insert(SESSION_ID, value);
+        }
+        for (name, value) in &self.ready()?.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        Ok(headers)
+    }
+
+    /// As [`Self::exchange`], but going on when the caller of this falls away.
+    async fn exchange_to_the_end(
+        self: Arc<Self>,
+        exchange: Exchange,
+        revision: Revision,
+    ) -> Result<Answer, ForwardError> {
+        let (reply, answer) = oneshot::channel();
+        let upstream = self.clone();
+        tokio::spawn(async move {
+            let exchanging = upstream.exchange(exchange);
+            let unread = relay::survive(exchanging, reply, upstream.abandoned.clone()).await;
+            // Nobody learned of this session, so nobody will end it.
+            if let Some(Answer { session: Some(UpstreamSession::Http(id)), .. }) = unread {
+                tracing::debug!(server = %upstream.name, %revision, "a session began after its client left");
+                upstream.end_session(&id).await;
+            }
+        });
+        // The task ends without answering only when too many go on without their clients.
+        answer.await.unwrap_or(Err(ForwardError::Busy { sent: true }))
+    }
+
+    /// One request, one answer.
+    async fn exchange(&self, exchange: Exchange) -> Result<Answer, ForwardError> {
+        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline } = exchange;
+        let is_get = request.method() == HttpMethod::GET;
+        let answering = self.ready()?.client.request(request);
+        let response = match tokio::time::timeout_at(head_deadline, answering).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.unreachable(&error)),
+            Err(_) => return Err(ForwardError::Timeout { sent: true }),
+        };
+        let status = response.status();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(ForwardError::WantsOwnCredential { status: status.as_u16() });
+            }
+            StatusCode::NOT_FOUND if has_session => return Err(ForwardError::SessionGone),
+            StatusCode::METHOD_NOT_ALLOWED if is_get => return Err(ForwardError::MethodNotAllowed),
+            _ if status.is_redirection() => {
+                return Err(ForwardError::Redirected { status: status.as_u16() });
+            }
+            _ if status.is_informational() => return Err(malformed("its HTTP status")),
+            _ => {}
+        }
+        let reading = Reading { owes_answer, deadline };
+        let session = if begins_session && status.is_success() { session_id(response.headers())? } else { None };
+        let body = if status.is_success() {
+            self.read(response, reading).await?
+        } else {
+            self.read_refusal(response, reading).await?
+        };
+        Ok(Answer { status, session, body })
+    }
+
+    async fn read(&self, response: Response<Incoming>, reading: Reading) -> Result<AnswerBody, ForwardError> {
+        if !reading.owes_answer {
+            return Ok(AnswerBody::Accepted);
+        }
+        refuse_encoding(response.headers())?;
+        match content_type(response.headers()) {
+            Some(ContentType::EventStream) => {
+                let max = self.limits.event_bytes_max;
+                let relay = Relay::new(response.into_body(), max, reading.deadline, &self.url);
+                Ok(AnswerBody::Events(relay.boxed()))
+            }
+            Some(ContentType::Json) => self.collect(response, reading).await.map(AnswerBody::Json),
+            None => Err(malformed("neither application/json nor text/event-stream")),
+        }
+    }
+
+    /// An HTTP error: the message in it if there is one, else the bare status.
+    async fn read_refusal(
+        &self,
+        response: Response<Incoming>,
+        reading: Reading,
+    ) -> Result<AnswerBody, ForwardError> {
+        let status = response.status();
+        let is_json = matches!(content_type(response.headers()), Some(ContentType::Json));
+        if !is_json || refuse_encoding(response.headers()).is_err() {
+            return Ok(AnswerBody::Refused { status });
+        }
+        let bytes = self.collect(response, reading).await?;
+        let is_answer = Message::read(&bytes, &Limits::upstream())
+            .is_ok_and(|message| matches!(message.kind(), Kind::Response { .. }));
+        Ok(if is_answer { AnswerBody::Json(bytes) } else { AnswerBody::Refused { status } })
+    }
+
+    async fn collect(&self, response: Response<Incoming>, reading: Reading) -> Result<Bytes, ForwardError> {
+        let max = self.limits.answer_bytes_max;
+        let collecting = Limited::new(response.into_body(), max).collect();
+        let collected = match reading.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, collecting)
+                .await
+                .map_err(|_| ForwardError::Timeout { sent: true })?,
+            None => collecting.await,
+        };
+        match collected {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => Err(ForwardError::TooLarge { max }),
+            Err(error) => Err(self.broken(&error.to_string(), true)),
+        }
+    }
+
+    fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> ForwardError {
+        if error.is_connect() {
+            // It may come back as something else.
+            *self.spoken.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        }
+        let mut deepest = error.source();
+        while let Some(source) = deepest.and_then(|source| source.source()) {
+            deepest = Some(source);
+        }
+        let reason = deepest.map_or_else(|| error.to_string(), ToString::to_string);
+        self.broken(&reason, !error.is_connect())
+    }
+
+    fn broken(&self, reason: &str, sent: bool) -> ForwardError {
+        ForwardError::Unreachable { url: self.url.clone(), reason: reason.to_owned(), sent }
+    }
+}
+
+impl Ready {
+    fn new(settings: &HttpSettings) -> Result<Self, ForwardError> {
+        let misconfigured = |reason: &str| ForwardError::Misconfigured { reason: reason.to_owned() };
+        let url = url::Url::parse(&settings.url).map_err(|_| misconfigured("its URL is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(misconfigured("its URL must be http:// or https:// with a host"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(misconfigured("its URL must not hold a user name; use a secret header"));
+        }
+        // A fragment is not for the server (RFC 9110 §7.1).
+        let text = url.as_str().split('#').next().unwrap_or_default();
+        let uri: Uri = text.parse().map_err(|_| misconfigured("its URL is not a URL"))?;
+        let mut headers = HeaderMap::new();
+        for (name, secret) in &settings.headers {
+            // No value with a line break or another control character becomes a header (ATK-64).
+            let mut value = HeaderValue::from_str(secret.expose())
+                .map_err(|_| misconfigured(&format!("the value of header `{name}` cannot stand in a header")))?;
+            value.set_sensitive(true);
+            headers.append(name.clone(), value);
+        }
+        let client = connect::client(settings, &uri)?;
+        Ok(Self { uri, headers, client, answer_timeout: settings.answer_timeout })
+    }
+
+    fn request(&self, method: HttpMethod, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+}
+
+/// How a body is to be read.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    owes_answer: bool,
+    deadline: Option<Instant>,
+}
+
+enum ContentType {
+    EventStream,
+    Json,
+}
+
+fn content_type(headers: &HeaderMap) -> Option<ContentType> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json" => Some(ContentType::Json),
+        "text/event-stream" => Some(ContentType::EventStream),
+        _ => None,
+    }
+}
+
+/// We asked for no encoding, and a small body that grows is a bomb (ATK-93).
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), ForwardError> {
+    match headers.get(CONTENT_ENCODING) {
+        None => Ok(()),
+        Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+        Some(_) => Err(malformed("it is encoded, which was not asked for")),
+    }
+}
+
+/// 2025-11-25 Session Management 1: visible ASCII alone.
+fn session_id(headers: &HeaderMap) -> Result<Option<UpstreamSession>, ForwardError> {
+    let Some(value) = headers.get(SESSION_ID) else { return Ok(None) };
+    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
+    let text = value.to_str().ok().filter(|text| visible && !text.is_empty());
+    match text.filter(|text| text.len() <= SESSION_ID_BYTES_MAX) {
+        Some(id) => Ok(Some(UpstreamSession::Http(id.to_owned()))),
+        None => Err(malformed("its session id is not visible ASCII of reasonable length")),
+    }
+}
+
+fn http_session(session: Option<&UpstreamSession>) -> Result<Option<&str>, ForwardError> {
+    match session {
+        None => Ok(None),
+        Some(UpstreamSession::Http(id)) => Ok(Some(id)),
+        // The server was a program when this session began.
+        Some(UpstreamSession::Stdio(_)) => Err(ForwardError::SessionGone),
+    }
+}
+
+/// What of a caller's headers may go on. Everything else is dropped here although it should not have come this far:
+/// credentials, cookies, identities, hop-by-hop headers, the client's own session (PX-12, ATK-53). Headers mirrored
+/// from parameters go on untouched (PX-29).
+fn goes_on(name: &HeaderName) -> bool {
+    match name.as_str() {
+        "mcp-session-id" => false,
+        "accept-language" | "traceparent" | "tracestate" => true,
+        name => name.starts_with("mcp-"),
+    }
+}
+
+fn malformed(reason: &str) -> ForwardError {
+    ForwardError::Malformed { reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! An upstream's event stream, passed on event by event: nothing waits for the next one.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use sekisho_protocol::mcp::sse::{self, Parser, Piece, SseError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, Sleep};
+
+use super::super::{Answer, AnswerBody, Event, EventStream, ForwardError};
+
+/// Events that may wait for a client of the older revisions. Each is bounded by itself.
+const RELAYED_MAX: usize = 4;
+
+/// The events in a body. Dropping it closes the connection, which is how 2026-07-28 cancels (TR-37).
+pub(super) struct Relay {
+    body: Incoming,
+    parser: Parser,
+    ready: VecDeque<Event>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    url: String,
+    ended: bool,
+}
+
+impl Relay {
+    /// Reads `body`, one event having at most `event_bytes_max` bytes, until `deadline` if there is one. `url` is for
+    /// errors.
+    pub(super) fn new(
+        body: Incoming,
+        event_bytes_max: usize,
+        deadline: Option<Instant>,
+        url: &str,
+    ) -> Self {
+        Self {
+            body,
+            parser: Parser::new(event_bytes_max),
+            ready: VecDeque::new(),
+            deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+            url: url.to_owned(),
+            ended: false,
+        }
+    }
+
+    fn take(&mut self, chunk: &Bytes) -> Result<(), ForwardError> {
+        for piece in self.parser.push(chunk).map_err(refused)? {
+            match piece {
+                Piece::Comment { raw } if raw.starts_with(b":") => self.ready.push_back(Event::Comment),
+                // Blank lines between events carry nothing.
+                Piece::Comment { .. } => {}
+                Piece::Event(event) => self.take_event(event),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: sse::Event) {
+        self.ready.extend(event.retry.map(Event::Retry));
+        let data = event.data.filter(|data| !data.is_empty());
+        let event = match (data, event.id) {
+            (Some(data), id) => {
+                Event::Message { data: Bytes::from(data), id, name: event.event }
+            }
+            (None, Some(id)) => Event::Position { id },
+            (None, None) => return,
+        };
+        self.ready.push_back(event);
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, ForwardError>>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    // Trailers say nothing to us.
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    if let Err(error) = self.take(&chunk) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(self.broken(&error.to_string())))),
+                None if self.parser.is_between_events() => return Poll::Ready(None),
+                None => return Poll::Ready(Some(Err(self.broken("the stream ended inside an event")))),
+            }
+        }
+    }
+
+    fn broken(&self, reason: &str) -> ForwardError {
+        ForwardError::Unreachable { url: self.url.clone(), reason: reason.to_owned(), sent: true }
+    }
+}
+
+impl Stream for Relay {
+    type Item = Result<Event, ForwardError>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, ForwardError>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let next = match self.poll_body(context) {
+            Poll::Pending => match &mut self.deadline {
+                Some(deadline) => {
+                    ready!(deadline.as_mut().poll(context));
+                    Some(Err(ForwardError::Timeout { sent: true }))
+                }
+                None => return Poll::Pending,
+            },
+            Poll::Ready(next) => next,
+        };
+        // After an error nothing that follows can be told apart.
+        self.ended = !matches!(next, Some(Ok(_)));
+        Poll::Ready(next)
+    }
+}
+
+fn refused(error: SseError) -> ForwardError {
+    match error {
+        SseError::NotUtf8 => ForwardError::Malformed { reason: "an event is not UTF-8".to_owned() },
+        SseError::TooLarge { max } => ForwardError::TooLarge { max },
+    }
+}
+
+/// Carries one exchange of the older revisions to its end although its client went away, for there a disconnect is
+/// not a cancellation (TR-38): it runs in its own task, and `reply` falling away is merely noticed. At most
+/// `abandoned` many go on like this; the oldest rule wins over the newest request, so further ones are given up.
+pub(super) async fn survive(
+    exchange: impl Future<Output = Result<Answer, ForwardError>>,
+    mut reply: oneshot::Sender<Result<Answer, ForwardError>>,
+    abandoned: std::sync::Arc<Semaphore>,
+) -> Option<Answer> {
+    tokio::pin!(exchange);
+    let mut permit: Option<OwnedSemaphorePermit> = None;
+    let result = tokio::select! {
+        result = &mut exchange => result,
+        () = reply.closed() => {
+            permit = Some(abandoned.clone().try_acquire_owned().ok()?);
+            exchange.await
+        }
+    };
+    let (answer, mut events) = match result {
+        Ok(Answer { status, session, body: AnswerBody::Events(events) }) => {
+            (Answer { status, session, body: AnswerBody::Accepted }, events)
+        }
+        result => return reply.send(result).err().and_then(Result::ok),
+    };
+    let (sender, receiver) = mpsc::channel(RELAYED_MAX);
+    let body = AnswerBody::Events(received(receiver));
+    let unread = reply.send(Ok(Answer { body, session: answer.session.clone(), ..answer })).is_err();
+    while let Some(event) = events.next().await {
+        if sender.send(event).await.is_err() && permit.is_none() {
+            permit = Some(abandoned.clone().try_acquire_owned().ok()?);
+        }
+    }
+    drop(permit);
+    unread.then_some(Answer { body: AnswerBody::Accepted, ..answer })
+}
+
+fn received(receiver: mpsc::Receiver<Result<Event, ForwardError>>) -> EventStream {
+    Box::pin(futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|event| (event, receiver))
+    }))
+}

@@ -1,0 +1,335 @@
+//! The gateway's own questions to an upstream: which revisions, which tools. The words are here; each kind of
+//! upstream carries them.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use sekisho_protocol::mcp::error;
+use sekisho_protocol::mcp::message::{Id, Kind, Message, Meta, Outcome, list_items};
+use sekisho_protocol::mcp::method::{Era, ListKind, Revision};
+use sekisho_protocol::mcp::strict::Limits;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::ForwardError;
+
+/// Pages of one list that we read.
+const PAGES_MAX: usize = 100;
+/// Tools of one server that we know.
+const TOOLS_MAX: usize = 10_000;
+/// Versions that an error repeats, and the length of each: they are foreign text.
+const OFFERED_MAX: usize = 5;
+
+/// What an upstream says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Spoken {
+    /// The revisions it speaks that we serve too, oldest first, never empty.
+    pub(crate) revisions: Vec<Revision>,
+    /// Name and version, as it writes them; never decided on.
+    pub(crate) server_info: Option<Box<RawValue>>,
+    /// What it declares.
+    pub(crate) capabilities: Option<Box<RawValue>>,
+}
+
+impl Spoken {
+    /// The newest revision it speaks.
+    pub(crate) fn newest(&self) -> Revision {
+        // Never empty, so the default is never taken.
+        self.revisions.last().copied().unwrap_or(Revision::V2025_06_18)
+    }
+}
+
+/// One message of our own.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    pub(super) method: &'static str,
+    /// `None` for a notification.
+    pub(super) id: Option<Id>,
+    pub(super) bytes: Bytes,
+}
+
+impl Own {
+    /// The probe of the stateless era (ST-10).
+    pub(super) fn discover() -> Self {
+        let params = json!({ "_meta": modern_meta() });
+        Self::request(1, "server/discover", &params)
+    }
+
+    /// The handshake of the older revisions, in the newest of them.
+    pub(super) fn initialize() -> Self {
+        let params = json!({
+            "protocolVersion": Revision::V2025_11_25.as_str(),
+            "capabilities": {},
+            "clientInfo": client_info(),
+        });
+        Self::request(2, "initialize", &params)
+    }
+
+    /// The end of the handshake.
+    pub(super) fn initialized() -> Self {
+        let method = "notifications/initialized";
+        let bytes = error::notification(method, None::<&()>).unwrap_or_default();
+        Self { method, id: None, bytes: Bytes::from(bytes) }
+    }
+
+    fn request(number: i64, method: &'static str, params: &Value) -> Self {
+        let id = Id::Integer(number);
+        // Strings and integers always serialise, so the default is never taken.
+        let bytes = error::request(&id, method, params).unwrap_or_default();
+        Self { method, id: Some(id), bytes: Bytes::from(bytes) }
+    }
+}
+
+fn client_info() -> Value {
+    json!({ "name": "sekisho", "version": env!("CARGO_PKG_VERSION") })
+}
+
+fn modern_meta() -> Value {
+    json!({
+        Meta::PROTOCOL_VERSION: Revision::V2026_07_28.as_str(),
+        Meta::CLIENT_INFO: client_info(),
+        Meta::CLIENT_CAPABILITIES: {},
+    })
+}
+
+/// What `server/discover` told.
+#[derive(Debug)]
+pub(super) enum Discovered {
+    /// It belongs to the older era: try `initialize`.
+    Legacy,
+    /// It knows the question.
+    Modern(Box<Spoken>),
+}
+
+/// Reads the answer to [`Own::discover`]. No error code but the modern ones means anything (ST-11): every other
+/// answer comes from a server that does not know the question.
+pub(super) fn read_discovered(answer: &[u8]) -> Result<Discovered, ForwardError> {
+    let Ok(message) = Message::read(answer, &Limits::upstream()) else { return Ok(Discovered::Legacy) };
+    let Kind::Response { outcome, .. } = message.kind() else { return Ok(Discovered::Legacy) };
+    match outcome {
+        Outcome::Result(result) if !result.supported_versions.is_empty() => {
+            let offered: Vec<&str> = result.supported_versions.iter().map(AsRef::as_ref).collect();
+            let revisions = served(&offered)?;
+            let server_info = match result.meta.server_info {
+                Some(info) => Some(info.to_owned()),
+                None => server_info(result.raw),
+            };
+            let capabilities = result.capabilities.map(ToOwned::to_owned);
+            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info, capabilities })))
+        }
+        Outcome::Error(error) if error.code == -32022 => {
+            #[derive(Deserialize)]
+            struct Data<'a> {
+                #[serde(borrow)]
+                supported: Vec<std::borrow::Cow<'a, str>>,
+            }
+            let data: Option<Data<'_>> = error.data.and_then(|data| serde_json::from_str(data.get()).ok());
+            let supported = data.map(|data| data.supported).unwrap_or_default();
+            let offered: Vec<&str> = supported.iter().map(AsRef::as_ref).collect();
+            let revisions = served(&offered)?;
+            // Those of the older era have their own way in, which also tells the capabilities.
+            if revisions.iter().all(|revision| revision.era() == Era::Initialize) {
+                return Ok(Discovered::Legacy);
+            }
+            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None, capabilities: None })))
+        }
+        // Our question lacked something, which a server of the older era would not know.
+        Outcome::Error(error) if matches!(error.code, -32021 | -32020) => {
+            let revisions = vec![Revision::V2026_07_28];
+            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None, capabilities: None })))
+        }
+        Outcome::Error(_) | Outcome::Result(_) => Ok(Discovered::Legacy),
+    }
+}
+
+/// Reads the answer to [`Own::initialize`]. A server that chose a revision is taken to speak the older ones too: they
+/// differ little, and what holds in a session is what its own handshake settles.
+pub(super) fn read_initialized(answer: &[u8]) -> Result<Spoken, ForwardError> {
+    let malformed = |reason: &str| ForwardError::Malformed { reason: reason.to_owned() };
+    let message = Message::read(answer, &Limits::upstream())
+        .map_err(|error| malformed(&format!("its answer to `initialize`: {error}")))?;
+    let Kind::Response { outcome: Outcome::Result(result), .. } = message.kind() else {
+        return Err(malformed("it refused both `server/discover` and `initialize`"));
+    };
+    let version = result.protocol_version.as_deref().unwrap_or_default();
+    let newest = served(&[version])?;
+    let revisions = Revision::ALL
+        .into_iter()
+        .filter(|revision| revision.era() == Era::Initialize && newest.iter().any(|newest| revision <= newest))
+        .collect();
+    Ok(Spoken {
+        revisions,
+        server_info: server_info(result.raw),
+        capabilities: result.capabilities.map(ToOwned::to_owned),
+    })
+}
+
+fn server_info(result: &RawValue) -> Option<Box<RawValue>> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        server_info: Option<Box<RawValue>>,
+    }
+    serde_json::from_str::<Told>(result.get()).ok()?.server_info
+}
+
+/// Those of the offered versions that we serve, oldest first.
+fn served(offered: &[&str]) -> Result<Vec<Revision>, ForwardError> {
+    let mut revisions: Vec<Revision> = offered.iter().filter_map(|version| version.parse().ok()).collect();
+    revisions.sort_unstable();
+    revisions.dedup();
+    if revisions.is_empty() {
+        let shown = |version: &&str| version.escape_debug().take(20).collect();
+        let offered = offered.iter().take(OFFERED_MAX).map(shown).collect();
+        return Err(ForwardError::UnsupportedRevision { offered });
+    }
+    Ok(revisions)
+}
+
+/// `tools/list`, page by page.
+#[derive(Debug)]
+pub(super) struct ToolPages {
+    revision: Revision,
+    bytes_left: usize,
+    bytes_max: usize,
+    next: Next,
+    asked: usize,
+    cursors: HashSet<String>,
+    tools: Vec<Box<RawValue>>,
+}
+
+#[derive(Debug)]
+enum Next {
+    At(String),
+    End,
+    First,
+}
+
+impl ToolPages {
+    /// All pages together may have `bytes_max` bytes.
+    pub(super) fn new(revision: Revision, bytes_max: usize) -> Self {
+        Self {
+            revision,
+            bytes_left: bytes_max,
+            bytes_max,
+            next: Next::First,
+            asked: 0,
+            cursors: HashSet::new(),
+            tools: Vec::new(),
+        }
+    }
+
+    /// The question for the next page; `None` after the last.
+    pub(super) fn question(&self) -> Option<Own> {
+        let mut params = serde_json::Map::new();
+        match &self.next {
+            Next::At(cursor) => drop(params.insert("cursor".to_owned(), json!(cursor))),
+            Next::End => return None,
+            Next::First => {}
+        }
+        if self.revision.era() == Era::Stateless {
+            params.insert("_meta".to_owned(), modern_meta());
+        }
+        let number = i64::try_from(self.asked).unwrap_or(i64::MAX).saturating_add(10);
+        Some(Own::request(number, "tools/list", &Value::Object(params)))
+    }
+
+    /// Takes the answer to [`Self::question`].
+    pub(super) fn take(&mut self, answer: &[u8]) -> Result<(), ForwardError> {
+        let malformed = |reason: &str| ForwardError::Malformed { reason: reason.to_owned() };
+        let too_large = ForwardError::TooLarge { max: self.bytes_max };
+        self.bytes_left = self.bytes_left.checked_sub(answer.len()).ok_or(too_large)?;
+        let message = Message::read(answer, &Limits::upstream())
+            .map_err(|error| malformed(&format!("its list of tools: {error}")))?;
+        let result = match message.kind() {
+            Kind::Response { outcome: Outcome::Result(result), .. } => result,
+            // A server without tools need not know the method.
+            Kind::Response { outcome: Outcome::Error(error), .. } if error.code == -32601 && self.asked == 0 => {
+                self.next = Next::End;
+                return Ok(());
+            }
+            _ => return Err(malformed("it refused to list its tools")),
+        };
+        let items = list_items(result.raw, ListKind::Tools)
+            .map_err(|error| malformed(&format!("its list of tools: {error}")))?;
+        self.tools.extend(items.iter().map(|item| item.raw().to_owned()));
+        self.asked += 1;
+        if self.tools.len() > TOOLS_MAX || self.asked > PAGES_MAX {
+            return Err(malformed("its list of tools has no end"));
+        }
+        self.next = match result.next_cursor.as_deref() {
+            None => Next::End,
+            Some(cursor) if self.cursors.insert(cursor.to_owned()) => Next::At(cursor.to_owned()),
+            Some(_) => return Err(malformed("its list of tools goes round in a circle")),
+        };
+        Ok(())
+    }
+
+    /// All tools, as they were written.
+    pub(super) fn into_tools(self) -> Vec<Box<RawValue>> {
+        self.tools
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Discovered, ToolPages, read_discovered, read_initialized};
+    use crate::forward::ForwardError;
+    use sekisho_protocol::mcp::method::Revision;
+
+    fn discovered(answer: &str) -> Option<Vec<Revision>> {
+        match read_discovered(answer.as_bytes()).unwrap() {
+            Discovered::Legacy => None,
+            Discovered::Modern(spoken) => Some(spoken.revisions),
+        }
+    }
+
+    /// ST-11, TR-52: only a modern error is a sign of the modern era; every other answer means the older one.
+    #[test]
+    fn the_era_is_told_by_modern_answers_alone() {
+        for code in [-32601, -32602, -32600, -32000, -32700, 0, 1] {
+            let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"?"}}}}"#);
+            assert_eq!(discovered(&answer), None, "{code}");
+        }
+        for code in [-32020, -32021] {
+            let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"?"}}}}"#);
+            assert_eq!(discovered(&answer), Some(vec![Revision::V2026_07_28]), "{code}");
+        }
+        let both = r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28","2025-11-25","2099-01-01"]}}"#;
+        assert_eq!(discovered(both), Some(vec![Revision::V2025_11_25, Revision::V2026_07_28]));
+        let older = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"?","data":{"supported":["2025-11-25"]}}}"#;
+        assert_eq!(discovered(older), None);
+        let none = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"?","data":{"supported":["2031-01-01"]}}}"#;
+        let error = read_discovered(none.as_bytes()).unwrap_err();
+        assert_eq!(error, ForwardError::UnsupportedRevision { offered: vec!["2031-01-01".into()] });
+        assert_eq!(discovered(r#"{"ok":true}"#), None);
+    }
+
+    #[test]
+    fn a_handshake_tells_the_revisions_and_who_answers() {
+        let answer = r#"{"jsonrpc":"2.0","id":2,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"n"}}}"#;
+        let spoken = read_initialized(answer.as_bytes()).unwrap();
+        assert_eq!(spoken.revisions, [Revision::V2025_06_18, Revision::V2025_11_25]);
+        assert_eq!(spoken.server_info.unwrap().get(), r#"{"name":"n"}"#);
+        let old = answer.replace("2025-11-25", "2024-11-05");
+        assert!(matches!(read_initialized(old.as_bytes()), Err(ForwardError::UnsupportedRevision { .. })));
+    }
+
+    /// ATK-93: a list that never ends is given up.
+    #[test]
+    fn a_list_that_goes_round_in_a_circle_is_refused() {
+        let page = |cursor: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{{"name":"a"}}],"nextCursor":"{cursor}"}}}}"#)
+        };
+        let mut pages = ToolPages::new(Revision::V2025_11_25, 1 << 20);
+        pages.take(page("x").as_bytes()).unwrap();
+        assert!(String::from_utf8_lossy(&pages.question().unwrap().bytes).contains(r#""cursor":"x""#));
+        assert!(pages.take(page("x").as_bytes()).is_err());
+
+        let mut pages = ToolPages::new(Revision::V2025_11_25, 200);
+        pages.take(page("x").as_bytes()).unwrap();
+        pages.take(page("y").as_bytes()).unwrap();
+        assert_eq!(pages.take(page("z").as_bytes()), Err(ForwardError::TooLarge { max: 200 }));
+    }
+}

@@ -1,0 +1,195 @@
+//! What an operator says about an upstream. Only configuration makes these: no request of any caller can choose a
+//! command, an argument, a variable or a URL (PX-34, ATK-89).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use sekisho_protocol::secret::UpstreamSecret;
+
+/// What stands behind a server. Equality tells whether a reload changed anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum UpstreamSettings {
+    /// A server that speaks Streamable HTTP.
+    Http(HttpSettings),
+    /// A program that speaks MCP over its standard streams.
+    Stdio(StdioSettings),
+}
+
+/// A Streamable HTTP upstream.
+#[derive(Clone, Eq, PartialEq)]
+pub struct HttpSettings {
+    /// Its MCP endpoint, `http` or `https`.
+    pub url: String,
+    /// Headers set by us on every request, whatever the caller sent under these names.
+    pub headers: Vec<(HeaderName, UpstreamSecret)>,
+    /// Further trust anchors, in PEM, beside those of the platform.
+    pub extra_ca_pem: Option<Vec<u8>>,
+    /// Until the connection stands, TLS included.
+    pub connect_timeout: Duration,
+    /// Until the head of the answer is there. The request's own deadline holds as well.
+    pub answer_timeout: Duration,
+}
+
+impl HttpSettings {
+    /// An endpoint with the usual bounds: 5 s to connect, 60 s to the first byte of an answer.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: Vec::new(),
+            extra_ca_pem: None,
+            connect_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Debug for HttpSettings {
+    /// Without what a URL may hold of secrets: its query and its user information.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        formatter
+            .debug_struct("HttpSettings")
+            .field("url", &shown_url(&self.url))
+            .field("headers", &names)
+            .field("extra_ca_pem", &self.extra_ca_pem.is_some())
+            .field("connect_timeout", &self.connect_timeout)
+            .field("answer_timeout", &self.answer_timeout)
+            .finish()
+    }
+}
+
+/// Scheme, host and path of a URL, which is what logs and errors may say of it.
+pub(super) fn shown_url(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else { return "(not a URL)".to_owned() };
+    url.set_query(None);
+    url.set_fragment(None);
+    // Both fail only for URLs that cannot have user information.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+/// A program that we start.
+#[derive(Clone, Eq, PartialEq)]
+pub struct StdioSettings {
+    /// A path, or a name that is looked up in the `PATH` of `environment`.
+    pub program: OsString,
+    /// As they are: no shell reads them.
+    pub arguments: Vec<OsString>,
+    /// Where it starts; ours when absent.
+    pub directory: Option<PathBuf>,
+    /// The child's whole environment: it gets exactly this (ATK-90).
+    pub environment: BTreeMap<String, EnvValue>,
+    /// Names that are set in our environment and are not passed on: named in errors, for the missing one is the
+    /// usual reason why a program exits at once.
+    pub withheld: Vec<String>,
+    /// Who shares a child.
+    pub isolation: Isolation,
+    /// A child that did nothing for so long is stopped.
+    pub idle_stop: Duration,
+    /// Children of this upstream at one time, the gateway's own included.
+    pub children_max: usize,
+    /// Until a new child has answered its first message.
+    pub start_timeout: Duration,
+    /// Between closing its input and `SIGTERM`, and between that and `SIGKILL`.
+    pub stop_grace: Duration,
+    /// Our own binary, to be put before the program as `GUARD child-guard --` so that the child ends with us even
+    /// when we are killed; see [`super::guard`]. Without it only a child that heeds the end of its input does.
+    pub guard: Option<PathBuf>,
+}
+
+impl StdioSettings {
+    /// A program with the usual bounds: one child per subject, at most 16; stopped after 10 idle minutes; 20 s to
+    /// start, 2 s between the steps of stopping; an empty environment, no guard.
+    pub fn new(program: impl Into<OsString>) -> Self {
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            directory: None,
+            environment: BTreeMap::new(),
+            withheld: Vec::new(),
+            isolation: Isolation::default(),
+            idle_stop: Duration::from_secs(10 * 60),
+            children_max: 16,
+            start_timeout: Duration::from_secs(20),
+            stop_grace: Duration::from_secs(2),
+            guard: None,
+        }
+    }
+}
+
+impl Debug for StdioSettings {
+    /// Without arguments, which people do put secrets into; variables by name.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StdioSettings")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments.len())
+            .field("directory", &self.directory)
+            .field("environment", &self.environment.keys().collect::<Vec<_>>())
+            .field("withheld", &self.withheld)
+            .field("isolation", &self.isolation)
+            .field("idle_stop", &self.idle_stop)
+            .field("children_max", &self.children_max)
+            .field("start_timeout", &self.start_timeout)
+            .field("stop_grace", &self.stop_grace)
+            .field("guard", &self.guard)
+            .finish()
+    }
+}
+
+/// The value of an environment variable.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EnvValue {
+    /// Nothing to hide.
+    Plain(String),
+    /// Struck out of everything the child says on its standard error.
+    Secret(UpstreamSecret),
+}
+
+impl EnvValue {
+    /// The characters.
+    pub(super) fn expose(&self) -> &str {
+        match self {
+            Self::Plain(value) => value,
+            Self::Secret(value) => value.expose(),
+        }
+    }
+}
+
+/// Who shares a child (PX-36).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Isolation {
+    /// Each session of the older revisions has its own. A revision without sessions is served as by `Subject`.
+    Session,
+    /// Everybody shares one: only for programs that hold nobody's credentials and nobody's state.
+    Shared,
+    /// All sessions and clients of one subject.
+    #[default]
+    Subject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EnvValue, HttpSettings, StdioSettings};
+    use sekisho_protocol::secret::UpstreamSecret;
+
+    /// ATK-53: settings are printed at start and in errors, and show no secret.
+    #[test]
+    fn settings_are_printed_without_secrets() {
+        let mut http = HttpSettings::new("https://user:hush@example.org/mcp?key=hush");
+        http.headers.push((http::header::AUTHORIZATION, UpstreamSecret::from_outside("hush")));
+        let mut stdio = StdioSettings::new("server");
+        stdio.arguments.push("--key=hush".into());
+        stdio.environment.insert("KEY".into(), EnvValue::Secret(UpstreamSecret::from_outside("hush")));
+        stdio.environment.insert("MODE".into(), EnvValue::Plain("hush".into()));
+        let shown = format!("{http:?} {stdio:?}");
+        assert!(!shown.contains("hush"), "{shown}");
+        assert!(shown.contains("https://example.org/mcp"), "{shown}");
+        assert!(shown.contains("KEY"), "{shown}");
+    }
+}

@@ -1,0 +1,385 @@
+//! One running child and the tasks around it: a writer, a reader of each output, and the supervisor, which alone
+//! knows how it ends.
+
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::mcp::message::Id;
+use sekisho_protocol::mcp::splice;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::super::children::{self, Pipes, Process, StderrTail};
+use super::super::{ForwardError, ForwardLimits, StdioSettings};
+use super::framing::{Line, Lines};
+use super::mailbox::{Delivery, Receiver};
+use super::router::{Opening, Router};
+
+/// Lines that may wait for a child to read them. A caller whose line finds no room waits, within its own deadline.
+const LINES_MAX: usize = 32;
+/// How often deadlines and idleness are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long the outputs of a child that ended are read on. Its descendants may hold them open.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What all children of one upstream have in common.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) server: ServerName,
+    pub(super) settings: Arc<StdioSettings>,
+    pub(super) limits: ForwardLimits,
+    /// All tasks of the upstream, to be waited for when it stops.
+    pub(super) tasks: TaskTracker,
+    /// Set when the upstream stops.
+    pub(super) stopping: CancellationToken,
+}
+
+/// The tables of a child, shared with its callers. Never locked across an await.
+#[derive(Clone, Debug)]
+pub(super) struct SharedRouter(Arc<Mutex<Router>>);
+
+impl SharedRouter {
+    pub(super) fn new(router: Router) -> Self {
+        Self(Arc::new(Mutex::new(router)))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Router> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a child ended.
+#[derive(Clone, Debug)]
+pub(super) struct Ended {
+    /// What its callers are told.
+    pub(super) error: ForwardError,
+    /// Whether nobody wanted it to end.
+    pub(super) crashed: bool,
+    pub(super) at: Instant,
+    pub(super) lived: Duration,
+}
+
+/// A running child. Dropping the last reference stops it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    router: SharedRouter,
+    lines: mpsc::Sender<Vec<u8>>,
+    ended: watch::Receiver<Option<Ended>>,
+    stop: CancellationToken,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Connection {
+    /// Starts a child. `permit` is held until the last of it is gone.
+    pub(super) fn start(
+        context: &Arc<Context>,
+        router: &SharedRouter,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Arc<Self>, ForwardError> {
+        let (process, Pipes { stdin, stdout, stderr }) = children::spawn(&context.settings)?;
+        // PX-33: every start is on record, by what it is and not by what it is given.
+        tracing::info!(
+            server = %context.server, process = process.id(), program = ?context.settings.program, "started a program"
+        );
+        let (lines, waiting) = mpsc::channel(LINES_MAX);
+        let (ended, has_ended) = watch::channel(None);
+        let stop = context.stopping.child_token();
+        let tail = StderrTail::default();
+        let reading = children::read_stderr(
+            context.server.clone(),
+            stderr,
+            context.settings.clone(),
+            tail.clone(),
+        );
+        let supervisor = Supervisor {
+            context: context.clone(),
+            router: router.clone(),
+            replies: lines.downgrade(),
+            stop: stop.clone(),
+            started: Instant::now(),
+            has_answered: AtomicBool::new(false),
+            tail,
+            writer: context.tasks.spawn(write_lines(stdin, waiting)),
+            stderr: context.tasks.spawn(reading),
+            ended,
+        };
+        context.tasks.spawn(async move {
+            supervisor.run(process, stdout).await;
+            drop(permit);
+        });
+        Ok(Arc::new(Self { router: router.clone(), lines, ended: has_ended, stop }))
+    }
+
+    /// How it ended, if it did. Nothing is to be sent to it then.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        self.ended.borrow().clone()
+    }
+
+    /// Stops it; does not wait for that.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Whether anything waits for it or listens to it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.router.lock().is_idle()
+    }
+
+    /// Hands a message to the child, waiting for room. Nothing was sent when this fails or is dropped.
+    pub(super) async fn write(&self, message: &[u8]) -> Result<(), ForwardError> {
+        if self.lines.send(framed(message)).await.is_ok() {
+            return Ok(());
+        }
+        Err(self.failure().await)
+    }
+
+    /// Hands over a message that nobody waits for, such as a cancellation.
+    pub(super) fn write_later(&self, message: &[u8]) {
+        let line = framed(message);
+        if let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) {
+            let lines = self.lines.clone();
+            // One for each open request at most, and they are bounded; ends with the child.
+            tokio::spawn(async move { lines.send(line).await });
+        }
+    }
+
+    /// Opens a request of our own: its answer has the id back.
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        opening: Opening,
+        message: &[u8],
+    ) -> Result<(Ticket, Receiver), ForwardError> {
+        let (number, receiver) = self.router.lock().open(opening)?;
+        let ticket = Ticket { connection: self.clone(), number, cancels: true };
+        let edited = splice::replace_id(message, &Id::Integer(number));
+        let edited = edited.map_err(|error| ForwardError::Edit { reason: error.to_string() })?;
+        self.write(&edited).await?;
+        Ok((ticket, receiver))
+    }
+
+    /// Why nothing can be sent: how it ended, as soon as that is known.
+    async fn failure(&self) -> ForwardError {
+        let mut ended = self.ended.clone();
+        let waiting = ended.wait_for(Option::is_some);
+        // The supervisor reads the outputs to their end first.
+        let found = tokio::time::timeout(DRAIN * 3, waiting).await;
+        let error = found.ok().and_then(Result::ok).and_then(|ended| ended.clone());
+        error.map_or(ForwardError::Busy { sent: false }, |ended| ended.error.unsent())
+    }
+}
+
+/// An open request. Dropping it tells the child that nobody waits any more, where that is what dropping means.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) connection: Arc<Connection>,
+    pub(super) number: i64,
+    /// Whether a caller that went away cancels: in 2026-07-28 (ST-08), and for our own questions; not in the older
+    /// revisions (TR-38), where the answer is waited for until the deadline and thrown away.
+    pub(super) cancels: bool,
+}
+
+impl Ticket {
+    /// Cancels in any revision: its time is over.
+    pub(super) fn give_up(mut self) {
+        self.cancels = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.cancels {
+            return;
+        }
+        // Not open any more when it was answered.
+        let cancelled = self.connection.router.lock().cancel(self.number, "the client went away");
+        if let Some(message) = cancelled {
+            self.connection.write_later(&message);
+        }
+    }
+}
+
+/// Waits for the answer to a question of our own, past everything else that is said on the way.
+pub(super) async fn answer(receiver: &mut Receiver) -> Result<Bytes, ForwardError> {
+    loop {
+        match receiver.receive().await? {
+            Some(Delivery::Answer(bytes)) => return Ok(bytes),
+            Some(Delivery::Message(_)) => {}
+            None => return Err(ForwardError::Malformed { reason: "no answer".to_owned() }),
+        }
+    }
+}
+
+/// One message as one line (ST-04). A line break in a message that was read strictly stands between its tokens, for
+/// in a string it would have been refused; so blanks do as well there.
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(message.len() + 1);
+    line.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    line.push(b'\n');
+    line
+}
+
+async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
+    while let Some(line) = lines.recv().await {
+        // A child that closed its input is about to end, or does not want to hear; the supervisor will see which.
+        if stdin.write_all(&line).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Why the supervisor stopped listening.
+enum End {
+    /// By itself.
+    Exited(Option<ExitStatus>),
+    /// Nothing was asked of it for long.
+    Idle,
+    /// It closed its output, and can say nothing any more.
+    Silent,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+struct Supervisor {
+    context: Arc<Context>,
+    router: SharedRouter,
+    /// Weak, so that the writer ends with the last caller.
+    replies: mpsc::WeakSender<Vec<u8>>,
+    stop: CancellationToken,
+    started: Instant,
+    has_answered: AtomicBool,
+    tail: StderrTail,
+    writer: JoinHandle<()>,
+    stderr: JoinHandle<()>,
+    ended: watch::Sender<Option<Ended>>,
+}
+
+impl Supervisor {
+    async fn run(mut self, mut process: Process, stdout: ChildStdout) {
+        let mut lines = Lines::new(stdout, self.context.limits.answer_bytes_max);
+        let end = self.listen(&mut process, &mut lines).await;
+        // Its input ends here. From now on writing fails, so a request that is opened after the tables were cleared
+        // below cannot wait for ever.
+        self.writer.abort();
+        let _ = (&mut self.writer).await;
+        let grace = self.context.settings.stop_grace;
+        match end {
+            End::Exited(status) => {
+                // What it said before it ended still counts.
+                let _ = tokio::time::timeout(DRAIN, self.drain(&mut lines)).await;
+                self.finish(children::ending(status), true).await;
+            }
+            End::Silent => {
+                let status = process.stop(grace).await;
+                self.finish(format!("closed its output and {}", children::ending(status)), true).await;
+            }
+            End::Idle | End::Stopped => {
+                // Callers need not wait for a child that takes its time.
+                self.finish("was stopped".to_owned(), false).await;
+                drop(lines);
+                process.stop(grace).await;
+            }
+        }
+    }
+
+    async fn listen(&self, process: &mut Process, lines: &mut Lines<ChildStdout>) -> End {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle_since = Instant::now();
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return End::Stopped,
+                line = lines.next() => match line {
+                    Ok(Some(line)) => self.take(&line),
+                    Ok(None) | Err(_) => return match tokio::time::timeout(DRAIN, process.wait()).await {
+                        Ok(status) => End::Exited(status),
+                        Err(_) => End::Silent,
+                    },
+                },
+                status = process.wait() => return End::Exited(status),
+                now = tick.tick() => {
+                    for message in self.router.lock().expire(now) {
+                        self.reply(&message);
+                    }
+                    if !self.router.lock().is_idle() {
+                        idle_since = now;
+                    }
+                    if now.duration_since(idle_since) >= self.context.settings.idle_stop {
+                        return End::Idle;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn drain(&self, lines: &mut Lines<ChildStdout>) {
+        while let Ok(Some(line)) = lines.next().await {
+            self.take(&line);
+        }
+    }
+
+    fn take(&self, line: &Line) {
+        let heard = match line {
+            Line::Whole(line) => self.router.lock().hear(line),
+            Line::TooLong(_) => {
+                let max = self.context.limits.answer_bytes_max;
+                self.router.lock().line_too_long(max);
+                tracing::warn!(server = %self.context.server, max, "the program wrote a line that is too long");
+                return;
+            }
+        };
+        if heard.answered {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
+        if let Some(reason) = heard.dropped {
+            tracing::debug!(server = %self.context.server, reason, "dropped a line of the program");
+        }
+        if let Some(message) = heard.reply {
+            self.reply(&message);
+        }
+    }
+
+    /// To a child that does not read, nothing is said of our own accord: the reader must not wait for the writer.
+    fn reply(&self, message: &[u8]) {
+        if let Some(lines) = self.replies.upgrade() {
+            let _ = lines.try_send(framed(message));
+        }
+    }
+
+    /// Tells everybody. The tables are cleared before it is known that the child ended, so that what its successor
+    /// opens in them is not touched.
+    async fn finish(&mut self, status: String, crashed: bool) {
+        if crashed && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
+            self.stderr.abort();
+        }
+        let server = &self.context.server;
+        if crashed {
+            tracing::warn!(%server, %status, "the program ended");
+        } else {
+            tracing::info!(%server, "stopped the program");
+        }
+        // Once it has answered, a variable that it lacks is no likely reason.
+        let withheld = match self.has_answered.load(Ordering::Relaxed) {
+            false if crashed => self.context.settings.withheld.clone(),
+            _ => Vec::new(),
+        };
+        let stderr_tail = if crashed { self.tail.lines() } else { Vec::new() };
+        let error = ForwardError::ChildExited { status, stderr_tail, withheld, sent: true };
+        self.router.lock().child_ended(&error);
+        let lived = self.started.elapsed();
+        self.ended.send_replace(Some(Ended { error, crashed, at: Instant::now(), lived }));
+    }
+}

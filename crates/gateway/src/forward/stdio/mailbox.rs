@@ -1,0 +1,138 @@
+//! A queue from a child's one reader to one caller, bounded in messages and in bytes.
+//!
+//! The reader never waits for a caller: a caller that does not keep up loses its exchange, and the others, who share
+//! the child, notice nothing.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::super::ForwardError;
+
+/// Messages that may wait for one caller.
+const MESSAGES_MAX: usize = 256;
+
+/// One message for a caller.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Delivery {
+    /// The answer: the last message of a request.
+    Answer(Bytes),
+    /// Something else that belongs to the request or the session.
+    Message(Bytes),
+}
+
+impl Delivery {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Answer(bytes) | Self::Message(bytes) => bytes.len(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    queued: AtomicUsize,
+    bytes_max: usize,
+    /// Why nothing follows; unset when the sender was merely dropped.
+    failure: OnceLock<ForwardError>,
+}
+
+/// Where the reader puts messages.
+#[derive(Debug)]
+pub(super) struct Sender {
+    queue: mpsc::Sender<Delivery>,
+    shared: Arc<Shared>,
+}
+
+/// Where the caller takes them.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    queue: mpsc::Receiver<Delivery>,
+    shared: Arc<Shared>,
+}
+
+/// Why a message was not queued. Nothing can be queued after it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Lost {
+    /// Nobody is there to take it.
+    Gone,
+    /// Too much waits already.
+    Overflow,
+}
+
+/// A queue for messages of together `bytes_max` bytes; one message always fits while nothing waits.
+pub(super) fn mailbox(bytes_max: usize) -> (Sender, Receiver) {
+    let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+    let shared =
+        Arc::new(Shared { queued: AtomicUsize::new(0), bytes_max, failure: OnceLock::new() });
+    (Sender { queue: sender, shared: shared.clone() }, Receiver { queue: receiver, shared })
+}
+
+impl Sender {
+    /// Queues a message, or fails the exchange when it does not fit.
+    pub(super) fn send(&self, delivery: Delivery) -> Result<(), Lost> {
+        let bytes = delivery.bytes();
+        let queued = self.shared.queued.fetch_add(bytes, Ordering::Relaxed);
+        let sent = if queued > 0 && queued.saturating_add(bytes) > self.shared.bytes_max {
+            Err(Lost::Overflow)
+        } else {
+            self.queue.try_send(delivery).map_err(|error| match error {
+                mpsc::error::TrySendError::Closed(_) => Lost::Gone,
+                mpsc::error::TrySendError::Full(_) => Lost::Overflow,
+            })
+        };
+        if sent == Err(Lost::Overflow) {
+            self.fail(ForwardError::Busy { sent: true });
+        }
+        sent
+    }
+
+    /// Says why nothing follows. The first reason holds.
+    pub(super) fn fail(&self, error: ForwardError) {
+        // Set already: the first reason holds.
+        let _ = self.shared.failure.set(error);
+    }
+
+    /// Whether nobody is there to take anything.
+    pub(super) fn is_gone(&self) -> bool {
+        self.queue.is_closed()
+    }
+}
+
+impl Receiver {
+    /// The next message; `Ok(None)` when the sender was dropped without a reason.
+    pub(super) async fn receive(&mut self) -> Result<Option<Delivery>, ForwardError> {
+        match self.queue.recv().await {
+            Some(delivery) => {
+                self.shared.queued.fetch_sub(delivery.bytes(), Ordering::Relaxed);
+                Ok(Some(delivery))
+            }
+            None => self.shared.failure.get().cloned().map_or(Ok(None), Err),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bytes, Delivery, ForwardError, Lost, mailbox};
+
+    fn message(bytes: usize) -> Delivery {
+        Delivery::Message(Bytes::from(vec![b' '; bytes]))
+    }
+
+    /// ATK-93: what waits for a slow caller is bounded in bytes, but one message always gets through.
+    #[tokio::test]
+    async fn a_slow_caller_loses_its_exchange() {
+        let (sender, mut receiver) = mailbox(10);
+        assert_eq!(sender.send(message(50)), Ok(()));
+        assert_eq!(receiver.receive().await, Ok(Some(message(50))));
+        assert_eq!(sender.send(message(6)), Ok(()));
+        assert_eq!(sender.send(message(6)), Err(Lost::Overflow));
+        drop(sender);
+        assert_eq!(receiver.receive().await, Ok(Some(message(6))));
+        assert_eq!(receiver.receive().await, Err(ForwardError::Busy { sent: true }));
+    }
+}

@@ -1,0 +1,155 @@
+//! The sessions at one child: what each has subscribed to, and what waits for its own stream.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::super::ForwardError;
+use super::mailbox::{self, Delivery, Receiver, Sender};
+
+/// Sessions at one child.
+const SESSIONS_MAX: usize = 256;
+/// Messages that wait for a session that does not listen yet.
+const BACKLOG_MAX: usize = 64;
+/// Resources that one session may subscribe to.
+const SUBSCRIPTIONS_MAX: usize = 1024;
+
+/// One session, counted; never used again.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct SessionId(u64);
+
+/// One session.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    listener: Option<Sender>,
+    backlog: VecDeque<Bytes>,
+    backlog_bytes: usize,
+    subscriptions: BTreeSet<String>,
+}
+
+impl Session {
+    /// Whether it subscribed to a resource, or to one that holds it (2025-11-25 resources: the URI of an update may be
+    /// a sub-resource of the one subscribed to).
+    pub(super) fn is_subscribed(&self, uri: &str) -> bool {
+        self.subscriptions.iter().any(|subscribed| {
+            let rest = uri.strip_prefix(subscribed.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || subscribed.ends_with('/'))
+        })
+    }
+
+    fn is_listening(&self) -> bool {
+        self.listener.as_ref().is_some_and(|listener| !listener.is_gone())
+    }
+
+    fn send(&mut self, bytes_max: usize, message: Bytes) -> bool {
+        if let Some(listener) = &self.listener
+            && listener.send(Delivery::Message(message.clone())).is_ok()
+        {
+            return true;
+        }
+        self.listener = None;
+        let fits = self.backlog_bytes.saturating_add(message.len()) <= bytes_max;
+        if !fits || self.backlog.len() >= BACKLOG_MAX {
+            return false;
+        }
+        self.backlog_bytes += message.len();
+        self.backlog.push_back(message);
+        true
+    }
+}
+
+/// All sessions at one child.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    next: u64,
+    sessions: BTreeMap<SessionId, Session>,
+}
+
+impl Sessions {
+    /// Begins a session.
+    pub(super) fn attach(&mut self) -> Result<SessionId, ForwardError> {
+        if self.sessions.len() >= SESSIONS_MAX {
+            return Err(ForwardError::Busy { sent: false });
+        }
+        self.next += 1;
+        let id = SessionId(self.next);
+        self.sessions.insert(id, Session::default());
+        Ok(id)
+    }
+
+    pub(super) fn detach(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+
+    pub(super) fn contains(&self, id: SessionId) -> bool {
+        self.sessions.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The only one there is.
+    pub(super) fn only(&self) -> Option<SessionId> {
+        let mut ids = self.sessions.keys();
+        ids.next().copied().filter(|_| ids.next().is_none())
+    }
+
+    pub(super) fn is_listened_to(&self) -> bool {
+        self.sessions.values().any(Session::is_listening)
+    }
+
+    pub(super) fn listens(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(Session::is_listening)
+    }
+
+    /// Opens a session's own stream. What waited comes first; a stream that was open before ends, for no message may
+    /// go to two (2025-11-25 Multiple Connections; TR-40).
+    pub(super) fn listen(&mut self, id: SessionId, bytes_max: usize) -> Result<Receiver, ForwardError> {
+        let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
+        let (sender, receiver) = mailbox::mailbox(bytes_max);
+        for message in session.backlog.drain(..) {
+            // The backlog is bounded more narrowly than the mailbox.
+            let _ = sender.send(Delivery::Message(message));
+        }
+        session.backlog_bytes = 0;
+        session.listener = Some(sender);
+        Ok(receiver)
+    }
+
+    /// Whether the session got the message, or will when it listens.
+    pub(super) fn send(&mut self, id: SessionId, bytes_max: usize, message: Bytes) -> bool {
+        self.sessions.get_mut(&id).is_some_and(|session| session.send(bytes_max, message))
+    }
+
+    /// Tells all sessions that `wants` says yes to.
+    pub(super) fn tell(&mut self, bytes_max: usize, message: &[u8], wants: impl Fn(&Session) -> bool) {
+        for session in self.sessions.values_mut().filter(|session| wants(session)) {
+            // A session whose backlog is full misses a notice of change; it will list again when it listens.
+            session.send(bytes_max, Bytes::copy_from_slice(message));
+        }
+    }
+
+    /// Notes a subscription.
+    pub(super) fn subscribe(&mut self, id: SessionId, uri: &str) -> Result<(), ForwardError> {
+        let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
+        if session.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            return Err(ForwardError::Busy { sent: false });
+        }
+        session.subscriptions.insert(uri.to_owned());
+        Ok(())
+    }
+
+    /// Notes its end. Whether another session still wants to hear of the resource, so that the child must not be told.
+    pub(super) fn unsubscribe(&mut self, id: SessionId, uri: &str) -> bool {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.subscriptions.remove(uri);
+        }
+        self.sessions.values().any(|session| session.subscriptions.contains(uri))
+    }
+
+    /// All that anybody subscribed to, to be subscribed to again after a restart.
+    pub(super) fn subscriptions(&self) -> BTreeSet<String> {
+        self.sessions.values().flat_map(|session| session.subscriptions.iter().cloned()).collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! The place of one child: it is started here when somebody needs it, and again after it ended.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sekisho_protocol::mcp::error;
+use sekisho_protocol::mcp::message::{Id, Kind, Message, Outcome};
+use sekisho_protocol::mcp::strict::Limits;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
+
+use super::super::probe::Own;
+use super::super::{ForwardError, InitDigest};
+use super::connection::{Connection, Context, Ended, SharedRouter, answer};
+use super::router::{Opening, QueueBytes, Router};
+
+/// The wait after a first crash; doubled by each that follows.
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+/// The longest wait.
+const BACKOFF_MAX: Duration = Duration::from_secs(10);
+/// A child that lived so long did not crash for the reason the one before it did.
+const STABLE: Duration = Duration::from_secs(10);
+/// A wait so short is waited out for the caller.
+const WAITED_OUT: Duration = Duration::from_secs(1);
+
+/// Which child a message goes to.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct SlotKey {
+    pub(super) scope: Scope,
+    /// How it was initialised; `None` in revisions without a handshake.
+    pub(super) init: Option<InitDigest>,
+}
+
+/// Whose child it is (PX-36).
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Scope {
+    /// One session's.
+    Session(u64),
+    /// Everybody's.
+    Shared,
+    /// One subject's.
+    Subject(String),
+}
+
+/// Why a child could not be had.
+#[derive(Clone, Debug)]
+pub(super) enum StartError {
+    Forward(ForwardError),
+    /// It refused `initialize`, with this answer.
+    Rejected(Bytes),
+}
+
+impl From<ForwardError> for StartError {
+    fn from(error: ForwardError) -> Self {
+        Self::Forward(error)
+    }
+}
+
+/// A child that is ready to be used.
+#[derive(Debug)]
+pub(super) struct Up {
+    pub(super) connection: Arc<Connection>,
+    /// Its answer to `initialize`.
+    pub(super) handshake: Option<Bytes>,
+    /// Whether it was told that the handshake is over.
+    initialized: AtomicBool,
+}
+
+impl Up {
+    /// Whether the child still has to be told that the handshake is over; yes once.
+    pub(super) fn take_initialized(&self) -> bool {
+        !self.initialized.swap(true, Ordering::Relaxed)
+    }
+}
+
+type Started = Result<Arc<Up>, StartError>;
+
+#[derive(Debug)]
+enum Phase {
+    Down,
+    Starting(watch::Receiver<Option<Started>>),
+    Up(Arc<Up>),
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    was_up: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+    used: Instant,
+}
+
+/// What is to be done to have the child.
+enum Step {
+    Pause(Duration),
+    Start(watch::Sender<Option<Started>>),
+    Use(Arc<Up>),
+    Wait(watch::Receiver<Option<Started>>),
+}
+
+/// The place of one child.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) context: Arc<Context>,
+    pub(super) key: SlotKey,
+    pub(super) router: SharedRouter,
+    /// The `initialize` request with which it is begun, of the first session that wanted it.
+    initialize: Option<(Id, Bytes)>,
+    state: Mutex<State>,
+}
+
+impl Slot {
+    pub(super) fn new(context: Arc<Context>, key: SlotKey, initialize: Option<(Id, Bytes)>) -> Self {
+        let limits = &context.limits;
+        let bytes = QueueBytes {
+            // An answer and some events before it.
+            request_max: limits.answer_bytes_max.saturating_add(limits.event_bytes_max),
+            session_max: limits.event_bytes_max,
+        };
+        let router = SharedRouter::new(Router::new(bytes, key.scope == Scope::Shared));
+        let state = State {
+            phase: Phase::Down,
+            was_up: false,
+            failures: 0,
+            not_before: None,
+            used: Instant::now(),
+        };
+        Self { context, key, router, initialize, state: Mutex::new(state) }
+    }
+
+    /// The child, started if need be. Dropping the future does not stop a start: others may wait for it, and its
+    /// client may come back. `permit` gives the leave to start one more.
+    pub(super) async fn up<P>(self: &Arc<Self>, permit: impl Fn() -> P) -> Started
+    where
+        P: Future<Output = Result<OwnedSemaphorePermit, ForwardError>> + Send + 'static,
+    {
+        loop {
+            match self.step()? {
+                Step::Use(up) => return Ok(up),
+                Step::Pause(pause) => tokio::time::sleep(pause).await,
+                Step::Wait(started) => return wait(started).await,
+                Step::Start(done) => {
+                    let (slot, permit) = (self.clone(), permit());
+                    let waiting = done.subscribe();
+                    self.context.tasks.spawn(async move {
+                        let started = tokio::select! {
+                            started = slot.start(permit) => started,
+                            () = slot.context.stopping.cancelled() => Err(stopped()),
+                        };
+                        slot.note(&started);
+                        done.send_replace(Some(started));
+                    });
+                    return wait(waiting).await;
+                }
+            }
+        }
+    }
+
+    /// The child if it runs.
+    pub(super) fn running(&self) -> Option<Arc<Up>> {
+        match &self.state().phase {
+            Phase::Up(up) if up.connection.ended().is_none() => Some(up.clone()),
+            Phase::Up(_) | Phase::Down | Phase::Starting(_) => None,
+        }
+    }
+
+    /// When it was last wanted, if it runs and has nothing to do.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let up = self.running()?;
+        up.connection.is_idle().then(|| self.state().used)
+    }
+
+    /// Whether it can be forgotten: no child, no session, no crash to remember.
+    pub(super) fn is_spent(&self, now: Instant) -> bool {
+        let is_down = {
+            let state = self.state();
+            let is_down = match &state.phase {
+                Phase::Down => true,
+                Phase::Starting(_) => false,
+                Phase::Up(up) => up.connection.ended().is_some(),
+            };
+            is_down && state.not_before.is_none_or(|moment| moment <= now)
+        };
+        is_down && self.router.lock().sessions().len() == 0
+    }
+
+    fn step(&self) -> Result<Step, StartError> {
+        if self.context.stopping.is_cancelled() {
+            return Err(stopped());
+        }
+        let mut state = self.state();
+        let now = Instant::now();
+        state.used = now;
+        match &state.phase {
+            Phase::Starting(started) => return Ok(Step::Wait(started.clone())),
+            Phase::Up(up) => match up.connection.ended() {
+                None => return Ok(Step::Use(up.clone())),
+                Some(ended) => state.take_end(&ended),
+            },
+            Phase::Down => {}
+        }
+        // What a session of its own had in its child is lost, and its client must know.
+        if state.was_up && matches!(self.key.scope, Scope::Session(_)) {
+            return Err(ForwardError::SessionGone.into());
+        }
+        if let Some(pause) = state.not_before.and_then(|moment| moment.checked_duration_since(now))
+            && !pause.is_zero()
+        {
+            if pause <= WAITED_OUT {
+                return Ok(Step::Pause(pause));
+            }
+            return Err(ForwardError::Restarting { retry_after: pause }.into());
+        }
+        let (done, starting) = watch::channel(None);
+        state.phase = Phase::Starting(starting);
+        Ok(Step::Start(done))
+    }
+
+    async fn start(
+        &self,
+        permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>,
+    ) -> Started {
+        let permit = permit.await?;
+        let connection = Connection::start(&self.context, &self.router, permit)?;
+        let Some((id, request)) = &self.initialize else {
+            return Ok(Arc::new(Up { connection, handshake: None, initialized: AtomicBool::new(true) }));
+        };
+        let opening = own_opening(id.clone());
+        let shaking = async {
+            let (_ticket, mut receiver) = connection.open(opening, request).await?;
+            answer(&mut receiver).await
+        };
+        let timeout = self.context.settings.start_timeout;
+        let handshake = tokio::time::timeout(timeout, shaking)
+            .await
+            .map_err(|_| ForwardError::Timeout { sent: false })??;
+        let accepted = Message::read(&handshake, &Limits::upstream()).is_ok_and(|message| {
+            matches!(message.kind(), Kind::Response { outcome: Outcome::Result(_), .. })
+        });
+        if !accepted {
+            return Err(StartError::Rejected(handshake));
+        }
+        let again = self.state().was_up;
+        if again {
+            self.resume(&connection).await?;
+        }
+        Ok(Arc::new(Up {
+            connection,
+            handshake: Some(handshake),
+            initialized: AtomicBool::new(again),
+        }))
+    }
+
+    /// Brings a child that was started again to where its predecessor was, as far as its sessions can tell: the
+    /// handshake is over, and what they subscribed to is subscribed to.
+    async fn resume(&self, connection: &Arc<Connection>) -> Result<(), ForwardError> {
+        connection.write(&Own::initialized().bytes).await?;
+        let subscriptions = self.router.lock().sessions().subscriptions();
+        for uri in subscriptions {
+            let id = Id::Integer(0);
+            let request = error::request(&id, "resources/subscribe", &json!({ "uri": uri }));
+            let request = request.map_err(|error| ForwardError::Edit { reason: error.to_string() })?;
+            let (mut ticket, _) = connection.open(own_opening(id), &request).await?;
+            // Nobody waits for the answer, but it is wanted all the same.
+            ticket.cancels = false;
+        }
+        Ok(())
+    }
+
+    fn note(&self, started: &Started) {
+        let mut state = self.state();
+        match started {
+            Ok(up) => {
+                state.was_up = true;
+                state.phase = Phase::Up(up.clone());
+            }
+            Err(StartError::Rejected(_)) => state.phase = Phase::Down,
+            Err(StartError::Forward(error)) => {
+                state.phase = Phase::Down;
+                // That others are busy is no fault of this program.
+                if !matches!(error, ForwardError::TooManyChildren { .. }) {
+                    state.failed(Instant::now());
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take_end(&mut self, ended: &Ended) {
+        self.phase = Phase::Down;
+        if !ended.crashed || ended.lived >= STABLE {
+            self.failures = 0;
+        }
+        if ended.crashed {
+            self.failed(ended.at);
+        }
+    }
+
+    fn failed(&mut self, at: Instant) {
+        let doubled = BACKOFF_FIRST.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(at + doubled.min(BACKOFF_MAX));
+    }
+}
+
+/// A question of our own, or one that we ask for everybody. Its deadline is the asker's.
+pub(super) fn own_opening(id: Id) -> Opening {
+    Opening { id, progress_token: None, session: None, is_subscription: false, deadline: None }
+}
+
+async fn wait(mut started: watch::Receiver<Option<Started>>) -> Started {
+    match started.wait_for(Option::is_some).await {
+        Ok(done) => done.clone().unwrap_or_else(|| Err(stopped())),
+        // The task that starts it is gone with the runtime.
+        Err(_) => Err(stopped()),
+    }
+}
+
+fn stopped() -> StartError {
+    let status = "was stopped".to_owned();
+    ForwardError::ChildExited { status, stderr_tail: Vec::new(), withheld: Vec::new(), sent: false }.into()
+}

@@ -1,0 +1,247 @@
+//! The protected resource: every MCP request passes here.
+//!
+//! It is not the authorization server (that is the issuer) and not the policy (that is pure and elsewhere): it
+//! reads, asks, records, forwards and filters. Start from [`Gateway`]; a request enters at `/mcp/{name}` and takes
+//! the steps of `pipeline.rs`, in this order: route, authenticate, call, authorize, credential, settle, forward,
+//! filter, audit. It leaves as the upstream's own bytes, or as one documented refusal (`error.rs`).
+//!
+//! To add a reason to refuse: a variant of the step's error enum and a row in `error.rs`. To add a kind of upstream:
+//! a variant of [`UpstreamSettings`] and a module of `forward`. To change what a client gets to see: `filter.rs`.
+
+mod limits;
+mod route;
+mod pipeline;
+mod metadata;
+mod cors;
+mod authenticate;
+mod call;
+mod authorize;
+mod credential;
+mod settle;
+mod era;
+mod session;
+mod job;
+mod forward;
+mod catalogue;
+mod canonical;
+mod filter;
+mod answer;
+mod watchdog;
+mod feed;
+mod audit;
+mod challenge;
+mod error;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{any, get};
+use sekisho_policy::rights::Rights;
+use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::env::{Clock, Entropy, Timestamp};
+use sekisho_protocol::ids::{NodeId, ServerName};
+use sekisho_protocol::mcp::method::Revision;
+use sekisho_store::Store;
+use sekisho_token::Keys;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use forward::guard;
+pub use forward::{EnvValue, HttpSettings, Isolation, StdioSettings, UpstreamSettings};
+pub use limits::{GatewaySettings, Limits};
+pub use route::{KeepArguments, Route, Routes};
+
+use audit::Journal;
+use authenticate::Authenticator;
+use catalogue::{Catalogues, RefreshError};
+use forward::{ForwardLimits, Upstreams};
+use job::Jobs;
+use limits::Rates;
+use session::Sessions;
+use watchdog::Watchdog;
+
+/// How long records may take to be written when we stop.
+const FLUSH_WAIT: Duration = Duration::from_secs(5);
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct GatewayParts {
+    /// Where everything is remembered.
+    pub store: Store,
+    /// The keys that tokens are believed by.
+    pub keys: watch::Receiver<Keys>,
+    /// What users may do.
+    pub rights: watch::Receiver<Arc<Rights>>,
+    /// Which servers are mounted.
+    pub routes: watch::Receiver<Arc<Routes>>,
+    /// Where `now` comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where randomness comes from.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whose chain of records this is.
+    pub node: NodeId,
+    /// The rest of the configuration.
+    pub settings: GatewaySettings,
+}
+
+/// The gateway of one process.
+#[derive(Debug)]
+pub struct Gateway {
+    keys: watch::Receiver<Keys>,
+    rights: watch::Receiver<Arc<Rights>>,
+    routes: watch::Receiver<Arc<Routes>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: GatewaySettings,
+    authenticator: Authenticator,
+    catalogues: Catalogues,
+    jobs: Jobs,
+    journal: Journal,
+    rates: Rates,
+    sessions: Sessions,
+    stopped: CancellationToken,
+    upstreams: Upstreams,
+    watchdog: Arc<Watchdog>,
+}
+
+/// What an upstream turned out to be.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The revisions that it and we speak, oldest first.
+    pub revisions: Vec<Revision>,
+    /// Name and version as it writes them, as JSON; for people only.
+    pub server_info: Option<String>,
+    /// Its tools, as they are now in the catalogue.
+    pub tools: Vec<Tool>,
+}
+
+/// Why an upstream could not be looked at. The text is for the operator: it may quote what a child wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// No server of this name is mounted.
+    #[error("no server `{0}` is mounted")]
+    Unknown(ServerName),
+    /// The store did not take what was found.
+    #[error(transparent)]
+    Store(#[from] sekisho_store::StoreError),
+    /// It does not work, or not as an MCP server.
+    #[error("{0}")]
+    Upstream(String),
+}
+
+impl Gateway {
+    /// Makes a gateway and starts its work in the background: records, change feed, sweeping.
+    pub async fn start(parts: GatewayParts) -> Arc<Self> {
+        // Subscribed before anything is read, so that no change falls between.
+        let feed = parts.store.changes();
+        let limits = parts.settings.limits.clone();
+        let (journal, writing) = Journal::new(parts.node, parts.store.clone(), Arc::clone(&parts.clock), limits.records_queued_max);
+        tokio::spawn(writing);
+        let forward = ForwardLimits {
+            event_bytes_max: limits.event_bytes_max,
+            answer_bytes_max: limits.answer_bytes_max,
+            ..ForwardLimits::default()
+        };
+        let gateway = Arc::new(Self {
+            authenticator: Authenticator::new(parts.settings.base_url.clone(), limits.tokens_cached_max, parts.store.clone()),
+            catalogues: Catalogues::new(parts.store),
+            jobs: Jobs::new(),
+            journal,
+            rates: Rates::new(&limits),
+            sessions: Sessions::new(limits.sessions_per_grant, limits.session_idle),
+            stopped: CancellationToken::new(),
+            upstreams: Upstreams::new(forward),
+            watchdog: Arc::new(Watchdog::new(limits.streams_per_grant, limits.streams_total)),
+            keys: parts.keys,
+            rights: parts.rights,
+            routes: parts.routes,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            settings: parts.settings,
+        });
+        gateway.remount().await;
+        tokio::spawn(feed::follow(Arc::clone(&gateway), feed));
+        gateway
+    }
+
+    /// Everything below `/mcp/` and the metadata of the servers there. Nothing else answers here (ATK-61).
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/mcp/{name}", any(pipeline::serve))
+            .route(metadata::ROOT, get(describe))
+            .route(&format!("{}/mcp/{{name}}", metadata::ROOT), get(describe))
+            .with_state(self)
+    }
+
+    /// Ends streams, sessions and children, and writes what is still to be recorded.
+    pub async fn shutdown(&self) {
+        self.stopped.cancel();
+        self.watchdog.end_all();
+        self.upstreams.shutdown().await;
+        if tokio::time::timeout(FLUSH_WAIT, self.journal.flush()).await.is_err() {
+            tracing::error!("records could not be written before the end");
+        }
+    }
+
+    /// Looks at what stands behind a server, and fills its part of the catalogue.
+    pub async fn probe(&self, name: &ServerName) -> Result<Probe, ProbeError> {
+        if !self.routes.borrow().servers.contains_key(name) {
+            return Err(ProbeError::Unknown(name.clone()));
+        }
+        let upstream = |error: forward::ForwardError| ProbeError::Upstream(error.to_string());
+        let spoken = self.upstreams.revisions(name).await.map_err(upstream)?;
+        let tools = match self.catalogues.list(&self.upstreams, name, self.clock.now()).await {
+            Ok(tools) => tools,
+            Err(RefreshError::Forward(error)) => return Err(upstream(error)),
+            Err(RefreshError::Store(error)) => return Err(error.into()),
+        };
+        let server_info = spoken.server_info.as_ref().map(|raw| raw.get().to_owned());
+        Ok(Probe { revisions: spoken.revisions.clone(), server_info, tools })
+    }
+
+    /// Takes over the routes in force.
+    async fn remount(self: &Arc<Self>) {
+        let routes = Arc::clone(&self.routes.borrow());
+        self.upstreams.reconfigure(&routes).await;
+        self.catalogues.retain(|server| routes.servers.contains_key(server));
+        // Their upstream's side went with the upstream.
+        self.sessions.end_unless(|server| routes.servers.contains_key(server));
+        for server in routes.servers.keys() {
+            feed::reload(self, server).await;
+        }
+    }
+
+    /// Lists an upstream's tools before this returns, unless that was done a moment ago.
+    async fn list_now(gateway: &Arc<Self>, server: &ServerName, now: Timestamp) {
+        if let Err(error) = gateway.catalogues.refresh(&gateway.upstreams, server, now).await {
+            tracing::warn!(%server, %error, "the upstream's tools could not be listed");
+        }
+    }
+
+    /// Lists an upstream's tools in the background, as soon as that may be done again: it said that they changed.
+    fn list_soon(gateway: &Arc<Self>, server: &ServerName) {
+        if !gateway.catalogues.ask_once(server) {
+            return;
+        }
+        let (gateway, server) = (Arc::clone(gateway), server.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep_until(gateway.catalogues.due(&server).await).await;
+            gateway.catalogues.was_asked(&server);
+            Self::list_now(&gateway, &server, gateway.clock.now()).await;
+        });
+    }
+}
+
+/// Protected resource metadata (RFC 9728 §3).
+async fn describe(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let routes = Arc::clone(&gateway.routes.borrow());
+    let found = route::check_host(&gateway.settings, request.uri(), request.headers())
+        .and_then(|()| metadata::find(&routes, request.uri().path()));
+    match found {
+        Ok(card) => metadata::response(card, &gateway.settings.base_url),
+        Err(error) => error::unrouted(error).0,
+    }
+}

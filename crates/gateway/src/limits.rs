@@ -1,0 +1,116 @@
+//! Every bound of this surface, named and reasoned; and the two that need a memory: calls and rejections per second.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::ids::GrantId;
+
+/// What the gateway is told by configuration.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Scheme, host and port under which clients know us, without a slash at the end; also the issuer that is
+    /// believed. Every URL we write comes from here, never from a request (ATK-13).
+    pub base_url: String,
+    /// Values of `Host` that are answered, for example `localhost:8420`; compared without case (TR-03).
+    pub allowed_hosts: Vec<String>,
+    /// Values of `Origin` that are answered; compared byte by byte (TR-02). An empty list admits no browser.
+    pub allowed_origins: Vec<String>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// Bounds of this surface.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of one request body (413 beyond); what is larger is refused, never read in part (ATK-68).
+    pub body_bytes_max: usize,
+    /// How long one body may take to arrive (408 beyond; ATK-91).
+    pub body_timeout: Duration,
+    /// Bytes of one event of an upstream's stream.
+    pub event_bytes_max: usize,
+    /// Bytes of one JSON answer of an upstream.
+    pub answer_bytes_max: usize,
+    /// How long one request may take whatever progress it reports (TR-44). Standing streams are not requests.
+    pub request_deadline: Duration,
+    /// Open event streams of one grant (429 beyond; ATK-94).
+    pub streams_per_grant: usize,
+    /// Open event streams altogether (503 beyond).
+    pub streams_total: usize,
+    /// Sessions of the older revisions per grant; the one that was idle longest gives way.
+    pub sessions_per_grant: usize,
+    /// How long a session of the older revisions lives without a request.
+    pub session_idle: Duration,
+    /// Calls of one grant per second, with a burst of twice that (429 beyond; RS-61). `None` does not count.
+    pub calls_per_second_max: Option<NonZeroU32>,
+    /// Verified tokens that are remembered.
+    pub tokens_cached_max: u64,
+    /// Records that wait for their batch; when that many wait, calls wait too. Open calls hold a place each.
+    pub records_queued_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 4 << 20,
+            body_timeout: Duration::from_secs(30),
+            event_bytes_max: 4 << 20,
+            answer_bytes_max: 16 << 20,
+            request_deadline: Duration::from_mins(5),
+            streams_per_grant: 32,
+            streams_total: 8192,
+            sessions_per_grant: 64,
+            session_idle: Duration::from_hours(24),
+            calls_per_second_max: NonZeroU32::new(1000),
+            tokens_cached_max: 100_000,
+            records_queued_max: 32_768,
+        }
+    }
+}
+
+/// Too many calls in too short a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many calls for one grant; wait a second and send fewer")]
+pub(crate) struct TooFast;
+
+/// Counts calls by grant, and rejections altogether.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    calls: Option<DefaultKeyedRateLimiter<Option<GrantId>>>,
+    rejections: DefaultDirectRateLimiter,
+}
+
+/// Rejections per second that are put on record; what strangers send must not fill the disk (ATK-98).
+const REJECTIONS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+
+impl Rates {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let calls = limits.calls_per_second_max.map(|calls| {
+            let burst = calls.saturating_mul(NonZeroU32::MIN.saturating_add(1));
+            RateLimiter::keyed(Quota::per_second(calls).allow_burst(burst))
+        });
+        Self { calls, rejections: RateLimiter::direct(Quota::per_second(REJECTIONS_PER_SECOND)) }
+    }
+
+    /// Takes one call of this caller. All anonymous callers count as one.
+    pub(crate) fn take(&self, caller: &Caller) -> Result<(), TooFast> {
+        match &self.calls {
+            Some(calls) => calls.check_key(&caller.grant).map_err(|_| TooFast),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether one more rejection goes on record.
+    pub(crate) fn records_rejection(&self) -> bool {
+        self.rejections.check().is_ok()
+    }
+
+    /// Forgets who was quiet for long enough to have all calls again.
+    pub(crate) fn sweep(&self) {
+        if let Some(calls) = &self.calls {
+            calls.retain_recent();
+            calls.shrink_to_fit();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Protected resource metadata (RFC 9728), at the path-inserted place of every server, and at the root where there is
+//! exactly one. Readable by anybody, from any page, without credentials (RS-03 to RS-12).
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use http::HeaderValue;
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::metadata::ProtectedResource;
+use sekisho_protocol::scope::Scope;
+use sekisho_protocol::server::ServerCard;
+
+use crate::route::{RouteError, Routes};
+
+/// Where the metadata of the only server is, too.
+pub(crate) const ROOT: &str = "/.well-known/oauth-protected-resource";
+
+/// The URL of a server's metadata (RFC 9728 §3.1).
+pub(crate) fn url(base_url: &str, server: &ServerName) -> String {
+    format!("{base_url}{ROOT}/mcp/{server}")
+}
+
+/// The server whose metadata a path names, read from the bytes of the path.
+pub(crate) fn find<'a>(routes: &'a Routes, path: &str) -> Result<&'a ServerCard, RouteError> {
+    let rest = path.strip_prefix(ROOT).ok_or(RouteError::ServerUnknown)?;
+    let route = if rest.is_empty() {
+        let mut all = routes.servers.values();
+        all.next().filter(|_| all.next().is_none())
+    } else {
+        let name: Option<ServerName> = rest.strip_prefix("/mcp/").and_then(|name| name.parse().ok());
+        name.and_then(|name| routes.servers.get(&name))
+    };
+    route.map(|route| &route.card).ok_or(RouteError::ServerUnknown)
+}
+
+/// What is said of a server: identifier and issuer from configuration, never from the request (RS-05, RS-12, ATK-13).
+pub(crate) fn document(card: &ServerCard, base_url: &str) -> ProtectedResource {
+    ProtectedResource {
+        resource: card.resource.as_str().to_owned(),
+        authorization_servers: vec![base_url.to_owned()],
+        bearer_methods_supported: vec!["header".to_owned()],
+        scopes_supported: card.scopes_default.without(&Scope::offline_access()).iter().cloned().collect(),
+        resource_name: Some(card.title.clone()),
+    }
+}
+
+/// The document as a response.
+pub(crate) fn response(card: &ServerCard, base_url: &str) -> Response {
+    // Strings and lists of strings always serialise, so the default is never taken.
+    let body = serde_json::to_vec(&document(card, base_url)).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}

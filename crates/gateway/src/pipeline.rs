@@ -1,0 +1,317 @@
+//! One request, from its token to its record. [`pass`] reads like the table of the house style; all branching is
+//! here, the steps only compute.
+//!
+//! The order is argued: who calls before anything is read; what is asked before it is judged; the record before the
+//! effect; and the check that the authority still stands after everything that could take long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode};
+use sekisho_protocol::audit::OutcomeResult;
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::mcp::method::Method as McpMethod;
+use tokio::time::Instant;
+
+use crate::Gateway;
+use crate::answer::{self, Passage};
+use crate::audit::{OutcomeEntry, decision, rejection};
+use crate::authenticate::Authenticated;
+use crate::authorize::{Denied, authorize};
+use crate::call::{self, Asked, CallFault, Form, Posted};
+use crate::cors;
+use crate::credential;
+use crate::era::{self, initialize};
+use crate::error::{self, Fault, Refused};
+use crate::filter::{Filter, Judged, Place, Question};
+use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
+use crate::route::{self, RouteError, Routed};
+use crate::settle::settle;
+use crate::watchdog::Span;
+
+/// Characters of the detail in the record of a rejection.
+const DETAIL_CHARACTERS_MAX: usize = 200;
+/// What is offered at `/mcp/{name}`, over all revisions.
+const ALLOW: &str = "GET, POST, DELETE";
+
+/// Everything at `/mcp/{name}`.
+pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let now = gateway.clock.now();
+    let id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| RequestId::generate(now, gateway.entropy.as_ref()));
+    let (route, origin) = match screen(&gateway, &request) {
+        Ok(screened) => screened,
+        Err(error) => {
+            let (response, word) = error::unrouted(error);
+            reject(&gateway, rejection(now, id, None, response.status().as_u16(), word, String::new()));
+            return response;
+        }
+    };
+    if request.method() == Method::OPTIONS {
+        return cors::preflight(origin.as_ref(), request.headers());
+    }
+    let routed = Routed { route, request: id, now, started: Instant::now() };
+    let mut response = match pass(&gateway, &routed, request).await {
+        Ok(response) => response,
+        Err(refused) => refuse(&gateway, &routed, &refused),
+    };
+    if let Some(origin) = origin {
+        cors::allow(&mut response, origin);
+    }
+    response
+}
+
+/// Steps 1 and 2: by which name, from which page, to which server.
+fn screen(gateway: &Gateway, request: &Request) -> Result<(Arc<route::Route>, Option<HeaderValue>), RouteError> {
+    route::check_host(&gateway.settings, request.uri(), request.headers())?;
+    let origin = route::check_origin(&gateway.settings, request.headers())?.cloned();
+    let routes = gateway.routes.borrow();
+    Ok((route::find(&routes, request.uri().path())?, origin))
+}
+
+/// The journey of one request (house style §3). Whatever refuses, refuses here.
+async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Result<Response, Refused> {
+    let (head, body) = request.into_parts();
+    let (headers, limits) = (&head.headers, &gateway.settings.limits);
+
+    // 3 authenticate
+    let keys = gateway.keys.borrow().clone();
+    let who = gateway.authenticator.authenticate(&keys, routed, headers).await?;
+    let caller = &who.caller;
+    gateway.rates.take(caller)?;
+
+    // 4 call
+    let mut asked = match head.method {
+        Method::POST => {
+            call::admit(headers)?;
+            let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout).await?;
+            call::read(gateway, routed, caller, headers, body).await?
+        }
+        Method::GET => call::read_stream(gateway, routed, caller, headers).await?,
+        Method::DELETE => return Ok(call::end_session(gateway, routed, caller, headers).await?),
+        _ => return Err(CallFault::MethodNotAllowed { allow: ALLOW }.into()),
+    };
+
+    // 5 authorize
+    let rights = gateway.rights.borrow().clone();
+    let permit = match authorize(&rights, caller, &asked.call, routed.now) {
+        Ok(permit) => permit,
+        Err(denied) => return Err(deny(gateway, routed, caller, &asked, denied).await),
+    };
+
+    // 6 credential
+    let outbound = credential::outbound(&permit, headers, asked.revision.era());
+
+    // 7 settle
+    let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
+    let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
+    let watch = gateway.watchdog.open(caller, routed.server(), span).map_err(|error| refused(error.into(), &asked))?;
+    if !stands(gateway, &who, routed.now).await {
+        return Err(refused(Fault::Ended, &asked));
+    }
+    let settled = settle(&gateway.journal, routed, permit).await;
+    let (cleared, kept) = settled.map_err(|error| refused(error.into(), &asked))?;
+    let outcome = OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
+
+    // 8 forward
+    let answer = tokio::select! {
+        biased;
+        () = watch.ended() => Err(Fault::Ended),
+        answer = era::forward(gateway, routed, &asked, cleared, outbound) => answer.map_err(Fault::Forward),
+    };
+
+    // 9 filter, 10 audit
+    let place = asked.take_place();
+    let ends_at = (span == Span::Standing).then(|| expiry(caller, routed.now)).flatten();
+    let passage = Passage { filter: filter(gateway, routed, caller, &asked), watch, outcome, ends_at, _place: place };
+    conclude(gateway, &asked, answer, passage).await
+}
+
+/// Whether the authority that was established above still stands, now that its end would be noticed.
+async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> bool {
+    match (&who.standing, who.caller.grant) {
+        (Some(standing), Some(grant)) => gateway.authenticator.grants().still_stands(grant, standing, now).await,
+        _ => true,
+    }
+}
+
+/// A refused call is on record like a permitted one.
+async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: Denied) -> Refused {
+    let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement(caller));
+    match gateway.journal.write(record).await {
+        Ok(()) => Refused::new(asked.id(), Fault::Denied(Box::new(denied))),
+        Err(error) => Refused::new(asked.id(), error),
+    }
+}
+
+/// How the answer is judged on its way.
+fn filter(gateway: &Arc<Gateway>, routed: &Routed, caller: &Arc<Caller>, asked: &Asked) -> Filter {
+    let question = match &asked.form {
+        Form::Message(Posted { body, kind: Outgoing::Request { id, progress_token, .. }, row: Some(row), logs, .. }) => {
+            Some(Question { id: id.clone(), row, progress: progress_token.clone(), logs: *logs, body: body.clone() })
+        }
+        Form::Message(_) | Form::Stream { .. } => None,
+    };
+    let wish = match &asked.form {
+        Form::Message(posted) => posted.wish.clone().unwrap_or_default(),
+        Form::Stream { .. } => call::Wish::default(),
+    };
+    let place = match question {
+        Some(question) if question.row.method == McpMethod::SubscriptionsListen => Place::Listen { question, wish, heard: None },
+        Some(question) => Place::Answer(question),
+        None => Place::Standing,
+    };
+    Filter {
+        gateway: Arc::clone(gateway),
+        routed: routed.clone(),
+        caller: Arc::clone(caller),
+        revision: asked.revision,
+        session: asked.session.clone(),
+        place,
+    }
+}
+
+/// When the token of a standing stream ends; never for nobody.
+fn expiry(caller: &Caller, now: Timestamp) -> Option<Instant> {
+    caller.grant?;
+    let left = Duration::try_from(caller.expires.duration_since(now)).unwrap_or_default();
+    Instant::now().checked_add(left)
+}
+
+/// The response to what was forwarded.
+async fn conclude(gateway: &Arc<Gateway>, asked: &Asked, answer: Result<Answer, Fault>, mut passage: Passage) -> Result<Response, Refused> {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(fault) => return Err(failed(gateway, asked, passage, fault)),
+    };
+    if asked.row().is_some_and(|row| row.method == McpMethod::Initialize) {
+        return handshake(gateway, asked, answer, passage).await;
+    }
+    match answer.body {
+        AnswerBody::Accepted if asked.id().is_none() => Ok(answer::accepted(passage.outcome)),
+        AnswerBody::Events(events) => Ok(answer::streamed(events, passage)),
+        AnswerBody::Json(data) => match passage.filter.judge(data).await {
+            Judged::Answer { data, error } => {
+                let result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };
+                Ok(answer::whole(relayed(answer.status), data, passage.outcome, result))
+            }
+            Judged::Broken(reason) | Judged::Drop(reason) => Err(failed(gateway, asked, passage, malformed(reason))),
+            Judged::Pass(_) => Err(failed(gateway, asked, passage, malformed("an answer to another request"))),
+        },
+        AnswerBody::Accepted => Err(failed(gateway, asked, passage, malformed("the upstream took a request for a notification"))),
+        AnswerBody::Refused { status } => {
+            let reason = format!("the upstream answered with {status} and no message");
+            Err(failed(gateway, asked, passage, malformed(&reason)))
+        }
+    }
+}
+
+/// The answer to `initialize`, with the session that it opens.
+async fn handshake(gateway: &Arc<Gateway>, asked: &Asked, answer: Answer, passage: Passage) -> Result<Response, Refused> {
+    let Some(id) = asked.id() else { return Err(failed(gateway, asked, passage, malformed("no id"))) };
+    let status = relayed(answer.status);
+    let completed = tokio::select! {
+        biased;
+        () = passage.watch.ended() => Err(Fault::Ended),
+        completed = initialize::complete(gateway, &passage.filter.routed, &passage.filter.caller, id, answer) => completed.map_err(Fault::Forward),
+    };
+    let handshake = match completed {
+        Ok(handshake) => handshake,
+        Err(fault) => return Err(failed(gateway, asked, passage, fault)),
+    };
+    let result = if handshake.session.is_some() { OutcomeResult::Answered } else { OutcomeResult::Error };
+    let mut response = answer::whole(status, handshake.message, passage.outcome, result);
+    if let Some(token) = handshake.session
+        && let Ok(value) = HeaderValue::from_str(token.expose())
+    {
+        response.headers_mut().insert(initialize::SESSION_ID, value);
+    }
+    Ok(response)
+}
+
+fn malformed(reason: &str) -> Fault {
+    Fault::Forward(ForwardError::Malformed { reason: reason.to_owned() })
+}
+
+/// Nothing came of what was forwarded: the outcome says so, and a session that ended at the upstream ends here.
+fn failed(gateway: &Gateway, asked: &Asked, mut passage: Passage, fault: Fault) -> Refused {
+    let refused = Refused::new(asked.id(), fault);
+    let (response, _) = error::response(&passage.filter.routed, &gateway.settings.base_url, &refused);
+    passage.outcome.status = response.status().as_u16();
+    passage.outcome.result = match &refused.fault {
+        Fault::Ended => OutcomeResult::Revoked,
+        _ => OutcomeResult::UpstreamFailed,
+    };
+    if let (Fault::Forward(ForwardError::SessionGone), Some(session)) = (&refused.fault, &asked.session) {
+        gateway.sessions.end(session);
+    }
+    refused
+}
+
+/// What a client sees of an upstream's status: only what says something about its own request.
+fn relayed(status: StatusCode) -> StatusCode {
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => status,
+        other if other.is_client_error() => StatusCode::BAD_REQUEST,
+        other if other.is_server_error() => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::OK,
+    }
+}
+
+/// The response to a refused request, and its place in log and records.
+fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
+    let (response, word) = error::response(routed, &gateway.settings.base_url, refused);
+    let status = response.status().as_u16();
+    let server = routed.server();
+    let detail = match &refused.fault {
+        // Its decision or its outcome is on record already.
+        Fault::Denied(_) | Fault::Ended => return response,
+        Fault::Forward(error) => {
+            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            return response;
+        }
+        Fault::Call(CallFault::Upstream(error)) => {
+            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            String::new()
+        }
+        Fault::Authenticate(crate::authenticate::AuthenticateError::Unavailable(Some(error))) => {
+            tracing::error!(%server, request = %routed.request, "{error}");
+            String::new()
+        }
+        Fault::Journal(error) => {
+            tracing::error!(%server, request = %routed.request, "{error}");
+            return response;
+        }
+        fault => fault.to_string().chars().take(DETAIL_CHARACTERS_MAX).collect(),
+    };
+    reject(gateway, rejection(routed.now, routed.request, Some(server.clone()), status, word, detail));
+    response
+}
+
+/// Puts a rejection on record, as far as there is room for what strangers send.
+fn reject(gateway: &Gateway, record: sekisho_protocol::audit::Record) {
+    if gateway.rates.records_rejection() {
+        gateway.journal.note(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::relayed;
+
+    /// PX-13, ATK-79: an upstream's 401 or 403 is never one of ours.
+    #[test]
+    fn an_upstreams_status_says_nothing_about_our_authorization() {
+        for (status, seen) in [
+            (200, 200), (202, 200), (400, 400), (404, 404), (401, 400), (403, 400), (407, 400), (421, 400), (429, 400),
+            (500, 502), (503, 502), (301, 200),
+        ] {
+            assert_eq!(relayed(StatusCode::from_u16(status).unwrap()).as_u16(), seen, "{status}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which server a request is for, and whether it came to us under one of our names.
+//!
+//! Host and origin are looked at before anything else of a request: before its token and before its body (TR-02).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Uri};
+use sekisho_policy::model::ToolStanding;
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{RequestId, ServerName};
+use sekisho_protocol::server::ServerCard;
+use tokio::time::Instant;
+
+use crate::forward::UpstreamSettings;
+use crate::limits::GatewaySettings;
+
+/// All mounted servers. Made whole on every change of configuration; never altered in place.
+#[derive(Debug, Clone, Default)]
+pub struct Routes {
+    /// By the last segment of their URL.
+    pub servers: BTreeMap<ServerName, Arc<Route>>,
+}
+
+/// One mounted server.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// What the issuer sees of it, too.
+    pub card: ServerCard,
+    /// What stands behind it.
+    pub upstream: UpstreamSettings,
+    /// What the records keep of arguments.
+    pub arguments: KeepArguments,
+    /// Classes from the configuration. They win over what the owner said on a page.
+    pub classes: BTreeMap<String, ToolClass>,
+}
+
+impl Route {
+    /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist.
+    pub(crate) fn standing(&self, name: &str, known: ToolStanding) -> ToolStanding {
+        match (known, self.classes.get(name)) {
+            (ToolStanding::Classified(_) | ToolStanding::Unclassified, Some(class)) => ToolStanding::Classified(*class),
+            (known, _) => known,
+        }
+    }
+}
+
+/// What the records keep of a call's arguments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeepArguments {
+    /// The SHA-256 of their canonical form, for everything but reads.
+    #[default]
+    Digest,
+    /// Nothing.
+    None,
+}
+
+/// A request that found its server.
+#[derive(Debug, Clone)]
+pub(crate) struct Routed {
+    /// The server.
+    pub(crate) route: Arc<Route>,
+    /// Under which id the records know the request.
+    pub(crate) request: RequestId,
+    /// The one `now` of the request.
+    pub(crate) now: Timestamp,
+    /// For durations; never a moment of the day.
+    pub(crate) started: Instant,
+}
+
+impl Routed {
+    pub(crate) fn card(&self) -> &ServerCard {
+        &self.route.card
+    }
+
+    pub(crate) fn server(&self) -> &ServerName {
+        &self.route.card.name
+    }
+}
+
+/// Why a request does not get as far as a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RouteError {
+    #[error("exactly one well-formed `Host` is needed")]
+    HostMalformed,
+    #[error("this host name is not served here; add it to the allowed hosts, or use the configured base URL")]
+    HostUnknown,
+    #[error("this origin may not call here; add it to the allowed origins")]
+    OriginForbidden,
+    #[error("there is no such server")]
+    ServerUnknown,
+}
+
+/// Whether the request was sent to one of our names (TR-03, ATK-13, ATK-78).
+pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &HeaderMap) -> Result<(), RouteError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let header = match (hosts.next(), hosts.next()) {
+        (None, _) => None,
+        (Some(host), None) => Some(host.to_str().map_err(|_| RouteError::HostMalformed)?),
+        (Some(_), Some(_)) => return Err(RouteError::HostMalformed),
+    };
+    // HTTP/2 says `:authority`, and HTTP/1.1 may say it in the target; two names must be one (RFC 9112 §3.2.2).
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let host = match (authority, header) {
+        (None, None) => return Err(RouteError::HostMalformed),
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => return Err(RouteError::HostMalformed),
+        (Some(host), _) | (None, Some(host)) => host,
+    };
+    let known = settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
+    if known { Ok(()) } else { Err(RouteError::HostUnknown) }
+}
+
+/// The origin, when there is one and it is allowed (TR-01, TR-02, ATK-51).
+pub(crate) fn check_origin<'a>(
+    settings: &GatewaySettings,
+    headers: &'a HeaderMap,
+) -> Result<Option<&'a HeaderValue>, RouteError> {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => Ok(None),
+        (Some(origin), None) if settings.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => {
+            Ok(Some(origin))
+        }
+        (Some(_), _) => Err(RouteError::OriginForbidden),
+    }
+}
+
+/// The server that `/mcp/{name}` names, read from the bytes of the path: no other spelling leads here (ATK-63).
+pub(crate) fn find(routes: &Routes, path: &str) -> Result<Arc<Route>, RouteError> {
+    let name: ServerName =
+        path.strip_prefix("/mcp/").and_then(|name| name.parse().ok()).ok_or(RouteError::ServerUnknown)?;
+    routes.servers.get(&name).cloned().ok_or(RouteError::ServerUnknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+    use super::{RouteError, Routes, check_host, check_origin, find};
+    use crate::limits::{GatewaySettings, Limits};
+
+    fn settings() -> GatewaySettings {
+        GatewaySettings {
+            base_url: "http://localhost:8420".to_owned(),
+            allowed_hosts: vec!["localhost:8420".to_owned(), "[::1]:8420".to_owned()],
+            allowed_origins: vec!["http://localhost:8420".to_owned()],
+            limits: Limits::default(),
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    /// TR-03, ATK-13, ATK-78: only our own names are answered, and two names are none.
+    #[test]
+    fn only_our_own_host_names_are_answered() {
+        use RouteError::{HostMalformed, HostUnknown};
+        for (target, host, expected) in [
+            ("/mcp/a", Some("localhost:8420"), Ok(())),
+            ("/mcp/a", Some("LOCALHOST:8420"), Ok(())),
+            ("/mcp/a", Some("[::1]:8420"), Ok(())),
+            ("http://localhost:8420/mcp/a", Some("localhost:8420"), Ok(())),
+            ("http://localhost:8420/mcp/a", None, Ok(())),
+            ("/mcp/a", None, Err(HostMalformed)),
+            ("http://localhost:8420/mcp/a", Some("evil.example"), Err(HostMalformed)),
+            ("http://evil.example/mcp/a", Some("evil.example"), Err(HostUnknown)),
+            ("/mcp/a", Some("localhost"), Err(HostUnknown)),
+            ("/mcp/a", Some("localhost:8421"), Err(HostUnknown)),
+            ("/mcp/a", Some("localhost.evil.test:8420"), Err(HostUnknown)),
+            ("/mcp/a", Some("0.0.0.0:8420"), Err(HostUnknown)),
+            ("/mcp/a", Some("localhost:8420@evil.example"), Err(HostUnknown)),
+            ("/mcp/a", Some(""), Err(HostUnknown)),
+        ] {
+            let map: HeaderMap = host.map(|host| headers(&[("host", host)])).unwrap_or_default();
+            let target: Uri = target.parse().unwrap();
+            assert_eq!(check_host(&settings(), &target, &map), expected, "{target} {host:?}");
+        }
+        let mut twice = headers(&[("host", "localhost:8420")]);
+        twice.append("host", HeaderValue::from_static("localhost:8420"));
+        assert_eq!(check_host(&settings(), &"/".parse().unwrap(), &twice), Err(HostMalformed));
+    }
+
+    /// TR-01, TR-02, ATK-51, ATK-78: an origin is absent, or on the list byte by byte; `null` never is.
+    #[test]
+    fn an_origin_is_on_the_list_or_refused() {
+        for (origin, allowed) in [
+            ("http://localhost:8420", true),
+            ("null", false),
+            ("", false),
+            ("http://localhost:8421", false),
+            ("https://localhost:8420", false),
+            ("http://localhost:8420/", false),
+            ("http://localhost:8420.evil.test", false),
+            ("http://LOCALHOST:8420", false),
+            ("http://evil.example", false),
+        ] {
+            assert_eq!(check_origin(&settings(), &headers(&[("origin", origin)])).is_ok(), allowed, "{origin}");
+        }
+        assert_eq!(check_origin(&settings(), &HeaderMap::new()), Ok(None));
+        let mut twice = headers(&[("origin", "http://localhost:8420")]);
+        twice.append("origin", HeaderValue::from_static("http://localhost:8420"));
+        assert!(check_origin(&settings(), &twice).is_err());
+        // ATK-61: an empty list is nobody, not everybody.
+        let empty = GatewaySettings { allowed_origins: vec![], allowed_hosts: vec![], ..settings() };
+        assert!(check_origin(&empty, &headers(&[("origin", "http://localhost:8420")])).is_err());
+        assert!(check_host(&empty, &"/".parse().unwrap(), &headers(&[("host", "localhost:8420")])).is_err());
+    }
+
+    /// ATK-63: a path has one spelling.
+    #[test]
+    fn only_the_plain_spelling_of_a_path_finds_a_server() {
+        for path in ["/mcp/", "/mcp", "/mcp/a/", "/mcp/%61", "/mcp/a;x", "/MCP/a", "//mcp/a", "/mcp//a", "/mcp/./a", "/mcp/a%2f", "/mcp/A"] {
+            assert_eq!(find(&Routes::default(), path).unwrap_err(), RouteError::ServerUnknown, "{path}");
+        }
+    }
+}

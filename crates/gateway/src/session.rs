@@ -1,0 +1,217 @@
+//! Sessions of the older revisions: our own identifier for the client, the upstream's own behind it.
+//!
+//! A session authenticates nobody (RS-34, RS-47). It is found only for the subject, client, grant and server that
+//! opened it; for everybody else it does not exist (PX-19, ATK-71). Sessions live in this process: after a restart
+//! clients initialise anew, as the protocol has them do (TR-49).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Entropy;
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
+use sekisho_protocol::mcp::message::Id;
+use sekisho_protocol::mcp::method::{MethodRow, Revision};
+use sekisho_protocol::secret::McpSessionToken;
+use tokio::time::Instant;
+
+use crate::forward::UpstreamSession;
+
+/// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
+const OPEN_REQUESTS_MAX: usize = 1024;
+
+/// Whose something is: the same person through another client or another grant is another owner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Owner {
+    subject: Subject,
+    client: Option<ClientId>,
+    grant: Option<GrantId>,
+}
+
+impl Owner {
+    pub(crate) fn of(caller: &Caller) -> Self {
+        Self { subject: caller.subject.clone(), client: caller.client.clone(), grant: caller.grant }
+    }
+}
+
+/// One session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    key: Digest,
+    owner: Owner,
+    /// At which server.
+    pub(crate) server: ServerName,
+    /// What `initialize` agreed on.
+    pub(crate) revision: Revision,
+    /// What stands behind it, if the upstream has sessions.
+    pub(crate) upstream: Option<UpstreamSession>,
+    open: Mutex<OpenRequests>,
+    used_at_millis: AtomicU64,
+    standing: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct OpenRequests {
+    rows: HashMap<Id, (u64, &'static MethodRow)>,
+    by_age: BTreeMap<u64, Id>,
+    next: u64,
+}
+
+impl Session {
+    /// Remembers a request, so that its answer is known wherever it arrives.
+    pub(crate) fn opened(&self, id: &Id, row: &'static MethodRow) {
+        let mut open = lock(&self.open);
+        if open.by_age.len() >= OPEN_REQUESTS_MAX
+            && let Some((_, oldest)) = open.by_age.pop_first()
+        {
+            open.rows.remove(&oldest);
+        }
+        let at = open.next;
+        open.next = at.wrapping_add(1);
+        if let Some((before, _)) = open.rows.insert(id.clone(), (at, row)) {
+            open.by_age.remove(&before);
+        }
+        open.by_age.insert(at, id.clone());
+    }
+
+    /// The request that this answer is to, which is answered with that.
+    pub(crate) fn answered(&self, id: &Id) -> Option<&'static MethodRow> {
+        let mut open = lock(&self.open);
+        let (at, row) = open.rows.remove(id)?;
+        open.by_age.remove(&at);
+        Some(row)
+    }
+
+    /// Takes the one place for a standing stream; `None` when it is taken (ATK-71).
+    pub(crate) fn take_standing(self: &Arc<Self>) -> Option<StandingPlace> {
+        let free = self.standing.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        free.then(|| StandingPlace(Arc::clone(self)))
+    }
+}
+
+/// The place of the one standing stream of a session; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct StandingPlace(Arc<Session>);
+
+impl Drop for StandingPlace {
+    fn drop(&mut self) {
+        self.0.standing.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A session to be opened.
+#[derive(Debug)]
+pub(crate) struct NewSession<'a> {
+    /// By whom.
+    pub(crate) caller: &'a Caller,
+    /// Where.
+    pub(crate) server: &'a ServerName,
+    /// In which revision.
+    pub(crate) revision: Revision,
+    /// What stands behind it.
+    pub(crate) upstream: Option<UpstreamSession>,
+}
+
+/// All sessions of this process.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    per_grant_max: usize,
+    idle: Duration,
+    began: Instant,
+    by_key: Mutex<HashMap<Digest, Arc<Session>>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(per_grant_max: usize, idle: Duration) -> Self {
+        Self { per_grant_max, idle, began: Instant::now(), by_key: Mutex::default() }
+    }
+
+    /// Opens a session. Gives the identifier for the client, and the session that had to give way, if any.
+    pub(crate) fn open(&self, new: NewSession<'_>, entropy: &dyn Entropy) -> (McpSessionToken, Option<Arc<Session>>) {
+        let token = McpSessionToken::generate(entropy);
+        let key = token.digest();
+        let owner = Owner::of(new.caller);
+        let session = Session {
+            key,
+            owner: owner.clone(),
+            server: new.server.clone(),
+            revision: new.revision,
+            upstream: new.upstream,
+            open: Mutex::default(),
+            used_at_millis: AtomicU64::new(self.millis()),
+            standing: AtomicBool::new(false),
+        };
+        let mut by_key = lock(&self.by_key);
+        let own = by_key.values().filter(|session| session.owner == owner);
+        // Nobody in particular is many.
+        let max = if owner.grant.is_some() { self.per_grant_max } else { self.per_grant_max.saturating_mul(64) };
+        let evicted = if own.clone().count() >= max {
+            own.min_by_key(|session| session.used_at_millis.load(Ordering::Relaxed)).map(|session| session.key)
+        } else {
+            None
+        };
+        let evicted = evicted.and_then(|key| by_key.remove(&key));
+        by_key.insert(key, Arc::new(session));
+        (token, evicted)
+    }
+
+    /// The session of this identifier, if it is this caller's at this server. Someone else's is as unknown as none.
+    pub(crate) fn find(&self, token: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
+        let token = McpSessionToken::parse(token).ok()?;
+        let session = lock(&self.by_key).get(&token.digest()).cloned()?;
+        if session.server != *server || session.owner != Owner::of(caller) {
+            return None;
+        }
+        session.used_at_millis.store(self.millis(), Ordering::Relaxed);
+        Some(session)
+    }
+
+    /// Ends a session. Whoever asks has found it first.
+    pub(crate) fn end(&self, session: &Session) {
+        lock(&self.by_key).remove(&session.key);
+    }
+
+    /// Ends those that were idle for too long, and gives them.
+    pub(crate) fn sweep(&self) -> Vec<Arc<Session>> {
+        let idle = u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX);
+        let before = self.millis().saturating_sub(idle);
+        self.take(|session| {
+            !session.standing.load(Ordering::SeqCst) && session.used_at_millis.load(Ordering::Relaxed) < before
+        })
+    }
+
+    /// Ends all of one grant, and gives them.
+    pub(crate) fn end_of_grant(&self, grant: GrantId) -> Vec<Arc<Session>> {
+        self.take(|session| session.owner.grant == Some(grant))
+    }
+
+    /// Ends all at servers that are not mounted any more, and gives them.
+    pub(crate) fn end_unless(&self, mounted: impl Fn(&ServerName) -> bool) -> Vec<Arc<Session>> {
+        self.take(|session| !mounted(&session.server))
+    }
+
+    /// Every grant that has a session.
+    pub(crate) fn grants(&self) -> Vec<GrantId> {
+        lock(&self.by_key).values().filter_map(|session| session.owner.grant).collect()
+    }
+
+    fn take(&self, ended: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
+        let mut by_key = lock(&self.by_key);
+        let keys: Vec<Digest> = by_key.values().filter(|session| ended(session)).map(|session| session.key).collect();
+        keys.iter().filter_map(|key| by_key.remove(key)).collect()
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, after};
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName, UserId};
+use sekisho_protocol::mcp::message::Id;
+use sekisho_protocol::mcp::method::{Direction, Revision, lookup};
+use sekisho_protocol::scope::ScopeSet;
+
+use super::{NewSession, Sessions};
+
+fn caller(user: u64, client: &str, grant: u64) -> Caller {
+    let now = ManualClock::default().now();
+    let client = ClientId::parse(client).unwrap();
+    Caller {
+        subject: Subject::User(UserId::generate(now, &SeededEntropy::from_seed(user))),
+        path: Some(ActorPath::direct(client.clone())),
+        client: Some(client),
+        grant: Some(GrantId::generate(now, &SeededEntropy::from_seed(grant))),
+        scopes: ScopeSet::empty(),
+        task: None,
+        token: None,
+        expires: after(now, 60),
+    }
+}
+
+fn server(name: &str) -> ServerName {
+    name.parse().unwrap()
+}
+
+fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String {
+    let new = NewSession { caller, server: &server("notes"), revision: Revision::V2025_11_25, upstream: None };
+    sessions.open(new, entropy).0.expose().to_owned()
+}
+
+/// RS-47, RS-49, PX-19, ATK-71: a session exists for its subject, client, grant and server only.
+#[test]
+fn a_session_is_nobody_elses() {
+    let sessions = Sessions::new(8, Duration::from_secs(60));
+    let alice = caller(1, "cli_a", 1);
+    let token = open(&sessions, &alice, &SeededEntropy::default());
+    assert!(sessions.find(&token, &alice, &server("notes")).is_some());
+    for (foreign, at) in [
+        (caller(2, "cli_a", 1), "notes"),
+        (caller(1, "cli_b", 1), "notes"),
+        (caller(1, "cli_a", 2), "notes"),
+        (caller(1, "cli_a", 1), "other"),
+    ] {
+        assert!(sessions.find(&token, &foreign, &server(at)).is_none(), "{foreign:?} {at}");
+    }
+    // Fixation: an identifier that we did not make is unknown, whoever brings it.
+    for chosen in ["", "1", "sks_ms_chosen", &format!("{token} "), &token.to_lowercase()] {
+        assert!(sessions.find(chosen, &alice, &server("notes")).is_none(), "{chosen}");
+    }
+}
+
+/// RS-48, ATK-71: identifiers are visible ASCII, long, and share nothing but the prefix.
+#[test]
+fn session_identifiers_are_visible_and_without_sequence() {
+    let sessions = Sessions::new(8, Duration::from_secs(60));
+    let entropy = SeededEntropy::default();
+    let alice = caller(1, "cli_a", 1);
+    let tokens: HashSet<String> = (0..1000).map(|_| open(&sessions, &alice, &entropy)).collect();
+    assert_eq!(tokens.len(), 1000);
+    for token in &tokens {
+        assert!(token.bytes().all(|byte| (0x21..=0x7E).contains(&byte)), "{token}");
+        assert!(token.len() >= 48, "{token}");
+    }
+}
+
+#[test]
+fn the_session_that_was_idle_longest_gives_way() {
+    let sessions = Sessions::new(2, Duration::from_secs(60));
+    let entropy = SeededEntropy::default();
+    let alice = caller(1, "cli_a", 1);
+    let tokens: Vec<String> = (0..5).map(|_| open(&sessions, &alice, &entropy)).collect();
+    let alive = tokens.iter().filter(|token| sessions.find(token, &alice, &server("notes")).is_some()).count();
+    assert_eq!(alive, 2);
+    let bob = caller(2, "cli_a", 2);
+    let other = open(&sessions, &bob, &entropy);
+    assert!(sessions.find(&other, &bob, &server("notes")).is_some());
+    assert_eq!(sessions.end_of_grant(bob.grant.unwrap()).len(), 1);
+    assert!(sessions.find(&other, &bob, &server("notes")).is_none());
+}
+
+/// ATK-71: a second standing stream of one session is refused until the first has ended.
+#[test]
+fn a_session_has_one_standing_stream() {
+    let sessions = Sessions::new(2, Duration::from_secs(60));
+    let alice = caller(1, "cli_a", 1);
+    let token = open(&sessions, &alice, &SeededEntropy::default());
+    let session = sessions.find(&token, &alice, &server("notes")).unwrap();
+    let place = session.take_standing().unwrap();
+    assert!(session.take_standing().is_none());
+    drop(place);
+    assert!(session.take_standing().is_some());
+}
+
+/// PX-20: an answer is known by the request of this session that it answers, once.
+#[test]
+fn an_answer_belongs_to_a_request_of_its_session_once() {
+    let sessions = Sessions::new(2, Duration::from_secs(60));
+    let alice = caller(1, "cli_a", 1);
+    let token = open(&sessions, &alice, &SeededEntropy::default());
+    let session: Arc<_> = sessions.find(&token, &alice, &server("notes")).unwrap();
+    let row = lookup(Revision::V2025_11_25, Direction::ClientToServer, "tools/list").unwrap();
+    session.opened(&Id::Integer(1), row);
+    assert!(session.answered(&Id::String("1".to_owned())).is_none());
+    assert_eq!(session.answered(&Id::Integer(1)).map(|row| row.name), Some("tools/list"));
+    assert!(session.answered(&Id::Integer(1)).is_none());
+    for id in 0..5000 {
+        session.opened(&Id::Integer(id), row);
+    }
+    assert!(session.answered(&Id::Integer(0)).is_none());
+    assert!(session.answered(&Id::Integer(4999)).is_some());
+}

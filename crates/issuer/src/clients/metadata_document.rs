@@ -1,0 +1,267 @@
+//! Client ID metadata documents (draft-ietf-oauth-client-id-metadata-document): fetched when a client names itself
+//! by a URL, believed only as far as they speak for that URL.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use moka::future::Cache;
+use sekisho_client::http::{HttpError, Request, Response};
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::redirect::RedirectUri;
+use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
+use sekisho_token::PublicKeys;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::{Host, Url};
+
+use super::dynamic::REDIRECT_URIS_MAX;
+use crate::Issuer;
+use crate::settings::DocumentPolicy;
+
+/// The longest document that is read, in bytes (AS-32).
+const DOCUMENT_BYTES_MAX: usize = 5 * 1024;
+
+/// How long a document is believed, in seconds: at least, unless it says otherwise, and at most (AS-30, ATK-32).
+const AGE_SECONDS_MIN: u32 = 60;
+const AGE_SECONDS: u32 = 3_600;
+const AGE_SECONDS_MAX: u32 = 24 * 3_600;
+
+/// How many documents are kept.
+const DOCUMENTS_MAX: u64 = 1_000;
+
+/// Why a document is not believed. Whoever asked is told none of this (ATK-29): it is for the records.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DocumentError {
+    #[error("too many documents are being fetched at the moment")]
+    Busy,
+    #[error("the document cannot be used: {0}")]
+    Content(&'static str),
+    #[error("the document could not be fetched")]
+    Fetch(#[source] Arc<HttpError>),
+    #[error("documents of this host are not accepted here")]
+    Policy,
+    #[error("the document was answered with status {0}")]
+    Status(StatusCode),
+    #[error("the client identifier is not the URL of a document: {0}")]
+    Url(&'static str),
+}
+
+/// A document as it was understood, and until when it is believed.
+#[derive(Debug, Clone)]
+struct Believed {
+    client: Arc<Client>,
+    until: Timestamp,
+}
+
+/// The documents known at the moment. Bounded; one fetch at a time for one URL; failures are not kept.
+pub(crate) struct Documents {
+    cache: Cache<ClientId, Believed>,
+}
+
+impl Documents {
+    pub(crate) fn new() -> Self {
+        Self { cache: Cache::new(DOCUMENTS_MAX) }
+    }
+
+    /// The client that a document describes, fetched again when its time is over.
+    pub(crate) async fn find(&self, issuer: &Issuer, id: &ClientId, now: Timestamp) -> Result<Arc<Client>, DocumentError> {
+        let url = check_url(id)?;
+        check_policy(&issuer.settings.client_documents, &url)?;
+        if let Some(known) = self.cache.get(id).await {
+            if now < known.until {
+                return Ok(known.client);
+            }
+            self.cache.invalidate(id).await;
+        }
+        let fetched = self.cache.try_get_with(id.clone(), fetch(issuer, id, &url, now)).await;
+        fetched.map(|believed| believed.client).map_err(|error| error.again())
+    }
+}
+
+impl DocumentError {
+    /// The same error for each of those who waited for one fetch.
+    fn again(&self) -> Self {
+        match self {
+            Self::Busy => Self::Busy,
+            Self::Content(what) => Self::Content(what),
+            Self::Fetch(source) => Self::Fetch(Arc::clone(source)),
+            Self::Policy => Self::Policy,
+            Self::Status(status) => Self::Status(*status),
+            Self::Url(what) => Self::Url(what),
+        }
+    }
+}
+
+/// AS-26: https, a path, no userinfo, no fragment, no dot segments, and only one way to write it. Anything else is
+/// refused before a packet leaves.
+fn check_url(id: &ClientId) -> Result<Url, DocumentError> {
+    let text = id.as_str();
+    let rest = text.strip_prefix("https://").ok_or(DocumentError::Url("it must begin with `https://`"))?;
+    let (authority, path) = match rest.find('/') {
+        Some(at) => rest.split_at_checked(at).unwrap_or((rest, "")),
+        None => (rest, ""),
+    };
+    if text.contains(['#', '\\', '"', '<', '>', '`', '{', '}', '|', '^']) {
+        return Err(DocumentError::Url("it holds a fragment or a character that a URL cannot hold"));
+    }
+    if authority.is_empty() || authority.contains(['@', '?', '%']) {
+        return Err(DocumentError::Url("its authority must be a plain host, with a port at most"));
+    }
+    if path.len() < 2 || path.starts_with("/?") {
+        return Err(DocumentError::Url("it must have a path"));
+    }
+    let before_query = path.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    let dotted = before_query.split('/').skip(1).any(|segment| matches!(segment.replace("%2e", ".").as_str(), "." | ".."));
+    if dotted {
+        return Err(DocumentError::Url("its path must not have dot segments"));
+    }
+    let url = Url::parse(text).map_err(|_| DocumentError::Url("it is not a URL"))?;
+    // A name that a parser rewrites (case, default port, other notations of an address) is not the one written.
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    if authority != format!("{host}{port}") || host.ends_with('.') {
+        return Err(DocumentError::Url("its host or port is written in an unusual way"));
+    }
+    match url.host() {
+        Some(Host::Domain(_)) => Ok(url),
+        _ => Err(DocumentError::Url("its host must be a name")),
+    }
+}
+
+/// AS-37: whose documents are accepted.
+fn check_policy(policy: &DocumentPolicy, url: &Url) -> Result<(), DocumentError> {
+    let host = url.host_str().unwrap_or_default();
+    let accepted = match policy {
+        DocumentPolicy::Any => true,
+        DocumentPolicy::Hosts(hosts) => hosts.iter().any(|accepted| accepted == host),
+        DocumentPolicy::Off => false,
+    };
+    if accepted { Ok(()) } else { Err(DocumentError::Policy) }
+}
+
+async fn fetch(issuer: &Issuer, id: &ClientId, url: &Url, now: Timestamp) -> Result<Believed, DocumentError> {
+    if !issuer.limits.may_fetch(url.host_str().unwrap_or_default()) {
+        return Err(DocumentError::Busy);
+    }
+    let _room = issuer.limits.fetching.try_acquire().map_err(|_| DocumentError::Busy)?;
+    let mut request = Request::get(id.as_str());
+    request.body_bytes_max = DOCUMENT_BYTES_MAX;
+    let response = issuer.http.send(request).await.map_err(|error| DocumentError::Fetch(Arc::new(error)))?;
+    let client = understand(id, &response)?;
+    Ok(Believed { client: Arc::new(client), until: after(now, age_seconds(&response)) })
+}
+
+/// AS-30: as long as the answer allows, within our own bounds.
+fn age_seconds(response: &Response) -> u32 {
+    let value = response.headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = value.to_ascii_lowercase();
+    let mut directives = value.split(',').map(str::trim);
+    if directives.clone().any(|directive| matches!(directive, "no-store" | "no-cache")) {
+        return AGE_SECONDS_MIN;
+    }
+    let age = directives.find_map(|directive| directive.strip_prefix("max-age="));
+    age.map_or(AGE_SECONDS, |age| age.trim_matches('"').parse().unwrap_or(AGE_SECONDS)).clamp(AGE_SECONDS_MIN, AGE_SECONDS_MAX)
+}
+
+/// The members that are read. One that occurs twice is an error; others fall away.
+#[derive(Deserialize)]
+struct Document {
+    client_id: String,
+    client_name: String,
+    redirect_uris: Vec<String>,
+    token_endpoint_auth_method: Option<String>,
+    grant_types: Option<Vec<String>>,
+    response_types: Option<Vec<String>>,
+    jwks: Option<Box<RawValue>>,
+    jwks_uri: Option<String>,
+    client_secret: Option<serde::de::IgnoredAny>,
+    client_secret_expires_at: Option<serde::de::IgnoredAny>,
+}
+
+/// Reads an answer (AS-25, AS-27, AS-29, AS-33).
+fn understand(id: &ClientId, response: &Response) -> Result<Client, DocumentError> {
+    if response.status != StatusCode::OK {
+        return Err(DocumentError::Status(response.status));
+    }
+    if response.body.len() > DOCUMENT_BYTES_MAX {
+        return Err(DocumentError::Content("it is longer than 5 KB"));
+    }
+    let document: Document = response.json().ok_or(DocumentError::Content("it is not JSON with the required members"))?;
+    if document.client_id != id.as_str() {
+        return Err(DocumentError::Content("its `client_id` is another one"));
+    }
+    if document.client_secret.is_some() || document.client_secret_expires_at.is_some() {
+        return Err(DocumentError::Content("it holds a secret"));
+    }
+    if document.redirect_uris.is_empty() || document.redirect_uris.len() > REDIRECT_URIS_MAX {
+        return Err(DocumentError::Content("it has no or too many redirect URIs"));
+    }
+    let redirect_uris: Result<Vec<RedirectUri>, _> = document.redirect_uris.iter().map(|text| RedirectUri::parse(text)).collect();
+    let redirect_uris = redirect_uris.map_err(|_| DocumentError::Content("it holds a redirect URI that is not allowed"))?;
+    let name = super::plain_text(&document.client_name, 80);
+    if name.is_empty() {
+        return Err(DocumentError::Content("it has no name"));
+    }
+    let grants = document.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
+    let code = document.response_types.is_none_or(|types| types.iter().any(|kind| kind == "code"));
+    if !code || !grants.iter().any(|grant| grant == "authorization_code") {
+        return Err(DocumentError::Content("it does not use the authorization code flow"));
+    }
+    let authentication = authentication(document.token_endpoint_auth_method.as_deref())?;
+    let (jwks, jwks_uri) = keys(authentication, document.jwks, document.jwks_uri)?;
+    Ok(Client {
+        id: id.clone(),
+        origin: ClientOrigin::MetadataDocument,
+        name,
+        redirect_uris,
+        authentication,
+        refresh: grants.iter().any(|grant| grant == "refresh_token"),
+        jwks,
+        jwks_uri,
+        disabled: false,
+    })
+}
+
+/// AS-33: nothing that rests on a shared secret.
+fn authentication(method: Option<&str>) -> Result<ClientAuthentication, DocumentError> {
+    match method {
+        None | Some("none") => Ok(ClientAuthentication::None),
+        Some("private_key_jwt") => Ok(ClientAuthentication::PrivateKeyJwt),
+        Some(_) => Err(DocumentError::Content("its method of authentication is not allowed in a document")),
+    }
+}
+
+/// AS-33, AS-34: public keys only, and exactly one place for them where they are needed.
+fn keys(
+    authentication: ClientAuthentication,
+    jwks: Option<Box<RawValue>>,
+    jwks_uri: Option<String>,
+) -> Result<(Option<String>, Option<String>), DocumentError> {
+    if let Some(jwks) = &jwks {
+        PublicKeys::parse(jwks.get()).map_err(|_| DocumentError::Content("its `jwks` is no set of public keys"))?;
+    }
+    if let Some(uri) = &jwks_uri {
+        let id = ClientId::parse(uri).map_err(|_| DocumentError::Content("its `jwks_uri` is not a URL"))?;
+        check_url(&id).map_err(|_| DocumentError::Content("its `jwks_uri` is not a plain https URL"))?;
+    }
+    match (authentication, jwks, jwks_uri) {
+        (ClientAuthentication::PrivateKeyJwt, Some(jwks), None) => Ok((Some(jwks.get().to_owned()), None)),
+        (ClientAuthentication::PrivateKeyJwt, None, Some(uri)) => Ok((None, Some(uri))),
+        (ClientAuthentication::PrivateKeyJwt, _, _) => {
+            Err(DocumentError::Content("it needs either `jwks` or `jwks_uri` to authenticate with a key"))
+        }
+        _ => Ok((None, None)),
+    }
+}
+
+/// Whether a document was refused because of load, so that asking again later may help.
+impl DocumentError {
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy | Self::Fetch(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! `/consent/{pending}`: the client page before anybody signed in, and the grant page, which alone makes a grant.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::ids::PendingId;
+use sekisho_protocol::registration::Client;
+use sekisho_protocol::server::ServerCard;
+use sekisho_store::{Pending, StoreError, Tx};
+
+use crate::authorize::Prompt;
+use crate::clients::{self, LookupError};
+use crate::error::{self, Fault};
+use crate::grant::{RequestStanding, request_standing};
+use crate::pages::{self, Chrome, ClientPage, GrantPage, ReturnPage, ToolLine};
+use crate::parameters::Form;
+use crate::redirect::ProvenRedirect;
+use crate::session::{self, FormKind, Session, form_token};
+use crate::text::Sentence;
+use crate::visit::Visit;
+use crate::Issuer;
+
+mod answer;
+mod view;
+
+pub(crate) use answer::Answer;
+
+/// Why a request cannot be shown or answered. The person sees a page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConsentError {
+    #[error(transparent)]
+    Client(#[from] LookupError),
+    #[error("the form did not come from this browser's page for this request")]
+    Forgery,
+    #[error("the form cannot be read")]
+    Malformed,
+    #[error("the request was begun in another browser")]
+    OtherBrowser,
+    #[error("the request was answered, has expired, or never was")]
+    RequestGone,
+    #[error(transparent)]
+    Internal(#[from] Fault),
+}
+
+impl From<StoreError> for ConsentError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// An open request with everything that is known of it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) pending: Pending,
+    pub(crate) client: Client,
+    pub(crate) server: ServerCard,
+    pub(crate) redirect: ProvenRedirect,
+}
+
+/// What a person is shown next.
+enum Step {
+    /// An answer that needs no person: remembered consent, or `prompt=none` without it.
+    Answered(Answer),
+    Client(Box<ClientPage>),
+    Grant(Box<GrantPage>),
+    /// The person has to sign in (again) for this.
+    Login,
+}
+
+/// `GET /consent/{pending}`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>) -> Response {
+    match next(&issuer, &visit, &id).await {
+        Ok((request, Step::Client(page))) => shown(&issuer, &visit, &request, &*page),
+        Ok((request, Step::Grant(page))) => shown(&issuer, &visit, &request, &*page),
+        Ok((request, Step::Login)) => pages::go(&issuer, &format!("/login?request={}", request.pending.id)),
+        Ok((request, Step::Answered(answer))) => send(&issuer, &visit, &request, &answer),
+        Err(error) => error::consent(&issuer, &visit, &error),
+    }
+}
+
+fn shown(issuer: &Issuer, visit: &Visit, request: &Request, page: &impl askama::Template) -> Response {
+    let target = request.redirect.form_target().unwrap_or_default();
+    pages::page(visit, issuer, StatusCode::OK, page, &target)
+}
+
+/// `POST /consent/{pending}`: continue, approve or deny.
+pub(crate) async fn decide(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match answer::decide(&issuer, &visit, &id, &form).await {
+        Ok((request, Answer::Continue)) => pages::go(&issuer, &format!("/login?request={}", request.pending.id)),
+        Ok((request, Answer::SignInFirst)) => pages::go(&issuer, &format!("/consent/{}", request.pending.id)),
+        Ok((request, answer)) => send(&issuer, &visit, &request, &answer),
+        Err(error) => error::consent(&issuer, &visit, &error),
+    }
+}
+
+/// Sends the person back to the client, or offers the way as a link where a browser would not follow the form there.
+fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> Response {
+    let base_url = &issuer.settings.base_url;
+    let state = request.pending.state.as_deref();
+    let (what, target) = match answer {
+        Answer::Approved(code) => (Sentence::ReturnApproved, request.redirect.answer(base_url, state, &[("code", code.expose())])),
+        Answer::Denied(why) => {
+            let words = [("error", why.code().as_str()), ("error_description", why.description())];
+            (Sentence::ReturnDenied, request.redirect.answer(base_url, state, &words))
+        }
+        Answer::Continue | Answer::SignInFirst => return pages::go(issuer, &format!("/consent/{}", request.pending.id)),
+    };
+    if request.redirect.form_target().is_some() {
+        return pages::see_other(&target);
+    }
+    let page = ReturnPage {
+        chrome: Chrome::new(issuer, visit),
+        what,
+        code: String::new(),
+        detail: String::new(),
+        target,
+        host: request.redirect.host(),
+    };
+    pages::page(visit, issuer, StatusCode::OK, &page, "")
+}
+
+/// Finds the request and what to show of it.
+async fn next(issuer: &Issuer, visit: &Visit, id: &str) -> Result<(Request, Step), ConsentError> {
+    let request = find(issuer, visit, id).await?;
+    let mut tx = issuer.store.read().await?;
+    let Some(session) = session::current(&mut tx, visit).await? else {
+        let step = if Prompt::kept(&request.pending.prompt_flags).none {
+            drop(tx);
+            Step::Answered(answer::interaction_required(issuer, &request, visit).await?)
+        } else {
+            Step::Client(Box::new(client_page(issuer, visit, &request)))
+        };
+        return Ok((request, step));
+    };
+    if needs_login(&request.pending, &session) {
+        return Ok((request, Step::Login));
+    }
+    let offer = view::offer(issuer, &mut tx, &request, &session).await?;
+    let remembered = answer::is_remembered(&mut tx, &request, &session, &offer).await?;
+    drop(tx);
+    let step = if remembered {
+        Step::Answered(answer::approve_remembered(issuer, visit, &request, &session, &offer).await?)
+    } else if Prompt::kept(&request.pending.prompt_flags).none {
+        Step::Answered(answer::interaction_required(issuer, &request, visit).await?)
+    } else {
+        Step::Grant(Box::new(grant_page(issuer, visit, &request, &session, &offer)))
+    };
+    Ok((request, step))
+}
+
+/// The open request of this name, seen from this browser.
+pub(crate) async fn find(issuer: &Issuer, visit: &Visit, id: &str) -> Result<Request, ConsentError> {
+    let id: PendingId = id.parse().map_err(|_| ConsentError::RequestGone)?;
+    let mut tx = issuer.store.read().await?;
+    let pending = tx.pendings().find(id).await?.ok_or(ConsentError::RequestGone)?;
+    drop(tx);
+    match request_standing(&pending, &visit.browser.token().digest(), visit.now) {
+        RequestStanding::Open => {}
+        RequestStanding::Answered | RequestStanding::Expired => return Err(ConsentError::RequestGone),
+        RequestStanding::OtherBrowser => return Err(ConsentError::OtherBrowser),
+    }
+    let client = clients::find(issuer, visit, &pending.client).await?.client;
+    // The client may have withdrawn the address since (ATK-32).
+    let redirect = ProvenRedirect::prove(&client, Some(&pending.redirect_uri)).ok_or(ConsentError::RequestGone)?;
+    let server = issuer.servers.borrow().find(&pending.server).cloned().ok_or(ConsentError::RequestGone)?;
+    Ok(Request { pending, client, server, redirect })
+}
+
+/// `prompt=login`: the person proves who they are for this very request.
+fn needs_login(pending: &Pending, session: &Session) -> bool {
+    Prompt::kept(&pending.prompt_flags).login && !session::is_fresh(session, pending.created_at)
+}
+
+fn client_page(issuer: &Issuer, visit: &Visit, request: &Request) -> ClientPage {
+    let about = request.pending.id.to_string();
+    ClientPage {
+        chrome: Chrome::new(issuer, visit),
+        csrf: form_token(visit, None, FormKind::Client, &about).expose().to_owned(),
+        ask: view::ask(visit, request, &request.pending.scopes),
+    }
+}
+
+fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Session, offer: &view::Offer) -> GrantPage {
+    let about = about_grant(&request.pending, &offer.tools);
+    GrantPage {
+        chrome: Chrome::new(issuer, visit).with(visit, session, Some(request.pending.id.to_string())),
+        csrf: form_token(visit, Some(session), FormKind::Grant, &about).expose().to_owned(),
+        ask: view::ask(visit, request, &offer.scopes),
+        withheld: offer.withheld && !offer.scopes.is_empty(),
+        tools: offer.tools.iter().map(ToolLine::new).collect(),
+    }
+}
+
+/// What the grant page is about: this request, and these definitions of the tools on it. A tool that changes while
+/// the owner reads makes the form worthless (ATK-76).
+fn about_grant(pending: &Pending, tools: &[Tool]) -> String {
+    let parts: Vec<&[u8]> = tools.iter().flat_map(|tool| [tool.name.as_bytes(), tool.seen.as_bytes().as_slice()]).collect();
+    format!("{} {}", pending.id, Digest::of_list(&parts))
+}
+
+/// The tools that the owner's first consent classifies (product §4, Scopes); none on any other consent.
+async fn tools_to_classify(tx: &mut Tx, request: &Request, session: &Session) -> Result<Vec<Tool>, StoreError> {
+    if !request.server.classify_at_consent || !session.user.owner {
+        return Ok(Vec::new());
+    }
+    let row = tx.servers().find(&request.server.name).await?;
+    if row.is_none_or(|row| row.first_consent_at.is_some()) {
+        return Ok(Vec::new());
+    }
+    tx.catalogue().list(&request.server.name).await
+}

@@ -1,0 +1,295 @@
+//! A person's answer, and what follows from it, in one transaction each.
+
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::caller::{ActorPath, Subject};
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::after;
+use sekisho_protocol::oauth_error::OauthErrorCode;
+use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::secret::AuthorizationCode;
+use sekisho_store::{Code, Consent, StoreError, Tx};
+
+use super::view::{self, Offer};
+use super::{ConsentError, Request, about_grant, find, needs_login};
+use crate::authorize::{Prompt, may_skip_consent};
+use crate::clients::registered;
+use crate::grant::approved_scopes;
+use crate::pages::tool_key;
+use crate::parameters::{Form, Parameters};
+use crate::session::{self, FormKind, Session, is_ours};
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Yes: the client gets this code.
+    Approved(AuthorizationCode),
+    /// The person goes on to sign in.
+    Continue,
+    /// No.
+    Denied(Denial),
+    /// The session ended while the page was open.
+    SignInFirst,
+}
+
+/// Why a client gets no code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// Nothing was remembered, and `prompt=none` forbids to ask.
+    Interaction,
+    /// The person said no, or yes to nothing.
+    Person,
+}
+
+impl Denial {
+    pub(crate) fn code(self) -> OauthErrorCode {
+        match self {
+            Self::Interaction => OauthErrorCode::InteractionRequired,
+            Self::Person => OauthErrorCode::AccessDenied,
+        }
+    }
+
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Interaction => "a page is needed, and `prompt=none` forbids it",
+            Self::Person => "the person denied the request",
+        }
+    }
+}
+
+/// What the button says.
+enum Decision {
+    Approve,
+    Continue,
+    Deny,
+}
+
+/// Reads an answer and does what follows from it.
+pub(super) async fn decide(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<(Request, Answer), ConsentError> {
+    let form = form.parameters.as_ref().map_err(|_| ConsentError::Malformed)?;
+    if form.repeated(&["scope", "tool"]).is_some() {
+        return Err(ConsentError::Malformed);
+    }
+    let decision = match form.one("decision") {
+        Some("approve") => Decision::Approve,
+        Some("continue") => Decision::Continue,
+        Some("deny") => Decision::Deny,
+        _ => return Err(ConsentError::Malformed),
+    };
+    let request = find(issuer, visit, id).await?;
+    let mut tx = issuer.store.begin().await?;
+    let session = session::current(&mut tx, visit).await?;
+    let answer = match decision {
+        Decision::Continue => proceed(&mut tx, visit, &request, form).await?,
+        Decision::Deny => deny(issuer, &mut tx, visit, &request, session.as_ref(), form).await?,
+        Decision::Approve => match session {
+            Some(session) if !needs_login(&request.pending, &session) => {
+                approve(issuer, &mut tx, visit, &request, &session, form).await?
+            }
+            _ => Answer::SignInFirst,
+        },
+    };
+    tx.commit().await?;
+    Ok((request, answer))
+}
+
+/// The client page's yes binds the request to this browser (PX-09, ATK-81); nothing is granted by it.
+async fn proceed(tx: &mut Tx, visit: &Visit, request: &Request, form: &Parameters) -> Result<Answer, ConsentError> {
+    let about = request.pending.id.to_string();
+    if !is_ours(visit, None, FormKind::Client, &about, form.one("csrf")) {
+        return Err(ConsentError::Forgery);
+    }
+    bind(tx, visit, request, None).await?;
+    Ok(Answer::Continue)
+}
+
+async fn bind(tx: &mut Tx, visit: &Visit, request: &Request, session: Option<&Session>) -> Result<(), ConsentError> {
+    let browser = visit.browser.token().digest();
+    let user = session.map(|session| session.user.id);
+    if tx.pendings().bind(request.pending.id, &browser, user).await? { Ok(()) } else { Err(ConsentError::OtherBrowser) }
+}
+
+/// Either page can say no.
+async fn deny(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    request: &Request,
+    session: Option<&Session>,
+    form: &Parameters,
+) -> Result<Answer, ConsentError> {
+    let shown = form.one("csrf");
+    let from_client_page = is_ours(visit, None, FormKind::Client, &request.pending.id.to_string(), shown);
+    let from_grant_page = match session {
+        Some(session) => {
+            let offer = view::offer(issuer, tx, request, session).await?;
+            is_ours(visit, Some(session), FormKind::Grant, &about_grant(&request.pending, &offer.tools), shown)
+        }
+        None => false,
+    };
+    if !from_client_page && !from_grant_page {
+        return Err(ConsentError::Forgery);
+    }
+    denied(issuer, tx, visit, request, session, Denial::Person).await
+}
+
+async fn denied(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    request: &Request,
+    session: Option<&Session>,
+    why: Denial,
+) -> Result<Answer, ConsentError> {
+    if !tx.pendings().answer(request.pending.id, visit.now).await? {
+        return Err(ConsentError::RequestGone);
+    }
+    let act = match why {
+        Denial::Interaction => AuthorizationAct::AuthorizationRefused,
+        Denial::Person => AuthorizationAct::ConsentDenied,
+    };
+    let entry = Authorization { detail: why.description().to_owned(), ..of_request(act, request, session) };
+    records::append(issuer, tx, visit, entry).await?;
+    Ok(Answer::Denied(why))
+}
+
+/// The grant page's yes.
+async fn approve(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    request: &Request,
+    session: &Session,
+    form: &Parameters,
+) -> Result<Answer, ConsentError> {
+    let offer = view::offer(issuer, tx, request, session).await?;
+    let about = about_grant(&request.pending, &offer.tools);
+    if !is_ours(visit, Some(session), FormKind::Grant, &about, form.one("csrf")) {
+        return Err(ConsentError::Forgery);
+    }
+    bind(tx, visit, request, Some(session)).await?;
+    let scopes = approved_scopes(form.all("scope"), &offer.scopes);
+    if scopes.without(&Scope::offline_access()).is_empty() {
+        return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
+    }
+    let code = grant(issuer, tx, visit, request, session, &scopes).await?;
+    classify(tx, visit, request, &offer, form).await?;
+    if may_skip_consent(&request.client) && scopes == request.pending.scopes {
+        tx.grants().remember_consent(&consent(request, session, &scopes), visit.now).await?;
+    }
+    let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
+    records::append(issuer, tx, visit, Authorization { scopes, ..entry }).await?;
+    Ok(Answer::Approved(code))
+}
+
+/// Pending → approved: the request is answered, and a code holds what it will become.
+async fn grant(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    request: &Request,
+    session: &Session,
+    scopes: &ScopeSet,
+) -> Result<AuthorizationCode, ConsentError> {
+    if !tx.pendings().answer(request.pending.id, visit.now).await? {
+        return Err(ConsentError::RequestGone);
+    }
+    let code = AuthorizationCode::generate(&*issuer.entropy);
+    let row = Code {
+        digest: code.digest(),
+        client: request.client.id.clone(),
+        redirect_uri: request.redirect.as_str().to_owned(),
+        challenge: request.pending.challenge.clone(),
+        subject: Subject::User(session.user.id),
+        server: request.server.name.clone(),
+        resource: request.server.resource.as_str().to_owned(),
+        scopes: scopes.clone(),
+        path: ActorPath::direct(request.client.id.clone()),
+        issued_at: visit.now,
+        expires_at: after(visit.now, issuer.settings.code_seconds()),
+        used_at: None,
+        grant: None,
+        failures: 0,
+    };
+    registered::remember(tx, visit.now, &request.client).await?;
+    tx.codes().insert(&row).await?;
+    Ok(code)
+}
+
+/// What the owner ticked becomes configuration; what was left out stays unclassified.
+async fn classify(tx: &mut Tx, visit: &Visit, request: &Request, offer: &Offer, form: &Parameters) -> Result<(), ConsentError> {
+    if offer.tools.is_empty() {
+        return Ok(());
+    }
+    for tool in &offer.tools {
+        let key = tool_key(&tool.name);
+        let class = form.one(&format!("class.{key}")).and_then(|word| word.parse::<ToolClass>().ok());
+        let ticked = form.all("tool").any(|ticked| ticked == key);
+        if let (true, Some(class)) = (ticked, class) {
+            tx.catalogue().classify(&request.server.name, &tool.name, class, &tool.seen, visit.now).await?;
+        }
+    }
+    tx.servers().mark_consented(&request.server.name, visit.now).await?;
+    Ok(())
+}
+
+/// Whether exactly this was agreed to before, by this person, for a client whose consent may be remembered (ATK-14).
+pub(super) async fn is_remembered(
+    tx: &mut Tx,
+    request: &Request,
+    session: &Session,
+    offer: &Offer,
+) -> Result<bool, StoreError> {
+    let prompt = Prompt::kept(&request.pending.prompt_flags);
+    let whole = !offer.withheld && !offer.scopes.is_empty() && offer.tools.is_empty();
+    if !may_skip_consent(&request.client) || prompt.consent || !whole {
+        return Ok(false);
+    }
+    tx.grants().consented(&consent(request, session, &request.pending.scopes)).await
+}
+
+/// Answers with what was agreed to before.
+pub(super) async fn approve_remembered(
+    issuer: &Issuer,
+    visit: &Visit,
+    request: &Request,
+    session: &Session,
+    offer: &Offer,
+) -> Result<Answer, ConsentError> {
+    let mut tx = issuer.store.begin().await?;
+    let code = grant(issuer, &mut tx, visit, request, session, &offer.scopes).await?;
+    let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
+    let entry = Authorization { scopes: offer.scopes.clone(), detail: "remembered".to_owned(), ..entry };
+    records::append(issuer, &mut tx, visit, entry).await?;
+    tx.commit().await?;
+    Ok(Answer::Approved(code))
+}
+
+/// `prompt=none`, and nothing to go by.
+pub(super) async fn interaction_required(issuer: &Issuer, request: &Request, visit: &Visit) -> Result<Answer, ConsentError> {
+    let mut tx = issuer.store.begin().await?;
+    let answer = denied(issuer, &mut tx, visit, request, None, Denial::Interaction).await?;
+    tx.commit().await?;
+    Ok(answer)
+}
+
+fn consent(request: &Request, session: &Session, scopes: &ScopeSet) -> Consent {
+    Consent {
+        user: session.user.id,
+        client: request.client.id.clone(),
+        redirect_uri: request.redirect.as_str().to_owned(),
+        server: request.server.name.clone(),
+        scopes: scopes.clone(),
+    }
+}
+
+fn of_request(act: AuthorizationAct, request: &Request, session: Option<&Session>) -> Authorization {
+    Authorization {
+        subject: session.map(|session| Subject::User(session.user.id)),
+        client: Some(request.client.id.clone()),
+        server: Some(request.server.name.clone()),
+        scopes: request.pending.scopes.clone(),
+        ..records::entry(act)
+    }
+}

@@ -1,0 +1,107 @@
+//! Our two cookies: the session, and the browser that forms are made for.
+//!
+//! On https they carry the `__Host-` prefix (PX-06), so that no other host, subdomain or plain-http page can set
+//! them. On loopback http there is no such protection; there the port in the name keeps two instances apart.
+
+use http::HeaderMap;
+use http::header::COOKIE;
+use sekisho_protocol::secret::{CsrfToken, SessionToken};
+
+use crate::settings::IssuerSettings;
+
+/// The names and attributes of the cookies of one issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cookies {
+    session: String,
+    browser: String,
+    secure: bool,
+}
+
+impl Cookies {
+    pub(crate) fn new(settings: &IssuerSettings) -> Self {
+        let secure = settings.is_https();
+        let port = settings.host().rsplit_once(':').map_or_else(|| "80".to_owned(), |(_, port)| port.to_owned());
+        let session = if secure { "__Host-sekisho".to_owned() } else { format!("sekisho_{port}") };
+        let browser = if secure { "__Host-sekisho-browser".to_owned() } else { format!("sekisho_{port}_browser") };
+        Self { session, browser, secure }
+    }
+
+    /// The session that a request shows.
+    pub(crate) fn session(&self, headers: &HeaderMap) -> Option<SessionToken> {
+        SessionToken::parse(only(headers, &self.session)?).ok()
+    }
+
+    /// The browser that a request shows.
+    pub(crate) fn browser(&self, headers: &HeaderMap) -> Option<CsrfToken> {
+        CsrfToken::parse(only(headers, &self.browser)?).ok()
+    }
+
+    /// `Set-Cookie` for a session. It ends with the browser at the latest; the store ends it sooner.
+    pub(crate) fn set_session(&self, token: &SessionToken) -> String {
+        self.set(&self.session, token.expose(), "")
+    }
+
+    /// `Set-Cookie` that forgets the session.
+    pub(crate) fn clear_session(&self) -> String {
+        self.set(&self.session, "", "; Max-Age=0")
+    }
+
+    /// `Set-Cookie` for a browser.
+    pub(crate) fn set_browser(&self, token: &CsrfToken) -> String {
+        self.set(&self.browser, token.expose(), "")
+    }
+
+    fn set(&self, name: &str, value: &str, age: &str) -> String {
+        let secure = if self.secure { "; Secure" } else { "" };
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")
+    }
+}
+
+/// The value of the only cookie of this name. Two of one name mean that somebody tossed one in (ATK-81): none counts.
+fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value);
+    let first = values.next()?;
+    values.next().is_none().then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use http::header::COOKIE;
+    use sekisho_protocol::env::SeededEntropy;
+    use sekisho_protocol::secret::SessionToken;
+
+    use super::Cookies;
+    use crate::settings::IssuerSettings;
+
+    fn cookies(base_url: &str) -> Cookies {
+        Cookies::new(&IssuerSettings { base_url: base_url.to_owned(), ..IssuerSettings::default() })
+    }
+
+    /// PX-06, ATK-10: the attributes that keep a cookie where it belongs.
+    #[test]
+    fn a_cookie_carries_every_attribute_that_protects_it() {
+        let token = SessionToken::generate(&SeededEntropy::default());
+        let value = token.expose();
+        let https = cookies("https://sekisho.example").set_session(&token);
+        assert_eq!(https, format!("__Host-sekisho={value}; Path=/; HttpOnly; SameSite=Lax; Secure"));
+        let loopback = cookies("http://localhost:8420").set_session(&token);
+        assert_eq!(loopback, format!("sekisho_8420={value}; Path=/; HttpOnly; SameSite=Lax"));
+        assert!(cookies("https://sekisho.example").clear_session().ends_with("; Secure; Max-Age=0"));
+    }
+
+    /// ATK-81: a second cookie of the same name, tossed in by another host, makes both worthless.
+    #[test]
+    fn a_cookie_that_occurs_twice_counts_as_none() {
+        let cookies = cookies("http://localhost:8420");
+        let token = SessionToken::generate(&SeededEntropy::default());
+        let mut headers = HeaderMap::new();
+        let line = format!("a=b; sekisho_8420={}", token.expose());
+        headers.append(COOKIE, line.parse().unwrap());
+        assert_eq!(cookies.session(&headers), Some(token.clone()));
+        headers.append(COOKIE, format!("sekisho_8420={}", token.expose()).parse().unwrap());
+        assert_eq!(cookies.session(&headers), None);
+    }
+}

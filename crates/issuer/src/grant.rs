@@ -1,0 +1,115 @@
+//! The life of a grant, as pure functions: pending → approved → exchanged, or denied, or expired; and then refresh
+//! after refresh until it ends. What is stored says where in that life it stands; nothing here changes anything.
+
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_store::{CODE_FAILURES_MAX, Code, Grant, Pending, RefreshRow};
+
+/// How far clocks of nodes may differ, in seconds. What seems to come from further ahead is not believed (ATK-99).
+const SKEW_SECONDS: u32 = 60;
+
+/// How a request stands that waits for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestStanding {
+    /// A person said yes or no.
+    Answered,
+    /// Nobody did, in time.
+    Expired,
+    /// It can be answered, from this browser.
+    Open,
+    /// It was begun in another browser (ATK-81).
+    OtherBrowser,
+}
+
+/// How a request stands, seen from a browser.
+pub(crate) fn request_standing(pending: &Pending, browser: &Digest, now: Timestamp) -> RequestStanding {
+    if pending.answered_at.is_some() {
+        RequestStanding::Answered
+    } else if pending.expires_at <= now || pending.created_at > after(now, SKEW_SECONDS) {
+        RequestStanding::Expired
+    } else if pending.browser.is_some_and(|bound| bound != *browser) {
+        RequestStanding::OtherBrowser
+    } else {
+        RequestStanding::Open
+    }
+}
+
+/// How a code stands, seen from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CodeStanding {
+    /// Too many wrong verifiers (ATK-21).
+    Dead,
+    /// Its minute is over.
+    Expired,
+    /// It was issued to another client (ATK-17). Nothing may follow from that (ATK-20).
+    Foreign,
+    /// It can become a grant.
+    Redeemable,
+    /// It became a grant before, and comes back from the client it belongs to (ATK-19).
+    Replayed,
+}
+
+/// How a code stands.
+pub(crate) fn code_standing(code: &Code, client: &ClientId, now: Timestamp) -> CodeStanding {
+    if code.client != *client {
+        CodeStanding::Foreign
+    } else if code.used_at.is_some() {
+        CodeStanding::Replayed
+    } else if code.failures >= CODE_FAILURES_MAX {
+        CodeStanding::Dead
+    } else if code.expires_at <= now || code.issued_at > after(now, SKEW_SECONDS) {
+        CodeStanding::Expired
+    } else {
+        CodeStanding::Redeemable
+    }
+}
+
+/// How a refresh token stands, seen from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefreshStanding {
+    /// Its time, or its grant's, is over.
+    Ended,
+    /// It was issued to another client (ATK-17).
+    Foreign,
+    /// It was used, and comes back in a way that is no retry (ATK-36).
+    Replayed,
+    /// It was used a moment ago and nothing was done with its successor: the answer was lost.
+    Retried,
+    /// It was never used.
+    Usable,
+}
+
+/// How a refresh token stands. `successor_unused`: whether the token that followed it was used in turn.
+pub(crate) fn refresh_standing(
+    row: &RefreshRow,
+    grant: &Grant,
+    client: &ClientId,
+    successor_unused: bool,
+    retry_seconds: u32,
+    now: Timestamp,
+) -> RefreshStanding {
+    if grant.client != *client {
+        return RefreshStanding::Foreign;
+    }
+    if grant.revoked_at.is_some() || grant.expires_at.is_some_and(|end| end <= now) {
+        return RefreshStanding::Ended;
+    }
+    let Some(used_at) = row.used_at else {
+        let over = row.expires_at <= now || row.issued_at > after(now, SKEW_SECONDS);
+        return if over { RefreshStanding::Ended } else { RefreshStanding::Usable };
+    };
+    // A clock that was set back must not open the window again.
+    let within = now < after(used_at, retry_seconds) && used_at <= after(now, retry_seconds);
+    if within && successor_unused { RefreshStanding::Retried } else { RefreshStanding::Replayed }
+}
+
+/// What a person's yes grants: what was ticked, of what was asked, of what the person may hand on (RS-39, AS-16).
+pub(crate) fn approved_scopes<'t>(ticked: impl Iterator<Item = &'t str>, offered: &ScopeSet) -> ScopeSet {
+    let ticked: Vec<&str> = ticked.collect();
+    offered.iter().filter(|scope| ticked.contains(&scope.as_str())).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! Authorization server metadata (RFC 8414 §2), also at the path where OpenID clients look.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use sekisho_protocol::metadata::AuthorizationServer;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::server::ServerDirectory;
+
+use crate::Issuer;
+use crate::error::document;
+use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
+use crate::text::Language;
+
+/// `GET /.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {
+    let servers = Arc::clone(&issuer.servers.borrow());
+    document(&metadata(&issuer.settings, &servers))
+}
+
+/// The document. It is made from settings only: nothing in a request can change it (ATK-13).
+pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> AuthorizationServer {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let authentication = texts(&["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
+    // What ordinary use needs at any server; `offline_access` is not among it: clients that see it ask for it, and
+    // for the person's consent again each time.
+    let scopes = servers.iter().fold(ScopeSet::empty(), |scopes, card| scopes.union(&card.scopes_default));
+    let mut grants = texts(&["authorization_code"]);
+    grants.extend((settings.refresh_ttl_seconds > 0).then(|| "refresh_token".to_owned()));
+    AuthorizationServer {
+        issuer: settings.base_url.clone(),
+        authorization_endpoint: settings.url("/oauth/authorize"),
+        token_endpoint: settings.url("/oauth/token"),
+        registration_endpoint: (settings.registration == RegistrationPolicy::Open).then(|| settings.url("/oauth/register")),
+        revocation_endpoint: Some(settings.url("/oauth/revoke")),
+        jwks_uri: Some(settings.url("/oauth/jwks")),
+        scopes_supported: scopes.iter().cloned().collect(),
+        response_types_supported: texts(&["code"]),
+        response_modes_supported: texts(&["query"]),
+        grant_types_supported: grants,
+        token_endpoint_auth_methods_supported: authentication.clone(),
+        token_endpoint_auth_signing_alg_values_supported: texts(&["ES256", "EdDSA", "PS256", "RS256"]),
+        revocation_endpoint_auth_methods_supported: authentication,
+        code_challenge_methods_supported: texts(&["S256"]),
+        authorization_response_iss_parameter_supported: true,
+        client_id_metadata_document_supported: settings.client_documents != DocumentPolicy::Off,
+        ui_locales_supported: texts(&Language::TAGS),
+    }
+}

@@ -1,0 +1,325 @@
+//! The pages: what each shows, and the headers under which all are sent.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::scope::Scope;
+use sekisho_protocol::secret::SessionToken;
+
+use crate::Issuer;
+use crate::session::{FormKind, Session, form_token};
+use crate::text::{Language, Sentence};
+use crate::visit::{Browser, Visit};
+
+/// The one style sheet.
+const STYLE: &str = include_str!("../../../templates/issuer/sekisho.css");
+
+/// The name under which the style sheet is served: another text has another name, so it can be cached for good.
+pub(crate) fn style_name() -> String {
+    let digest = Digest::of(STYLE.as_bytes()).to_string();
+    format!("sekisho-{}.css", digest.get(..16).unwrap_or_default())
+}
+
+/// What every page shows around its content.
+pub(crate) struct Chrome {
+    language: Language,
+    stylesheet: String,
+    prefix: String,
+    host: String,
+    request: String,
+    who: Option<Who>,
+}
+
+/// Who is signed in, and the form to be somebody else.
+struct Who {
+    name: String,
+    csrf: String,
+    request: Option<String>,
+}
+
+impl Chrome {
+    pub(crate) fn new(issuer: &Issuer, visit: &Visit) -> Self {
+        let prefix = issuer.settings.prefix().to_owned();
+        Self {
+            language: visit.language,
+            stylesheet: format!("{prefix}/assets/{}", issuer.style_name),
+            host: issuer.settings.host(),
+            request: visit.request.to_string(),
+            who: None,
+            prefix,
+        }
+    }
+
+    /// The same, saying who is signed in. With a request, the way out leads back to it.
+    pub(crate) fn with(mut self, visit: &Visit, session: &Session, request: Option<String>) -> Self {
+        let csrf = form_token(visit, Some(session), FormKind::Logout, "").expose().to_owned();
+        self.who = Some(Who { name: session.user.name.clone(), csrf, request });
+        self
+    }
+
+    fn say(&self, sentence: impl std::borrow::Borrow<Sentence>) -> &'static str {
+        self.language.say(*sentence.borrow())
+    }
+
+    fn around(&self, sentence: impl std::borrow::Borrow<Sentence>) -> (&'static str, &'static str) {
+        self.language.around(*sentence.borrow())
+    }
+}
+
+/// What is asked for, as both pages show it.
+pub(crate) struct Ask {
+    pub(crate) pending: String,
+    pub(crate) client_name: String,
+    pub(crate) initial: String,
+    pub(crate) client_id: String,
+    pub(crate) unverified: bool,
+    pub(crate) origin_words: (&'static str, &'static str),
+    pub(crate) origin_host: String,
+    pub(crate) document_host: Option<String>,
+    pub(crate) redirect_host: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) warning: Option<Sentence>,
+    pub(crate) server_title: String,
+    pub(crate) server_initial: String,
+    pub(crate) server_url: String,
+    pub(crate) scopes: Vec<ScopeLine>,
+}
+
+/// One scope in words: what stands before and after the name in it.
+pub(crate) struct ScopeLine {
+    pub(crate) value: String,
+    pub(crate) words: (&'static str, &'static str),
+    pub(crate) name: String,
+}
+
+impl ScopeLine {
+    pub(crate) fn new(language: Language, scope: &Scope) -> Self {
+        let value = scope.as_str().to_owned();
+        let (sentence, name) = match (value.as_str(), value.strip_prefix("tool:")) {
+            ("mcp:read", _) => (Sentence::ScopeRead, ""),
+            ("mcp:write", _) => (Sentence::ScopeWrite, ""),
+            ("mcp:destructive", _) => (Sentence::ScopeDestructive, ""),
+            ("offline_access", _) => (Sentence::ScopeOffline, ""),
+            (_, Some(tool)) => (Sentence::ScopeTool, tool),
+            (other, None) => (Sentence::ScopeOther, other),
+        };
+        Self { words: language.around(sentence), name: name.to_owned(), value }
+    }
+}
+
+/// One tool on the owner's first consent.
+pub(crate) struct ToolLine {
+    pub(crate) key: String,
+    pub(crate) name: String,
+    pub(crate) summary: String,
+    pub(crate) choices: Vec<ClassChoice>,
+}
+
+/// One class that a tool may be given.
+pub(crate) struct ClassChoice {
+    pub(crate) value: &'static str,
+    pub(crate) words: Sentence,
+    pub(crate) chosen: bool,
+}
+
+impl ToolLine {
+    pub(crate) fn new(tool: &Tool) -> Self {
+        let choice = |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
+        Self {
+            key: tool_key(&tool.name),
+            name: crate::clients::plain_text(&tool.name, 128),
+            summary: crate::clients::plain_text(&tool.summary, 200),
+            choices: vec![
+                choice(ToolClass::Read, Sentence::ClassRead),
+                choice(ToolClass::Write, Sentence::ClassWrite),
+                choice(ToolClass::Destructive, Sentence::ClassDestructive),
+            ],
+        }
+    }
+}
+
+/// A tool's name as a form can carry it unchanged: ordinary names are themselves, other bytes are `%XX`.
+pub(crate) fn tool_key(name: &str) -> String {
+    Scope::tool(name).as_str().chars().skip("tool:".len()).collect()
+}
+
+/// Before anybody has signed in: who asks for what.
+#[derive(Template)]
+#[template(path = "client.html")]
+pub(crate) struct ClientPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) ask: Ask,
+    pub(crate) csrf: String,
+}
+
+/// The only page that makes a grant.
+#[derive(Template)]
+#[template(path = "grant.html")]
+pub(crate) struct GrantPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) ask: Ask,
+    pub(crate) csrf: String,
+    pub(crate) withheld: bool,
+    pub(crate) tools: Vec<ToolLine>,
+}
+
+/// User name and password.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct LoginPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) csrf: String,
+    pub(crate) request: Option<String>,
+    pub(crate) client_name: Option<String>,
+    pub(crate) username: String,
+    pub(crate) problem: Option<Sentence>,
+}
+
+/// A first password.
+#[derive(Template)]
+#[template(path = "setup.html")]
+pub(crate) struct SetupPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) csrf: String,
+    pub(crate) action: String,
+    pub(crate) username: String,
+    pub(crate) problem: Option<Sentence>,
+}
+
+/// What this is, what it protects, and who was let in.
+#[derive(Template)]
+#[template(path = "home.html")]
+pub(crate) struct HomePage {
+    pub(crate) chrome: Chrome,
+    pub(crate) servers: Vec<ServerLine>,
+    pub(crate) grants: Vec<GrantLine>,
+}
+
+/// One protected server on the home page.
+pub(crate) struct ServerLine {
+    pub(crate) title: String,
+    pub(crate) url: String,
+}
+
+/// One living grant on the home page.
+pub(crate) struct GrantLine {
+    pub(crate) id: String,
+    pub(crate) client: String,
+    pub(crate) server: String,
+    pub(crate) scopes: String,
+    pub(crate) since: String,
+    pub(crate) csrf: String,
+}
+
+/// Something went wrong, and there is nowhere to send the person.
+#[derive(Template)]
+#[template(path = "error.html")]
+pub(crate) struct ErrorPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) what: Sentence,
+    pub(crate) detail: String,
+    pub(crate) hint: Sentence,
+}
+
+/// A link to the application, where a redirect must not or cannot be automatic.
+#[derive(Template)]
+#[template(path = "return.html")]
+pub(crate) struct ReturnPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) what: Sentence,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+    pub(crate) target: String,
+    pub(crate) host: String,
+}
+
+/// A page as a response. `form_targets`: where a form on it may lead beyond this site, for browsers hold
+/// `form-action` against the redirect after a form, too.
+pub(crate) fn page(visit: &Visit, issuer: &Issuer, status: StatusCode, template: &impl Template, form_targets: &str) -> Response {
+    let html = match template.render() {
+        Ok(html) => html,
+        Err(error) => {
+            tracing::error!(request = %visit.request, error = &error as &dyn std::error::Error, "a page could not be written");
+            return (StatusCode::INTERNAL_SERVER_ERROR, visit.request.to_string()).into_response();
+        }
+    };
+    let mut response = (status, html).into_response();
+    let headers = response.headers_mut();
+    put(headers, CONTENT_TYPE, "text/html; charset=utf-8");
+    put(headers, http::header::CONTENT_LANGUAGE, visit.language.tag());
+    put(headers, http::header::VARY, "Accept-Language, Cookie");
+    protect(headers, form_targets);
+    if let Browser::New(token) = &visit.browser {
+        put(headers, SET_COOKIE, &issuer.cookies.set_browser(token));
+    }
+    response
+}
+
+/// The headers of every page and redirect (PX-05, ATK-08, ATK-09, ATK-50).
+fn protect(headers: &mut HeaderMap, form_targets: &str) {
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{form_targets}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    put(headers, CONTENT_SECURITY_POLICY, &policy);
+    put(headers, X_FRAME_OPTIONS, "DENY");
+    put(headers, REFERRER_POLICY, "no-referrer");
+    put(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(headers, CACHE_CONTROL, "no-store");
+    put(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // What is put here is ours or visible ASCII; a value that no header can hold would only be left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A 303 to somewhere: after a form never a status that repeats the form (ATK-08).
+pub(crate) fn see_other(to: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    put(response.headers_mut(), LOCATION, to);
+    protect(response.headers_mut(), "");
+    response
+}
+
+/// A 303 to a path of ours.
+pub(crate) fn go(issuer: &Issuer, path: &str) -> Response {
+    see_other(&format!("{}{path}", issuer.settings.prefix()))
+}
+
+/// The same, with the browser signed in.
+pub(crate) fn signed_in(issuer: &Issuer, token: &SessionToken, path: &str) -> Response {
+    let mut response = go(issuer, path);
+    put(response.headers_mut(), SET_COOKIE, &issuer.cookies.set_session(token));
+    response
+}
+
+/// The same, with the browser signed out.
+pub(crate) fn signed_out(issuer: &Issuer, path: &str) -> Response {
+    let mut response = go(issuer, path);
+    put(response.headers_mut(), SET_COOKIE, &issuer.cookies.clear_session());
+    response
+}
+
+/// `GET /assets/{name}`: the style sheet, under its one name.
+pub(crate) async fn asset(State(issuer): State<Arc<Issuer>>, Path(name): Path<String>) -> Response {
+    if name != issuer.style_name {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let mut response = STYLE.into_response();
+    put(response.headers_mut(), CONTENT_TYPE, "text/css; charset=utf-8");
+    put(response.headers_mut(), CACHE_CONTROL, "public, max-age=31536000, immutable");
+    put(response.headers_mut(), X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}

@@ -1,0 +1,111 @@
+//! `POST /oauth/register` (RFC 7591 §3): a client makes itself known. Nobody vouches for it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::env::after;
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::registration::{Client, ClientAuthentication};
+use sekisho_protocol::secret::ClientSecret;
+use sekisho_store::{NewClient, StoreError};
+
+use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
+use crate::error::{self, Fault};
+use crate::limits::REGISTRATION_BYTES_MAX;
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+/// Why nobody was registered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegistrationError {
+    #[error("too many registrations from this address: wait a minute")]
+    Busy,
+    #[error("as many clients as there may be have registered themselves: try again later")]
+    Full,
+    #[error("the body must be a JSON object of at most {REGISTRATION_BYTES_MAX} bytes")]
+    Malformed,
+    #[error("the body must be `application/json`")]
+    MediaType,
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error(transparent)]
+    Internal(#[from] Fault),
+}
+
+impl From<StoreError> for RegistrationError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// `POST /oauth/register`.
+pub(crate) async fn register(State(issuer): State<Arc<Issuer>>, visit: Visit, request: Request) -> Response {
+    let metadata = read(&issuer, &visit, request).await;
+    let outcome = match metadata {
+        Ok(metadata) => keep(&issuer, &visit, metadata).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(registered) => error::registered(&registered),
+        Err(error) => {
+            let entry = records::entry(AuthorizationAct::ClientRefused);
+            records::refused(&issuer, &visit, Authorization { detail: error.to_string(), ..entry }).await;
+            error::registration(&visit, &error)
+        }
+    }
+}
+
+async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metadata, RegistrationError> {
+    if !issuer.limits.may_register(visit.peer) {
+        return Err(RegistrationError::Busy);
+    }
+    let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(RegistrationError::MediaType);
+    }
+    let body = axum::body::to_bytes(request.into_body(), REGISTRATION_BYTES_MAX).await;
+    let body = body.map_err(|_| RegistrationError::Malformed)?;
+    serde_json::from_slice(&body).map_err(|_| RegistrationError::Malformed)
+}
+
+/// Keeps what is left of the metadata as a client, until it is used or its time is over.
+async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Registered, RegistrationError> {
+    let client = judge(ClientId::generate(visit.now, &*issuer.entropy), metadata)?;
+    let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.entropy));
+    let mut tx = issuer.store.begin().await?;
+    if tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max {
+        tx.clients().delete_expired(visit.now).await?;
+        if tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max {
+            tx.commit().await?;
+            return Err(RegistrationError::Full);
+        }
+    }
+    let new = NewClient {
+        client: client.clone(),
+        secret: secret.as_ref().map(ClientSecret::digest),
+        created_at: visit.now,
+        expires_at: Some(after(visit.now, issuer.settings.dynamic_client_ttl_seconds)),
+    };
+    tx.clients().insert(&new).await?;
+    let entry = records::entry(AuthorizationAct::ClientRegistered);
+    let entry = Authorization { client: Some(client.id.clone()), detail: client.name.clone(), ..entry };
+    records::append(issuer, &mut tx, visit, entry).await?;
+    tx.commit().await?;
+    let mut registered = Registered::of(&client, visit.now.as_second());
+    if let Some(secret) = secret {
+        // The one response that must carry it.
+        registered.client_secret = Some(secret.expose().to_owned());
+        registered.client_secret_expires_at = Some(0);
+    }
+    Ok(registered)
+}
+
+fn needs_secret(client: &Client) -> bool {
+    match client.authentication {
+        ClientAuthentication::ClientSecretBasic | ClientAuthentication::ClientSecretPost => true,
+        ClientAuthentication::None | ClientAuthentication::PrivateKeyJwt => false,
+    }
+}

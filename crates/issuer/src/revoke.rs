@@ -1,0 +1,86 @@
+//! `POST /oauth/revoke` (RFC 7009): says yes to everything it understands, so that tokens cannot be probed.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::secret::RefreshToken;
+use sekisho_store::Tx;
+use sekisho_token::{Expectation, verify};
+
+use crate::clients::authenticate::{self, AuthenticatedClient};
+use crate::error;
+use crate::parameters::Form;
+use crate::token::TokenError;
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+/// `POST /oauth/revoke`.
+pub(crate) async fn revoke(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
+    match answer(&issuer, &visit, form).await {
+        Ok(()) => error::revoked(),
+        Err(error) => error::token(&visit, &error),
+    }
+}
+
+async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<(), TokenError> {
+    let parameters = form.parameters?;
+    if let Some(name) = parameters.repeated(&[]) {
+        return Err(TokenError::Repeated(name.to_owned()));
+    }
+    let credentials = authenticate::read(&form.authorization, &parameters)?;
+    let client = authenticate::authenticate(issuer, visit, credentials).await?;
+    let token = parameters.one("token").ok_or(TokenError::Missing("token"))?;
+    let mut tx = issuer.store.begin().await?;
+    end(issuer, &mut tx, visit, &client, token).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Ends the grant behind a token, if it is the client's own (ATK-49). `token_type_hint` is not needed: our tokens
+/// say what they are.
+pub(crate) async fn end(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    token: &str,
+) -> Result<(), TokenError> {
+    let grant = match RefreshToken::parse(token) {
+        Ok(token) => tx.refresh_tokens().find(&token.digest()).await?.map(|row| row.grant),
+        Err(_) => grant_of_access_token(issuer, visit, token),
+    };
+    let Some(grant) = grant else { return Ok(()) };
+    let own = tx.grants().find(grant).await?.filter(|grant| grant.client == client.client().id);
+    let Some(own) = own else { return Ok(()) };
+    if tx.grants().revoke(grant, "revoked by its client", visit.now).await? {
+        let entry = Authorization {
+            subject: Some(own.subject),
+            client: Some(own.client),
+            server: Some(own.server),
+            grant: Some(grant),
+            ..records::entry(AuthorizationAct::GrantRevoked)
+        };
+        records::append(issuer, tx, visit, entry).await?;
+    }
+    Ok(())
+}
+
+/// The grant of an access token that we made, whichever server it is for. An expired one has nothing left to end.
+fn grant_of_access_token(issuer: &Issuer, visit: &Visit, token: &str) -> Option<GrantId> {
+    #[derive(serde::Deserialize)]
+    struct Audience {
+        aud: ResourceId,
+    }
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    // Unverified: it only says which audience to hold the token to.
+    let audience: Audience = serde_json::from_slice(&payload).ok()?;
+    let keys = issuer.keys.borrow().clone();
+    let expect = Expectation::new(&issuer.settings.base_url, &audience.aud, visit.now);
+    verify(&keys, token, &expect).ok().map(|claims| claims.grant)
+}

@@ -1,0 +1,145 @@
+//! Signed-in browsers, and the values that tie a form to the browser and the request it was made for.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use axum::extract::State;
+use axum::response::Response;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::{PendingId, UserId};
+use sekisho_protocol::secret::{CsrfToken, SessionToken};
+use sekisho_store::{BrowserSession, SecretKey, StoreError, Tx, User};
+
+use crate::error::{self, Fault};
+use crate::parameters::Form;
+use crate::visit::{Source, Visit};
+use crate::{Issuer, pages};
+
+/// A signed-in browser and whose it is.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) user: User,
+    pub(crate) row: BrowserSession,
+}
+
+/// Who is signed in, if anybody.
+pub(crate) async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, StoreError> {
+    let Some(token) = &visit.session else { return Ok(None) };
+    let Some(row) = tx.browser_sessions().find(&token.digest(), visit.now).await? else { return Ok(None) };
+    // A session from the future means that the clock was set back: it is not revived (ATK-99).
+    if row.created_at > after(visit.now, 60) {
+        return Ok(None);
+    }
+    let user = tx.users().find(row.user).await?;
+    Ok(user.filter(|user| !user.disabled).map(|user| Session { user, row }))
+}
+
+/// Signs a browser in under a new name, whatever name it had before (ATK-10: no fixation).
+pub(crate) async fn open(issuer: &Issuer, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SessionToken, StoreError> {
+    if let Some(old) = &visit.session {
+        tx.browser_sessions().delete(&old.digest()).await?;
+    }
+    let token = SessionToken::generate(&*issuer.entropy);
+    let row = BrowserSession {
+        digest: token.digest(),
+        user,
+        csrf: SecretKey::generate(&*issuer.entropy),
+        created_at: visit.now,
+        expires_at: after(visit.now, issuer.settings.session_ttl_seconds),
+        authenticated_at: visit.now,
+    };
+    tx.browser_sessions().insert(&row).await?;
+    Ok(token)
+}
+
+/// What a form is for. A value made for one form is worthless in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FormKind {
+    /// Continue or cancel, before signing in.
+    Client,
+    /// End a grant.
+    EndGrant,
+    /// Approve or deny.
+    Grant,
+    /// Sign in.
+    Login,
+    /// Sign out.
+    Logout,
+    /// Choose a password.
+    Setup,
+}
+
+impl FormKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::EndGrant => "end-grant",
+            Self::Grant => "grant",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::Setup => "setup",
+        }
+    }
+}
+
+/// The hidden value of a form: a keyed digest over this browser's cookie, this session, this kind of form and the
+/// very thing it is about (PX-04: double submit, not a look-up). A stolen one works in no other browser,
+/// session, form or request.
+pub(crate) fn form_token(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str) -> CsrfToken {
+    let browser = visit.browser.token().expose().as_bytes();
+    let key = match session {
+        Some(session) => hmac::Key::new(hmac::HMAC_SHA256, session.row.csrf.expose()),
+        None => hmac::Key::new(hmac::HMAC_SHA256, browser),
+    };
+    let what = Digest::of_list(&[browser, kind.as_str().as_bytes(), about.as_bytes()]);
+    let tag = hmac::sign(&key, what.as_bytes());
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    CsrfToken::from_key(bytes)
+}
+
+/// Whether a form came from this browser, this session and a page of ours made for exactly this (ATK-10).
+pub(crate) fn is_ours(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str, shown: Option<&str>) -> bool {
+    let expected = form_token(visit, session, kind, about);
+    visit.source == Source::Ours && shown.is_some_and(|shown| CsrfToken::from_outside(shown) == expected)
+}
+
+/// Whether the person proved who they are since `moment`.
+pub(crate) fn is_fresh(session: &Session, moment: Timestamp) -> bool {
+    session.row.authenticated_at >= moment
+}
+
+/// Why signing out or the like did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogoutError {
+    #[error("the form did not come from this browser's page")]
+    Forgery,
+    #[error(transparent)]
+    Internal(#[from] Fault),
+}
+
+/// `POST /logout`: ends the session; with a request, back to its first page for somebody else to sign in.
+pub(crate) async fn log_out(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
+    match end(&issuer, &visit, &form).await {
+        Ok(Some(request)) => pages::signed_out(&issuer, &format!("/consent/{request}")),
+        Ok(None) => pages::signed_out(&issuer, "/"),
+        Err(error) => error::logout(&issuer, &visit, &error),
+    }
+}
+
+async fn end(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<Option<PendingId>, LogoutError> {
+    let parameters = form.parameters.as_ref().map_err(|_| LogoutError::Forgery)?;
+    let mut tx = issuer.store.begin().await.map_err(Fault::from)?;
+    let session = current(&mut tx, visit).await.map_err(Fault::from)?;
+    if !is_ours(visit, session.as_ref(), FormKind::Logout, "", parameters.one("csrf")) || parameters.repeated(&[]).is_some() {
+        return Err(LogoutError::Forgery);
+    }
+    if let Some(session) = session {
+        tx.browser_sessions().delete(&session.row.digest).await.map_err(Fault::from)?;
+        tx.commit().await.map_err(Fault::from)?;
+    }
+    Ok(parameters.one("request").and_then(|id| id.parse().ok()))
+}

@@ -1,0 +1,222 @@
+//! `/setup/{token}`: the link, printed locally, with which somebody sets a first password (ATK-100: there is no
+//! default one, and no first visitor becomes the owner).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::{Entropy, Timestamp, after};
+use sekisho_protocol::ids::UserId;
+use sekisho_protocol::secret::{Password, SessionToken, SetupToken};
+use sekisho_store::{SetupLink, StoreError, Tx, User};
+
+use crate::error::{self, Fault};
+use crate::login::LoginError;
+use crate::pages::{self, Chrome, SetupPage};
+use crate::parameters::Form;
+use crate::session::{self, FormKind, form_token, is_ours};
+use crate::text::Sentence;
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+/// How long a link works, in seconds.
+pub const SETUP_LINK_SECONDS: u32 = 30 * 60;
+
+/// The shortest and the longest password, in characters.
+const PASSWORD_CHARS_MIN: usize = 10;
+const PASSWORD_CHARS_MAX: usize = 256;
+
+/// Makes a link for a user: `{base_url}/setup/{token}`, once, within [`SETUP_LINK_SECONDS`].
+pub async fn create_link(tx: &mut Tx, user: UserId, now: Timestamp, entropy: &dyn Entropy) -> Result<SetupToken, StoreError> {
+    let token = SetupToken::generate(entropy);
+    let link = SetupLink { digest: token.digest(), user, expires_at: after(now, SETUP_LINK_SECONDS), used_at: None };
+    tx.setup_links().insert(&link).await?;
+    Ok(token)
+}
+
+/// Why no password was set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SetupError {
+    #[error("too many passwords are being hashed")]
+    Busy,
+    #[error("the form did not come from this browser's page")]
+    Forgery,
+    #[error("the link was used, has expired, or never was")]
+    Link,
+    #[error("the form cannot be read")]
+    Malformed,
+    #[error("the password is not accepted")]
+    Password(Sentence),
+    #[error(transparent)]
+    Internal(#[from] Fault),
+}
+
+impl From<StoreError> for SetupError {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<LoginError> for SetupError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::Internal(fault) => Self::Internal(fault),
+            _ => Self::Busy,
+        }
+    }
+}
+
+/// `GET /setup/{token}`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(token): Path<String>) -> Response {
+    match find(&issuer, &visit, &token).await {
+        Ok((_, user)) => {
+            let page = setup_page(&issuer, &visit, &token, &user, None);
+            pages::page(&visit, &issuer, StatusCode::OK, &page, "")
+        }
+        Err(error) => error::setup(&issuer, &visit, &error),
+    }
+}
+
+/// `POST /setup/{token}`.
+pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(token): Path<String>, form: Form) -> Response {
+    let (link, user) = match find(&issuer, &visit, &token).await {
+        Ok(found) => found,
+        Err(error) => return error::setup(&issuer, &visit, &error),
+    };
+    match set_password(&issuer, &visit, &link, &user, &form).await {
+        Ok(session) => pages::signed_in(&issuer, &session, "/"),
+        Err(SetupError::Password(problem)) => {
+            let page = setup_page(&issuer, &visit, &token, &user, Some(problem));
+            pages::page(&visit, &issuer, StatusCode::UNPROCESSABLE_ENTITY, &page, "")
+        }
+        Err(error) => error::setup(&issuer, &visit, &error),
+    }
+}
+
+async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<(SetupToken, User), SetupError> {
+    let token = SetupToken::parse(token).map_err(|_| SetupError::Link)?;
+    let mut tx = issuer.store.read().await?;
+    let link = tx.setup_links().find(&token.digest()).await?.ok_or(SetupError::Link)?;
+    let ends_as_planned = link.expires_at <= after(visit.now, SETUP_LINK_SECONDS);
+    if link.used_at.is_some() || link.expires_at <= visit.now || !ends_as_planned {
+        return Err(SetupError::Link);
+    }
+    let user = tx.users().find(link.user).await?.filter(|user| !user.disabled).ok_or(SetupError::Link)?;
+    Ok((token, user))
+}
+
+fn setup_page(issuer: &Issuer, visit: &Visit, token: &str, user: &User, problem: Option<Sentence>) -> SetupPage {
+    SetupPage {
+        chrome: Chrome::new(issuer, visit),
+        csrf: form_token(visit, None, FormKind::Setup, token).expose().to_owned(),
+        action: format!("{}/setup/{token}", issuer.settings.prefix()),
+        username: user.name.clone(),
+        problem,
+    }
+}
+
+async fn set_password(
+    issuer: &Issuer,
+    visit: &Visit,
+    link: &SetupToken,
+    user: &User,
+    form: &Form,
+) -> Result<SessionToken, SetupError> {
+    let form = form.parameters.as_ref().map_err(|_| SetupError::Malformed)?;
+    if form.repeated(&[]).is_some() {
+        return Err(SetupError::Malformed);
+    }
+    if !is_ours(visit, None, FormKind::Setup, link.expose(), form.one("csrf")) {
+        return Err(SetupError::Forgery);
+    }
+    let password = accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)?;
+    let phc = issuer.passwords.hash(password, &*issuer.entropy).await?;
+    let mut tx = issuer.store.begin().await?;
+    let user = tx.setup_links().consume(&link.digest(), visit.now).await?.ok_or(SetupError::Link)?;
+    tx.users().set_password(user, &phc, visit.now).await?;
+    // Whoever was signed in with the old password is not any more.
+    tx.browser_sessions().delete_of_user(user).await?;
+    let token = session::open(issuer, &mut tx, visit, user).await?;
+    let entry = records::entry(AuthorizationAct::PasswordSet);
+    records::append(issuer, &mut tx, visit, Authorization { subject: Some(Subject::User(user)), ..entry }).await?;
+    tx.commit().await?;
+    Ok(token)
+}
+
+/// What is asked of a password: length, and not being the first thing anybody would try.
+fn accept(password: &str, repeat: &str, username: &str) -> Result<Password, SetupError> {
+    let length = password.chars().count();
+    let folded = password.to_lowercase();
+    let problem = if length < PASSWORD_CHARS_MIN {
+        Some(Sentence::PasswordTooShort)
+    } else if length > PASSWORD_CHARS_MAX {
+        Some(Sentence::PasswordTooLong)
+    } else if is_easy(&folded, &username.to_lowercase()) {
+        Some(Sentence::PasswordTooEasy)
+    } else if password != repeat {
+        Some(Sentence::PasswordsDiffer)
+    } else {
+        None
+    };
+    match problem {
+        Some(problem) => Err(SetupError::Password(problem)),
+        None => Ok(Password::from_outside(password)),
+    }
+}
+
+/// Few different characters, a run along the keyboard or the alphabet, or words that name nothing but this place.
+fn is_easy(folded: &str, username: &str) -> bool {
+    let mut distinct: Vec<char> = folded.chars().collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let runs = ["abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p"];
+    let reversed: String = folded.chars().rev().collect();
+    let runs_along = runs.iter().any(|run| run.contains(folded) || run.contains(reversed.as_str()));
+    let rest = ["password", "sekisho", "admin", "owner", "letmein", "welcome", username]
+        .iter()
+        .filter(|word| !word.is_empty())
+        .fold(folded.to_owned(), |rest, word| rest.replace(word, ""));
+    let rest = rest.trim_matches(|character: char| !character.is_alphabetic());
+    distinct.len() < 4 || runs_along || rest.chars().count() < 3 && folded.chars().any(char::is_alphabetic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SetupError, accept};
+    use crate::text::Sentence;
+
+    /// ATK-96: a first password is not one that everybody tries first.
+    #[test]
+    fn a_password_must_be_long_enough_and_not_obvious() {
+        let cases = [
+            ("short", Some(Sentence::PasswordTooShort)),
+            ("aaaaaaaaaaaa", Some(Sentence::PasswordTooEasy)),
+            ("abababababab", Some(Sentence::PasswordTooEasy)),
+            ("abcdefghijkl", Some(Sentence::PasswordTooEasy)),
+            ("lkjihgfedcba", Some(Sentence::PasswordTooEasy)),
+            ("1234567890", Some(Sentence::PasswordTooEasy)),
+            ("password123", Some(Sentence::PasswordTooEasy)),
+            ("Password123!", Some(Sentence::PasswordTooEasy)),
+            ("alice12345", Some(Sentence::PasswordTooEasy)),
+            ("sekisho-admin", Some(Sentence::PasswordTooEasy)),
+            ("correct horse battery", None),
+            ("関所を通る人は誰ですか", None),
+            ("8346109275", None),
+        ];
+        for (password, expected) in cases {
+            let found = match accept(password, password, "Alice") {
+                Ok(_) => None,
+                Err(SetupError::Password(problem)) => Some(problem),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(found, expected, "{password}");
+        }
+        let differ = accept("correct horse battery", "correct horse batterx", "alice");
+        assert!(matches!(differ, Err(SetupError::Password(Sentence::PasswordsDiffer))));
+        let long = "x1 y2 z3 ".repeat(40);
+        assert!(matches!(accept(&long, &long, "alice"), Err(SetupError::Password(Sentence::PasswordTooLong))));
+    }
+}

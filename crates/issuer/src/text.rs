@@ -1,0 +1,243 @@
+//! Every sentence of the pages, in every language they speak: this table and nothing else.
+//!
+//! To add a sentence, add a row; a row without both languages does not compile, and a test refuses an empty
+//! one. `{}` marks where a name goes; both languages must hold it equally often.
+
+/// A language of the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    English,
+    Japanese,
+}
+
+impl Language {
+    /// The tags of `ui_locales_supported` (RFC 8414 §2).
+    pub(crate) const TAGS: [&'static str; 2] = ["en", "ja"];
+
+    /// The best language for an `Accept-Language` header (RFC 9110 §12.5.4); English where nothing fits.
+    pub(crate) fn accepted(header: Option<&str>) -> Self {
+        let mut best = (0.0_f32, Self::English);
+        for range in header.unwrap_or_default().split(',').take(32) {
+            let mut parts = range.split(';');
+            let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            let language = match tag.split('-').next() {
+                Some("en" | "*") => Self::English,
+                Some("ja") => Self::Japanese,
+                _ => continue,
+            };
+            if weight > best.0 {
+                best = (weight, language);
+            }
+        }
+        best.1
+    }
+
+    /// The value of the page's `lang` attribute.
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Japanese => "ja",
+        }
+    }
+
+    /// The sentence in this language.
+    pub(crate) fn say(self, sentence: Sentence) -> &'static str {
+        let (english, japanese) = sentence.row();
+        match self {
+            Self::English => english,
+            Self::Japanese => japanese,
+        }
+    }
+
+    /// What stands before and after the place of a name.
+    pub(crate) fn around(self, sentence: Sentence) -> (&'static str, &'static str) {
+        let text = self.say(sentence);
+        text.split_once("{}").unwrap_or((text, ""))
+    }
+}
+
+macro_rules! sentences {
+    ($($name:ident: $english:literal, $japanese:literal;)*) => {
+        /// One sentence of the pages.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Sentence {
+            $($name,)*
+        }
+
+        impl Sentence {
+            /// All of them, for the test of the table.
+            #[cfg(test)]
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            fn row(self) -> (&'static str, &'static str) {
+                match self {
+                    $(Self::$name => ($english, $japanese),)*
+                }
+            }
+        }
+    };
+}
+
+sentences! {
+    // Everywhere.
+    RequestLabel: "Request", "リクエスト";
+    SignedInAs: "Signed in as {}", "{} としてログイン中";
+    NotYou: "Not you?", "別のアカウントを使う";
+    SignOut: "Sign out", "ログアウト";
+    Tagline: "The checkpoint in front of your tools", "ツールの手前にある関所";
+
+    // The client page and the grant page.
+    ClientTitle: "An application wants to connect", "アプリケーションが接続を求めています";
+    ClientLead: "{} asks to use one of your servers. Check that you started this, then sign in to decide.",
+        "{} がサーバーの利用を求めています。ご自身で始めた操作であることを確かめてから、ログインして決めてください。";
+    GrantTitle: "Let this application in?", "このアプリケーションを通しますか？";
+    GrantLead: "{} asks to use this server in your name.", "{} があなたの代理でこのサーバーを使うことを求めています。";
+    Unverified: "Unverified", "未確認";
+    UnverifiedNote: "This application registered itself. Nobody has checked the name it gave.",
+        "このアプリケーションは自分で登録しました。名乗った名前は誰も確認していません。";
+    DocumentNote: "The name comes from a document published at {}.", "名前は {} で公開されている文書によるものです。";
+    RegisteredNote: "Registered by the operator of this checkpoint.", "この関所の管理者が登録しました。";
+    Application: "Application", "アプリケーション";
+    Server: "Server", "サーバー";
+    AnswerGoesTo: "The answer goes to", "回答の送り先";
+    PublishedBy: "Published by", "公開元";
+    LoopbackWarning: "The answer goes to a program on this computer, and any program here could use this name. Continue only if you started this yourself a moment ago.",
+        "回答はこのコンピューター上のプログラムに送られます。別のプログラムがこの名前を名乗っている可能性もあります。たった今ご自身で始めた場合だけ続けてください。";
+    SchemeWarning: "The answer goes to an app on this device, and another app could claim the same address. Continue only if you started this yourself a moment ago.",
+        "回答はこの端末上のアプリに送られます。別のアプリが同じ宛先を名乗っている可能性もあります。たった今ご自身で始めた場合だけ続けてください。";
+    AsksTo: "It asks to", "求められている権限";
+    YouAllow: "You allow it to", "許可する内容";
+    Continue: "Continue to sign in", "ログインへ進む";
+    Cancel: "Cancel", "キャンセル";
+    Approve: "Allow", "許可する";
+    Deny: "Deny", "拒否する";
+    WithheldNote: "It asked for more than you may hand on. Only what you may hand on is listed.",
+        "あなたが渡せる範囲を超える権限も求められました。渡せるものだけを表示しています。";
+    NothingGrantable: "There is nothing here that you may hand on: you have no rights at this server that cover the request. Ask its owner.",
+        "渡せる権限がありません。このサーバーで、求められた内容に足りる権限をお持ちではありません。所有者に相談してください。";
+    EndsAnyTime: "You can end this at any time. Every call is checked and recorded.",
+        "許可はいつでも取り消せます。すべての呼び出しは検査され、記録されます。";
+    ScopeRead: "Look at things: tools that only read", "閲覧：読み取りだけのツールを使う";
+    ScopeWrite: "Change things: tools that add or alter, and everything that only reads",
+        "変更：追加や変更を行うツールと、読み取りのツールを使う";
+    ScopeDestructive: "Do what cannot be undone: delete, send, publish, and everything less than that",
+        "取り消せない操作：削除・送信・公開などと、それより軽い操作をすべて行う";
+    ScopeTool: "Use the tool {}", "ツール {} を使う";
+    ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
+    ScopeOther: "Use the permission {}", "権限 {} を使う";
+
+    // The owner's first consent.
+    ToolsTitle: "What its tools can do", "ツールの働き";
+    ToolsLead: "This server is new. Confirm what each tool can do: the proposals come from the server's own words. A tool that you leave out needs its own permission each time.",
+        "新しいサーバーです。各ツールの働きを確かめてください。表示の案はサーバー自身の説明によるものです。選ばなかったツールは、使うたびに個別の許可が要ります。";
+    ToolColumn: "Tool", "ツール";
+    ClassColumn: "It can", "働き";
+    ClassRead: "read", "読み取り";
+    ClassWrite: "change", "変更";
+    ClassDestructive: "destroy or send", "削除・送信";
+
+    // Signing in.
+    LoginTitle: "Sign in", "ログイン";
+    LoginLead: "Sign in to this checkpoint.", "この関所にログインします。";
+    LoginLeadClient: "Then you decide about {}.", "続けて {} への許可を決めます。";
+    Username: "User name", "ユーザー名";
+    Password: "Password", "パスワード";
+    SignIn: "Sign in", "ログインする";
+    LoginFailed: "The user name or the password is wrong.", "ユーザー名またはパスワードが違います。";
+    LoginThrottled: "Too many attempts. Wait a little, then try again.", "試行回数が多すぎます。しばらく待ってからもう一度お試しください。";
+    LoginForgotten: "Forgotten? The owner of this checkpoint can make you a new sign-in link.",
+        "忘れた場合は、この関所の所有者が新しいログイン用リンクを発行できます。";
+
+    // Setting a password.
+    SetupTitle: "Choose a password", "パスワードを決める";
+    SetupLead: "This link is for {} and works once.", "このリンクは {} 専用で、一度だけ使えます。";
+    NewPassword: "New password", "新しいパスワード";
+    RepeatPassword: "The same again", "もう一度入力";
+    PasswordHint: "At least 10 characters. A few words in a row are good.", "10文字以上。いくつかの単語を並べるとよいでしょう。";
+    SetPassword: "Set password and sign in", "パスワードを設定してログイン";
+    PasswordsDiffer: "The two passwords differ.", "二つのパスワードが一致しません。";
+    PasswordTooShort: "That is too short: use at least 10 characters.", "短すぎます。10文字以上にしてください。";
+    PasswordTooLong: "That is too long: use at most 256 characters.", "長すぎます。256文字以内にしてください。";
+    PasswordTooEasy: "That is too easy to guess. Choose another.", "推測されやすいパスワードです。別のものにしてください。";
+
+    // The home page.
+    HomeTitle: "Sekisho", "関所 Sekisho";
+    HomeLead: "This is a checkpoint for agents. It stands in front of MCP servers and checks every call: for whom, through which application, for what.",
+        "エージェントのための関所です。MCP サーバーの手前に立ち、誰のために、どのアプリケーションを通して、何をするのか、呼び出しをひとつずつ検査します。";
+    HomeSignedOut: "Sign in to see what is protected here.", "ログインすると、ここで守られているものを見られます。";
+    ServersTitle: "Protected servers", "守られているサーバー";
+    ServersHint: "Give one of these addresses to an MCP client.", "このアドレスを MCP クライアントに設定してください。";
+    NoServers: "No server is protected yet.", "守られているサーバーはまだありません。";
+    GrantsTitle: "Applications you let in", "通したアプリケーション";
+    NoGrants: "None yet.", "まだありません。";
+    EndGrant: "End access", "許可を取り消す";
+    Since: "since {}", "{} から";
+
+    // Between here and the application.
+    ReturnTitle: "One more step", "あと一歩です";
+    ReturnApproved: "You allowed the access. Continue to the application to finish.", "許可しました。アプリケーションに戻って完了してください。";
+    ReturnDenied: "You denied the access. The application is told when you continue.", "拒否しました。続けるとアプリケーションに伝えられます。";
+    ReturnRefused: "The application's request cannot be granted. You can tell it so, or close this page.",
+        "アプリケーションの要求には応じられません。その旨を伝えるか、このページを閉じてください。";
+    ReturnLink: "Continue to {}", "{} へ進む";
+
+    // What can go wrong before a page.
+    ErrorTitle: "This cannot continue", "続行できません";
+    ErrorClientUnknown: "The application is not known here.", "このアプリケーションは登録されていません。";
+    ErrorClientDisabled: "This application has been shut out by the operator.", "このアプリケーションは管理者によって停止されています。";
+    ErrorClientDocument: "The document that should describe this application could not be used.", "アプリケーションを説明する文書を利用できませんでした。";
+    ErrorRedirect: "The application wants its answer at an address it has not registered.", "回答の送り先が、登録されたものと一致しません。";
+    ErrorRequestMalformed: "The request is malformed.", "要求の形式が正しくありません。";
+    ErrorRepeated: "The request says something twice: {}", "要求に重複した項目があります：{}";
+    ErrorRequestGone: "This request has ended: it was answered, or it took too long.", "この要求は終了しました（回答済み、または期限切れです）。";
+    ErrorOtherBrowser: "This request was begun in another browser.", "この要求は別のブラウザーで始められました。";
+    ErrorForgery: "This form did not come from this browser, or it is too old.", "このフォームは、このブラウザーから送られたものでないか、古くなっています。";
+    ErrorSetupLink: "This link does not work: it was used, or it is too old. Ask the operator for a new one.",
+        "このリンクは使えません（使用済み、または期限切れです）。管理者に新しいリンクを依頼してください。";
+    ErrorNotYours: "There is nothing like that here.", "該当するものはありません。";
+    ErrorBusy: "Too much at once. Wait a little, then try again.", "要求が集中しています。しばらく待ってからもう一度お試しください。";
+    ErrorUnavailable: "The checkpoint cannot reach its memory right now. Nothing was changed.", "現在、記録にアクセスできません。何も変更されていません。";
+    ErrorInternal: "Something went wrong on our side. Nothing was changed.", "内部で問題が起きました。何も変更されていません。";
+    HintStartAgain: "Go back to the application and start again.", "アプリケーションに戻り、もう一度やり直してください。";
+    HintReload: "Go back, reload the page and try again.", "前の画面に戻って再読み込みし、もう一度お試しください。";
+    HintTellOperator: "If it happens again, tell the operator the request below.", "繰り返す場合は、下のリクエスト番号を管理者に伝えてください。";
+    HintTellDeveloper: "This is for the application's developer to mend.", "アプリケーションの開発者による修正が必要です。";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Language, Sentence};
+
+    /// Product §6: every sentence stands in both languages, and a name has its place in both.
+    #[test]
+    fn the_table_of_sentences_is_complete() {
+        for sentence in Sentence::ALL {
+            let english = Language::English.say(*sentence);
+            let japanese = Language::Japanese.say(*sentence);
+            assert!(!english.trim().is_empty() && !japanese.trim().is_empty(), "{sentence:?}");
+            assert!(english.is_ascii(), "{sentence:?} is not English");
+            assert!(japanese.chars().any(|c| ('\u{3040}'..'\u{a000}').contains(&c)), "{sentence:?} is not Japanese");
+            assert_eq!(english.matches("{}").count(), japanese.matches("{}").count(), "{sentence:?}");
+            assert!(english.matches("{}").count() <= 1, "{sentence:?} has more than one place");
+        }
+    }
+
+    #[test]
+    fn the_language_follows_the_browser() {
+        let cases = [
+            (None, Language::English),
+            (Some("ja"), Language::Japanese),
+            (Some("ja-JP,ja;q=0.9,en;q=0.8"), Language::Japanese),
+            (Some("en-GB,ja;q=0.9"), Language::English),
+            (Some("fr,ja;q=0.5,en;q=0.4"), Language::Japanese),
+            (Some("fr, de"), Language::English),
+            (Some("ja;q=0"), Language::English),
+            (Some("*"), Language::English),
+            (Some(";;;,,,q=x"), Language::English),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(Language::accepted(header), expected, "{header:?}");
+        }
+    }
+}

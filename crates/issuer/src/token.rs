@@ -1,0 +1,210 @@
+//! `POST /oauth/token` (RFC 6749 §3.2): a code or a refresh token becomes an access token.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::caller::{ActorPath, Subject};
+use sekisho_protocol::env::after;
+use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId};
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::secret::{AccessToken, RefreshToken};
+use sekisho_store::Tx;
+use sekisho_token::{AccessClaims, sign};
+
+use crate::clients::authenticate::{self, AuthenticatedClient, AuthenticationError};
+use crate::error::{self, Fault};
+use crate::parameters::{Form, Parameters, ParametersError};
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+pub(crate) mod authorization_code;
+pub(crate) mod refresh;
+
+/// How often a request that met another one at the same row is tried again.
+const TRIES: usize = 3;
+
+/// What a client gets.
+#[derive(Debug)]
+pub(crate) struct Issued {
+    pub(crate) access: AccessToken,
+    pub(crate) refresh: Option<RefreshToken>,
+    pub(crate) scopes: ScopeSet,
+    pub(crate) expires_in_seconds: u32,
+}
+
+/// Why a client gets no token (RFC 6749 §5.2, RFC 8707 §2). What happened on the way to a refusal (a failure
+/// counted, a grant revoked) is kept; nothing is kept of an internal error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
+    #[error("{0}")]
+    Grant(&'static str),
+    #[error("`grant_type` must be `authorization_code` or `refresh_token`")]
+    GrantType,
+    #[error("{0}")]
+    Malformed(#[from] ParametersError),
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// Another request was there in the same moment; nothing was kept, and the same again will see it.
+    #[error("another request used this at the same moment")]
+    Raced,
+    #[error("`{0}` occurs more than once")]
+    Repeated(String),
+    #[error("`scope` is malformed, or asks for more than was granted")]
+    Scope,
+    #[error("`resource` must be the server for which this was granted")]
+    Target,
+    #[error(transparent)]
+    Internal(#[from] Fault),
+}
+
+impl From<sekisho_store::StoreError> for TokenError {
+    fn from(error: sekisho_store::StoreError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+/// What a request asks for, read but not judged.
+#[derive(Debug)]
+pub(crate) enum GrantRequest {
+    Code(authorization_code::CodeRequest),
+    Refresh(refresh::RefreshRequest),
+}
+
+/// `POST /oauth/token`.
+pub(crate) async fn exchange(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
+    match answer(&issuer, &visit, form).await {
+        Ok(issued) => error::issued(&issued),
+        Err(error) => error::token(&visit, &error),
+    }
+}
+
+async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<Issued, TokenError> {
+    let parameters = form.parameters?;
+    if let Some(name) = parameters.repeated(&["resource"]) {
+        return Err(TokenError::Repeated(name.to_owned()));
+    }
+    let credentials = authenticate::read(&form.authorization, &parameters);
+    let named = parameters.one("client_id").and_then(|text| ClientId::parse(text).ok());
+    let client = match credentials {
+        Ok(credentials) => authenticate::authenticate(issuer, visit, credentials).await,
+        Err(error) => Err(error),
+    };
+    match client {
+        Ok(client) => match read(&parameters) {
+            Ok(request) => perform(issuer, visit, &client, &request).await,
+            Err(error) => Err(refuse(issuer, visit, named, error).await),
+        },
+        Err(error) => Err(refuse(issuer, visit, named, error.into()).await),
+    }
+}
+
+/// A refusal that had no transaction of its own is put on record, too.
+async fn refuse(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error: TokenError) -> TokenError {
+    let act = AuthorizationAct::TokenRefused;
+    records::refused(issuer, visit, Authorization { client, detail: error.to_string(), ..records::entry(act) }).await;
+    error
+}
+
+fn read(parameters: &Parameters) -> Result<GrantRequest, TokenError> {
+    match parameters.one("grant_type") {
+        Some("authorization_code") => Ok(GrantRequest::Code(authorization_code::CodeRequest::read(parameters)?)),
+        Some("refresh_token") => Ok(GrantRequest::Refresh(refresh::RefreshRequest::read(parameters)?)),
+        Some(_) => Err(TokenError::GrantType),
+        None => Err(TokenError::Missing("grant_type")),
+    }
+}
+
+/// Judges a request and does what follows from it, in one transaction.
+pub(crate) async fn perform(
+    issuer: &Issuer,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    request: &GrantRequest,
+) -> Result<Issued, TokenError> {
+    for _ in 0..TRIES {
+        let mut tx = issuer.store.begin().await?;
+        let outcome = match request {
+            GrantRequest::Code(request) => authorization_code::redeem(issuer, &mut tx, visit, client, request).await,
+            GrantRequest::Refresh(request) => refresh::refresh(issuer, &mut tx, visit, client, request).await,
+        };
+        match outcome {
+            Ok(issued) => {
+                tx.commit().await?;
+                return Ok(issued);
+            }
+            Err(TokenError::Raced) => tx.rollback().await?,
+            Err(TokenError::Internal(fault)) => return Err(TokenError::Internal(fault)),
+            Err(refusal) => {
+                let entry = records::entry(AuthorizationAct::TokenRefused);
+                let id = Some(client.client().id.clone());
+                let entry = Authorization { client: id, detail: refusal.to_string(), ..entry };
+                records::append(issuer, &mut tx, visit, entry).await?;
+                tx.commit().await?;
+                return Err(refusal);
+            }
+        }
+    }
+    Err(TokenError::Internal(Fault::Contended))
+}
+
+/// Who a token is made for, by what.
+pub(crate) struct Basis<'a> {
+    pub(crate) grant: GrantId,
+    pub(crate) epoch: i64,
+    pub(crate) subject: &'a Subject,
+    pub(crate) client: &'a ClientId,
+    pub(crate) path: &'a ActorPath,
+    pub(crate) resource: &'a str,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) scopes: &'a ScopeSet,
+}
+
+/// Makes an access token (RFC 9068) for one server.
+pub(crate) fn mint(issuer: &Issuer, visit: &Visit, basis: &Basis<'_>) -> Result<AccessToken, TokenError> {
+    let audience = ResourceId::parse(basis.resource).map_err(|_| TokenError::Target)?;
+    let claims = AccessClaims {
+        iss: issuer.settings.base_url.clone(),
+        sub: basis.subject.clone(),
+        aud: audience,
+        client_id: basis.client.clone(),
+        scope: basis.scopes.clone(),
+        grant: basis.grant,
+        epoch: basis.epoch,
+        path: basis.path.clone(),
+        task: basis.task,
+        iat: visit.now,
+        exp: after(visit.now, issuer.settings.access_token_ttl_seconds),
+        jti: TokenId::generate(visit.now, &*issuer.entropy),
+    };
+    let keys = issuer.keys.borrow().clone();
+    sign(&keys, &claims).map_err(|error| TokenError::Internal(Fault::Sign(error)))
+}
+
+/// RFC 8707 §2: the server is still the one that was granted, is still there, and nothing else is asked for.
+fn check_target(issuer: &Issuer, asked: &[String], granted: &str) -> Result<(), TokenError> {
+    let granted = ResourceId::parse(granted).map_err(|_| TokenError::Target)?;
+    let mounted = issuer.servers.borrow().of_resource(&granted).is_some();
+    let same = match asked {
+        [] => true,
+        [one] => ResourceId::parse(one).is_ok_and(|asked| asked == granted),
+        _ => false,
+    };
+    if mounted && same { Ok(()) } else { Err(TokenError::Target) }
+}
+
+/// A disabled user's codes and refresh tokens are good for nothing.
+async fn check_subject(tx: &mut Tx, subject: &Subject) -> Result<(), TokenError> {
+    let Subject::User(user) = subject else { return Err(TokenError::Grant("this was not granted by a user")) };
+    match tx.users().find(*user).await? {
+        Some(user) if !user.disabled => Ok(()),
+        _ => Err(TokenError::Grant("the user who granted this may do so no longer")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! A code becomes a grant (RFC 6749 §4.1.3, RFC 7636 §4.6): everything is checked, then everything happens at once.
+
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::env::after;
+use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::pkce::{CodeChallenge, read_verifier};
+use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
+use sekisho_store::{Code, NewGrant, SecretKey, Tx};
+
+use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
+use crate::clients::authenticate::AuthenticatedClient;
+use crate::grant::{CodeStanding, code_standing};
+use crate::parameters::Parameters;
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+/// What a client sends to redeem a code.
+#[derive(Debug)]
+pub(crate) struct CodeRequest {
+    /// Only a text that we could have issued is looked up (ATK-57).
+    pub(crate) code: Option<AuthorizationCode>,
+    pub(crate) redirect_uri: Option<String>,
+    /// A verifier that is absent or malformed is one that does not fit.
+    pub(crate) verifier: Option<CodeVerifier>,
+    /// Whether there was a verifier at all; only a wrong one counts against the code.
+    pub(crate) verifier_shown: bool,
+    pub(crate) resources: Vec<String>,
+}
+
+impl CodeRequest {
+    pub(crate) fn read(parameters: &Parameters) -> Result<Self, TokenError> {
+        let code = parameters.one("code").ok_or(TokenError::Missing("code"))?;
+        let verifier = parameters.one("code_verifier");
+        Ok(Self {
+            code: AuthorizationCode::parse(code).ok(),
+            redirect_uri: parameters.one("redirect_uri").map(str::to_owned),
+            verifier: verifier.and_then(|text| read_verifier(text).ok()),
+            verifier_shown: verifier.is_some(),
+            resources: parameters.all("resource").map(str::to_owned).collect(),
+        })
+    }
+}
+
+/// Redeems a code, or says why not. On a refusal the transaction holds what must be kept of it.
+pub(crate) async fn redeem(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    request: &CodeRequest,
+) -> Result<Issued, TokenError> {
+    let unknown = TokenError::Grant("the code is not known");
+    let Some(digest) = request.code.as_ref().map(AuthorizationCode::digest) else { return Err(unknown) };
+    let code = tx.codes().find(&digest).await?.ok_or(unknown)?;
+    match code_standing(&code, &client.client().id, visit.now) {
+        CodeStanding::Redeemable => {}
+        CodeStanding::Foreign => return Err(TokenError::Grant("the code was issued to another client")),
+        CodeStanding::Replayed => return replayed(issuer, tx, visit, &code).await,
+        CodeStanding::Dead => return Err(TokenError::Grant("the code was tried too often")),
+        CodeStanding::Expired => return Err(TokenError::Grant("the code has expired")),
+    }
+    check(issuer, tx, &code, request).await?;
+    let (grant, refresh) = begin_grant(issuer, tx, visit, client, &code).await?;
+    let basis = Basis {
+        grant,
+        epoch: 0,
+        subject: &code.subject,
+        client: &code.client,
+        path: &code.path,
+        resource: &code.resource,
+        task: None,
+        scopes: &code.scopes,
+    };
+    let access = mint(issuer, visit, &basis)?;
+    let entry = records::entry(AuthorizationAct::TokenIssued);
+    records::append(issuer, tx, visit, Authorization { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) }).await?;
+    let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
+    Ok(Issued { access, refresh, scopes: code.scopes, expires_in_seconds })
+}
+
+/// Everything that the request must say right. Nothing is spent by what fails here (ATK-21), but a verifier that does
+/// not fit counts.
+async fn check(issuer: &Issuer, tx: &mut Tx, code: &Code, request: &CodeRequest) -> Result<(), TokenError> {
+    // AS-10: the very URI that was used, port included.
+    if request.redirect_uri.as_deref() != Some(code.redirect_uri.as_str()) {
+        return Err(TokenError::Grant("`redirect_uri` is not the one of the authorization request"));
+    }
+    check_target(issuer, &request.resources, &code.resource)?;
+    check_subject(tx, &code.subject).await?;
+    let challenge = CodeChallenge::parse(&code.challenge).map_err(|_| TokenError::Grant("the code has no challenge"))?;
+    if request.verifier.as_ref().is_some_and(|verifier| challenge.is_met_by(verifier)) {
+        return Ok(());
+    }
+    if request.verifier_shown {
+        tx.codes().fail(&code.digest).await?;
+    }
+    Err(TokenError::Grant("`code_verifier` does not fit the challenge"))
+}
+
+/// Spends the code and makes what it stands for. Only one of two that meet here gets through (ATK-18).
+async fn begin_grant(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    code: &Code,
+) -> Result<(GrantId, Option<RefreshToken>), TokenError> {
+    let settings = &issuer.settings;
+    let refreshes = client.client().refresh && settings.refresh_ttl_seconds > 0;
+    let id = GrantId::generate(visit.now, &*issuer.entropy);
+    let grant = NewGrant {
+        id,
+        subject: code.subject.clone(),
+        client: code.client.clone(),
+        server: code.server.clone(),
+        resource: code.resource.clone(),
+        scopes: code.scopes.clone(),
+        path: code.path.clone(),
+        parent: None,
+        task: None,
+        created_at: visit.now,
+        // Without refresh tokens a grant is over with its only access token.
+        expires_at: (!refreshes).then(|| after(visit.now, settings.access_token_ttl_seconds)),
+    };
+    tx.grants().insert(&grant).await?;
+    if !tx.codes().consume(&code.digest, id, visit.now).await? {
+        return Err(TokenError::Raced);
+    }
+    tx.clients().touch(&code.client, visit.now).await?;
+    if !refreshes {
+        return Ok((id, None));
+    }
+    let token = RefreshToken::generate(&*issuer.entropy);
+    let key = SecretKey::generate(&*issuer.entropy);
+    let end = after(visit.now, settings.refresh_ttl_seconds);
+    tx.refresh_tokens().insert_first(id, &token.digest(), &key, visit.now, end).await?;
+    Ok((id, Some(token)))
+}
+
+/// RFC 6749 §4.1.2: what the code became is not trusted any longer, whoever of the two was first (ATK-19).
+async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, code: &Code) -> Result<Issued, TokenError> {
+    let Some(grant) = code.grant else { return Err(TokenError::Grant("the code has been withdrawn")) };
+    tx.grants().revoke(grant, "its code was used a second time", visit.now).await?;
+    let entry = records::entry(AuthorizationAct::CodeReplayed);
+    records::append(issuer, tx, visit, Authorization { grant: Some(grant), ..of_code(entry, code) }).await?;
+    Err(TokenError::Grant("the code was used before: what it was exchanged for is revoked"))
+}
+
+fn of_code(entry: Authorization, code: &Code) -> Authorization {
+    Authorization {
+        subject: Some(code.subject.clone()),
+        client: Some(code.client.clone()),
+        server: Some(code.server.clone()),
+        scopes: code.scopes.clone(),
+        ..entry
+    }
+}

@@ -1,0 +1,224 @@
+-- One text for SQLite and PostgreSQL: BIGINT for milliseconds since 1970, for counts and for 0 or 1; TEXT for
+-- identifiers, digests (hexadecimal) and JSON; BYTEA for sealed values (SQLite keeps bytes under any type name).
+
+CREATE TABLE settings (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+-- Numbers allotted in the order of commits: whoever takes one keeps the row locked until the commit.
+CREATE TABLE counters (
+    name TEXT NOT NULL PRIMARY KEY,
+    value BIGINT NOT NULL
+);
+INSERT INTO counters (name, value) VALUES ('changes', 0);
+
+CREATE TABLE changes (
+    seq BIGINT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL
+);
+
+CREATE TABLE users (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    name_folded TEXT NOT NULL UNIQUE,
+    password TEXT,
+    password_set_at BIGINT,
+    owner BIGINT NOT NULL,
+    disabled BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    epoch BIGINT NOT NULL
+);
+
+CREATE TABLE setup_links (
+    digest TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT
+);
+CREATE INDEX setup_links_by_user ON setup_links (user_id);
+CREATE INDEX setup_links_by_end ON setup_links (expires_at);
+
+CREATE TABLE browser_sessions (
+    digest TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    csrf BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    authenticated_at BIGINT NOT NULL
+);
+CREATE INDEX browser_sessions_by_user ON browser_sessions (user_id);
+CREATE INDEX browser_sessions_by_end ON browser_sessions (expires_at);
+
+CREATE TABLE throttle (
+    digest TEXT NOT NULL PRIMARY KEY,
+    failures BIGINT NOT NULL,
+    failed_at BIGINT NOT NULL
+);
+CREATE INDEX throttle_by_time ON throttle (failed_at);
+
+CREATE TABLE clients (
+    id TEXT NOT NULL PRIMARY KEY,
+    origin TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    secret TEXT,
+    disabled BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_used_at BIGINT,
+    expires_at BIGINT
+);
+CREATE INDEX clients_by_origin ON clients (origin);
+CREATE INDEX clients_by_end ON clients (expires_at);
+
+CREATE TABLE assertions (
+    digest TEXT NOT NULL PRIMARY KEY,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX assertions_by_end ON assertions (expires_at);
+
+CREATE TABLE servers (
+    name TEXT NOT NULL PRIMARY KEY,
+    definition TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    first_consent_at BIGINT
+);
+
+CREATE TABLE tools (
+    server TEXT NOT NULL,
+    name TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    proposed TEXT NOT NULL,
+    class TEXT,
+    classified_at BIGINT,
+    seen TEXT NOT NULL,
+    accepted TEXT,
+    seen_at BIGINT NOT NULL,
+    missing_since BIGINT,
+    PRIMARY KEY (server, name)
+);
+
+CREATE TABLE credentials (
+    server TEXT NOT NULL,
+    name TEXT NOT NULL,
+    secret BYTEA NOT NULL,
+    PRIMARY KEY (server, name)
+);
+
+CREATE TABLE signing_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    algorithm TEXT NOT NULL,
+    private BYTEA NOT NULL,
+    public_jwk TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    active_from BIGINT NOT NULL,
+    retires_at BIGINT,
+    removed_at BIGINT
+);
+
+CREATE TABLE pendings (
+    id TEXT NOT NULL PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    state TEXT,
+    challenge TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    server TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    prompt_flags TEXT NOT NULL,
+    browser TEXT,
+    user_id TEXT,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    answered_at BIGINT
+);
+CREATE INDEX pendings_by_end ON pendings (expires_at);
+
+-- Clients known by their metadata document need no row in clients, so client_id is no reference.
+CREATE TABLE grants (
+    id TEXT NOT NULL PRIMARY KEY,
+    subject TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    server TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    path TEXT NOT NULL,
+    parent TEXT REFERENCES grants (id),
+    task TEXT,
+    epoch BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT,
+    revoked_because TEXT,
+    last_used_at BIGINT
+);
+CREATE INDEX grants_by_subject ON grants (subject);
+CREATE INDEX grants_by_client ON grants (client_id);
+CREATE INDEX grants_by_parent ON grants (parent);
+
+CREATE TABLE consents (
+    digest TEXT NOT NULL PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    server TEXT NOT NULL,
+    given_at BIGINT NOT NULL
+);
+CREATE INDEX consents_by_user ON consents (user_id);
+CREATE INDEX consents_by_client ON consents (client_id);
+
+CREATE TABLE codes (
+    digest TEXT NOT NULL PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    redirect_uri TEXT NOT NULL,
+    challenge TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    server TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    path TEXT NOT NULL,
+    issued_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    grant_id TEXT,
+    failures BIGINT NOT NULL
+);
+CREATE INDEX codes_by_time ON codes (issued_at);
+CREATE INDEX codes_by_subject ON codes (subject);
+CREATE INDEX codes_by_client ON codes (client_id);
+
+CREATE TABLE refresh_families (
+    grant_id TEXT NOT NULL PRIMARY KEY REFERENCES grants (id),
+    family_key BYTEA NOT NULL
+);
+
+CREATE TABLE refresh_tokens (
+    digest TEXT NOT NULL PRIMARY KEY,
+    grant_id TEXT NOT NULL REFERENCES refresh_families (grant_id),
+    generation BIGINT NOT NULL,
+    issued_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    successor TEXT,
+    -- One line of descent per family: two successors of one token cannot both exist.
+    UNIQUE (grant_id, generation)
+);
+CREATE INDEX refresh_tokens_by_end ON refresh_tokens (expires_at);
+
+CREATE TABLE audit_heads (
+    node TEXT NOT NULL PRIMARY KEY,
+    seq BIGINT NOT NULL,
+    mac TEXT NOT NULL
+);
+
+CREATE TABLE audit (
+    node TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    request TEXT NOT NULL,
+    record TEXT NOT NULL,
+    kept_at BIGINT NOT NULL,
+    mac TEXT NOT NULL,
+    PRIMARY KEY (node, seq)
+);
+CREATE INDEX audit_by_time ON audit (recorded_at, node, seq);
+CREATE INDEX audit_by_request ON audit (request);

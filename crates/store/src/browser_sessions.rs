@@ -1,0 +1,91 @@
+//! Signed-in browsers.
+
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::UserId;
+
+use crate::error::StoreError;
+use crate::seal::{Purpose, SealError, SecretKey};
+use crate::sql::{Row, values};
+use crate::tx::Tx;
+
+/// A browser in which a user is signed in.
+#[derive(Debug, Clone)]
+pub struct BrowserSession {
+    /// The digest of the cookie.
+    pub digest: Digest,
+    /// Who is signed in.
+    pub user: UserId,
+    /// The key of the values that tie forms to this browser.
+    pub csrf: SecretKey,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When the user last proved who they are.
+    pub authenticated_at: Timestamp,
+}
+
+/// Signed-in browsers. See [`Tx::browser_sessions`].
+pub struct BrowserSessions<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl BrowserSessions<'_> {
+    /// Keeps a session.
+    pub async fn insert(&mut self, session: &BrowserSession) -> Result<(), StoreError> {
+        let csrf = self.tx.seal.seal(Purpose::BrowserSession, &[&session.digest.to_string()], session.csrf.expose())?;
+        self.tx
+            .execute(
+                "INSERT INTO browser_sessions (digest, user_id, csrf, created_at, expires_at, authenticated_at)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+                values![
+                    session.digest,
+                    session.user,
+                    csrf,
+                    session.created_at,
+                    session.expires_at,
+                    session.authenticated_at
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The session of this cookie, unless it has ended or its user is disabled.
+    pub async fn find(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<BrowserSession>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT browser_sessions.* FROM browser_sessions JOIN users ON users.id = browser_sessions.user_id
+                 WHERE digest = $1 AND expires_at > $2 AND users.disabled = 0",
+                values![digest, now],
+            )
+            .await?;
+        row.map(|row| self.read(&row)).transpose()
+    }
+
+    /// Ends a session. `false`: there was none.
+    pub async fn delete(&mut self, digest: &Digest) -> Result<bool, StoreError> {
+        self.tx.execute_one("DELETE FROM browser_sessions WHERE digest = $1", values![digest]).await
+    }
+
+    /// Ends every session of a user. Says how many there were.
+    pub async fn delete_of_user(&mut self, user: UserId) -> Result<u64, StoreError> {
+        self.tx.execute("DELETE FROM browser_sessions WHERE user_id = $1", values![user]).await
+    }
+
+    fn read(&self, row: &Row) -> Result<BrowserSession, StoreError> {
+        let digest: Digest = row.parse("digest")?;
+        let opened = self.tx.seal.open(Purpose::BrowserSession, &[&digest.to_string()], &row.blob("csrf")?)?;
+        let csrf = <[u8; 32]>::try_from(opened.as_slice()).map_err(|_| SealError::Broken)?;
+        Ok(BrowserSession {
+            digest,
+            user: row.parse("user_id")?,
+            csrf: SecretKey::from_bytes(csrf),
+            created_at: row.time("created_at")?,
+            expires_at: row.time("expires_at")?,
+            authenticated_at: row.time("authenticated_at")?,
+        })
+    }
+}

@@ -1,0 +1,284 @@
+//! The change feed: what a cache may hold and somebody changed, in the order of commits, on every node.
+//!
+//! Numbers are allotted inside the writing transaction from one row that stays locked until the commit, so their
+//! order is the order of commits and they have no holes: whoever sees a hole has missed something.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::error::StoreError;
+use crate::sql::{Row, corrupt, values};
+use crate::tx::{Connection, Tx};
+
+/// What kind of thing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChangeKind {
+    /// The tools of a server; the id is its name.
+    Catalogue,
+    /// A client.
+    Client,
+    /// A grant.
+    Grant,
+    /// A signing key.
+    Key,
+    /// A server that was handed over, or a credential of any server; the id is its name.
+    Server,
+    /// A setting of this instance; the id is its name.
+    Setting,
+    /// A user.
+    User,
+}
+
+impl ChangeKind {
+    /// The word kept in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Catalogue => "catalogue",
+            Self::Client => "client",
+            Self::Grant => "grant",
+            Self::Key => "key",
+            Self::Server => "server",
+            Self::Setting => "setting",
+            Self::User => "user",
+        }
+    }
+
+    fn read(word: &str) -> Option<Self> {
+        let all = [Self::Catalogue, Self::Client, Self::Grant, Self::Key, Self::Server, Self::Setting, Self::User];
+        all.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// One thing changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its place among all changes, without holes.
+    pub seq: i64,
+    /// What kind of thing.
+    pub kind: ChangeKind,
+    /// Which one.
+    pub id: String,
+}
+
+/// What a listener is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedEvent {
+    /// This changed.
+    Change(Change),
+    /// Something was missed: empty every cache. Also the first event after [`FeedEvent::Unavailable`].
+    Gap,
+    /// Nothing was heard from the store for two seconds, or it was closed: trust no cache until the next event.
+    Unavailable,
+}
+
+/// A listener. It hears everything committed after [`crate::Store::changes`] made it: subscribe first, then read.
+#[derive(Debug)]
+pub struct ChangeFeed {
+    receiver: Option<broadcast::Receiver<FeedEvent>>,
+}
+
+impl ChangeFeed {
+    pub(crate) fn new(receiver: broadcast::Receiver<FeedEvent>) -> Self {
+        Self { receiver: Some(receiver) }
+    }
+
+    /// Waits for the next event. After the store was closed: once [`FeedEvent::Unavailable`], then nothing ever.
+    ///
+    /// Dropping the future loses no event.
+    pub async fn next(&mut self) -> FeedEvent {
+        let Some(receiver) = &mut self.receiver else { return std::future::pending().await };
+        match receiver.recv().await {
+            Ok(event) => event,
+            Err(RecvError::Lagged(_)) => FeedEvent::Gap,
+            Err(RecvError::Closed) => {
+                self.receiver = None;
+                FeedEvent::Unavailable
+            }
+        }
+    }
+}
+
+/// How many events a slow listener may be behind before it is told of a gap instead.
+pub(crate) const FEED_LEN: usize = 4_096;
+
+/// How many changes are kept for nodes that are behind; the sweep removes older ones.
+pub const CHANGES_KEPT: i64 = 100_000;
+
+/// How many changes one poll reads.
+pub(crate) const POLL_ROWS: usize = 512;
+
+/// Head and rows after a place, in one statement and so of one moment.
+pub(crate) const POLL: &str = "SELECT counters.value AS head, changes.seq, changes.kind, changes.id
+     FROM counters LEFT JOIN changes ON changes.seq > $1
+     WHERE counters.name = 'changes' ORDER BY changes.seq LIMIT 512";
+
+/// Where the feed stands.
+pub(crate) const HEAD: &str = "SELECT value AS head FROM counters WHERE name = 'changes'";
+
+/// Writes what a transaction changed, as the last thing before its commit.
+pub(crate) async fn write(tx: &mut Tx, changed: BTreeSet<(ChangeKind, String)>) -> Result<(), StoreError> {
+    let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
+    // INVARIANT: nothing but the commit follows, so that the row is locked for a short time and nobody who holds
+    // it waits for another row.
+    let row = tx
+        .fetch_optional("UPDATE counters SET value = value + $1 WHERE name = 'changes' RETURNING value", values![count])
+        .await?;
+    let head = row.ok_or_else(|| corrupt("counters"))?.int("value")?;
+    for ((kind, id), place) in changed.into_iter().zip(1..) {
+        let seq = head - count + place;
+        tx.execute("INSERT INTO changes (seq, kind, id) VALUES ($1, $2, $3)", values![seq, kind.as_str(), id]).await?;
+    }
+    if let Connection::Postgres(_) = tx.connection {
+        tx.execute(crate::postgres::NOTIFY, values![]).await?;
+    }
+    Ok(())
+}
+
+/// What one poll found.
+pub(crate) struct Polled {
+    pub(crate) head: i64,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Polled {
+    pub(crate) fn read(rows: &[Row]) -> Result<Self, StoreError> {
+        let head = rows.first().ok_or_else(|| corrupt("counters"))?.int("head")?;
+        let mut changes = Vec::new();
+        for row in rows {
+            let Some(seq) = row.int_opt("seq")? else { continue };
+            let kind = ChangeKind::read(&row.text("kind")?).ok_or_else(|| corrupt("changes.kind"))?;
+            changes.push(Change { seq, kind, id: row.text("id")? });
+        }
+        Ok(Self { head, changes })
+    }
+}
+
+/// Where the feed of one node stands.
+#[derive(Debug)]
+pub(crate) struct Cursor(i64);
+
+impl Cursor {
+    pub(crate) fn at(head: i64) -> Self {
+        Self(head)
+    }
+
+    pub(crate) fn place(&self) -> i64 {
+        self.0
+    }
+
+    /// What listeners must be told of a poll, in order.
+    fn advance(&mut self, polled: Polled) -> Vec<FeedEvent> {
+        let expected = self.0.saturating_add(1);
+        let begins = polled.changes.first().map_or(polled.head.saturating_add(1), |change| change.seq);
+        let whole = polled.changes.iter().zip(begins..).all(|(change, seq)| change.seq == seq);
+        // Pruned away, or a backup was restored under us: what is in between is not to be had any more.
+        if begins != expected || !whole {
+            self.0 = polled.head;
+            return vec![FeedEvent::Gap];
+        }
+        if let Some(last) = polled.changes.last() {
+            self.0 = last.seq;
+        }
+        polled.changes.into_iter().map(FeedEvent::Change).collect()
+    }
+}
+
+/// Where a node reads the changes: the part that differs between the databases.
+pub(crate) trait Source: Send {
+    /// How long to wait between two looks when nobody hints at anything.
+    const INTERVAL: Duration;
+
+    /// What is there after `place`, or `None` when surely nothing is.
+    fn poll(&mut self, place: i64) -> impl Future<Output = Result<Option<Polled>, StoreError>> + Send;
+}
+
+/// Tails the changes of one store until its task is aborted.
+pub(crate) async fn tail<S: Source>(
+    mut source: S,
+    mut cursor: Cursor,
+    wake: std::sync::Arc<tokio::sync::Notify>,
+    feed: broadcast::Sender<FeedEvent>,
+    limit: Duration,
+) {
+    let mut heard = tokio::time::Instant::now();
+    let mut down = false;
+    loop {
+        let polled = crate::tx::within(limit, "reading changes", source.poll(cursor.place())).await;
+        let mut more = false;
+        match polled {
+            Ok(polled) => {
+                heard = tokio::time::Instant::now();
+                if std::mem::take(&mut down) {
+                    tell(&feed, FeedEvent::Gap);
+                }
+                if let Some(polled) = polled {
+                    more = polled.changes.len() >= POLL_ROWS;
+                    cursor.advance(polled).into_iter().for_each(|event| tell(&feed, event));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the change feed could not be read");
+                if !down && heard.elapsed() >= limit {
+                    down = true;
+                    tell(&feed, FeedEvent::Unavailable);
+                }
+            }
+        }
+        if !more {
+            // A hint only makes it sooner; the timeout is what can be relied on.
+            let _ = tokio::time::timeout(S::INTERVAL, wake.notified()).await;
+        }
+    }
+}
+
+fn tell(feed: &broadcast::Sender<FeedEvent>, event: FeedEvent) {
+    // An error says that nobody listens, which is fine.
+    let _ = feed.send(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, ChangeKind, Cursor, FeedEvent, Polled};
+
+    fn polled(head: i64, seqs: &[i64]) -> Polled {
+        let changes = seqs.iter().map(|seq| Change { seq: *seq, kind: ChangeKind::User, id: String::new() }).collect();
+        Polled { head, changes }
+    }
+
+    /// What a cursor that stands at 5 makes of a poll: the numbers told, or -1 for a gap; and where it stands then.
+    fn advanced(head: i64, seqs: &[i64]) -> (Vec<i64>, i64) {
+        let mut cursor = Cursor::at(5);
+        let told = cursor.advance(polled(head, seqs)).into_iter().map(|event| match event {
+            FeedEvent::Change(change) => change.seq,
+            FeedEvent::Gap | FeedEvent::Unavailable => -1,
+        });
+        (told.collect(), cursor.place())
+    }
+
+    #[test]
+    fn what_follows_is_told_in_order() {
+        assert_eq!(advanced(7, &[6, 7]), (vec![6, 7], 7));
+        assert_eq!(advanced(5, &[]), (vec![], 5));
+        // More is there than one poll reads.
+        assert_eq!(advanced(9, &[6, 7]), (vec![6, 7], 7));
+    }
+
+    #[test]
+    fn whatever_is_missing_is_a_gap() {
+        for (head, seqs) in [(8, &[8][..]), (8, &[]), (8, &[6, 8]), (3, &[]), (0, &[])] {
+            assert_eq!(advanced(head, seqs), (vec![-1], head), "{head} {seqs:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_is_read_back_from_its_word() {
+        for kind in [ChangeKind::Catalogue, ChangeKind::Client, ChangeKind::Grant, ChangeKind::Key, ChangeKind::Server]
+        {
+            assert_eq!(ChangeKind::read(kind.as_str()), Some(kind));
+        }
+        assert_eq!(ChangeKind::read("weather"), None);
+    }
+}

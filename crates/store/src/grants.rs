@@ -1,0 +1,392 @@
+//! What users consented to: one grant for one client and one server, with its lineage.
+
+use sekisho_protocol::caller::{ActorPath, Subject};
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName, TaskId, UserId};
+use sekisho_protocol::scope::ScopeSet;
+
+use crate::changes::ChangeKind;
+use crate::error::StoreError;
+use crate::sql::{Row, Value, json, values};
+use crate::tx::Tx;
+
+/// A grant to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGrant {
+    /// The identifier.
+    pub id: GrantId,
+    /// For whom the client may act.
+    pub subject: Subject,
+    /// Who may act: the last of `path`.
+    pub client: ClientId,
+    /// Where.
+    pub server: ServerName,
+    /// The resource identifier of that server.
+    pub resource: String,
+    /// What.
+    pub scopes: ScopeSet,
+    /// Through whom.
+    pub path: ActorPath,
+    /// The grant this one is derived from. It must be alive.
+    pub parent: Option<GrantId>,
+    /// The declared task it is bound to.
+    pub task: Option<TaskId>,
+    /// When it is made.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A grant as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The identifier.
+    pub id: GrantId,
+    /// For whom the client may act.
+    pub subject: Subject,
+    /// Who may act.
+    pub client: ClientId,
+    /// Where.
+    pub server: ServerName,
+    /// The resource identifier of that server.
+    pub resource: String,
+    /// What.
+    pub scopes: ScopeSet,
+    /// Through whom.
+    pub path: ActorPath,
+    /// The grant this one is derived from.
+    pub parent: Option<GrantId>,
+    /// The declared task it is bound to.
+    pub task: Option<TaskId>,
+    /// Grows whenever tokens made before must die: a token is good only with the epoch of its grant.
+    pub epoch: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was ended.
+    pub revoked_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// Which grants are wanted. A field that is `None` asks nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrantFilter {
+    /// For whom.
+    pub subject: Option<Subject>,
+    /// Of which client.
+    pub client: Option<ClientId>,
+    /// At which server.
+    pub server: Option<ServerName>,
+}
+
+/// Everything that decides whether the tokens of a grant are good: what a cache keeps for a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantState {
+    /// Of which grant.
+    pub grant: GrantId,
+    /// The epoch that a token must carry.
+    pub epoch: i64,
+    /// For whom.
+    pub subject: Subject,
+    /// Who acts.
+    pub client: ClientId,
+    /// Where.
+    pub server: ServerName,
+    /// Whether the user is disabled or gone. Never for a service.
+    pub user_disabled: bool,
+    /// Whether the client, or any client of the grants this one is derived from, is disabled.
+    pub client_disabled: bool,
+    /// Whether the grant was ended.
+    pub revoked: bool,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// What was granted.
+    pub scopes: ScopeSet,
+    /// Through whom.
+    pub path: ActorPath,
+    /// The declared task.
+    pub task: Option<TaskId>,
+}
+
+impl GrantState {
+    /// Whether a token of this grant with this epoch may be honoured now.
+    pub fn honours(&self, epoch: i64, now: Timestamp) -> bool {
+        let ended = self.revoked || self.user_disabled || self.client_disabled;
+        !ended && self.epoch == epoch && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// What a consent was given to (ATK-14): any difference in any part is another consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Who agreed.
+    pub user: UserId,
+    /// To which client.
+    pub client: ClientId,
+    /// Answering where.
+    pub redirect_uri: String,
+    /// For which server.
+    pub server: ServerName,
+    /// To exactly which scopes.
+    pub scopes: ScopeSet,
+}
+
+impl Consent {
+    fn key(&self) -> Digest {
+        Digest::of_list(&[
+            self.user.to_string().as_bytes(),
+            self.client.as_str().as_bytes(),
+            self.redirect_uri.as_bytes(),
+            self.server.as_str().as_bytes(),
+            self.scopes.to_string().as_bytes(),
+        ])
+    }
+}
+
+/// How often using a grant is written down, in milliseconds.
+const TOUCH_MILLIS: i64 = 60_000;
+
+/// Ends the grants that the condition picks, and everything derived from them.
+macro_rules! revoke_where {
+    ($condition:literal) => {
+        concat!(
+            "WITH RECURSIVE lineage (id) AS (
+                 SELECT id FROM grants WHERE ",
+            $condition,
+            " UNION SELECT child.id FROM grants child JOIN lineage ON child.parent = lineage.id
+             )
+             UPDATE grants SET revoked_at = $1, revoked_because = $2, epoch = epoch + 1
+             WHERE revoked_at IS NULL AND id IN (SELECT id FROM lineage)
+             RETURNING id"
+        )
+    };
+}
+
+/// What users consented to. See [`Tx::grants`].
+pub struct Grants<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl Grants<'_> {
+    /// Makes a grant. A parent that is not alive, or an identifier that exists, is [`StoreError::Conflict`].
+    pub async fn insert(&mut self, new: &NewGrant) -> Result<(), StoreError> {
+        if let Some(parent) = new.parent {
+            // Writing to the parent's row makes whoever revokes it at this moment wait for us, or us for them.
+            let alive = self
+                .tx
+                .execute_one(
+                    "UPDATE grants SET last_used_at = $2
+                     WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+                    values![parent, new.created_at],
+                )
+                .await?;
+            if !alive {
+                return Err(StoreError::Conflict { what: "a grant derived from one that has ended".to_owned() });
+            }
+        }
+        self.tx
+            .execute(
+                "INSERT INTO grants (id, subject, client_id, server, resource, scopes, path, parent, task,
+                     epoch, created_at, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11)",
+                values![
+                    new.id,
+                    &new.subject,
+                    &new.client,
+                    &new.server,
+                    new.resource.as_str(),
+                    &new.scopes,
+                    json(&new.path)?,
+                    new.parent.as_ref(),
+                    new.task.as_ref(),
+                    new.created_at,
+                    new.expires_at
+                ],
+            )
+            .await?;
+        self.tx.changed(ChangeKind::Grant, new.id);
+        Ok(())
+    }
+
+    /// The grant of this identifier, also when it has ended.
+    pub async fn find(&mut self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        self.tx.fetch_optional("SELECT * FROM grants WHERE id = $1", values![id]).await?.map(read).transpose()
+    }
+
+    /// The grants that the filter asks for, also those that have ended, oldest first.
+    pub async fn list(&mut self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM grants
+                 WHERE ($1 IS NULL OR subject = $1) AND ($2 IS NULL OR client_id = $2) AND ($3 IS NULL OR server = $3)
+                 ORDER BY created_at, id",
+                values![filter.subject.as_ref(), filter.client.as_ref(), filter.server.as_ref()],
+            )
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Everything that decides whether the tokens of a grant are good, in one question. `None`: no such grant.
+    pub async fn alive(&mut self, id: GrantId) -> Result<Option<GrantState>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "WITH RECURSIVE lineage (id, parent, client_id) AS (
+                     SELECT id, parent, client_id FROM grants WHERE id = $1
+                     UNION SELECT up.id, up.parent, up.client_id FROM grants up JOIN lineage ON up.id = lineage.parent
+                 )
+                 SELECT grants.*, users.disabled AS user_disabled,
+                     (SELECT COUNT(*) FROM lineage JOIN clients ON clients.id = lineage.client_id
+                      WHERE clients.disabled = 1) AS clients_disabled
+                 FROM grants LEFT JOIN users ON users.id = grants.subject
+                 WHERE grants.id = $1",
+                values![id],
+            )
+            .await?;
+        row.map(read_state).transpose()
+    }
+
+    /// Ends a grant and everything derived from it. `true` if it was alive.
+    pub async fn revoke(&mut self, id: GrantId, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute(
+                "DELETE FROM consents WHERE EXISTS (
+                     SELECT 1 FROM grants WHERE grants.id = $1 AND grants.subject = consents.user_id
+                         AND grants.client_id = consents.client_id AND grants.server = consents.server)",
+                values![id],
+            )
+            .await?;
+        let ended = self.revoke_lineage(revoke_where!("id = $3"), values![now, reason, id]).await?;
+        Ok(ended.contains(&id))
+    }
+
+    /// Ends every grant of a user with everything derived from them, forgets the user's consents, and spends the
+    /// codes that are on their way. Says how many grants ended.
+    pub async fn revoke_of_user(&mut self, user: UserId, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+        let subject = Subject::User(user);
+        self.tx.execute("DELETE FROM consents WHERE user_id = $1", values![user]).await?;
+        self.tx
+            .execute("UPDATE codes SET used_at = $2 WHERE subject = $1 AND used_at IS NULL", values![&subject, now])
+            .await?;
+        let ended = self.revoke_lineage(revoke_where!("subject = $3"), values![now, reason, &subject]).await?;
+        Ok(ended.len() as u64)
+    }
+
+    /// The same for a client.
+    pub async fn revoke_of_client(
+        &mut self,
+        client: &ClientId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.tx.execute("DELETE FROM consents WHERE client_id = $1", values![client]).await?;
+        self.tx
+            .execute("UPDATE codes SET used_at = $2 WHERE client_id = $1 AND used_at IS NULL", values![client, now])
+            .await?;
+        let ended = self.revoke_lineage(revoke_where!("client_id = $3"), values![now, reason, client]).await?;
+        Ok(ended.len() as u64)
+    }
+
+    /// The same for everybody.
+    pub async fn revoke_all(&mut self, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+        self.tx.execute("DELETE FROM consents", values![]).await?;
+        self.tx.execute("UPDATE codes SET used_at = $1 WHERE used_at IS NULL", values![now]).await?;
+        let ended = self.revoke_lineage(revoke_where!("revoked_at IS NULL"), values![now, reason]).await?;
+        Ok(ended.len() as u64)
+    }
+
+    /// Runs a revoking statement until nothing is left to end.
+    ///
+    /// One run sees the rows as they were when it began. A grant that was being derived meanwhile made the run
+    /// wait at its parent's row and is seen by the next; under a row that has ended nothing can be derived.
+    async fn revoke_lineage(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<GrantId>, StoreError> {
+        let mut ended = Vec::new();
+        loop {
+            let rows = self.tx.fetch_all(sql, values.clone()).await?;
+            if rows.is_empty() {
+                return Ok(ended);
+            }
+            for row in rows {
+                let id: GrantId = row.parse("id")?;
+                self.tx.changed(ChangeKind::Grant, id);
+                ended.push(id);
+            }
+            return Ok(ended);
+        }
+    }
+
+    /// Notes that a grant was used. Written at most once a minute.
+    pub async fn touch(&mut self, id: GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "UPDATE grants SET last_used_at = $2
+                 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $2 - $3)",
+                values![id, now, TOUCH_MILLIS],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Whether exactly this was agreed to before and not taken back since.
+    pub async fn consented(&mut self, consent: &Consent) -> Result<bool, StoreError> {
+        let row =
+            self.tx.fetch_optional("SELECT given_at FROM consents WHERE digest = $1", values![consent.key()]).await?;
+        Ok(row.is_some())
+    }
+
+    /// Remembers that exactly this was agreed to. Ending the grant, user or client forgets it.
+    pub async fn remember_consent(&mut self, consent: &Consent, now: Timestamp) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO consents (digest, user_id, client_id, server, given_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (digest) DO UPDATE SET given_at = excluded.given_at",
+                values![consent.key(), consent.user, &consent.client, &consent.server, now],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+fn read(row: Row) -> Result<Grant, StoreError> {
+    Ok(Grant {
+        id: row.parse("id")?,
+        subject: row.parse("subject")?,
+        client: row.parse("client_id")?,
+        server: row.parse("server")?,
+        resource: row.text("resource")?,
+        scopes: row.parse("scopes")?,
+        path: row.json("path")?,
+        parent: row.parse_opt("parent")?,
+        task: row.parse_opt("task")?,
+        epoch: row.int("epoch")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.time_opt("expires_at")?,
+        revoked_at: row.time_opt("revoked_at")?,
+        last_used_at: row.time_opt("last_used_at")?,
+    })
+}
+
+fn read_state(row: Row) -> Result<GrantState, StoreError> {
+    // No row of a user means a user who is gone: as good as disabled.
+    let user_disabled = row.int_opt("user_disabled")?.is_none_or(|flag| flag != 0);
+    let client_disabled = row.int("clients_disabled")? > 0;
+    let grant = read(row)?;
+    Ok(GrantState {
+        grant: grant.id,
+        epoch: grant.epoch,
+        user_disabled: matches!(grant.subject, Subject::User(_)) && user_disabled,
+        client_disabled,
+        subject: grant.subject,
+        client: grant.client,
+        server: grant.server,
+        revoked: grant.revoked_at.is_some(),
+        expires_at: grant.expires_at,
+        scopes: grant.scopes,
+        path: grant.path,
+        task: grant.task,
+    })
+}

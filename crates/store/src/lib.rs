@@ -1,0 +1,73 @@
+//! Everything Sekisho remembers: users, clients, grants, codes, tokens, keys, records. The only crate that knows SQL.
+//!
+//! It decides nothing about OAuth or MCP and tells no time: whoever calls passes `now`. Start from [`Store`]; a
+//! request takes one transaction, works through its nouns and commits:
+//!
+//! ```no_run
+//! # async fn example(store: sekisho_store::Store, code: &sekisho_protocol::digest::Digest,
+//! #     grant: sekisho_protocol::ids::GrantId, now: sekisho_protocol::env::Timestamp,
+//! # ) -> Result<bool, sekisho_store::StoreError> {
+//! let mut tx = store.begin().await?;
+//! let first = tx.codes().consume(code, grant, now).await?;
+//! tx.commit().await?;
+//! # Ok(first)
+//! # }
+//! ```
+//!
+//! One SQL text serves SQLite and PostgreSQL; what truly differs is in `sqlite.rs` and `postgres.rs`. Whatever works
+//! once is spent by one conditional statement, never read and then written. What a cache may hold is announced
+//! through [`Store::changes`].
+//!
+//! To add a noun: a table in a new `migrations/NNNN_what.sql` (listed in `migrations.rs`), a file here with its row
+//! type and a struct that borrows [`Tx`], one line in `tx.rs`, and its test in `tests/it`, where every statement
+//! runs on both databases.
+
+mod error;
+mod store;
+mod tx;
+
+mod assertions;
+mod audit;
+mod browser_sessions;
+mod catalogue;
+mod changes;
+mod clients;
+mod codes;
+mod credentials;
+mod grants;
+mod keys;
+mod pendings;
+mod refresh_tokens;
+mod seal;
+mod servers;
+mod settings;
+mod setup_links;
+mod throttle;
+mod users;
+
+mod migrations;
+mod postgres;
+mod sql;
+mod sqlite;
+
+pub use assertions::Assertions;
+pub use audit::{AUDIT_PAGE_MAX, Audit, AuditFilter, AuditHead, AuditOrder, ChainCheck, StoredRecord};
+pub use browser_sessions::{BrowserSession, BrowserSessions};
+pub use catalogue::Catalogue;
+pub use changes::{CHANGES_KEPT, Change, ChangeFeed, ChangeKind, FeedEvent};
+pub use clients::{Clients, NewClient, StoredClient};
+pub use codes::{CODE_FAILURES_MAX, Code, Codes};
+pub use credentials::Credentials;
+pub use error::StoreError;
+pub use grants::{Consent, Grant, GrantFilter, GrantState, Grants, NewGrant};
+pub use keys::{Keys, SigningKeyRow};
+pub use pendings::{Pending, Pendings};
+pub use refresh_tokens::{RefreshRow, RefreshTokens};
+pub use seal::{SealError, SealKey, SecretBytes, SecretKey};
+pub use servers::{ServerRow, Servers};
+pub use settings::Settings;
+pub use setup_links::{SetupLink, SetupLinks};
+pub use store::{SWEEP_ROWS, Store, StoreSettings, StoreUrl};
+pub use throttle::{Attempts, FORGET_SECONDS, FREE_FAILURES, Throttle, WAIT_SECONDS_MAX};
+pub use tx::Tx;
+pub use users::{User, Users};

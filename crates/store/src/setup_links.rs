@@ -1,0 +1,71 @@
+//! Links with which a first password is set.
+
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::UserId;
+
+use crate::error::StoreError;
+use crate::sql::{Row, values};
+use crate::tx::Tx;
+
+/// A link with which a user sets a password: single use, short-lived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetupLink {
+    /// The digest of the token in the link.
+    pub digest: Digest,
+    /// Whose password it sets.
+    pub user: UserId,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was used.
+    pub used_at: Option<Timestamp>,
+}
+
+/// Links with which a first password is set. See [`Tx::setup_links`].
+pub struct SetupLinks<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl SetupLinks<'_> {
+    /// Keeps a link.
+    pub async fn insert(&mut self, link: &SetupLink) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO setup_links (digest, user_id, expires_at, used_at) VALUES ($1, $2, $3, $4)",
+                values![link.digest, link.user, link.expires_at, link.used_at],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The link of this digest, also when it was used or has expired.
+    pub async fn find(&mut self, digest: &Digest) -> Result<Option<SetupLink>, StoreError> {
+        self.tx
+            .fetch_optional("SELECT * FROM setup_links WHERE digest = $1", values![digest])
+            .await?
+            .map(read)
+            .transpose()
+    }
+
+    /// Uses a link. Exactly one caller gets the user, and only before the link ends.
+    pub async fn consume(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<UserId>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "UPDATE setup_links SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2
+                 RETURNING user_id",
+                values![digest, now],
+            )
+            .await?;
+        row.map(|row| row.parse("user_id")).transpose()
+    }
+}
+
+fn read(row: Row) -> Result<SetupLink, StoreError> {
+    Ok(SetupLink {
+        digest: row.parse("digest")?,
+        user: row.parse("user_id")?,
+        expires_at: row.time("expires_at")?,
+        used_at: row.time_opt("used_at")?,
+    })
+}

@@ -1,0 +1,211 @@
+//! The narrow waist between the nouns and the two databases: values in, rows out, one text for both.
+
+use std::str::FromStr;
+
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, PendingId, RequestId, ServerName, TaskId, UserId};
+use sekisho_protocol::scope::ScopeSet;
+use sqlx::postgres::PgRow;
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Database, Decode, Encode, Postgres, Row as _, Sqlite, Type};
+
+use crate::error::StoreError;
+
+/// One parameter of a statement. These three kinds of column are all there is.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Blob(Option<Vec<u8>>),
+    Int(Option<i64>),
+    Text(Option<String>),
+}
+
+/// The parameters of a statement, in the order of `$1`, `$2`, …
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { vec![$($crate::sql::Value::from($value)),*] };
+}
+pub(crate) use values;
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Int(Some(i64::from(value)))
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(value: Timestamp) -> Self {
+        Self::Int(Some(value.as_millisecond()))
+    }
+}
+
+impl From<Option<Timestamp>> for Value {
+    fn from(value: Option<Timestamp>) -> Self {
+        Self::Int(value.map(Timestamp::as_millisecond))
+    }
+}
+
+impl From<Vec<u8>> for Value {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Blob(Some(value))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+/// Everything whose text form is what is kept.
+macro_rules! text_values {
+    ($($name:ty),* $(,)?) => { $(
+        impl From<&$name> for Value {
+            fn from(value: &$name) -> Self {
+                Self::Text(Some(value.to_string()))
+            }
+        }
+
+        impl From<$name> for Value {
+            fn from(value: $name) -> Self {
+                Self::Text(Some(value.to_string()))
+            }
+        }
+
+        impl From<Option<&$name>> for Value {
+            fn from(value: Option<&$name>) -> Self {
+                Self::Text(value.map(ToString::to_string))
+            }
+        }
+    )* };
+}
+text_values!(
+    ClientId, Digest, GrantId, KeyId, NodeId, PendingId, RequestId, ScopeSet, ServerName, Subject, TaskId, UserId
+);
+
+impl From<Option<&str>> for Value {
+    fn from(value: Option<&str>) -> Self {
+        Self::Text(value.map(str::to_owned))
+    }
+}
+
+/// A statement of either database with its parameters.
+pub(crate) fn statement<DB>(sql: &'static str, values: Vec<Value>) -> Query<'static, DB, DB::Arguments>
+where
+    DB: Database,
+    Option<i64>: Encode<'static, DB> + Type<DB>,
+    Option<String>: Encode<'static, DB> + Type<DB>,
+    Option<Vec<u8>>: Encode<'static, DB> + Type<DB>,
+{
+    values.into_iter().fold(sqlx::query(sql), |query, value| match value {
+        Value::Blob(bytes) => query.bind(bytes),
+        Value::Int(number) => query.bind(number),
+        Value::Text(text) => query.bind(text),
+    })
+}
+
+/// One row of an answer of either database.
+pub(crate) enum Row {
+    Postgres(PgRow),
+    Sqlite(SqliteRow),
+}
+
+impl From<PgRow> for Row {
+    fn from(row: PgRow) -> Self {
+        Self::Postgres(row)
+    }
+}
+
+impl From<SqliteRow> for Row {
+    fn from(row: SqliteRow) -> Self {
+        Self::Sqlite(row)
+    }
+}
+
+impl Row {
+    fn column<'r, T>(&'r self, name: &str) -> Result<T, StoreError>
+    where
+        T: Decode<'r, Postgres> + Type<Postgres> + Decode<'r, Sqlite> + Type<Sqlite>,
+    {
+        match self {
+            Self::Postgres(row) => row.try_get(name),
+            Self::Sqlite(row) => row.try_get(name),
+        }
+        .map_err(StoreError::from)
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Result<i64, StoreError> {
+        self.column(name)
+    }
+
+    pub(crate) fn int_opt(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        self.column(name)
+    }
+
+    /// A count, which is never negative.
+    pub(crate) fn count(&self, name: &str) -> Result<u64, StoreError> {
+        u64::try_from(self.int(name)?).map_err(|_| corrupt(name))
+    }
+
+    /// A column of 0 or 1.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, StoreError> {
+        Ok(self.int(name)? != 0)
+    }
+
+    pub(crate) fn time(&self, name: &str) -> Result<Timestamp, StoreError> {
+        Timestamp::from_millisecond(self.int(name)?).map_err(|_| corrupt(name))
+    }
+
+    pub(crate) fn time_opt(&self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.int_opt(name)?.map(|millis| Timestamp::from_millisecond(millis).map_err(|_| corrupt(name))).transpose()
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<String, StoreError> {
+        self.column(name)
+    }
+
+    pub(crate) fn text_opt(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.column(name)
+    }
+
+    pub(crate) fn blob(&self, name: &str) -> Result<Vec<u8>, StoreError> {
+        self.column(name)
+    }
+
+    /// A column whose text form is read back into its type.
+    pub(crate) fn parse<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
+        self.text(name)?.parse().map_err(|_| corrupt(name))
+    }
+
+    /// The same for a column that may be empty.
+    pub(crate) fn parse_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        self.text_opt(name)?.map(|text| text.parse().map_err(|_| corrupt(name))).transpose()
+    }
+
+    /// A column of JSON.
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
+        serde_json::from_str(&self.text(name)?).map_err(|_| corrupt(name))
+    }
+}
+
+/// JSON for a column of that kind.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt { what: error.to_string() })
+}
+
+pub(crate) fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt { what: what.to_owned() }
+}

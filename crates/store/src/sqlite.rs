@@ -1,0 +1,182 @@
+//! What is SQLite's own: the file, one writing connection, readers, and noticing commits of other processes.
+
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Sqlite, Transaction};
+
+use crate::changes::{HEAD, POLL, Polled, Source};
+use crate::error::{Code, StoreError};
+use crate::sql::{Row, statement, values};
+
+/// An open SQLite database.
+pub(crate) struct SqliteDatabase {
+    file: DatabaseFile,
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteDatabase {
+    pub(crate) async fn open(path: &Path, readers_max: u32, limit: Duration) -> Result<Self, StoreError> {
+        let file = DatabaseFile::open(path)?;
+        let options = SqliteConnectOptions::from_str("sqlite://")?
+            .filename(path)
+            .create_if_missing(false)
+            .busy_timeout(limit)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("trusted_schema", "OFF")
+            .disable_statement_logging();
+        // One connection writes: SQLite has one writer anyway, and waiting in our queue is fair.
+        let pool = SqlitePoolOptions::new()
+            .acquire_timeout(limit)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false);
+        let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+        migrate(&writer).await?;
+        // One more than asked for: the tail of the changes keeps one.
+        let readers =
+            pool.max_connections(readers_max.saturating_add(1)).connect_lazy_with(options.pragma("query_only", "ON"));
+        Ok(Self { file, writer, readers })
+    }
+
+    /// A transaction that holds the one write lock from its beginning: it never has to be tried again.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.file.check()?;
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    pub(crate) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.file.check()?;
+        Ok(self.readers.begin_with("BEGIN DEFERRED").await?)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    pub(crate) fn source(&self) -> SqliteSource {
+        SqliteSource { file: self.file.clone(), readers: self.readers.clone(), watching: None }
+    }
+}
+
+/// SQLite has no lock for migrating: of two programs that open a new file at once, one fails, and then finds what
+/// the other has done.
+async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
+    let mut connection = writer.acquire().await?;
+    let migrator = crate::migrations::migrator();
+    if migrator.run_direct(None, &mut *connection, false).await.is_ok() {
+        return Ok(());
+    }
+    migrator.run_direct(None, &mut *connection, false).await.map_err(crate::migrations::failed)
+}
+
+/// The file that was opened, to notice when it is another one or none.
+///
+/// A deleted file could still be written to, and everything acknowledged since would vanish with the process.
+#[derive(Clone)]
+struct DatabaseFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl DatabaseFile {
+    /// Finds or creates the file, for its owner only. SQLite gives its companion files the same mode.
+    fn open(path: &Path) -> Result<Self, StoreError> {
+        let fault = |what: &str, error: std::io::Error| StoreError::Settings {
+            what: format!("`{}` {what}: {error}", path.display()),
+        };
+        // An existing file must not be opened here: closing it again would drop the locks that SQLite holds on it
+        // for this process.
+        let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        match created {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                let mode = std::fs::metadata(path).map_err(|error| fault("cannot be examined", error))?.mode();
+                if mode & 0o077 != 0 {
+                    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+                        .map_err(|error| fault("is open to others and that cannot be changed", error))?;
+                }
+            }
+            Err(error) => return Err(fault("cannot be created", error)),
+        }
+        let metadata = std::fs::metadata(path).map_err(|error| fault("cannot be examined", error))?;
+        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let same =
+            std::fs::metadata(&self.path).is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
+        if same {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable { what: format!("`{}` was removed or replaced", self.path.display()) })
+        }
+    }
+}
+
+/// Reads changes on a connection of its own, whose `data_version` moves with every commit of anybody else.
+pub(crate) struct SqliteSource {
+    file: DatabaseFile,
+    readers: SqlitePool,
+    watching: Option<Watching>,
+}
+
+struct Watching {
+    connection: PoolConnection<Sqlite>,
+    /// Means something on this connection only.
+    version: Option<i64>,
+}
+
+impl SqliteSource {
+    /// The place of the last change.
+    pub(crate) async fn head(&self) -> Result<i64, StoreError> {
+        let row = statement::<Sqlite>(HEAD, values![]).fetch_one(&self.readers).await?;
+        Row::from(row).int("head")
+    }
+}
+
+impl Source for SqliteSource {
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    async fn poll(&mut self, place: i64) -> Result<Option<Polled>, StoreError> {
+        self.file.check()?;
+        // Taken out while it is used: if this is given up half-way or fails, the next poll begins with a fresh one.
+        let mut watching = match self.watching.take() {
+            Some(watching) => watching,
+            None => Watching { connection: self.readers.acquire().await?, version: None },
+        };
+        let row = statement::<Sqlite>("PRAGMA data_version", values![]).fetch_one(&mut *watching.connection).await?;
+        let version = Row::from(row).int("data_version")?;
+        if watching.version == Some(version) {
+            self.watching = Some(watching);
+            return Ok(None);
+        }
+        let rows = statement::<Sqlite>(POLL, values![place]).fetch_all(&mut *watching.connection).await?;
+        let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
+        let polled = Polled::read(&rows)?;
+        // A full page may not be all: look again whatever the version says.
+        watching.version = (polled.changes.len() < crate::changes::POLL_ROWS).then_some(version);
+        self.watching = Some(watching);
+        Ok(Some(polled))
+    }
+}
+
+/// Result codes: the low byte is the primary code (sqlite.org/rescode.html).
+pub(crate) fn classify(code: &str) -> Code {
+    match code.parse::<i32>().map(|code| code & 0xff) {
+        // CORRUPT, NOTADB
+        Ok(11 | 26) => Code::Corrupt,
+        // PERM, BUSY, LOCKED, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+        Ok(3 | 5 | 6 | 8 | 9 | 10 | 13 | 14 | 15) => Code::Unavailable,
+        _ => Code::Ours,
+    }
+}

@@ -1,0 +1,312 @@
+//! One store over one database of either kind.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Debug};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sekisho_protocol::env::Timestamp;
+use tokio::sync::{Notify, broadcast};
+use tokio::task::AbortHandle;
+
+use crate::changes::{self, CHANGES_KEPT, ChangeFeed, Cursor, FEED_LEN, FeedEvent};
+use crate::error::StoreError;
+use crate::postgres::PostgresDatabase;
+use crate::seal::{SealError, SealKey, Sealer};
+use crate::sql::values;
+use crate::sqlite::SqliteDatabase;
+use crate::tx::{Connection, Tx, within};
+
+/// Where the database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A PostgreSQL connection URL (`postgres://…`); it may hold a password.
+    Postgres(String),
+    /// A file, which is created if it is not there. Its folder must be.
+    Sqlite(PathBuf),
+}
+
+impl Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(_) => f.write_str("Postgres(…)"),
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+        }
+    }
+}
+
+impl std::str::FromStr for StoreUrl {
+    type Err = StoreError;
+
+    /// Reads `sqlite:PATH` or `postgres://…`.
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        match text.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() => Ok(Self::Sqlite(PathBuf::from(path))),
+            _ => Err(StoreError::Settings { what: "expected `sqlite:PATH` or `postgres://…`".to_owned() }),
+        }
+    }
+}
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// Where the database is.
+    pub url: StoreUrl,
+    /// What everything sealed in it is sealed with.
+    pub seal_key: SealKey,
+    /// The most transactions that read at a time; on PostgreSQL the most connections.
+    pub readers_max: u32,
+    /// The longest wait for a transaction to begin, and for any one statement. Then the store counts as down.
+    pub acquire_timeout: Duration,
+}
+
+impl StoreSettings {
+    /// Settings with the usual bounds: eight readers, two seconds.
+    pub fn new(url: StoreUrl, seal_key: SealKey) -> Self {
+        Self { url, seal_key, readers_max: 8, acquire_timeout: Duration::from_secs(2) }
+    }
+}
+
+/// Everything remembered. Cheap to clone; all clones are one store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Database,
+    seal: Arc<Sealer>,
+    limit: Duration,
+    wake: Arc<Notify>,
+    /// Held by the tail alone, so that listeners hear of its end.
+    feed: broadcast::WeakSender<FeedEvent>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// The statement that removes some rows of a table by their key.
+macro_rules! sweep {
+    ($table:literal, $key:literal, $ended:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $ended,
+            " LIMIT $2)"
+        )
+    };
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+enum Database {
+    Postgres(PostgresDatabase),
+    Sqlite(SqliteDatabase),
+}
+
+/// The setting that names the seal key, so that a wrong key file is noticed when the store is opened.
+const SEAL_KEY_SETTING: &str = "store.seal_key";
+
+/// How long authorization codes are kept after they were issued, in milliseconds: so long is a replay recognised.
+const CODES_KEPT_MILLIS: i64 = 86_400_000;
+
+/// How many rows one transaction of the sweep removes: others get a turn in between, and none takes too long.
+pub const SWEEP_ROWS: i64 = 1_000;
+
+/// What ends by itself: the statement that removes [`SWEEP_ROWS`] of a kind, and for how long it is kept beyond its
+/// moment, in milliseconds.
+const ENDING: [(&str, i64); 6] = [
+    (sweep!("pendings", "id", "expires_at <= $1"), 0),
+    (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
+    (sweep!("browser_sessions", "digest", "expires_at <= $1"), 0),
+    (sweep!("setup_links", "digest", "expires_at <= $1"), 0),
+    (sweep!("assertions", "digest", "expires_at <= $1"), crate::assertions::MARGIN_MILLIS),
+    (sweep!("refresh_tokens", "digest", "expires_at <= $1"), 0),
+];
+
+/// Families that lost their last token to the sweep.
+const EMPTY_FAMILIES: &str = sweep!(
+    "refresh_families",
+    "grant_id",
+    "NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.grant_id = refresh_families.grant_id) AND $1 = 0"
+);
+
+/// Changes that nobody is given time for any more.
+const OLD_CHANGES: &str = sweep!("changes", "seq", "seq <= (SELECT value FROM counters WHERE name = 'changes') - $1");
+
+impl Store {
+    /// Opens the database, brings its tables up to date, checks that the seal key belongs to it, and begins to tail
+    /// its changes. Must run inside a Tokio runtime.
+    pub async fn open(settings: StoreSettings) -> Result<Self, StoreError> {
+        let limit = settings.acquire_timeout;
+        let seal = Arc::new(Sealer::new(&settings.seal_key)?);
+        let wake = Arc::new(Notify::new());
+        let (sender, _) = broadcast::channel(FEED_LEN);
+        let feed = sender.downgrade();
+        let (database, tasks) = match &settings.url {
+            StoreUrl::Postgres(url) => {
+                let database = PostgresDatabase::open(url, settings.readers_max, limit).await?;
+                let source = database.source();
+                let cursor = Cursor::at(within(limit, "reading changes", source.head()).await?);
+                let tail = tokio::spawn(changes::tail(source, cursor, Arc::clone(&wake), sender, limit));
+                let listener = tokio::spawn(database.listener(Arc::clone(&wake)));
+                (Database::Postgres(database), vec![tail.abort_handle(), listener.abort_handle()])
+            }
+            StoreUrl::Sqlite(path) => {
+                let database = SqliteDatabase::open(path, settings.readers_max, limit).await?;
+                let source = database.source();
+                let cursor = Cursor::at(within(limit, "reading changes", source.head()).await?);
+                let tail = tokio::spawn(changes::tail(source, cursor, Arc::clone(&wake), sender, limit));
+                (Database::Sqlite(database), vec![tail.abort_handle()])
+            }
+        };
+        let store = Self { inner: Arc::new(Inner { database, seal, limit, wake, feed, tasks }) };
+        store.check_seal_key().await?;
+        Ok(store)
+    }
+
+    /// The first key a store is opened with is the only one it can be opened with. Nobody's cache holds it.
+    async fn check_seal_key(&self) -> Result<(), StoreError> {
+        let name = self.inner.seal.key_name();
+        let kept = self.read().await?.settings().get(SEAL_KEY_SETTING).await?;
+        let kept = match kept {
+            Some(kept) => kept,
+            None => self.keep_seal_key(&name).await?,
+        };
+        if kept == name { Ok(()) } else { Err(SealError::OtherKey.into()) }
+    }
+
+    async fn keep_seal_key(&self, name: &str) -> Result<String, StoreError> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+            values![SEAL_KEY_SETTING, name],
+        )
+        .await?;
+        let kept = tx.settings().get(SEAL_KEY_SETTING).await?.unwrap_or_default();
+        tx.commit().await?;
+        Ok(kept)
+    }
+
+    /// Begins a transaction that writes.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let connection = within(self.inner.limit, "waiting for the database", async {
+            Ok::<_, StoreError>(match &self.inner.database {
+                Database::Postgres(database) => Connection::Postgres(database.begin().await?),
+                Database::Sqlite(database) => Connection::Sqlite(database.begin().await?),
+            })
+        });
+        Ok(self.transaction(connection.await?))
+    }
+
+    /// Begins a transaction that only reads, and sees one moment throughout.
+    pub async fn read(&self) -> Result<Tx, StoreError> {
+        let connection = within(self.inner.limit, "waiting for the database", async {
+            Ok::<_, StoreError>(match &self.inner.database {
+                Database::Postgres(database) => Connection::Postgres(database.read().await?),
+                Database::Sqlite(database) => Connection::Sqlite(database.read().await?),
+            })
+        });
+        Ok(self.transaction(connection.await?))
+    }
+
+    fn transaction(&self, connection: Connection) -> Tx {
+        Tx {
+            connection,
+            seal: Arc::clone(&self.inner.seal),
+            limit: self.inner.limit,
+            wake: Arc::clone(&self.inner.wake),
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let mut tx = self.read().await?;
+        tx.fetch_optional("SELECT value FROM counters WHERE name = 'changes'", values![]).await?;
+        tx.rollback().await
+    }
+
+    /// Begins to listen for changes. Whatever is committed after this call is heard; read into a cache after it.
+    pub fn changes(&self) -> ChangeFeed {
+        match self.inner.feed.upgrade() {
+            Some(feed) => ChangeFeed::new(feed.subscribe()),
+            // Closed: a receiver whose sender is gone says so at once.
+            None => ChangeFeed::new(broadcast::channel(1).1),
+        }
+    }
+
+    /// Forgets what has served its time. Says how many rows that were.
+    ///
+    /// Answered and expired authorization requests, codes of more than a day, ended sessions and links, failures
+    /// long past, assertions that cannot come back, expired refresh tokens, clients that were never used, and
+    /// changes beyond the newest [`CHANGES_KEPT`].
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut swept = 0;
+        for (sql, kept_millis) in ENDING {
+            swept += self.drain(sql, now.as_millisecond().saturating_sub(kept_millis)).await?;
+        }
+        self.drain(EMPTY_FAMILIES, 0).await?;
+        loop {
+            let mut tx = self.begin().await?;
+            let clients = tx.clients().delete_expired(now).await?;
+            let failures = tx.throttle().sweep(now).await?;
+            tx.commit().await?;
+            swept += clients + failures;
+            if clients.max(failures) < SWEEP_ROWS.unsigned_abs() {
+                break;
+            }
+        }
+        Ok(swept + self.prune_changes(CHANGES_KEPT).await?)
+    }
+
+    /// Forgets all but the newest `keep` changes. A node that is further behind will be told of a gap.
+    pub async fn prune_changes(&self, keep: i64) -> Result<u64, StoreError> {
+        self.drain(OLD_CHANGES, keep).await
+    }
+
+    /// Runs a statement of the sweep until nothing is left for it.
+    async fn drain(&self, sql: &'static str, parameter: i64) -> Result<u64, StoreError> {
+        let mut drained = 0;
+        loop {
+            let mut tx = self.begin().await?;
+            let rows = tx.execute(sql, values![parameter, SWEEP_ROWS]).await?;
+            tx.commit().await?;
+            drained += rows;
+            if rows < SWEEP_ROWS.unsigned_abs() {
+                return Ok(drained);
+            }
+        }
+    }
+
+    /// Ends the tail and closes every connection, waiting for transactions that are still open.
+    pub async fn close(&self) {
+        self.inner.tasks.iter().for_each(AbortHandle::abort);
+        match &self.inner.database {
+            Database::Postgres(database) => database.close().await,
+            Database::Sqlite(database) => database.close().await,
+        }
+    }
+}
+
+impl Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.inner.database {
+            Database::Postgres(_) => "Store(postgres)",
+            Database::Sqlite(_) => "Store(sqlite)",
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! One transaction, and the nouns it gives access to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Postgres, Sqlite, Transaction};
+use tokio::sync::Notify;
+
+use crate::changes::{self, ChangeKind};
+use crate::error::StoreError;
+use crate::seal::Sealer;
+use crate::sql::{Row, Value, statement};
+
+/// Either database's transaction.
+pub(crate) enum Connection {
+    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Transaction<'static, Sqlite>),
+}
+
+/// A transaction. What it wrote exists once [`Tx::commit`] has answered; dropping it undoes everything.
+///
+/// After an error nothing more can be done with it: on PostgreSQL every further statement fails. Drop it and deny.
+///
+/// From [`crate::Store::begin`] it writes; from [`crate::Store::read`] it sees one snapshot and must not write.
+pub struct Tx {
+    pub(crate) connection: Connection,
+    pub(crate) seal: Arc<Sealer>,
+    pub(crate) limit: Duration,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) changed: BTreeSet<(ChangeKind, String)>,
+}
+
+impl Tx {
+    /// Makes everything durable and visible, or nothing. Changes that a cache may hold are announced.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let changed = std::mem::take(&mut self.changed);
+        let announces = !changed.is_empty();
+        if announces {
+            changes::write(&mut self, changed).await?;
+        }
+        let Self { connection, limit, wake, .. } = self;
+        match connection {
+            Connection::Postgres(tx) => within(limit, "committing", tx.commit()).await?,
+            Connection::Sqlite(tx) => within(limit, "committing", tx.commit()).await?,
+        }
+        if announces {
+            wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Undoes everything, and waits until that is done.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        match self.connection {
+            Connection::Postgres(tx) => within(self.limit, "rolling back", tx.rollback()).await,
+            Connection::Sqlite(tx) => within(self.limit, "rolling back", tx.rollback()).await,
+        }
+    }
+
+    /// Notes that caches holding this thing are stale once this is committed.
+    pub(crate) fn changed(&mut self, kind: ChangeKind, id: impl ToString) {
+        self.changed.insert((kind, id.to_string()));
+    }
+
+    /// Runs a statement and says how many rows it touched.
+    pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
+        match &mut self.connection {
+            Connection::Postgres(tx) => {
+                let done =
+                    within(self.limit, "a statement", statement::<Postgres>(sql, values).execute(&mut **tx)).await?;
+                Ok(done.rows_affected())
+            }
+            Connection::Sqlite(tx) => {
+                let done =
+                    within(self.limit, "a statement", statement::<Sqlite>(sql, values).execute(&mut **tx)).await?;
+                Ok(done.rows_affected())
+            }
+        }
+    }
+
+    /// Runs a statement that touches one row or none, and says whether it did.
+    pub(crate) async fn execute_one(&mut self, sql: &'static str, values: Vec<Value>) -> Result<bool, StoreError> {
+        Ok(self.execute(sql, values).await? > 0)
+    }
+
+    /// Every row of an answer. The statement says how many at most.
+    pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        match &mut self.connection {
+            Connection::Postgres(tx) => {
+                let rows =
+                    within(self.limit, "a statement", statement::<Postgres>(sql, values).fetch_all(&mut **tx)).await?;
+                Ok(rows.into_iter().map(Row::from).collect())
+            }
+            Connection::Sqlite(tx) => {
+                let rows =
+                    within(self.limit, "a statement", statement::<Sqlite>(sql, values).fetch_all(&mut **tx)).await?;
+                Ok(rows.into_iter().map(Row::from).collect())
+            }
+        }
+    }
+
+    /// The only row, if there is one. The statement always runs to its end.
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.fetch_all(sql, values).await?.into_iter().next())
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("changed", &self.changed).finish_non_exhaustive()
+    }
+}
+
+macro_rules! nouns {
+    ($($(#[$doc:meta])* $method:ident => $module:ident::$noun:ident;)*) => {
+        impl Tx {
+            $(
+                $(#[$doc])*
+                pub fn $method(&mut self) -> crate::$module::$noun<'_> {
+                    crate::$module::$noun { tx: self }
+                }
+            )*
+        }
+    };
+}
+nouns! {
+    /// Client assertions that were used.
+    assertions => assertions::Assertions;
+    /// The records.
+    audit => audit::Audit;
+    /// Signed-in browsers.
+    browser_sessions => browser_sessions::BrowserSessions;
+    /// What is known of servers' tools.
+    catalogue => catalogue::Catalogue;
+    /// OAuth clients.
+    clients => clients::Clients;
+    /// Authorization codes.
+    codes => codes::Codes;
+    /// Secrets for upstreams, sealed.
+    credentials => credentials::Credentials;
+    /// What users consented to.
+    grants => grants::Grants;
+    /// Signing keys, sealed.
+    keys => keys::Keys;
+    /// Authorization requests that nobody has answered yet.
+    pendings => pendings::Pendings;
+    /// Refresh tokens and their families.
+    refresh_tokens => refresh_tokens::RefreshTokens;
+    /// Servers that were handed over while running.
+    servers => servers::Servers;
+    /// Settings of this instance.
+    settings => settings::Settings;
+    /// Links with which a first password is set.
+    setup_links => setup_links::SetupLinks;
+    /// Failed attempts to log in.
+    throttle => throttle::Throttle;
+    /// Local users.
+    users => users::Users;
+}
+
+/// Waits for the database, but never longer than `limit`: a store that is down must be known to be down.
+pub(crate) async fn within<T, E, F>(limit: Duration, what: &'static str, work: F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, E>>,
+    StoreError: From<E>,
+{
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done.map_err(StoreError::from),
+        Err(_) => Err(StoreError::timed_out(what)),
+    }
+}

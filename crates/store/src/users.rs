@@ -1,0 +1,141 @@
+//! Local users.
+
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::UserId;
+
+use crate::changes::ChangeKind;
+use crate::error::StoreError;
+use crate::sql::{Row, values};
+use crate::tx::Tx;
+
+/// A local user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The identifier.
+    pub id: UserId,
+    /// The name to log in with. Unique, whatever the case of its letters.
+    pub name: String,
+    /// The hash of the password in PHC form; `None` until one is set.
+    pub password: Option<String>,
+    /// Whether this user administers the instance.
+    pub owner: bool,
+    /// Whether this user may do nothing at all.
+    pub disabled: bool,
+    /// When the user was made.
+    pub created_at: Timestamp,
+    /// Grows whenever the user is disabled or enabled.
+    pub epoch: i64,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A password's hash can be guessed against: it stays out of logs like the password.
+        f.debug_struct("User")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("owner", &self.owner)
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Local users. See [`Tx::users`].
+pub struct Users<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl Users<'_> {
+    /// Adds a user. A name that exists is [`StoreError::Conflict`].
+    pub async fn insert(&mut self, user: &User) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO users (id, name, name_folded, password, owner, disabled, created_at, epoch)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                values![
+                    user.id,
+                    user.name.as_str(),
+                    folded(&user.name),
+                    user.password.as_deref(),
+                    user.owner,
+                    user.disabled,
+                    user.created_at,
+                    user.epoch
+                ],
+            )
+            .await?;
+        self.tx.changed(ChangeKind::User, user.id);
+        Ok(())
+    }
+
+    /// The user of this identifier.
+    pub async fn find(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        self.tx.fetch_optional("SELECT * FROM users WHERE id = $1", values![id]).await?.map(read).transpose()
+    }
+
+    /// The user of this name, whatever the case of its letters.
+    pub async fn find_by_name(&mut self, name: &str) -> Result<Option<User>, StoreError> {
+        let row = self.tx.fetch_optional("SELECT * FROM users WHERE name_folded = $1", values![folded(name)]).await?;
+        row.map(read).transpose()
+    }
+
+    /// Every user, by name.
+    pub async fn list(&mut self) -> Result<Vec<User>, StoreError> {
+        self.tx.fetch_all("SELECT * FROM users ORDER BY name_folded", values![]).await?.into_iter().map(read).collect()
+    }
+
+    /// Sets the hash of the password (PHC form). `false`: no such user.
+    pub async fn set_password(&mut self, id: UserId, phc: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let set = self
+            .tx
+            .execute_one("UPDATE users SET password = $2, password_set_at = $3 WHERE id = $1", values![id, phc, now])
+            .await?;
+        if set {
+            self.tx.changed(ChangeKind::User, id);
+        }
+        Ok(set)
+    }
+
+    /// Disables or enables a user. `false`: no such user.
+    ///
+    /// No grant is revoked, but every grant's epoch grows: a token made before is dead also after the user is
+    /// enabled again.
+    pub async fn set_disabled(&mut self, id: UserId, disabled: bool) -> Result<bool, StoreError> {
+        let set = self
+            .tx
+            .execute_one("UPDATE users SET disabled = $2, epoch = epoch + 1 WHERE id = $1", values![id, disabled])
+            .await?;
+        if set {
+            let subject = Subject::User(id);
+            self.tx.execute("UPDATE grants SET epoch = epoch + 1 WHERE subject = $1", values![subject]).await?;
+            self.tx.changed(ChangeKind::User, id);
+        }
+        Ok(set)
+    }
+
+    /// How many users administer the instance and may log in.
+    pub async fn owners_count(&mut self) -> Result<u64, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional("SELECT COUNT(*) AS owners FROM users WHERE owner = 1 AND disabled = 0", values![])
+            .await?;
+        row.map_or(Ok(0), |row| row.count("owners"))
+    }
+}
+
+/// The form of a name that decides whether two are the same.
+fn folded(name: &str) -> String {
+    name.to_lowercase()
+}
+
+fn read(row: Row) -> Result<User, StoreError> {
+    Ok(User {
+        id: row.parse("id")?,
+        name: row.text("name")?,
+        password: row.text_opt("password")?,
+        owner: row.flag("owner")?,
+        disabled: row.flag("disabled")?,
+        created_at: row.time("created_at")?,
+        epoch: row.int("epoch")?,
+    })
+}

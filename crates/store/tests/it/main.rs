@@ -1,0 +1,34 @@
+//! The store through its public face: every statement on both databases, races, losses, and going around it.
+
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod down;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod flows;
+#[cfg(test)]
+mod grants;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod postgres;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod sealing;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod sweeping;
+#[cfg(test)]
+mod things;

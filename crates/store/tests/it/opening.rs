@@ -1,0 +1,107 @@
+//! Opening a store: an empty database, one that is up to date, one from a newer program; and the file itself.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use sekisho_store::{Store, StoreError, StoreUrl};
+
+use crate::harness::{on_both, on_postgres, on_sqlite, patient};
+use crate::postgres::TestDatabase;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migrated_database_opens_again_with_everything_in_it() {
+    on_both(async |world| {
+        let mut tx = world.begin().await;
+        tx.settings().put("base_url", "https://sekisho.example").await.unwrap();
+        tx.commit().await.unwrap();
+        world.store.close().await;
+        let store = world.another_store().await;
+        let kept = store.read().await.unwrap().settings().get("base_url").await.unwrap();
+        assert_eq!(kept.as_deref(), Some("https://sekisho.example"));
+    })
+    .await;
+}
+
+async fn open_by_many_at_once(url: StoreUrl) {
+    let nodes: Vec<_> = (0..8).map(|_| tokio::spawn(Store::open(patient(url.clone())))).collect();
+    for node in nodes {
+        node.await.unwrap().unwrap().ping().await.unwrap();
+    }
+}
+
+/// Several programs that start for the first time at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_opened_by_many_at_once_is_migrated_once() {
+    let folder = tempfile::tempdir().unwrap();
+    open_by_many_at_once(StoreUrl::Sqlite(folder.path().join("store.db"))).await;
+    let database = TestDatabase::create().await;
+    open_by_many_at_once(StoreUrl::Postgres(database.url.clone())).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_a_newer_program_is_left_alone() {
+    on_both(async |world| {
+        world
+            .raw()
+            .await
+            .execute(
+                "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 SELECT 9999, 'newer', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+            )
+            .await;
+        let error = Store::open(patient(world.url.clone())).await.unwrap_err();
+        assert!(matches!(error, StoreError::Migration(_)), "{error:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_file_and_its_companions_are_for_their_owner_only() {
+    on_sqlite(async |world| {
+        world.kept_user("ada").await;
+        let StoreUrl::Sqlite(path) = &world.url else { panic!() };
+        let modes = || {
+            std::fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| {
+                let entry = entry.unwrap();
+                (entry.file_name(), entry.metadata().unwrap().permissions().mode() & 0o777)
+            })
+        };
+        assert_eq!(modes().count(), 3);
+        assert!(modes().all(|(_, mode)| mode == 0o600), "{:?}", modes().collect::<Vec<_>>());
+        // A file that was opened to others is closed to them again.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        world.another_store().await.close().await;
+        assert!(modes().all(|(_, mode)| mode == 0o600), "{:?}", modes().collect::<Vec<_>>());
+    })
+    .await;
+}
+
+/// A second store in the same process must not take away the locks of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_a_file_again_leaves_the_locks_on_it() {
+    on_sqlite(async |world| {
+        let writing = world.begin().await;
+        let settings = sekisho_store::StoreSettings {
+            acquire_timeout: std::time::Duration::from_millis(300),
+            ..patient(world.url.clone())
+        };
+        // It cannot write while we do; it can be opened, for there is nothing to migrate.
+        let other = Store::open(settings).await.unwrap();
+        assert!(other.begin().await.err().unwrap().is_unavailable());
+        writing.rollback().await.unwrap();
+        other.begin().await.unwrap().rollback().await.unwrap();
+    })
+    .await;
+}
+
+/// PostgreSQL: the password of the URL is in no message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_url_with_a_password_is_not_printed() {
+    on_postgres(async |world| {
+        let url: StoreUrl = "postgres://ada:correct-horse@localhost/sekisho".parse().unwrap();
+        assert!(!format!("{:?}", patient(url)).contains("horse"));
+        assert!(!format!("{:?} {:?}", world.url, world.store).contains("host="));
+        assert!(matches!("mysql://x".parse::<StoreUrl>(), Err(StoreError::Settings { .. })));
+    })
+    .await;
+}

@@ -1,0 +1,175 @@
+//! Servers that were handed over, their tools and credentials; signing keys; settings.
+
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::ids::KeyId;
+use sekisho_protocol::secret::UpstreamSecret;
+use sekisho_store::{ChangeKind, FeedEvent, SecretBytes, ServerRow, SigningKeyRow};
+
+use crate::harness::{next, on_both};
+use crate::things::{digest, server};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_is_what_was_put_last() {
+    on_both(async |world| {
+        let mut tx = world.begin().await;
+        assert_eq!(tx.settings().get("name").await.unwrap(), None);
+        tx.settings().put("name", "one").await.unwrap();
+        tx.settings().put("name", "two").await.unwrap();
+        assert!(!tx.settings().put_new("name", "three").await.unwrap());
+        assert_eq!(tx.settings().get("name").await.unwrap().as_deref(), Some("two"));
+        assert!(tx.settings().put_new("another", "one").await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_kept_replaced_and_forgotten() {
+    on_both(async |world| {
+        let notes = server("notes");
+        let mut tx = world.begin().await;
+        tx.servers().put(&server("files"), "{}", world.now).await.unwrap();
+        tx.servers().put(&notes, r#"{"command": "one"}"#, world.now).await.unwrap();
+        assert!(tx.servers().mark_consented(&notes, world.at(1)).await.unwrap());
+        assert!(!tx.servers().mark_consented(&notes, world.at(2)).await.unwrap());
+        assert!(!tx.servers().mark_consented(&server("missing"), world.at(2)).await.unwrap());
+        tx.servers().put(&notes, r#"{"command": "two"}"#, world.at(3)).await.unwrap();
+        let expected = ServerRow {
+            name: notes.clone(),
+            definition: r#"{"command": "two"}"#.to_owned(),
+            created_at: world.now,
+            first_consent_at: Some(world.at(1)),
+        };
+        assert_eq!(tx.servers().find(&notes).await.unwrap(), Some(expected));
+        let names: Vec<_> = tx.servers().list().await.unwrap().into_iter().map(|row| row.name).collect();
+        assert_eq!(names, [server("files"), notes.clone()]);
+        assert!(tx.servers().remove(&notes).await.unwrap());
+        assert!(!tx.servers().remove(&notes).await.unwrap());
+        assert_eq!(tx.servers().find(&notes).await.unwrap(), None);
+    })
+    .await;
+}
+
+fn tool(name: &str, definition: &str) -> Tool {
+    Tool {
+        name: name.to_owned(),
+        summary: format!("{name}, {definition}"),
+        proposed: ToolClass::Write,
+        class: None,
+        seen: digest(definition),
+        accepted: None,
+    }
+}
+
+/// What a server says about itself never changes what the owner decided about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_catalogue_follows_the_server_and_keeps_what_the_owner_decided() {
+    on_both(async |world| {
+        let notes = server("notes");
+        let mut tx = world.begin().await;
+        assert_eq!(
+            tx.catalogue().sync(&notes, &[tool("write", "v1"), tool("read", "v1")], world.now).await.unwrap(),
+            2
+        );
+        assert!(tx.catalogue().classify(&notes, "read", ToolClass::Read, &digest("v1"), world.now).await.unwrap());
+        assert!(!tx.catalogue().classify(&notes, "none", ToolClass::Read, &digest("v1"), world.now).await.unwrap());
+        assert!(
+            !tx.catalogue()
+                .classify(&server("files"), "read", ToolClass::Read, &digest("v1"), world.now)
+                .await
+                .unwrap()
+        );
+        let read = Tool { class: Some(ToolClass::Read), accepted: Some(digest("v1")), ..tool("read", "v1") };
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [read.clone(), tool("write", "v1")]);
+        assert_eq!(
+            tx.catalogue().sync(&notes, &[tool("read", "v1"), tool("write", "v1")], world.at(1)).await.unwrap(),
+            0
+        );
+
+        // One tool changes, one is gone, one is new, and what the server claims of a class is not believed.
+        let claimed = Tool { class: Some(ToolClass::Read), accepted: Some(digest("v2")), ..tool("read", "v2") };
+        assert_eq!(tx.catalogue().sync(&notes, &[claimed, tool("delete", "v1")], world.at(2)).await.unwrap(), 3);
+        let changed = Tool { class: Some(ToolClass::Read), accepted: Some(digest("v1")), ..tool("read", "v2") };
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("delete", "v1"), changed.clone()]);
+        assert_eq!(tx.catalogue().find(&notes, "read").await.unwrap(), Some(changed));
+        assert_eq!(tx.catalogue().find(&notes, "write").await.unwrap(), Some(tool("write", "v1")));
+        assert_eq!(tx.catalogue().find(&notes, "none").await.unwrap(), None);
+
+        // What comes back is what it was.
+        assert_eq!(tx.catalogue().sync(&notes, &[tool("write", "v1")], world.at(3)).await.unwrap(), 3);
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("write", "v1")]);
+        assert_eq!(tx.catalogue().list(&server("files")).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalogue_that_did_not_change_announces_nothing() {
+    on_both(async |world| {
+        let notes = server("notes");
+        let mut feed = world.store.changes();
+        for seconds in 0..3 {
+            let mut tx = world.begin().await;
+            tx.catalogue().sync(&notes, &[tool("read", "v1")], world.at(seconds)).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let mut tx = world.begin().await;
+        tx.settings().put("end", "value").await.unwrap();
+        tx.commit().await.unwrap();
+        let mut kinds = Vec::new();
+        while kinds.last() != Some(&ChangeKind::Setting) {
+            let FeedEvent::Change(change) = next(&mut feed).await else { panic!("a gap") };
+            kinds.push(change.kind);
+        }
+        assert_eq!(kinds, [ChangeKind::Catalogue, ChangeKind::Setting]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_is_kept_replaced_and_forgotten() {
+    on_both(async |world| {
+        let notes = server("notes");
+        let mut tx = world.begin().await;
+        for (name, value) in [("token", "one"), ("authorization", "two"), ("token", "three")] {
+            tx.credentials().put(&notes, name, &UpstreamSecret::from_outside(value)).await.unwrap();
+        }
+        tx.credentials().put(&server("files"), "token", &UpstreamSecret::from_outside("four")).await.unwrap();
+        assert_eq!(tx.credentials().list_names(&notes).await.unwrap(), ["authorization", "token"]);
+        assert_eq!(tx.credentials().find(&notes, "token").await.unwrap(), Some(UpstreamSecret::from_outside("three")));
+        assert!(tx.credentials().remove(&notes, "token").await.unwrap());
+        assert!(!tx.credentials().remove(&notes, "token").await.unwrap());
+        assert_eq!(tx.credentials().find(&notes, "token").await.unwrap(), None);
+        assert!(tx.credentials().find(&server("files"), "token").await.unwrap().is_some());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signing_key_is_listed_until_it_is_removed() {
+    on_both(async |world| {
+        let key = |seconds: u32| SigningKeyRow {
+            id: KeyId::generate(world.at(seconds), &*world.entropy),
+            algorithm: "EdDSA".to_owned(),
+            private: SecretBytes::new(vec![1, 2, 3]),
+            public_jwk: r#"{"kty": "OKP"}"#.to_owned(),
+            created_at: world.now,
+            active_from: world.at(seconds),
+            retires_at: None,
+            removed_at: None,
+        };
+        let (second, first) = (key(2), key(1));
+        let mut tx = world.begin().await;
+        tx.keys().insert(&second).await.unwrap();
+        tx.keys().insert(&first).await.unwrap();
+        assert!(tx.keys().retire(first.id, world.at(10)).await.unwrap());
+        assert!(tx.keys().remove(first.id, world.at(20)).await.unwrap());
+        let listed = tx.keys().list(world.at(19)).await.unwrap();
+        assert_eq!(listed.iter().map(|key| key.id).collect::<Vec<_>>(), [first.id, second.id]);
+        assert_eq!((listed[0].retires_at, listed[0].removed_at), (Some(world.at(10)), Some(world.at(20))));
+        assert_eq!((listed[1].private.expose(), listed[1].public_jwk.as_str()), (&[1, 2, 3][..], r#"{"kty": "OKP"}"#));
+        assert_eq!(tx.keys().list(world.at(20)).await.unwrap().len(), 1);
+        assert!(!tx.keys().retire(key(3).id, world.now).await.unwrap());
+        assert!(!tx.keys().remove(key(3).id, world.now).await.unwrap());
+    })
+    .await;
+}

@@ -1,0 +1,168 @@
+//! Believing an access token.
+
+use jiff::Timestamp;
+use jsonwebtoken::Algorithm;
+use sekisho_protocol::ids::KeyId;
+use sekisho_protocol::resource::ResourceId;
+use serde::Deserialize;
+
+use crate::claims::{AccessClaims, Wire, nested_actors};
+use crate::json;
+use crate::jws::Compact;
+use crate::keys::Keys;
+
+/// What a token must say to be good here and now.
+#[derive(Debug, Clone, Copy)]
+pub struct Expectation<'a> {
+    /// The one issuer that is believed (RS-31), byte for byte.
+    pub issuer: &'a str,
+    /// The server that is asked (RS-28).
+    pub audience: &'a ResourceId,
+    /// The request's `now`.
+    pub now: Timestamp,
+    /// How far clocks may differ. More than [`Expectation::LEEWAY_SECONDS_MAX`] is taken as that.
+    pub leeway_seconds: u32,
+}
+
+impl<'a> Expectation<'a> {
+    /// The most leeway ever given, in seconds (ATK-55).
+    pub const LEEWAY_SECONDS_MAX: u32 = 60;
+
+    /// The leeway given when nobody says otherwise, in seconds.
+    pub const LEEWAY_SECONDS: u32 = 30;
+
+    /// What to expect of a token, with the usual leeway.
+    pub fn new(issuer: &'a str, audience: &'a ResourceId, now: Timestamp) -> Self {
+        Self { issuer, audience, now, leeway_seconds: Self::LEEWAY_SECONDS }
+    }
+}
+
+/// Why a token is not believed. Whoever sent it is told none of this (RS-26): it is for the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum VerifyError {
+    /// `alg` is not the key's (RFC 8725 §3.1).
+    #[error("the token's algorithm is not the one of its key")]
+    Algorithm,
+    /// `aud` is somebody else.
+    #[error("the token is for another audience")]
+    Audience,
+    /// A claim is missing, has the wrong type, or contradicts another.
+    #[error("a claim of the token is missing, mistyped or contradictory")]
+    Claims,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// `iss` is somebody else.
+    #[error("the token is from another issuer")]
+    Issuer,
+    /// Not a compact JWS in the one spelling that is read, or with header members that are refused.
+    #[error("the token is not a well-formed compact JWS")]
+    Malformed,
+    /// `nbf` or `iat` lie ahead.
+    #[error("the token is not valid yet: compare the clocks")]
+    NotYetValid,
+    /// No such key made it.
+    #[error("the signature is wrong")]
+    Signature,
+    /// `typ` says that it is another kind of token (RFC 8725 §3.11).
+    #[error("the token is of another type")]
+    Type,
+    /// `kid` is missing, unknown, or of a key whose time is over.
+    #[error("the token's key is not known")]
+    UnknownKey,
+}
+
+/// Our header has these three members and no other: whatever else a header may hold (`jwk`, `jku`, `x5c`,
+/// `crit`, `b64`, `zip`, `enc`, ...) asks a verifier to trust the token on its own word (ATK-54).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: Option<String>,
+    kid: Option<String>,
+}
+
+/// Believes a token that one of `keys` signed and that says what `expect` demands (RS-27 to RS-32).
+///
+/// The order is argued: form, algorithm, type and key before any signature work; the signature before any claim.
+pub fn verify(keys: &Keys, token: &str, expect: &Expectation<'_>) -> Result<AccessClaims, VerifyError> {
+    let compact = Compact::read(token)?;
+    let header: Header = json::read(&compact.header).map_err(|_| VerifyError::Malformed)?;
+    if header.alg != "ES256" {
+        return Err(VerifyError::Algorithm);
+    }
+    if !matches!(header.typ.as_deref(), Some("at+jwt" | "application/at+jwt")) {
+        return Err(VerifyError::Type);
+    }
+    let id: KeyId = header.kid.as_deref().unwrap_or_default().parse().map_err(|_| VerifyError::UnknownKey)?;
+    let key = keys.believed(id, expect.now).ok_or(VerifyError::UnknownKey)?;
+    compact.verify(key.decoding(), Algorithm::ES256)?;
+    let wire: Wire = json::read(&compact.payload).map_err(|_| VerifyError::Claims)?;
+    check(wire, expect)
+}
+
+fn check(wire: Wire, expect: &Expectation<'_>) -> Result<AccessClaims, VerifyError> {
+    if wire.iss != expect.issuer {
+        return Err(VerifyError::Issuer);
+    }
+    if !wire.aud.names(expect.audience) {
+        return Err(VerifyError::Audience);
+    }
+    // INVARIANT: who holds the token is who the path says calls now; `act` says the same or the token is not ours.
+    if wire.path.last() != Some(&wire.client_id) || nested_actors(&wire.path) != wire.act {
+        return Err(VerifyError::Claims);
+    }
+    let times = Times { exp: wire.exp, iat: Some(wire.iat), nbf: wire.nbf };
+    times.check(expect.now, expect.leeway_seconds, AccessClaims::LIFETIME_SECONDS_MAX)?;
+    let moment = |seconds| Timestamp::from_second(seconds).map_err(|_| VerifyError::Claims);
+    Ok(AccessClaims {
+        iss: wire.iss,
+        sub: wire.sub,
+        aud: expect.audience.clone(),
+        client_id: wire.client_id,
+        scope: wire.scope,
+        grant: wire.grant,
+        epoch: wire.epoch,
+        path: wire.path,
+        task: wire.task,
+        iat: moment(wire.iat)?,
+        exp: moment(wire.exp)?,
+        jti: wire.jti,
+    })
+}
+
+/// The times of a token, in seconds since 1970 (NumericDate without fractions).
+pub(crate) struct Times {
+    pub(crate) exp: i64,
+    pub(crate) iat: Option<i64>,
+    pub(crate) nbf: Option<i64>,
+}
+
+impl Times {
+    /// The last second of the year 9999, the end of what a date can say here.
+    const SECOND_MAX: i64 = 253_402_207_200;
+
+    /// Whether `now` lies inside, with the leeway, and the whole life is at most `lifetime_max` seconds.
+    pub(crate) fn check(&self, now: Timestamp, leeway_seconds: u32, lifetime_max: i64) -> Result<(), VerifyError> {
+        let all = [Some(self.exp), self.iat, self.nbf];
+        if all.into_iter().flatten().any(|second| !(0..=Self::SECOND_MAX).contains(&second)) {
+            return Err(VerifyError::Claims);
+        }
+        let leeway = i64::from(leeway_seconds.min(Expectation::LEEWAY_SECONDS_MAX));
+        let now = now.as_second();
+        let begins = self.iat.unwrap_or(now + leeway);
+        if self.exp <= self.iat.unwrap_or(0) || self.exp - begins > lifetime_max {
+            return Err(VerifyError::Claims);
+        }
+        if self.iat.is_some_and(|iat| iat > now + leeway) || self.nbf.is_some_and(|nbf| nbf > now + leeway) {
+            return Err(VerifyError::NotYetValid);
+        }
+        if now >= self.exp + leeway {
+            return Err(VerifyError::Expired);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
