@@ -29,6 +29,8 @@ pub(crate) struct Configuration {
     pub(crate) outbound: Outbound,
     /// Who may become a client.
     pub(crate) clients: Clients,
+    /// Bounds that an operator may move.
+    pub(crate) limits: Limits,
     /// Web origins, besides the checkpoint's own, whose pages may call servers.
     pub(crate) origins: Vec<String>,
     /// Protected servers by name.
@@ -72,6 +74,20 @@ pub(crate) struct Clients {
 impl Default for Clients {
     fn default() -> Self {
         Self { registration: true, metadata_documents: true, metadata_document_hosts: Vec::new() }
+    }
+}
+
+/// Bounds that an operator may move. All others are fixed.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Calls per second that one grant may make, with bursts of twice that; 429 beyond. 0 does not count them.
+    pub(crate) calls_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { calls_per_second: 1000 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One running checkpoint: store, keys, issuer, gateway, and the watches that carry changes to them.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -378,7 +379,10 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
         base_url: base_url.to_owned(),
         allowed_hosts: hosts(base_url),
         allowed_origins,
-        limits: Limits::default(),
+        limits: Limits {
+            calls_per_second_max: NonZeroU32::new(configuration.limits.calls_per_second),
+            ..Limits::default()
+        },
     }
 }
 

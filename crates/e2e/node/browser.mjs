@@ -6,7 +6,8 @@
 //
 // Prints {ok, redirect, params, pages, complaints}: the URL the client gets, its parameters, what was seen on the way.
 // Nothing needs to listen at the redirect URI: the request for it is enough.
-// It also stands in for `$BROWSER`: credentials then come from SEKISHO_E2E_USER, SEKISHO_E2E_PASSWORD, SEKISHO_E2E_DECISION.
+// It also stands in for `$BROWSER`: what is said then comes from SEKISHO_E2E_USER, SEKISHO_E2E_PASSWORD,
+// SEKISHO_E2E_DECISION, SEKISHO_E2E_CLASSES.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -49,7 +50,7 @@ export function person(values = {}) {
     decision: values.decision ?? process.env.SEKISHO_E2E_DECISION ?? 'approve',
     ticks: values.tick ?? [],
     unticks: values.untick ?? [],
-    classes: values.class ?? [],
+    classes: values.class ?? process.env.SEKISHO_E2E_CLASSES?.split(' ').filter(Boolean) ?? [],
   };
 }
 

@@ -1,7 +1,7 @@
 // The MCP Inspector's command line as a client. Each operation is one run of it, as a person or a script
 // would do it; they share one storage directory, so the first run signs in and the others use its tokens.
 //
-//   inspector.mjs URL [--era legacy|auto|modern] [--user U --password P [--decision approve|deny]]
+//   inspector.mjs URL [--era legacy|auto|modern] [--user U --password P [--decision approve|deny] [--class TOOL=CLASS]...]
 //     [--client-metadata-url URL] [--client-id ID] [--call NAME[=JSON]]... [--answer TEXT]
 //
 // Prints {ok, client, runs: [{method, tool?, exit, shown, stderr}]}: first `tools/list`, then the calls.
@@ -36,6 +36,7 @@ function environment(values, home) {
     SEKISHO_E2E_USER: values.user ?? '',
     SEKISHO_E2E_PASSWORD: values.password ?? '',
     SEKISHO_E2E_DECISION: values.decision ?? 'approve',
+    SEKISHO_E2E_CLASSES: (values.class ?? []).join(' '),
   };
 }
 
@@ -93,6 +94,7 @@ await run(280, async () => {
       user: { type: 'string' },
       password: { type: 'string' },
       decision: { type: 'string' },
+      class: { type: 'string', multiple: true },
       'client-metadata-url': { type: 'string' },
       'client-id': { type: 'string' },
       call: { type: 'string', multiple: true },

@@ -1,7 +1,7 @@
 // A page as a picture, and what can be measured of its manners: contrast, keyboard, names, narrow screens.
 //
 //   screenshot.mjs URL OUT.png [--width 360] [--height 800] [--dark] [--lang ja] [--no-script]
-//       [--user U --password P]    signs in first and shows the page after
+//       [--user U --password P]    passes a client page, signs in first and shows the page after
 //       [--decision approve|deny|cancel]    then decides, and shows the page after
 //           (a client page is passed with `approve`)
 //       [--cookie NAME=VALUE]... [--check]
@@ -192,7 +192,11 @@ await run(90, async () => {
   if (values.cookie) await page.context().addCookies(values.cookie.map((cookie) => readCookie(cookie, url)));
   const answer = await page.goto(url);
   const who = person(values);
-  if (values.user && !(await signIn(page, who))) throw new Error('the page has no sign-in form');
+  if (values.user) {
+    // The way to a grant page begins at a client page, which has nothing to sign in with.
+    await decide(page, { ...who, decision: 'approve' });
+    if (!(await signIn(page, who))) throw new Error('the page has no sign-in form');
+  }
   if (values.decision && !(await decide(page, who))) throw new Error(`the page has no button for \`${values.decision}\``);
   await page.screenshot({ path: picture, fullPage: true });
   const problems = { contrast: await page.evaluate(contrastProblems), ...(await page.evaluate(pageProblems)) };

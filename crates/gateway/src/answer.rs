@@ -19,8 +19,8 @@ use sekisho_protocol::mcp::sse::{write_comment, write_event};
 use tokio::time::Instant;
 
 use crate::audit::OutcomeEntry;
-use crate::forward::{Event, EventStream};
 use crate::filter::{Filter, Judged, Place, Question};
+use crate::forward::{Event, EventStream};
 use crate::session::StandingPlace;
 use crate::watchdog::Watch;
 
@@ -195,7 +195,9 @@ impl Relay {
                 self.resumable = true;
                 Some(event(None, Some(&id), b""))
             }
-            Woken::Event(Some(Ok(Event::Message { data, id, name }))) => self.message(data, id.as_deref(), name.as_deref()).await,
+            Woken::Event(Some(Ok(Event::Message { data, id, name }))) => {
+                self.message(data, id.as_deref(), name.as_deref()).await
+            }
             Woken::Event(Some(Err(error))) => {
                 tracing::warn!(server = %self.passage.filter.routed.server(), %error, "the upstream's stream broke");
                 self.fail(OutcomeResult::UpstreamFailed, "the upstream's stream broke")

@@ -62,7 +62,12 @@ pub(crate) struct OutcomePlace(mpsc::OwnedPermit<Entry>);
 
 impl Journal {
     /// A journal and the work that empties it; the work ends when the journal is dropped.
-    pub(crate) fn new(node: NodeId, store: Store, clock: Arc<dyn Clock>, queued_max: usize) -> (Self, impl Future<Output = ()>) {
+    pub(crate) fn new(
+        node: NodeId,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        queued_max: usize,
+    ) -> (Self, impl Future<Output = ()>) {
         let (queue, entries) = mpsc::channel(queued_max.max(1));
         let failing = Arc::new(AtomicBool::new(false));
         let writer = Writer { node, store: store.clone(), clock, entries, failing: Arc::clone(&failing) };
@@ -188,7 +193,13 @@ pub(crate) struct Judgement {
 }
 
 /// The record of a decision.
-pub(crate) fn decision(at: Timestamp, request: RequestId, caller: &Caller, call: &Call, judgement: Judgement) -> Record {
+pub(crate) fn decision(
+    at: Timestamp,
+    request: RequestId,
+    caller: &Caller,
+    call: &Call,
+    judgement: Judgement,
+) -> Record {
     let decision = Decision {
         subject: caller.subject.clone(),
         client: caller.client.clone(),
@@ -210,7 +221,14 @@ pub(crate) fn decision(at: Timestamp, request: RequestId, caller: &Caller, call:
 }
 
 /// The record of a request that never became a call. Its words are ours; nothing of the request is quoted (ATK-95).
-pub(crate) fn rejection(at: Timestamp, request: RequestId, server: Option<ServerName>, status: u16, reason: &str, detail: String) -> Record {
+pub(crate) fn rejection(
+    at: Timestamp,
+    request: RequestId,
+    server: Option<ServerName>,
+    status: u16,
+    reason: &str,
+    detail: String,
+) -> Record {
     Record { at, request, event: Event::Rejection(Rejection { server, status, reason: reason.to_owned(), detail }) }
 }
 
@@ -231,8 +249,23 @@ pub(crate) struct OutcomeEntry {
 }
 
 impl OutcomeEntry {
-    pub(crate) fn new(place: OutcomePlace, request: RequestId, server: ServerName, clock: Arc<dyn Clock>, started: Instant) -> Self {
-        Self { place: Some(place), request, server, clock, started, result: OutcomeResult::Cancelled, status: 0, bytes: 0 }
+    pub(crate) fn new(
+        place: OutcomePlace,
+        request: RequestId,
+        server: ServerName,
+        clock: Arc<dyn Clock>,
+        started: Instant,
+    ) -> Self {
+        Self {
+            place: Some(place),
+            request,
+            server,
+            clock,
+            started,
+            result: OutcomeResult::Cancelled,
+            status: 0,
+            bytes: 0,
+        }
     }
 }
 

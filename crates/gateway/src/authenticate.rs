@@ -65,12 +65,14 @@ fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
     let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
         // Another well-formed scheme is no bearer token; anything else is broken.
-        let is_token = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        let is_token = !scheme.is_empty()
+            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
         return Err(if is_token { AuthenticateError::Missing } else { AuthenticateError::Malformed });
     }
     let token = rest.trim_matches(' ');
     let body = token.trim_end_matches('=');
-    let is_b64token = !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
+    let is_b64token =
+        !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
     if is_b64token { Ok(token) } else { Err(AuthenticateError::Malformed) }
 }
 
@@ -108,21 +110,33 @@ impl Authenticator {
     }
 
     /// Who sent this request (RS-27, RS-34): asked anew on every request, whatever came before on the connection.
-    pub(crate) async fn authenticate(&self, keys: &Keys, routed: &Routed, headers: &HeaderMap) -> Result<Authenticated, AuthenticateError> {
+    pub(crate) async fn authenticate(
+        &self,
+        keys: &Keys,
+        routed: &Routed,
+        headers: &HeaderMap,
+    ) -> Result<Authenticated, AuthenticateError> {
         let token = match bearer(headers) {
             Ok(token) => token,
             Err(AuthenticateError::Missing) if routed.card().public => return Ok(Authenticated::anonymous(routed)),
             Err(error) => return Err(error),
         };
         let believed = self.believe(keys, token, &routed.card().resource, routed.now)?;
-        let standing = self.grants.standing(believed.grant).await.map_err(|error| AuthenticateError::Unavailable(Some(error)))?;
+        let standing =
+            self.grants.standing(believed.grant).await.map_err(|error| AuthenticateError::Unavailable(Some(error)))?;
         if !standing.honours(believed.epoch, routed.now) {
             return Err(AuthenticateError::Ended);
         }
         Ok(Authenticated { caller: Arc::clone(&believed.caller), standing: Some(standing) })
     }
 
-    fn believe(&self, keys: &Keys, token: &str, audience: &ResourceId, now: Timestamp) -> Result<Arc<Believed>, AuthenticateError> {
+    fn believe(
+        &self,
+        keys: &Keys,
+        token: &str,
+        audience: &ResourceId,
+        now: Timestamp,
+    ) -> Result<Arc<Believed>, AuthenticateError> {
         let digest = Digest::of(token.as_bytes());
         let believed = match self.tokens.get(&digest) {
             Some(believed) => believed,
@@ -227,7 +241,9 @@ impl Grants {
     /// Whether authority that was established before still holds, as far as the feed has said by now. Costs two
     /// loads; `false` means that it has to be established anew.
     pub(crate) fn is_current(&self, standing: &Standing) -> bool {
-        !standing.stale.load(Ordering::SeqCst) && standing.generation >= self.all_before.load(Ordering::SeqCst) && !self.is_down()
+        !standing.stale.load(Ordering::SeqCst)
+            && standing.generation >= self.all_before.load(Ordering::SeqCst)
+            && !self.is_down()
     }
 
     /// Whether the grant still honours tokens, asked of the store where something may have changed.

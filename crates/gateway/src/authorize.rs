@@ -1,7 +1,7 @@
 //! Step 5: rights, need and grant judge the call, and a refusal becomes the one documented object.
 
 use sekisho_policy::decide::{Decision, Reason, decide, need};
-use sekisho_policy::model::Call;
+use sekisho_policy::model::{Call, Target};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::audit::Verdict;
@@ -20,6 +20,8 @@ pub(crate) struct Denied {
     pub(crate) set: SetName,
     /// Scopes that would be enough; only of a step-up.
     pub(crate) scopes: ScopeSet,
+    /// The call was about a job that is not the caller's: it is answered as the protocol answers for an unknown one.
+    pub(crate) unknown_job: bool,
     because: Vec<String>,
     kind: RemedyKind,
     reason: &'static str,
@@ -33,6 +35,7 @@ pub(crate) fn authorize(rights: &Rights, caller: &Caller, call: &Call, now: Time
             verdict: Verdict::StepUp,
             set: SetName::Grant,
             scopes: step.scopes,
+            unknown_job: false,
             because: vec![step.rule.0],
             kind: RemedyKind::StepUp,
             reason: "this client was not granted what the call needs; ask the user to grant more",
@@ -41,6 +44,7 @@ pub(crate) fn authorize(rights: &Rights, caller: &Caller, call: &Call, now: Time
             verdict: Verdict::Ask,
             set: SetName::Rights,
             scopes: ScopeSet::empty(),
+            unknown_job: false,
             because: vec![approval.rule.0],
             kind: RemedyKind::Approve,
             reason: "a person has to approve this very call first",
@@ -49,6 +53,7 @@ pub(crate) fn authorize(rights: &Rights, caller: &Caller, call: &Call, now: Time
             verdict: Verdict::Deny,
             set: reason.set(),
             scopes: ScopeSet::empty(),
+            unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
             because: vec![format!("{reason:?}").to_lowercase()],
             kind: match reason {
                 Reason::Expired => RemedyKind::None,

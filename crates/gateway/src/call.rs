@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sekisho_policy::model::{Call, Target, ToolStanding};
 use sekisho_protocol::caller::Caller;
@@ -202,7 +202,11 @@ pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
     if !is_json || headers.get_all(CONTENT_TYPE).iter().count() != 1 {
         return Err(CallFault::ContentType);
     }
-    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") { Ok(()) } else { Err(CallFault::Accept) }
+    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") {
+        Ok(())
+    } else {
+        Err(CallFault::Accept)
+    }
 }
 
 /// Whether `Accept` names a type or a range around it with a weight above 0 (RFC 9110 §12.5.1). Nothing said is
@@ -213,14 +217,21 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|entry| {
         let mut parts = entry.split(';').map(str::trim);
         let named = parts.next().unwrap_or_default();
-        let fits = named == "*/*" || named.eq_ignore_ascii_case(wanted) || named.strip_suffix("/*").is_some_and(|kind| kind.eq_ignore_ascii_case(range));
+        let fits = named == "*/*"
+            || named.eq_ignore_ascii_case(wanted)
+            || named.strip_suffix("/*").is_some_and(|kind| kind.eq_ignore_ascii_case(range));
         let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         fits && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
     })
 }
 
 /// The whole body or nothing: never a prefix of it (ATK-68), never slowly (ATK-91).
-pub(crate) async fn read_body(headers: &HeaderMap, body: Body, max: usize, limit: Duration) -> Result<Bytes, CallFault> {
+pub(crate) async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    max: usize,
+    limit: Duration,
+) -> Result<Bytes, CallFault> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > max as u64) {
         return Err(CallFault::TooLarge { max });
@@ -286,7 +297,12 @@ async fn of_message(
         Some(row) => target(gateway, routed, caller, message, row, &view).await?,
         None => Target::Server,
     };
-    let mut call = Call { server: routed.server().clone(), method: row.map_or(ANSWER_METHOD, |row| row.name), target, arguments: None };
+    let mut call = Call {
+        server: routed.server().clone(),
+        method: row.map_or(ANSWER_METHOD, |row| row.name),
+        target,
+        arguments: None,
+    };
     if routed.route.arguments == KeepArguments::Digest && !call.is_read() {
         call.arguments = Some(canonical::digest_of_arguments(message.params().and_then(|params| params.arguments)));
     }
@@ -378,12 +394,18 @@ pub(crate) fn is_resource_uri(uri: &str) -> bool {
     if !has_scheme || rest.is_empty() || uri.chars().any(char::is_control) {
         return false;
     }
-    let plain = rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
+    let plain =
+        rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
     !plain.split(['/', '?', '#']).any(|segment| segment == "..")
 }
 
 /// What opening the standing stream asks (`GET`; 2025-06-18 and 2025-11-25).
-pub(crate) async fn read_stream(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, headers: &HeaderMap) -> Result<Asked, CallError> {
+pub(crate) async fn read_stream(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<Asked, CallError> {
     const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     let session = initialize::session_without_body(gateway, routed, caller, headers, &view(headers)).await?;
     if !accepts(headers, "text/event-stream") {
@@ -400,7 +422,12 @@ pub(crate) async fn read_stream(gateway: &Arc<Gateway>, routed: &Routed, caller:
 }
 
 /// Ends the session that a `DELETE` names.
-pub(crate) async fn end_session(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, headers: &HeaderMap) -> Result<Response, CallError> {
+pub(crate) async fn end_session(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    headers: &HeaderMap,
+) -> Result<Response, CallError> {
     let session = initialize::session_without_body(gateway, routed, caller, headers, &view(headers)).await?;
     initialize::end(gateway, &session).await;
     let mut response = Response::new(Body::empty());

@@ -66,7 +66,9 @@ fn number_text(number: &serde_json::Number) -> String {
     }
     match number.as_f64() {
         // Doubles below 2^53 that are integral are written as integers.
-        Some(double) if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 => format!("{double:.0}").replace("-0", "0"),
+        Some(double) if double.fract() == 0.0 && double.abs() < 9_007_199_254_740_992.0 => {
+            format!("{double:.0}").replace("-0", "0")
+        }
         _ => number.to_string(),
     }
 }

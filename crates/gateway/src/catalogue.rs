@@ -146,7 +146,12 @@ impl Catalogues {
 
     /// Asks the upstream for its tools and keeps what it says. Whoever asks while another asks waits for that
     /// answer; whoever asks again at once gets the last one.
-    pub(crate) async fn refresh(&self, upstreams: &Upstreams, server: &ServerName, now: Timestamp) -> Result<Vec<Tool>, RefreshError> {
+    pub(crate) async fn refresh(
+        &self,
+        upstreams: &Upstreams,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<Vec<Tool>, RefreshError> {
         let shelf = self.shelf(server);
         let mut listed = shelf.listed.lock().await;
         if listed.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
@@ -158,14 +163,25 @@ impl Catalogues {
     }
 
     /// The same, whoever asked before: for the operator.
-    pub(crate) async fn list(&self, upstreams: &Upstreams, server: &ServerName, now: Timestamp) -> Result<Vec<Tool>, RefreshError> {
+    pub(crate) async fn list(
+        &self,
+        upstreams: &Upstreams,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<Vec<Tool>, RefreshError> {
         let shelf = self.shelf(server);
         let mut listed = shelf.listed.lock().await;
         *listed = Some(Instant::now());
         self.take_list(&shelf, upstreams, server, now).await
     }
 
-    async fn take_list(&self, shelf: &Shelf, upstreams: &Upstreams, server: &ServerName, now: Timestamp) -> Result<Vec<Tool>, RefreshError> {
+    async fn take_list(
+        &self,
+        shelf: &Shelf,
+        upstreams: &Upstreams,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<Vec<Tool>, RefreshError> {
         let items = upstreams.list_tools(server).await?;
         let (tools, mirrors) = read_all(&items);
         let mut tx = self.store.begin().await?;
@@ -182,7 +198,10 @@ impl Catalogues {
     pub(crate) fn is_news(&self, server: &ServerName, item: &ListItem<'_>) -> bool {
         match item {
             ListItem::Tool { name, .. } => !self.snapshot(server).is_as_seen(name, &definition(item)),
-            ListItem::Job { .. } | ListItem::Prompt { .. } | ListItem::Resource { .. } | ListItem::ResourceTemplate { .. } => false,
+            ListItem::Job { .. }
+            | ListItem::Prompt { .. }
+            | ListItem::Resource { .. }
+            | ListItem::ResourceTemplate { .. } => false,
         }
     }
 

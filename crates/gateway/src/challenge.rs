@@ -23,7 +23,9 @@ pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
 /// A sentence that says the same for every way in which a token can be bad (RS-26).
 pub(crate) fn description_of(error: &AuthenticateError) -> &'static str {
     match error {
-        AuthenticateError::Ended | AuthenticateError::Token(_) => "the access token is expired, revoked, or not for this server",
+        AuthenticateError::Ended | AuthenticateError::Token(_) => {
+            "the access token is expired, revoked, or not for this server"
+        }
         AuthenticateError::Malformed => "send one Authorization header with one bearer token",
         AuthenticateError::Missing => "an access token is needed",
         AuthenticateError::Unavailable(_) => "the token cannot be checked at the moment",
@@ -46,7 +48,13 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
             resource_metadata: metadata::url(base_url, &card.name),
             scope: challenged(&denied.scopes),
         },
-        Fault::Call(_) | Fault::Denied(_) | Fault::Ended | Fault::Forward(_) | Fault::Journal(_) | Fault::Open(_) | Fault::TooFast(_) => return None,
+        Fault::Call(_)
+        | Fault::Denied(_)
+        | Fault::Ended
+        | Fault::Forward(_)
+        | Fault::Journal(_)
+        | Fault::Open(_)
+        | Fault::TooFast(_) => return None,
     };
     // What `to_header` writes is visible ASCII.
     HeaderValue::try_from(challenge.to_header()).ok()

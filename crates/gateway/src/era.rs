@@ -43,7 +43,8 @@ pub(crate) async fn forward(
             Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
         }
         Form::Message(posted) => {
-            if let (Some(session), Some(row), Outgoing::Request { id, .. }) = (&asked.session, posted.row, &posted.kind) {
+            if let (Some(session), Some(row), Outgoing::Request { id, .. }) = (&asked.session, posted.row, &posted.kind)
+            {
                 session.opened(id, row);
             }
             let request = ForwardRequest {

@@ -88,9 +88,17 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
         Fault::Authenticate(error) => authenticate(routed, error),
         Fault::Call(fault) => call(routed, id, fault),
         Fault::Denied(denied) => denied_draft(routed, id, denied),
-        Fault::Ended => internal(routed, id, StatusCode::FORBIDDEN, "ended", "the authority behind this request has ended"),
+        Fault::Ended => {
+            internal(routed, id, StatusCode::FORBIDDEN, "ended", "the authority behind this request has ended")
+        }
         Fault::Forward(error) => forward(routed, id, error),
-        Fault::Journal(_) => internal(routed, id, StatusCode::SERVICE_UNAVAILABLE, "no_record", "nothing is done that cannot be recorded; try again"),
+        Fault::Journal(_) => internal(
+            routed,
+            id,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_record",
+            "nothing is done that cannot be recorded; try again",
+        ),
         Fault::Open(error) => {
             let status = match error {
                 OpenError::Own => StatusCode::TOO_MANY_REQUESTS,
@@ -144,7 +152,13 @@ fn internal(routed: &Routed, id: Option<&Id>, status: StatusCode, word: &'static
     rpc(routed, id, status, word, (ErrorCode::Internal, message))
 }
 
-fn rpc(routed: &Routed, id: Option<&Id>, status: StatusCode, word: &'static str, (code, message): (ErrorCode, &str)) -> Draft {
+fn rpc(
+    routed: &Routed,
+    id: Option<&Id>,
+    status: StatusCode,
+    word: &'static str,
+    (code, message): (ErrorCode, &str),
+) -> Draft {
     let data = Data { request: routed.request };
     Draft { status, word, body: error_response(id, code, message, Some(&data)) }
 }
@@ -167,7 +181,8 @@ fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
     Draft { status, word, body: body.to_string().into_bytes() }
 }
 
-/// The one object of product §4 in the error's `data`.
+/// The one object of product §4 in the error's `data`. A job of somebody else is unknown in the protocol's own words
+/// (RS-53).
 fn denied_draft(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
     let word = match denied.verdict {
         Verdict::Ask => "ask",
@@ -175,17 +190,22 @@ fn denied_draft(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
         Verdict::Permit => "permit",
         Verdict::StepUp => "step_up",
     };
+    if denied.unknown_job {
+        let message = "there is no such task";
+        return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
+    }
     let refusal = denied.refusal(routed.request);
     let body = error_response(id, ErrorCode::Refused, &refusal.reason, Some(&refusal));
     Draft { status: StatusCode::FORBIDDEN, word, body }
 }
 
-/// How the two eras are told that a well-formed request cannot be done: the older ones in a 200, for there other
-/// statuses say something about the session.
-fn of_era(era: Era, modern: StatusCode) -> StatusCode {
-    match era {
-        Era::Initialize => StatusCode::OK,
-        Era::Stateless => modern,
+/// How the two eras are told that there is no such method: the older ones in a 200, for there 404 says that the session
+/// is over. A notification has no answer, so it is refused by the status alone (TR-09, TR-19).
+fn unknown_method(era: Era, id: Option<&Id>) -> StatusCode {
+    match (era, id) {
+        (Era::Initialize, Some(_)) => StatusCode::OK,
+        (Era::Initialize, None) => StatusCode::BAD_REQUEST,
+        (Era::Stateless, _) => StatusCode::NOT_FOUND,
     }
 }
 
@@ -203,7 +223,9 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
         CallFault::Accept => plain(StatusCode::NOT_ACCEPTABLE, "accept", ErrorCode::InvalidRequest),
         CallFault::BodyBroken => bad("body_broken", ErrorCode::Parse),
         CallFault::BodySlow => plain(StatusCode::REQUEST_TIMEOUT, "body_slow", ErrorCode::InvalidRequest),
-        CallFault::ContentEncoding => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding", ErrorCode::InvalidRequest),
+        CallFault::ContentEncoding => {
+            plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding", ErrorCode::InvalidRequest)
+        }
         CallFault::ContentType => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", ErrorCode::InvalidRequest),
         CallFault::Header(HeaderError::Oversize) => {
             plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", ErrorCode::HeaderMismatch)
@@ -217,8 +239,12 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested: "initialize" })
         }
-        CallFault::MethodNotAllowed { .. } => plain(StatusCode::METHOD_NOT_ALLOWED, "http_method", ErrorCode::InvalidRequest),
-        CallFault::MethodNotFound { era } => plain(of_era(*era, StatusCode::NOT_FOUND), "method_unknown", ErrorCode::MethodNotFound),
+        CallFault::MethodNotAllowed { .. } => {
+            plain(StatusCode::METHOD_NOT_ALLOWED, "http_method", ErrorCode::InvalidRequest)
+        }
+        CallFault::MethodNotFound { era } => {
+            plain(unknown_method(*era, id), "method_unknown", ErrorCode::MethodNotFound)
+        }
         CallFault::MissingCapability { capability } => {
             let data = json!({ "requiredCapabilities": { "extensions": { *capability: {} } } });
             let body = error_response(id, ErrorCode::MissingClientCapability, &message, Some(&data));
@@ -250,23 +276,69 @@ fn versions(id: Option<&Id>, message: &str, versions: &Versions<'_>) -> Draft {
 /// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
 fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
     let (status, word, message) = match error {
-        ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", "the upstream does not keep up; try again"),
-        ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, "child_exited", "the program behind this server ended; its operator finds why in the log"),
-        ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, "child_missing", "the program behind this server cannot be started; its operator finds why in the log"),
-        ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream"),
-        ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, "upstream_malformed", "the upstream's answer is not MCP"),
-        ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "upstream_method", "the upstream does not offer this HTTP method"),
-        ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, "upstream_misconfigured", "this server's settings cannot be used; its operator finds why in the log"),
-        ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, "upstream_redirects", "the upstream answered with a redirect; its operator has to configure the final URL"),
-        ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "child_restarting", "the program behind this server ended and is started again; try again"),
-        ForwardError::SessionGone => (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again"),
-        ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_slow", "the upstream did not answer in time"),
-        ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "upstream_too_large", "the upstream's answer is larger than allowed"),
-        ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, "children_busy", "all children of this server are busy; try again"),
+        ForwardError::Busy { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", "the upstream does not keep up; try again")
+        }
+        ForwardError::ChildExited { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "child_exited",
+            "the program behind this server ended; its operator finds why in the log",
+        ),
+        ForwardError::ChildMissing { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "child_missing",
+            "the program behind this server cannot be started; its operator finds why in the log",
+        ),
+        ForwardError::Edit { .. } => {
+            (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream")
+        }
+        ForwardError::Malformed { .. } => {
+            (StatusCode::BAD_GATEWAY, "upstream_malformed", "the upstream's answer is not MCP")
+        }
+        ForwardError::MethodNotAllowed => {
+            (StatusCode::METHOD_NOT_ALLOWED, "upstream_method", "the upstream does not offer this HTTP method")
+        }
+        ForwardError::Misconfigured { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_misconfigured",
+            "this server's settings cannot be used; its operator finds why in the log",
+        ),
+        ForwardError::Redirected { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_redirects",
+            "the upstream answered with a redirect; its operator has to configure the final URL",
+        ),
+        ForwardError::Restarting { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "child_restarting",
+            "the program behind this server ended and is started again; try again",
+        ),
+        ForwardError::SessionGone => {
+            (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")
+        }
+        ForwardError::Timeout { .. } => {
+            (StatusCode::GATEWAY_TIMEOUT, "upstream_slow", "the upstream did not answer in time")
+        }
+        ForwardError::TooLarge { .. } => {
+            (StatusCode::BAD_GATEWAY, "upstream_too_large", "the upstream's answer is larger than allowed")
+        }
+        ForwardError::TooManyChildren { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, "children_busy", "all children of this server are busy; try again")
+        }
         ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown", "there is no such server"),
-        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_unreachable", "the upstream cannot be reached"),
-        ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, "upstream_revision", "the upstream speaks no protocol version that is served here"),
-        ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, "upstream_credential", "the upstream wants its own credential; the operator of this server has to configure one"),
+        ForwardError::Unreachable { .. } => {
+            (StatusCode::BAD_GATEWAY, "upstream_unreachable", "the upstream cannot be reached")
+        }
+        ForwardError::UnsupportedRevision { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_revision",
+            "the upstream speaks no protocol version that is served here",
+        ),
+        ForwardError::WantsOwnCredential { .. } => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_credential",
+            "the upstream wants its own credential; the operator of this server has to configure one",
+        ),
     };
     internal(routed, id, status, word, message)
 }

@@ -164,7 +164,11 @@ impl Filter {
             Method::NotificationsTasksStatus => self.hears_of_job(params),
             _ => true,
         };
-        if allowed { Judged::Pass(data.clone()) } else { Judged::Drop("news of something that the caller may not read") }
+        if allowed {
+            Judged::Pass(data.clone())
+        } else {
+            Judged::Drop("news of something that the caller may not read")
+        }
     }
 
     fn hears_of_resource(&self, params: Option<&Params<'_>>) -> bool {
@@ -210,10 +214,13 @@ impl Filter {
 
     /// What was promised, without what may not be heard of.
     fn acknowledged(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
-        let promised = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).unwrap_or_default();
+        let promised =
+            message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).unwrap_or_default();
         let moment = self.moment();
         let edited = splice::filter_subscriptions(data, SubscriptionList::Resources, |uri| self.may_read(&moment, uri))
-            .and_then(|edited| splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id)));
+            .and_then(|edited| {
+                splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id))
+            });
         let resources: Vec<String> = promised.resources.into_iter().filter(|uri| self.may_read(&moment, uri)).collect();
         let jobs: Vec<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
         let Place::Listen { wish, heard, .. } = &mut self.place else { return Judged::Drop("not a subscription") };
@@ -246,7 +253,12 @@ impl Filter {
     }
 
     /// A result, with what the caller may not see left out.
-    async fn result(&self, row: &'static MethodRow, result: &ResultView<'_>, data: &Bytes) -> Result<Bytes, &'static str> {
+    async fn result(
+        &self,
+        row: &'static MethodRow,
+        result: &ResultView<'_>,
+        data: &Bytes,
+    ) -> Result<Bytes, &'static str> {
         self.check_type(row, result)?;
         if let (Need::Tool, Some(id)) = (row.need, result.task_id.as_deref()) {
             self.gateway.jobs.started(self.routed.server(), id, &self.caller);
@@ -274,7 +286,8 @@ impl Filter {
         let asks_allowed = || result.input_requests.is_none_or(|asks| declared().allows(asks));
         match result.result_type.as_deref() {
             None | Some("complete") => {}
-            Some("input_required") if row.may_ask && (result.input_requests.is_some() || result.request_state.is_some()) => {}
+            Some("input_required")
+                if row.may_ask && (result.input_requests.is_some() || result.request_state.is_some()) => {}
             Some("task") if row.need == Need::Tool && declared().jobs() => {}
             Some(_) => return Err("the upstream gave a kind of result that this request cannot have"),
         }
@@ -286,7 +299,8 @@ impl Filter {
     async fn trimmed(&self, kind: ListKind, result: &ResultView<'_>, data: &Bytes) -> Result<Vec<u8>, SpliceError> {
         let server = self.routed.server();
         let news = kind == ListKind::Tools
-            && list_items(result.raw, kind).is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
+            && list_items(result.raw, kind)
+                .is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
         if news {
             Gateway::list_now(&self.gateway, server, self.routed.now).await;
         }
@@ -297,7 +311,9 @@ impl Filter {
     fn shows(&self, moment: &Moment, item: &ListItem<'_>) -> bool {
         let (method, target) = match item {
             // Nobody in particular is many, and none of them sees the others' jobs (RS-54).
-            ListItem::Job { task_id, .. } => return self.caller.subject != Subject::Anonymous && self.is_own_job(task_id),
+            ListItem::Job { task_id, .. } => {
+                return self.caller.subject != Subject::Anonymous && self.is_own_job(task_id);
+            }
             ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
             ListItem::Resource { uri, .. } => ("resources/read", Target::Resource { uri: uri.clone().into_owned() }),
             ListItem::ResourceTemplate { uri_template, .. } => {
@@ -327,5 +343,9 @@ fn related(question: &Question, row: &MethodRow, message: &Message<'_>, data: &B
         Method::NotificationsMessage => question.logs,
         _ => false,
     };
-    if belongs { Judged::Pass(data.clone()) } else { Judged::Drop("a notification that does not belong to the request") }
+    if belongs {
+        Judged::Pass(data.clone())
+    } else {
+        Judged::Drop("a notification that does not belong to the request")
+    }
 }

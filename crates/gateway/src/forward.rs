@@ -7,14 +7,14 @@
 //! What leaves is the authorised bytes. Over HTTP they go as they are; to a child, which many callers may share,
 //! the id and the progress token are replaced by our own and put back in the answer (TR-11, ATK-73).
 
-mod settings;
-mod exchange;
-mod error;
-mod http;
-mod stdio;
 mod children;
-mod probe;
+mod error;
+mod exchange;
 pub mod guard;
+mod http;
+mod probe;
+mod settings;
+mod stdio;
 
 #[cfg(test)]
 mod fixture;
@@ -123,10 +123,15 @@ impl Upstreams {
     /// Dropping the future or the stream of the answer means that the client went away: in 2026-07-28 that cancels
     /// the request at the upstream (TR-37, ST-08), in the older revisions it does not (TR-38).
     pub(crate) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
-        match self.find(&request.server)? {
+        let (server, id) = (request.server.clone(), request.cleared.request());
+        let sent = match self.find(&server)? {
             Upstream::Http(upstream) => upstream.send(request).await,
             Upstream::Stdio(upstream) => upstream.send(request).await,
-        }
+        };
+        sent.inspect_err(|error| {
+            // The operator's copy; what the caller is told is decided where answers are written.
+            tracing::warn!(%server, request = %id, sent = error.sent(), %error, "the upstream failed");
+        })
     }
 
     /// Opens the stream of a session on which the upstream speaks unasked (`GET` of the older revisions).

@@ -8,29 +8,29 @@
 //! To add a reason to refuse: a variant of the step's error enum and a row in `error.rs`. To add a kind of upstream:
 //! a variant of [`UpstreamSettings`] and a module of `forward`. To change what a client gets to see: `filter.rs`.
 
-mod limits;
-mod route;
-mod pipeline;
-mod metadata;
-mod cors;
-mod authenticate;
-mod call;
-mod authorize;
-mod credential;
-mod settle;
-mod era;
-mod session;
-mod job;
-mod forward;
-mod catalogue;
-mod canonical;
-mod filter;
 mod answer;
-mod watchdog;
-mod feed;
 mod audit;
+mod authenticate;
+mod authorize;
+mod call;
+mod canonical;
+mod catalogue;
 mod challenge;
+mod cors;
+mod credential;
+mod era;
 mod error;
+mod feed;
+mod filter;
+mod forward;
+mod job;
+mod limits;
+mod metadata;
+mod pipeline;
+mod route;
+mod session;
+mod settle;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +138,8 @@ impl Gateway {
         // Subscribed before anything is read, so that no change falls between.
         let feed = parts.store.changes();
         let limits = parts.settings.limits.clone();
-        let (journal, writing) = Journal::new(parts.node, parts.store.clone(), Arc::clone(&parts.clock), limits.records_queued_max);
+        let (journal, writing) =
+            Journal::new(parts.node, parts.store.clone(), Arc::clone(&parts.clock), limits.records_queued_max);
         tokio::spawn(writing);
         let forward = ForwardLimits {
             event_bytes_max: limits.event_bytes_max,
@@ -146,7 +147,11 @@ impl Gateway {
             ..ForwardLimits::default()
         };
         let gateway = Arc::new(Self {
-            authenticator: Authenticator::new(parts.settings.base_url.clone(), limits.tokens_cached_max, parts.store.clone()),
+            authenticator: Authenticator::new(
+                parts.settings.base_url.clone(),
+                limits.tokens_cached_max,
+                parts.store.clone(),
+            ),
             catalogues: Catalogues::new(parts.store),
             jobs: Jobs::new(),
             journal,

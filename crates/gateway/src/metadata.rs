@@ -3,8 +3,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use http::HeaderValue;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::metadata::ProtectedResource;
 use sekisho_protocol::scope::Scope;

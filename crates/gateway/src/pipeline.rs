@@ -41,7 +41,11 @@ const ALLOW: &str = "GET, POST, DELETE";
 /// Everything at `/mcp/{name}`.
 pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let now = gateway.clock.now();
-    let id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| RequestId::generate(now, gateway.entropy.as_ref()));
+    let id = request
+        .extensions()
+        .get::<RequestId>()
+        .copied()
+        .unwrap_or_else(|| RequestId::generate(now, gateway.entropy.as_ref()));
     let (route, origin) = match screen(&gateway, &request) {
         Ok(screened) => screened,
         Err(error) => {
@@ -114,7 +118,8 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     }
     let settled = settle(&gateway.journal, routed, permit).await;
     let (cleared, kept) = settled.map_err(|error| refused(error.into(), &asked))?;
-    let outcome = OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
+    let outcome =
+        OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
 
     // 8 forward
     let answer = tokio::select! {
@@ -150,9 +155,13 @@ async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked
 /// How the answer is judged on its way.
 fn filter(gateway: &Arc<Gateway>, routed: &Routed, caller: &Arc<Caller>, asked: &Asked) -> Filter {
     let question = match &asked.form {
-        Form::Message(Posted { body, kind: Outgoing::Request { id, progress_token, .. }, row: Some(row), logs, .. }) => {
-            Some(Question { id: id.clone(), row, progress: progress_token.clone(), logs: *logs, body: body.clone() })
-        }
+        Form::Message(Posted {
+            body,
+            kind: Outgoing::Request { id, progress_token, .. },
+            row: Some(row),
+            logs,
+            ..
+        }) => Some(Question { id: id.clone(), row, progress: progress_token.clone(), logs: *logs, body: body.clone() }),
         Form::Message(_) | Form::Stream { .. } => None,
     };
     let wish = match &asked.form {
@@ -160,7 +169,9 @@ fn filter(gateway: &Arc<Gateway>, routed: &Routed, caller: &Arc<Caller>, asked: 
         Form::Stream { .. } => call::Wish::default(),
     };
     let place = match question {
-        Some(question) if question.row.method == McpMethod::SubscriptionsListen => Place::Listen { question, wish, heard: None },
+        Some(question) if question.row.method == McpMethod::SubscriptionsListen => {
+            Place::Listen { question, wish, heard: None }
+        }
         Some(question) => Place::Answer(question),
         None => Place::Standing,
     };
@@ -182,7 +193,12 @@ fn expiry(caller: &Caller, now: Timestamp) -> Option<Instant> {
 }
 
 /// The response to what was forwarded.
-async fn conclude(gateway: &Arc<Gateway>, asked: &Asked, answer: Result<Answer, Fault>, mut passage: Passage) -> Result<Response, Refused> {
+async fn conclude(
+    gateway: &Arc<Gateway>,
+    asked: &Asked,
+    answer: Result<Answer, Fault>,
+    mut passage: Passage,
+) -> Result<Response, Refused> {
     let answer = match answer {
         Ok(answer) => answer,
         Err(fault) => return Err(failed(gateway, asked, passage, fault)),
@@ -201,7 +217,9 @@ async fn conclude(gateway: &Arc<Gateway>, asked: &Asked, answer: Result<Answer, 
             Judged::Broken(reason) | Judged::Drop(reason) => Err(failed(gateway, asked, passage, malformed(reason))),
             Judged::Pass(_) => Err(failed(gateway, asked, passage, malformed("an answer to another request"))),
         },
-        AnswerBody::Accepted => Err(failed(gateway, asked, passage, malformed("the upstream took a request for a notification"))),
+        AnswerBody::Accepted => {
+            Err(failed(gateway, asked, passage, malformed("the upstream took a request for a notification")))
+        }
         AnswerBody::Refused { status } => {
             let reason = format!("the upstream answered with {status} and no message");
             Err(failed(gateway, asked, passage, malformed(&reason)))
@@ -210,7 +228,12 @@ async fn conclude(gateway: &Arc<Gateway>, asked: &Asked, answer: Result<Answer, 
 }
 
 /// The answer to `initialize`, with the session that it opens.
-async fn handshake(gateway: &Arc<Gateway>, asked: &Asked, answer: Answer, passage: Passage) -> Result<Response, Refused> {
+async fn handshake(
+    gateway: &Arc<Gateway>,
+    asked: &Asked,
+    answer: Answer,
+    passage: Passage,
+) -> Result<Response, Refused> {
     let Some(id) = asked.id() else { return Err(failed(gateway, asked, passage, malformed("no id"))) };
     let status = relayed(answer.status);
     let completed = tokio::select! {
@@ -308,8 +331,18 @@ mod tests {
     #[test]
     fn an_upstreams_status_says_nothing_about_our_authorization() {
         for (status, seen) in [
-            (200, 200), (202, 200), (400, 400), (404, 404), (401, 400), (403, 400), (407, 400), (421, 400), (429, 400),
-            (500, 502), (503, 502), (301, 200),
+            (200, 200),
+            (202, 200),
+            (400, 400),
+            (404, 404),
+            (401, 400),
+            (403, 400),
+            (407, 400),
+            (421, 400),
+            (429, 400),
+            (500, 502),
+            (503, 502),
+            (301, 200),
         ] {
             assert_eq!(relayed(StatusCode::from_u16(status).unwrap()).as_u16(), seen, "{status}");
         }

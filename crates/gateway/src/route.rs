@@ -105,7 +105,9 @@ pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &Header
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let host = match (authority, header) {
         (None, None) => return Err(RouteError::HostMalformed),
-        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => return Err(RouteError::HostMalformed),
+        (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+            return Err(RouteError::HostMalformed);
+        }
         (Some(host), _) | (None, Some(host)) => host,
     };
     let known = settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
@@ -120,7 +122,9 @@ pub(crate) fn check_origin<'a>(
     let mut origins = headers.get_all(ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (None, _) => Ok(None),
-        (Some(origin), None) if settings.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) => {
+        (Some(origin), None)
+            if settings.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) =>
+        {
             Ok(Some(origin))
         }
         (Some(_), _) => Err(RouteError::OriginForbidden),
@@ -212,7 +216,19 @@ mod tests {
     /// ATK-63: a path has one spelling.
     #[test]
     fn only_the_plain_spelling_of_a_path_finds_a_server() {
-        for path in ["/mcp/", "/mcp", "/mcp/a/", "/mcp/%61", "/mcp/a;x", "/MCP/a", "//mcp/a", "/mcp//a", "/mcp/./a", "/mcp/a%2f", "/mcp/A"] {
+        for path in [
+            "/mcp/",
+            "/mcp",
+            "/mcp/a/",
+            "/mcp/%61",
+            "/mcp/a;x",
+            "/MCP/a",
+            "//mcp/a",
+            "/mcp//a",
+            "/mcp/./a",
+            "/mcp/a%2f",
+            "/mcp/A",
+        ] {
             assert_eq!(find(&Routes::default(), path).unwrap_err(), RouteError::ServerUnknown, "{path}");
         }
     }

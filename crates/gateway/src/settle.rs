@@ -41,7 +41,11 @@ impl Cleared {
 }
 
 /// Pays what the permit owes, and keeps a place for the record of the outcome.
-pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -> Result<(Cleared, OutcomePlace), JournalError> {
+pub(crate) async fn settle(
+    journal: &Journal,
+    routed: &Routed,
+    permit: Permit,
+) -> Result<(Cleared, OutcomePlace), JournalError> {
     let place = journal.place().await?;
     let owes = permit.owes();
     let (caller, call, because) = permit.into_parts();

@@ -8,10 +8,10 @@ use crate::Issuer;
 use crate::error::Fault;
 use crate::visit::Visit;
 
-pub(crate) mod registered;
-pub(crate) mod metadata_document;
-pub(crate) mod dynamic;
 pub(crate) mod authenticate;
+pub(crate) mod dynamic;
+pub(crate) mod metadata_document;
+pub(crate) mod registered;
 
 use metadata_document::DocumentError;
 
@@ -95,7 +95,10 @@ pub(crate) fn display_name(client: &Client) -> String {
     if !name.is_empty() {
         return name;
     }
-    client.redirect_uris.first().map_or_else(|| plain_text(client.id.as_str(), 80), sekisho_protocol::redirect::RedirectUri::host)
+    client
+        .redirect_uris
+        .first()
+        .map_or_else(|| plain_text(client.id.as_str(), 80), sekisho_protocol::redirect::RedirectUri::host)
 }
 
 #[cfg(test)]

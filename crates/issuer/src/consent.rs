@@ -12,6 +12,7 @@ use sekisho_protocol::registration::Client;
 use sekisho_protocol::server::ServerCard;
 use sekisho_store::{Pending, StoreError, Tx};
 
+use crate::Issuer;
 use crate::authorize::Prompt;
 use crate::clients::{self, LookupError};
 use crate::error::{self, Fault};
@@ -22,7 +23,6 @@ use crate::redirect::ProvenRedirect;
 use crate::session::{self, FormKind, Session, form_token};
 use crate::text::Sentence;
 use crate::visit::Visit;
-use crate::Issuer;
 
 mod answer;
 mod view;
@@ -107,12 +107,16 @@ fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> R
     let base_url = &issuer.settings.base_url;
     let state = request.pending.state.as_deref();
     let (what, target) = match answer {
-        Answer::Approved(code) => (Sentence::ReturnApproved, request.redirect.answer(base_url, state, &[("code", code.expose())])),
+        Answer::Approved(code) => {
+            (Sentence::ReturnApproved, request.redirect.answer(base_url, state, &[("code", code.expose())]))
+        }
         Answer::Denied(why) => {
             let words = [("error", why.code().as_str()), ("error_description", why.description())];
             (Sentence::ReturnDenied, request.redirect.answer(base_url, state, &words))
         }
-        Answer::Continue | Answer::SignInFirst => return pages::go(issuer, &format!("/consent/{}", request.pending.id)),
+        Answer::Continue | Answer::SignInFirst => {
+            return pages::go(issuer, &format!("/consent/{}", request.pending.id));
+        }
     };
     if request.redirect.form_target().is_some() {
         return pages::see_other(&target);
@@ -203,7 +207,8 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
 /// What the grant page is about: this request, and these definitions of the tools on it. A tool that changes while
 /// the owner reads makes the form worthless (ATK-76).
 fn about_grant(pending: &Pending, tools: &[Tool]) -> String {
-    let parts: Vec<&[u8]> = tools.iter().flat_map(|tool| [tool.name.as_bytes(), tool.seen.as_bytes().as_slice()]).collect();
+    let parts: Vec<&[u8]> =
+        tools.iter().flat_map(|tool| [tool.name.as_bytes(), tool.seen.as_bytes().as_slice()]).collect();
     format!("{} {}", pending.id, Digest::of_list(&parts))
 }
 

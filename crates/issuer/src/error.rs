@@ -10,6 +10,7 @@ use sekisho_store::StoreError;
 use sekisho_token::SignError;
 use serde::Serialize;
 
+use crate::Issuer;
 use crate::authorize::{AuthorizeError, Refusal, UnprovenError};
 use crate::clients::LookupError;
 use crate::clients::authenticate::AuthenticationError;
@@ -25,7 +26,6 @@ use crate::setup::SetupError;
 use crate::text::Sentence;
 use crate::token::{Issued, TokenError};
 use crate::visit::Visit;
-use crate::Issuer;
 
 /// What is our fault, with its source.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,8 @@ fn tell(status: StatusCode, what: Sentence, hint: Sentence) -> Telling {
 
 fn tell_fault(fault: &Fault, visit: &Visit) -> Telling {
     let status = fault.status(visit);
-    let what = if status == StatusCode::SERVICE_UNAVAILABLE { Sentence::ErrorUnavailable } else { Sentence::ErrorInternal };
+    let what =
+        if status == StatusCode::SERVICE_UNAVAILABLE { Sentence::ErrorUnavailable } else { Sentence::ErrorInternal };
     tell(status, what, Sentence::HintTellOperator)
 }
 
@@ -151,7 +152,9 @@ pub(crate) fn consent(issuer: &Issuer, visit: &Visit, error: &ConsentError) -> R
         ConsentError::Forgery => tell(StatusCode::FORBIDDEN, Sentence::ErrorForgery, Sentence::HintReload),
         ConsentError::Internal(fault) => tell_fault(fault, visit),
         ConsentError::Malformed => tell(StatusCode::BAD_REQUEST, Sentence::ErrorRequestMalformed, Sentence::HintReload),
-        ConsentError::OtherBrowser => tell(StatusCode::FORBIDDEN, Sentence::ErrorOtherBrowser, Sentence::HintStartAgain),
+        ConsentError::OtherBrowser => {
+            tell(StatusCode::FORBIDDEN, Sentence::ErrorOtherBrowser, Sentence::HintStartAgain)
+        }
         ConsentError::RequestGone => tell(StatusCode::GONE, Sentence::ErrorRequestGone, Sentence::HintStartAgain),
     };
     told(issuer, visit, telling)
@@ -235,7 +238,9 @@ pub(crate) fn token(visit: &Visit, error: &TokenError) -> Response {
         TokenError::Grant(_) => bad(OauthErrorCode::InvalidGrant),
         TokenError::GrantType => bad(OauthErrorCode::UnsupportedGrantType),
         TokenError::Internal(fault) => internal(visit, fault),
-        TokenError::Malformed(_) | TokenError::Missing(_) | TokenError::Repeated(_) => bad(OauthErrorCode::InvalidRequest),
+        TokenError::Malformed(_) | TokenError::Missing(_) | TokenError::Repeated(_) => {
+            bad(OauthErrorCode::InvalidRequest)
+        }
         TokenError::Raced => internal(visit, &Fault::Contended),
         TokenError::Scope => bad(OauthErrorCode::InvalidScope),
         TokenError::Target => bad(OauthErrorCode::InvalidTarget),
@@ -247,7 +252,9 @@ fn authentication(visit: &Visit, error: &AuthenticationError) -> Response {
     let later = StatusCode::SERVICE_UNAVAILABLE;
     match error {
         AuthenticationError::Internal(fault) => internal(visit, fault),
-        AuthenticationError::Unavailable => oauth_error(later, OauthErrorCode::TemporarilyUnavailable, error.to_string(), visit),
+        AuthenticationError::Unavailable => {
+            oauth_error(later, OauthErrorCode::TemporarilyUnavailable, error.to_string(), visit)
+        }
         AuthenticationError::Assertion(_)
         | AuthenticationError::AssertionUsed
         | AuthenticationError::Credentials(_)
@@ -285,7 +292,9 @@ pub(crate) fn registration(visit: &Visit, error: &RegistrationError) -> Response
         RegistrationError::Busy => answer(StatusCode::TOO_MANY_REQUESTS, OauthErrorCode::TemporarilyUnavailable),
         RegistrationError::Full => answer(StatusCode::SERVICE_UNAVAILABLE, OauthErrorCode::TemporarilyUnavailable),
         RegistrationError::Internal(fault) => internal(visit, fault),
-        RegistrationError::Malformed | RegistrationError::MediaType => answer(bad, OauthErrorCode::InvalidClientMetadata),
+        RegistrationError::Malformed | RegistrationError::MediaType => {
+            answer(bad, OauthErrorCode::InvalidClientMetadata)
+        }
         RegistrationError::Metadata(MetadataError::Redirect(_) | MetadataError::RedirectCount) => {
             answer(bad, OauthErrorCode::InvalidRedirectUri)
         }

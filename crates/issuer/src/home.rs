@@ -74,7 +74,8 @@ async fn grant_lines(tx: &mut Tx, visit: &Visit, session: &Session) -> Result<Ve
     for grant in &grants {
         if !names.contains_key(&grant.client) {
             let stored = tx.clients().find(&grant.client).await?;
-            let name = stored.map_or_else(|| plain_text(grant.client.as_str(), 80), |stored| display_name(&stored.client));
+            let name =
+                stored.map_or_else(|| plain_text(grant.client.as_str(), 80), |stored| display_name(&stored.client));
             names.insert(grant.client.clone(), name);
         }
     }
@@ -97,7 +98,12 @@ fn is_alive(grant: &Grant, now: Timestamp) -> bool {
 }
 
 /// `POST /grants/{id}/end`: whoever gave a grant takes it back.
-pub(crate) async fn end_grant(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>, form: Form) -> Response {
+pub(crate) async fn end_grant(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
     match end(&issuer, &visit, &id, &form).await {
         Ok(()) => pages::go(&issuer, "/"),
         Err(error) => error::home(&issuer, &visit, &error),
@@ -116,7 +122,8 @@ async fn end(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<()
     let found = tx.grants().find(grant).await?.filter(|grant| grant.subject == subject).ok_or(HomeError::NotYours)?;
     if tx.grants().revoke(grant, "ended by its user", visit.now).await? {
         let entry = records::entry(AuthorizationAct::GrantRevoked);
-        let entry = Authorization { client: Some(found.client), server: Some(found.server), grant: Some(grant), ..entry };
+        let entry =
+            Authorization { client: Some(found.client), server: Some(found.server), grant: Some(grant), ..entry };
         records::append(issuer, &mut tx, visit, Authorization { subject: Some(subject), ..entry }).await?;
     }
     tx.commit().await?;

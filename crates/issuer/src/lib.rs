@@ -29,32 +29,32 @@ use sekisho_store::Store;
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
-mod settings;
-mod metadata;
-mod jwks;
-mod register;
 mod authorize;
-mod redirect;
-mod consent;
-pub mod login;
-mod session;
-pub mod setup;
-mod home;
-mod grant;
-mod token;
-mod revoke;
 mod clients;
+mod consent;
+mod grant;
+mod home;
+mod jwks;
+pub mod login;
+mod metadata;
+mod redirect;
+mod register;
+mod revoke;
+mod session;
+mod settings;
+pub mod setup;
+mod token;
 
-mod visit;
-mod parameters;
 mod cookies;
-mod limits;
-mod records;
-mod pages;
-mod text;
 mod error;
+mod limits;
+mod pages;
+mod parameters;
+mod records;
 #[cfg(test)]
 mod testing;
+mod text;
+mod visit;
 
 pub use settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 

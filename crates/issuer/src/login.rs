@@ -170,7 +170,12 @@ async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, keys: &[String]) -
     Ok(token)
 }
 
-async fn fail(issuer: &Issuer, visit: &Visit, user: Option<&User>, keys: &[String]) -> Result<SessionToken, LoginError> {
+async fn fail(
+    issuer: &Issuer,
+    visit: &Visit,
+    user: Option<&User>,
+    keys: &[String],
+) -> Result<SessionToken, LoginError> {
     let mut tx = issuer.store.begin().await?;
     for key in keys {
         tx.throttle().fail(key, visit.now).await?;

@@ -32,7 +32,8 @@ pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> 
         issuer: settings.base_url.clone(),
         authorization_endpoint: settings.url("/oauth/authorize"),
         token_endpoint: settings.url("/oauth/token"),
-        registration_endpoint: (settings.registration == RegistrationPolicy::Open).then(|| settings.url("/oauth/register")),
+        registration_endpoint: (settings.registration == RegistrationPolicy::Open)
+            .then(|| settings.url("/oauth/register")),
         revocation_endpoint: Some(settings.url("/oauth/revoke")),
         jwks_uri: Some(settings.url("/oauth/jwks")),
         scopes_supported: scopes.iter().cloned().collect(),

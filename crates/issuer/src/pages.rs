@@ -6,8 +6,8 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
@@ -133,7 +133,8 @@ pub(crate) struct ClassChoice {
 
 impl ToolLine {
     pub(crate) fn new(tool: &Tool) -> Self {
-        let choice = |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
+        let choice =
+            |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
         Self {
             key: tool_key(&tool.name),
             name: crate::clients::plain_text(&tool.name, 128),
@@ -244,7 +245,13 @@ pub(crate) struct ReturnPage {
 
 /// A page as a response. `form_targets`: where a form on it may lead beyond this site, for browsers hold
 /// `form-action` against the redirect after a form, too.
-pub(crate) fn page(visit: &Visit, issuer: &Issuer, status: StatusCode, template: &impl Template, form_targets: &str) -> Response {
+pub(crate) fn page(
+    visit: &Visit,
+    issuer: &Issuer,
+    status: StatusCode,
+    template: &impl Template,
+    form_targets: &str,
+) -> Response {
     let html = match template.render() {
         Ok(html) => html,
         Err(error) => {

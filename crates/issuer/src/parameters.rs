@@ -110,7 +110,9 @@ impl<S: Send + Sync> FromRequest<S> for Form {
             Err(ParametersError::Query)
         } else if is_form(&parts.headers) {
             match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
-                Ok(bytes) => std::str::from_utf8(&bytes).map_err(|_| ParametersError::Encoding).and_then(Parameters::read),
+                Ok(bytes) => {
+                    std::str::from_utf8(&bytes).map_err(|_| ParametersError::Encoding).and_then(Parameters::read)
+                }
                 Err(_) => Err(ParametersError::Body),
             }
         } else {

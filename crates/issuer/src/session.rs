@@ -36,7 +36,12 @@ pub(crate) async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session
 }
 
 /// Signs a browser in under a new name, whatever name it had before (ATK-10: no fixation).
-pub(crate) async fn open(issuer: &Issuer, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SessionToken, StoreError> {
+pub(crate) async fn open(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    user: UserId,
+) -> Result<SessionToken, StoreError> {
     if let Some(old) = &visit.session {
         tx.browser_sessions().delete(&old.digest()).await?;
     }
@@ -102,7 +107,13 @@ pub(crate) fn form_token(visit: &Visit, session: Option<&Session>, kind: FormKin
 }
 
 /// Whether a form came from this browser, this session and a page of ours made for exactly this (ATK-10).
-pub(crate) fn is_ours(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str, shown: Option<&str>) -> bool {
+pub(crate) fn is_ours(
+    visit: &Visit,
+    session: Option<&Session>,
+    kind: FormKind,
+    about: &str,
+    shown: Option<&str>,
+) -> bool {
     let expected = form_token(visit, session, kind, about);
     visit.source == Source::Ours && shown.is_some_and(|shown| CsrfToken::from_outside(shown) == expected)
 }
@@ -134,7 +145,9 @@ async fn end(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<Option<Pendi
     let parameters = form.parameters.as_ref().map_err(|_| LogoutError::Forgery)?;
     let mut tx = issuer.store.begin().await.map_err(Fault::from)?;
     let session = current(&mut tx, visit).await.map_err(Fault::from)?;
-    if !is_ours(visit, session.as_ref(), FormKind::Logout, "", parameters.one("csrf")) || parameters.repeated(&[]).is_some() {
+    if !is_ours(visit, session.as_ref(), FormKind::Logout, "", parameters.one("csrf"))
+        || parameters.repeated(&[]).is_some()
+    {
         return Err(LogoutError::Forgery);
     }
     if let Some(session) = session {

@@ -26,11 +26,16 @@ use crate::{Issuer, records};
 pub const SETUP_LINK_SECONDS: u32 = 30 * 60;
 
 /// The shortest and the longest password, in characters.
-const PASSWORD_CHARS_MIN: usize = 10;
+pub const PASSWORD_CHARS_MIN: usize = 10;
 const PASSWORD_CHARS_MAX: usize = 256;
 
 /// Makes a link for a user: `{base_url}/setup/{token}`, once, within [`SETUP_LINK_SECONDS`].
-pub async fn create_link(tx: &mut Tx, user: UserId, now: Timestamp, entropy: &dyn Entropy) -> Result<SetupToken, StoreError> {
+pub async fn create_link(
+    tx: &mut Tx,
+    user: UserId,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<SetupToken, StoreError> {
     let token = SetupToken::generate(entropy);
     let link = SetupLink { digest: token.digest(), user, expires_at: after(now, SETUP_LINK_SECONDS), used_at: None };
     tx.setup_links().insert(&link).await?;
@@ -81,7 +86,12 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(t
 }
 
 /// `POST /setup/{token}`.
-pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(token): Path<String>, form: Form) -> Response {
+pub(crate) async fn submit(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(token): Path<String>,
+    form: Form,
+) -> Response {
     let (link, user) = match find(&issuer, &visit, &token).await {
         Ok(found) => found,
         Err(error) => return error::setup(&issuer, &visit, &error),
@@ -132,7 +142,8 @@ async fn set_password(
     if !is_ours(visit, None, FormKind::Setup, link.expose(), form.one("csrf")) {
         return Err(SetupError::Forgery);
     }
-    let password = accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)?;
+    let password =
+        accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)?;
     let phc = issuer.passwords.hash(password, &*issuer.entropy).await?;
     let mut tx = issuer.store.begin().await?;
     let user = tx.setup_links().consume(&link.digest(), visit.now).await?.ok_or(SetupError::Link)?;
@@ -172,7 +183,8 @@ fn is_easy(folded: &str, username: &str) -> bool {
     let mut distinct: Vec<char> = folded.chars().collect();
     distinct.sort_unstable();
     distinct.dedup();
-    let runs = ["abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p"];
+    let runs =
+        ["abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p"];
     let reversed: String = folded.chars().rev().collect();
     let runs_along = runs.iter().any(|run| run.contains(folded) || run.contains(reversed.as_str()));
     let rest = ["password", "sekisho", "admin", "owner", "letmein", "welcome", username]

@@ -63,7 +63,10 @@ impl ScriptedHttp {
 }
 
 impl HttpClient for ScriptedHttp {
-    fn send(&self, request: Request) -> std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + '_>> {
+    fn send(
+        &self,
+        request: Request,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + '_>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(request.url.clone());
             if let Some(gate) = &self.gate {
@@ -105,7 +108,8 @@ pub(crate) fn card(name: &str, resource: &str) -> ServerCard {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }, ScriptedHttp::default()).await
+        Self::with(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }, ScriptedHttp::default())
+            .await
     }
 
     pub(crate) async fn with(settings: IssuerSettings, http: ScriptedHttp) -> Self {
@@ -122,7 +126,8 @@ impl World {
         let mut tx = store.begin().await.unwrap();
         for (id, name) in [(owner, "owner"), (reader, "reader")] {
             let owner = name == "owner";
-            let user = User { id, name: name.to_owned(), password: None, owner, disabled: false, created_at: now, epoch: 0 };
+            let user =
+                User { id, name: name.to_owned(), password: None, owner, disabled: false, created_at: now, epoch: 0 };
             tx.users().insert(&user).await.unwrap();
         }
         tx.commit().await.unwrap();
@@ -236,9 +241,7 @@ impl World {
     pub(crate) async fn recorded(&self, act: sekisho_protocol::audit::AuthorizationAct) -> usize {
         let mut tx = self.issuer.store.read().await.unwrap();
         let records = tx.audit().list(&sekisho_store::AuditFilter::default()).await.unwrap();
-        let is = |event: &sekisho_protocol::audit::Event| {
-            matches!(event, sekisho_protocol::audit::Event::Authorization(what) if what.act == act)
-        };
+        let is = |event: &sekisho_protocol::audit::Event| matches!(event, sekisho_protocol::audit::Event::Authorization(what) if what.act == act);
         records.iter().filter(|stored| is(&stored.record.event)).count()
     }
 }

@@ -20,7 +20,8 @@ impl Language {
         for range in header.unwrap_or_default().split(',').take(32) {
             let mut parts = range.split(';');
             let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
+            let weight =
+                parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0));
             let language = match tag.split('-').next() {
                 Some("en" | "*") => Self::English,
                 Some("ja") => Self::Japanese,

@@ -62,7 +62,8 @@ pub(crate) enum Source {
 
 impl Source {
     fn of(headers: &HeaderMap, own_origin: &str) -> Self {
-        let text = |name: &str| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect::<Vec<_>>();
+        let text =
+            |name: &str| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect::<Vec<_>>();
         let site = text("sec-fetch-site");
         let origin = text(ORIGIN.as_str());
         match (site.as_slice(), origin.as_slice()) {

@@ -16,6 +16,7 @@ use crate::rights::{Rights, RuleId};
 
 /// One answer to one call.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a decision is taken apart at once; a box would cost more than the copy")]
 pub enum Decision {
     /// A person has to say yes to this very call first.
     Ask(Approval),

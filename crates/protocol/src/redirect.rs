@@ -1,7 +1,7 @@
 //! Redirect URIs (RFC 6749 §3.1.2): which may be registered, and when a requested one is the registered one.
 
-use std::fmt::{self, Display};
 use core::net::IpAddr;
+use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 

@@ -315,7 +315,6 @@ impl Grants<'_> {
                 self.tx.changed(ChangeKind::Grant, id);
                 ended.push(id);
             }
-            return Ok(ended);
         }
     }
 

@@ -235,13 +235,21 @@ fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
         !word.starts_with('-') && !launchers.contains(&base)
     });
     let word = from_url.or_else(|| word.cloned()).or_else(|| arguments.command.first().cloned()).unwrap_or_default();
-    let base = word.rsplit('/').next().unwrap_or(&word);
-    let base = base.split_once('@').map_or(base, |(name, _)| name);
-    let stem = base
-        .strip_suffix(".js")
-        .or_else(|| base.strip_suffix(".py"))
-        .or_else(|| base.strip_suffix(".mjs"))
-        .unwrap_or(base);
+    // `…/server-everything/dist/index.js` is called after the folder that says what it is.
+    let generic =
+        ["app", "bin", "build", "cli", "dist", "index", "lib", "main", "mod", "out", "server", "src", "target"];
+    let stems = word.rsplit('/').map(|part| {
+        let name = part.split_once('@').map_or(part, |(name, _)| name);
+        ["js", "mjs", "cjs", "py", "ts"]
+            .iter()
+            .find_map(|ending| name.strip_suffix(&format!(".{ending}")))
+            .unwrap_or(name)
+    });
+    let stem = stems
+        .clone()
+        .find(|stem| !stem.is_empty() && !generic.contains(stem))
+        .or_else(|| stems.clone().next())
+        .unwrap_or_default();
     let plain: String = stem
         .to_ascii_lowercase()
         .chars()
@@ -271,6 +279,7 @@ mod tests {
             ("-- uvx mcp-server-git --repository .", "mcp-server-git"),
             ("-- /usr/bin/python3 /opt/My_Server.py", "my-server"),
             ("-- ./notes", "notes"),
+            ("-- node /opt/server-everything/dist/index.js stdio", "server-everything"),
             ("--http http://127.0.0.1:3000/mcp --name kept", "kept"),
             ("--http https://api.example.com/mcp", "api-example-com"),
         ] {

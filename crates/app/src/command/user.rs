@@ -1,6 +1,7 @@
 //! `sekisho user`
 
 use sekisho_console::acts::{Act, Outcome};
+use sekisho_issuer::setup::PASSWORD_CHARS_MIN;
 use sekisho_protocol::secret::Password;
 use tokio::io::AsyncReadExt as _;
 
@@ -8,9 +9,6 @@ use super::{print_json, print_table, unexpected};
 use crate::cli::{Common, UserCommand};
 use crate::control;
 use crate::error::CommandError;
-
-/// Passwords have at least so many characters (NIST SP 800-63B §5.1.1.2 asks for 8).
-const PASSWORD_CHARS_MIN: usize = 8;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(), CommandError> {
@@ -64,9 +62,10 @@ async fn hashed_password() -> Result<String, CommandError> {
     };
     tokio::io::stdin().take(4096).read_to_string(&mut text).await.map_err(unreadable)?;
     let password = Password::from_outside(text.trim_end_matches(['\n', '\r']));
-    if password.expose().chars().count() < PASSWORD_CHARS_MIN {
+    let least = PASSWORD_CHARS_MIN;
+    if password.expose().chars().count() < least {
         return Err(CommandError::usage(
-            format!("a password needs at least {PASSWORD_CHARS_MIN} characters"),
+            format!("a password needs at least {least} characters"),
             "give a longer one on standard input",
         ));
     }

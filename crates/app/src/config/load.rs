@@ -95,11 +95,12 @@ impl<'t> Reader<'t> {
                 ("tls", DeValue::Table(inner)) => configuration.tls = self.table(inner),
                 ("outbound", DeValue::Table(inner)) => configuration.outbound = self.table(inner),
                 ("clients", DeValue::Table(inner)) => configuration.clients = self.table(inner),
+                ("limits", DeValue::Table(inner)) => configuration.limits = self.table(inner),
                 _ => {}
             }
         }
         let plain = table.iter().filter(|(key, value)| {
-            let nested = matches!(key.get_ref().as_ref(), "servers" | "tls" | "outbound" | "clients");
+            let nested = matches!(key.get_ref().as_ref(), "servers" | "tls" | "outbound" | "clients" | "limits");
             !(nested && matches!(value.get_ref(), DeValue::Table(_)))
         });
         let plain: DeTable<'_> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sekisho_protocol::pkce::{CodeChallenge, read_verifier};
 use serde_json::{Value, json};
 use url::Url;
@@ -15,7 +15,7 @@ use super::{Answer, Caller, Person};
 pub struct Agent {
     /// Its identifier.
     pub client_id: String,
-    /// Its secret, if it has one; then it is sent with `client_secret_post`.
+    /// Its secret, if it has one; then it is sent as `client_secret_basic`.
     pub client_secret: Option<String>,
     /// Where answers come; nobody listens there.
     pub redirect_uri: String,
@@ -162,7 +162,8 @@ impl Agent {
 
     /// Sends a refresh token to the token endpoint.
     pub async fn refresh(&self, refresh: &str) -> Answer {
-        self.token_request(&[("grant_type", "refresh_token"), ("refresh_token", refresh), ("resource", &self.resource)]).await
+        self.token_request(&[("grant_type", "refresh_token"), ("refresh_token", refresh), ("resource", &self.resource)])
+            .await
     }
 
     /// Sends these to the token endpoint, with who we are.
@@ -173,9 +174,15 @@ impl Agent {
     /// A form to an endpoint of the metadata, with who we are.
     pub fn form_to(&self, endpoint: &str, pairs: &[(&str, &str)]) -> super::Call {
         let mut pairs = pairs.to_vec();
-        pairs.push(("client_id", &self.client_id));
-        pairs.extend(self.client_secret.as_deref().map(|secret| ("client_secret", secret)));
-        self.caller.post(self.endpoint(endpoint)).form(&pairs)
+        let call = self.caller.post(self.endpoint(endpoint));
+        let Some(secret) = &self.client_secret else {
+            pairs.push(("client_id", &self.client_id));
+            return call.form(&pairs);
+        };
+        // RFC 6749 §2.3.1: both are form-encoded first.
+        let escaped = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let both = STANDARD.encode(format!("{}:{}", escaped(&self.client_id), escaped(secret)));
+        call.header("authorization", format!("Basic {both}")).form(&pairs)
     }
 }
 

@@ -157,7 +157,8 @@ impl Answer {
 
     /// The body as JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON, with status {}: {}", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("not JSON, with status {}: {}", self.status, self.text()))
     }
 
     /// The parameters of `WWW-Authenticate: Bearer …`; `null` when there is none.

@@ -119,7 +119,8 @@ fn tags(html: &str) -> Vec<Tag> {
         if character != '<' {
             continue;
         }
-        let name: String = html[at + 1..].chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '!')).collect();
+        let name: String =
+            html[at + 1..].chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '!')).collect();
         for _ in name.chars() {
             rest.next();
         }
@@ -159,9 +160,17 @@ fn attributes(rest: &mut Peekable<CharIndices<'_>>) -> Vec<(String, String)> {
 
 fn unescape(text: &str) -> String {
     let mut plain = text.to_owned();
-    for (escaped, character) in
-        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">"), ("&#38;", "&"), ("&amp;", "&")]
-    {
+    for (escaped, character) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&#38;", "&"),
+        ("&amp;", "&"),
+    ] {
         plain = plain.replace(escaped, character);
     }
     plain

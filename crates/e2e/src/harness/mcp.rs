@@ -127,7 +127,9 @@ impl Mcp {
     pub fn raw(&self, body: impl Into<Bytes>) -> Call {
         let body = body.into();
         let call = self.with_headers(self.caller.post(&self.url));
-        call.header("content-type", "application/json").header("accept", "application/json, text/event-stream").body(body)
+        call.header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .body(body)
     }
 
     /// The standing stream of the older revisions.
@@ -183,7 +185,9 @@ impl Reply {
 
     /// The `result`; ends the test where there is none.
     pub fn result(&self) -> &Value {
-        self.message.get("result").unwrap_or_else(|| panic!("no result, status {}: {}", self.status, self.answer.text()))
+        self.message
+            .get("result")
+            .unwrap_or_else(|| panic!("no result, status {}: {}", self.status, self.answer.text()))
     }
 
     /// The JSON-RPC `error`; ends the test where there is none.

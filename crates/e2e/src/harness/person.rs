@@ -198,7 +198,8 @@ impl Person {
     /// The form that this person would send next, filled in and with the button pressed.
     fn next_form(&self, page: &str) -> Option<Form> {
         let mut forms = forms(page).into_iter();
-        let mut form = forms.find(|form| form.has("password") || form.buttons.iter().any(|(name, _)| name == "decision"))?;
+        let mut form =
+            forms.find(|form| form.has("password") || form.buttons.iter().any(|(name, _)| name == "decision"))?;
         if form.has("password") {
             form.fill("username", &self.name);
             form.fill("password", &self.password);
@@ -232,7 +233,10 @@ impl Seen {
 }
 
 fn absolute(base: &str, location: &str) -> String {
-    Url::parse(base).and_then(|base| base.join(location)).unwrap_or_else(|_| panic!("not an address: {location}")).into()
+    Url::parse(base)
+        .and_then(|base| base.join(location))
+        .unwrap_or_else(|_| panic!("not an address: {location}"))
+        .into()
 }
 
 /// Scheme, host and port, as text that also tells private schemes apart.

@@ -218,7 +218,13 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
     }
 }
 
-fn open(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, revision: Revision, upstream: Option<UpstreamSession>) -> McpSessionToken {
+fn open(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    revision: Revision,
+    upstream: Option<UpstreamSession>,
+) -> McpSessionToken {
     let new = NewSession { caller, server: routed.server(), revision, upstream };
     let (token, evicted) = gateway.sessions.open(new, gateway.entropy.as_ref());
     if let Some(evicted) = evicted {

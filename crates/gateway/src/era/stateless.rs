@@ -69,13 +69,12 @@ impl Declared {
         let Ok(requests) = InputRequest::read_all(input_requests) else { return false };
         requests.iter().all(|request| {
             let row = method::lookup(Revision::V2026_07_28, Direction::ServerToClient, &request.method);
-            let declared = match row.filter(|row| row.shape == Shape::InputRequest).map(|row| row.method) {
+            match row.filter(|row| row.shape == Shape::InputRequest).map(|row| row.method) {
                 Some(Method::ElicitationCreate) => self.elicitation.is_some(),
                 Some(Method::RootsList) => self.roots.is_some(),
                 Some(Method::SamplingCreateMessage) => self.sampling.is_some(),
                 Some(_) | None => false,
-            };
-            declared
+            }
         })
     }
 }
@@ -100,7 +99,11 @@ mod tests {
             (r#"{"elicitation":{}}"#, r#"{"a":{"method":"elicitation/create","params":{}}}"#, true),
             ("{}", r#"{"a":{"method":"elicitation/create","params":{}}}"#, false),
             (r#"{"elicitation":{}}"#, r#"{"a":{"method":"sampling/createMessage","params":{}}}"#, false),
-            (r#"{"elicitation":{},"sampling":{}}"#, r#"{"a":{"method":"sampling/createMessage"},"b":{"method":"elicitation/create"}}"#, true),
+            (
+                r#"{"elicitation":{},"sampling":{}}"#,
+                r#"{"a":{"method":"sampling/createMessage"},"b":{"method":"elicitation/create"}}"#,
+                true,
+            ),
             (r#"{"elicitation":{},"roots":{}}"#, r#"{"a":{"method":"roots/list"},"b":{"method":"tools/call"}}"#, false),
             (r#"{"roots":{}}"#, r#"{"a":{"method":"roots/list"}}"#, true),
             (r#"{"roots":{}}"#, "{}", true),

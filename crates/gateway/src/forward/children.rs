@@ -1,8 +1,9 @@
 //! One child process: how it is started, what it says on its standard error, and how it ends with all its own.
 
 use std::collections::VecDeque;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,6 +53,9 @@ pub(super) fn spawn(settings: &StdioSettings) -> Result<(Process, Pipes), Forwar
         let directory = directory.display();
         return Err(missing(format!("its directory `{directory}` does not exist")));
     }
+    if settings.guard.is_some() && !is_found(settings) {
+        return Err(missing("no such program, or it may not be run".to_owned()));
+    }
     let mut command = command(settings);
     command
         .args(&settings.arguments)
@@ -83,6 +87,22 @@ fn command(settings: &StdioSettings) -> Command {
         }
         None => Command::new(&settings.program),
     }
+}
+
+/// Whether the program is there, as `execvp` would look for it. With a guard between, the system's own answer would come
+/// only after the start, as one more status that a program could have ended with.
+fn is_found(settings: &StdioSettings) -> bool {
+    let may_run = |path: PathBuf| {
+        let metadata = std::fs::metadata(path);
+        metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    let directory = settings.directory.clone().unwrap_or_default();
+    let program = Path::new(&settings.program);
+    if program.components().count() > 1 {
+        return may_run(directory.join(program));
+    }
+    let path = settings.environment.get("PATH").map_or("/bin:/usr/bin", EnvValue::expose);
+    std::env::split_paths(path).any(|place| may_run(directory.join(place).join(program)))
 }
 
 impl Process {
@@ -174,8 +194,7 @@ pub(super) async fn read_stderr(
 
 /// Strikes out the values of secret variables, and control characters with which a child could paint a terminal.
 fn redacted(line: &str, settings: &StdioSettings) -> String {
-    let mut line: String =
-        line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect();
+    let mut line: String = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect();
     for value in settings.environment.values() {
         // Striking out something as short as `1` would only garble the rest.
         if let EnvValue::Secret(secret) = value

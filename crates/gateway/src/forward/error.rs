@@ -113,7 +113,9 @@ pub(crate) enum ForwardError {
         offered: Vec<String>,
     },
     /// The upstream answered 401 or 403. Its challenge names another resource and is never relayed (PX-13).
-    #[error("the upstream wants its own credential (it answered {status}); configure one, for example as a secret header")]
+    #[error(
+        "the upstream wants its own credential (it answered {status}); configure one, for example as a secret header"
+    )]
     WantsOwnCredential {
         /// The HTTP status.
         status: u16,

@@ -15,7 +15,7 @@ use sekisho_policy::model::{Call, Target};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::{RequestId, ServerName};
-use sekisho_protocol::mcp::message::{Id, Kind, Message};
+use sekisho_protocol::mcp::message::{Kind, Message};
 use sekisho_protocol::mcp::method::{Direction, Era, Revision, lookup};
 use sekisho_protocol::mcp::strict::Limits;
 use sekisho_protocol::scope::ScopeSet;
@@ -139,9 +139,4 @@ pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
     };
     let waited = tokio::time::timeout(Duration::from_secs(15), waiting).await;
     assert!(waited.is_ok(), "not in time: {what}");
-}
-
-/// The id of a JSON-RPC request, as tests write it.
-pub(super) fn text_id(text: &str) -> Id {
-    Id::String(text.to_owned())
 }

@@ -45,11 +45,7 @@ pub enum GuardError {
 ///
 /// When the input ends, the program has `grace` to end as well, then as long after `SIGTERM`; after that the whole
 /// process group is killed, this process included. Call it from a process that does nothing else.
-pub async fn run(
-    program: OsString,
-    arguments: Vec<OsString>,
-    grace: Duration,
-) -> Result<u8, GuardError> {
+pub async fn run(program: OsString, arguments: Vec<OsString>, grace: Duration) -> Result<u8, GuardError> {
     if getpgrp() != getpid() {
         setpgid(None, None).map_err(std::io::Error::from)?;
     }

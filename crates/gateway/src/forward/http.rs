@@ -144,8 +144,7 @@ impl HttpUpstream {
             Outgoing::Request { method, .. } => Some(*method),
             Outgoing::Notification { .. } | Outgoing::Response { .. } => None,
         };
-        let begins_session =
-            method == Some(Method::Initialize) && request.revision.era() == Era::Initialize;
+        let begins_session = method == Some(Method::Initialize) && request.revision.era() == Era::Initialize;
         let session = http_session(request.session.as_ref())?;
         let mut headers = self.headers(&request.headers, request.revision, session)?;
         if begins_session {
@@ -261,11 +260,7 @@ impl HttpUpstream {
     }
 
     /// An HTTP error: the message in it if there is one, else the bare status.
-    async fn read_refusal(
-        &self,
-        response: Response<Incoming>,
-        reading: Reading,
-    ) -> Result<AnswerBody, ForwardError> {
+    async fn read_refusal(&self, response: Response<Incoming>, reading: Reading) -> Result<AnswerBody, ForwardError> {
         let status = response.status();
         let is_json = matches!(content_type(response.headers()), Some(ContentType::Json));
         if !is_json || refuse_encoding(response.headers()).is_err() {
@@ -281,9 +276,9 @@ impl HttpUpstream {
         let max = self.limits.answer_bytes_max;
         let collecting = Limited::new(response.into_body(), max).collect();
         let collected = match reading.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, collecting)
-                .await
-                .map_err(|_| ForwardError::Timeout { sent: true })?,
+            Some(deadline) => {
+                tokio::time::timeout_at(deadline, collecting).await.map_err(|_| ForwardError::Timeout { sent: true })?
+            }
             None => collecting.await,
         };
         match collected {
@@ -401,7 +396,7 @@ fn http_session(session: Option<&UpstreamSession>) -> Result<Option<&str>, Forwa
 fn goes_on(name: &HeaderName) -> bool {
     match name.as_str() {
         "mcp-session-id" => false,
-        "accept-language" | "traceparent" | "tracestate" => true,
+        "accept-language" | "baggage" | "traceparent" | "tracestate" | "x-request-id" => true,
         name => name.starts_with("mcp-"),
     }
 }

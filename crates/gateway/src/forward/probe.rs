@@ -28,8 +28,6 @@ pub(crate) struct Spoken {
     pub(crate) revisions: Vec<Revision>,
     /// Name and version, as it writes them; never decided on.
     pub(crate) server_info: Option<Box<RawValue>>,
-    /// What it declares.
-    pub(crate) capabilities: Option<Box<RawValue>>,
 }
 
 impl Spoken {
@@ -115,8 +113,7 @@ pub(super) fn read_discovered(answer: &[u8]) -> Result<Discovered, ForwardError>
                 Some(info) => Some(info.to_owned()),
                 None => server_info(result.raw),
             };
-            let capabilities = result.capabilities.map(ToOwned::to_owned);
-            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info, capabilities })))
+            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info })))
         }
         Outcome::Error(error) if error.code == -32022 => {
             #[derive(Deserialize)]
@@ -128,16 +125,16 @@ pub(super) fn read_discovered(answer: &[u8]) -> Result<Discovered, ForwardError>
             let supported = data.map(|data| data.supported).unwrap_or_default();
             let offered: Vec<&str> = supported.iter().map(AsRef::as_ref).collect();
             let revisions = served(&offered)?;
-            // Those of the older era have their own way in, which also tells the capabilities.
+            // Those of the older era have their own way in, which also tells who is there.
             if revisions.iter().all(|revision| revision.era() == Era::Initialize) {
                 return Ok(Discovered::Legacy);
             }
-            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None, capabilities: None })))
+            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None })))
         }
         // Our question lacked something, which a server of the older era would not know.
         Outcome::Error(error) if matches!(error.code, -32021 | -32020) => {
             let revisions = vec![Revision::V2026_07_28];
-            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None, capabilities: None })))
+            Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None })))
         }
         Outcome::Error(_) | Outcome::Result(_) => Ok(Discovered::Legacy),
     }
@@ -158,11 +155,7 @@ pub(super) fn read_initialized(answer: &[u8]) -> Result<Spoken, ForwardError> {
         .into_iter()
         .filter(|revision| revision.era() == Era::Initialize && newest.iter().any(|newest| revision <= newest))
         .collect();
-    Ok(Spoken {
-        revisions,
-        server_info: server_info(result.raw),
-        capabilities: result.capabilities.map(ToOwned::to_owned),
-    })
+    Ok(Spoken { revisions, server_info: server_info(result.raw) })
 }
 
 fn server_info(result: &RawValue) -> Option<Box<RawValue>> {
@@ -296,11 +289,14 @@ mod tests {
             let answer = format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"?"}}}}"#);
             assert_eq!(discovered(&answer), Some(vec![Revision::V2026_07_28]), "{code}");
         }
-        let both = r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28","2025-11-25","2099-01-01"]}}"#;
+        let both =
+            r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28","2025-11-25","2099-01-01"]}}"#;
         assert_eq!(discovered(both), Some(vec![Revision::V2025_11_25, Revision::V2026_07_28]));
-        let older = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"?","data":{"supported":["2025-11-25"]}}}"#;
+        let older =
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"?","data":{"supported":["2025-11-25"]}}}"#;
         assert_eq!(discovered(older), None);
-        let none = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"?","data":{"supported":["2031-01-01"]}}}"#;
+        let none =
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"?","data":{"supported":["2031-01-01"]}}}"#;
         let error = read_discovered(none.as_bytes()).unwrap_err();
         assert_eq!(error, ForwardError::UnsupportedRevision { offered: vec!["2031-01-01".into()] });
         assert_eq!(discovered(r#"{"ok":true}"#), None);

@@ -4,8 +4,8 @@
 //! wanted ([`connection`]), and all that the child says goes through the slot's tables ([`router`]) to the one whom it
 //! is for. The same rules hold over any byte stream; only how the stream is had would differ (ST-03).
 
-pub(super) mod framing;
 mod connection;
+pub(super) mod framing;
 mod mailbox;
 mod own;
 mod router;
@@ -33,8 +33,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, InitDigest, Isolation,
-    ListenRequest, Outgoing, StdioSettings, UpstreamSession,
+    Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, InitDigest, Isolation, ListenRequest, Outgoing,
+    StdioSettings, UpstreamSession,
 };
 use connection::Context;
 use own::OwnChild;
@@ -97,14 +97,10 @@ impl StdioUpstream {
     /// Sends one message and gives the answer once its first message is there.
     pub(super) async fn send(self: &Arc<Self>, request: ForwardRequest) -> Result<Answer, ForwardError> {
         match request.kind.clone() {
-            Outgoing::Request { id, method: Method::Initialize, .. }
-                if request.revision.era() == Era::Initialize =>
-            {
+            Outgoing::Request { id, method: Method::Initialize, .. } if request.revision.era() == Era::Initialize => {
                 self.initialize(request, &id).await
             }
-            Outgoing::Request { id, method, progress_token } => {
-                self.request(request, id, method, progress_token).await
-            }
+            Outgoing::Request { id, method, progress_token } => self.request(request, id, method, progress_token).await,
             Outgoing::Notification { method } => self.notify(&request, method).await,
             Outgoing::Response { id } => self.respond(&request, &id).await,
         }
@@ -145,11 +141,7 @@ impl StdioUpstream {
     }
 
     /// The first `initialize` of its kind begins the child; the others are answered from what it said then.
-    async fn initialize(
-        self: &Arc<Self>,
-        request: ForwardRequest,
-        id: &Id,
-    ) -> Result<Answer, ForwardError> {
+    async fn initialize(self: &Arc<Self>, request: ForwardRequest, id: &Id) -> Result<Answer, ForwardError> {
         let init = request.init.unwrap_or_else(|| InitDigest::of(request.revision, "{}"));
         let scope = match self.context.settings.isolation {
             Isolation::Session => Scope::Session(self.next_session.fetch_add(1, Ordering::Relaxed)),
@@ -214,11 +206,7 @@ impl StdioUpstream {
         Ok(Answer { status: StatusCode::OK, session: None, body })
     }
 
-    async fn notify(
-        self: &Arc<Self>,
-        request: &ForwardRequest,
-        method: Method,
-    ) -> Result<Answer, ForwardError> {
+    async fn notify(self: &Arc<Self>, request: &ForwardRequest, method: Method) -> Result<Answer, ForwardError> {
         let accepted = Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted };
         let (slot, session) = self.place(request)?;
         // A child that does not run has nothing to be told: it is begun anew by the next request.

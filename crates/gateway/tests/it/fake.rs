@@ -104,7 +104,10 @@ impl Fake {
     /// What it saw of callers: not the gateway's own questions.
     pub(crate) fn of_callers(&self) -> Vec<Seen> {
         let own = ["server/discover", "initialize", "notifications/initialized", "tools/list"];
-        self.seen().into_iter().filter(|seen| !own.contains(&seen.method().as_str()) && seen.http == Method::POST).collect()
+        self.seen()
+            .into_iter()
+            .filter(|seen| !own.contains(&seen.method().as_str()) && seen.http == Method::POST)
+            .collect()
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
@@ -169,7 +172,9 @@ fn endless(fake: &Fake, first: Vec<String>) -> Response<Body> {
         let message = news.recv().await.ok()?;
         Some((message, (news, counted)))
     });
-    let events = stream::iter(first).chain(later).map(|message| Ok::<_, Infallible>(Bytes::from(format!("data: {message}\n\n"))));
+    let events = stream::iter(first)
+        .chain(later)
+        .map(|message| Ok::<_, Infallible>(Bytes::from(format!("data: {message}\n\n"))));
     respond(200, "text/event-stream", Body::from_stream(events))
 }
 
@@ -242,7 +247,10 @@ fn call(fake: &Fake, id: &Value, params: &Value, headers: &HeaderMap) -> Respons
         name => {
             let names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
             let text = json!({ "called": name, "arguments": params["arguments"], "headers": names }).to_string();
-            result(id, json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }], "isError": false }))
+            result(
+                id,
+                json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }], "isError": false }),
+            )
         }
     }
 }

@@ -8,14 +8,20 @@ use crate::world::{JUNE, NOVEMBER, World};
 async fn a_modern_call_passes_through() {
     let world = World::new().await.classified().await;
     let token = world.owner_token("mcp:read").await;
-    let ask = world.modern(&token, "tools/call", json!({ "name": "get_note", "arguments": { "b": 1, "a": [true, null, "é"] } }));
+    let ask = world.modern(
+        &token,
+        "tools/call",
+        json!({ "name": "get_note", "arguments": { "b": 1, "a": [true, null, "é"] } }),
+    );
     let sent = ask.text();
     let reply = ask.send().await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert!(reply.body.contains("get_note"), "{}", reply.body);
     assert_eq!(world.fake.last("tools/call").body, sent);
-    let decision = world.recorded("the decision", |event| matches!(event, Event::Decision(decision) if decision.method == "tools/call")).await;
+    let decision = world
+        .recorded("the decision", |event| matches!(event, Event::Decision(decision) if decision.method == "tools/call"))
+        .await;
     let Event::Decision(judged) = &decision.event else { unreachable!() };
     assert_eq!(judged.verdict, Verdict::Permit);
     assert_eq!(judged.target.as_deref(), Some("get_note"));
@@ -49,14 +55,20 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
         let session = world.session(&token, revision).await;
         assert!(!session.contains("upstream"), "{session}");
         let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
-        let reply = world.post(&token, initialized).header("mcp-session-id", &session).header("mcp-protocol-version", revision).send().await;
+        let reply = world
+            .post(&token, initialized)
+            .header("mcp-session-id", &session)
+            .header("mcp-protocol-version", revision)
+            .send()
+            .await;
         assert_eq!((reply.status.as_u16(), reply.body.as_str()), (202, ""));
         let reply = world.legacy(&token, &session, revision, "tools/call", json!({ "name": "get_note" })).send().await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         let seen = world.fake.last("tools/call");
         assert!(seen.header("mcp-session-id").unwrap().starts_with("upstream-session-"));
         // The version that `initialize` agreed on is known without the header, too.
-        let reply = world.legacy(&token, &session, revision, "ping", json!({})).without("mcp-protocol-version").send().await;
+        let reply =
+            world.legacy(&token, &session, revision, "ping", json!({})).without("mcp-protocol-version").send().await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         let end = || {
             let ask = world.ask(http::Method::DELETE, "/mcp/notes").header("authorization", &format!("Bearer {token}"));

@@ -1,14 +1,26 @@
 //! The gateway through its public face: the real router on a real socket, a real store, tokens that the token crate
 //! signed, and upstreams that are told how to behave.
 
+#[cfg(test)]
 mod fake;
+#[cfg(test)]
 mod world;
 
+#[cfg(test)]
 mod discovery;
+#[cfg(test)]
 mod happy;
+#[cfg(test)]
 mod identity;
+#[cfg(test)]
 mod messages;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod rounds;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
 mod streams;
+#[cfg(test)]
 mod upstreams;

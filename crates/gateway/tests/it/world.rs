@@ -12,7 +12,9 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, UpstreamSettings};
+use sekisho_gateway::{
+    Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, UpstreamSettings,
+};
 use sekisho_policy::rights::{Rights, ServerRights};
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::caller::{ActorPath, Subject};
@@ -142,8 +144,12 @@ impl World {
     pub(crate) async fn classified(self) -> Self {
         self.gateway.probe(&name("notes")).await.unwrap();
         for (tool, class) in [
-            ("get_note", ToolClass::Read), ("get_stream", ToolClass::Read), ("get_hang", ToolClass::Read),
-            ("get_region", ToolClass::Read), ("get_broken", ToolClass::Read), ("add_note", ToolClass::Write),
+            ("get_note", ToolClass::Read),
+            ("get_stream", ToolClass::Read),
+            ("get_hang", ToolClass::Read),
+            ("get_region", ToolClass::Read),
+            ("get_broken", ToolClass::Read),
+            ("add_note", ToolClass::Write),
             ("delete_note", ToolClass::Destructive),
         ] {
             self.classify(tool, class).await;
@@ -162,7 +168,15 @@ impl World {
 
     async fn insert_user(&self, id: UserId, name: &str) {
         let mut tx = self.store.begin().await.unwrap();
-        let user = User { id, name: name.to_owned(), password: None, owner: false, disabled: false, created_at: self.clock.now(), epoch: 0 };
+        let user = User {
+            id,
+            name: name.to_owned(),
+            password: None,
+            owner: false,
+            disabled: false,
+            created_at: self.clock.now(),
+            epoch: 0,
+        };
         tx.users().insert(&user).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -180,7 +194,10 @@ impl World {
             disabled: false,
         };
         let mut tx = self.store.begin().await.unwrap();
-        tx.clients().insert(&NewClient { client, secret: None, created_at: self.clock.now(), expires_at: None }).await.unwrap();
+        tx.clients()
+            .insert(&NewClient { client, secret: None, created_at: self.clock.now(), expires_at: None })
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -201,7 +218,8 @@ impl World {
     }
 
     pub(crate) async fn grant(&self, user: UserId, client: &str, server: &str, scopes: &str) -> Grantee {
-        let (client, grant) = (ClientId::parse(client).unwrap(), GrantId::generate(self.clock.now(), self.entropy.as_ref()));
+        let (client, grant) =
+            (ClientId::parse(client).unwrap(), GrantId::generate(self.clock.now(), self.entropy.as_ref()));
         let new = NewGrant {
             id: grant,
             subject: Subject::User(user),
@@ -295,8 +313,11 @@ impl World {
     }
 
     pub(crate) async fn initialize(&self, token: &str, revision: &str) -> Reply {
-        let params = json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
-        self.post(token, json!({ "jsonrpc": "2.0", "id": "init", "method": "initialize", "params": params })).send().await
+        let params =
+            json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
+        self.post(token, json!({ "jsonrpc": "2.0", "id": "init", "method": "initialize", "params": params }))
+            .send()
+            .await
     }
 
     /// A request of an older revision.
@@ -358,7 +379,11 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
 /// The owner may do everything; every signed-in user may read; nobody in particular may use a public server.
 pub(crate) fn rights_of(owner: UserId, public: bool) -> Rights {
     let servers = ["notes", "other"].map(|server| {
-        let rights = ServerRights { public: public && server == "notes", everyone: Some(ToolClass::Read), users: BTreeMap::new() };
+        let rights = ServerRights {
+            public: public && server == "notes",
+            everyone: Some(ToolClass::Read),
+            users: BTreeMap::new(),
+        };
         (name(server), rights)
     });
     Rights::new(BTreeSet::from([owner]), BTreeMap::from(servers))
@@ -428,7 +453,7 @@ impl Ask<'_> {
     pub(crate) async fn open(self) -> Stream {
         let response = self.response().await;
         let (head, body) = response.into_parts();
-        Stream { status: head.status, headers: head.headers, body, text: String::new() }
+        Stream { status: head.status, body, text: String::new() }
     }
 }
 
@@ -459,13 +484,15 @@ impl Reply {
 }
 
 fn messages(text: &str) -> Vec<Value> {
-    text.lines().filter_map(|line| line.strip_prefix("data: ")).filter_map(|data| serde_json::from_str(data).ok()).collect()
+    text.lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter_map(|data| serde_json::from_str(data).ok())
+        .collect()
 }
 
 /// An answer that is still coming.
 pub(crate) struct Stream {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
     body: Incoming,
     text: String,
 }

@@ -100,7 +100,9 @@ pub(crate) fn read(authorization: &[HeaderValue], form: &Parameters) -> Result<C
         _ => return Err(AuthenticationError::Credentials("more than one `Authorization` header")),
     };
     let (id, shown) = match (basic, secret, assertion) {
-        (None, None, None) => (named.ok_or(AuthenticationError::Credentials("`client_id` is missing"))?, Shown::Nothing),
+        (None, None, None) => {
+            (named.ok_or(AuthenticationError::Credentials("`client_id` is missing"))?, Shown::Nothing)
+        }
         (Some((id, secret)), None, None) => (same(id, named)?, Shown::Basic(secret)),
         (None, Some(secret), None) => {
             (named.ok_or(AuthenticationError::Credentials("`client_id` is missing"))?, Shown::Post(secret))
@@ -136,7 +138,8 @@ fn read_basic(header: &HeaderValue) -> Result<(ClientId, ClientSecret), Authenti
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(malformed());
     }
-    let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
+    let decoded =
+        STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
     let (id, secret) = decoded.split_once(':').ok_or_else(malformed)?;
     let id = crate::parameters::decode(id).map_err(|_| malformed())?;
     let secret = crate::parameters::decode(secret).map_err(|_| malformed())?;

@@ -92,7 +92,8 @@ pub(crate) fn judge(id: ClientId, metadata: Metadata) -> Result<Client, Metadata
     if texts.is_empty() || texts.len() > REDIRECT_URIS_MAX {
         return Err(MetadataError::RedirectCount);
     }
-    let redirect_uris: Vec<RedirectUri> = texts.iter().map(|text| RedirectUri::parse(text)).collect::<Result<_, _>>()?;
+    let redirect_uris: Vec<RedirectUri> =
+        texts.iter().map(|text| RedirectUri::parse(text)).collect::<Result<_, _>>()?;
     // RFC 7591 would make `client_secret_basic` of a missing method; a public native client is what registers
     // itself here, and the answer says so.
     let authentication = match metadata.token_endpoint_auth_method.as_deref() {

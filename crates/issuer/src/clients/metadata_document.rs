@@ -66,7 +66,12 @@ impl Documents {
     }
 
     /// The client that a document describes, fetched again when its time is over.
-    pub(crate) async fn find(&self, issuer: &Issuer, id: &ClientId, now: Timestamp) -> Result<Arc<Client>, DocumentError> {
+    pub(crate) async fn find(
+        &self,
+        issuer: &Issuer,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Arc<Client>, DocumentError> {
         let url = check_url(id)?;
         check_policy(&issuer.settings.client_documents, &url)?;
         if let Some(known) = self.cache.get(id).await {
@@ -113,7 +118,8 @@ fn check_url(id: &ClientId) -> Result<Url, DocumentError> {
         return Err(DocumentError::Url("it must have a path"));
     }
     let before_query = path.split('?').next().unwrap_or_default().to_ascii_lowercase();
-    let dotted = before_query.split('/').skip(1).any(|segment| matches!(segment.replace("%2e", ".").as_str(), "." | ".."));
+    let dotted =
+        before_query.split('/').skip(1).any(|segment| matches!(segment.replace("%2e", ".").as_str(), "." | ".."));
     if dotted {
         return Err(DocumentError::Url("its path must not have dot segments"));
     }
@@ -162,7 +168,8 @@ fn age_seconds(response: &Response) -> u32 {
         return AGE_SECONDS_MIN;
     }
     let age = directives.find_map(|directive| directive.strip_prefix("max-age="));
-    age.map_or(AGE_SECONDS, |age| age.trim_matches('"').parse().unwrap_or(AGE_SECONDS)).clamp(AGE_SECONDS_MIN, AGE_SECONDS_MAX)
+    age.map_or(AGE_SECONDS, |age| age.trim_matches('"').parse().unwrap_or(AGE_SECONDS))
+        .clamp(AGE_SECONDS_MIN, AGE_SECONDS_MAX)
 }
 
 /// The members that are read. One that occurs twice is an error; others fall away.
@@ -188,7 +195,8 @@ fn understand(id: &ClientId, response: &Response) -> Result<Client, DocumentErro
     if response.body.len() > DOCUMENT_BYTES_MAX {
         return Err(DocumentError::Content("it is longer than 5 KB"));
     }
-    let document: Document = response.json().ok_or(DocumentError::Content("it is not JSON with the required members"))?;
+    let document: Document =
+        response.json().ok_or(DocumentError::Content("it is not JSON with the required members"))?;
     if document.client_id != id.as_str() {
         return Err(DocumentError::Content("its `client_id` is another one"));
     }
@@ -198,8 +206,10 @@ fn understand(id: &ClientId, response: &Response) -> Result<Client, DocumentErro
     if document.redirect_uris.is_empty() || document.redirect_uris.len() > REDIRECT_URIS_MAX {
         return Err(DocumentError::Content("it has no or too many redirect URIs"));
     }
-    let redirect_uris: Result<Vec<RedirectUri>, _> = document.redirect_uris.iter().map(|text| RedirectUri::parse(text)).collect();
-    let redirect_uris = redirect_uris.map_err(|_| DocumentError::Content("it holds a redirect URI that is not allowed"))?;
+    let redirect_uris: Result<Vec<RedirectUri>, _> =
+        document.redirect_uris.iter().map(|text| RedirectUri::parse(text)).collect();
+    let redirect_uris =
+        redirect_uris.map_err(|_| DocumentError::Content("it holds a redirect URI that is not allowed"))?;
     let name = super::plain_text(&document.client_name, 80);
     if name.is_empty() {
         return Err(DocumentError::Content("it has no name"));

@@ -66,7 +66,12 @@ enum Decision {
 }
 
 /// Reads an answer and does what follows from it.
-pub(super) async fn decide(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<(Request, Answer), ConsentError> {
+pub(super) async fn decide(
+    issuer: &Issuer,
+    visit: &Visit,
+    id: &str,
+    form: &Form,
+) -> Result<(Request, Answer), ConsentError> {
     let form = form.parameters.as_ref().map_err(|_| ConsentError::Malformed)?;
     if form.repeated(&["scope", "tool"]).is_some() {
         return Err(ConsentError::Malformed);
@@ -218,7 +223,13 @@ async fn grant(
 }
 
 /// What the owner ticked becomes configuration; what was left out stays unclassified.
-async fn classify(tx: &mut Tx, visit: &Visit, request: &Request, offer: &Offer, form: &Parameters) -> Result<(), ConsentError> {
+async fn classify(
+    tx: &mut Tx,
+    visit: &Visit,
+    request: &Request,
+    offer: &Offer,
+    form: &Parameters,
+) -> Result<(), ConsentError> {
     if offer.tools.is_empty() {
         return Ok(());
     }
@@ -267,7 +278,11 @@ pub(super) async fn approve_remembered(
 }
 
 /// `prompt=none`, and nothing to go by.
-pub(super) async fn interaction_required(issuer: &Issuer, request: &Request, visit: &Visit) -> Result<Answer, ConsentError> {
+pub(super) async fn interaction_required(
+    issuer: &Issuer,
+    request: &Request,
+    visit: &Visit,
+) -> Result<Answer, ConsentError> {
     let mut tx = issuer.store.begin().await?;
     let answer = denied(issuer, &mut tx, visit, request, None, Denial::Interaction).await?;
     tx.commit().await?;

@@ -30,7 +30,12 @@ pub(crate) struct Offer {
 }
 
 /// Works out what this person may hand on.
-pub(crate) async fn offer(issuer: &Issuer, tx: &mut Tx, request: &Request, session: &Session) -> Result<Offer, StoreError> {
+pub(crate) async fn offer(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    request: &Request,
+    session: &Session,
+) -> Result<Offer, StoreError> {
     let rights = Arc::clone(&issuer.rights.borrow());
     let known = tx.catalogue().list(&request.server.name).await?;
     let most = grantable(&rights, &Subject::User(session.user.id), &request.server.name, &known);

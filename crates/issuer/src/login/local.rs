@@ -26,7 +26,8 @@ const WAIT: Duration = Duration::from_secs(5);
 const PASSWORD_BYTES_MAX: usize = 1024;
 
 /// What an unknown user's password is compared with: a hash of the same cost, of a text that nobody knows.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2VraXNoby1ub2JvZHktMQ$ZLh2nfXo0vOIVjgHzqKDVU3bmGXOyI6vbUzgYK5yD4k";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c2VraXNoby1ub2JvZHktMQ$ZLh2nfXo0vOIVjgHzqKDVU3bmGXOyI6vbUzgYK5yD4k";
 
 /// Why a password could not be hashed. Never because of what the password is.
 #[derive(Debug, thiserror::Error)]

@@ -73,7 +73,13 @@ pub(crate) async fn redeem(
     };
     let access = mint(issuer, visit, &basis)?;
     let entry = records::entry(AuthorizationAct::TokenIssued);
-    records::append(issuer, tx, visit, Authorization { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) }).await?;
+    records::append(
+        issuer,
+        tx,
+        visit,
+        Authorization { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) },
+    )
+    .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     Ok(Issued { access, refresh, scopes: code.scopes, expires_in_seconds })
 }
@@ -87,7 +93,8 @@ async fn check(issuer: &Issuer, tx: &mut Tx, code: &Code, request: &CodeRequest)
     }
     check_target(issuer, &request.resources, &code.resource)?;
     check_subject(tx, &code.subject).await?;
-    let challenge = CodeChallenge::parse(&code.challenge).map_err(|_| TokenError::Grant("the code has no challenge"))?;
+    let challenge =
+        CodeChallenge::parse(&code.challenge).map_err(|_| TokenError::Grant("the code has no challenge"))?;
     if request.verifier.as_ref().is_some_and(|verifier| challenge.is_met_by(verifier)) {
         return Ok(());
     }

@@ -83,7 +83,13 @@ async fn check(issuer: &Issuer, tx: &mut Tx, grant: &Grant, request: &RefreshReq
     }
 }
 
-async fn rotate(issuer: &Issuer, tx: &mut Tx, visit: &Visit, row: &RefreshRow, next: &Digest) -> Result<(), TokenError> {
+async fn rotate(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    row: &RefreshRow,
+    next: &Digest,
+) -> Result<(), TokenError> {
     let end = after(visit.now, issuer.settings.refresh_ttl_seconds);
     // One conditional statement: of two that meet here the second sees the first when it tries again (ATK-37).
     if tx.refresh_tokens().rotate(&row.digest, next, visit.now, end).await? { Ok(()) } else { Err(TokenError::Raced) }
@@ -110,7 +116,8 @@ async fn issue(
     let access = mint(issuer, visit, &basis)?;
     tx.clients().touch(&grant.client, visit.now).await?;
     let entry = of_grant(records::entry(AuthorizationAct::TokenIssued), grant);
-    records::append(issuer, tx, visit, Authorization { detail: "refresh".to_owned(), scopes: scopes.clone(), ..entry }).await?;
+    records::append(issuer, tx, visit, Authorization { detail: "refresh".to_owned(), scopes: scopes.clone(), ..entry })
+        .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     Ok(Issued { access, refresh: Some(next), scopes, expires_in_seconds })
 }

@@ -28,7 +28,12 @@ async fn a_person_lets_a_client_in() {
     let login = browser.get(&on.location()).await;
     assert!(login.body.contains("Test Client"), "{}", login.body);
     let request = login.values("request").pop().unwrap();
-    let fields = [("csrf", login.csrf()), ("request", request), ("username", "owner".to_owned()), ("password", PASSWORD.to_owned())];
+    let fields = [
+        ("csrf", login.csrf()),
+        ("request", request),
+        ("username", "owner".to_owned()),
+        ("password", PASSWORD.to_owned()),
+    ];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let on = browser.post("/login", &fields).await;
     assert_eq!(on.location(), path);
@@ -102,7 +107,8 @@ async fn held(site: &Site) -> Held {
 }
 
 async fn refresh(site: &Site, client: &str, token: &str) -> crate::harness::Reply {
-    let fields = [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token), ("resource", NOTES)];
+    let fields =
+        [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token), ("resource", NOTES)];
     site.post_form("/oauth/token", &fields).await
 }
 
@@ -184,7 +190,12 @@ async fn no_secret_is_kept_in_clear() {
     let browser = site.signed_in("owner").await;
     let folder = site.folder();
     site.store.close().await;
-    let secrets: Vec<&str> = browser.jar.values().map(String::as_str).chain([held.access.as_str(), held.refresh.as_str(), PASSWORD]).collect();
+    let secrets: Vec<&str> = browser
+        .jar
+        .values()
+        .map(String::as_str)
+        .chain([held.access.as_str(), held.refresh.as_str(), PASSWORD])
+        .collect();
     assert_eq!(secrets.len(), 5);
     for entry in std::fs::read_dir(folder).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();

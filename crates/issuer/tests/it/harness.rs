@@ -51,7 +51,10 @@ impl Web {
 }
 
 impl HttpClient for Web {
-    fn send(&self, request: Request) -> std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + '_>> {
+    fn send(
+        &self,
+        request: Request,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + '_>> {
         self.asked.lock().unwrap().push(request.url.clone());
         let mut answers = self.answers.lock().unwrap();
         let queue = answers.get_mut(&request.url);
@@ -127,7 +130,8 @@ impl Site {
         }
         tx.commit().await.unwrap();
         let notes = ServerRights { public: false, everyone: None, users: BTreeMap::from([(reader, ToolClass::Read)]) };
-        let reach = BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), ServerRights::default())]);
+        let reach =
+            BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), ServerRights::default())]);
         let (rights, rights_seen) = watch::channel(Arc::new(Rights::new(BTreeSet::from([owner]), reach)));
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new([card("notes"), card("files")])));
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();
@@ -364,5 +368,12 @@ impl Reply {
 }
 
 fn unescape(text: &str) -> String {
-    text.replace("&#34;", "\"").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&#60;", "<").replace("&#62;", ">").replace("&#38;", "&").replace("&amp;", "&")
+    text.replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#38;", "&")
+        .replace("&amp;", "&")
 }

@@ -1,5 +1,13 @@
 //! The issuer through its public face: its router, a temporary store, a clock that is moved by hand.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
 mod harness;
 
+mod consent;
+mod csrf;
+mod documents;
+mod endpoints;
 mod flow;
+mod login;
+mod pages;

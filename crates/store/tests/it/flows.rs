@@ -30,7 +30,7 @@ async fn an_authorization_request_belongs_to_the_first_browser_and_is_answered_o
     .await;
 }
 
-/// AS-12: once, and not after its end.
+/// AS-21: once, and not after its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_works_only_once_and_not_late() {
     on_both(async |world| {
@@ -73,7 +73,7 @@ async fn a_code_does_not_survive_too_many_wrong_attempts() {
     .await;
 }
 
-/// ATK-36: every rotation leaves exactly one token that works.
+/// AS-13, ATK-36: every rotation leaves exactly one token that works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_family_has_one_live_token() {
     on_both(async |world| {

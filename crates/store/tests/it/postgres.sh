@@ -7,8 +7,9 @@ programs=
 for folder in $(printf '%s\n' /usr/lib/postgresql/*/bin /usr/local/opt/postgresql*/bin /opt/homebrew/opt/postgresql*/bin | sort -V); do
   [ -x "$folder/initdb" ] && programs=$folder
 done
-[ -n "$programs" ] || programs=$(dirname "$(command -v initdb || echo missing/initdb)")
-[ -x "$programs/initdb" ] || fail 'the server programs of PostgreSQL are not installed: install the package `postgresql`'
+[ -n "$programs" ] || programs=$(dirname "$(readlink -f "$(command -v initdb || echo /missing/initdb)")")
+[ -x "$programs/initdb" ] && [ -x "$programs/postgres" ] && [ -x "$programs/pg_isready" ] ||
+  fail 'the server programs of PostgreSQL are not installed: install the package `postgresql`'
 
 home=$(mktemp -d /tmp/sekisho-pg.XXXXXX) || fail 'no temporary folder'
 pid=

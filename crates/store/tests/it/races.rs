@@ -7,7 +7,7 @@ use sekisho_store::{SetupLink, StoreError};
 use crate::harness::{CONTENDERS, on_both, race, winners};
 use crate::things::{digest, server};
 
-/// AS-12, ATK-18: two redemptions of one code at the same moment.
+/// AS-21, ATK-18: two redemptions of one code at the same moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_is_consumed_by_one_of_sixty_four() {
     on_both(async |world| {
@@ -34,7 +34,7 @@ async fn a_code_is_consumed_by_one_of_sixty_four() {
     .await;
 }
 
-/// ATK-37: never more than one live successor.
+/// AS-13, ATK-37: never more than one live successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_is_rotated_by_one_of_sixty_four() {
     on_both(async |world| {

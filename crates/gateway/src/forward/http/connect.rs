@@ -32,8 +32,7 @@ const POOL_IDLE_MAX: usize = 32;
 /// Builds the client. `uri` is the one of `settings`, read.
 pub(super) fn client(settings: &HttpSettings, uri: &Uri) -> Result<UpstreamClient, ForwardError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| misconfigured("tls", &error))?;
     let config = if uri.scheme_str() == Some("https") {
         let verifier = verifier(settings, provider)?;
@@ -105,3 +104,6 @@ impl Service<Uri> for TimedConnector {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

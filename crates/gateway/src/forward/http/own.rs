@@ -142,7 +142,6 @@ impl HttpUpstream {
 }
 
 fn is_answer(bytes: &[u8], question: &Own) -> bool {
-    Message::read(bytes, &Limits::upstream()).is_ok_and(|message| {
-        matches!(message.kind(), Kind::Response { id, .. } if *id == question.id)
-    })
+    Message::read(bytes, &Limits::upstream())
+        .is_ok_and(|message| matches!(message.kind(), Kind::Response { id, .. } if *id == question.id))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -30,12 +31,7 @@ pub(super) struct Relay {
 impl Relay {
     /// Reads `body`, one event having at most `event_bytes_max` bytes, until `deadline` if there is one. `url` is for
     /// errors.
-    pub(super) fn new(
-        body: Incoming,
-        event_bytes_max: usize,
-        deadline: Option<Instant>,
-        url: &str,
-    ) -> Self {
+    pub(super) fn new(body: Incoming, event_bytes_max: usize, deadline: Option<Instant>, url: &str) -> Self {
         Self {
             body,
             parser: Parser::new(event_bytes_max),
@@ -62,9 +58,7 @@ impl Relay {
         self.ready.extend(event.retry.map(Event::Retry));
         let data = event.data.filter(|data| !data.is_empty());
         let event = match (data, event.id) {
-            (Some(data), id) => {
-                Event::Message { data: Bytes::from(data), id, name: event.event }
-            }
+            (Some(data), id) => Event::Message { data: Bytes::from(data), id, name: event.event },
             (None, Some(id)) => Event::Position { id },
             (None, None) => return,
         };
@@ -99,10 +93,7 @@ impl Relay {
 impl Stream for Relay {
     type Item = Result<Event, ForwardError>;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Event, ForwardError>>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Event, ForwardError>>> {
         if self.ended {
             return Poll::Ready(None);
         }
@@ -131,11 +122,11 @@ fn refused(error: SseError) -> ForwardError {
 
 /// Carries one exchange of the older revisions to its end although its client went away, for there a disconnect is
 /// not a cancellation (TR-38): it runs in its own task, and `reply` falling away is merely noticed. At most
-/// `abandoned` many go on like this; the oldest rule wins over the newest request, so further ones are given up.
+/// `abandoned` many go on like this; further ones are given up, which closes their connections.
 pub(super) async fn survive(
     exchange: impl Future<Output = Result<Answer, ForwardError>>,
     mut reply: oneshot::Sender<Result<Answer, ForwardError>>,
-    abandoned: std::sync::Arc<Semaphore>,
+    abandoned: Arc<Semaphore>,
 ) -> Option<Answer> {
     tokio::pin!(exchange);
     let mut permit: Option<OwnedSemaphorePermit> = None;
@@ -155,10 +146,17 @@ pub(super) async fn survive(
     let (sender, receiver) = mpsc::channel(RELAYED_MAX);
     let body = AnswerBody::Events(received(receiver));
     let unread = reply.send(Ok(Answer { body, session: answer.session.clone(), ..answer })).is_err();
-    while let Some(event) = events.next().await {
-        if sender.send(event).await.is_err() && permit.is_none() {
-            permit = Some(abandoned.clone().try_acquire_owned().ok()?);
-        }
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = sender.closed(), if permit.is_none() => {
+                permit = Some(abandoned.clone().try_acquire_owned().ok()?);
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        // A client that went away is noticed above; what it would have got is thrown away.
+        let _ = sender.send(event).await;
     }
     drop(permit);
     unread.then_some(Answer { body: AnswerBody::Accepted, ..answer })

@@ -99,12 +99,7 @@ impl Connection {
         let (ended, has_ended) = watch::channel(None);
         let stop = context.stopping.child_token();
         let tail = StderrTail::default();
-        let reading = children::read_stderr(
-            context.server.clone(),
-            stderr,
-            context.settings.clone(),
-            tail.clone(),
-        );
+        let reading = children::read_stderr(context.server.clone(), stderr, context.settings.clone(), tail.clone());
         let supervisor = Supervisor {
             context: context.clone(),
             router: router.clone(),

@@ -66,8 +66,7 @@ pub(super) enum Lost {
 /// A queue for messages of together `bytes_max` bytes; one message always fits while nothing waits.
 pub(super) fn mailbox(bytes_max: usize) -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-    let shared =
-        Arc::new(Shared { queued: AtomicUsize::new(0), bytes_max, failure: OnceLock::new() });
+    let shared = Arc::new(Shared { queued: AtomicUsize::new(0), bytes_max, failure: OnceLock::new() });
     (Sender { queue: sender, shared: shared.clone() }, Receiver { queue: receiver, shared })
 }
 

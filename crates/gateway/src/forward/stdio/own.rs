@@ -51,9 +51,7 @@ impl StdioUpstream {
     }
 
     /// See [`super::super::Upstreams::list_tools`].
-    pub(in super::super) async fn list_tools(
-        self: &Arc<Self>,
-    ) -> Result<Vec<Box<RawValue>>, ForwardError> {
+    pub(in super::super) async fn list_tools(self: &Arc<Self>) -> Result<Vec<Box<RawValue>>, ForwardError> {
         let probed = self.probed().await?;
         let revision = probed.spoken.newest();
         let mut pages = ToolPages::new(revision, self.context.limits.answer_bytes_max);
@@ -143,20 +141,13 @@ async fn initialized(connection: &Arc<Connection>, told: &[u8]) -> Result<Spoken
     Ok(spoken)
 }
 
-async fn open(
-    connection: &Arc<Connection>,
-    question: &Own,
-) -> Result<(Ticket, Receiver), ForwardError> {
+async fn open(connection: &Arc<Connection>, question: &Own) -> Result<(Ticket, Receiver), ForwardError> {
     let no_id = || ForwardError::Edit { reason: "a question needs an id".to_owned() };
     let opening = own_opening(question.id.clone().ok_or_else(no_id)?);
     connection.open(opening, &question.bytes).await
 }
 
-async fn ask(
-    connection: &Arc<Connection>,
-    question: &Own,
-    timeout: Duration,
-) -> Result<Bytes, ForwardError> {
+async fn ask(connection: &Arc<Connection>, question: &Own, timeout: Duration) -> Result<Bytes, ForwardError> {
     let asking = async {
         let (_ticket, mut receiver) = open(connection, question).await?;
         answer(&mut receiver).await

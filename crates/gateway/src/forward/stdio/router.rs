@@ -98,14 +98,7 @@ pub(super) struct Router {
 
 impl Router {
     pub(super) fn new(bytes: QueueBytes, shared: bool) -> Self {
-        Self {
-            bytes,
-            shared,
-            next: 1,
-            pending: HashMap::new(),
-            asked: HashMap::new(),
-            sessions: Sessions::default(),
-        }
+        Self { bytes, shared, next: 1, pending: HashMap::new(), asked: HashMap::new(), sessions: Sessions::default() }
     }
 
     pub(super) fn sessions(&mut self) -> &mut Sessions {
@@ -140,11 +133,8 @@ impl Router {
     /// Requests whose time is over get an error, and the child is told (TR-44).
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Vec<u8>> {
         let is_over = |pending: &Pending| pending.deadline.is_some_and(|deadline| deadline <= now);
-        let over: Vec<i64> = self
-            .pending
-            .iter()
-            .filter_map(|(number, pending)| is_over(pending).then_some(*number))
-            .collect();
+        let over: Vec<i64> =
+            self.pending.iter().filter_map(|(number, pending)| is_over(pending).then_some(*number)).collect();
         for number in &over {
             self.fail(*number, ForwardError::Timeout { sent: true });
         }
@@ -178,8 +168,7 @@ impl Router {
         for number in &of_session {
             self.fail(*number, ForwardError::SessionGone);
         }
-        let mut lines: Vec<_> =
-            of_session.into_iter().map(|number| cancelled(number, "session ended")).collect();
+        let mut lines: Vec<_> = of_session.into_iter().map(|number| cancelled(number, "session ended")).collect();
         let refused = self.asked.values().filter(|asked| asked.session == session);
         lines.extend(refused.map(|asked| no_client(&asked.id)));
         self.asked.retain(|_, asked| asked.session != session);
@@ -216,9 +205,7 @@ impl Router {
         match message.kind() {
             Kind::Response { id, outcome } => self.hear_answer(line, id.as_ref(), outcome),
             Kind::Request { id, method, .. } => self.hear_request(line, id, method),
-            Kind::Notification { method, params } => {
-                self.hear_notification(line, method, params.as_ref())
-            }
+            Kind::Notification { method, params } => self.hear_notification(line, method, params.as_ref()),
         }
     }
 
@@ -372,12 +359,7 @@ impl Router {
         Some((session, via))
     }
 
-    fn deliver_via(
-        &mut self,
-        session: SessionId,
-        via: Option<i64>,
-        message: Result<Vec<u8>, SpliceError>,
-    ) -> Heard {
+    fn deliver_via(&mut self, session: SessionId, via: Option<i64>, message: Result<Vec<u8>, SpliceError>) -> Heard {
         if let Some(number) = via {
             return self.deliver_to(number, message);
         }

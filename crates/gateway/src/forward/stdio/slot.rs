@@ -122,13 +122,7 @@ impl Slot {
             session_max: limits.event_bytes_max,
         };
         let router = SharedRouter::new(Router::new(bytes, key.scope == Scope::Shared));
-        let state = State {
-            phase: Phase::Down,
-            was_up: false,
-            failures: 0,
-            not_before: None,
-            used: Instant::now(),
-        };
+        let state = State { phase: Phase::Down, was_up: false, failures: 0, not_before: None, used: Instant::now() };
         Self { context, key, router, initialize, state: Mutex::new(state) }
     }
 
@@ -220,10 +214,7 @@ impl Slot {
         Ok(Step::Start(done))
     }
 
-    async fn start(
-        &self,
-        permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>,
-    ) -> Started {
+    async fn start(&self, permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>) -> Started {
         let permit = permit.await?;
         let connection = Connection::start(&self.context, &self.router, permit)?;
         let Some((id, request)) = &self.initialize else {
@@ -235,12 +226,10 @@ impl Slot {
             answer(&mut receiver).await
         };
         let timeout = self.context.settings.start_timeout;
-        let handshake = tokio::time::timeout(timeout, shaking)
-            .await
-            .map_err(|_| ForwardError::Timeout { sent: false })??;
-        let accepted = Message::read(&handshake, &Limits::upstream()).is_ok_and(|message| {
-            matches!(message.kind(), Kind::Response { outcome: Outcome::Result(_), .. })
-        });
+        let handshake =
+            tokio::time::timeout(timeout, shaking).await.map_err(|_| ForwardError::Timeout { sent: false })??;
+        let accepted = Message::read(&handshake, &Limits::upstream())
+            .is_ok_and(|message| matches!(message.kind(), Kind::Response { outcome: Outcome::Result(_), .. }));
         if !accepted {
             return Err(StartError::Rejected(handshake));
         }
@@ -248,11 +237,7 @@ impl Slot {
         if again {
             self.resume(&connection).await?;
         }
-        Ok(Arc::new(Up {
-            connection,
-            handshake: Some(handshake),
-            initialized: AtomicBool::new(again),
-        }))
+        Ok(Arc::new(Up { connection, handshake: Some(handshake), initialized: AtomicBool::new(again) }))
     }
 
     /// Brings a child that was started again to where its predecessor was, as far as its sessions can tell: the

@@ -134,9 +134,7 @@ pub(super) fn of_session(receiver: Receiver) -> EventStream {
     Box::pin(stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver = receiver?;
         match receiver.receive().await {
-            Ok(Some(Delivery::Answer(data) | Delivery::Message(data))) => {
-                Some((Ok(message(data)), Some(receiver)))
-            }
+            Ok(Some(Delivery::Answer(data) | Delivery::Message(data))) => Some((Ok(message(data)), Some(receiver))),
             Ok(None) => None,
             Err(error) => Some((Err(error), None)),
         }

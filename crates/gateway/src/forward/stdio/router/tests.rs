@@ -78,9 +78,8 @@ async fn a_question_is_routed_or_refused() {
     let (_, mut receiver) = router.open(opening(Some(one))).unwrap();
     assert_eq!(router.hear(question.as_bytes()).reply, None);
     let asked = next(&mut receiver).await;
-    let withdrawn = line(
-        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": "q" } }),
-    );
+    let withdrawn =
+        line(json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": "q" } }));
     router.hear(withdrawn.as_bytes());
     assert_eq!(next(&mut receiver).await["params"]["requestId"], asked["id"]);
 
@@ -104,8 +103,7 @@ async fn a_session_ends_with_all_that_is_its_own() {
     let (one, two) = (router.sessions().attach().unwrap(), router.sessions().attach().unwrap());
     let (number, mut gone) = router.open(opening(Some(one))).unwrap();
     let (_, _stays) = router.open(opening(Some(two))).unwrap();
-    let told: Vec<Value> =
-        router.detach(one).iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let told: Vec<Value> = router.detach(one).iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
     assert_eq!(told.len(), 1);
     assert_eq!(told[0]["params"]["requestId"], number);
     assert_eq!(gone.receive().await, Err(ForwardError::SessionGone));
@@ -154,8 +152,7 @@ async fn open_requests_are_bounded_in_time_and_number() {
 #[tokio::test]
 async fn a_subscription_ends_under_its_own_id() {
     let mut router = router(false);
-    let (number, mut receiver) =
-        router.open(Opening { is_subscription: true, ..opening(None) }).unwrap();
+    let (number, mut receiver) = router.open(Opening { is_subscription: true, ..opening(None) }).unwrap();
     let meta = json!({ "io.modelcontextprotocol/subscriptionId": number, "other": 1 });
     let end = json!({ "jsonrpc": "2.0", "id": number, "result": { "resultType": "complete", "_meta": meta } });
     router.hear(line(end).as_bytes());

@@ -1,0 +1,105 @@
+//! The public conformance suites of the protocol, against an upstream as it is and through the checkpoint: what passes
+//! there passes here.
+
+use std::collections::BTreeSet;
+
+use sekisho_e2e::harness::{Checkpoint, Person, node};
+use sekisho_protocol::mcp::method::Revision;
+use serde_json::{Value, json};
+
+use crate::clients::{OWNER, PASSWORD};
+
+/// Everything that the vocabulary has: the suites call every tool.
+const ALL: &str = "mcp:read mcp:write mcp:destructive";
+
+/// The upstream's tools, classed by the owner on the first consent as they are proposed; the ones that a suite brings
+/// up later do not matter.
+async fn protected(upstream: &node::Serving) -> (Checkpoint, String) {
+    let checkpoint =
+        Checkpoint::http(&upstream.url).argument("--name").argument("suite").owner(OWNER, PASSWORD).start().await;
+    let mut owner = Person::new(OWNER, PASSWORD);
+    let (_, tokens) = checkpoint.let_in(&mut owner, ALL).await;
+    let mut granted: Vec<_> = tokens.scope.split(' ').collect();
+    granted.sort_unstable();
+    assert_eq!(granted, ["mcp:destructive", "mcp:read", "mcp:write"]);
+    let listed = checkpoint.talk(Revision::V2026_07_28, Some(&tokens.access)).tools().await;
+    let classed = checkpoint.ask(&["server", "tools", "suite"]).await;
+    let classed: BTreeSet<_> = classed[0]["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|tool| !tool["class"].is_null())
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert!(
+        listed.len() > 10 && listed.iter().all(|name| classed.contains(name.as_str())),
+        "{listed:?} against {classed:?}"
+    );
+    (checkpoint, tokens.access)
+}
+
+async fn nothing_is_lost(suite: &str, requirements: Option<&str>) {
+    let upstream = node::serve::<&str>("upstream", &[]).await;
+    let (checkpoint, token) = protected(&upstream).await;
+    let mut arguments =
+        vec!["--suite", suite, "--bare", &upstream.url, "--gateway", checkpoint.server(), "--token", &token];
+    arguments.extend(requirements.iter().flat_map(|revision| ["--requirements", revision]));
+    let outcome = node::run("conformance", &arguments).await;
+    let report = outcome.result;
+    assert_eq!(report["lost"], json!([]), "what passes bare must pass through us: {report:#}\n{}", outcome.stderr);
+    assert!(outcome.ok, "{report:#}\n{}", outcome.stderr);
+    assert_eq!(report["passed"]["bare"], report["passed"]["through"], "{:#}", report["scenarios"]);
+    // A suite that stopped running would lose nothing either.
+    let passed = report["passed"]["through"].as_u64().unwrap_or_default();
+    assert!(passed >= 20, "only {passed} scenarios passed: {:#}", report["scenarios"]);
+    assert_eq!(report["alsoLost"], json!([]), "checks inside scenarios that fail bare anyway");
+}
+
+/// TR-10, TR-50: the suite of 2025.
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_0_1_loses_nothing_through_the_checkpoint() {
+    nothing_is_lost("0.1", None).await;
+}
+
+/// TR-10, TR-50: what 2025-11-25 requires.
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_0_2_loses_nothing_of_2025_11_25() {
+    nothing_is_lost("0.2", Some("2025-11-25")).await;
+}
+
+/// TR-10, TR-12, TR-13, TR-16, TR-50: what 2026-07-28 requires.
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_0_2_loses_nothing_of_2026_07_28() {
+    nothing_is_lost("0.2", Some("2026-07-28")).await;
+}
+
+/// AS-04, AS-06: the suite's own client, a real browser, our authorization server: metadata, and a code that becomes
+/// a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_of_the_authorization_server() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    for resource in [None, Some(checkpoint.server())] {
+        let mut arguments =
+            vec!["--authorization", "--issuer", checkpoint.base_url(), "--user", OWNER, "--password", PASSWORD];
+        arguments.extend(resource.iter().flat_map(|resource| ["--resource", resource]));
+        let outcome = node::run("conformance", &arguments).await.worked();
+        let succeeded: BTreeSet<_> = outcome.result["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|check| check["status"] == "SUCCESS")
+            .filter_map(|check| check["id"].as_str())
+            .collect();
+        assert!(
+            succeeded.contains("authorization-server-metadata") && succeeded.contains("authorization-code-grant"),
+            "{:#}",
+            outcome.result
+        );
+        let failed = |check: &&Value| check["status"] == "FAILURE";
+        assert!(
+            !outcome.result["checks"].as_array().unwrap().iter().any(|check| failed(&check)),
+            "{:#}",
+            outcome.result
+        );
+    }
+}

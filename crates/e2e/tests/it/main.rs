@@ -1,0 +1,16 @@
+//! The real binary from outside: the story it tells, the clients and suites of others, the pages, attacks, losses.
+
+#[cfg(test)]
+mod canary;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod pages;
+#[cfg(test)]
+mod picture;
+#[cfg(test)]
+mod rmcp_client;
+#[cfg(test)]
+mod story;

@@ -1,0 +1,58 @@
+//! What was shown, as text that is the same at every run.
+
+use sekisho_e2e::harness::Checkpoint;
+use serde_json::{Map, Value};
+
+/// A value as text: members sorted, whatever features other crates turn on; what differs from run to run replaced.
+pub(crate) fn steady(value: &Value, checkpoint: &Checkpoint) -> String {
+    let text = serde_json::to_string_pretty(&sorted(value)).expect("JSON can be written");
+    steady_text(&text, checkpoint)
+}
+
+/// The same for text.
+pub(crate) fn steady_text(text: &str, checkpoint: &Checkpoint) -> String {
+    let text = text.replace(checkpoint.base_url(), "http://localhost:PORT");
+    without_ids(&text)
+}
+
+/// Our ids replaced by their prefixes: `req_0198…` becomes `req_…`.
+pub(crate) fn without_ids(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('_') {
+        let (before, after) = rest.split_at(at + 1);
+        plain.push_str(before);
+        let id = after.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        let prefixed = before.len() > 1 && before.as_bytes()[before.len() - 2].is_ascii_lowercase();
+        // ULIDs and hexadecimal UUIDs; words of a snake_case name are shorter and hold no digit.
+        let random = id >= 20 && after[..id].bytes().any(|byte| byte.is_ascii_digit());
+        rest = if prefixed && random {
+            plain.push('…');
+            &after[id..]
+        } else {
+            after
+        };
+    }
+    plain + rest
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Object(members) => {
+            let mut names: Vec<_> = members.keys().collect();
+            names.sort();
+            Value::Object(names.into_iter().map(|name| (name.clone(), sorted(&members[name]))).collect::<Map<_, _>>())
+        }
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn ids_are_taken_out_of_pictures() {
+    let id = "01234567890123456789abcdef";
+    assert_eq!(
+        without_ids(&format!("a req_{id}, cli_{id}. tools_list insufficient_scope_and_other_long_words")),
+        "a req_…, cli_…. tools_list insufficient_scope_and_other_long_words"
+    );
+}

@@ -1,0 +1,346 @@
+//! Who is asked what, and what a yes is worth.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::redirect::RedirectUri;
+use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
+use sekisho_protocol::secret::ClientSecret;
+use sekisho_protocol::server::{ServerCard, ServerDirectory};
+
+use crate::harness::{Ask, BASE, Browser, FILES, NOTES, Reply, Site, card};
+
+const LOOPBACK: &str = "http://127.0.0.1/callback";
+const USED: &str = "http://127.0.0.1:51763/callback";
+const HTTPS: &str = "https://client.example/callback";
+
+fn registered(id: &str) -> Client {
+    Client {
+        id: ClientId::parse(id).unwrap(),
+        origin: ClientOrigin::Registered,
+        name: "Operator's Client".to_owned(),
+        redirect_uris: vec![RedirectUri::parse(HTTPS).unwrap()],
+        authentication: ClientAuthentication::ClientSecretBasic,
+        refresh: true,
+        jwks: None,
+        jwks_uri: None,
+        disabled: false,
+    }
+}
+
+/// AS-16, RS-39: the page offers what this person may hand on, and a form that ticks more gets no more.
+#[tokio::test]
+async fn a_person_hands_on_no_more_than_the_person_has() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    let mut reader = site.signed_in("reader").await;
+    let ask = Ask::new(&site, &client, USED).set("scope", "mcp:read mcp:write mcp:destructive");
+    let (path, page) = reader.open(&ask).await;
+    assert_eq!(page.values("scope"), ["mcp:read"]);
+    assert!(page.body.contains("Only what you may hand on is listed"), "{}", page.body);
+    let fields = [("csrf", page.csrf()), ("decision", "approve".to_owned())];
+    let mut fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fields.extend([("scope", "mcp:read"), ("scope", "mcp:destructive"), ("scope", "admin")]);
+    let code = reader.post(&path, &fields).await.redirected()["code"].clone();
+    let token = redeem(&site, &client, &code, &ask).await;
+    assert_eq!(token.json()["scope"], "mcp:read");
+    // At a server where the reader has no right there is nothing to allow.
+    let (path, page) = reader.open(&Ask::new(&site, &client, USED).set("resource", FILES)).await;
+    assert!(page.values("scope").is_empty());
+    assert!(page.body.contains("value=\"approve\" disabled"), "{}", page.body);
+    let forced = reader.post(&path, &[("csrf", &page.csrf()), ("decision", "approve"), ("scope", "mcp:read")]).await;
+    assert_eq!(forced.redirected()["error"], "access_denied");
+}
+
+async fn redeem(site: &Site, client: &str, code: &str, ask: &Ask) -> Reply {
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("client_id", client),
+        ("code", code),
+        ("redirect_uri", USED),
+        ("code_verifier", ask.verifier.expose()),
+    ];
+    site.post_form("/oauth/token", &fields).await
+}
+
+/// AS-17, ATK-79: a step-up beyond what was registered or granted before is asked of the person, not refused.
+#[tokio::test]
+async fn a_step_up_asks_the_person_again() {
+    let site = Site::new().await;
+    let metadata = serde_json::json!({ "redirect_uris": [LOOPBACK], "scope": "mcp:read" });
+    let client = site.register(&metadata).await.json()["client_id"].as_str().unwrap().to_owned();
+    let mut browser = site.signed_in("owner").await;
+    for scope in ["mcp:read", "mcp:read mcp:destructive", "mcp:read mcp:destructive tool:wipe"] {
+        let ask = Ask::new(&site, &client, USED).set("scope", scope);
+        let (path, page) = browser.open(&ask).await;
+        assert!(page.body.contains("value=\"approve\""));
+        let code = browser.approve(&path, &page).await.redirected()["code"].clone();
+        let granted = redeem(&site, &client, &code, &ask).await.json()["scope"].clone();
+        let expected = if scope.contains("tool:") { "mcp:destructive mcp:read" } else { scope };
+        let sorted: sekisho_protocol::scope::ScopeSet = expected.parse().unwrap();
+        // `tool:wipe` does not exist, and what does not exist is not granted.
+        assert_eq!(granted, sorted.to_string());
+    }
+}
+
+/// AS-18, ATK-12: a no is told to the client, with `iss`, from either page.
+#[tokio::test]
+async fn a_no_is_an_answer() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    for mut browser in [site.browser(), site.signed_in("owner").await] {
+        let (path, page) = browser.open(&Ask::new(&site, &client, USED)).await;
+        let answer = browser.post(&path, &[("csrf", &page.csrf()), ("decision", "deny")]).await.redirected();
+        assert_eq!(
+            (answer["error"].as_str(), answer["iss"].as_str(), answer["state"].as_str()),
+            ("access_denied", BASE, "the state")
+        );
+        // It was answered: there is nothing left to approve.
+        assert_eq!(browser.get(&path).await.status, StatusCode::GONE);
+    }
+    let denied = site.acts().await.iter().filter(|act| **act == AuthorizationAct::ConsentDenied).count();
+    assert_eq!(denied, 2);
+}
+
+/// AS-21: one request has one answer.
+#[tokio::test]
+async fn a_request_is_answered_once() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    let mut browser = site.signed_in("owner").await;
+    let (path, page) = browser.open(&Ask::new(&site, &client, USED)).await;
+    assert!(browser.approve(&path, &page).await.redirected().contains_key("code"));
+    assert_eq!(browser.approve(&path, &page).await.status, StatusCode::GONE);
+    let (path, page) = browser.open(&Ask::new(&site, &client, USED)).await;
+    site.clock.advance_seconds(600);
+    assert_eq!(browser.approve(&path, &page).await.status, StatusCode::GONE);
+    assert_eq!(browser.get("/consent/req_00000000000000000000000000000000").await.status, StatusCode::GONE);
+    assert_eq!(browser.get("/consent/nonsense").await.status, StatusCode::GONE);
+}
+
+/// ATK-81, PX-09: what one browser began no other browser finishes, signed in or not.
+#[tokio::test]
+async fn a_request_stays_in_its_browser() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    let mut attacker = site.browser();
+    let (path, page) = attacker.open(&Ask::new(&site, &client, USED)).await;
+    attacker.post(&path, &[("csrf", &page.csrf()), ("decision", "continue")]).await;
+    let mut victim = site.signed_in("owner").await;
+    let page = victim.get(&path).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.body.contains("another browser"), "{}", page.body);
+    let forced = victim.post(&path, &[("csrf", &page.csrf()), ("decision", "approve"), ("scope", "mcp:read")]).await;
+    assert_eq!(forced.status, StatusCode::FORBIDDEN);
+}
+
+async fn granted(browser: &mut Browser, ask: &Ask) -> bool {
+    let (path, page) = browser.open(ask).await;
+    if page.status == StatusCode::SEE_OTHER {
+        return page.redirected().contains_key("code");
+    }
+    assert!(page.body.contains("value=\"approve\""), "{}", page.body);
+    browser.approve(&path, &page).await.redirected();
+    false
+}
+
+/// ATK-14, PX-02: for a confidential client of the operator the identical request is remembered, and every variation
+/// of user, client, redirect, server or scopes is asked again.
+#[tokio::test]
+async fn only_the_identical_request_is_remembered() {
+    let site = Site::new().await;
+    let secret = ClientSecret::from_outside("a secret").digest();
+    let mut client = registered("confidential");
+    client.redirect_uris.push(RedirectUri::parse("https://client.example/other").unwrap());
+    site.keep(&client, Some(secret)).await;
+    site.keep(&registered("another"), Some(secret)).await;
+    let mut owner = site.signed_in("owner").await;
+    let same = Ask::new(&site, "confidential", HTTPS).set("scope", "mcp:read");
+    assert!(!granted(&mut owner, &same).await);
+    assert!(granted(&mut owner, &same).await);
+    for other in [
+        same.clone().set("scope", "mcp:read mcp:write"),
+        same.clone().set("scope", "mcp:write"),
+        same.clone().set("resource", FILES),
+        same.clone().set("redirect_uri", "https://client.example/other"),
+        same.clone().set("client_id", "another"),
+        same.clone().set("prompt", "consent"),
+    ] {
+        assert!(!granted(&mut owner, &other).await);
+    }
+    assert!(!granted(&mut site.signed_in("reader").await, &same).await);
+    // `prompt=none` succeeds where something was remembered, and says so where not.
+    let (_, silent) = owner.open(&same.clone().set("prompt", "none")).await;
+    assert!(silent.redirected().contains_key("code"));
+    let (_, refused) = site.browser().open(&same.set("prompt", "none")).await;
+    assert_eq!(refused.redirected()["error"], "interaction_required");
+}
+
+/// AS-36, ATK-07, ATK-23, ATK-80, PX-01: a client that could be impersonated is asked about every time, with a warning.
+#[tokio::test]
+async fn consent_is_never_skipped_for_a_client_that_can_be_impersonated() {
+    let site = Site::new().await;
+    let dynamic = site.registered(LOOPBACK).await;
+    let mut browser = site.signed_in("owner").await;
+    for _ in 0..3 {
+        let (path, page) = browser.open(&Ask::new(&site, &dynamic, USED)).await;
+        assert!(page.body.contains("a program on this computer"), "{}", page.body);
+        browser.approve(&path, &page).await.redirected();
+    }
+    let mut public = registered("public");
+    public.authentication = ClientAuthentication::None;
+    site.keep(&public, None).await;
+    assert!(!granted(&mut browser, &Ask::new(&site, "public", HTTPS)).await);
+    assert!(!granted(&mut browser, &Ask::new(&site, "public", HTTPS)).await);
+}
+
+/// OpenID Connect Core §3.1.2.1: `prompt=login` wants the password for this very request.
+#[tokio::test]
+async fn a_fresh_login_can_be_demanded() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    let mut browser = site.signed_in("owner").await;
+    site.clock.advance_seconds(1);
+    let (path, page) = browser.open(&Ask::new(&site, &client, USED).set("prompt", "login")).await;
+    assert_eq!(page.status, StatusCode::SEE_OTHER);
+    let login = browser.get(&page.location()).await;
+    let request = login.values("request").pop().unwrap();
+    let fields = [("csrf", login.csrf()), ("request", request)];
+    let mut fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fields.extend([("username", "owner"), ("password", crate::harness::PASSWORD)]);
+    assert_eq!(browser.post("/login", &fields).await.location(), path);
+    assert!(browser.get(&path).await.body.contains("value=\"approve\""));
+}
+
+fn tool(name: &str, proposed: ToolClass, seen: &str) -> Tool {
+    let seen = Digest::of(seen.as_bytes());
+    Tool { name: name.to_owned(), summary: format!("About {name}"), proposed, class: None, seen, accepted: None }
+}
+
+/// A server of `run` with three tools that nobody has classified.
+async fn with_new_server(site: &Site) {
+    let now = site.clock.now();
+    let mut tx = site.store.begin().await.unwrap();
+    let name = "notes".parse().unwrap();
+    tx.servers().put(&name, "{}", now).await.unwrap();
+    let tools = [
+        tool("read_note", ToolClass::Read, "1"),
+        tool("wipe <all>", ToolClass::Destructive, "2"),
+        tool("add_note", ToolClass::Write, "3"),
+    ];
+    tx.catalogue().sync(&name, &tools, now).await.unwrap();
+    tx.commit().await.unwrap();
+    let notes = ServerCard { classify_at_consent: true, ..card("notes") };
+    site.servers.send_replace(Arc::new(ServerDirectory::new([notes])));
+}
+
+async fn classes(site: &Site) -> Vec<(String, Option<ToolClass>, bool)> {
+    let mut tx = site.store.read().await.unwrap();
+    let tools = tx.catalogue().list(&"notes".parse().unwrap()).await.unwrap();
+    tools.into_iter().map(|tool| (tool.name, tool.class, tool.accepted == Some(tool.seen))).collect()
+}
+
+/// Product §4: the owner's first consent proposes a class for each tool; what is ticked becomes configuration, and the
+/// table is not shown again. A user who is not the owner never sees it.
+#[tokio::test]
+async fn the_owners_first_consent_classifies_tools() {
+    let site = Site::new().await;
+    with_new_server(&site).await;
+    let client = site.registered(LOOPBACK).await;
+    let mut reader = site.signed_in("reader").await;
+    let (_, page) = reader.open(&Ask::new(&site, &client, USED)).await;
+    assert!(page.values("tool").is_empty());
+    let mut owner = site.signed_in("owner").await;
+    let (path, page) = owner.open(&Ask::new(&site, &client, USED)).await;
+    assert_eq!(page.values("tool"), ["add_note", "read_note", "wipe%20<all>"]);
+    assert!(page.body.contains("<option value=\"destructive\" selected>"), "{}", page.body);
+    let csrf = page.csrf();
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("decision", "approve"),
+        ("scope", "mcp:read"),
+        ("tool", "read_note"),
+        ("class.read_note", "read"),
+        ("tool", "wipe%20<all>"),
+        ("class.wipe%20<all>", "destructive"),
+        ("class.add_note", "read"),
+        ("tool", "invented"),
+        ("class.invented", "read"),
+    ];
+    assert!(owner.post(&path, &fields).await.redirected().contains_key("code"));
+    let expected = [
+        ("add_note".to_owned(), None, false),
+        ("read_note".to_owned(), Some(ToolClass::Read), true),
+        ("wipe <all>".to_owned(), Some(ToolClass::Destructive), true),
+    ];
+    assert_eq!(classes(&site).await, expected);
+    let (_, page) = owner.open(&Ask::new(&site, &client, USED)).await;
+    assert!(page.values("tool").is_empty());
+}
+
+/// ATK-76: a tool that changes while the owner reads is not accepted in its new form.
+#[tokio::test]
+async fn a_tool_that_changes_while_the_owner_reads_is_not_accepted() {
+    let site = Site::new().await;
+    with_new_server(&site).await;
+    let client = site.registered(LOOPBACK).await;
+    let mut owner = site.signed_in("owner").await;
+    let (path, page) = owner.open(&Ask::new(&site, &client, USED)).await;
+    let mut tx = site.store.begin().await.unwrap();
+    let changed = [tool("read_note", ToolClass::Read, "changed")];
+    tx.catalogue().sync(&"notes".parse().unwrap(), &changed, site.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let csrf = page.csrf();
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("decision", "approve"),
+        ("scope", "mcp:read"),
+        ("tool", "read_note"),
+        ("class.read_note", "read"),
+    ];
+    assert_eq!(owner.post(&path, &fields).await.status, StatusCode::FORBIDDEN);
+    assert!(classes(&site).await.iter().all(|(_, class, _)| class.is_none()));
+}
+
+/// ATK-14: whoever let an application in sees it and can end it; nobody else can.
+#[tokio::test]
+async fn a_person_ends_a_grant() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    let mut owner = site.signed_in("owner").await;
+    let ask = Ask::new(&site, &client, USED);
+    let (path, page) = owner.open(&ask).await;
+    let code = owner.approve(&path, &page).await.redirected()["code"].clone();
+    let token = redeem(&site, &client, &code, &ask).await.json();
+    let home = owner.get("/").await;
+    assert!(home.body.contains("Test Client") && home.body.contains(NOTES), "{}", home.body);
+    let end = home.body.split("action=\"").find(|part| part.starts_with("/grants/")).unwrap();
+    let end = end.split('"').next().unwrap().to_owned();
+    let csrf = home.csrf();
+    let mut reader = site.signed_in("reader").await;
+    assert_eq!(reader.post(&end, &[("csrf", &csrf)]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(owner.get(&end).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(owner.post(&end, &[("csrf", &csrf)]).await.status, StatusCode::SEE_OTHER);
+    let refresh = token["refresh_token"].as_str().unwrap();
+    let fields = [("grant_type", "refresh_token"), ("client_id", client.as_str()), ("refresh_token", refresh)];
+    assert_eq!(site.post_form("/oauth/token", &fields).await.json()["error"], "invalid_grant");
+    assert!(site.acts().await.contains(&AuthorizationAct::GrantRevoked));
+}
+
+/// CSP has no notation for IPv6 addresses, and browsers hold `form-action` against redirects: there the way back is
+/// a link.
+#[tokio::test]
+async fn where_a_form_cannot_lead_the_way_back_is_a_link() {
+    let site = Site::new().await;
+    let client = site.registered("http://[::1]/callback").await;
+    let mut browser = site.signed_in("owner").await;
+    let (path, page) = browser.open(&Ask::new(&site, &client, "http://[::1]:51763/callback")).await;
+    let answer = browser.approve(&path, &page).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.body.contains("href=\"http://[::1]:51763/callback?code=sks_ac_"), "{}", answer.body);
+}
