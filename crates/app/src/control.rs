@@ -4,10 +4,10 @@
 //! itself (ST-02, PX-35); whoever can write to it could as well write to the store.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sekisho_console::acts::{self, Act, Outcome, Performer};
+use sekisho_console::acts::{self, Act, Outcome, Performer, ServerAdd};
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::ids::NodeId;
 use sekisho_store::Store;
@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::cli::Common;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
+use crate::instance::Instance;
 use crate::os::{OsEntropy, SystemClock};
 
 /// The longest line either side sends, in bytes.
@@ -30,6 +31,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[serde(rename_all = "snake_case")]
 enum Reply {
     Done(Outcome),
+    /// What was asked for cannot work on this machine.
+    Failed {
+        message: String,
+        help: Option<String>,
+    },
     Refused(String),
 }
 
@@ -39,16 +45,19 @@ pub(crate) struct Control {
     store: Store,
     node: NodeId,
     clock: Arc<dyn Clock>,
+    /// What only a running instance can do is asked of it. It holds us, so we do not hold it.
+    instance: Weak<Instance>,
 }
 
 impl Control {
+    /// For this instance.
+    pub(crate) fn of(instance: &Arc<Instance>) -> Self {
+        let (store, clock) = (instance.store.clone(), instance.clock.clone());
+        Self { store, node: instance.node, clock, instance: Arc::downgrade(instance) }
+    }
+
     /// Listens at `path`, in place of a socket that an earlier instance left.
-    pub(crate) fn listen(
-        path: &Path,
-        store: Store,
-        node: NodeId,
-        clock: Arc<dyn Clock>,
-    ) -> Result<tokio::task::JoinHandle<()>, CommandError> {
+    pub(crate) fn listen(self, path: &Path) -> Result<tokio::task::JoinHandle<()>, CommandError> {
         let bad = |error: std::io::Error| {
             CommandError::environment(
                 format!("the control socket `{}` cannot be opened: {error}", path.display()),
@@ -61,7 +70,7 @@ impl Control {
         }
         let listener = UnixListener::bind(path).map_err(bad)?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(bad)?;
-        let control = Arc::new(Self { store, node, clock });
+        let control = Arc::new(self);
         Ok(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let control = control.clone();
@@ -75,12 +84,31 @@ impl Control {
         let mut line = String::new();
         BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
         let reply = match serde_json::from_str(&line) {
-            Ok(act) => perform(&self.store, self.node, self.clock.as_ref(), act).await,
+            Ok(Act::ServerAdd(server)) => self.add(server).await,
+            Ok(act) => self.perform(act).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
         };
         let mut line = serde_json::to_vec(&reply)?;
         line.push(b'\n');
         writer.write_all(&line).await
+    }
+
+    async fn perform(&self, act: Act) -> Reply {
+        perform(&self.store, self.node, self.clock.as_ref(), act).await
+    }
+
+    /// A server that another `run` hands over is looked behind like a first one, and not kept if it does not work.
+    async fn add(&self, server: ServerAdd) -> Reply {
+        let name = server.name.clone();
+        let reply = self.perform(Act::ServerAdd(server)).await;
+        let (Reply::Done(_), Some(instance)) = (&reply, self.instance.upgrade()) else { return reply };
+        match instance.look_behind(&name).await {
+            Ok(()) => reply,
+            Err(error) => {
+                self.perform(Act::ServerRemove { name }).await;
+                Reply::Failed { message: error.to_string(), help: error.hint() }
+            }
+        }
     }
 }
 
@@ -125,6 +153,7 @@ pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandE
 fn answer(reply: Reply) -> Result<Outcome, CommandError> {
     match reply {
         Reply::Done(outcome) => Ok(outcome),
+        Reply::Failed { message, help } => Err(CommandError::Environment { message, help }),
         Reply::Refused(reason) => Err(CommandError::no(reason)),
     }
 }
@@ -149,5 +178,48 @@ async fn ask(path: &Path, act: &Act) -> Result<Reply, CommandError> {
         Ok(Ok(reply)) => Ok(reply),
         Ok(Err(error)) => Err(silent(&error)),
         Err(error) => Err(silent(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
+
+    use sekisho_protocol::env::ManualClock;
+
+    use super::Control;
+    use crate::data_dir::DataDir;
+
+    /// ST-02, PX-35, ATK-100: the one way to administer a running instance is open to its own account alone, also
+    /// where somebody left a folder or a socket with other modes.
+    #[tokio::test]
+    async fn the_control_socket_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let data = DataDir::open(Some(&path)).unwrap();
+        let left = std::os::unix::net::UnixListener::bind(data.socket()).unwrap();
+        std::fs::set_permissions(data.socket(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        drop(left);
+        let clock = Arc::new(ManualClock::default());
+        let node = data.node(clock.as_ref()).unwrap();
+        let store = data.store().await.unwrap();
+        let control = Control { store, node, clock, instance: std::sync::Weak::new() };
+        let listening = control.listen(&data.socket()).unwrap();
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&path), 0o700);
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let entry = entry.unwrap().path();
+            // The lock holds nothing.
+            assert!(
+                mode(&entry) == 0o600 || entry.ends_with("instance.lock"),
+                "{}: {:o}",
+                entry.display(),
+                mode(&entry)
+            );
+        }
+        listening.abort();
     }
 }

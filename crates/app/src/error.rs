@@ -49,6 +49,14 @@ impl CommandError {
         Self::No { message: message.into() }
     }
 
+    /// What to do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Environment { help, .. } | Self::Usage { help, .. } => help.clone(),
+            Self::No { .. } => None,
+        }
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> ExitCode {
         match self {

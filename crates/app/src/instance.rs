@@ -10,7 +10,7 @@ use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::env::{Clock, Entropy};
-use sekisho_protocol::ids::NodeId;
+use sekisho_protocol::ids::{NodeId, ServerName};
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
@@ -202,16 +202,19 @@ impl Instance {
             .layer(axum::middleware::from_fn_with_state(Arc::new(entrance), admit))
     }
 
-    /// Serves until `stop`, with the control socket, change feed and housekeeping beside it.
+    /// Serves until `stop`, with the control socket, change feed and housekeeping beside it. `ready` is called once
+    /// callers and commands reach us.
     pub(crate) async fn serve(
         self: &Arc<Self>,
         listeners: listen::Listeners,
         certificate: Option<Arc<listen::Certificate>>,
         stop: watch::Receiver<bool>,
+        ready: impl FnOnce() -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
-        let control = control::Control::listen(&self.data.socket(), self.store.clone(), self.node, self.clock.clone())?;
+        let control = control::Control::of(self).listen(&self.data.socket())?;
         let follow = tokio::spawn(self.clone().follow());
         let sweep = tokio::spawn(self.clone().housekeep());
+        ready()?;
         listen::serve(listeners, self.router(), certificate, stop).await;
         for task in [control, follow, sweep] {
             task.abort();
@@ -220,6 +223,18 @@ impl Instance {
         self.gateway.shutdown().await;
         self.store.close().await;
         Ok(())
+    }
+
+    /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work.
+    pub(crate) async fn look_behind(&self, name: &ServerName) -> Result<(), CommandError> {
+        // A server that was added a moment ago is not in force yet.
+        self.reload(&self.configuration.load_full()).await?;
+        match self.gateway.probe(name).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                Err(CommandError::environment(error.to_string(), "see that it starts by itself, and that it speaks MCP"))
+            }
+        }
     }
 
     /// Takes over changed definitions; on a mistake the old ones stay.
@@ -390,7 +405,7 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
 mod tests {
     use super::{check_base_url, hosts};
 
-    /// AS-03, AS-07: an issuer identifier has one spelling and is https, but for loopback.
+    /// AS-03, AS-07, RS-06: an issuer identifier has one spelling and is https, but for loopback.
     #[test]
     fn a_base_url_is_bare_and_secure() {
         for good in

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -171,8 +172,11 @@ impl Door {
         // The watcher ends with this connection; nothing else of the door is kept meanwhile.
         let Self { router, certificate, graceful, slots } = self;
         drop((graceful, slots));
+        let asked = Arc::new(AtomicBool::new(false));
+        let has_asked = asked.clone();
         let service =
             TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                asked.store(true, Ordering::Relaxed);
                 request.extensions_mut().insert(Peer(peer));
                 request
             }));
@@ -186,18 +190,35 @@ impl Door {
             .max_pending_accept_reset_streams(16)
             .keep_alive_interval(Duration::from_secs(30));
         let ended = match certificate {
-            None => watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await,
+            None => {
+                let serving = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+                unless_silent(serving, &has_asked).await
+            }
             Some(certificate) => {
                 let Ok(Ok(stream)) =
                     tokio::time::timeout(HANDSHAKE_TIMEOUT, certificate.acceptor().accept(stream)).await
                 else {
                     return;
                 };
-                watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()).await
+                let serving = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+                unless_silent(serving, &has_asked).await
             }
         };
-        if let Err(error) = ended {
+        if let Some(Err(error)) = ended {
             tracing::debug!(%error, %peer, "a connection ended");
         }
     }
 }
+
+/// Serves a connection to its end, unless nothing was asked on it in time: the deadline of a head begins with its
+/// first byte, and that may never come (ATK-91). `None`: it was closed for that.
+async fn unless_silent<T>(serving: impl Future<Output = T>, has_asked: &AtomicBool) -> Option<T> {
+    let mut serving = std::pin::pin!(serving);
+    if let Ok(ended) = tokio::time::timeout(HEAD_TIMEOUT, &mut serving).await {
+        return Some(ended);
+    }
+    if has_asked.load(Ordering::Relaxed) { Some(serving.await) } else { None }
+}
+
+#[cfg(test)]
+mod tests;

@@ -66,11 +66,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
 fn report(json: bool, error: CommandError) -> ExitCode {
     let code = error.code();
     if json {
-        let help = match &error {
-            CommandError::Environment { help, .. } | CommandError::Usage { help, .. } => help.clone(),
-            CommandError::No { .. } => None,
-        };
-        anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": help }));
+        anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": error.hint() }));
     } else if let CommandError::No { message } = &error {
         anstream::eprintln!("{message}");
     } else {

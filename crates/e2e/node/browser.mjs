@@ -82,7 +82,9 @@ export async function decide(page, who) {
   const box = (value) => page.locator(`input[type=checkbox][value=${JSON.stringify(value)}]`);
   for (const value of who.ticks) await box(value).check();
   for (const value of who.unticks) await box(value).uncheck();
-  for (const choice of who.classes) {
+  // Tools are classed on the first consent only; later pages have nothing to choose.
+  const classes = (await page.locator('select[name^="class."]').count()) > 0 ? who.classes : [];
+  for (const choice of classes) {
     const at = choice.lastIndexOf('=');
     await page.locator(`select[name=${JSON.stringify(`class.${choice.slice(0, at)}`)}]`).selectOption(choice.slice(at + 1));
   }

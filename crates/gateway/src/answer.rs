@@ -33,8 +33,9 @@ const LINGER: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Passage {
     pub(crate) filter: Filter,
-    pub(crate) watch: Watch,
+    /// Before `watch`: whoever waits until nothing is open finds every outcome handed over.
     pub(crate) outcome: OutcomeEntry,
+    pub(crate) watch: Watch,
     /// When a standing stream ends by itself: with its token.
     pub(crate) ends_at: Option<Instant>,
     /// Something to be held as long as the stream is open.
@@ -192,8 +193,8 @@ impl Relay {
             }
             Woken::Event(Some(Ok(Event::Retry(millis)))) => Some(format!("retry: {millis}\n\n").into()),
             Woken::Event(Some(Ok(Event::Position { id }))) => {
-                self.resumable = true;
-                Some(event(None, Some(&id), b""))
+                let id = self.resumable_from(Some(&id))?;
+                Some(event(None, Some(id), b""))
             }
             Woken::Event(Some(Ok(Event::Message { data, id, name }))) => {
                 self.message(data, id.as_deref(), name.as_deref()).await
@@ -209,7 +210,7 @@ impl Relay {
     }
 
     async fn message(&mut self, data: Bytes, id: Option<&str>, name: Option<&str>) -> Option<Bytes> {
-        self.resumable |= id.is_some();
+        let id = self.resumable_from(id);
         match self.passage.filter.judge(data).await {
             Judged::Pass(data) => Some(event(name, id, &data)),
             Judged::Answer { data, error } => {
@@ -220,10 +221,18 @@ impl Relay {
             Judged::Broken(reason) => self.fail(OutcomeResult::UpstreamFailed, reason),
             Judged::Drop(reason) => {
                 tracing::debug!(server = %self.passage.filter.routed.server(), reason, "a message of the upstream was dropped");
-                // Where to resume is not lost with what was dropped.
-                id.map(|id| event(None, Some(id), b""))
+                // Where to resume is not lost with what was dropped; without data nothing is dispatched.
+                id.map(|id| format!("id: {id}\n\n").into())
             }
         }
+    }
+
+    /// The id of an event as it is passed on: sessions resume, and 2026-07-28 does not (TR-39, TR-40).
+    fn resumable_from<'a>(&mut self, id: Option<&'a str>) -> Option<&'a str> {
+        let (id, session) = (id?, self.passage.filter.session.as_ref()?);
+        session.gives_event(id);
+        self.resumable = true;
+        Some(id)
     }
 
     /// The upstream closed. A question that is still open gets an answer, unless it may be resumed (TR-40).

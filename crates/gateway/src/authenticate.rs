@@ -308,7 +308,7 @@ mod tests {
         headers
     }
 
-    /// RS-13: every shape of the header is a token, absent, or malformed; nothing is guessed.
+    /// RS-13, ATK-47: every shape of the header is a token, absent, or malformed; nothing is guessed.
     #[test]
     fn an_authorization_header_is_a_token_or_absent_or_malformed() {
         for (values, expected) in [

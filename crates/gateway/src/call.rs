@@ -376,10 +376,17 @@ async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolSt
     let server = routed.server();
     let route = &routed.route;
     let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
-    if standing != ToolStanding::Unknown && gateway.catalogues.was_listed(server) {
+    let is_known = standing != ToolStanding::Unknown;
+    if is_known && gateway.catalogues.was_listed(server) {
         return standing;
     }
-    if let Err(error) = gateway.catalogues.refresh(&gateway.upstreams, server, routed.now).await {
+    let (catalogues, upstreams) = (&gateway.catalogues, &gateway.upstreams);
+    let refreshed = if is_known {
+        catalogues.refresh_unless_busy(upstreams, server, routed.now).await
+    } else {
+        catalogues.refresh(upstreams, server, routed.now).await.map(drop)
+    };
+    if let Err(error) = refreshed {
         tracing::warn!(%server, %error, "the upstream's tools could not be listed");
     }
     route.standing(name, gateway.catalogues.snapshot(server).standing(name))
@@ -412,7 +419,9 @@ pub(crate) async fn read_stream(
         return Err(CallFault::Accept.into());
     }
     // Where a stream is resumed, the old one may not be known to have broken yet.
-    let last_event_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    // An id that was not given to this session resumes nothing: it could be another caller's (PX-20).
+    let last_event_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
+    let last_event_id = last_event_id.filter(|id| session.gave_event(id)).map(str::to_owned);
     let place = match &last_event_id {
         Some(_) => None,
         None => Some(session.take_standing().ok_or(CallFault::StreamTaken)?),

@@ -162,6 +162,22 @@ impl Catalogues {
         self.take_list(&shelf, upstreams, server, now).await
     }
 
+    /// The same for who can do without: returns at once while another asks.
+    pub(crate) async fn refresh_unless_busy(
+        &self,
+        upstreams: &Upstreams,
+        server: &ServerName,
+        now: Timestamp,
+    ) -> Result<(), RefreshError> {
+        let shelf = self.shelf(server);
+        let Ok(mut listed) = shelf.listed.try_lock() else { return Ok(()) };
+        if listed.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
+            *listed = Some(Instant::now());
+            self.take_list(&shelf, upstreams, server, now).await?;
+        }
+        Ok(())
+    }
+
     /// The same, whoever asked before: for the operator.
     pub(crate) async fn list(
         &self,
@@ -361,6 +377,7 @@ mod tests {
         }
     }
 
+    /// ATK-75, ATK-77: a summary has no control characters, and of two tools with one name the first counts.
     #[test]
     fn a_list_is_read_without_what_cannot_be_judged() {
         let items = [

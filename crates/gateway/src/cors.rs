@@ -25,7 +25,7 @@ const SENT: &[&str] = &[
     "baggage",
 ];
 /// Headers that a page may read.
-const READ: HeaderValue = HeaderValue::from_static("www-authenticate, mcp-session-id, retry-after");
+const READ: HeaderValue = HeaderValue::from_static("www-authenticate, mcp-session-id, retry-after, x-request-id");
 
 /// Lets the page of an allowed origin read this response.
 pub(crate) fn allow(response: &mut Response, origin: HeaderValue) {
@@ -53,6 +53,18 @@ pub(crate) fn preflight(origin: Option<&HeaderValue>, headers: &HeaderMap) -> Re
     }
     out.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     allow(&mut response, origin.clone());
+    response
+}
+
+/// The answer to a preflight of the metadata, which any page may read: clients in browsers send their version along.
+pub(crate) async fn preflight_for_everybody() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let out = response.headers_mut();
+    out.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    out.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
+    out.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("accept, content-type, mcp-protocol-version"));
+    out.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }
 

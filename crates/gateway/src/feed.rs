@@ -9,18 +9,18 @@ use sekisho_store::{Change, ChangeFeed, ChangeKind, FeedEvent};
 
 use crate::Gateway;
 use crate::era::initialize;
+use crate::session::Session;
 
 /// Between two looks at what was idle for too long.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// Follows the feed, the keys and the routes until the gateway stops.
+/// Follows the feed and the keys until the gateway stops. Nothing in here waits for anything but the store, for a
+/// revocation may be the next to come.
 pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
     let stopped = gateway.stopped.clone();
-    let (mut keys, mut routes) = (gateway.keys.clone(), gateway.routes.clone());
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
-    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Whoever made a channel may be gone; what it last said stays in force.
-    let (mut keys_live, mut routes_live) = (true, true);
+    let mut keys = gateway.keys.clone();
+    // Whoever made the channel may be gone; what it last said stays in force.
+    let mut keys_live = true;
     loop {
         tokio::select! {
             () = stopped.cancelled() => return,
@@ -29,17 +29,37 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
                 keys_live = changed.is_ok();
                 gateway.authenticator.forget_tokens();
             }
+        }
+    }
+}
+
+/// Follows the routes, and ends what was idle for too long: both may have to wait for upstreams.
+pub(crate) async fn keep(gateway: Arc<Gateway>) {
+    let stopped = gateway.stopped.clone();
+    let mut routes = gateway.routes.clone();
+    let mut routes_live = true;
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return,
             changed = routes.changed(), if routes_live => {
                 routes_live = changed.is_ok();
                 gateway.remount().await;
             }
             _ = sweep.tick() => {
                 gateway.rates.sweep();
-                for session in gateway.sessions.sweep() {
-                    initialize::end(&gateway, &session).await;
-                }
+                end_all(&gateway, gateway.sessions.sweep());
             }
         }
+    }
+}
+
+/// Ends sessions at their upstreams. One that is slow to say goodbye holds up nobody.
+fn end_all(gateway: &Arc<Gateway>, sessions: Vec<Arc<Session>>) {
+    for session in sessions {
+        let gateway = Arc::clone(gateway);
+        tokio::spawn(async move { initialize::end(&gateway, &session).await });
     }
 }
 
@@ -102,11 +122,7 @@ async fn recheck(gateway: &Arc<Gateway>, only: Option<GrantId>) {
             continue;
         }
         gateway.watchdog.end_of_grant(grant);
-        for session in gateway.sessions.end_of_grant(grant) {
-            // An upstream that is slow to say goodbye must not hold up the next revocation.
-            let gateway = Arc::clone(gateway);
-            tokio::spawn(async move { initialize::end(&gateway, &session).await });
-        }
+        end_all(gateway, gateway.sessions.end_of_grant(grant));
     }
 }
 

@@ -24,6 +24,9 @@ mod feed;
 mod filter;
 mod forward;
 mod job;
+// The body of an answer is one state machine over another; optimised builds compute its layout in one go.
+#![recursion_limit = "256"]
+
 mod limits;
 mod metadata;
 mod pipeline;
@@ -63,6 +66,8 @@ use limits::Rates;
 use session::Sessions;
 use watchdog::Watchdog;
 
+/// How long open answers may take to end when we stop.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long records may take to be written when we stop.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
@@ -169,15 +174,17 @@ impl Gateway {
         });
         gateway.remount().await;
         tokio::spawn(feed::follow(Arc::clone(&gateway), feed));
+        tokio::spawn(feed::keep(Arc::clone(&gateway)));
         gateway
     }
 
     /// Everything below `/mcp/` and the metadata of the servers there. Nothing else answers here (ATK-61).
     pub fn router(self: Arc<Self>) -> Router {
+        let described = format!("{}/mcp/{{name}}", metadata::ROOT);
         Router::new()
             .route("/mcp/{name}", any(pipeline::serve))
-            .route(metadata::ROOT, get(describe))
-            .route(&format!("{}/mcp/{{name}}", metadata::ROOT), get(describe))
+            .route(metadata::ROOT, get(describe).options(cors::preflight_for_everybody))
+            .route(&described, get(describe).options(cors::preflight_for_everybody))
             .with_state(self)
     }
 
@@ -185,6 +192,8 @@ impl Gateway {
     pub async fn shutdown(&self) {
         self.stopped.cancel();
         self.watchdog.end_all();
+        // Clients that do not read their end are left behind.
+        let _ = tokio::time::timeout(CLOSE_WAIT, self.watchdog.closed()).await;
         self.upstreams.shutdown().await;
         if tokio::time::timeout(FLUSH_WAIT, self.journal.flush()).await.is_err() {
             tracing::error!("records could not be written before the end");
@@ -197,6 +206,9 @@ impl Gateway {
             return Err(ProbeError::Unknown(name.clone()));
         }
         let upstream = |error: forward::ForwardError| ProbeError::Upstream(error.to_string());
+        // What was mounted a moment ago may not have been taken over yet.
+        let routes = Arc::clone(&self.routes.borrow());
+        self.upstreams.reconfigure(&routes).await;
         let spoken = self.upstreams.revisions(name).await.map_err(upstream)?;
         let tools = match self.catalogues.list(&self.upstreams, name, self.clock.now()).await {
             Ok(tools) => tools,

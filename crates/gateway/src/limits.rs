@@ -38,7 +38,7 @@ pub struct Limits {
     pub streams_per_grant: usize,
     /// Open event streams altogether (503 beyond).
     pub streams_total: usize,
-    /// Sessions of the older revisions per grant; the one that was idle longest gives way.
+    /// Sessions of the older revisions per user and client; the one that was idle longest gives way.
     pub sessions_per_grant: usize,
     /// How long a session of the older revisions lives without a request.
     pub session_idle: Duration,

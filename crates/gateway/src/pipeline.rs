@@ -292,6 +292,11 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
     let detail = match &refused.fault {
         // Its decision or its outcome is on record already.
         Fault::Denied(_) | Fault::Ended => return response,
+        // Said to clients that only try.
+        Fault::Forward(error @ (ForwardError::MethodNotAllowed | ForwardError::SessionGone)) => {
+            tracing::debug!(%server, request = %routed.request, word, "{error}");
+            return response;
+        }
         Fault::Forward(error) => {
             tracing::warn!(%server, request = %routed.request, word, "{error}");
             return response;

@@ -1,10 +1,11 @@
 //! Sessions of the older revisions: our own identifier for the client, the upstream's own behind it.
 //!
-//! A session authenticates nobody (RS-34, RS-47). It is found only for the subject, client, grant and server that
-//! opened it; for everybody else it does not exist (PX-19, ATK-71). Sessions live in this process: after a restart
-//! clients initialise anew, as the protocol has them do (TR-49).
+//! A session authenticates nobody (RS-34, RS-47). It is found only for the subject, client and server that opened it;
+//! for everybody else it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new
+//! grant and go on in their session, and what each request may do is decided by its own token. Sessions live in this
+//! process: after a restart clients initialise anew, as the protocol has them do (TR-49).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +24,10 @@ use crate::forward::UpstreamSession;
 /// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
 const OPEN_REQUESTS_MAX: usize = 1024;
 
-/// Whose something is: the same person through another client or another grant is another owner.
+/// Event ids of one session that can be resumed from.
+const EVENTS_MAX: usize = 4096;
+
+/// Whose a job is: the same person through another client or another grant is another owner.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     subject: Subject,
@@ -37,11 +41,26 @@ impl Owner {
     }
 }
 
+/// Whose a session is: the same person through another client is another party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Party {
+    subject: Subject,
+    client: Option<ClientId>,
+}
+
+impl Party {
+    fn of(caller: &Caller) -> Self {
+        Self { subject: caller.subject.clone(), client: caller.client.clone() }
+    }
+}
+
 /// One session.
 #[derive(Debug)]
 pub(crate) struct Session {
     key: Digest,
-    owner: Owner,
+    party: Party,
+    /// Under which it was last used: the session ends with it.
+    grant: Mutex<Option<GrantId>>,
     /// At which server.
     pub(crate) server: ServerName,
     /// What `initialize` agreed on.
@@ -49,6 +68,8 @@ pub(crate) struct Session {
     /// What stands behind it, if the upstream has sessions.
     pub(crate) upstream: Option<UpstreamSession>,
     open: Mutex<OpenRequests>,
+    /// Digests of the last event ids that were passed on, oldest first.
+    events: Mutex<VecDeque<Digest>>,
     used_at_millis: AtomicU64,
     standing: AtomicBool,
 }
@@ -85,6 +106,20 @@ impl Session {
         Some(row)
     }
 
+    /// An event with this id is passed on in this session.
+    pub(crate) fn gives_event(&self, id: &str) {
+        let mut events = lock(&self.events);
+        if events.len() >= EVENTS_MAX {
+            events.pop_front();
+        }
+        events.push_back(Digest::of(id.as_bytes()));
+    }
+
+    /// Whether an event with this id was passed on in this session, and not too long ago (PX-20).
+    pub(crate) fn gave_event(&self, id: &str) -> bool {
+        lock(&self.events).contains(&Digest::of(id.as_bytes()))
+    }
+
     /// Takes the one place for a standing stream; `None` when it is taken (ATK-71).
     pub(crate) fn take_standing(self: &Arc<Self>) -> Option<StandingPlace> {
         let free = self.standing.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_ok();
@@ -118,36 +153,38 @@ pub(crate) struct NewSession<'a> {
 /// All sessions of this process.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    per_grant_max: usize,
+    per_party_max: usize,
     idle: Duration,
     began: Instant,
     by_key: Mutex<HashMap<Digest, Arc<Session>>>,
 }
 
 impl Sessions {
-    pub(crate) fn new(per_grant_max: usize, idle: Duration) -> Self {
-        Self { per_grant_max, idle, began: Instant::now(), by_key: Mutex::default() }
+    pub(crate) fn new(per_party_max: usize, idle: Duration) -> Self {
+        Self { per_party_max, idle, began: Instant::now(), by_key: Mutex::default() }
     }
 
     /// Opens a session. Gives the identifier for the client, and the session that had to give way, if any.
     pub(crate) fn open(&self, new: NewSession<'_>, entropy: &dyn Entropy) -> (McpSessionToken, Option<Arc<Session>>) {
         let token = McpSessionToken::generate(entropy);
         let key = token.digest();
-        let owner = Owner::of(new.caller);
+        let party = Party::of(new.caller);
         let session = Session {
             key,
-            owner: owner.clone(),
+            party: party.clone(),
+            grant: Mutex::new(new.caller.grant),
             server: new.server.clone(),
             revision: new.revision,
             upstream: new.upstream,
             open: Mutex::default(),
+            events: Mutex::default(),
             used_at_millis: AtomicU64::new(self.millis()),
             standing: AtomicBool::new(false),
         };
         let mut by_key = lock(&self.by_key);
-        let own = by_key.values().filter(|session| session.owner == owner);
+        let own = by_key.values().filter(|session| session.party == party);
         // Nobody in particular is many.
-        let max = if owner.grant.is_some() { self.per_grant_max } else { self.per_grant_max.saturating_mul(64) };
+        let max = if new.caller.grant.is_some() { self.per_party_max } else { self.per_party_max.saturating_mul(64) };
         let evicted = if own.clone().count() >= max {
             own.min_by_key(|session| session.used_at_millis.load(Ordering::Relaxed)).map(|session| session.key)
         } else {
@@ -162,9 +199,10 @@ impl Sessions {
     pub(crate) fn find(&self, token: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
         let token = McpSessionToken::parse(token).ok()?;
         let session = lock(&self.by_key).get(&token.digest()).cloned()?;
-        if session.server != *server || session.owner != Owner::of(caller) {
+        if session.server != *server || session.party != Party::of(caller) {
             return None;
         }
+        *lock(&session.grant) = caller.grant;
         session.used_at_millis.store(self.millis(), Ordering::Relaxed);
         Some(session)
     }
@@ -185,7 +223,7 @@ impl Sessions {
 
     /// Ends all of one grant, and gives them.
     pub(crate) fn end_of_grant(&self, grant: GrantId) -> Vec<Arc<Session>> {
-        self.take(|session| session.owner.grant == Some(grant))
+        self.take(|session| *lock(&session.grant) == Some(grant))
     }
 
     /// Ends all at servers that are not mounted any more, and gives them.
@@ -195,7 +233,7 @@ impl Sessions {
 
     /// Every grant that has a session.
     pub(crate) fn grants(&self) -> Vec<GrantId> {
-        lock(&self.by_key).values().filter_map(|session| session.owner.grant).collect()
+        lock(&self.by_key).values().filter_map(|session| *lock(&session.grant)).collect()
     }
 
     fn take(&self, ended: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{GrantId, ServerName};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Requests of one grant that are being answered at one time.
@@ -59,6 +60,8 @@ pub(crate) struct Watchdog {
     streams_per_grant: usize,
     streams_total: usize,
     open: Mutex<Open>,
+    /// Told when nothing is open any more.
+    emptied: Notify,
 }
 
 /// One open answer or stream; not open any more when dropped.
@@ -88,12 +91,15 @@ impl Drop for Watch {
             open.by_holder.remove(&self.holder);
         }
         open.standing = open.standing.saturating_sub(usize::from(is_standing));
+        if open.by_holder.is_empty() {
+            self.dog.emptied.notify_waiters();
+        }
     }
 }
 
 impl Watchdog {
     pub(crate) fn new(streams_per_grant: usize, streams_total: usize) -> Self {
-        Self { streams_per_grant, streams_total, open: Mutex::default() }
+        Self { streams_per_grant, streams_total, open: Mutex::default(), emptied: Notify::new() }
     }
 
     /// Opens something for this caller at this server.
@@ -145,6 +151,17 @@ impl Watchdog {
     /// Ends everything, because we stop.
     pub(crate) fn end_all(&self) {
         self.lock().by_holder.values().flat_map(|held| held.open.values()).for_each(|(_, ended)| ended.cancel());
+    }
+
+    /// Waits until nothing is open.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.lock().by_holder.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Every grant with something open.
@@ -207,7 +224,7 @@ mod tests {
         assert!(!other.ended.is_cancelled());
         dog.end_standing();
         other.ended().await;
-        drop((stream, answer, other));
+        tokio::join!(dog.closed(), async { drop((stream, answer, other)) });
         assert!(dog.grants().is_empty());
     }
 }

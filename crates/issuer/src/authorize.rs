@@ -158,15 +158,24 @@ pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result
             Ok(pending.id)
         }
         Err(error) => {
-            let detail = match &error {
-                AuthorizeError::Proven(refusal) => refusal.error.to_string(),
-                AuthorizeError::Unproven(error) => error.to_string(),
-            };
-            let entry = records::entry(AuthorizationAct::AuthorizationRefused);
-            records::refused(issuer, visit, Authorization { client: client_id, detail, ..entry }).await;
+            refused(issuer, visit, client_id, &error).await;
             Err(error)
         }
     }
+}
+
+/// A refusal is put on record, except of a flood: writing down each request of it would help it.
+async fn refused(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error: &AuthorizeError) {
+    let detail = match error {
+        AuthorizeError::Unproven(UnprovenError::Busy) => {
+            tracing::warn!(request = %visit.request, peer = ?visit.peer, "an authorization request was throttled");
+            return;
+        }
+        AuthorizeError::Proven(refusal) => refusal.error.to_string(),
+        AuthorizeError::Unproven(error) => error.to_string(),
+    };
+    let entry = records::entry(AuthorizationAct::AuthorizationRefused);
+    records::refused(issuer, visit, Authorization { client, detail, ..entry }).await;
 }
 
 async fn judge(

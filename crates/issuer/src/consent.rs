@@ -123,6 +123,7 @@ fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> R
     }
     let page = ReturnPage {
         chrome: Chrome::new(issuer, visit),
+        title: Sentence::ReturnTitle,
         what,
         code: String::new(),
         detail: String::new(),

@@ -136,6 +136,7 @@ fn refused(issuer: &Issuer, visit: &Visit, refusal: &Refusal) -> Response {
     }
     let page = ReturnPage {
         chrome: Chrome::new(issuer, visit),
+        title: Sentence::ErrorTitle,
         what: Sentence::ReturnRefused,
         code: code.to_owned(),
         detail: description,

@@ -6,7 +6,7 @@
 //! Start from [`Issuer`]: made of [`IssuerParts`], served by [`Issuer::router`]. A person lets a client in along
 //! the modules below, from top to bottom: `authorize` judges the request and keeps it, `consent` shows who asks,
 //! `login` finds out who answers, `consent` again makes a code of the answer, and `token` an access token of the
-//! code. Every request enters as a [`visit::Visit`] (its only `now`, its name, its browser) and leaves through
+//! code. Every request enters as a `visit::Visit` (its only `now`, its name, its browser) and leaves through
 //! `pages` or `error`.
 //!
 //! To add a check to authorization requests: a named function in `authorize::read_request`, at the place where its

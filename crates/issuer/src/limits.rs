@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
@@ -13,6 +14,9 @@ pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// The most bytes of a registration, in bytes.
 pub(crate) const REGISTRATION_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a body may take to arrive (ATK-91).
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How many addresses a limiter remembers before it forgets the idle ones.
 const KEYS_MAX: usize = 10_000;

@@ -59,8 +59,8 @@ struct Input {
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
     let parameters = Parameters::read(query.as_deref().unwrap_or_default()).unwrap_or_default();
     let request = parameters.one("request").and_then(|id| id.parse().ok());
-    let page = login_page(&issuer, &visit, request, "", None).await;
-    pages::page(&visit, &issuer, StatusCode::OK, &page, "")
+    let (page, target) = login_page(&issuer, &visit, request, "", None).await;
+    pages::page(&visit, &issuer, StatusCode::OK, &page, &target)
 }
 
 /// `POST /login`.
@@ -75,8 +75,8 @@ pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form
         Err(LoginError::Throttled) => (Sentence::LoginThrottled, StatusCode::TOO_MANY_REQUESTS),
         Err(error) => return error::login(&issuer, &visit, &error),
     };
-    let page = login_page(&issuer, &visit, input.request, &input.username, Some(problem)).await;
-    pages::page(&visit, &issuer, status, &page, "")
+    let (page, target) = login_page(&issuer, &visit, input.request, &input.username, Some(problem)).await;
+    pages::page(&visit, &issuer, status, &page, &target)
 }
 
 fn read(visit: &Visit, form: &Form) -> Result<Input, LoginError> {
@@ -105,26 +105,29 @@ fn destination(request: Option<PendingId>) -> String {
     request.map_or_else(|| "/".to_owned(), |id| format!("/consent/{id}"))
 }
 
+/// The page, and where its form may lead in the end: remembered consent answers the client without another page.
 async fn login_page(
     issuer: &Issuer,
     visit: &Visit,
     request: Option<PendingId>,
     username: &str,
     problem: Option<Sentence>,
-) -> LoginPage {
+) -> (LoginPage, String) {
     // A request that cannot be shown is found out after the login; until then the page just does not name it.
     let known = match request {
         Some(id) => consent::find(issuer, visit, &id.to_string()).await.ok(),
         None => None,
     };
-    LoginPage {
+    let target = known.as_ref().and_then(|known| known.redirect.form_target()).unwrap_or_default();
+    let page = LoginPage {
         chrome: Chrome::new(issuer, visit),
         csrf: form_token(visit, None, FormKind::Login, &about(request)).expose().to_owned(),
         request: request.map(|id| id.to_string()),
         client_name: known.map(|known| display_name(&known.client)),
         username: plain_text(username, USERNAME_CHARS_MAX),
         problem,
-    }
+    };
+    (page, target)
 }
 
 /// Checks the password and signs the browser in. Unknown, disabled and passwordless users cost the same time and get
@@ -135,8 +138,9 @@ async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<Session
         let mut tx = issuer.store.read().await?;
         for key in &keys {
             if tx.throttle().blocked_until(key, visit.now).await?.is_some() {
-                drop(tx);
-                return Err(refuse(issuer, visit, LoginError::Throttled, None).await);
+                // The failures are on record; writing down each attempt of a flood would help the flood.
+                tracing::warn!(request = %visit.request, peer = ?visit.peer, "a login was throttled");
+                return Err(LoginError::Throttled);
             }
         }
         tx.users().find_by_name(&input.username).await?
@@ -185,10 +189,4 @@ async fn fail(
     records::append(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Err(LoginError::Wrong)
-}
-
-async fn refuse(issuer: &Issuer, visit: &Visit, error: LoginError, subject: Option<Subject>) -> LoginError {
-    let entry = records::entry(AuthorizationAct::LoginFailed);
-    records::refused(issuer, visit, Authorization { subject, detail: error.to_string(), ..entry }).await;
-    error
 }

@@ -236,6 +236,7 @@ pub(crate) struct ErrorPage {
 #[template(path = "return.html")]
 pub(crate) struct ReturnPage {
     pub(crate) chrome: Chrome,
+    pub(crate) title: Sentence,
     pub(crate) what: Sentence,
     pub(crate) code: String,
     pub(crate) detail: String,

@@ -1,11 +1,12 @@
 //! Parameters of queries and forms (RFC 6749 appendix B), read in the one way in which they can be read.
 
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-use crate::limits::BODY_BYTES_MAX;
+use crate::limits::{BODY_BYTES_MAX, BODY_TIMEOUT};
 
 /// Decoded parameters in the order in which they came.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +15,7 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 /// Why a query or a form cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParametersError {
-    #[error("the body is not complete, or longer than {BODY_BYTES_MAX} bytes")]
+    #[error("the body did not arrive in time, or is longer than {BODY_BYTES_MAX} bytes")]
     Body,
     #[error("the parameters are not well-formed percent-encoded UTF-8")]
     Encoding,
@@ -109,17 +110,22 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         let parameters = if queried {
             Err(ParametersError::Query)
         } else if is_form(&parts.headers) {
-            match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
-                Ok(bytes) => {
+            match whole_body(body, BODY_BYTES_MAX).await {
+                Some(bytes) => {
                     std::str::from_utf8(&bytes).map_err(|_| ParametersError::Encoding).and_then(Parameters::read)
                 }
-                Err(_) => Err(ParametersError::Body),
+                None => Err(ParametersError::Body),
             }
         } else {
             Err(ParametersError::MediaType)
         };
         Ok(Self { parameters, authorization })
     }
+}
+
+/// A body that arrives in time and is not larger than this; `None` for any other.
+pub(crate) async fn whole_body(body: Body, bytes_max: usize) -> Option<Bytes> {
+    tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, bytes_max)).await.ok()?.ok()
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

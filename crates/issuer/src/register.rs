@@ -15,6 +15,7 @@ use sekisho_store::{NewClient, StoreError};
 use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
 use crate::error::{self, Fault};
 use crate::limits::REGISTRATION_BYTES_MAX;
+use crate::parameters::whole_body;
 use crate::visit::Visit;
 use crate::{Issuer, records};
 
@@ -51,11 +52,20 @@ pub(crate) async fn register(State(issuer): State<Arc<Issuer>>, visit: Visit, re
     match outcome {
         Ok(registered) => error::registered(&registered),
         Err(error) => {
-            let entry = records::entry(AuthorizationAct::ClientRefused);
-            records::refused(&issuer, &visit, Authorization { detail: error.to_string(), ..entry }).await;
+            refused(&issuer, &visit, &error).await;
             error::registration(&visit, &error)
         }
     }
+}
+
+/// A refusal is put on record, except of a flood: writing down each request of it would help it (AS-41).
+async fn refused(issuer: &Issuer, visit: &Visit, error: &RegistrationError) {
+    if matches!(error, RegistrationError::Busy) {
+        tracing::warn!(request = %visit.request, peer = ?visit.peer, "a registration was throttled");
+        return;
+    }
+    let entry = records::entry(AuthorizationAct::ClientRefused);
+    records::refused(issuer, visit, Authorization { detail: error.to_string(), ..entry }).await;
 }
 
 async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metadata, RegistrationError> {
@@ -66,8 +76,7 @@ async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metada
     if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(RegistrationError::MediaType);
     }
-    let body = axum::body::to_bytes(request.into_body(), REGISTRATION_BYTES_MAX).await;
-    let body = body.map_err(|_| RegistrationError::Malformed)?;
+    let body = whole_body(request.into_body(), REGISTRATION_BYTES_MAX).await.ok_or(RegistrationError::Malformed)?;
     serde_json::from_slice(&body).map_err(|_| RegistrationError::Malformed)
 }
 

@@ -65,7 +65,7 @@ impl Default for IssuerSettings {
             session_ttl_seconds: 12 * 60 * 60,
             pending_ttl_seconds: 600,
             registration: RegistrationPolicy::Open,
-            registrations_per_minute: 30,
+            registrations_per_minute: 60,
             dynamic_clients_max: 10_000,
             dynamic_client_ttl_seconds: 7 * 24 * 60 * 60,
             client_documents: DocumentPolicy::Any,

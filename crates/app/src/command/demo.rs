@@ -68,5 +68,5 @@ async fn stay(common: &Common, world: &World) {
         }
         anstream::println!("\nYour own server: sekisho run -- PROGRAM, or sekisho run --http URL");
     }
-    let _ = stop_signal().wait_for(|stop| *stop).await;
+    let _ = stop_signal()?.wait_for(|stop| *stop).await;
 }

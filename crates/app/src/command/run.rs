@@ -47,9 +47,10 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
                 source: Source::Store,
                 port,
             };
+            let stop = stop_signal()?;
             let instance = Instance::start(parts).await?;
-            start(common, arguments, &data, &instance, name.as_ref()).await?;
-            instance.serve(listeners, None, stop_signal()).await
+            let (servers, setup) = start(common, arguments, &data, &instance, name.as_ref()).await?;
+            instance.serve(listeners, None, stop, || announce(common, &instance, &servers, setup)).await
         }
         None => match server {
             Some(server) => hand_over(common, &data, server).await,
@@ -61,26 +62,23 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     }
 }
 
-/// Looks behind the server, makes the owner, says what to do next.
+/// Looks behind the server and makes the owner: all servers, and the link with which the owner sets a password.
 async fn start(
     common: &Common,
     arguments: &RunArguments,
     data: &DataDir,
     instance: &Arc<Instance>,
     name: Option<&ServerName>,
-) -> Result<(), CommandError> {
+) -> Result<(BTreeSet<ServerName>, Option<String>), CommandError> {
     if let Some(name) = name {
         if !common.json {
             anstream::eprintln!("asking {name} what it offers …");
         }
-        if let Err(error) = instance.gateway.probe(name).await {
+        if let Err(error) = instance.look_behind(name).await {
             // A server that never answered is not kept: the next `run` starts from nothing.
             perform(&instance.store, data, Act::ServerRemove { name: name.clone() }).await?;
             instance.gateway.shutdown().await;
-            return Err(CommandError::environment(
-                error.to_string(),
-                "see that it starts by itself, and that it speaks MCP",
-            ));
+            return Err(error);
         }
     }
     let setup = owner_link(instance, data, &arguments.owner).await?;
@@ -88,7 +86,7 @@ async fn start(
         Outcome::Servers { servers } => servers.into_iter().map(|server| server.name).collect::<BTreeSet<_>>(),
         other => return Err(super::unexpected(&other)),
     };
-    announce(common, instance, &servers, setup)
+    Ok((servers, setup))
 }
 
 fn announce(
@@ -256,6 +254,8 @@ fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
         .collect();
     let plain = plain.trim_matches(|c: char| c == '-' || c.is_ascii_digit());
+    // An address has no name in it.
+    let plain = if plain.is_empty() && arguments.http.is_some() { "server" } else { plain };
     plain
         .chars()
         .take(63)
@@ -282,6 +282,8 @@ mod tests {
             ("-- node /opt/server-everything/dist/index.js stdio", "server-everything"),
             ("--http http://127.0.0.1:3000/mcp --name kept", "kept"),
             ("--http https://api.example.com/mcp", "api-example-com"),
+            ("--http http://127.0.0.1:3000/mcp", "server"),
+            ("--http http://[::1]:3000/mcp", "server"),
         ] {
             let cli = Cli::try_parse_from(["sekisho", "run"].into_iter().chain(words.split(' '))).unwrap();
             let Command::Run(arguments) = cli.command else { panic!("{words}") };

@@ -53,10 +53,10 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
     let instance =
         Instance::start(Parts { data, lock, store, configuration: configuration.clone(), source: Source::File, port })
             .await?;
-    announce(common, &instance, &configuration)?;
-    let stop = stop_signal();
+    // Whoever reads that we are ready may change a file, or end us, in the same moment.
+    let stop = stop_signal()?;
     let _watcher = watch_files(path, &configuration, instance.clone(), certificate.clone());
-    instance.serve(listeners, certificate, stop).await
+    instance.serve(listeners, certificate, stop, || announce(common, &instance, &configuration)).await
 }
 
 /// A free port was wanted and one was taken at first start: clients know that one.
@@ -111,23 +111,22 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
     Ok(())
 }
 
-/// Becomes true at Ctrl-C or SIGTERM.
-pub(crate) fn stop_signal() -> watch::Receiver<bool> {
+/// Becomes true at Ctrl-C or SIGTERM, which end us in order from the moment this returns.
+pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed =
+        |error: std::io::Error| CommandError::environment(format!("signals cannot be waited for: {error}"), "try again");
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
-        let terminated = async {
-            match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-                Ok(mut signal) => drop(signal.recv().await),
-                Err(_) => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            () = terminated => {}
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
         let _ = sender.send(true);
     });
-    receiver
+    Ok(receiver)
 }
 
 /// Watches the folders of the configuration and of the certificate (mounted ones are swapped links), and SIGHUP.

@@ -38,8 +38,8 @@ pub enum Conduct {
     Challenge(u16),
     /// Sends the caller elsewhere.
     Redirect(u16, String),
-    /// Slips a whole list, hidden tools and all, into the stream of the call: as an answer to the list's own id, as
-    /// one to the call's id plus a second answer, and inside a notification.
+    /// Slips a whole list, hidden tools and all, into the stream of the call: as answers to other ids, in a
+    /// notification, in a request, and as a second answer to the call.
     ListElsewhere,
     /// Answers as a stream of this many progress events, one every so often, and then the result.
     Drip(usize, Duration),
@@ -388,7 +388,7 @@ fn challenged(status: u16) -> Response<Body> {
 
 fn list_elsewhere(state: &State, seen: &Seen, id: &Value) -> Response<Body> {
     let (sender, response) = streamed(None);
-    for other in [json!(1), json!(2), json!("list"), json!(null)] {
+    for other in [json!(101), json!(2), json!("list")] {
         send(&sender, &json!({ "jsonrpc": "2.0", "id": other, "result": { "tools": tools() } }));
     }
     send(&sender, &json!({ "jsonrpc": "2.0", "method": "notifications/tools/list", "params": { "tools": tools() } }));

@@ -4,7 +4,7 @@
 //! The tool that is refused was classed as destructive by the owner on the first consent, and nobody asked for that
 //! scope. Clients that can step up then do so, and the second browser agrees.
 
-use sekisho_e2e::harness::{Checkpoint, node};
+use sekisho_e2e::harness::{Checkpoint, node, wait};
 use serde_json::{Value, json};
 
 use crate::picture::steady;
@@ -72,18 +72,14 @@ async fn a_library(program: &str, options: &[&str], tools: &Tools, checkpoint: &
     shown
 }
 
-/// The verdict of the first decision on a tool.
+/// The verdict of the first decision on a tool. What refuses is recorded in batches, so it may come a moment later.
 pub(crate) async fn decision_on(checkpoint: &Checkpoint, tool: &str) -> String {
-    let records = checkpoint.records().await;
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let decisions = records
-        .iter()
-        .filter_map(|row| row.pointer("/record/event/decision").or_else(|| row.pointer("/event/decision")));
-    let verdict = decisions
-        .filter(|decision| text(&decision["target"]) == tool)
-        .map(|decision| text(&decision["verdict"]))
-        .next();
-    verdict.unwrap_or_else(|| panic!("no decision on `{tool}` in {records:#?}"))
+    let look = async || {
+        let records = checkpoint.records().await;
+        let mut decisions = records.iter().map(|row| &row["record"]["event"]).filter(|event| event["kind"] == "decision");
+        decisions.find(|event| event["target"] == tool).and_then(|event| event["verdict"].as_str()).map(str::to_owned)
+    };
+    wait::until("a record of the decision", look).await
 }
 
 /// What is kept of a library's report: not the list of tools, and nothing random.

@@ -1,11 +1,17 @@
 //! The real binary from outside: the story it tells, the clients and suites of others, the pages, attacks, losses.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod durability;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The root of the checkout.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
 }
 
 /// All files below `folder` with this ending, `target` and `node_modules` left out.
-pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
@@ -30,7 +30,7 @@ pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 }
 
 /// Every test by name, with the requirement and attack ids in its doc comment.
-pub fn tests() -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn tests() -> BTreeMap<String, BTreeSet<String>> {
     let mut tests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in files(&root().join("crates"), "rs") {
         let text = std::fs::read_to_string(&path).expect("a source file is text");
@@ -63,7 +63,7 @@ fn collect(text: &str, tests: &mut BTreeMap<String, BTreeSet<String>>) {
 }
 
 /// `RS-01`, `ATK-100` and the like; `RS-15..RS-18` and `ATK-15, 16` count for every one meant.
-pub fn ids(text: &str) -> BTreeSet<String> {
+pub(crate) fn ids(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let words: Vec<&str> = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))).filter(|word| !word.is_empty()).collect();
     let mut last: Option<(&str, u32, usize)> = None;

@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// CL-51: annotations alone never relax what the name says of danger.
+    /// CL-51, ATK-75: annotations alone never relax what the name says of danger.
     #[test]
     fn names_propose_and_annotations_only_tighten() {
         for (name, annotations, expected) in [

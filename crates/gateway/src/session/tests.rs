@@ -35,7 +35,7 @@ fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String
     sessions.open(new, entropy).0.expose().to_owned()
 }
 
-/// RS-47, RS-49, PX-19, ATK-71: a session exists for its subject, client, grant and server only.
+/// RS-47, RS-49, PX-19, ATK-71: a session exists for its subject, client and server only.
 #[test]
 fn a_session_is_nobody_elses() {
     let sessions = Sessions::new(8, Duration::from_secs(60));
@@ -45,7 +45,6 @@ fn a_session_is_nobody_elses() {
     for (foreign, at) in [
         (caller(2, "cli_a", 1), "notes"),
         (caller(1, "cli_b", 1), "notes"),
-        (caller(1, "cli_a", 2), "notes"),
         (caller(1, "cli_a", 1), "other"),
     ] {
         assert!(sessions.find(&token, &foreign, &server(at)).is_none(), "{foreign:?} {at}");
@@ -68,6 +67,18 @@ fn session_identifiers_are_visible_and_without_sequence() {
         assert!(token.bytes().all(|byte| (0x21..=0x7E).contains(&byte)), "{token}");
         assert!(token.len() >= 48, "{token}");
     }
+}
+
+/// RS-21, ATK-59: after a step-up the client goes on in its session, which now ends with the new grant.
+#[test]
+fn a_session_goes_over_to_the_next_grant_of_its_party() {
+    let sessions = Sessions::new(8, Duration::from_secs(60));
+    let (before, after) = (caller(1, "cli_a", 1), caller(1, "cli_a", 2));
+    let token = open(&sessions, &before, &SeededEntropy::default());
+    assert!(sessions.find(&token, &after, &server("notes")).is_some());
+    assert_eq!(sessions.end_of_grant(before.grant.unwrap()).len(), 0);
+    assert_eq!(sessions.end_of_grant(after.grant.unwrap()).len(), 1);
+    assert!(sessions.find(&token, &after, &server("notes")).is_none());
 }
 
 #[test]

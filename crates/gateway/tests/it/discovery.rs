@@ -73,8 +73,8 @@ async fn a_call_without_a_token_is_challenged() {
     assert!(world.fake.seen().is_empty());
 }
 
-/// ATK-13, TR-03, ATK-78: names come from configuration; another host is refused before anything else, forwarded
-/// headers change nothing.
+/// ATK-13, TR-03, ATK-78, RS-09: names come from configuration; another host is refused before anything else,
+/// forwarded headers change nothing.
 #[tokio::test]
 async fn a_foreign_host_is_refused_and_forwarded_names_change_nothing() {
     let world = World::new().await;
@@ -157,9 +157,14 @@ async fn a_preflight_is_answered_for_allowed_origins_only() {
     assert_eq!(reply.header("access-control-allow-credentials"), None);
     assert_eq!(preflight("https://evil.example").send().await.status, 403);
     assert_eq!(world.ask(Method::OPTIONS, "/mcp/notes").send().await.status, 405);
+    // Metadata is for every page, also for a client in it that says its version.
+    let ask = world.ask(Method::OPTIONS, &format!("{PRM}/mcp/notes")).header("origin", "https://anywhere.example");
+    let reply = ask.header("access-control-request-headers", "mcp-protocol-version").send().await;
+    assert_eq!((reply.status.as_u16(), reply.header("access-control-allow-origin")), (204, Some("*")));
+    assert!(reply.header("access-control-allow-headers").unwrap().contains("mcp-protocol-version"));
 }
 
-/// ATK-61, ATK-63: no other path, spelling or HTTP method reaches an upstream without a token.
+/// ATK-61, ATK-63, ATK-62: no other path, spelling or HTTP method reaches an upstream without a token.
 #[tokio::test]
 async fn no_other_path_or_method_reaches_an_upstream() {
     let world = World::new().await.classified().await;
@@ -224,7 +229,7 @@ async fn no_other_path_or_method_reaches_an_upstream() {
     assert_eq!(world.fake.seen().len(), before);
 }
 
-/// ATK-61: with a token, too, only three HTTP methods exist.
+/// ATK-61, TR-06: with a token, too, only three HTTP methods exist.
 #[tokio::test]
 async fn an_http_method_that_is_not_offered_is_named_as_such() {
     let world = World::new().await.classified().await;

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use crate::world::{JUNE, NOVEMBER, World};
 
-/// TR-10, TR-12, TR-26: a call of 2026-07-28 reaches its upstream byte by byte, and its answer comes back.
+/// TR-10, TR-12, TR-26, TR-22: a call of 2026-07-28 reaches its upstream byte by byte, and its answer comes back.
 #[tokio::test]
 async fn a_modern_call_passes_through() {
     let world = World::new().await.classified().await;
@@ -46,7 +46,7 @@ async fn a_modern_stream_passes_through() {
     assert_eq!(messages[1]["result"]["content"][0]["text"], "streamed");
 }
 
-/// TR-49: the older revisions work through a session of ours, behind which stands one of the upstream's.
+/// TR-49, TR-09: the older revisions work through a session of ours, behind which stands one of the upstream's.
 #[tokio::test]
 async fn a_session_of_an_older_revision_lives_and_ends() {
     for revision in [JUNE, NOVEMBER] {

@@ -41,8 +41,8 @@ async fn a_malformed_authorization_header_is_a_bad_request() {
     assert!(world.fake.seen().is_empty());
 }
 
-/// RS-14, RS-26 to RS-32, ATK-52, ATK-54: whatever is wrong with a token, the answer is the same 401 and the upstream
-/// hears nothing.
+/// RS-14, RS-26..RS-32, ATK-52, ATK-54, RS-02, PX-10, RS-16: whatever is wrong with a token, the answer is the same
+/// 401 and the upstream hears nothing.
 #[tokio::test]
 async fn a_token_that_is_not_good_here_is_refused_alike() {
     let world = World::new().await;
@@ -146,7 +146,8 @@ async fn a_token_in_the_query_is_no_token() {
     assert!(!records.contains(&token));
 }
 
-/// RS-34, RS-47: every request is authenticated on its own, whatever came before and whatever session it names.
+/// RS-34, RS-47, PX-19: every request is authenticated on its own, whatever came before and whatever session it
+/// names.
 #[tokio::test]
 async fn a_session_does_not_stand_in_for_a_token() {
     let world = World::new().await.classified().await;
@@ -243,7 +244,8 @@ async fn a_store_that_is_down_denies() {
     assert_eq!(world.fake.of_callers().len(), before);
 }
 
-/// PX-10, PX-12, ATK-53, ATK-62: nothing that the caller shows goes on: not its token, not its cookies, not its claims.
+/// PX-10, PX-12, ATK-53, ATK-62, PX-11, ATK-48: nothing that the caller shows goes on: not its token, not its
+/// cookies, not its claims.
 #[tokio::test]
 async fn nothing_of_the_caller_reaches_the_upstream() {
     let world = World::new().await.classified().await;

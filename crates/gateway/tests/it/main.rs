@@ -7,6 +7,8 @@ mod fake;
 mod world;
 
 #[cfg(test)]
+mod children;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod happy;

@@ -139,7 +139,7 @@ async fn an_ambiguous_body_is_refused_in_every_revision() {
         .await;
 }
 
-/// ATK-65, PX-25 to PX-28, TR-12, TR-13, TR-26 to TR-30: headers say what the body says, or the request is refused.
+/// ATK-65, PX-25..PX-28, TR-12, TR-13, TR-26..TR-30: headers say what the body says, or the request is refused.
 #[tokio::test]
 async fn headers_that_disagree_with_the_body_are_refused() {
     let world = World::new().await.classified().await;
@@ -309,7 +309,7 @@ async fn a_burst_of_calls_is_slowed_down() {
     assert_eq!(world.call(&other, "get_note").send().await.status, 200);
 }
 
-/// TR-14, TR-52, TR-53: a client of the wrong era is told what would do, in its own words.
+/// TR-14, TR-52, TR-53, TR-06, TR-39: a client of the wrong era is told what would do, in its own words.
 #[tokio::test]
 async fn a_client_of_another_era_is_told_what_would_do() {
     let world = World::with(Plan { speaks: Speaks::Legacy, ..Plan::default() }).await;
@@ -364,7 +364,7 @@ async fn a_client_of_another_era_is_told_what_would_do() {
     assert_eq!((reply.status.as_u16(), reply.header("mcp-session-id")), (200, None));
 }
 
-/// TR-21: discovery is an ordinary request: authorized, passed through, and private to its caller.
+/// TR-21, TR-48: discovery is an ordinary request: authorized, passed through, and private to its caller.
 #[tokio::test]
 async fn discovery_passes_through_after_authorization() {
     let world = World::new().await;

@@ -17,7 +17,8 @@ fn names(reply: &Reply) -> Vec<String> {
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// RS-19, RS-20, RS-23, RS-64, ATK-79: a missing scope is a 403 that names exactly what the call needs, on record.
+/// RS-19, RS-20, RS-23, RS-64, ATK-79, RS-13: a missing scope is a 403 that names exactly what the call needs, on
+/// record.
 #[tokio::test]
 async fn a_missing_scope_is_a_step_up_that_names_it() {
     let world = World::new().await.classified().await;
@@ -69,8 +70,8 @@ async fn a_broader_scope_covers_less() {
     }
 }
 
-/// RS-36, RS-39, ATK-70: a tool that the user may not use answers byte for byte like one that does not exist, in every
-/// revision, and gives no hint of a token that would help.
+/// RS-36, RS-39, ATK-70, RS-44: a tool that the user may not use answers byte for byte like one that does not exist,
+/// in every revision, and gives no hint of a token that would help.
 #[tokio::test]
 async fn a_hidden_tool_answers_like_none() {
     let world = World::new().await.classified().await;
@@ -131,7 +132,8 @@ fn base64(text: &str) -> String {
     format!("=?base64?{encoded}?=")
 }
 
-/// ATK-70, ATK-74, PX-23, RS-43, RS-44: lists show what may be used or stepped up to, to this caller alone.
+/// ATK-70, ATK-74, PX-23, RS-43, RS-44, RS-36, PX-21, TR-32, TR-48: lists show what may be used or stepped up to, to
+/// this caller alone.
 #[tokio::test]
 async fn a_list_shows_what_may_be_used_or_stepped_up_to() {
     let world = World::new().await.classified().await;
@@ -226,7 +228,7 @@ async fn a_configured_class_counts() {
     assert_eq!(world.call(&token, "ghost").send().await.json()["error"]["data"]["set"], "rights");
 }
 
-/// ATK-67: the verdict on a call does not depend on the revision in which it is asked.
+/// ATK-67, TR-50: the verdict on a call does not depend on the revision in which it is asked.
 #[tokio::test]
 async fn verdicts_are_the_same_in_every_revision() {
     let world = World::with(Plan { speaks: Speaks::Both, ..Plan::default() }).await.classified().await;

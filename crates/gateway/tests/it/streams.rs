@@ -184,7 +184,7 @@ async fn a_list_reply_on_another_stream_is_trimmed() {
     assert_eq!(stream.next().await.unwrap(), last);
 }
 
-/// ATK-71: a session has one standing stream; it is free again once the first has gone.
+/// ATK-71, TR-40: a session has one standing stream; it is free again once the first has gone.
 #[tokio::test]
 async fn a_second_standing_stream_is_refused() {
     let world = World::new().await.classified().await;
@@ -207,7 +207,31 @@ async fn a_second_standing_stream_is_refused() {
     panic!("the place was not given back");
 }
 
-/// ATK-59: revocation ends every open answer and stream of the grant within a second; others go on.
+/// PX-20, TR-39, TR-40: a stream is resumed from an event of its own session; another session's is nothing.
+#[tokio::test]
+async fn a_stream_is_resumed_from_its_own_events_only() {
+    let world = World::new().await.classified().await;
+    let victim = world.owner_token("mcp:read").await;
+    let mallory = world.token(&world.grant(world.user("mallory").await, "cli_alpha", "notes", "mcp:read").await);
+    let (theirs, own) = (world.session(&victim, NOVEMBER).await, world.session(&mallory, NOVEMBER).await);
+    world.fake.script("tools/call", 200, "text/event-stream", "id: place-of-victim\ndata:\n\n");
+    let ask = world.legacy(&victim, &theirs, NOVEMBER, "tools/call", json!({ "name": "get_note" }));
+    assert!(ask.send().await.body.contains("place-of-victim"));
+    let resumed = |token: String, session: String| {
+        let ask = world.ask(Method::GET, "/mcp/notes").header("authorization", &format!("Bearer {token}"));
+        ask.header("accept", "*/*").header("mcp-session-id", &session).header("last-event-id", "place-of-victim").open()
+    };
+    let at_upstream = || world.fake.seen().pop().unwrap().header("last-event-id").map(str::to_owned);
+    assert_eq!(resumed(mallory.clone(), own).await.status, 200);
+    assert_eq!(at_upstream(), None);
+    assert_eq!(resumed(victim.clone(), theirs).await.status, 200);
+    assert_eq!(at_upstream().as_deref(), Some("place-of-victim"));
+    // 2026-07-28 has nothing to resume.
+    let reply = world.call(&victim, "get_note").send().await;
+    assert!(!reply.body.contains("place-of-victim"), "{}", reply.body);
+}
+
+/// ATK-59, TR-43: revocation ends every open answer and stream of the grant within a second; others go on.
 #[tokio::test]
 async fn revocation_ends_what_is_open_within_a_second() {
     let world = World::new().await.classified().await;

@@ -1,5 +1,6 @@
 //! Upstreams that fail, lie or overreach.
 
+use sekisho_protocol::audit::Event;
 use serde_json::{Value, json};
 
 use crate::fake::{Speaks, sse};
@@ -69,7 +70,8 @@ async fn an_answer_that_is_not_mcp_is_a_bad_gateway() {
     }
 }
 
-/// TR-45, TR-17, TR-56, TR-57: results that this request, or this client, cannot have are not passed on.
+/// TR-45, TR-17, TR-56, TR-57, TR-20, TR-25, PX-24: results that this request, or this client, cannot have are not
+/// passed on.
 #[tokio::test]
 async fn a_result_of_the_wrong_kind_is_not_passed_on() {
     let world = World::new().await.classified().await;
@@ -115,7 +117,7 @@ async fn a_result_of_the_wrong_kind_is_not_passed_on() {
     }
 }
 
-/// RS-53, ATK-72: a job is its caller's; for another grant it is as unknown as none.
+/// RS-53, ATK-72, RS-45, RS-54, TR-25, TR-56: a job is its caller's; for another grant it is as unknown as none.
 #[tokio::test]
 async fn a_job_belongs_to_who_started_it() {
     let world = World::new().await.classified().await;
@@ -147,7 +149,7 @@ async fn a_job_belongs_to_who_started_it() {
     assert_eq!(world.fake.of_callers().iter().filter(|seen| seen.method() == "tasks/get").count(), 1);
 }
 
-/// RS-53: the older list of jobs shows one's own.
+/// RS-53, ATK-72: the older list of jobs shows one's own.
 #[tokio::test]
 async fn a_list_of_jobs_shows_ones_own() {
     let world = World::with(Plan { speaks: Speaks::Legacy, ..Plan::default() }).await.classified().await;
@@ -215,7 +217,7 @@ async fn a_probe_says_what_an_upstream_is() {
     }
 }
 
-/// ATK-91: what was accepted is written before the process ends.
+/// ATK-98, TR-43: what was accepted is written before the process ends, outcomes too.
 #[tokio::test]
 async fn shutting_down_writes_what_waits_and_ends_what_is_open() {
     let world = World::new().await.classified().await;
@@ -227,12 +229,9 @@ async fn shutting_down_writes_what_waits_and_ends_what_is_open() {
     stream.next().await.unwrap();
     assert_eq!(world.call(&token, "get_note").send().await.status, 200);
     world.gateway.shutdown().await;
-    let decisions = world
-        .records()
-        .await
-        .iter()
-        .filter(|record| matches!(record.event, sekisho_protocol::audit::Event::Decision(_)))
-        .count();
-    assert_eq!(decisions, 2);
+    let records = world.records().await;
+    let count = |fits: fn(&Event) -> bool| records.iter().filter(|record| fits(&record.event)).count();
+    assert_eq!(count(|event| matches!(event, Event::Decision(_))), 2);
+    assert_eq!(count(|event| matches!(event, Event::Outcome(_))), 2);
     assert_eq!(stream.rest().await.last().unwrap()["result"]["resultType"], "complete");
 }

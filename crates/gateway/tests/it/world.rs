@@ -477,6 +477,11 @@ impl Reply {
         self.json()["error"]["code"].as_i64().unwrap_or_default()
     }
 
+    /// The answer, streamed or not.
+    pub(crate) fn messages_or_json(&self) -> Value {
+        self.messages().pop().unwrap_or_else(|| self.json())
+    }
+
     /// The messages of an event stream.
     pub(crate) fn messages(&self) -> Vec<Value> {
         messages(&self.body)

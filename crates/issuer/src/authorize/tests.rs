@@ -88,7 +88,8 @@ async fn check(cases: Vec<(Vec<(&str, &str)>, Became)>) {
     assert_eq!(world.recorded(AuthorizationAct::AuthorizationRefused).await, refused);
 }
 
-/// AS-09, AS-11, ATK-01, ATK-02, ATK-05: whatever is wrong before the redirect is proven stays on a page of ours.
+/// AS-09, AS-11, ATK-01, ATK-02, ATK-05, PX-07: whatever is wrong before the redirect is proven stays on a page of
+/// ours.
 #[tokio::test]
 async fn nobody_is_sent_anywhere_before_the_redirect_is_proven() {
     let page = Became::Page;

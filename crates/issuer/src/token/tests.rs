@@ -374,7 +374,7 @@ async fn an_access_token_says_what_was_granted() {
     assert_eq!(claims.iss, BASE);
     assert_eq!(claims.sub.to_string(), world.owner.to_string());
     assert_eq!(claims.client_id, client.id);
-    assert_eq!(claims.path.hops(), [client.id.clone()]);
+    assert_eq!(claims.path.hops(), std::slice::from_ref(&client.id));
     assert_eq!(claims.exp.as_second() - claims.iat.as_second(), 600);
     assert_ne!(world.reader, world.owner);
 }

@@ -174,6 +174,12 @@ async fn only_the_identical_request_is_remembered() {
         assert!(!granted(&mut owner, &other).await);
     }
     assert!(!granted(&mut site.signed_in("reader").await, &same).await);
+    // Whoever signs in for a remembered request is sent on by the login form: browsers must let it lead there.
+    let mut fresh = site.browser();
+    let (path, page) = fresh.open(&same).await;
+    let on = fresh.post(&path, &[("csrf", &page.csrf()), ("decision", "continue")]).await;
+    let login = fresh.get(&on.location()).await;
+    assert!(login.header("content-security-policy").contains("form-action 'self' https://client.example;"));
     // `prompt=none` succeeds where something was remembered, and says so where not.
     let (_, silent) = owner.open(&same.clone().set("prompt", "none")).await;
     assert!(silent.redirected().contains_key("code"));

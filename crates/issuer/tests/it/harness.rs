@@ -35,10 +35,13 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// A user's hash of [`PASSWORD`], made once: hashing takes longer than most tests.
 static HASH: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
 
+/// Status, media type and body.
+type Scripted = (u16, &'static str, String);
+
 /// Documents at URLs, and every URL that was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Web {
-    pub(crate) answers: Mutex<BTreeMap<String, VecDeque<(u16, &'static str, String)>>>,
+    pub(crate) answers: Mutex<BTreeMap<String, VecDeque<Scripted>>>,
     pub(crate) asked: Mutex<Vec<String>>,
 }
 

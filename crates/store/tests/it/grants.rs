@@ -193,7 +193,7 @@ async fn using_a_grant_is_noted_once_a_minute() {
     .await;
 }
 
-/// ATK-14: a consent counts for the same user, client, redirect, server and scopes, and for no others.
+/// ATK-14, PX-02: a consent counts for the same user, client, redirect, server and scopes, and for no others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consent_is_remembered_for_exactly_what_was_agreed_to() {
     on_both(async |world| {

@@ -51,7 +51,7 @@ fn holds_marker(bytes: &[u8]) -> bool {
     bytes.windows(16).any(|window| window == &MARKER[..16])
 }
 
-/// ATK-58: the database's own bytes tell no secret, and the store gives each back.
+/// ATK-58, RS-37: the database's own bytes tell no secret, and the store gives each back.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_sealed_can_be_read_in_the_database() {
     on_both(async |world| {

@@ -269,7 +269,7 @@ fn only_the_asked_server_is_the_audience() {
     }
 }
 
-/// RS-30, RS-31: a token of another issuer fails though the same key signed it.
+/// RS-30, RS-31, ATK-56: a token of another issuer fails though the same key signed it.
 #[test]
 fn only_the_pinned_issuer_is_believed() {
     let world = world();

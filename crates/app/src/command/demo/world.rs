@@ -80,7 +80,7 @@ impl World {
         let base_url = instance.base_url.clone();
         let serving = tokio::spawn({
             let instance: Arc<Instance> = instance.clone();
-            async move { instance.serve(listeners, None, stopped).await }
+            async move { instance.serve(listeners, None, stopped, || Ok(())).await }
         });
         let password = password();
         for (name, owner) in [(OWNER, true), (READER, false)] {

@@ -147,7 +147,7 @@ async fn every_artefact_opens_only_its_own_place() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-53, PX-11, PX-12, RS-32: nothing that a caller shows us goes on, in no header and not in the body.
+/// ATK-53, PX-11, PX-12: nothing that a caller shows us goes on, in no header and not in the body.
 #[tokio::test]
 async fn nothing_that_a_caller_shows_goes_on() {
     for speaks in [Speaks::Modern, Speaks::Legacy] {

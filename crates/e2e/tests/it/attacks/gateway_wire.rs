@@ -169,6 +169,7 @@ async fn slow_connections_are_ended_on_time() {
         ("half a head", head(&field, &granted).into_bytes()),
         ("half a body", format!("{}Content-Length: {}\r\n\r\n{}", head(&field, &granted), body.len(), &body[..10]).into_bytes()),
         ("half a chunk", format!("{}Transfer-Encoding: chunked\r\n\r\nff\r\n{}", head(&field, &granted), &body[..10]).into_bytes()),
+        ("half a preface", b"PRI * HTTP/2.0".to_vec()),
         ("half a form", format!("POST /oauth/token HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 500\r\n\r\ngrant", field.host()).into_bytes()),
     ];
     let mut slow = Vec::new();

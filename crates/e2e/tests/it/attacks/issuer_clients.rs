@@ -102,7 +102,8 @@ async fn an_oversized_registration_is_refused() {
     field.lets_in().await;
 }
 
-/// ATK-25, ATK-28: of what a client says of itself only a short list counts, and nothing of it is ever fetched.
+/// ATK-25, ATK-28, AS-01, AS-44, AS-48, AS-61, ATK-41, ATK-42, ATK-44: of what a client says of itself only a short
+/// list counts, and nothing of it is ever fetched.
 #[tokio::test]
 async fn what_a_client_says_of_itself_gives_it_nothing() {
     let field = Field::start().await;

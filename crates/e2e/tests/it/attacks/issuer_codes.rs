@@ -23,7 +23,7 @@ async fn is_dead(field: &Field, granted: &Granted) {
     is_error(&granted.client.token(&granted.client.refreshing(&granted.refresh)).await, 400, "invalid_grant");
 }
 
-/// ATK-17, AS-54: what one client was given is worth nothing to another, and stays worth something to the first.
+/// ATK-17: what one client was given is worth nothing to another, and stays worth something to the first.
 #[tokio::test]
 async fn a_code_or_refresh_token_of_one_client_is_worthless_to_another() {
     let field = Field::start().await;
@@ -45,7 +45,7 @@ async fn a_code_or_refresh_token_of_one_client_is_worthless_to_another() {
     field.is_healthy(&next).await;
 }
 
-/// ATK-18, AS-51: of many redemptions at one moment one succeeds.
+/// ATK-18, AS-21: of many redemptions at one moment one succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_redemptions_at_once_one_succeeds() {
     let field = Field::start().await;
@@ -73,7 +73,7 @@ async fn of_many_redemptions_at_once_one_succeeds() {
     field.lets_in().await;
 }
 
-/// ATK-19, AS-51: a code that comes back takes everything with it that it became.
+/// ATK-19, AS-21: a code that comes back takes everything with it that it became.
 #[tokio::test]
 async fn a_replayed_code_ends_what_it_became() {
     let field = Field::start().await;
@@ -105,7 +105,7 @@ async fn a_forged_replay_ends_nothing() {
     client.granted(&client.token(&client.refreshing(&granted.refresh)).await);
 }
 
-/// ATK-21: what fails spends nothing; only too many wrong verifiers end a code.
+/// ATK-21, AS-10: what fails spends nothing; only too many wrong verifiers end a code.
 #[tokio::test]
 async fn a_failing_request_does_not_spend_the_code() {
     let field = Field::start().await;
@@ -151,7 +151,7 @@ async fn a_stolen_code_does_not_fit_into_another_flow() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-33, AS-46: a client proves itself by the method it registered, once, and strictly written.
+/// ATK-33: a client proves itself by the method it registered, once, and strictly written.
 #[tokio::test]
 async fn a_client_proves_itself_by_its_own_method_alone() {
     let field = Field::start().await;

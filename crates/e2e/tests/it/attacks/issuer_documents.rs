@@ -35,7 +35,8 @@ fn is_refused(reply: &Reply, what: &str) {
     assert_eq!((reply.status, reply.header("location")), (400, None), "{what}: {}", reply.text());
 }
 
-/// AS-25, AS-26, CL-43, ATK-07: an honest document makes a client, shown by its host; on loopback it is asked for each time.
+/// AS-25, ATK-07, AS-22, AS-24: an honest document makes a client, shown by its host; on loopback it is asked for
+/// each time.
 #[tokio::test]
 async fn an_honest_document_makes_a_client() {
     let (field, documents) = with_documents().await;
@@ -53,7 +54,8 @@ async fn an_honest_document_makes_a_client() {
     assert_eq!(documents.fetched().len(), 1, "it was kept");
 }
 
-/// ATK-31, AS-27: only a document that speaks for the very URL it was fetched from, and no redirect on the way.
+/// ATK-31, AS-27, AS-25, AS-29: only a document that speaks for the very URL it was fetched from, and no redirect on
+/// the way.
 #[tokio::test]
 async fn a_document_cannot_lend_its_identity() {
     let (field, documents) = with_documents().await;
@@ -79,7 +81,7 @@ async fn a_document_cannot_lend_its_identity() {
     assert_eq!(authorize(&field, &famous).await.status, 303);
 }
 
-/// ATK-32, AS-32, AS-33: a document is small, quick, plain JSON, and holds no secret.
+/// ATK-32, AS-32, AS-33, AS-27, AS-29: a document is small, quick, plain JSON, and holds no secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_document_is_given_up() {
     let (field, documents) = with_documents().await;
@@ -113,7 +115,7 @@ async fn a_hostile_document_is_given_up() {
     field.lets_in().await;
 }
 
-/// ATK-32: what a document withdraws is withdrawn, also for a request that is already under way.
+/// ATK-32, AS-28: what a document withdraws is withdrawn, also for a request that is already under way.
 #[tokio::test]
 async fn a_withdrawn_redirect_cannot_be_registered_elsewhere() {
     let (field, documents) = with_documents().await;
@@ -135,7 +137,8 @@ async fn documents_of_one_host_are_fetched_so_often_and_no_more() {
     field.lets_in().await;
 }
 
-/// ATK-28, ATK-29, AS-31: no address of the inside is ever connected to, and nothing tells one from another.
+/// ATK-28, ATK-29, AS-31, PX-16, AS-26: no address of the inside is ever connected to, and nothing tells one from
+/// another.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_identifier_makes_us_call_the_inside() {
     let field = Field::start().await;

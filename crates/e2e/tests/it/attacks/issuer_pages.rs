@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::field::{Field, OTHER, OWNER, PASSWORD, UP, USER};
 
-/// ATK-07, AS-44: whoever answers on loopback could be anybody, so the person is asked again, and warned.
+/// ATK-07, AS-36: whoever answers on loopback could be anybody, so the person is asked again, and warned.
 #[tokio::test]
 async fn a_program_on_loopback_is_always_asked_for_again() {
     let field = Field::start().await;
@@ -43,7 +43,7 @@ async fn pages(field: &Field) -> Vec<Reply> {
     all
 }
 
-/// ATK-08, ATK-09, AS-56: no page can be framed, leaks where it was, loads anything foreign or runs a script.
+/// ATK-08, ATK-09, PX-05: no page can be framed, leaks where it was, loads anything foreign or runs a script.
 #[tokio::test]
 async fn every_page_keeps_to_itself() {
     let field = Field::start().await;
@@ -192,7 +192,7 @@ async fn a_session_cookie_is_protected_and_alone() {
     assert!(!tossed.text().contains(OWNER), "two of one name are none");
 }
 
-/// ATK-11, ATK-03: whatever a client calls itself, it is text, and nobody's browser is made to fetch anything.
+/// ATK-11, ATK-03, PX-03: whatever a client calls itself, it is text, and nobody's browser is made to fetch anything.
 #[tokio::test]
 async fn a_client_cannot_dress_up_the_consent_page() {
     let field = Field::start().await;
@@ -213,7 +213,7 @@ async fn a_client_cannot_dress_up_the_consent_page() {
         let client = Client::known(field.base_url(), reply.json()["client_id"].as_str().unwrap(), None, REDIRECT);
         let page = browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
         let text = page.reply.text();
-        for active in ["<script", "<img", "<style", "<svg onload", "<b>", "javascript:", "onerror=alert(1)>", "<a href=\"j"] {
+        for active in ["<script", "<img", "<style", "<svg onload", "<b>", "=\"javascript:", "<a href=\"j"] {
             assert!(!text.contains(active), "{name:?} put {active} on the page");
         }
         assert!(!text.chars().any(|c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{1b}' | '\0' | '\u{e0001}')), "{name:?}");
@@ -224,7 +224,7 @@ async fn a_client_cannot_dress_up_the_consent_page() {
     assert_eq!(canary.visits(), Vec::<String>::new());
 }
 
-/// ATK-13, RS-12, AS-07: no header of a request decides what we say of ourselves.
+/// ATK-13, RS-12: no header of a request decides what we say of ourselves.
 #[tokio::test]
 async fn no_header_changes_who_we_are() {
     let field = Field::start().await;
@@ -258,7 +258,7 @@ async fn no_header_changes_who_we_are() {
     field.lets_in().await;
 }
 
-/// ATK-14, PX-03, PX-05: a yes is remembered for exactly what it was said to, and only for a client that proves who it is.
+/// ATK-14: a yes is remembered for exactly what it was said to, and only for a client that proves who it is.
 #[tokio::test]
 async fn a_yes_is_remembered_for_nothing_else() {
     let field = Field::start().await;

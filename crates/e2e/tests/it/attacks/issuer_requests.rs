@@ -132,7 +132,7 @@ async fn the_port_of_a_loopback_redirect_is_the_clients_to_choose() {
     field.lets_in().await;
 }
 
-/// ATK-04, AS-08: nobody is bounced off this site by an error of a client that nobody vouches for.
+/// ATK-04, AS-08, AS-11: nobody is bounced off this site by an error of a client that nobody vouches for.
 #[tokio::test]
 async fn an_error_does_not_bounce_anybody_to_a_stranger() {
     let field = Field::start().await;
@@ -154,7 +154,7 @@ async fn an_error_does_not_bounce_anybody_to_a_stranger() {
     field.lets_in().await;
 }
 
-/// ATK-05, AS-19: no parameter counts twice, wherever it stands.
+/// ATK-05: no parameter counts twice, wherever it stands.
 #[tokio::test]
 async fn a_repeated_parameter_is_refused_everywhere() {
     let field = Field::start().await;
@@ -200,7 +200,7 @@ async fn a_redirect_that_answers_itself_cannot_be_registered() {
     field.lets_in().await;
 }
 
-/// ATK-06, ATK-46, AS-06: only `code`, only in the query; request objects and other modes do not exist.
+/// ATK-06, ATK-46, ATK-45: only `code`, only in the query; request objects and other modes do not exist.
 #[tokio::test]
 async fn only_a_code_in_the_query_can_be_asked_for() {
     let field = Field::start().await;
@@ -246,7 +246,7 @@ async fn an_accepted_request_cannot_be_changed_on_the_way() {
     field.lets_in().await;
 }
 
-/// ATK-12, AS-18: every answer to a client says who gives it, exactly as the metadata does.
+/// ATK-12, AS-18, RS-12, AS-03, AS-19: every answer to a client says who gives it, exactly as the metadata does.
 #[tokio::test]
 async fn every_answer_says_who_gives_it() {
     let field = Field::start().await;
@@ -268,7 +268,7 @@ async fn every_answer_says_who_gives_it() {
     field.noted("consent_denied").await;
 }
 
-/// ATK-15, AS-11: a request without a challenge, and one whose verifier is absent or wrong, come to nothing.
+/// ATK-15, AS-06: a request without a challenge, and one whose verifier is absent or wrong, come to nothing.
 #[tokio::test]
 async fn a_challenge_and_its_verifier_belong_together() {
     let field = Field::start().await;
@@ -299,7 +299,7 @@ async fn a_challenge_and_its_verifier_belong_together() {
     }
 }
 
-/// ATK-16, AS-11: `S256` and nothing that looks like it; the metadata says the same.
+/// ATK-16, AS-05: `S256` and nothing that looks like it; the metadata says the same.
 #[tokio::test]
 async fn no_other_challenge_method_is_taken() {
     let field = Field::start().await;

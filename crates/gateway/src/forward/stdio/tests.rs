@@ -91,13 +91,25 @@ async fn progress_comes_back_under_the_callers_token() {
     upstream.stop().await;
 }
 
-/// ST-04, ST-07: a body with line breaks becomes one line, and its `_meta` reaches the child.
+/// ST-04, ST-07: a body with line breaks becomes one line, whose `_meta` is as it was written; headers end at us.
 #[tokio::test]
 async fn a_message_is_one_line() {
-    let upstream = stdio(scripted("modern"));
-    let body = "{\"jsonrpc\":\"2.0\",\n\"id\":\r\n1,\"method\":\"tools/call\",\n \"params\":{\"name\":\"a\\nb\"}}\n";
-    let answer = upstream.send(request("a", MODERN, body)).await.unwrap();
-    assert_eq!(text_of(answer), "a\nb");
+    let directory = tempfile::tempdir().unwrap();
+    let told = directory.path().join("told");
+    let script = r#"IFS= read -r line; printf '%s' "$line" > TOLD; id=${line#*\"id\":}; id=${id%%[!0-9]*}
+        printf '{"jsonrpc":"2.0","id":%s,"result":{}}\n' "$id"; cat"#;
+    let upstream = stdio(shell(&script.replace("TOLD", told.to_str().unwrap())));
+    let meta = r#""_meta":{ "traceparent" : "00-1", "dev.example/k":{"b":[1.50,"\u00e9"]} }"#;
+    let body = format!(
+        "{{\"jsonrpc\":\"2.0\",\n\"id\":1,\r\n\"method\":\"tools/call\",\"params\":{{\"name\":\"a\\nb\",\n{meta}}}}}\n"
+    );
+    let mut request = request("a", MODERN, &body);
+    request.headers.insert("traceparent", http::HeaderValue::from_static("header-canary"));
+    request.headers.insert("mcp-name", http::HeaderValue::from_static("header-canary"));
+    assert_eq!(json_of(upstream.send(request).await.unwrap())["id"], 1);
+    let told = std::fs::read_to_string(told).unwrap();
+    assert!(told.contains(meta) && told.contains(r#""name":"a\nb""#), "{told}");
+    assert!(!told.contains(['\n', '\r']) && !told.contains("canary"), "{told}");
     upstream.stop().await;
 }
 

@@ -158,7 +158,11 @@ async fn a_document_that_is_not_right_is_refused_and_not_kept() {
     let raw = [
         (200, json, "[]".to_owned()),
         (200, json, "{".to_owned()),
-        (200, json, format!("{{\"client_id\":\"https://other.example/c\",{}", &document().to_string()[1..])),
+        (
+            200,
+            json,
+            format!("{{\"client_id\":\"https://other.example/c\",{}", document().to_string().trim_start_matches('{')),
+        ),
         (200, "text/html", document().to_string()),
         (200, "text/html", "<meta http-equiv=refresh content='0;url=https://famous.example/client.json'>".to_owned()),
         (201, json, document().to_string()),

@@ -87,8 +87,8 @@ async fn no_spelling_of_a_forbidden_address_is_called() {
     assert!(canary.is_silent());
 }
 
-/// ATK-28, ATK-85, AS-31: a name is as forbidden as its addresses. A set with one bad address is refused whole,
-/// wherever in it the bad one is.
+/// ATK-28, ATK-85, AS-31, PX-16: a name is as forbidden as its addresses. A set with one bad address is refused
+/// whole, wherever in it the bad one is.
 #[tokio::test]
 async fn a_name_with_any_forbidden_address_is_refused() {
     let canary = Canary::new();

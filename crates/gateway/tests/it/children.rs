@@ -1,0 +1,107 @@
+//! Servers that are programs: a shell that speaks a little MCP, behind the whole gateway.
+
+use std::sync::Arc;
+
+use sekisho_gateway::{EnvValue, StdioSettings, UpstreamSettings};
+use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::secret::UpstreamSecret;
+use serde_json::{Value, json};
+
+use crate::world::{JUNE, MODERN, NOVEMBER, World, name};
+
+/// Answers `initialize`, `tools/list` and `tools/call` of 2025-11-25; `get_note` says which process this is and what
+/// it was given.
+const SHELL: &str = r#"
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%[!0-9]*}
+  answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
+  case "$line" in
+    *'"notifications/'*) ;;
+    *'"initialize"'*) answer '{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"shell","version":"1"}}' ;;
+    *'"tools/list"'*) answer '{"tools":[{"name":"get_note","inputSchema":{"type":"object"}},{"name":"crash","inputSchema":{"type":"object"}}]}' ;;
+    *'"crash"'*) echo "stderr-canary $TOKEN" >&2; exit 3 ;;
+    *'"tools/call"'*) answer "{\"content\":[{\"type\":\"text\",\"text\":\"pid=$$ mode=$MODE home=$HOME\"}]}" ;;
+    *) printf '{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"unknown"}}\n' "$id" ;;
+  esac
+done
+"#;
+
+/// A world whose `notes` is that program.
+async fn world(settings: StdioSettings) -> World {
+    let world = World::new().await;
+    let server: ServerName = name("notes");
+    let mut routes = (**world.routes.borrow()).clone();
+    let mut route = (*routes.servers[&server]).clone();
+    route.upstream = UpstreamSettings::Stdio(settings);
+    routes.servers.insert(server.clone(), Arc::new(route));
+    world.routes.send(Arc::new(routes)).unwrap();
+    for _ in 0..400 {
+        // The reload takes a moment; the program says who it is.
+        let found = world.gateway.probe(&server).await;
+        if found.is_ok_and(|probe| probe.server_info.is_some_and(|info| info.contains("shell"))) {
+            return world;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("the program did not answer")
+}
+
+fn shell() -> StdioSettings {
+    let mut settings = StdioSettings::new("/bin/sh");
+    settings.arguments = vec!["-c".into(), SHELL.into()];
+    settings.environment.insert("MODE".to_owned(), EnvValue::Plain("given".to_owned()));
+    settings.environment.insert("TOKEN".to_owned(), EnvValue::Secret(UpstreamSecret::from_outside("secret-canary")));
+    settings
+}
+
+async fn call(world: &World, token: &str, session: &str, tool: &str) -> Value {
+    world.legacy(token, session, NOVEMBER, "tools/call", json!({ "name": tool })).send().await.messages_or_json()
+}
+
+fn text(answer: &Value) -> String {
+    answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+/// PX-36, ATK-73, ATK-90: a program serves one subject, with exactly the environment it was given; what it cannot speak
+/// is said to the client in words that make it fall back.
+#[tokio::test]
+async fn a_program_serves_one_subject_with_what_it_was_given() {
+    let world = world(shell()).await;
+    let owner = world.owner_token("tool:get_note").await;
+    let sessions = [world.session(&owner, NOVEMBER).await, world.session(&owner, NOVEMBER).await];
+    let first = text(&call(&world, &owner, &sessions[0], "get_note").await);
+    assert_eq!(text(&call(&world, &owner, &sessions[1], "get_note").await), first);
+    assert!(first.ends_with("mode=given home="), "{first}");
+    let other = world.user("other").await;
+    let servers = [(name("notes"), ServerRights::default())].into();
+    world.rights.send(Arc::new(Rights::new([world.owner(), other].into(), servers))).unwrap();
+    let token = world.token(&world.grant(other, "cli_alpha", "notes", "tool:get_note").await);
+    let session = world.session(&token, NOVEMBER).await;
+    assert_ne!(text(&call(&world, &token, &session, "get_note").await), first, "two subjects share a process");
+    let reply = world.call(&token, "get_note").send().await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (400, -32022), "{}", reply.body);
+    assert_eq!(reply.json()["error"]["data"], json!({ "supported": [JUNE, NOVEMBER], "requested": MODERN }));
+}
+
+/// RS-26, ST-05: a program that ends is a 502 that quotes nothing it wrote, and it is started again.
+#[tokio::test]
+async fn a_program_that_ends_is_told_without_its_words_and_started_again() {
+    let world = world(shell()).await;
+    let token = world.owner_token("tool:get_note tool:crash").await;
+    let session = world.session(&token, NOVEMBER).await;
+    let reply = world.legacy(&token, &session, NOVEMBER, "tools/call", json!({ "name": "crash" })).send().await;
+    assert!(!reply.body.contains("canary"), "{}", reply.body);
+    let answer = if reply.status == 200 { reply.messages_or_json() } else { reply.json() };
+    assert_eq!(answer["error"]["code"], -32603, "{}", reply.body);
+    for _ in 0..400 {
+        let reply = world.initialize(&token, NOVEMBER).await;
+        if reply.status == 200 {
+            let session = reply.header("mcp-session-id").unwrap().to_owned();
+            assert!(text(&call(&world, &token, &session, "get_note").await).contains("mode=given"));
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("the program was not started again");
+}
