@@ -231,9 +231,10 @@ impl Instance {
         self.reload(&self.configuration.load_full()).await?;
         match self.gateway.probe(name).await {
             Ok(_) => Ok(()),
-            Err(error) => {
-                Err(CommandError::environment(error.to_string(), "see that it starts by itself, and that it speaks MCP"))
-            }
+            Err(error) => Err(CommandError::environment(
+                error.to_string(),
+                "see that it starts by itself and speaks MCP; --env and --secret give a program variables, --secret-header a URL its credential",
+            )),
         }
     }
 

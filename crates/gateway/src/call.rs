@@ -72,7 +72,7 @@ pub(crate) enum CallFault {
     #[error("the body is larger than {max} bytes")]
     TooLarge { max: usize },
     #[error("protocol version `{requested}` is not spoken by this server")]
-    Unsupported { requested: Revision, supported: Vec<Revision> },
+    Unsupported { requested: String, supported: Vec<Revision> },
     #[error(transparent)]
     Upstream(#[from] ForwardError),
 }
@@ -271,8 +271,12 @@ async fn of_message(
 ) -> Result<Asked, CallFault> {
     let view = view(headers);
     let offered = initialize::offered(gateway, routed, caller, headers);
-    let revision = agree(&view, message, offered.revision())?;
+    let agreed = agree(&view, message, offered.revision());
     let spoken = gateway.upstreams.revisions(routed.server()).await?;
+    let revision = match agreed {
+        Err(HeaderError::Unsupported { requested }) => return Err(unsupported(requested, message, &spoken.revisions)),
+        agreed => agreed?,
+    };
     let row = message.row(revision, Direction::ClientToServer);
     let (session, edited) = match revision.era() {
         // What older revisions have of sessions means nothing here (TR-39).
@@ -315,6 +319,18 @@ async fn of_message(
         wish: message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of),
     });
     Ok(Asked { call, revision, session, form })
+}
+
+/// A version that nobody here serves. What would do is of the era in which the client asked, as far as the upstream
+/// speaks that at all: `server/discover` names no others either (TR-14).
+fn unsupported(requested: String, message: &Message<'_>, spoken: &[Revision]) -> CallFault {
+    let stateless = message.meta().is_some_and(|meta| meta.protocol_version.is_some());
+    let era = if stateless { Era::Stateless } else { Era::Initialize };
+    let mut supported = spoken.to_vec();
+    if spoken.iter().any(|revision| revision.era() == era) {
+        supported.retain(|revision| revision.era() == era);
+    }
+    CallFault::Unsupported { requested, supported }
 }
 
 /// The headers that concern the body.

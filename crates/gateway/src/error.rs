@@ -261,7 +261,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
         CallFault::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", ErrorCode::InvalidRequest),
         CallFault::Unsupported { requested, supported } => {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
-            versions(id, &message, &Versions { supported, requested: requested.as_str() })
+            versions(id, &message, &Versions { supported, requested })
         }
         CallFault::Upstream(error) => forward(routed, id, error),
     }

@@ -8,6 +8,9 @@
 //! To add a reason to refuse: a variant of the step's error enum and a row in `error.rs`. To add a kind of upstream:
 //! a variant of [`UpstreamSettings`] and a module of `forward`. To change what a client gets to see: `filter.rs`.
 
+// The body of an answer is one state machine over another; optimised builds compute its layout in one go.
+#![recursion_limit = "256"]
+
 mod answer;
 mod audit;
 mod authenticate;
@@ -24,9 +27,6 @@ mod feed;
 mod filter;
 mod forward;
 mod job;
-// The body of an answer is one state machine over another; optimised builds compute its layout in one go.
-#![recursion_limit = "256"]
-
 mod limits;
 mod metadata;
 mod pipeline;

@@ -68,5 +68,7 @@ async fn stay(common: &Common, world: &World) {
         }
         anstream::println!("\nYour own server: sekisho run -- PROGRAM, or sekisho run --http URL");
     }
-    let _ = stop_signal()?.wait_for(|stop| *stop).await;
+    if let Ok(mut stop) = stop_signal() {
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
 }

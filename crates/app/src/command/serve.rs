@@ -114,8 +114,9 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
 /// Becomes true at Ctrl-C or SIGTERM, which end us in order from the moment this returns.
 pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
-    let failed =
-        |error: std::io::Error| CommandError::environment(format!("signals cannot be waited for: {error}"), "try again");
+    let failed = |error: std::io::Error| {
+        CommandError::environment(format!("signals cannot be waited for: {error}"), "try again")
+    };
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     let (sender, receiver) = watch::channel(false);

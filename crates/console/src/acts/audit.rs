@@ -19,7 +19,14 @@ pub(super) async fn list(
     let limit = limit.clamp(1, PAGE_MAX);
     let newest = after < 0;
     let order = if newest { AuditOrder::NewestFirst } else { AuditOrder::OldestFirst };
-    let filter = AuditFilter { request, after_seq: (!newest).then_some(after), order, limit, ..AuditFilter::default() };
+    // Pages go by number, so the order has to be the chain's own: by time, a read that was recorded a moment later
+    // would be skipped or come twice at the edge of a page.
+    let node = match *tx.audit().nodes().await?.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    };
+    let filter =
+        AuditFilter { node, request, after_seq: (!newest).then_some(after), order, limit, ..AuditFilter::default() };
     let mut found = tx.audit().list(&filter).await?;
     if newest {
         found.reverse();

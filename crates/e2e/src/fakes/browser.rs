@@ -75,7 +75,9 @@ impl PageForm {
 impl Page {
     /// The form that leads on: the one with a password field, or with a button that approves or continues.
     pub fn form(&self) -> Option<PageForm> {
-        forms(&self.reply.text()).into_iter().find(|form| form.asks_password || form.buttons.iter().any(|(name, _)| name == "decision"))
+        forms(&self.reply.text())
+            .into_iter()
+            .find(|form| form.asks_password || form.buttons.iter().any(|(name, _)| name == "decision"))
     }
 }
 
@@ -84,7 +86,11 @@ impl Browser {
     pub fn new(base_url: &str) -> Self {
         let url = Url::parse(base_url).expect("a base URL is a URL");
         let port = url.port_or_known_default().expect("a base URL has a port");
-        Self { origin: url.origin().ascii_serialization(), address: SocketAddr::from(([127, 0, 0, 1], port)), cookies: BTreeMap::new() }
+        Self {
+            origin: url.origin().ascii_serialization(),
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            cookies: BTreeMap::new(),
+        }
     }
 
     /// The cookies, by name.
@@ -103,7 +109,8 @@ impl Browser {
         let request = if jar.is_empty() { request } else { request.header("cookie", &jar) };
         let reply = ask(self.address, &request).await.expect("the checkpoint answers");
         for (_, cookie) in reply.headers.iter().filter(|(name, _)| name == "set-cookie") {
-            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie has a name");
+            let (name, value) =
+                cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie has a name");
             if value.is_empty() || cookie.contains("Max-Age=0") {
                 self.cookies.remove(name.trim());
             } else {
@@ -127,7 +134,8 @@ impl Browser {
 
     /// Submits a form of a page and follows nothing.
     pub async fn post(&mut self, form: &PageForm) -> Reply {
-        let pairs: Vec<(&str, &str)> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<(&str, &str)> =
+            form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let origin = self.origin.clone();
         self.send(Ask::post(&self.target(&form.action)).header("origin", &origin).form(&pairs)).await
     }
@@ -226,7 +234,15 @@ fn read_form(html: &str) -> PageForm {
 pub fn attribute(tag: &str, name: &str) -> Option<String> {
     let quoted = tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
     let plain = quoted.replace("&#34;", "\"").replace("&quot;", "\"").replace("&#39;", "'").replace("&#x27;", "'");
-    Some(plain.replace("&#60;", "<").replace("&lt;", "<").replace("&#62;", ">").replace("&gt;", ">").replace("&#38;", "&").replace("&amp;", "&"))
+    Some(
+        plain
+            .replace("&#60;", "<")
+            .replace("&lt;", "<")
+            .replace("&#62;", ">")
+            .replace("&gt;", ">")
+            .replace("&#38;", "&")
+            .replace("&amp;", "&"),
+    )
 }
 
 #[cfg(test)]
@@ -241,6 +257,12 @@ mod tests {
             <button name="decision" value="deny">No</button><button name="decision" value="approve">Yes</button></form>"#;
         let form = forms(page).remove(0).press("approve");
         let fields: Vec<_> = form.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!((form.action.as_str(), fields), ("/consent/1?a=b&c=d", ["csrf=v", "scope=r", "class.a=write", "decision=approve"].map(str::to_owned).to_vec()));
+        assert_eq!(
+            (form.action.as_str(), fields),
+            (
+                "/consent/1?a=b&c=d",
+                ["csrf=v", "scope=r", "class.a=write", "decision=approve"].map(str::to_owned).to_vec()
+            )
+        );
     }
 }

@@ -59,7 +59,8 @@ pub fn legacy(target: &str, token: &str, session: Option<(&str, &str)>, body: &V
 
 /// The handshake of an older revision.
 pub fn initialize(revision: &str) -> Value {
-    let params = json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "attacks", "version": "1" } });
+    let params =
+        json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "attacks", "version": "1" } });
     json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params })
 }
 

@@ -26,7 +26,8 @@ pub struct Certificate {
 
 /// A new certificate for these names.
 pub fn certificate(names: &[&str]) -> Certificate {
-    let made = rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    let made =
+        rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
     Certificate { cert: made.cert.pem(), key: made.signing_key.serialize_pem() }
 }
 
@@ -164,7 +165,9 @@ impl Documents {
 }
 
 fn acceptor(certificate: &Certificate) -> io::Result<TlsAcceptor> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate.cert.as_bytes()).collect::<Result<_, _>>().map_err(io::Error::other)?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate.cert.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(io::Error::other)?;
     let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).map_err(io::Error::other)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -189,7 +192,10 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, state: Arc<State>) {
     let head = String::from_utf8_lossy(&head).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     lock(&state.fetched).push(path.clone());
-    let page = lock(&state.pages).get(&path).cloned().unwrap_or_else(|| Page::of("404 Not Found", "text/plain", b"nothing here"));
+    let page = lock(&state.pages)
+        .get(&path)
+        .cloned()
+        .unwrap_or_else(|| Page::of("404 Not Found", "text/plain", b"nothing here"));
     let mut answer = format!("HTTP/1.1 {}\r\nConnection: close\r\n", page.status);
     for (name, value) in &page.headers {
         answer += &format!("{name}: {value}\r\n");

@@ -97,9 +97,16 @@ impl Parameters {
 impl Client {
     /// A client that an operator registered, or one whose identifier is a URL.
     pub fn known(base_url: &str, id: &str, secret: Option<&str>, redirect: &str) -> Self {
-        let port = Url::parse(base_url).ok().and_then(|url| url.port_or_known_default()).expect("a base URL has a port");
+        let port =
+            Url::parse(base_url).ok().and_then(|url| url.port_or_known_default()).expect("a base URL has a port");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        Self { id: id.to_owned(), secret: secret.map(str::to_owned), redirect: redirect.to_owned(), base_url: base_url.to_owned(), address }
+        Self {
+            id: id.to_owned(),
+            secret: secret.map(str::to_owned),
+            redirect: redirect.to_owned(),
+            base_url: base_url.to_owned(),
+            address,
+        }
     }
 
     /// Registers itself.
@@ -112,7 +119,8 @@ impl Client {
             "response_types": ["code"],
             "token_endpoint_auth_method": "none",
         });
-        let reply = ask(client.address, &Ask::post("/oauth/register").json(&metadata)).await.expect("registration is answered");
+        let reply =
+            ask(client.address, &Ask::post("/oauth/register").json(&metadata)).await.expect("registration is answered");
         assert_eq!(reply.status, 201, "{}", reply.text());
         client.id = reply.json()["client_id"].as_str().expect("a client has an identifier").to_owned();
         client

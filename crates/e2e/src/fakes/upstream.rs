@@ -49,6 +49,8 @@ pub enum Conduct {
     Endless,
     /// Streams a result whose `cacheScope` is `public`.
     PublicCache,
+    /// Makes a job of the call.
+    Job,
     /// Closes the connection in the middle of the answer.
     Cut,
 }
@@ -112,7 +114,6 @@ impl Drop for Upstream {
     }
 }
 
-
 /// A channel as the frames of a body; while it is open it is counted.
 struct Frames {
     receiver: mpsc::UnboundedReceiver<Result<Frame<Bytes>, io::Error>>,
@@ -148,7 +149,9 @@ impl Upstream {
                 let state = Arc::clone(&shared);
                 tokio::spawn(async move {
                     let service = service_fn(move |request| answer(Arc::clone(&state), request));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -196,10 +199,13 @@ impl Upstream {
 /// The tools: what reads, what writes, what cannot be undone, and one that nobody was told of.
 pub fn tools() -> Value {
     let schema = json!({ "type": "object" });
-    let tool = |name: &str, reads: bool, destroys: bool| {
-        json!({ "name": name, "description": name, "inputSchema": schema, "annotations": { "readOnlyHint": reads, "destructiveHint": destroys } })
-    };
-    json!([tool("look", true, false), tool("keep", false, false), tool("wipe", false, true), tool("unlisted", false, true)])
+    let tool = |name: &str, reads: bool, destroys: bool| json!({ "name": name, "description": name, "inputSchema": schema, "annotations": { "readOnlyHint": reads, "destructiveHint": destroys } });
+    json!([
+        tool("look", true, false),
+        tool("keep", false, false),
+        tool("wipe", false, true),
+        tool("unlisted", false, true)
+    ])
 }
 
 fn whole(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Response<Body> {
@@ -284,10 +290,15 @@ fn post(state: &Arc<State>, seen: &Seen) -> Response<Body> {
     }
     let modern = state.speaks == Speaks::Modern;
     let result = match method {
-        "server/discover" if modern => Some(json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": { "listChanged": true } } })),
-        "initialize" if !modern => Some(json!({ "protocolVersion": message.pointer("/params/protocolVersion"), "capabilities": { "tools": {}, "logging": {} }, "serverInfo": { "name": "fake", "version": "1" } })),
+        "server/discover" if modern => {
+            Some(json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": { "listChanged": true } } }))
+        }
+        "initialize" if !modern => Some(
+            json!({ "protocolVersion": message.pointer("/params/protocolVersion"), "capabilities": { "tools": {}, "logging": {} }, "serverInfo": { "name": "fake", "version": "1" } }),
+        ),
         "tools/list" => Some(json!({ "tools": tools(), "cacheScope": "public", "ttlMs": 60_000 })),
         "ping" => Some(json!({})),
+        "tasks/get" if modern => Some(json!({ "taskId": "job-1", "status": "working" })),
         _ => None,
     };
     let reply = match result {
@@ -319,7 +330,10 @@ fn subscribed(state: &State, message: &Value, id: &Value) -> Response<Body> {
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         loop {
             tick.tick().await;
-            if !send(&sender, &json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": { "_meta": meta } })) {
+            if !send(
+                &sender,
+                &json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": { "_meta": meta } }),
+            ) {
                 return;
             }
         }
@@ -329,7 +343,8 @@ fn subscribed(state: &State, message: &Value, id: &Value) -> Response<Body> {
 
 /// The result of a call: everything that was received, as the tool's text.
 fn told(state: &State, seen: &Seen, id: &Value) -> Value {
-    let text = json!({ "target": seen.target, "headers": seen.headers, "body": String::from_utf8_lossy(&seen.body) }).to_string();
+    let text = json!({ "target": seen.target, "headers": seen.headers, "body": String::from_utf8_lossy(&seen.body) })
+        .to_string();
     let result = json!({ "content": [{ "type": "text", "text": text }] });
     json!({ "jsonrpc": "2.0", "id": id, "result": finished(state.speaks == Speaks::Modern, result) })
 }
@@ -369,6 +384,11 @@ fn call(state: &Arc<State>, seen: &Seen, message: &Value, id: &Value) -> Respons
             }
             whole(StatusCode::OK, "application/json", told.to_string())
         }
+        Conduct::Job => {
+            let begun = json!({ "resultType": "task", "taskId": "job-1", "status": "working" });
+            let reply = json!({ "jsonrpc": "2.0", "id": id, "result": begun });
+            whole(StatusCode::OK, "application/json", reply.to_string())
+        }
         Conduct::Cut => {
             let (sender, response) = streamed(None);
             send(&sender, &progress(message, 1));
@@ -379,7 +399,8 @@ fn call(state: &Arc<State>, seen: &Seen, message: &Value, id: &Value) -> Respons
 }
 
 fn challenged(status: u16) -> Response<Body> {
-    let mut response = whole(StatusCode::from_u16(status).unwrap(), "application/json", r#"{"error":"upstream-secret-words"}"#);
+    let mut response =
+        whole(StatusCode::from_u16(status).unwrap(), "application/json", r#"{"error":"upstream-secret-words"}"#);
     let challenge = r#"Bearer realm="foreign-realm", error="insufficient_scope", scope="everything:admin", resource_metadata="https://foreign.example/.well-known/oauth-protected-resource""#;
     response.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
     response.headers_mut().insert("set-cookie", "foreign=1".parse().unwrap());
@@ -398,7 +419,14 @@ fn list_elsewhere(state: &State, seen: &Seen, id: &Value) -> Response<Body> {
     response
 }
 
-fn dripped(state: &Arc<State>, seen: &Seen, message: &Value, id: &Value, events: Option<usize>, every: Duration) -> Response<Body> {
+fn dripped(
+    state: &Arc<State>,
+    seen: &Seen,
+    message: &Value,
+    id: &Value,
+    events: Option<usize>,
+    every: Duration,
+) -> Response<Body> {
     let (sender, response) = streamed(Some(Arc::clone(&state.open)));
     let (state, seen, message, id) = (Arc::clone(state), seen.clone(), message.clone(), id.clone());
     tokio::spawn(async move {

@@ -293,7 +293,8 @@ fn read_head(bytes: &[u8]) -> io::Result<Reply> {
     let first = lines.next().unwrap_or_default();
     let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("not a status line: {first:?}")))?;
-    let pair = |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+    let pair =
+        |line: &str| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
     Ok(Reply { status, headers: lines.filter_map(pair).collect(), body: Vec::new() })
 }
 
@@ -307,14 +308,19 @@ mod tests {
     #[test]
     fn a_request_is_written_as_it_was_put_together() {
         let ask = Ask::post("/x").header("a", "b").body(b"hi");
-        assert_eq!(ask.bytes("h:1"), b"POST /x HTTP/1.1\r\nHost: h:1\r\na: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi");
+        assert_eq!(
+            ask.bytes("h:1"),
+            b"POST /x HTTP/1.1\r\nHost: h:1\r\na: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+        );
         assert_eq!(encode(&[("a b", "c&d"), ("e", "")]), "a%20b=c%26d&e=");
     }
 
     #[tokio::test]
     async fn chunks_and_lengths_are_taken_off() {
         let (mut near, far) = tokio::io::duplex(1024);
-        near.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n").await.unwrap();
+        near.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+            .await
+            .unwrap();
         near.write_all(b"HTTP/1.1 404 No\r\nX: y\r\nContent-Length: 2\r\n\r\nno").await.unwrap();
         let mut connection = Connection::over(far);
         assert_eq!(connection.reply("GET").await.unwrap().body, b"abcde");

@@ -10,7 +10,7 @@ mod tls;
 use std::process::Command;
 use std::time::Duration;
 
-use sekisho_e2e::harness::{Process, Finished, binary};
+use sekisho_e2e::harness::{Finished, Process, binary};
 
 /// A command line of its own, on this data directory, run to its end with this on its standard input.
 async fn sekisho(data: &std::path::Path, words: &[&str], input: &str) -> Finished {

@@ -28,7 +28,12 @@ fn moment(round: u32) -> Duration {
 }
 
 /// Sends the token request and kills the checkpoint a moment later; the answer, if one came, and the restarted checkpoint.
-async fn interrupted(checkpoint: Checkpoint, client: &Client, request: &Parameters, after: Duration) -> (Checkpoint, Option<Reply>) {
+async fn interrupted(
+    checkpoint: Checkpoint,
+    client: &Client,
+    request: &Parameters,
+    after: Duration,
+) -> (Checkpoint, Option<Reply>) {
     let asked: Ask = request.post("/oauth/token");
     let address = address(&checkpoint);
     let asking = tokio::spawn(async move { ask(address, &asked).await.ok() });
@@ -42,7 +47,13 @@ async fn interrupted(checkpoint: Checkpoint, client: &Client, request: &Paramete
 }
 
 fn client_port(client: &Client) -> String {
-    client.link(&Parameters(Vec::new())).split(':').nth(2).and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned()
+    client
+        .link(&Parameters(Vec::new()))
+        .split(':')
+        .nth(2)
+        .and_then(|rest| rest.split('/').next())
+        .unwrap_or_default()
+        .to_owned()
 }
 
 async fn works(checkpoint: &Checkpoint, granted: &Granted) {
@@ -89,13 +100,21 @@ async fn a_kill_during_redemption_neither_doubles_nor_loses_a_grant() {
                 }
                 reply => {
                     taken += 1;
-                    assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("invalid_grant")), "round {round}: {}", reply.text());
+                    assert_eq!(
+                        (reply.status, reply.json()["error"].as_str()),
+                        (400, Some("invalid_grant")),
+                        "round {round}: {}",
+                        reply.text()
+                    );
                 }
             },
         }
     }
     records_are_whole(&checkpoint).await;
-    assert!(answered > 0 && taken + untaken > 0, "the kill never hit: {answered} answered, {taken} taken, {untaken} not");
+    assert!(
+        answered > 0 && taken + untaken > 0,
+        "the kill never hit: {answered} answered, {taken} taken, {untaken} not"
+    );
 }
 
 /// ATK-36, ATK-38, AS-13: a refresh that was under way when the power went can be asked for again and gives the same
@@ -144,7 +163,10 @@ async fn a_kill_after_a_revocation_revives_nothing() {
         let id = granted.claim("grant").as_str().unwrap().to_owned();
         checkpoint.ask(&["grant", "revoke", &id]).await;
         checkpoint = checkpoint.crash().await;
-        assert_eq!(ask(address(&checkpoint), &tool("/mcp/notes", &granted.access, "list_notes")).await.unwrap().status, 401);
+        assert_eq!(
+            ask(address(&checkpoint), &tool("/mcp/notes", &granted.access, "list_notes")).await.unwrap().status,
+            401
+        );
         assert_eq!(client.token(&client.refreshing(&granted.refresh)).await.status, 400);
     }
 }

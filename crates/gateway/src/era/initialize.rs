@@ -65,7 +65,7 @@ impl Offered {
             Self::Found(_) => Err(CallFault::SessionRevision),
             Self::Unknown => Err(CallFault::SessionUnknown),
             Self::Absent if !speaks_initialize(spoken) => {
-                Err(CallFault::Unsupported { requested: revision, supported: spoken.to_vec() })
+                Err(CallFault::Unsupported { requested: revision.as_str().to_owned(), supported: spoken.to_vec() })
             }
             Self::Absent => Err(CallFault::SessionMissing),
         }

@@ -22,7 +22,7 @@ pub(crate) fn check(
 ) -> Result<(), CallFault> {
     if !spoken.contains(&revision) {
         // Only older ones in `supported`: a client of both eras then says `initialize` (TR-14, TR-52).
-        return Err(CallFault::Unsupported { requested: revision, supported: spoken.to_vec() });
+        return Err(CallFault::Unsupported { requested: revision.as_str().to_owned(), supported: spoken.to_vec() });
     }
     let Some(extension) = row.and_then(|row| row.extension) else { return Ok(()) };
     let is_request = matches!(message.kind(), Kind::Request { .. });

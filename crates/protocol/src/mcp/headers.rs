@@ -26,6 +26,10 @@ pub const VALUE_BYTES_MAX: usize = 8 << 10;
 /// Mirrored arguments of one request (PX-30).
 pub const PARAMS_MAX: usize = 64;
 
+/// What a missing header stands for in the older revisions (2025-11-25 transports, Protocol Version Header). Sent
+/// within a session it says no more than none would: what was agreed on holds (TR-15).
+const VERSION_ASSUMED: &str = "2025-03-26";
+
 const SENTINEL_START: &str = "=?base64?";
 const SENTINEL_END: &str = "?=";
 
@@ -210,7 +214,8 @@ impl<'a> HeaderView<'a> {
 /// a version: it belongs to the revision it proposes if that is served, else to 2025-11-25, the newest one that has it.
 ///
 /// For 2026-07-28 everything is compared (TR-13, TR-16, TR-26, TR-27, TR-30); mirrored arguments need the tool's schema and
-/// are left to [`super::mirror::params_agree`]. For the older revisions nothing modern may be there (TR-51).
+/// are left to [`super::mirror::params_agree`]. For the older revisions nothing modern may be there (TR-51), but for
+/// an `Mcp-Method` that repeats a method which is theirs alone.
 pub fn agree(
     headers: &HeaderView<'_>,
     message: &Message<'_>,
@@ -220,6 +225,8 @@ pub fn agree(
     let header = headers.version_text()?;
     let modern_header = headers.modern_header()?;
     let body = message.meta().and_then(|meta| meta.protocol_version.as_deref());
+    let in_session = default_without_header.is_some_and(|revision| revision.era() == Era::Initialize);
+    let header = header.filter(|header| !(in_session && *header == VERSION_ASSUMED));
     match (header, body) {
         (Some(header), Some(body)) if header != body => {
             return Err(HeaderError::mismatch(PROTOCOL_VERSION));
@@ -228,7 +235,7 @@ pub fn agree(
             let revision = supported(header)?;
             match revision.era() {
                 Era::Stateless => agree_stateless(headers, message)?,
-                Era::Initialize => agree_initialize(modern_header, message)?,
+                Era::Initialize => agree_initialize(headers, modern_header, message)?,
             }
             if is_initialize(message) && revision.era() == Era::Initialize {
                 return Ok(proposed(message));
@@ -251,14 +258,30 @@ pub fn agree(
     }
 }
 
-fn agree_initialize(modern_header: Option<&str>, message: &Message<'_>) -> Result<(), HeaderError> {
-    if let Some(header) = modern_header {
+fn agree_initialize(
+    headers: &HeaderView<'_>,
+    modern_header: Option<&str>,
+    message: &Message<'_>,
+) -> Result<(), HeaderError> {
+    if let Some(header) = modern_header
+        && !repeats_older_method(headers, message)?
+    {
         return Err(HeaderError::Unexpected { header: header.to_owned() });
     }
     if message.meta().is_some_and(Meta::is_modern) {
         return Err(HeaderError::mismatch(PROTOCOL_VERSION));
     }
     Ok(())
+}
+
+/// Whether all that is modern is an `Mcp-Method` that says what the body says, of a method that 2026-07-28 does not
+/// have: such a request cannot be half of a modern one, and clients of both eras do send it with their handshake.
+fn repeats_older_method(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<bool, HeaderError> {
+    let (Some(value), Some(method)) = (headers.method.one(METHOD)?, message.method()) else { return Ok(false) };
+    let alone = headers.name.one(NAME)?.is_none() && headers.params.is_empty();
+    let older = method::lookup(Revision::V2026_07_28, Direction::ClientToServer, method).is_none()
+        && method::lookup(Revision::V2025_11_25, Direction::ClientToServer, method).is_some();
+    Ok(alone && older && plain(value) == Some(method))
 }
 
 fn agree_stateless(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<(), HeaderError> {

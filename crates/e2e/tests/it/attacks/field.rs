@@ -41,7 +41,9 @@ impl Field {
         let upstream = Upstream::start(speaks).await.unwrap();
         let server = |name: &str| {
             let url = upstream.url();
-            format!("[servers.{name}]\nurl = \"{url}\"\neveryone = \"write\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n")
+            format!(
+                "[servers.{name}]\nurl = \"{url}\"\neveryone = \"write\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n"
+            )
         };
         let toml = format!("{configuration}\n{}{}", server("up"), server("other"));
         let checkpoint = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user(USER, PASSWORD).start().await;
@@ -74,7 +76,8 @@ impl Field {
 
     /// A confidential client with an address of its own, registered by the operator.
     pub(crate) async fn confidential(&self, redirect: &str) -> Client {
-        let lines = self.checkpoint.ask(&["client", "add", "Backend", "--redirect-uri", redirect, "--confidential"]).await;
+        let lines =
+            self.checkpoint.ask(&["client", "add", "Backend", "--redirect-uri", redirect, "--confidential"]).await;
         let text = |name: &str| lines[0][name].as_str().unwrap().to_owned();
         Client::known(self.base_url(), &text("id"), Some(&text("secret")), redirect)
     }
@@ -92,7 +95,12 @@ impl Field {
     /// Waits for a record of which this is true; rejections and reads are recorded a moment later.
     pub(crate) async fn recorded(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         within(Duration::from_secs(10), &format!("a record of {what}"), async || {
-            self.checkpoint.records().await.into_iter().find(|row| is_it(&row["record"]["event"])).map(|mut row| row["record"].take())
+            self.checkpoint
+                .records()
+                .await
+                .into_iter()
+                .find(|row| is_it(&row["record"]["event"]))
+                .map(|mut row| row["record"].take())
         })
         .await
     }

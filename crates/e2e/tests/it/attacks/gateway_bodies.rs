@@ -66,13 +66,26 @@ fn differentials() -> Vec<String> {
     let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
     let named = |members: &str| call(&format!(r#"{{{members},"arguments":{{}},"_meta":{meta}}}"#));
     let mut all = vec![
-        named(r#""name":"look","name":"wipe""#), named(r#""name":"wipe","name":"look""#), named(r#""n\u0061me":"wipe","name":"look""#), named(r#""name":"look","n\u0061me":"wipe""#),
+        named(r#""name":"look","name":"wipe""#),
+        named(r#""name":"wipe","name":"look""#),
+        named(r#""n\u0061me":"wipe","name":"look""#),
+        named(r#""name":"look","n\u0061me":"wipe""#),
         format!(r#"{{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#),
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#),
-        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"look","_meta":{meta}}},"params":{{"name":"wipe","_meta":{meta}}}}}"#),
-        format!(r#"{{"jsonrpc":"2.0","jsonrpc":"1.0","id":1,"method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#),
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#
+        ),
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"look","_meta":{meta}}},"params":{{"name":"wipe","_meta":{meta}}}}}"#
+        ),
+        format!(
+            r#"{{"jsonrpc":"2.0","jsonrpc":"1.0","id":1,"method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#
+        ),
     ];
-    for folded in ["Name", "NAME", "naMe", "nam\u{212f}", "\u{ff4e}ame", "n\u{0430}me"] {
+    // Names that only look alike are other names to every reader: they may go on, exactly as they are.
+    for alike in ["nam\u{212f}", "\u{ff4e}ame", "n\u{0430}me"] {
+        all.push(named(&format!(r#""name":"look","{alike}":"x""#)));
+    }
+    for folded in ["Name", "NAME", "naMe"] {
         all.push(named(&format!(r#""name":"look","{folded}":"wipe""#)));
         all.push(named(&format!(r#""{folded}":"wipe","name":"look""#)));
     }
@@ -83,32 +96,118 @@ fn differentials() -> Vec<String> {
         all.push(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"look","_meta":{meta}}},"{folded}":{{"name":"wipe"}}}}"#));
     }
     for folded in ["Id", "ID", "\u{0131}d"] {
-        all.push(format!(r#"{{"jsonrpc":"2.0","id":1,"{folded}":2,"method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#));
+        all.push(format!(
+            r#"{{"jsonrpc":"2.0","id":1,"{folded}":2,"method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#
+        ));
     }
     let good = named(r#""name":"look""#);
     for (before, after) in [
-        ("\u{feff}", ""), ("", "x"), ("", "{}"), ("", "\n{}"), ("", &good), ("// x\n", ""), ("/* x */", ""), ("", "// x"), ("[", "]"), ("[[", "]]"), ("", ","), ("", "\0"), ("\0", ""), (")]}'\n", ""), ("", "]"), ("", "}"), ("\u{a0}", ""), ("\u{2028}", ""), ("\x0c", ""), ("{\"x\":", ""),
+        ("\u{feff}", ""),
+        ("", "x"),
+        ("", "{}"),
+        ("", "\n{}"),
+        ("", &good),
+        ("// x\n", ""),
+        ("/* x */", ""),
+        ("", "// x"),
+        ("[", "]"),
+        ("[[", "]]"),
+        ("", ","),
+        ("", "\0"),
+        ("\0", ""),
+        (")]}'\n", ""),
+        ("", "]"),
+        ("", "}"),
+        ("\u{a0}", ""),
+        ("\u{2028}", ""),
+        ("\x0c", ""),
+        ("{\"x\":", ""),
     ] {
         all.push(format!("{before}{good}{after}"));
     }
     for (from, to) in [
-        (r#""id":1"#, r#""id":01"#), (r#""id":1"#, r#""id":1.5"#), (r#""id":1"#, r#""id":1e400"#), (r#""id":1"#, r#""id":-"#), (r#""id":1"#, r#""id":0x1"#), (r#""id":1"#, r#""id":NaN"#), (r#""id":1"#, r#""id":Infinity"#), (r#""id":1"#, r#""id":null"#),
-        (r#""id":1"#, r#""id":true"#), (r#""id":1"#, r#""id":[1]"#), (r#""id":1"#, r#""id":{}"#), (r#""id":1"#, r#""id":+1"#), (r#""id":1"#, r#""id":.5"#), (r#""id":1"#, r#""id":1."#), (r#""id":1"#, r#"'id':1"#), (r#""id":1"#, r#"id:1"#), (r#""id":1"#, r#""id":1,"#), (r#""id":1"#, r#""id" 1"#),
-        (r#""jsonrpc":"2.0""#, r#""jsonrpc":"1.0""#), (r#""jsonrpc":"2.0""#, r#""jsonrpc":2.0"#), (r#""jsonrpc":"2.0","#, ""), (r#""jsonrpc":"2.0""#, r#""jsonrpc":"2.00""#), (r#""jsonrpc":"2.0""#, r#""jsonrpc":null"#),
-        (r#""look""#, "\"lo\nok\""), (r#""look""#, "\"lo\tok\""), (r#""look""#, r#""lo\xok""#), (r#""look""#, r#""lo\u12""#), (r#""look""#, r#""\ud800""#), (r#""look""#, r#""\udc00\ud800""#), (r#""look""#, "'look'"), (r#""look""#, "look"), (r#""look""#, "null"), (r#""look""#, "1"),
-        (r#""look""#, r#"["look"]"#), (r#""look""#, r#"{"x":"look"}"#), (r#""look""#, "\"look"), (r#""method":"tools/call""#, r#""method":["tools/call"]"#), (r#""method":"tools/call""#, r#""method":null"#), (r#""method":"tools/call""#, r#""method":1"#),
-        (r#""method":"tools/call""#, r#""method":"tools/call ""#), (r#""method":"tools/call""#, r#""method":"Tools/Call""#), (r#""method":"tools/call""#, r#""method":"tools//call""#), (r#""method":"tools/call""#, r#""method":"tools\/call\u0000""#),
-        (r#""params":{"#, r#""params":[{"#), (r#""arguments":{}"#, r#""arguments":[]"#), (r#""arguments":{}"#, r#""arguments":"x""#), (r#""arguments":{}"#, r#""arguments":{"a":1,"a":2}"#), (r#""arguments":{}"#, r#""arguments":{"x":{"y":[{"z":1,"z":2}]}}"#), (r#""arguments":{}"#, r#""arguments":{,}"#),
-        (r#""arguments":{}"#, r#""arguments":{"a":1,}"#), (r#""arguments":{}"#, r#""arguments":{"a":[1,]}"#), (r#""arguments":{}"#, r#""arguments":{},"Arguments":{}"#), (r#""arguments":{}"#, r#""arguments":{},"argument\u017f":{}"#), (r#""arguments":{}"#, r#""arguments":{"__proto__":1,"__proto__":2}"#),
-        ("\"_meta\"", "\"_Meta\""), ("\"_meta\"", "\"_META\""), (META_VERSION, "io.modelcontextprotocol/ProtocolVersion"), ("2026-07-28", "2025-11-25"), ("2026-07-28", "2099-01-01"), (r#""2026-07-28""#, "20260728"),
+        (r#""id":1"#, r#""id":01"#),
+        (r#""id":1"#, r#""id":1.5"#),
+        (r#""id":1"#, r#""id":1e400"#),
+        (r#""id":1"#, r#""id":-"#),
+        (r#""id":1"#, r#""id":0x1"#),
+        (r#""id":1"#, r#""id":NaN"#),
+        (r#""id":1"#, r#""id":Infinity"#),
+        (r#""id":1"#, r#""id":null"#),
+        (r#""id":1"#, r#""id":true"#),
+        (r#""id":1"#, r#""id":[1]"#),
+        (r#""id":1"#, r#""id":{}"#),
+        (r#""id":1"#, r#""id":+1"#),
+        (r#""id":1"#, r#""id":.5"#),
+        (r#""id":1"#, r#""id":1."#),
+        (r#""id":1"#, r#"'id':1"#),
+        (r#""id":1"#, r#"id:1"#),
+        (r#""id":1"#, r#""id":1,"#),
+        (r#""id":1"#, r#""id" 1"#),
+        (r#""jsonrpc":"2.0""#, r#""jsonrpc":"1.0""#),
+        (r#""jsonrpc":"2.0""#, r#""jsonrpc":2.0"#),
+        (r#""jsonrpc":"2.0","#, ""),
+        (r#""jsonrpc":"2.0""#, r#""jsonrpc":"2.00""#),
+        (r#""jsonrpc":"2.0""#, r#""jsonrpc":null"#),
+        (r#""look""#, "\"lo\nok\""),
+        (r#""look""#, "\"lo\tok\""),
+        (r#""look""#, r#""lo\xok""#),
+        (r#""look""#, r#""lo\u12""#),
+        (r#""look""#, r#""\ud800""#),
+        (r#""look""#, r#""\udc00\ud800""#),
+        (r#""look""#, "'look'"),
+        (r#""look""#, "look"),
+        (r#""look""#, "null"),
+        (r#""look""#, "1"),
+        (r#""look""#, r#"["look"]"#),
+        (r#""look""#, r#"{"x":"look"}"#),
+        (r#""look""#, "\"look"),
+        (r#""method":"tools/call""#, r#""method":["tools/call"]"#),
+        (r#""method":"tools/call""#, r#""method":null"#),
+        (r#""method":"tools/call""#, r#""method":1"#),
+        (r#""method":"tools/call""#, r#""method":"tools/call ""#),
+        (r#""method":"tools/call""#, r#""method":"Tools/Call""#),
+        (r#""method":"tools/call""#, r#""method":"tools//call""#),
+        (r#""method":"tools/call""#, r#""method":"tools\/call\u0000""#),
+        (r#""params":{"#, r#""params":[{"#),
+        (r#""arguments":{}"#, r#""arguments":[]"#),
+        (r#""arguments":{}"#, r#""arguments":"x""#),
+        (r#""arguments":{}"#, r#""arguments":{"a":1,"a":2}"#),
+        (r#""arguments":{}"#, r#""arguments":{"x":{"y":[{"z":1,"z":2}]}}"#),
+        (r#""arguments":{}"#, r#""arguments":{,}"#),
+        (r#""arguments":{}"#, r#""arguments":{"a":1,}"#),
+        (r#""arguments":{}"#, r#""arguments":{"a":[1,]}"#),
+        (r#""arguments":{}"#, r#""arguments":{},"Arguments":{}"#),
+        (r#""arguments":{}"#, r#""arguments":{},"argument\u017f":{}"#),
+        (r#""arguments":{}"#, r#""arguments":{"__proto__":1,"__proto__":2}"#),
+        ("\"_meta\"", "\"_Meta\""),
+        ("\"_meta\"", "\"_META\""),
+        (META_VERSION, "io.modelcontextprotocol/ProtocolVersion"),
+        ("2026-07-28", "2025-11-25"),
+        ("2026-07-28", "2099-01-01"),
+        (r#""2026-07-28""#, "20260728"),
     ] {
         all.push(good.replacen(from, to, 1));
     }
     // Every letter of every name that matters, in its other case and escaped.
-    for name in ["name", "method", "params", "arguments", "jsonrpc", "_meta", "cursor", "uri", "protocolVersion", "capabilities"] {
+    for name in [
+        "name",
+        "method",
+        "params",
+        "arguments",
+        "jsonrpc",
+        "_meta",
+        "cursor",
+        "uri",
+        "protocolVersion",
+        "capabilities",
+    ] {
         for (at, letter) in name.char_indices().filter(|(_, letter)| letter.is_ascii_lowercase()) {
             let other = format!("{}{}{}", &name[..at], letter.to_ascii_uppercase(), &name[at + 1..]);
-            let value = match name { "params" | "arguments" | "_meta" => "{}", _ => "\"wipe\"" };
+            let value = match name {
+                "params" | "arguments" | "_meta" => "{}",
+                _ => "\"wipe\"",
+            };
             let beside = match name {
                 "method" | "params" | "jsonrpc" => good.replacen('{', &format!(r#"{{"{other}":{value},"#), 1),
                 _ => good.replacen(r#""params":{"#, &format!(r#""params":{{"{other}":{value},"#), 1),
@@ -128,7 +227,10 @@ async fn a_body_has_one_reading() {
     assert!(all.len() >= 150, "{} variants", all.len());
     for body in &all {
         field.upstream.forget();
-        let ask = headers(UP, &granted.access, "tools/call").header("mcp-name", "look").header("content-type", "application/json").body(body.as_bytes());
+        let ask = headers(UP, &granted.access, "tools/call")
+            .header("mcp-name", "look")
+            .header("content-type", "application/json")
+            .body(body.as_bytes());
         let reply = field.ask(&ask).await;
         assert!(reply.status < 500, "{body}: {}", reply.status);
         let seen = field.upstream.calls();
@@ -154,25 +256,70 @@ async fn no_version_is_a_way_around() {
         let field = Field::before(speaks, "").await;
         let granted = field.granted(OWNER, "mcp:read").await;
         let token = &granted.access;
-        for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28", "2099-01-01", "", "DRAFT-2026", "1", "2026-07-28 ", "2025-11-25, 2026-07-28"] {
+        for version in [
+            "2024-11-05",
+            "2025-03-26",
+            "2025-06-18",
+            "2025-11-25",
+            "2026-07-28",
+            "2099-01-01",
+            "",
+            "DRAFT-2026",
+            "1",
+            "2026-07-28 ",
+            "2025-11-25, 2026-07-28",
+        ] {
             for body in [call_of("wipe"), legacy_tool("wipe")] {
-                let ask = Ask::post(UP).bearer(token).header("accept", "application/json, text/event-stream").json(&body).header("mcp-protocol-version", version);
-                for ask in [ask.clone(), ask.clone().header("mcp-method", "tools/call").header("mcp-name", "wipe"), ask.header("mcp-session-id", "guess")] {
+                let ask = Ask::post(UP)
+                    .bearer(token)
+                    .header("accept", "application/json, text/event-stream")
+                    .json(&body)
+                    .header("mcp-protocol-version", version);
+                for ask in [
+                    ask.clone(),
+                    ask.clone().header("mcp-method", "tools/call").header("mcp-name", "wipe"),
+                    ask.header("mcp-session-id", "guess"),
+                ] {
                     let reply = field.ask(&ask).await;
-                    assert!(matches!(reply.status, 400 | 403 | 404), "{version} {body}: {} {}", reply.status, reply.text());
+                    assert!(
+                        matches!(reply.status, 400 | 403 | 404),
+                        "{version} {body}: {} {}",
+                        reply.status,
+                        reply.text()
+                    );
                 }
             }
         }
-        let bare = Ask::post(UP).bearer(token).header("accept", "application/json, text/event-stream").json(&legacy_tool("wipe"));
+        let bare = Ask::post(UP)
+            .bearer(token)
+            .header("accept", "application/json, text/event-stream")
+            .json(&legacy_tool("wipe"));
         assert!(matches!(field.ask(&bare).await.status, 400 | 403 | 404));
         if speaks == Speaks::Legacy {
             for revision in ["2025-06-18", "2025-11-25"] {
-                let session = field.ask(&legacy(UP, token, None, &initialize(revision))).await.header("mcp-session-id").unwrap().to_owned();
+                let session = field
+                    .ask(&legacy(UP, token, None, &initialize(revision)))
+                    .await
+                    .header("mcp-session-id")
+                    .unwrap()
+                    .to_owned();
                 let weak = field.ask(&legacy(UP, token, Some((&session, revision)), &legacy_tool("wipe"))).await;
-                assert_eq!((weak.status, weak.json()["error"]["code"].as_i64()), (403, Some(1403)), "{revision}: {}", weak.text());
+                assert_eq!(
+                    (weak.status, weak.json()["error"]["code"].as_i64()),
+                    (403, Some(1403)),
+                    "{revision}: {}",
+                    weak.text()
+                );
                 let other = if revision == "2025-06-18" { "2025-11-25" } else { "2025-06-18" };
-                assert_eq!(field.ask(&legacy(UP, token, Some((&session, other)), &legacy_tool("look"))).await.status, 400, "a session has one revision");
-                assert_eq!(field.ask(&legacy(UP, token, Some((&session, revision)), &legacy_tool("look"))).await.status, 200);
+                assert_eq!(
+                    field.ask(&legacy(UP, token, Some((&session, other)), &legacy_tool("look"))).await.status,
+                    400,
+                    "a session has one revision"
+                );
+                assert_eq!(
+                    field.ask(&legacy(UP, token, Some((&session, revision)), &legacy_tool("look"))).await.status,
+                    200
+                );
             }
         }
         assert!(field.upstream.calls().iter().all(|call| !call.text().contains("wipe")));
@@ -185,9 +332,22 @@ async fn a_batch_is_refused() {
     for speaks in [Speaks::Modern, Speaks::Legacy] {
         let field = Field::before(speaks, "").await;
         let granted = field.granted(OWNER, "mcp:read").await;
-        for body in [json!([]), json!([call_of("look")]), json!([call_of("look"), call_of("wipe")]), json!([[call_of("wipe")]]), json!(vec![legacy_tool("look"); 1000]), json!([legacy_tool("look"), legacy_tool("wipe")])] {
+        for body in [
+            json!([]),
+            json!([call_of("look")]),
+            json!([call_of("look"), call_of("wipe")]),
+            json!([[call_of("wipe")]]),
+            json!(vec![legacy_tool("look"); 1000]),
+            json!([legacy_tool("look"), legacy_tool("wipe")]),
+        ] {
             for version in ["2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"] {
-                let ask = Ask::post(UP).bearer(&granted.access).header("accept", "application/json, text/event-stream").header("mcp-protocol-version", version).header("mcp-method", "tools/call").header("mcp-name", "look").json(&body);
+                let ask = Ask::post(UP)
+                    .bearer(&granted.access)
+                    .header("accept", "application/json, text/event-stream")
+                    .header("mcp-protocol-version", version)
+                    .header("mcp-method", "tools/call")
+                    .header("mcp-name", "look")
+                    .json(&body);
                 assert_eq!(field.ask(&ask).await.status, 400, "{version}");
             }
         }
@@ -220,14 +380,31 @@ async fn what_is_hidden_cannot_be_called() {
         (reply.status, json, reply.header("www-authenticate").map(str::to_owned))
     };
     let nothing = plain(&field.ask(&tool(UP, &user.access, "no-such-tool")).await);
-    assert_eq!((nothing.0, nothing.1["error"]["code"].as_i64(), nothing.1["error"]["data"]["set"].as_str()), (403, Some(1403), Some("rights")));
+    assert_eq!(
+        (nothing.0, nothing.1["error"]["code"].as_i64(), nothing.1["error"]["data"]["set"].as_str()),
+        (403, Some(1403), Some("rights"))
+    );
     for hidden in all.iter().filter(|name| !visible.contains(name)) {
-        for spelling in [hidden.clone(), hidden.to_uppercase(), format!("{hidden} "), format!(" {hidden}"), format!("{hidden}\u{200b}"), format!("./{hidden}"), format!("up/{hidden}"), format!("up__{hidden}"), hidden.replace('i', "\u{0456}")] {
-            let encoded = if spelling.is_ascii() && spelling.trim() == spelling { spelling.clone() } else {
+        for spelling in [
+            hidden.clone(),
+            hidden.to_uppercase(),
+            format!("{hidden} "),
+            format!(" {hidden}"),
+            format!("{hidden}\u{200b}"),
+            format!("./{hidden}"),
+            format!("up/{hidden}"),
+            format!("up__{hidden}"),
+            hidden.replace('i', "\u{0456}"),
+        ] {
+            let encoded = if spelling.is_ascii() && spelling.trim() == spelling {
+                spelling.clone()
+            } else {
                 use base64::Engine as _;
                 format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(&spelling))
             };
-            let reply = field.ask(&headers(UP, &user.access, "tools/call").header("mcp-name", &encoded).json(&call_of(&spelling))).await;
+            let reply = field
+                .ask(&headers(UP, &user.access, "tools/call").header("mcp-name", &encoded).json(&call_of(&spelling)))
+                .await;
             assert_eq!(plain(&reply), nothing, "{spelling:?}");
             assert_eq!(field.record_of(&reply).await["verdict"], "deny", "{spelling:?}");
         }
@@ -245,13 +422,19 @@ async fn a_challenge_names_what_the_call_needs() {
         let reply = field.ask(&tool(UP, &granted.access, name)).await;
         assert_eq!(reply.status, 403, "{name}: {}", reply.text());
         let challenge = reply.header("www-authenticate").unwrap();
-        assert!(challenge.contains("error=\"insufficient_scope\"") && challenge.contains(&format!("scope=\"{scope}\"")), "{name}: {challenge}");
+        assert!(
+            challenge.contains("error=\"insufficient_scope\"") && challenge.contains(&format!("scope=\"{scope}\"")),
+            "{name}: {challenge}"
+        );
         let data = &reply.json()["error"]["data"];
         assert_eq!((&data["set"], &data["remedy"]["kind"]), (&json!("grant"), &json!("step_up")), "{data}");
         assert_eq!(field.record_of(&reply).await["verdict"], "step_up");
     }
     let stranger = field.ask(&tool(UP, "", "wipe")).await;
-    assert!(stranger.header("www-authenticate").unwrap().contains("scope=\"mcp:read mcp:write\""), "what ordinary use needs");
+    assert!(
+        stranger.header("www-authenticate").unwrap().contains("scope=\"mcp:read mcp:write\""),
+        "what ordinary use needs"
+    );
     field.untouched();
     field.is_healthy(&granted).await;
 }
@@ -262,9 +445,19 @@ async fn a_bomb_is_refused_quickly() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     let pid = field.checkpoint.process().pid();
-    let resident = || std::fs::read_to_string(format!("/proc/{pid}/statm")).ok().and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok()).unwrap_or_default() * 4096;
+    let resident = || {
+        std::fs::read_to_string(format!("/proc/{pid}/statm"))
+            .ok()
+            .and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok())
+            .unwrap_or_default()
+            * 4096
+    };
     let meta = call_of("look")["params"]["_meta"].to_string();
-    let with = |arguments: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"look","arguments":{arguments},"_meta":{meta}}}}}"#);
+    let with = |arguments: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"look","arguments":{arguments},"_meta":{meta}}}}}"#
+        )
+    };
     let keys: Vec<String> = (0..100_000).map(|at| format!("\"k{at}\":0")).collect();
     let bombs = [
         ("depth", with(&format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)))),
@@ -277,13 +470,22 @@ async fn a_bomb_is_refused_quickly() {
         ("escapes", with(&format!("{{\"a\":\"{}\"}}", "\\u0000".repeat(300_000)))),
         ("spaces", format!("{}{}", " ".repeat(3_000_000), "x")),
         ("name", call_of(&"n".repeat(1_000_000)).to_string()),
-        ("id", format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#, "i".repeat(1_000_000))),
+        (
+            "id",
+            format!(
+                r#"{{"jsonrpc":"2.0","id":"{}","method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#,
+                "i".repeat(1_000_000)
+            ),
+        ),
     ];
     field.is_healthy(&granted).await;
     let before = resident();
     for (what, bomb) in &bombs {
         let begun = Instant::now();
-        let ask = headers(UP, &granted.access, "tools/call").header("mcp-name", "look").header("content-type", "application/json").body(bomb.as_bytes());
+        let ask = headers(UP, &granted.access, "tools/call")
+            .header("mcp-name", "look")
+            .header("content-type", "application/json")
+            .body(bomb.as_bytes());
         let reply = field.ask(&ask).await;
         assert!(reply.status < 500, "{what}: {}", reply.status);
         assert!(begun.elapsed() < Duration::from_secs(3), "{what} took {:?} in a debug build", begun.elapsed());
@@ -303,11 +505,25 @@ async fn no_name_forges_a_record() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     let before = field.checkpoint.records().await.len();
-    let names = ["a\nb", "a\r\n{\"seq\":1}", "\u{1b}[2J\u{1b}[31mpermit", "a\0b", "a\u{85}b", "a\u{2028}b", "\"},{\"x\":\"", "%0a%0dpermit", "${jndi:ldap://127.0.0.1:9/x}", "{}{}{}", "\u{202e}timrep"];
+    let names = [
+        "a\nb",
+        "a\r\n{\"seq\":1}",
+        "\u{1b}[2J\u{1b}[31mpermit",
+        "a\0b",
+        "a\u{85}b",
+        "a\u{2028}b",
+        "\"},{\"x\":\"",
+        "%0a%0dpermit",
+        "${jndi:ldap://127.0.0.1:9/x}",
+        "{}{}{}",
+        "\u{202e}timrep",
+    ];
     for name in names {
         use base64::Engine as _;
         let encoded = format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(name));
-        let reply = field.ask(&headers(UP, &granted.access, "tools/call").header("mcp-name", &encoded).json(&call_of(name))).await;
+        let reply = field
+            .ask(&headers(UP, &granted.access, "tools/call").header("mcp-name", &encoded).json(&call_of(name)))
+            .await;
         assert!(matches!(reply.status, 400 | 403), "{name:?}: {} {}", reply.status, reply.text());
         field.record_of(&reply).await;
     }
@@ -318,7 +534,13 @@ async fn no_name_forges_a_record() {
     assert!(records.iter().all(|row| row["seq"].is_i64() && row["record"]["event"]["kind"].is_string()));
     let tail = field.checkpoint.command(&["audit", "tail", "--once", "-n", "100"]).await;
     for line in tail.stdout.lines() {
-        assert!(line.starts_with("20") && !line.chars().any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')), "{line:?}");
+        assert!(
+            line.starts_with("20")
+                && !line
+                    .chars()
+                    .any(|character| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')),
+            "{line:?}"
+        );
     }
     for line in field.checkpoint.stderr().now().lines() {
         assert!(!line.contains('\u{1b}'), "{line:?}");

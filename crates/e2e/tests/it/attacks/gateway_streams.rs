@@ -63,11 +63,21 @@ async fn a_stream_ends_with_its_authority() {
         let mut untouched = open(&field, &subscription(&other)).await;
         let grant = victim.claim("grant").as_str().unwrap().to_owned();
         let what = match end {
-            End::Grant => { field.checkpoint.ask(&["grant", "revoke", &grant]).await; "grant revoke" }
-            End::User => { field.checkpoint.ask(&["user", "disable", USER]).await; "user disable" }
-            End::Client => { field.checkpoint.ask(&["client", "remove", &victim.client.id]).await; "client remove" }
+            End::Grant => {
+                field.checkpoint.ask(&["grant", "revoke", &grant]).await;
+                "grant revoke"
+            }
+            End::User => {
+                field.checkpoint.ask(&["user", "disable", USER]).await;
+                "user disable"
+            }
+            End::Client => {
+                field.checkpoint.ask(&["client", "remove", &victim.client.id]).await;
+                "client remove"
+            }
             End::Replay => {
-                let next = victim.client.granted(&victim.client.token(&victim.client.refreshing(&victim.refresh)).await);
+                let next =
+                    victim.client.granted(&victim.client.token(&victim.client.refreshing(&victim.refresh)).await);
                 next.client.granted(&next.client.token(&next.client.refreshing(&next.refresh)).await);
                 assert_eq!(victim.client.token(&victim.client.refreshing(&victim.refresh)).await.status, 400);
                 "replay"
@@ -93,8 +103,17 @@ async fn a_stream_ends_with_its_authority() {
 async fn a_standing_stream_of_an_older_revision_ends_too() {
     let field = Field::before(Speaks::Legacy, "").await;
     let victim = field.granted(USER, "mcp:read").await;
-    let session = field.ask(&legacy(UP, &victim.access, None, &initialize("2025-11-25"))).await.header("mcp-session-id").unwrap().to_owned();
-    let listen = Ask::get(UP).bearer(&victim.access).header("accept", "text/event-stream").header("mcp-session-id", &session).header("mcp-protocol-version", "2025-11-25");
+    let session = field
+        .ask(&legacy(UP, &victim.access, None, &initialize("2025-11-25")))
+        .await
+        .header("mcp-session-id")
+        .unwrap()
+        .to_owned();
+    let listen = Ask::get(UP)
+        .bearer(&victim.access)
+        .header("accept", "text/event-stream")
+        .header("mcp-session-id", &session)
+        .header("mcp-protocol-version", "2025-11-25");
     let stream = open(&field, &listen).await;
     field.checkpoint.ask(&["user", "disable", USER]).await;
     let took = ends(stream).await;
@@ -147,6 +166,9 @@ async fn a_stream_that_nobody_reads_is_let_go() {
     let stream = open(&field, &endless(&granted)).await;
     assert_eq!(field.upstream.open_streams(), 1);
     drop(stream);
-    sekisho_e2e::harness::wait::within(Duration::from_secs(5), "the upstream's stream ends", async || (field.upstream.open_streams() == 0).then_some(())).await;
+    sekisho_e2e::harness::wait::within(Duration::from_secs(5), "the upstream's stream ends", async || {
+        (field.upstream.open_streams() == 0).then_some(())
+    })
+    .await;
     field.recorded("the outcome", |event| event["kind"] == "outcome" && event["result"] == "cancelled").await;
 }

@@ -35,10 +35,33 @@ async fn a_crafted_token_opens_nothing() {
     let keys = field.ask(&Ask::get("/oauth/jwks")).await.json();
     let mut crafted = Vec::new();
     for (name, value) in [
-        ("alg", json!("none")), ("alg", json!("None")), ("alg", json!("HS256")), ("alg", json!("RS256")), ("alg", json!("ES384")), ("alg", json!("")), ("alg", json!(null)), ("alg", json!(["ES256"])),
-        ("typ", json!("JWT")), ("typ", json!("id_token+jwt")), ("typ", json!("client-authentication+jwt")), ("typ", json!(null)), ("kid", json!("other")), ("kid", json!("../../etc/passwd")), ("kid", json!("' OR 1=1 --")),
-        ("kid", json!(null)), ("jwk", keys["keys"][0].clone()), ("jku", json!("http://127.0.0.1:9/jwks")), ("x5u", json!("http://127.0.0.1:9/")), ("x5c", json!(["AA"])), ("crit", json!(["exp"])), ("crit", json!(["x"])),
-        ("b64", json!(false)), ("zip", json!("DEF")), ("p2c", json!(1_000_000_000_u64)), ("enc", json!("A256GCM")), ("cty", json!("JWT")),
+        ("alg", json!("none")),
+        ("alg", json!("None")),
+        ("alg", json!("HS256")),
+        ("alg", json!("RS256")),
+        ("alg", json!("ES384")),
+        ("alg", json!("")),
+        ("alg", json!(null)),
+        ("alg", json!(["ES256"])),
+        ("typ", json!("JWT")),
+        ("typ", json!("id_token+jwt")),
+        ("typ", json!("client-authentication+jwt")),
+        ("typ", json!(null)),
+        ("kid", json!("other")),
+        ("kid", json!("../../etc/passwd")),
+        ("kid", json!("' OR 1=1 --")),
+        ("kid", json!(null)),
+        ("jwk", keys["keys"][0].clone()),
+        ("jku", json!("http://127.0.0.1:9/jwks")),
+        ("x5u", json!("http://127.0.0.1:9/")),
+        ("x5c", json!(["AA"])),
+        ("crit", json!(["exp"])),
+        ("crit", json!(["x"])),
+        ("b64", json!(false)),
+        ("zip", json!("DEF")),
+        ("p2c", json!(1_000_000_000_u64)),
+        ("enc", json!("A256GCM")),
+        ("cty", json!("JWT")),
     ] {
         let mut bent = header.clone();
         bent[name] = value.clone();
@@ -48,9 +71,27 @@ async fn a_crafted_token_opens_nothing() {
         }
     }
     for (name, value) in [
-        ("aud", json!(field.resource("/mcp/other"))), ("aud", json!([field.resource(UP)])), ("aud", json!(null)), ("aud", json!("*")), ("iss", json!("https://evil.test")), ("exp", json!(9_999_999_999_i64)), ("exp", json!("9999999999")),
-        ("exp", json!(1e300)), ("exp", json!(-1)), ("exp", json!([1])), ("nbf", json!("x")), ("iat", json!(9_999_999_999_i64)), ("sub", json!("alice")), ("scope", json!("mcp:destructive")), ("scope", json!(["mcp:read"])), ("jti", json!(null)),
-        ("client_id", json!("x")), ("cnf", json!({ "jkt": "x" })), ("act", json!({ "sub": "x" })), ("epoch", json!(99)), ("grant", json!("grt_x")),
+        ("aud", json!(field.resource("/mcp/other"))),
+        ("aud", json!([field.resource(UP)])),
+        ("aud", json!(null)),
+        ("aud", json!("*")),
+        ("iss", json!("https://evil.test")),
+        ("exp", json!(9_999_999_999_i64)),
+        ("exp", json!("9999999999")),
+        ("exp", json!(1e300)),
+        ("exp", json!(-1)),
+        ("exp", json!([1])),
+        ("nbf", json!("x")),
+        ("iat", json!(9_999_999_999_i64)),
+        ("sub", json!("alice")),
+        ("scope", json!("mcp:destructive")),
+        ("scope", json!(["mcp:read"])),
+        ("jti", json!(null)),
+        ("client_id", json!("x")),
+        ("cnf", json!({ "jkt": "x" })),
+        ("act", json!({ "sub": "x" })),
+        ("epoch", json!(99)),
+        ("grant", json!("grt_x")),
     ] {
         let mut bent = body.clone();
         bent[name] = value.clone();
@@ -60,7 +101,10 @@ async fn a_crafted_token_opens_nothing() {
     for other in [zero.as_str(), "", "AAAA", &format!("{signature}=="), &format!("{signature}AA")] {
         crafted.push((format!("signature {other}"), format!("{head}.{payload}.{other}")));
     }
-    crafted.extend(["a", "a.b", "a.b.c", "a.b.c.d.e", "...", "eyJhbGciOiJub25lIn0.e30."].map(|text| (text.to_owned(), text.to_owned())));
+    crafted.extend(
+        ["a", "a.b", "a.b.c", "a.b.c.d.e", "...", "eyJhbGciOiJub25lIn0.e30."]
+            .map(|text| (text.to_owned(), text.to_owned())),
+    );
     assert!(crafted.len() >= 80, "{} crafted tokens", crafted.len());
     for (what, token) in &crafted {
         is_bad_token(&field, &field.ask(&tool(UP, token, "look")).await, what);
@@ -81,7 +125,14 @@ async fn a_token_in_another_spelling_is_another_token() {
         let other = if &token[at..=at] == "B" { "C" } else { "B" };
         spelled.push(format!("{}{other}{}", &token[..at], &token[at + 1..]));
     }
-    spelled.extend([format!("{token}="), format!("{token}A"), format!("{token}.{token}"), token.to_uppercase(), token.replace('-', "+").replace('_', "/") + "+", format!("{token}%00")]);
+    spelled.extend([
+        format!("{token}="),
+        format!("{token}A"),
+        format!("{token}.{token}"),
+        token.to_uppercase(),
+        token.replace('-', "+").replace('_', "/") + "+",
+        format!("{token}%00"),
+    ]);
     for bent in &spelled {
         is_bad_token(&field, &field.ask(&tool(UP, bent, "look")).await, bent);
     }
@@ -118,8 +169,17 @@ async fn every_artefact_opens_only_its_own_place() {
     let link = field.checkpoint.ask(&["user", "link", "bob"]).await[0]["token"].as_str().unwrap().to_owned();
     let session = browser.cookies().iter().find(|(name, _)| !name.ends_with("browser")).unwrap().1.clone();
     let artefacts = [
-        ("access token", granted.access.clone()), ("refresh token", granted.refresh.clone()), ("code", unused.clone()), ("session cookie", session), ("form value", csrf), ("setup link", link),
-        ("client secret", confidential.secret.clone().unwrap()), ("client id", client.id.clone()), ("request", pending), ("grant", granted.claim("grant").as_str().unwrap().to_owned()), ("subject", granted.claim("sub").as_str().unwrap().to_owned()),
+        ("access token", granted.access.clone()),
+        ("refresh token", granted.refresh.clone()),
+        ("code", unused.clone()),
+        ("session cookie", session),
+        ("form value", csrf),
+        ("setup link", link),
+        ("client secret", confidential.secret.clone().unwrap()),
+        ("client id", client.id.clone()),
+        ("request", pending),
+        ("grant", granted.claim("grant").as_str().unwrap().to_owned()),
+        ("subject", granted.claim("sub").as_str().unwrap().to_owned()),
     ];
     for (what, artefact) in &artefacts {
         let call = field.ask(&tool(UP, artefact, "look")).await;
@@ -138,7 +198,10 @@ async fn every_artefact_opens_only_its_own_place() {
         if *what != "setup link" {
             assert_eq!(field.ask(&Ask::get(&format!("/setup/{artefact}"))).await.status, 404, "{what} as a setup link");
         }
-        let assertion = client.redemption("x").set("client_assertion", artefact).set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let assertion = client
+            .redemption("x")
+            .set("client_assertion", artefact)
+            .set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
         assert_eq!(client.token(&assertion).await.status, 401, "{what} as an assertion");
     }
     assert_eq!(field.upstream.calls().len(), 1, "the access token's own call");
@@ -155,16 +218,46 @@ async fn nothing_that_a_caller_shows_goes_on() {
         let granted = field.granted(OWNER, "mcp:read").await;
         let secret = "marker-of-the-caller";
         let with_secrets = |ask: Ask| {
-            ["cookie", "proxy-authorization", "dpop", "x-api-key", "x-auth-token", "x-forwarded-user", "x-forwarded-for", "forwarded", "x-real-ip", "x-amzn-oidc-data", "x-goog-iap-jwt-assertion", "client-cert", "x-ssl-client-cert", "referer", "x-custom", "te", "from"]
-                .iter()
-                .fold(ask, |ask, name| ask.header(name, secret))
+            [
+                "cookie",
+                "proxy-authorization",
+                "dpop",
+                "x-api-key",
+                "x-auth-token",
+                "x-forwarded-user",
+                "x-forwarded-for",
+                "forwarded",
+                "x-real-ip",
+                "x-amzn-oidc-data",
+                "x-goog-iap-jwt-assertion",
+                "client-cert",
+                "x-ssl-client-cert",
+                "referer",
+                "x-custom",
+                "te",
+                "from",
+            ]
+            .iter()
+            .fold(ask, |ask, name| ask.header(name, secret))
         };
         let reply = match speaks {
             Speaks::Modern => field.ask(&with_secrets(tool(UP, &granted.access, "look"))).await,
             Speaks::Legacy => {
-                let opened = field.ask(&with_secrets(legacy(UP, &granted.access, None, &sekisho_e2e::fakes::call::initialize("2025-11-25")))).await;
+                let opened = field
+                    .ask(&with_secrets(legacy(
+                        UP,
+                        &granted.access,
+                        None,
+                        &sekisho_e2e::fakes::call::initialize("2025-11-25"),
+                    )))
+                    .await;
                 let session = opened.header("mcp-session-id").unwrap().to_owned();
-                let call = legacy(UP, &granted.access, Some((&session, "2025-11-25")), &sekisho_e2e::fakes::call::legacy_tool("look"));
+                let call = legacy(
+                    UP,
+                    &granted.access,
+                    Some((&session, "2025-11-25")),
+                    &sekisho_e2e::fakes::call::legacy_tool("look"),
+                );
                 field.ask(&with_secrets(call)).await
             }
         };
@@ -174,8 +267,20 @@ async fn nothing_that_a_caller_shows_goes_on() {
         let signature = granted.access.rsplit('.').next().unwrap();
         for request in seen {
             let text = request.text();
-            assert!(!text.contains(secret) && !text.contains(&granted.access) && !text.contains(signature) && !text.contains(&granted.refresh), "{text}");
-            assert!(!request.headers.iter().any(|(name, _)| matches!(name.as_str(), "authorization" | "cookie" | "proxy-authorization" | "dpop")), "{text}");
+            assert!(
+                !text.contains(secret)
+                    && !text.contains(&granted.access)
+                    && !text.contains(signature)
+                    && !text.contains(&granted.refresh),
+                "{text}"
+            );
+            assert!(
+                !request.headers.iter().any(|(name, _)| matches!(
+                    name.as_str(),
+                    "authorization" | "cookie" | "proxy-authorization" | "dpop"
+                )),
+                "{text}"
+            );
         }
     }
 }
@@ -195,7 +300,13 @@ async fn a_token_counts_only_in_its_header() {
         ("query", bare(&format!("{UP}?access_token={token}"))),
         ("query beside", bare(&format!("{UP}?token={token}&authorization=Bearer%20{token}"))),
         ("cookie", bare(UP).header("cookie", &format!("access_token={token}; Authorization=Bearer {token}"))),
-        ("other header", bare(UP).header("x-access-token", token).header("proxy-authorization", &format!("Bearer {token}")).header("x-authorization", &format!("Bearer {token}"))),
+        (
+            "other header",
+            bare(UP)
+                .header("x-access-token", token)
+                .header("proxy-authorization", &format!("Bearer {token}"))
+                .header("x-authorization", &format!("Bearer {token}")),
+        ),
         ("body", headers(UP, "", "tools/call").header("mcp-name", "look").json(&inside)),
         ("form", Ask::post(UP).form(&[("access_token", token)])),
         ("two", bare(UP).bearer(token).bearer(token)),
@@ -208,7 +319,11 @@ async fn a_token_counts_only_in_its_header() {
     }
     field.untouched();
     let records = field.checkpoint.records().await;
-    assert!(!json!(records).to_string().contains(token.as_str()) && !field.checkpoint.stderr().now().contains(token.as_str()), "a token was written down");
+    assert!(
+        !json!(records).to_string().contains(token.as_str())
+            && !field.checkpoint.stderr().now().contains(token.as_str()),
+        "a token was written down"
+    );
     field.rejected("token_missing").await;
     field.is_healthy(&granted).await;
 }
@@ -221,7 +336,11 @@ async fn unknown_key_ids_are_cheap() {
     let rest = granted.access.split_once('.').unwrap().1;
     for at in 0..300 {
         let head = encoded(&json!({ "typ": "at+jwt", "alg": "ES256", "kid": format!("random-{at}") }));
-        is_bad_token(&field, &field.ask(&modern(UP, &format!("{head}.{rest}"), "ping", json!({}))).await, "unknown key");
+        is_bad_token(
+            &field,
+            &field.ask(&modern(UP, &format!("{head}.{rest}"), "ping", json!({}))).await,
+            "unknown key",
+        );
     }
     field.untouched();
     field.rejected("token_invalid").await;

@@ -78,7 +78,11 @@ async fn a_list_on_another_stream_is_not_passed_on() {
     let reply = field.ask(&tool(UP, &user.access, "look")).await;
     tells_nothing_of(&reply, &["unlisted", "\"wipe\""]);
     let messages = events(&reply.text());
-    assert!(messages.iter().all(|message| message.get("method").is_none() || message["method"].as_str().is_some_and(|method| method.starts_with("notifications/"))), "{messages:?}");
+    assert!(
+        messages.iter().all(|message| message.get("method").is_none()
+            || message["method"].as_str().is_some_and(|method| method.starts_with("notifications/"))),
+        "{messages:?}"
+    );
     field.upstream.behave(Conduct::Honest);
     field.upstream.forget();
     field.is_healthy(&user).await;
@@ -89,8 +93,17 @@ async fn a_list_on_another_stream_is_not_passed_on() {
 async fn a_list_on_a_standing_stream_is_not_passed_on() {
     let field = Field::before(Speaks::Legacy, "").await;
     let user = field.granted(USER, "mcp:read mcp:write").await;
-    let id = field.ask(&legacy(UP, &user.access, None, &initialize("2025-11-25"))).await.header("mcp-session-id").unwrap().to_owned();
-    let listen = Ask::get(UP).bearer(&user.access).header("accept", "text/event-stream").header("mcp-session-id", &id).header("mcp-protocol-version", "2025-11-25");
+    let id = field
+        .ask(&legacy(UP, &user.access, None, &initialize("2025-11-25")))
+        .await
+        .header("mcp-session-id")
+        .unwrap()
+        .to_owned();
+    let listen = Ask::get(UP)
+        .bearer(&user.access)
+        .header("accept", "text/event-stream")
+        .header("mcp-session-id", &id)
+        .header("mcp-protocol-version", "2025-11-25");
     let mut stream = Connection::open(field.address).await.unwrap();
     stream.send(&listen.bytes(&field.host())).await.unwrap();
     assert_eq!(stream.head().await.unwrap().status, 200);
@@ -107,7 +120,14 @@ async fn a_list_on_a_standing_stream_is_not_passed_on() {
         text += &String::from_utf8_lossy(&stream.part().await.unwrap().expect("the stream stands"));
     }
     assert!(!text.contains("unlisted") && !text.contains("\"wipe\""), "{text}");
-    let listed = field.ask(&legacy(UP, &user.access, Some((&id, "2025-11-25")), &json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {} }))).await;
+    let listed = field
+        .ask(&legacy(
+            UP,
+            &user.access,
+            Some((&id, "2025-11-25")),
+            &json!({ "jsonrpc": "2.0", "id": 3, "method": "tools/list", "params": {} }),
+        ))
+        .await;
     assert_eq!(listed.json()["result"]["tools"].as_array().map(Vec::len), Some(2), "{}", listed.text());
 }
 
@@ -128,7 +148,11 @@ async fn an_event_has_a_bound() {
         text.extend(String::from_utf8_lossy(&part).chars().take(500));
     }
     assert!(got < 8 << 20, "{got} bytes came through");
-    assert!(head.status == 502 || events(&text).iter().any(|message| message.get("error").is_some()), "{} {text}", head.status);
+    assert!(
+        head.status == 502 || events(&text).iter().any(|message| message.get("error").is_some()),
+        "{} {text}",
+        head.status
+    );
     field.recorded("the failure", |event| event["kind"] == "outcome" && event["result"] == "upstream_failed").await;
     field.upstream.behave(Conduct::Honest);
     field.upstream.forget();

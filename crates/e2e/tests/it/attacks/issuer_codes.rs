@@ -96,7 +96,15 @@ async fn a_forged_replay_ends_nothing() {
     let (client, thief) = (field.client().await, field.client().await);
     let code = client.code(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
     let granted = client.granted(&client.token(&client.redemption(&code)).await);
-    let flipped: String = code.chars().rev().enumerate().map(|(at, c)| if at == 3 { if c == 'A' { 'B' } else { 'A' } } else { c }).collect::<Vec<_>>().into_iter().rev().collect();
+    let flipped: String = code
+        .chars()
+        .rev()
+        .enumerate()
+        .map(|(at, c)| if at == 3 { if c == 'A' { 'B' } else { 'A' } } else { c })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
     for forged in [flipped.as_str(), &code[..code.len() - 1], &format!("{code}A"), &code.to_uppercase()] {
         is_error(&client.token(&client.redemption(forged)).await, 400, "invalid_grant");
     }
@@ -176,11 +184,20 @@ async fn a_client_proves_itself_by_its_own_method_alone() {
         with(&right.replace("Basic", "Bearer")),
         with(&format!("Basic {}:{secret}", client.id)),
         good.clone().set("client_id", "nobody").post("/oauth/token").header("authorization", &right),
-        good.clone().set("client_assertion", "x.y.z").set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer").post("/oauth/token").header("authorization", &right),
+        good.clone()
+            .set("client_assertion", "x.y.z")
+            .set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+            .post("/oauth/token")
+            .header("authorization", &right),
     ];
     for request in refused {
         let reply = field.ask(&request).await;
-        assert_eq!((reply.status, reply.json()["error"].as_str()), (401, Some("invalid_client")), "{request:?}: {}", reply.text());
+        assert_eq!(
+            (reply.status, reply.json()["error"].as_str()),
+            (401, Some("invalid_client")),
+            "{request:?}: {}",
+            reply.text()
+        );
         assert!(reply.header("www-authenticate").is_some_and(|value| value.starts_with("Basic")), "{reply:?}");
     }
     field.noted("token_refused").await;

@@ -60,7 +60,13 @@ async fn every_page_keeps_to_itself() {
         }
         assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{policy}");
         let text = page.text();
-        assert!(!text.contains("<script") && !text.contains("<iframe") && !text.contains(" onload=") && !text.contains("<meta http-equiv"), "{text}");
+        assert!(
+            !text.contains("<script")
+                && !text.contains("<iframe")
+                && !text.contains(" onload=")
+                && !text.contains("<meta http-equiv"),
+            "{text}"
+        );
         for tag in text.split('<').filter_map(|part| part.split('>').next()) {
             let loads = tag.starts_with("img") || tag.starts_with("link") || tag.starts_with("source");
             let from = attribute(tag, "src").or_else(|| attribute(tag, "href")).unwrap_or_default();
@@ -79,7 +85,9 @@ async fn a_form_is_never_replayed_to_the_client() {
     let mut posted = 0;
     while let Landing::Page(page) = landing {
         let mut form = page.form().expect("every page here has a form");
-        form = if form.asks_password { form.fill("username", OWNER).fill("password", PASSWORD) } else {
+        form = if form.asks_password {
+            form.fill("username", OWNER).fill("password", PASSWORD)
+        } else {
             let decision = form.buttons.iter().map(|(_, value)| value.clone()).find(|value| value != "deny").unwrap();
             form.press(&decision)
         };
@@ -98,7 +106,8 @@ async fn nothing_is_approved_by_a_get() {
     let field = Field::start().await;
     let client = field.client().await;
     let mut browser = Browser::new(field.base_url());
-    let page = browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
+    let page =
+        browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
     let form = page.form().unwrap().press("approve");
     let pairs: Vec<(&str, &str)> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let query = sekisho_e2e::fakes::wire::encode(&pairs);
@@ -112,7 +121,8 @@ async fn nothing_is_approved_by_a_get() {
 
 async fn grant_page(field: &Field, browser: &mut Browser) -> (Client, Page) {
     let client = field.client().await;
-    let page = browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
+    let page =
+        browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
     (client, page)
 }
 
@@ -125,7 +135,12 @@ async fn a_form_counts_only_where_it_was_made() {
     let form = page.form().unwrap().press("approve");
     let pairs: Vec<(&str, &str)> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     // From a page of somebody else's, with everything stolen.
-    for (name, value) in [("origin", "https://m.test"), ("origin", "null"), ("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site")] {
+    for (name, value) in [
+        ("origin", "https://m.test"),
+        ("origin", "null"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+    ] {
         let reply = victim.send(Ask::post(&form.action).header(name, value).form(&pairs)).await;
         assert_eq!((reply.status, reply.header("location")), (403, None), "{name}: {value}");
     }
@@ -179,13 +194,25 @@ async fn a_session_cookie_is_protected_and_alone() {
     let mut browser = Browser::new(field.base_url());
     let Landing::Page(login) = browser.open("/login").await else { panic!("a page") };
     let reply = browser.post(&login.form().unwrap().fill("username", OWNER).fill("password", PASSWORD)).await;
-    let cookies: Vec<_> = reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.clone()).collect();
+    let cookies: Vec<_> =
+        reply.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.clone()).collect();
     assert!(!cookies.is_empty());
     for cookie in &cookies {
-        assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/") && !cookie.contains("Domain"), "{cookie}");
+        assert!(
+            cookie.contains("HttpOnly")
+                && cookie.contains("SameSite=Lax")
+                && cookie.contains("Path=/")
+                && !cookie.contains("Domain"),
+            "{cookie}"
+        );
         assert!(cookie.starts_with(&format!("sekisho_{}", field.address.port())), "the port is in the name: {cookie}");
     }
-    let (name, value) = browser.cookies().iter().find(|(name, _)| !name.ends_with("browser")).map(|(name, value)| (name.clone(), value.clone())).unwrap();
+    let (name, value) = browser
+        .cookies()
+        .iter()
+        .find(|(name, _)| !name.ends_with("browser"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .unwrap();
     let home = field.ask(&Ask::get("/").header("cookie", &format!("{name}={value}"))).await;
     let tossed = field.ask(&Ask::get("/").header("cookie", &format!("{name}={value}; {name}=tossed"))).await;
     assert!(home.text().contains(OWNER), "signed in");
@@ -198,9 +225,26 @@ async fn a_client_cannot_dress_up_the_consent_page() {
     let field = Field::start().await;
     let canary = Canary::start().await.unwrap();
     let names = [
-        "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"><b>Google</b>", "'; DROP TABLE clients;--", "{{7*7}}", "Goo\u{202e}elg", "Goo\u{200b}gle",
-        "\u{feff}Claude", "A\u{0301}\u{0302}\u{0303}\u{0304}\u{0305}\u{0306}\u{0307}", "name\r\nSet-Cookie: a=b", "tab\tname", "nul\0name", "\u{1b}[31mred", "<a href=\"javascript:alert(1)\">x</a>",
-        "&lt;b&gt;", "<!-- --><svg onload=alert(1)>", "\u{2066}isolate\u{2069}", "\u{e0001}tags", "a".repeat(5000).leak(), "<style>*{display:none}</style>",
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "\"><b>Google</b>",
+        "'; DROP TABLE clients;--",
+        "{{7*7}}",
+        "Goo\u{202e}elg",
+        "Goo\u{200b}gle",
+        "\u{feff}Claude",
+        "A\u{0301}\u{0302}\u{0303}\u{0304}\u{0305}\u{0306}\u{0307}",
+        "name\r\nSet-Cookie: a=b",
+        "tab\tname",
+        "nul\0name",
+        "\u{1b}[31mred",
+        "<a href=\"javascript:alert(1)\">x</a>",
+        "&lt;b&gt;",
+        "<!-- --><svg onload=alert(1)>",
+        "\u{2066}isolate\u{2069}",
+        "\u{e0001}tags",
+        "a".repeat(5000).leak(),
+        "<style>*{display:none}</style>",
     ];
     let mut browser = Browser::new(field.base_url());
     for name in names {
@@ -211,7 +255,8 @@ async fn a_client_cannot_dress_up_the_consent_page() {
         let reply = field.ask(&Ask::post("/oauth/register").json(&metadata)).await;
         assert_eq!(reply.status, 201, "{name:?}: {}", reply.text());
         let client = Client::known(field.base_url(), reply.json()["client_id"].as_str().unwrap(), None, REDIRECT);
-        let page = browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
+        let page =
+            browser.to_grant_page(&client.link(&client.wish(&field.resource(UP), "mcp:read")), OWNER, PASSWORD).await;
         let text = page.reply.text();
         for active in ["<script", "<img", "<style", "<svg onload", "<b>", "=\"javascript:", "<a href=\"j"] {
             assert!(!text.contains(active), "{name:?} put {active} on the page");
@@ -228,11 +273,27 @@ async fn a_client_cannot_dress_up_the_consent_page() {
 #[tokio::test]
 async fn no_header_changes_who_we_are() {
     let field = Field::start().await;
-    let documents = ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/.well-known/oauth-protected-resource/mcp/up", UP];
+    let documents = [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-protected-resource/mcp/up",
+        UP,
+    ];
     let hostile = [
-        ("x-forwarded-host", "evil.test"), ("x-forwarded-proto", "https"), ("x-forwarded-port", "443"), ("x-forwarded-server", "evil.test"), ("x-forwarded-prefix", "/evil"),
-        ("forwarded", "host=evil.test;proto=https"), ("x-original-host", "evil.test"), ("x-host", "evil.test"), ("x-real-ip", "10.0.0.1"), ("origin", "null"),
-        ("x-forwarded-host", "evil.test\", error=\"x"), ("via", "evil"), ("x-rewrite-url", "/admin"), ("referer", "https://evil.test/"),
+        ("x-forwarded-host", "evil.test"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "443"),
+        ("x-forwarded-server", "evil.test"),
+        ("x-forwarded-prefix", "/evil"),
+        ("forwarded", "host=evil.test;proto=https"),
+        ("x-original-host", "evil.test"),
+        ("x-host", "evil.test"),
+        ("x-real-ip", "10.0.0.1"),
+        ("origin", "null"),
+        ("x-forwarded-host", "evil.test\", error=\"x"),
+        ("via", "evil"),
+        ("x-rewrite-url", "/admin"),
+        ("referer", "https://evil.test/"),
     ];
     for document in documents {
         let ask = || if document == UP { Ask::post(UP) } else { Ask::get(document) };
@@ -268,7 +329,9 @@ async fn a_yes_is_remembered_for_nothing_else() {
     let mut browser = Browser::new(field.base_url());
     let _ = browser.open(&client.link(&wish)).await;
     assert!(matches!(browser.agree(&client.link(&wish), OWNER, PASSWORD).await, Landing::Away(_)));
-    let Landing::Away(again) = browser.open(&client.link(&wish)).await else { panic!("the identical request is remembered") };
+    let Landing::Away(again) = browser.open(&client.link(&wish)).await else {
+        panic!("the identical request is remembered")
+    };
     assert!(code_in(&again).is_some());
     let second = field.confidential(redirect).await;
     let varied = [

@@ -25,13 +25,20 @@ fn is_accepted(reply: &Reply) -> bool {
     reply.status == 303 && reply.header("location").is_some_and(|to| to.contains("/consent/"))
 }
 
-/// ATK-01, AS-08: a foreign redirect gets a page of ours, before any consent page or redirect.
+/// ATK-01, AS-09: a foreign redirect gets a page of ours, before any consent page or redirect.
 #[tokio::test]
 async fn a_foreign_redirect_is_refused_on_a_page_of_ours() {
     let field = Field::start().await;
     let client = field.client().await;
     let wish = client.wish(&field.resource(UP), "mcp:read");
-    for foreign in ["https://m.test/cb", "https://m.test/cb?code=1", "http://127.0.0.1:9/other", "", "callback", "//m.test/callback"] {
+    for foreign in [
+        "https://m.test/cb",
+        "https://m.test/cb?code=1",
+        "http://127.0.0.1:9/other",
+        "",
+        "callback",
+        "//m.test/callback",
+    ] {
         let reply = authorize(&field, &wish.clone().set("redirect_uri", foreign)).await;
         is_local_refusal(&reply, foreign);
         assert_eq!(field.record_of(&reply).await["act"], "authorization_refused", "{foreign}");
@@ -48,22 +55,53 @@ fn mutants(uri: &str) -> BTreeSet<String> {
     let (authority, path) = rest.split_at(rest.find('/').unwrap());
     let host = authority.split(':').next().unwrap();
     let mut found: BTreeSet<String> = [
-        format!("{scheme}://{authority}@m.test{path}"), format!("{scheme}://m.test@{authority}{path}"), format!("{scheme}://x:y@{authority}{path}"),
-        format!("{scheme}://{authority}.m.test{path}"), format!("{scheme}://m.test{path}"), format!("{scheme}://m.test/{authority}{path}"),
-        format!("{scheme}://{host}.{path}"), format!("{scheme}://{authority}.{path}"), format!("{}://{authority}{path}", scheme.to_uppercase()),
-        format!("{scheme}://{}{}", authority.to_uppercase(), path.to_uppercase()), format!("{scheme}://{authority}{}", path.to_uppercase()),
-        format!("{scheme}:{authority}{path}"), format!("{scheme}:/{authority}{path}"), format!("{scheme}:///{authority}{path}"), format!("//{authority}{path}"),
-        format!("{scheme}:\\\\{authority}{path}"), format!("{scheme}://{authority}\\@m.test{path}"), format!("{scheme}://{authority}\\.m.test{path}"),
-        format!("{scheme}://{authority}:443{path}"), format!("{scheme}://{authority}:80{path}"), format!("{scheme}://{authority}:{path}"),
-        format!("{scheme}://{host}:0{path}"), format!("{scheme}://{host}:65536{path}"), format!("{scheme}://{host}:-1{path}"), format!("{scheme}://{host}:1a{path}"),
-        format!("{scheme}://{host}:+1{path}"), format!("{scheme}://{host}:01{path}"), format!("{scheme}://{host}: 1{path}"), path.to_owned(), String::new(),
-        format!("javascript:{uri}"), format!("data:text/html,{uri}"), format!("{scheme}s://{authority}{path}"), format!("ftp://{authority}{path}"),
-        format!("{scheme}://ⓛocalhost{path}"), format!("{scheme}://xn--{authority}{path}"), format!("{scheme}://[::ffff:127.0.0.1]{path}"),
-        format!("{scheme}://2130706433{path}"), format!("{scheme}://0x7f.1{path}"), format!("{scheme}://0{path}"), format!("{scheme}://127.1{path}"),
-    ].into();
+        format!("{scheme}://{authority}@m.test{path}"),
+        format!("{scheme}://m.test@{authority}{path}"),
+        format!("{scheme}://x:y@{authority}{path}"),
+        format!("{scheme}://{authority}.m.test{path}"),
+        format!("{scheme}://m.test{path}"),
+        format!("{scheme}://m.test/{authority}{path}"),
+        format!("{scheme}://{host}.{path}"),
+        format!("{scheme}://{authority}.{path}"),
+        format!("{}://{authority}{path}", scheme.to_uppercase()),
+        format!("{scheme}://{}{}", authority.to_uppercase(), path.to_uppercase()),
+        format!("{scheme}://{authority}{}", path.to_uppercase()),
+        format!("{scheme}:{authority}{path}"),
+        format!("{scheme}:/{authority}{path}"),
+        format!("{scheme}:///{authority}{path}"),
+        format!("//{authority}{path}"),
+        format!("{scheme}:\\\\{authority}{path}"),
+        format!("{scheme}://{authority}\\@m.test{path}"),
+        format!("{scheme}://{authority}\\.m.test{path}"),
+        format!("{scheme}://{authority}:443{path}"),
+        format!("{scheme}://{authority}:80{path}"),
+        format!("{scheme}://{authority}:{path}"),
+        format!("{scheme}://{host}:0{path}"),
+        format!("{scheme}://{host}:65536{path}"),
+        format!("{scheme}://{host}:-1{path}"),
+        format!("{scheme}://{host}:1a{path}"),
+        format!("{scheme}://{host}:+1{path}"),
+        format!("{scheme}://{host}:01{path}"),
+        format!("{scheme}://{host}: 1{path}"),
+        path.to_owned(),
+        String::new(),
+        format!("javascript:{uri}"),
+        format!("data:text/html,{uri}"),
+        format!("{scheme}s://{authority}{path}"),
+        format!("ftp://{authority}{path}"),
+        format!("{scheme}://ⓛocalhost{path}"),
+        format!("{scheme}://xn--{authority}{path}"),
+        format!("{scheme}://[::ffff:127.0.0.1]{path}"),
+        format!("{scheme}://2130706433{path}"),
+        format!("{scheme}://0x7f.1{path}"),
+        format!("{scheme}://0{path}"),
+        format!("{scheme}://127.1{path}"),
+    ]
+    .into();
     let insertions = [
-        "/", "//", "/.", "/..", "/./", "/../", "/%2e", "/%2e%2e/", "/x", "x", ".", "?", "?x=1", "?code=1", "&x=1", "#", "#x", "%00", "%0d%0a", "%20", " ", "\t",
-        "%23", "%3f", "%2f", "%5c", "\\", "*", ";", ";x=1", "%", "%zz", "%41", "\u{2044}", "\u{3002}", "\u{ff0f}", "\u{200b}", "ſ", "K", "@", ":", "@m.test", "..;/", "~", "+", "=", "|",
+        "/", "//", "/.", "/..", "/./", "/../", "/%2e", "/%2e%2e/", "/x", "x", ".", "?", "?x=1", "?code=1", "&x=1", "#",
+        "#x", "%00", "%0d%0a", "%20", " ", "\t", "%23", "%3f", "%2f", "%5c", "\\", "*", ";", ";x=1", "%", "%zz", "%41",
+        "\u{2044}", "\u{3002}", "\u{ff0f}", "\u{200b}", "ſ", "K", "@", ":", "@m.test", "..;/", "~", "+", "=", "|",
     ];
     for insertion in insertions {
         found.insert(format!("{uri}{insertion}"));
@@ -95,9 +133,15 @@ async fn refuses_mutants_of(uri: &str) {
     for mutant in &all {
         let reply = authorize(&field, &wish.clone().set("redirect_uri", mutant)).await;
         assert_ne!(reply.status, 429, "the budget must not be what refuses");
-        let port_alone = mutant.strip_prefix("http://127.0.0.1").and_then(|rest| rest.strip_suffix("/callback")).is_some_and(|port| {
-            port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port))
-        });
+        let port_alone = mutant
+            .strip_prefix("http://127.0.0.1")
+            .and_then(|rest| rest.strip_suffix("/callback"))
+            .is_some_and(|port| {
+                port.is_empty()
+                    || port.strip_prefix(':').is_some_and(|port| {
+                        port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port)
+                    })
+            });
         if uri != REDIRECT || !port_alone {
             is_local_refusal(&reply, mutant);
         }
@@ -123,16 +167,23 @@ async fn the_port_of_a_loopback_redirect_is_the_clients_to_choose() {
     let field = Field::start().await;
     let client = field.client().await;
     let wish = client.wish(&field.resource(UP), "mcp:read");
-    for good in [REDIRECT, "http://127.0.0.1:49152/callback", "http://127.0.0.1:1/callback", "http://127.0.0.1/callback"] {
+    for good in
+        [REDIRECT, "http://127.0.0.1:49152/callback", "http://127.0.0.1:1/callback", "http://127.0.0.1/callback"]
+    {
         assert!(is_accepted(&authorize(&field, &wish.clone().set("redirect_uri", good)).await), "{good}");
     }
-    for bad in ["http://localhost:9/callback", "http://[::1]:9/callback", "http://127.0.0.2:9/callback", "https://127.0.0.1:9/callback"] {
+    for bad in [
+        "http://localhost:9/callback",
+        "http://[::1]:9/callback",
+        "http://127.0.0.2:9/callback",
+        "https://127.0.0.1:9/callback",
+    ] {
         is_local_refusal(&authorize(&field, &wish.clone().set("redirect_uri", bad)).await, bad);
     }
     field.lets_in().await;
 }
 
-/// ATK-04, AS-08, AS-11: nobody is bounced off this site by an error of a client that nobody vouches for.
+/// ATK-04, AS-11: nobody is bounced off this site by an error of a client that nobody vouches for.
 #[tokio::test]
 async fn an_error_does_not_bounce_anybody_to_a_stranger() {
     let field = Field::start().await;
@@ -181,7 +232,11 @@ async fn a_repeated_parameter_is_refused_everywhere() {
     // A POST takes its parameters from the body alone.
     let both = field.ask(&redemption.post(&format!("/oauth/token?{}", redemption.text()))).await;
     assert_eq!((both.status, both.json()["error"].as_str()), (400, Some("invalid_request")));
-    let revocation = Parameters(vec![("token".into(), "x".into()), ("token".into(), "y".into()), ("client_id".into(), client.id.clone())]);
+    let revocation = Parameters(vec![
+        ("token".into(), "x".into()),
+        ("token".into(), "y".into()),
+        ("client_id".into(), client.id.clone()),
+    ]);
     assert_eq!(field.ask(&revocation.post("/oauth/revoke")).await.status, 400);
     let granted = client.granted(&client.token(&redemption).await);
     field.is_healthy(&granted).await;
@@ -207,7 +262,17 @@ async fn only_a_code_in_the_query_can_be_asked_for() {
     let client = field.confidential("https://backend.example/cb").await;
     let wish = client.wish(&field.resource(UP), "mcp:read");
     let mut bent = Vec::new();
-    for kind in ["token", "id_token", "code token", "code id_token", "code id_token token", "none", "CODE", "code code", "device_code"] {
+    for kind in [
+        "token",
+        "id_token",
+        "code token",
+        "code id_token",
+        "code id_token token",
+        "none",
+        "CODE",
+        "code code",
+        "device_code",
+    ] {
         bent.push(("unsupported_response_type", wish.clone().set("response_type", kind)));
     }
     bent.push(("unsupported_response_type", wish.clone().without("response_type")));
@@ -237,12 +302,23 @@ async fn an_accepted_request_cannot_be_changed_on_the_way() {
     let mut browser = Browser::new(field.base_url());
     let page = browser.to_grant_page(&link, OWNER, PASSWORD).await;
     let form = page.form().unwrap();
-    let widened = form.clone().press("approve").fill("scope", "mcp:destructive").fill("redirect_uri", "https://m.test/").fill("response_mode", "fragment").fill("client_id", "x").fill("resource", "x");
+    let widened = form
+        .clone()
+        .press("approve")
+        .fill("scope", "mcp:destructive")
+        .fill("redirect_uri", "https://m.test/")
+        .fill("response_mode", "fragment")
+        .fill("client_id", "x")
+        .fill("resource", "x");
     let Landing::Away(to) = browser.submit(&widened).await else { panic!("sent on") };
     assert!(to.starts_with(REDIRECT) && !to.contains('#'), "{to}");
     assert_eq!(code_in(&to), None, "what was ticked was never asked for, so nothing was granted: {to}");
     let again = browser.post(&form.press("approve")).await;
-    assert!(again.status >= 400 && again.header("location").is_none(), "an answered request stays answered: {}", again.status);
+    assert!(
+        again.status >= 400 && again.header("location").is_none(),
+        "an answered request stays answered: {}",
+        again.status
+    );
     field.lets_in().await;
 }
 
@@ -284,7 +360,9 @@ async fn a_challenge_and_its_verifier_belong_together() {
             };
             assert!(!is_accepted(&authorize(&field, &bent).await), "{challenge:?}");
         }
-        for verifier in [None, Some(""), Some(CHALLENGE), Some("short"), Some(sekisho_e2e::fakes::oauth::OTHER_VERIFIER)] {
+        for verifier in
+            [None, Some(""), Some(CHALLENGE), Some("short"), Some(sekisho_e2e::fakes::oauth::OTHER_VERIFIER)]
+        {
             let code = client.code(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
             let good = client.redemption(&code);
             let bent = match verifier {
@@ -292,7 +370,12 @@ async fn a_challenge_and_its_verifier_belong_together() {
                 Some(text) => good.clone().set("code_verifier", text),
             };
             let reply = client.token(&bent).await;
-            assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("invalid_grant")), "{verifier:?}: {}", reply.text());
+            assert_eq!(
+                (reply.status, reply.json()["error"].as_str()),
+                (400, Some("invalid_grant")),
+                "{verifier:?}: {}",
+                reply.text()
+            );
             assert_eq!(field.record_of(&reply).await["act"], "token_refused");
             client.granted(&client.token(&good).await);
         }
@@ -308,11 +391,22 @@ async fn no_other_challenge_method_is_taken() {
     let client = field.client().await;
     let wish = client.wish(&field.resource(UP), "mcp:read");
     for method in ["plain", "", "s256", "S256 ", " S256", "S512", "S256,plain", "[\"S256\"]", "S256\0"] {
-        assert!(!is_accepted(&authorize(&field, &wish.clone().set("code_challenge_method", method)).await), "{method:?}");
+        assert!(
+            !is_accepted(&authorize(&field, &wish.clone().set("code_challenge_method", method)).await),
+            "{method:?}"
+        );
     }
-    assert!(!is_accepted(&authorize(&field, &wish.clone().without("code_challenge_method")).await), "said, not guessed");
+    assert!(
+        !is_accepted(&authorize(&field, &wish.clone().without("code_challenge_method")).await),
+        "said, not guessed"
+    );
     let long = "A".repeat(44);
-    for challenge in [&CHALLENGE[1..], &long, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+cM", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c="] {
+    for challenge in [
+        &CHALLENGE[1..],
+        &long,
+        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+cM",
+        "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-c=",
+    ] {
         assert!(!is_accepted(&authorize(&field, &wish.clone().set("code_challenge", challenge)).await), "{challenge}");
     }
     field.noted("authorization_refused").await;

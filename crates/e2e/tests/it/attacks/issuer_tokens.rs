@@ -36,7 +36,11 @@ async fn an_old_refresh_token_ends_the_family() {
         })
         .await;
         is_error(&refresh(newest).await, "invalid_grant");
-        let record = field.recorded("the replay", |event| event["act"] == "refresh_replayed" && event["grant"] == newest.claim("grant")).await;
+        let record = field
+            .recorded("the replay", |event| {
+                event["act"] == "refresh_replayed" && event["grant"] == newest.claim("grant")
+            })
+            .await;
         assert!(record.is_object());
     }
     field.untouched();
@@ -126,8 +130,13 @@ async fn a_token_is_for_one_server() {
     // More than one server is mounted, so one has to be named, and exactly one.
     let wish = granted.client.wish(&field.resource(UP), "mcp:read");
     let bent = [
-        wish.clone().without("resource"), wish.clone().set("resource", field.base_url()), wish.clone().set("resource", &field.resource("/mcp/UP")), wish.clone().set("resource", &field.resource("/mcp/up/")),
-        wish.clone().set("resource", &format!("{}#x", field.resource(UP))), wish.clone().add("resource", &field.resource(OTHER)), wish.clone().set("resource", "https://elsewhere.example/"),
+        wish.clone().without("resource"),
+        wish.clone().set("resource", field.base_url()),
+        wish.clone().set("resource", &field.resource("/mcp/UP")),
+        wish.clone().set("resource", &field.resource("/mcp/up/")),
+        wish.clone().set("resource", &format!("{}#x", field.resource(UP))),
+        wish.clone().add("resource", &field.resource(OTHER)),
+        wish.clone().set("resource", "https://elsewhere.example/"),
     ];
     for bent in bent {
         let reply = field.ask(&Ask::get(&format!("/oauth/authorize?{}", bent.text()))).await;
@@ -142,7 +151,9 @@ async fn a_client_revokes_only_what_is_its_own() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     let thief = field.client().await;
-    let revoke = |id: &str, token: &str| Parameters(vec![("token".into(), token.into()), ("client_id".into(), id.into())]).post("/oauth/revoke");
+    let revoke = |id: &str, token: &str| {
+        Parameters(vec![("token".into(), token.into()), ("client_id".into(), id.into())]).post("/oauth/revoke")
+    };
     let foreign = field.ask(&revoke(&thief.id, &granted.refresh)).await;
     let unknown = field.ask(&revoke(&thief.id, "sks_rt_nothing")).await;
     assert_eq!((foreign.status, &foreign.body), (200, &unknown.body), "no oracle");
@@ -150,7 +161,10 @@ async fn a_client_revokes_only_what_is_its_own() {
     field.is_healthy(&granted).await;
     let next = granted.client.granted(&refresh(&granted).await);
     assert_eq!(field.ask(&revoke(&granted.client.id, &next.refresh)).await.status, 200);
-    within(Duration::from_secs(1), "the access token is dead", async || (field.ask(&tool(UP, &next.access, "look")).await.status == 401).then_some(())).await;
+    within(Duration::from_secs(1), "the access token is dead", async || {
+        (field.ask(&tool(UP, &next.access, "look")).await.status == 401).then_some(())
+    })
+    .await;
     is_error(&refresh(&next).await, "invalid_grant");
     field.noted("grant_revoked").await;
     field.lets_in().await;
@@ -165,11 +179,26 @@ async fn no_answer_with_a_credential_may_be_kept() {
     let good = client.token(&client.redemption(&code)).await;
     let refused = client.token(&client.redemption("x")).await;
     let unauthenticated = client.token(&client.redemption("x").set("client_id", "nobody")).await;
-    let registered = field.ask(&Ask::post("/oauth/register").json(&serde_json::json!({ "redirect_uris": ["https://a.example/"] }))).await;
+    let registered = field
+        .ask(&Ask::post("/oauth/register").json(&serde_json::json!({ "redirect_uris": ["https://a.example/"] })))
+        .await;
     let unregistered = field.ask(&Ask::post("/oauth/register").json(&serde_json::json!({}))).await;
-    let revoked = field.ask(&Parameters(vec![("token".into(), "x".into()), ("client_id".into(), client.id.clone())]).post("/oauth/revoke")).await;
+    let revoked = field
+        .ask(
+            &Parameters(vec![("token".into(), "x".into()), ("client_id".into(), client.id.clone())])
+                .post("/oauth/revoke"),
+        )
+        .await;
     let called = field.ask(&tool(UP, "x", "look")).await;
-    for (what, reply) in [("token", &good), ("refused", &refused), ("401", &unauthenticated), ("registered", &registered), ("not registered", &unregistered), ("revoked", &revoked), ("called", &called)] {
+    for (what, reply) in [
+        ("token", &good),
+        ("refused", &refused),
+        ("401", &unauthenticated),
+        ("registered", &registered),
+        ("not registered", &unregistered),
+        ("revoked", &revoked),
+        ("called", &called),
+    ] {
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}: {reply:?}");
     }
     for suffix in ["/x.css", "/", ".css", ";x.css", "%2fx.css", "%00.css", "%3bx.css", "?.css", "/..%2fx.css"] {
@@ -185,13 +214,18 @@ async fn no_answer_with_a_credential_may_be_kept() {
 #[tokio::test]
 async fn no_page_reads_with_somebody_elses_cookies() {
     let field = Field::start().await;
-    let origins = ["https://evil.test", "null", "http://localhost", "http://localhost.evil.test", "https://localhost", "", "*"];
+    let origins =
+        ["https://evil.test", "null", "http://localhost", "http://localhost.evil.test", "https://localhost", "", "*"];
     let people = ["/", "/login", "/oauth/authorize?client_id=x", "/consent/none", "/setup/none"];
-    let programs = ["/.well-known/oauth-authorization-server", "/oauth/jwks", "/.well-known/oauth-protected-resource/mcp/up"];
+    let programs =
+        ["/.well-known/oauth-authorization-server", "/oauth/jwks", "/.well-known/oauth-protected-resource/mcp/up"];
     for origin in origins {
         for path in people.iter().chain(&programs).chain(&[UP]) {
             for method in ["GET", "POST", "OPTIONS"] {
-                let ask = Ask::new(method, path).header("origin", origin).header("access-control-request-method", "POST").header("access-control-request-headers", "authorization, cookie");
+                let ask = Ask::new(method, path)
+                    .header("origin", origin)
+                    .header("access-control-request-method", "POST")
+                    .header("access-control-request-headers", "authorization, cookie");
                 let reply = field.ask(&ask).await;
                 assert_eq!(reply.header("access-control-allow-credentials"), None, "{method} {path} for {origin}");
                 let allowed = reply.header("access-control-allow-origin");

@@ -27,9 +27,17 @@ async fn every_call_is_on_record() {
             (rows.len() >= wanted).then_some(rows)
         })
         .await;
-        let decision = rows.iter().map(|row| &row["record"]["event"]).find(|event| event["kind"] == "decision").unwrap();
-        assert_eq!((&decision["verdict"], &decision["target"], &decision["server"], &decision["need"]), (&json!(verdict), &json!(name), &json!("up"), &json!("undeclared")), "{decision}");
-        assert_eq!((&decision["grant"], &decision["client"], &decision["subject"], &decision["token"]), (&granted.claim("grant"), &granted.claim("client_id"), &granted.claim("sub"), &granted.claim("jti")));
+        let decision =
+            rows.iter().map(|row| &row["record"]["event"]).find(|event| event["kind"] == "decision").unwrap();
+        assert_eq!(
+            (&decision["verdict"], &decision["target"], &decision["server"], &decision["need"]),
+            (&json!(verdict), &json!(name), &json!("up"), &json!("undeclared")),
+            "{decision}"
+        );
+        assert_eq!(
+            (&decision["grant"], &decision["client"], &decision["subject"], &decision["token"]),
+            (&granted.claim("grant"), &granted.claim("client_id"), &granted.claim("sub"), &granted.claim("jti"))
+        );
         assert_eq!(rows.iter().any(|row| row["record"]["event"]["kind"] == "outcome"), status == 200);
     }
 }
@@ -48,7 +56,12 @@ async fn an_answered_write_is_on_record_after_a_crash() {
     field.checkpoint = field.checkpoint.crash().await;
     let records = field.checkpoint.records().await;
     for request in requests {
-        assert!(records.iter().any(|row| row["record"]["request"] == json!(request) && row["record"]["event"]["verdict"] == "permit"), "{request} has no record");
+        assert!(
+            records
+                .iter()
+                .any(|row| row["record"]["request"] == json!(request) && row["record"]["event"]["verdict"] == "permit"),
+            "{request} has no record"
+        );
     }
     field.is_healthy(&granted).await;
 }
@@ -61,7 +74,10 @@ async fn what_cannot_be_recorded_is_not_done() {
     field.is_healthy(&granted).await;
     // Somebody else holds the database's lock: every write of ours fails until they let go.
     let database = field.checkpoint.data_dir().join("sekisho.db");
-    let program = format!("import sqlite3,sys\nc=sqlite3.connect({:?},isolation_level=None,timeout=30)\nc.execute('BEGIN IMMEDIATE')\nprint('held',flush=True)\nsys.stdin.read()\n", database.display().to_string());
+    let program = format!(
+        "import sqlite3,sys\nc=sqlite3.connect({:?},isolation_level=None,timeout=30)\nc.execute('BEGIN IMMEDIATE')\nprint('held',flush=True)\nsys.stdin.read()\n",
+        database.display().to_string()
+    );
     let mut holder = std::process::Command::new("python3");
     holder.args(["-c", &program]);
     let mut holder = sekisho_e2e::harness::Process::start(&mut holder);
@@ -84,14 +100,18 @@ async fn what_cannot_be_recorded_is_not_done() {
 async fn nothing_is_open_by_default() {
     let checkpoint = Checkpoint::notes().start().await;
     let mut stranger = Browser::new(checkpoint.base_url());
-    for (name, password) in [("owner", ""), ("owner", "owner"), ("owner", "admin"), ("admin", "admin"), ("root", "root"), ("", "")] {
+    for (name, password) in
+        [("owner", ""), ("owner", "owner"), ("owner", "admin"), ("admin", "admin"), ("root", "root"), ("", "")]
+    {
         let Landing::Page(page) = stranger.open("/login").await else { panic!("a page") };
         let reply = stranger.post(&page.form().unwrap().fill("username", name).fill("password", password)).await;
         assert!(matches!(reply.status, 401 | 429), "{name}/{password}: {}", reply.status);
     }
     assert!(stranger.cookies().keys().all(|name| name.ends_with("browser")), "no session");
     let link = checkpoint.setup_url().to_owned();
-    for bent in [format!("{link}A"), link[..link.len() - 1].to_owned(), format!("{}/setup/sks_su_guess", checkpoint.base_url())] {
+    for bent in
+        [format!("{link}A"), link[..link.len() - 1].to_owned(), format!("{}/setup/sks_su_guess", checkpoint.base_url())]
+    {
         let Landing::Page(page) = stranger.open(&bent).await else { panic!("a page") };
         assert_eq!(page.reply.status, 404, "{bent}");
     }
@@ -126,7 +146,9 @@ async fn guessing_is_slowed_down() {
     assert_eq!(texts[0], texts[1], "an unknown name looks like a wrong password");
     for _ in 0..30 {
         let Landing::Page(page) = guesser.open("/login").await else { panic!("a page") };
-        known.push(guesser.post(&page.form().unwrap().fill("username", OWNER).fill("password", "wrong password")).await.status);
+        known.push(
+            guesser.post(&page.form().unwrap().fill("username", OWNER).fill("password", "wrong password")).await.status,
+        );
     }
     assert!(known.contains(&429), "{known:?}");
     field.noted("login_failed").await;
@@ -165,7 +187,13 @@ async fn no_secret_is_kept_in_clear() {
     let code = client.code(&field.resource(UP), "mcp:read", OWNER, super::field::PASSWORD).await;
     let granted = client.granted(&client.token(&client.redemption(&code)).await);
     field.is_healthy(&granted).await;
-    let secrets = [code, granted.access.clone(), granted.refresh.clone(), client.secret.clone().unwrap(), super::field::PASSWORD.to_owned()];
+    let secrets = [
+        code,
+        granted.access.clone(),
+        granted.refresh.clone(),
+        client.secret.clone().unwrap(),
+        super::field::PASSWORD.to_owned(),
+    ];
     let (log, data) = (field.checkpoint.stderr().now(), field.checkpoint.data_dir());
     for entry in std::fs::read_dir(&data).unwrap() {
         let path = entry.unwrap().path();

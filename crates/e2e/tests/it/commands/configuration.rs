@@ -62,7 +62,15 @@ async fn what_init_writes_is_good() {
 }
 
 fn toml(upstream: &Upstream, names: &[&str]) -> String {
-    names.iter().map(|name| format!("[servers.{name}]\nurl = \"{}\"\neveryone = \"read\"\ntools = {{ look = \"read\" }}\n", upstream.url())).collect()
+    names
+        .iter()
+        .map(|name| {
+            format!(
+                "[servers.{name}]\nurl = \"{}\"\neveryone = \"read\"\ntools = {{ look = \"read\" }}\n",
+                upstream.url()
+            )
+        })
+        .collect()
 }
 
 async fn status(checkpoint: &Checkpoint, path: &str) -> u16 {
@@ -79,14 +87,26 @@ async fn a_changed_file_is_taken_over_and_a_broken_one_is_not() {
     assert_eq!((status(&checkpoint, "/mcp/one").await, status(&checkpoint, "/mcp/two").await), (401, 404));
     std::fs::write(&file, toml(&upstream, &["one", "two"])).unwrap();
     within(WATCHED, "the second server", async || (status(&checkpoint, "/mcp/two").await == 401).then_some(())).await;
-    std::fs::write(&file, format!("{}\n[servers.three]\nurl = \"{}\"\n[servers.broken", toml(&upstream, &["one"]), upstream.url())).unwrap();
+    std::fs::write(
+        &file,
+        format!("{}\n[servers.three]\nurl = \"{}\"\n[servers.broken", toml(&upstream, &["one"]), upstream.url()),
+    )
+    .unwrap();
     checkpoint.stderr().contains("the old one stays").await;
-    assert_eq!((status(&checkpoint, "/mcp/one").await, status(&checkpoint, "/mcp/two").await, status(&checkpoint, "/mcp/three").await), (401, 401, 404));
+    assert_eq!(
+        (
+            status(&checkpoint, "/mcp/one").await,
+            status(&checkpoint, "/mcp/two").await,
+            status(&checkpoint, "/mcp/three").await
+        ),
+        (401, 401, 404)
+    );
     // Editors write beside the file and move it into place.
     let beside = file.with_extension("new");
     std::fs::write(&beside, toml(&upstream, &["two"])).unwrap();
     std::fs::rename(&beside, &file).unwrap();
-    within(WATCHED, "the first server is gone", async || (status(&checkpoint, "/mcp/one").await == 404).then_some(())).await;
+    within(WATCHED, "the first server is gone", async || (status(&checkpoint, "/mcp/one").await == 404).then_some(()))
+        .await;
     assert_eq!(status(&checkpoint, "/mcp/two").await, 401);
 }
 
@@ -114,7 +134,12 @@ async fn a_public_server_beyond_loopback_is_said_twice() {
 async fn one_data_directory_has_one_instance() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let checkpoint = Checkpoint::configured(&toml(&upstream, &["one"])).start().await;
-    let second = sekisho(&checkpoint.data_dir(), &["serve", "-c", &checkpoint.configuration().display().to_string(), "--listen", "127.0.0.1:0"], "").await;
+    let second = sekisho(
+        &checkpoint.data_dir(),
+        &["serve", "-c", &checkpoint.configuration().display().to_string(), "--listen", "127.0.0.1:0"],
+        "",
+    )
+    .await;
     assert_eq!(second.code(), Some(3), "{}", second.stderr);
     assert_eq!(status(&checkpoint, "/mcp/one").await, 401);
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
-use sekisho_e2e::fakes::wire::{Connection};
+use sekisho_e2e::fakes::wire::Connection;
 use sekisho_e2e::harness::{Checkpoint, Process, binary};
 use tokio::net::TcpListener;
 
@@ -15,7 +15,8 @@ use super::{script, sekisho};
 async fn a_child_that_ends_at_once_is_told_by_its_last_words() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(folder.path(), "echo first >&2\necho 'API_TOKEN is not set' >&2\nexit 7");
-    let setup = Checkpoint::program([program]).variable("API_TOKEN", "the-secret-value").variable("OTHER_VARIABLE", "x");
+    let setup =
+        Checkpoint::program([program]).variable("API_TOKEN", "the-secret-value").variable("OTHER_VARIABLE", "x");
     let failed = setup.fail().await;
     assert_eq!(failed.code(), Some(3), "{}", failed.stderr);
     for word in ["API_TOKEN is not set", "status 7", "OTHER_VARIABLE", "--env"] {
@@ -29,7 +30,8 @@ async fn a_child_that_ends_at_once_is_told_by_its_last_words() {
 
 #[tokio::test]
 async fn a_program_that_does_not_exist_is_named() {
-    let failed = Checkpoint::program(["/nowhere/no-such-program", "x"]).argument("--name").argument("gone").fail().await;
+    let failed =
+        Checkpoint::program(["/nowhere/no-such-program", "x"]).argument("--name").argument("gone").fail().await;
     assert_eq!(failed.code(), Some(3), "{}", failed.stderr);
     assert!(failed.stderr.contains("/nowhere/no-such-program"), "{}", failed.stderr);
 }
@@ -48,11 +50,17 @@ async fn a_port_in_use_is_said_with_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
-    let failed = sekisho(folder.path(), &["run", "--listen", &address, "--", &binary().display().to_string(), "bundled", "notes"], "").await;
+    let failed = sekisho(
+        folder.path(),
+        &["run", "--listen", &address, "--", &binary().display().to_string(), "bundled", "notes"],
+        "",
+    )
+    .await;
     assert_eq!(failed.code(), Some(3), "{}", failed.stderr);
     assert!(failed.stderr.contains(&address) && failed.stderr.contains("--listen"), "{}", failed.stderr);
     let json = sekisho(folder.path(), &["--json", "run", "--listen", &address, "--", "x"], "").await;
-    let error: serde_json::Value = serde_json::from_str(json.stderr.lines().last().unwrap_or_default()).unwrap_or_else(|_| panic!("{}", json.stderr));
+    let error: serde_json::Value = serde_json::from_str(json.stderr.lines().last().unwrap_or_default())
+        .unwrap_or_else(|_| panic!("{}", json.stderr));
     assert!(error["error"].is_string() && error["help"].is_string(), "{error}");
 }
 
@@ -95,7 +103,10 @@ async fn a_damaged_data_directory_is_not_written_over() {
     assert_eq!(sekisho(&file, &["user", "list"], "").await.code(), Some(3));
     assert_eq!(std::fs::read(&file).unwrap(), b"x");
     let data = folder.path().join("data");
-    assert_eq!(sekisho(&data, &["user", "add", "alice", "--password-stdin"], "a good long password").await.code(), Some(0));
+    assert_eq!(
+        sekisho(&data, &["user", "add", "alice", "--password-stdin"], "a good long password").await.code(),
+        Some(0)
+    );
     std::fs::write(data.join("seal.key"), "short").unwrap();
     let failed = sekisho(&data, &["user", "list"], "").await;
     assert_eq!(failed.code(), Some(3), "{}", failed.stderr);
@@ -112,6 +123,7 @@ async fn an_upstream_with_a_lock_of_its_own_is_named_so() {
             tokio::spawn(async move {
                 let mut connection = Connection::over(stream);
                 let answer = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer resource_metadata=\"https://foreign.example/\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                let _ = connection.rest(std::time::Duration::from_millis(200)).await;
                 let _ = connection.send(answer.as_bytes()).await;
                 let _ = connection.closes_within(std::time::Duration::from_secs(2)).await;
             });

@@ -26,7 +26,12 @@ async fn run_prints_what_to_paste_into_each_client() {
     let url = checkpoint.server();
     assert_eq!(connect["Claude Code"], format!("claude mcp add --transport http notes {url}"));
     assert!(connect["VS Code"].as_str().unwrap().starts_with("code --add-mcp '{"));
-    assert!(connect["Cursor"].as_str().unwrap().starts_with("cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config="));
+    assert!(
+        connect["Cursor"]
+            .as_str()
+            .unwrap()
+            .starts_with("cursor://anysphere.cursor-deeplink/mcp/install?name=notes&config=")
+    );
     assert!(connect["Inspector"].as_str().unwrap().contains(url));
     assert!(checkpoint.setup_url().starts_with(&format!("{}/setup/sks_su_", checkpoint.base_url())));
     assert!(checkpoint.base_url().starts_with("http://localhost:"));
@@ -42,7 +47,15 @@ async fn run_tells_a_person_what_to_do_first() {
     let process = sekisho_e2e::harness::Process::start(&mut command);
     process.stdout().contains("Stop with Ctrl-C").await;
     let said = process.stdout().now();
-    for word in ["works once", "/setup/", "claude mcp add", "code --add-mcp", "cursor://", "inspector", "cannot reach this address"] {
+    for word in [
+        "works once",
+        "/setup/",
+        "claude mcp add",
+        "code --add-mcp",
+        "cursor://",
+        "inspector",
+        "cannot reach this address",
+    ] {
         assert!(said.contains(word), "{word}: {said}");
     }
     process.terminate();
@@ -54,7 +67,8 @@ async fn run_tells_a_person_what_to_do_first() {
 async fn a_second_run_joins_the_first() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let checkpoint = Checkpoint::notes().owner("alice", PASSWORD).start().await;
-    let second = sekisho(&checkpoint.data_dir(), &["--json", "run", "--name", "second", "--http", &upstream.url()], "").await;
+    let second =
+        sekisho(&checkpoint.data_dir(), &["--json", "run", "--name", "second", "--http", &upstream.url()], "").await;
     assert_eq!(second.code(), Some(0), "{}", second.stderr);
     let line: serde_json::Value = serde_json::from_str(second.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(line["servers"][0]["url"], checkpoint.server_named("second"));
@@ -70,7 +84,8 @@ async fn a_second_run_joins_the_first() {
     assert_eq!(nothing.code(), Some(2), "{}", nothing.stderr);
     // Both are there after a restart, without being named again.
     let restarted = checkpoint.restart().await;
-    let names: Vec<_> = restarted.ready()["servers"].as_array().unwrap().iter().map(|server| server["name"].clone()).collect();
+    let names: Vec<_> =
+        restarted.ready()["servers"].as_array().unwrap().iter().map(|server| server["name"].clone()).collect();
     assert_eq!(names, ["notes", "second"]);
 }
 
@@ -78,15 +93,23 @@ async fn a_second_run_joins_the_first() {
 #[tokio::test]
 async fn a_second_run_that_fails_harms_nothing() {
     let checkpoint = Checkpoint::notes().start().await;
-    let second = sekisho(&checkpoint.data_dir(), &["run", "--name", "broken", "--", "/nowhere/no-such-program"], "").await;
+    let second =
+        sekisho(&checkpoint.data_dir(), &["run", "--name", "broken", "--", "/nowhere/no-such-program"], "").await;
     let reply = ask(address(&checkpoint), &Ask::get("/readyz")).await.unwrap();
     assert_eq!(reply.status, 200);
-    assert_eq!(second.code(), Some(3), "a program that does not exist is an error here too: {}{}", second.stdout, second.stderr);
+    assert_eq!(
+        second.code(),
+        Some(3),
+        "a program that does not exist is an error here too: {}{}",
+        second.stdout,
+        second.stderr
+    );
 }
 
 fn is_alive(pid: &str) -> bool {
     // A zombie has ended, whoever has yet to hear of it.
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
 }
 
 /// ST-13: when the checkpoint ends, by SIGTERM or SIGKILL, no child and no child's child stays.
@@ -96,7 +119,10 @@ async fn no_child_outlives_a_kill() {
         let folder = tempfile::tempdir().unwrap();
         let pids = folder.path().join("pids");
         let notes = binary().display().to_string();
-        let program = script(folder.path(), &format!("sleep 600 &\necho $! >> {0}\necho $$ >> {0}\n{notes} bundled notes", pids.display()));
+        let program = script(
+            folder.path(),
+            &format!("sleep 600 &\necho $! >> {0}\necho $$ >> {0}\n{notes} bundled notes", pids.display()),
+        );
         let checkpoint = Checkpoint::program([program]).argument("--name").argument("notes").start().await;
         let started = std::fs::read_to_string(&pids).unwrap();
         let started: Vec<&str> = started.lines().collect();
@@ -106,7 +132,10 @@ async fn no_child_outlives_a_kill() {
         } else {
             checkpoint.kill().await;
         }
-        within(Duration::from_secs(20), &format!("{started:?} have ended"), async || (!started.iter().any(|pid| is_alive(pid))).then_some(())).await;
+        within(Duration::from_secs(20), &format!("{started:?} have ended"), async || {
+            (!started.iter().any(|pid| is_alive(pid))).then_some(())
+        })
+        .await;
     }
 }
 

@@ -23,12 +23,24 @@ async fn a_child_has_what_it_was_given_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let seen = folder.path().join("environment");
     let notes = binary().display().to_string();
-    let program = script(folder.path(), &format!("env > {0}.part; ls -l /proc/self/fd > {0}.fds; mv {0}.part {0}\nexec {notes} bundled notes", seen.display()));
+    let program = script(
+        folder.path(),
+        &format!(
+            "env > {0}.part; ls -l /proc/self/fd > {0}.fds; mv {0}.part {0}\nexec {notes} bundled notes",
+            seen.display()
+        ),
+    );
     let mut setup = Checkpoint::program([program]).argument("--name").argument("notes");
     for word in ["--env", "PASSED_THROUGH", "--env", "GIVEN=given value with = in it", "--secret", "ASKED_FOR"] {
         setup = setup.argument(word);
     }
-    let checkpoint = setup.variable("PASSED_THROUGH", "passed-value").variable("ASKED_FOR", "asked-secret-value").variable("WITHHELD_TOKEN", "withheld-value").variable("LD_PRELOAD_X", "x").start().await;
+    let checkpoint = setup
+        .variable("PASSED_THROUGH", "passed-value")
+        .variable("ASKED_FOR", "asked-secret-value")
+        .variable("WITHHELD_TOKEN", "withheld-value")
+        .variable("LD_PRELOAD_X", "x")
+        .start()
+        .await;
     let environment = std::fs::read_to_string(&seen).unwrap();
     for line in ["PASSED_THROUGH=passed-value", "GIVEN=given value with = in it", "ASKED_FOR=asked-secret-value"] {
         assert!(environment.lines().any(|found| found == line), "{line}: {environment}");
@@ -55,12 +67,17 @@ async fn a_child_has_what_it_was_given_and_nothing_else() {
 #[tokio::test]
 async fn an_upstream_is_shown_its_secret_header() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
-    let setup = Checkpoint::http(&upstream.url()).argument("--name").argument("up").argument("--secret-header").argument("X_Api_Key".replace('_', "-"));
+    let setup = Checkpoint::http(&upstream.url())
+        .argument("--name")
+        .argument("up")
+        .argument("--secret-header")
+        .argument("X_Api_Key".replace('_', "-"));
     let checkpoint = setup.variable("X-Api-Key", "header-secret-value").start().await;
     let seen = upstream.seen();
     assert!(!seen.is_empty());
     for request in seen {
-        let keys: Vec<_> = request.headers.iter().filter(|(name, _)| name == "x-api-key").map(|(_, value)| value.as_str()).collect();
+        let keys: Vec<_> =
+            request.headers.iter().filter(|(name, _)| name == "x-api-key").map(|(_, value)| value.as_str()).collect();
         assert_eq!(keys, ["header-secret-value"], "{}", request.text());
     }
     stands_nowhere(&checkpoint.data_dir(), "header-secret-value");

@@ -21,9 +21,14 @@ async fn ask(port: u16, trusted: &Certificate, request: &Ask) -> Option<Reply> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.cert.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.ok()?;
+    let stream =
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.ok()?;
     let mut connection = Connection::over(stream);
     connection.send(&request.bytes(&format!("localhost:{port}"))).await.ok()?;
     connection.reply("GET").await.ok()
@@ -56,11 +61,17 @@ async fn it_serves_tls_and_takes_over_a_renewed_certificate() {
     command.args(["--json", "serve", "--listen", &format!("127.0.0.1:{port}"), "-c"]).arg(&file);
     let checkpoint = Process::start(&mut command);
     checkpoint.stdout().contains(&format!("\"base_url\":\"https://localhost:{port}\"")).await;
-    let metadata = ask(port, &first, &Ask::get("/.well-known/oauth-authorization-server")).await.expect("TLS works").json();
+    let metadata =
+        ask(port, &first, &Ask::get("/.well-known/oauth-authorization-server")).await.expect("TLS works").json();
     assert_eq!(metadata["token_endpoint"], format!("https://localhost:{port}/oauth/token"));
     let login = ask(port, &first, &Ask::get("/login")).await.unwrap();
-    let cookies: Vec<_> = login.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value).collect();
-    assert!(!cookies.is_empty() && cookies.iter().all(|cookie| cookie.starts_with("__Host-") && cookie.contains("; Secure")), "{cookies:?}");
+    let cookies: Vec<_> =
+        login.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value).collect();
+    assert!(
+        !cookies.is_empty()
+            && cookies.iter().all(|cookie| cookie.starts_with("__Host-") && cookie.contains("; Secure")),
+        "{cookies:?}"
+    );
     let mut plain = Connection::open(([127, 0, 0, 1], port).into()).await.unwrap();
     plain.send(&Ask::get("/").bytes(&format!("localhost:{port}"))).await.unwrap();
     assert!(plain.head().await.is_err(), "plain HTTP is not answered");
@@ -69,6 +80,7 @@ async fn it_serves_tls_and_takes_over_a_renewed_certificate() {
     checkpoint.stderr().contains("the old one stays").await;
     assert!(ask(port, &first, &Ask::get("/healthz")).await.is_some(), "a broken file changes nothing");
     write(folder.path(), &second);
-    within(WATCHED, "the renewed certificate", async || ask(port, &second, &Ask::get("/healthz")).await.map(drop)).await;
+    within(WATCHED, "the renewed certificate", async || ask(port, &second, &Ask::get("/healthz")).await.map(drop))
+        .await;
     assert!(ask(port, &first, &Ask::get("/healthz")).await.is_none(), "the old one is gone");
 }

@@ -42,7 +42,8 @@ impl HttpUpstream {
         listed
     }
 
-    /// `server/discover` first; on anything but a modern answer the handshake (TR-52).
+    /// `server/discover` first; on anything but a modern answer the handshake (TR-52). A server of both eras names
+    /// only the newer revision there, so the handshake is tried once more, and only its success counts (TR-50).
     async fn probe(&self) -> Result<Arc<Spoken>, ForwardError> {
         let discovered = match self.ask(&Own::discover(), Revision::V2026_07_28, None).await {
             Ok((Told::Answer(answer), _)) => probe::read_discovered(&answer)?,
@@ -53,7 +54,16 @@ impl HttpUpstream {
             Err(error) => return Err(error),
         };
         match discovered {
-            Discovered::Modern(spoken) => Ok(Arc::new(*spoken)),
+            Discovered::Modern(mut spoken) => {
+                if spoken.revisions.iter().all(|revision| revision.era() == Era::Stateless)
+                    && let Ok((older, session)) = self.initialize().await
+                {
+                    self.end(session).await;
+                    spoken.revisions.extend(older.revisions);
+                    spoken.revisions.sort_unstable();
+                }
+                Ok(Arc::new(*spoken))
+            }
             Discovered::Legacy => {
                 let (spoken, session) = self.initialize().await?;
                 self.end(session).await;

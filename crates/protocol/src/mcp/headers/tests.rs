@@ -201,6 +201,44 @@ fn older_requests_go_by_header_or_session() {
     assert_eq!(verdict(&[], &body, Some(Revision::V2026_07_28)), missing);
 }
 
+/// TR-15, ATK-67: within a session, 2025-03-26 says no more than no header; elsewhere it is a version that is not served.
+#[test]
+fn the_version_that_is_assumed_changes_no_session() {
+    let body = old("tools/call", r#""name":"safe""#);
+    let headers = [(PROTOCOL_VERSION, "2025-03-26")];
+    for revision in [Revision::V2025_06_18, Revision::V2025_11_25] {
+        assert_eq!(verdict(&headers, &body, Some(revision)), Ok(revision));
+        assert!(verdict(&[headers[0], (METHOD, "tools/call")], &body, Some(revision)).is_err());
+        assert!(verdict(&headers, &call_body(), Some(revision)).is_err());
+    }
+    let unsupported = Err(HeaderError::Unsupported { requested: "2025-03-26".to_owned() });
+    assert_eq!(verdict(&headers, &body, None), unsupported);
+    assert_eq!(verdict(&headers, &body, Some(Revision::V2026_07_28)), unsupported);
+}
+
+/// TR-51, ATK-67: a method that only the older revisions have may be repeated in `Mcp-Method`, and nothing else may.
+#[test]
+fn an_older_method_may_be_repeated_in_a_header() {
+    let initialize = old("initialize", r#""protocolVersion":"2025-11-25","capabilities":{}"#);
+    let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let version = (PROTOCOL_VERSION, "2025-11-25");
+    assert_eq!(verdict(&[version, (METHOD, "initialize")], &initialize, None), Ok(Revision::V2025_11_25));
+    let told = [version, (METHOD, "notifications/initialized")];
+    assert_eq!(verdict(&told, initialized, None), Ok(Revision::V2025_11_25));
+    for headers in [
+        vec![version, (METHOD, "tools/call")],
+        vec![version, (METHOD, "Initialize")],
+        vec![version, (METHOD, "initialize"), (NAME, "safe")],
+        vec![version, (METHOD, "initialize"), ("mcp-param-tenant", "other")],
+        vec![(METHOD, "initialize")],
+    ] {
+        let error = verdict(&headers, &initialize, None).expect_err(&format!("{headers:?}"));
+        assert_eq!(error.code(), ErrorCode::HeaderMismatch, "{headers:?}");
+    }
+    let made_up = old("no/such", "");
+    assert!(verdict(&[version, (METHOD, "no/such")], &made_up, None).is_err());
+}
+
 /// TR-14, ATK-67: versions that are not served, old, new and invented, are named in a −32022.
 #[test]
 fn unsupported_versions_are_refused_by_name() {
