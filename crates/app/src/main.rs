@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         }
     };
     let json = cli.common.json;
-    match runtime.block_on(dispatch(cli)) {
+    match runtime.block_on(Box::pin(dispatch(cli))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(json, error),
     }
@@ -51,13 +51,13 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Check { config } => command::check::check(&common, &config),
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,
-        Command::Demo(arguments) => command::demo::play(&common, &arguments).await,
+        Command::Demo(arguments) => Box::pin(command::demo::play(&common, &arguments)).await,
         Command::Grant(act) => command::grant::perform(&common, act).await,
         Command::Init { file } => command::init::write(&file),
-        Command::Run(arguments) => command::run::run(&common, &arguments).await,
+        Command::Run(arguments) => Box::pin(command::run::run(&common, &arguments)).await,
         Command::Schema => command::check::schema(),
-        Command::Serve { config, listen } => command::serve::serve(&common, &config, listen).await,
-        Command::Server(act) => command::server::perform(&common, act).await,
+        Command::Serve { config, listen } => Box::pin(command::serve::serve(&common, &config, listen)).await,
+        Command::Server(act) => Box::pin(command::server::perform(&common, act)).await,
         Command::User(act) => command::user::perform(&common, act).await,
     }
 }

@@ -211,7 +211,8 @@ impl Relay {
 
     async fn message(&mut self, data: Bytes, id: Option<&str>, name: Option<&str>) -> Option<Bytes> {
         let id = self.resumable_from(id);
-        match self.passage.filter.judge(data).await {
+        // Boxed: otherwise every stream would hold the states of judging a message, and the compiler their layout.
+        match Box::pin(self.passage.filter.judge(data)).await {
             Judged::Pass(data) => Some(event(name, id, &data)),
             Judged::Answer { data, error } => {
                 self.passage.outcome.result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };

@@ -1,5 +1,7 @@
 //! The records: one chain per node, each entry bound to the one before it by a keyed hash.
 
+use std::sync::LazyLock;
+
 use sekisho_protocol::audit::Record;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -90,6 +92,24 @@ macro_rules! select_audit {
     };
 }
 
+/// Columns of a record's row.
+const COLUMNS: usize = 7;
+/// Rows that one statement inserts when there are as many: a statement costs more than a row.
+const ROWS_AT_ONCE: usize = 32;
+
+static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert(ROWS_AT_ONCE));
+
+/// One portable statement for so many rows.
+fn insert(rows: usize) -> String {
+    let row = |row: usize| {
+        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
+        format!("({})", places.join(", "))
+    };
+    let rows: Vec<String> = (0..rows).map(row).collect();
+    format!("INSERT INTO audit (node, seq, recorded_at, request, record, kept_at, mac) VALUES {}", rows.join(", "))
+}
+
 /// The records. See [`Tx::audit`].
 pub struct Audit<'a> {
     pub(crate) tx: &'a mut Tx,
@@ -118,17 +138,22 @@ impl Audit<'_> {
             .await?;
         let row = row.ok_or_else(|| corrupt("audit_heads"))?;
         let (mut seq, mut mac): (i64, Digest) = (row.int("seq")?, row.parse("mac")?);
-        for record in batch {
-            seq = seq.saturating_add(1);
-            let text = json(record)?;
-            mac = self.mac(&Link { node, seq, previous: mac, kept_at: now, text: &text });
-            self.tx
-                .execute(
-                    "INSERT INTO audit (node, seq, recorded_at, request, record, kept_at, mac)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                    values![node, seq, record.at, record.request, text, now, mac],
-                )
-                .await?;
+        for chunk in batch.chunks(ROWS_AT_ONCE) {
+            let mut row_values = Vec::with_capacity(chunk.len() * COLUMNS);
+            for record in chunk {
+                seq = seq.saturating_add(1);
+                let text = json(record)?;
+                mac = self.mac(&Link { node, seq, previous: mac, kept_at: now, text: &text });
+                row_values.extend(values![node, seq, record.at, record.request, text, now, mac]);
+            }
+            if chunk.len() == ROWS_AT_ONCE {
+                self.tx.execute(&INSERT_MANY, row_values).await?;
+                continue;
+            }
+            let mut left = row_values.into_iter();
+            for _ in chunk {
+                self.tx.execute(&INSERT_ONE, left.by_ref().take(COLUMNS).collect()).await?;
+            }
         }
         self.tx.execute("UPDATE audit_heads SET seq = $2, mac = $3 WHERE node = $1", values![node, seq, mac]).await?;
         Ok(())

@@ -76,7 +76,8 @@ async fn a_library(program: &str, options: &[&str], tools: &Tools, checkpoint: &
 pub(crate) async fn decision_on(checkpoint: &Checkpoint, tool: &str) -> String {
     let look = async || {
         let records = checkpoint.records().await;
-        let mut decisions = records.iter().map(|row| &row["record"]["event"]).filter(|event| event["kind"] == "decision");
+        let mut decisions =
+            records.iter().map(|row| &row["record"]["event"]).filter(|event| event["kind"] == "decision");
         decisions.find(|event| event["target"] == tool).and_then(|event| event["verdict"].as_str()).map(str::to_owned)
     };
     wait::until("a record of the decision", look).await

@@ -47,32 +47,39 @@ async fn look(name: &str, url: &str, options: &[&str], view: &[&str], expected: 
     seen
 }
 
-/// AS-35, AS-36: the way of a person through the pages. The links are repeatable, so each view begins anew; nobody
-/// decides, so that the owner's first consent stays the first.
+/// AS-35, AS-36: who asks, before anybody has signed in; and what stands there when the request is not to be trusted.
+/// The links are repeatable, so each view begins anew.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_can_be_read_by_everybody() {
-    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).user("bob", PASSWORD).start().await;
-    let agent = Agent::register_as(checkpoint.server(), &serde_json::json!({ "client_name": "Travel planner" })).await;
+async fn the_pages_of_a_request_can_be_read_by_everybody() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    let agent = Agent::register_as(checkpoint.server(), &planner()).await;
+    let asked = agent.invite(Some("mcp:read mcp:write offline_access")).url;
+    let foreign = agent.invite_with(None, &[("redirect_uri", "https://elsewhere.example/")]).url;
     for view in VIEWS {
-        let asked = agent.invite(Some("mcp:read mcp:write offline_access"));
-        look(
-            "client",
-            &asked.url,
-            &[],
-            view,
-            ["An application wants to connect", "アプリケーションが接続を求めています"],
-        )
-        .await;
-        look("login", &format!("{}/login", checkpoint.base_url()), &[], view, ["Sign in", "ログイン"]).await;
-        look(
-            "error",
-            &agent.invite_with(None, &[("redirect_uri", "https://elsewhere.example/")]).url,
-            &[],
-            view,
-            ["This cannot continue", "続行できません"],
-        )
-        .await;
+        let words = ["An application wants to connect", "アプリケーションが接続を求めています"];
+        look("client", &asked, &[], view, words).await;
+        look("error", &foreign, &[], view, ["This cannot continue", "続行できません"]).await;
+    }
+}
+
+/// The pages that everybody may open, and what is behind the sign-in.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_without_a_request_can_be_read_by_everybody() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    checkpoint.let_in(&mut Person::new(OWNER, PASSWORD), "mcp:read").await;
+    let login = format!("{}/login", checkpoint.base_url());
+    for view in VIEWS {
+        look("login", &login, &[], view, ["Sign in", "ログイン"]).await;
         look("home", checkpoint.base_url(), &[], view, ["This is a checkpoint", "関所"]).await;
+        let own = look(
+            "own",
+            &login,
+            &["--user", OWNER, "--password", PASSWORD],
+            view,
+            ["Applications you let in", "通したアプリケーション"],
+        )
+        .await;
+        assert!(own["text"].as_str().unwrap().contains("End-to-end agent"), "who was let in stands there");
     }
 }
 
@@ -89,24 +96,36 @@ async fn the_page_for_a_first_password_can_be_read_by_everybody() {
     assert_ne!(again.status, 200, "the link works once");
 }
 
-/// PX-03, AS-35: the page that grants, with the tools of a new server and without them.
+const GRANT: [&str; 2] = ["Let this application in?", "このアプリケーションを通しますか？"];
+
+/// PX-03, AS-35: the page that grants, with the tools of a server that is new. Nobody decides, so it stays new.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pages_that_grant_can_be_read_by_everybody() {
+async fn the_first_consent_can_be_read_by_everybody() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
-    let agent = Agent::register_as(checkpoint.server(), &serde_json::json!({ "client_name": "Travel planner" })).await;
-    let words = ["Let this application in?", "このアプリケーションを通しますか？"];
+    let agent = Agent::register_as(checkpoint.server(), &planner()).await;
     let url = agent.invite(Some("mcp:read mcp:write offline_access")).url;
     for view in VIEWS {
-        let seen = grant("first-consent", &url, view, words).await;
+        let seen = grant("first-consent", &url, view, GRANT).await;
         assert!(seen["text"].as_str().unwrap().contains("delete_all_notes"), "the owner classes the tools");
     }
-    // The first consent is given; from now on the page is the short one.
+}
+
+/// PX-03, AS-35: every later time the page is the short one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_that_grants_can_be_read_by_everybody() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    let agent = Agent::register_as(checkpoint.server(), &planner()).await;
     agent.be_let_in(&mut Person::new(OWNER, PASSWORD), Some("mcp:read")).await;
     let url = agent.invite(Some("mcp:read mcp:write offline_access")).url;
     for view in VIEWS {
-        let seen = grant("grant", &url, view, words).await;
+        let seen = grant("grant", &url, view, GRANT).await;
         assert!(!seen["text"].as_str().unwrap().contains("delete_all_notes"), "tools are classed once");
     }
+}
+
+/// What a client says of itself.
+fn planner() -> Value {
+    serde_json::json!({ "client_name": "Travel planner" })
 }
 
 /// Through the client page and the sign-in to the grant page.

@@ -17,23 +17,19 @@ pub(crate) fn steady_text(text: &str, checkpoint: &Checkpoint) -> String {
 
 /// Our ids replaced by their prefixes: `req_0198…` becomes `req_…`.
 pub(crate) fn without_ids(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('_') {
-        let (before, after) = rest.split_at(at + 1);
-        plain.push_str(before);
-        let id = after.bytes().take_while(u8::is_ascii_alphanumeric).count();
-        let prefixed = before.len() > 1 && before.as_bytes()[before.len() - 2].is_ascii_lowercase();
+    let mut parts = text.split('_');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let prefixed = plain.ends_with(|character: char| character.is_ascii_lowercase());
+        let rest = part.trim_start_matches(|character: char| character.is_ascii_alphanumeric());
+        let id = part.strip_suffix(rest).unwrap_or(part);
         // ULIDs and hexadecimal UUIDs; words of a snake_case name are shorter and hold no digit.
-        let random = id >= 20 && after[..id].bytes().any(|byte| byte.is_ascii_digit());
-        rest = if prefixed && random {
-            plain.push('…');
-            &after[id..]
-        } else {
-            after
-        };
+        let random = id.len() >= 20 && id.bytes().any(|byte| byte.is_ascii_digit());
+        plain.push('_');
+        plain.push_str(if prefixed && random { "…" } else { id });
+        plain.push_str(rest);
     }
-    plain + rest
+    plain
 }
 
 fn sorted(value: &Value) -> Value {

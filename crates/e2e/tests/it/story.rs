@@ -133,7 +133,8 @@ fn check_sequence(diagram: &str) {
                 "nobody is called that: {line}"
             );
             // A semicolon would end the statement; `#59;` and the like are how Mermaid writes one.
-            let plain: String = label.split('#').map(|part| part.split_once(';').map_or(part, |(_, rest)| rest)).collect();
+            let plain: String =
+                label.split('#').map(|part| part.split_once(';').map_or(part, |(_, rest)| rest)).collect();
             assert!(!label.is_empty() && !plain.contains(';'), "{line}");
             messages += 1;
         }

@@ -7,7 +7,10 @@ use crate::sources::{ids, root, tests};
 /// The rows of docs/conformance.md and docs/threats.md: `| ID | what | how it is shown |`.
 fn rows(document: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("docs").join(document)).expect("the document is there");
-    let cells = text.lines().filter(|line| line.starts_with("| ")).map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
+    let cells = text
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
     cells
         .filter(|cells| cells.len() == 3 && ids(cells[0]).len() == 1)
         .map(|cells| (cells[0].trim_matches('`').to_owned(), cells[2].to_owned()))

@@ -34,7 +34,10 @@ fn packages() -> Vec<Value> {
 /// Names of what a package is built from; tests left out.
 fn dependencies(package: &Value) -> Vec<String> {
     let all = package["dependencies"].as_array().expect("a list");
-    all.iter().filter(|one| one["kind"].is_null()).map(|one| one["name"].as_str().unwrap_or_default().to_owned()).collect()
+    all.iter()
+        .filter(|one| one["kind"].is_null())
+        .map(|one| one["name"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 fn floor(name: &str) -> Option<u8> {
@@ -47,7 +50,10 @@ fn an_arrow_only_points_down() {
     for package in packages() {
         let name = package["name"].as_str().expect("a name").to_owned();
         let Some(own) = floor(&name) else {
-            assert!(matches!(name.as_str(), "sekisho-e2e" | "sekisho-bench"), "`{name}` has no floor: give it one here, with a reason in docs/decisions/");
+            assert!(
+                matches!(name.as_str(), "sekisho-e2e" | "sekisho-bench"),
+                "`{name}` has no floor: give it one here, with a reason in docs/decisions/"
+            );
             continue;
         };
         seen += 1;
@@ -56,7 +62,10 @@ fn an_arrow_only_points_down() {
                 assert!(other < own, "`{name}` (floor {own}) names `{dependency}` (floor {other})");
             }
             assert!(!(name == "sekisho-console" && dependency == "sekisho-client"), "`console` does not use `client`");
-            assert!(!matches!(dependency.as_str(), "rmcp" | "reqwest" | "passkey"), "`{name}` ships `{dependency}`, which is for tests");
+            assert!(
+                !matches!(dependency.as_str(), "rmcp" | "reqwest" | "passkey"),
+                "`{name}` ships `{dependency}`, which is for tests"
+            );
         }
     }
     assert_eq!(seen, FLOORS.len());
@@ -70,7 +79,10 @@ fn vocabulary_policy_and_pictures_are_pure() {
             continue;
         }
         for dependency in dependencies(&package) {
-            assert!(!matches!(dependency.as_str(), "tokio" | "sqlx" | "reqwest" | "hyper" | "axum"), "`{name}` names `{dependency}`");
+            assert!(
+                !matches!(dependency.as_str(), "tokio" | "sqlx" | "reqwest" | "hyper" | "axum"),
+                "`{name}` names `{dependency}`"
+            );
         }
         let folder = root().join("crates").join(name.trim_start_matches("sekisho-")).join("src");
         for path in files(&folder, "rs") {

@@ -21,7 +21,11 @@ fn no_file_is_too_long_to_read() {
 fn no_file_has_a_name_that_says_nothing() {
     for path in files(&root().join("crates"), "rs") {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        assert!(!matches!(stem, "utils" | "util" | "helpers" | "helper" | "common" | "manager" | "misc"), "{}", path.display());
+        assert!(
+            !matches!(stem, "utils" | "util" | "helpers" | "helper" | "common" | "manager" | "misc"),
+            "{}",
+            path.display()
+        );
     }
 }
 

@@ -1,6 +1,10 @@
 //! The order of the house, checked: floors, lengths, and that documents speak of tests that exist.
 
+#[cfg(test)]
 mod claims;
+#[cfg(test)]
 mod floors;
+#[cfg(test)]
 mod lengths;
+#[cfg(test)]
 mod sources;

@@ -65,7 +65,10 @@ fn collect(text: &str, tests: &mut BTreeMap<String, BTreeSet<String>>) {
 /// `RS-01`, `ATK-100` and the like; `RS-15..RS-18` and `ATK-15, 16` count for every one meant.
 pub(crate) fn ids(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let words: Vec<&str> = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.'))).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text
+        .split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.')))
+        .filter(|word| !word.is_empty())
+        .collect();
     let mut last: Option<(&str, u32, usize)> = None;
     for word in words {
         let word = word.trim_end_matches('.').trim_end_matches('-');

@@ -42,11 +42,9 @@ fn a_session_is_nobody_elses() {
     let alice = caller(1, "cli_a", 1);
     let token = open(&sessions, &alice, &SeededEntropy::default());
     assert!(sessions.find(&token, &alice, &server("notes")).is_some());
-    for (foreign, at) in [
-        (caller(2, "cli_a", 1), "notes"),
-        (caller(1, "cli_b", 1), "notes"),
-        (caller(1, "cli_a", 1), "other"),
-    ] {
+    for (foreign, at) in
+        [(caller(2, "cli_a", 1), "notes"), (caller(1, "cli_b", 1), "notes"), (caller(1, "cli_a", 1), "other")]
+    {
         assert!(sessions.find(&token, &foreign, &server(at)).is_none(), "{foreign:?} {at}");
     }
     // Fixation: an identifier that we did not make is unknown, whoever brings it.

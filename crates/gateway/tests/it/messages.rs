@@ -177,10 +177,7 @@ async fn versions_and_meta_of_a_modern_request_are_required() {
     let body = ask.text().replace(MODERN, "1900-01-01");
     let reply = ask.body(body).replace("mcp-protocol-version", "1900-01-01").send().await;
     assert_eq!((reply.status.as_u16(), reply.code()), (400, -32022));
-    assert_eq!(
-        reply.json()["error"]["data"],
-        json!({ "supported": [MODERN], "requested": "1900-01-01" })
-    );
+    assert_eq!(reply.json()["error"]["data"], json!({ "supported": [MODERN], "requested": "1900-01-01" }));
     let without = |member: &str| {
         let ask = world.call(&token, "get_note");
         let mut body: Value = serde_json::from_str(&ask.text()).unwrap();

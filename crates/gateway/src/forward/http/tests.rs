@@ -452,6 +452,16 @@ async fn the_era_of_an_upstream_is_found_out_once() {
         let tools = upstream.list_tools().await.unwrap();
         assert_eq!(tools[0].get(), r#"{"name":"one"}"#);
         let ended = server.received().iter().filter(|received| received.head.starts_with("DELETE")).count();
-        assert_eq!(ended, if revisions == [MODERN] { 0 } else if revisions == both { 1 } else { 2 }, "{status}");
+        assert_eq!(
+            ended,
+            if revisions == [MODERN] {
+                0
+            } else if revisions == both {
+                1
+            } else {
+                2
+            },
+            "{status}"
+        );
     }
 }
