@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sekisho_console::acts::{self, Act, Outcome, Performer, ServerAdd};
 use sekisho_protocol::env::Clock;
-use sekisho_protocol::ids::NodeId;
+use sekisho_protocol::ids::{NodeId, ServerName};
 use sekisho_store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -97,19 +97,29 @@ impl Control {
         perform(&self.store, self.node, self.clock.as_ref(), act).await
     }
 
-    /// A server that another `run` hands over is looked behind like a first one, and not kept if it does not work.
+    /// A server that another `run` hands over is looked behind like a first one. If it does not work, what was there
+    /// before is there again: a mistake, or an upstream that is down, must not end anybody's grants.
     async fn add(&self, server: ServerAdd) -> Reply {
         let name = server.name.clone();
+        let before = match acts::kept_server(&self.store, &name).await {
+            Ok(before) => before,
+            Err(error) => return Reply::Refused(error.to_string()),
+        };
         let reply = self.perform(Act::ServerAdd(server)).await;
         let (Reply::Done(_), Some(instance)) = (&reply, self.instance.upgrade()) else { return reply };
         match instance.look_behind(&name).await {
             Ok(()) => reply,
             Err(error) => {
-                self.perform(Act::ServerRemove { name }).await;
+                self.perform(undo(name, before)).await;
                 Reply::Failed { message: error.to_string(), help: error.hint() }
             }
         }
     }
+}
+
+/// What takes back that a server was added.
+pub(crate) fn undo(name: ServerName, before: Option<ServerAdd>) -> Act {
+    before.map_or(Act::ServerRemove { name }, Act::ServerAdd)
 }
 
 async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, act: Act) -> Reply {

@@ -312,6 +312,11 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
     }
 }
 
+/// A server of `run` as it is kept, secrets included: to put it back when what replaced it does not work.
+pub async fn kept_server(store: &Store, name: &ServerName) -> Result<Option<ServerAdd>, ActError> {
+    servers::kept(store, name).await
+}
+
 /// The record of an act.
 fn record(who: Performer<'_>, act: &str, on: impl Into<String>) -> [Record; 1] {
     let event = Event::Act { by: who.by.to_owned(), act: act.to_owned(), on: on.into() };

@@ -36,7 +36,10 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
             }
             let port = listeners.address.port();
             let name = server.as_ref().map(|server| server.name.clone());
+            let mut before = None;
             if let Some(server) = server {
+                let kept = sekisho_console::acts::kept_server(&store, &server.name).await;
+                before = kept.map_err(|error| CommandError::environment(error.to_string(), "see the disk"))?;
                 perform(&store, &data, Act::ServerAdd(server)).await?;
             }
             let parts = Parts {
@@ -49,7 +52,14 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
             };
             let stop = stop_signal()?;
             let instance = Instance::start(parts).await?;
-            let (servers, setup) = start(common, arguments, &data, &instance, name.as_ref()).await?;
+            let looked = look_behind(common, &instance, name.as_ref()).await;
+            if let (Err(_), Some(name)) = (&looked, name) {
+                // What was there before is there again: an upstream that is down must not end anybody's grants.
+                perform(&instance.store, &data, control::undo(name, before)).await?;
+                instance.gateway.shutdown().await;
+            }
+            looked?;
+            let (servers, setup) = start(arguments, &data, &instance).await?;
             instance.serve(listeners, None, stop, || announce(common, &instance, &servers, setup)).await
         }
         None => match server {
@@ -62,25 +72,21 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     }
 }
 
-/// Looks behind the server and makes the owner: all servers, and the link with which the owner sets a password.
+/// Asks a server what it offers, and says so.
+async fn look_behind(common: &Common, instance: &Instance, name: Option<&ServerName>) -> Result<(), CommandError> {
+    let Some(name) = name else { return Ok(()) };
+    if !common.json {
+        anstream::eprintln!("asking {name} what it offers …");
+    }
+    instance.look_behind(name).await
+}
+
+/// Makes the owner: all servers, and the link with which the owner sets a password.
 async fn start(
-    common: &Common,
     arguments: &RunArguments,
     data: &DataDir,
     instance: &Arc<Instance>,
-    name: Option<&ServerName>,
 ) -> Result<(BTreeSet<ServerName>, Option<String>), CommandError> {
-    if let Some(name) = name {
-        if !common.json {
-            anstream::eprintln!("asking {name} what it offers …");
-        }
-        if let Err(error) = instance.look_behind(name).await {
-            // A server that never answered is not kept: the next `run` starts from nothing.
-            perform(&instance.store, data, Act::ServerRemove { name: name.clone() }).await?;
-            instance.gateway.shutdown().await;
-            return Err(error);
-        }
-    }
     let setup = owner_link(instance, data, &arguments.owner).await?;
     let servers = match perform(&instance.store, data, Act::ServerList).await? {
         Outcome::Servers { servers } => servers.into_iter().map(|server| server.name).collect::<BTreeSet<_>>(),

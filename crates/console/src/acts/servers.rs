@@ -21,6 +21,18 @@ pub(super) async fn add(store: &Store, who: Performer<'_>, server: ServerAdd) ->
     Ok(Outcome::Done { count: 0 })
 }
 
+pub(super) async fn kept(store: &Store, name: &ServerName) -> Result<Option<ServerAdd>, ActError> {
+    let mut tx = store.read().await?;
+    let Some(row) = tx.servers().find(name).await? else { return Ok(None) };
+    let mut secrets = Vec::new();
+    for key in tx.credentials().list_names(name).await? {
+        if let Some(value) = tx.credentials().find(name, &key).await? {
+            secrets.push((key, value.expose().to_owned()));
+        }
+    }
+    Ok(Some(ServerAdd { name: row.name, definition: row.definition, secrets }))
+}
+
 pub(super) async fn list(store: &Store) -> Result<Outcome, ActError> {
     let mut tx = store.read().await?;
     let rows = tx.servers().list().await?;

@@ -106,6 +106,23 @@ async fn a_second_run_that_fails_harms_nothing() {
     );
 }
 
+/// A server that is handed over in place of a working one and does not work: the working one is there again, and so is
+/// everything that was granted at it.
+#[tokio::test]
+async fn a_failed_replacement_ends_no_grant() {
+    let checkpoint = Checkpoint::notes().owner("alice", PASSWORD).start().await;
+    checkpoint.ask(&["server", "classify", "notes", "list_notes=read"]).await;
+    let client = Client::register(checkpoint.base_url(), "x", REDIRECT).await;
+    let granted = client.be_granted(&checkpoint.server_named("notes"), "mcp:read", "alice", PASSWORD).await;
+    let failed =
+        sekisho(&checkpoint.data_dir(), &["run", "--name", "notes", "--", "/nowhere/no-such-program"], "").await;
+    assert_eq!(failed.code(), Some(3), "{}{}", failed.stdout, failed.stderr);
+    let reply = ask(address(&checkpoint), &tool("/mcp/notes", &granted.access, "list_notes")).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let kept = checkpoint.ask(&["server", "list"]).await;
+    assert!(!format!("{kept:?}").contains("no-such-program"), "{kept:?}");
+}
+
 fn is_alive(pid: &str) -> bool {
     // A zombie has ended, whoever has yet to hear of it.
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
