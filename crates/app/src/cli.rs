@@ -88,7 +88,7 @@ pub(crate) enum Command {
         /// The configuration file
         #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
         config: PathBuf,
-        /// Where to listen; port 0 takes a free one [default: the file's, else 127.0.0.1:8420 and [::1]:8420]
+        /// Where to listen; port 0 takes a free one [default: the file's, else port 8420 on loopback]
         #[arg(long, value_name = "ADDR:PORT")]
         listen: Option<SocketAddr>,
     },
@@ -191,7 +191,7 @@ pub(crate) enum GrantCommand {
 /// `sekisho run`
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8420 and [::1]:8420]
+    /// Where to listen; port 0 takes a free one [default: port 8420 on loopback]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// The server's name in `/mcp/NAME` [default: from the command]

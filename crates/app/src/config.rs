@@ -16,7 +16,7 @@ pub(crate) use load::{Loaded, check_server, load};
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Configuration {
-    /// Where to listen. Without it: 127.0.0.1:8420 and [::1]:8420.
+    /// Where to listen. Without it: port 8420 on loopback.
     pub(crate) listen: Option<SocketAddr>,
     /// The URL under which clients reach the checkpoint, without a trailing slash. It is stored at first start;
     /// `sekisho base-url set` changes it later and ends all grants.

@@ -41,7 +41,7 @@ pub(crate) struct Listeners {
     pub(crate) address: SocketAddr,
 }
 
-/// Opens the sockets: `wanted`, or 127.0.0.1 and [::1] with one port.
+/// Opens the sockets: `wanted`, or both loopback addresses with one port.
 pub(crate) async fn bind(wanted: Option<SocketAddr>, port: u16) -> Result<Listeners, CommandError> {
     let first = wanted.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
     let socket = TcpListener::bind(first).await.map_err(|error| {
