@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
-use crate::layers::{Entrance, admit};
+use crate::layers::{Entrance, Front};
 use crate::os::{OsEntropy, SystemClock};
 use crate::servers::{self, Defined};
 use crate::{control, keys, listen};
@@ -187,19 +187,17 @@ impl Instance {
     }
 
     /// Everything behind one entrance.
-    pub(crate) fn router(&self) -> Router {
-        let entrance =
-            Entrance { clock: self.clock.clone(), entropy: Arc::new(OsEntropy), hosts: hosts(&self.base_url) };
+    fn front(&self) -> Front {
         let health = Router::new()
             .route("/healthz", axum::routing::get(|| async { "ok\n" }))
             .route("/readyz", axum::routing::get(ready).with_state(self.store.clone()));
-        self.issuer
-            .clone()
-            .router()
-            .merge(self.gateway.clone().router())
-            .merge(health)
-            .layer(tower_http::catch_panic::CatchPanicLayer::new())
-            .layer(axum::middleware::from_fn_with_state(Arc::new(entrance), admit))
+        Front::new(Entrance {
+            clock: self.clock.clone(),
+            entropy: Arc::new(OsEntropy),
+            hosts: hosts(&self.base_url),
+            gateway: self.gateway.clone(),
+            pages: self.issuer.clone().router().merge(self.gateway.clone().router()).merge(health),
+        })
     }
 
     /// Serves until `stop`, with the control socket, change feed and housekeeping beside it. `ready` is called once
@@ -215,7 +213,7 @@ impl Instance {
         let follow = tokio::spawn(self.clone().follow());
         let sweep = tokio::spawn(self.clone().housekeep());
         ready()?;
-        listen::serve(listeners, self.router(), certificate, stop).await;
+        listen::serve(listeners, self.front(), certificate, stop).await;
         for task in [control, follow, sweep] {
             task.abort();
         }

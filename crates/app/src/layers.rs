@@ -1,18 +1,29 @@
 //! What happens to every request before any surface sees it: an id, one spelling of its path, a known host.
+//!
+//! A plain service and not a stack of layers: this stands in front of every call, and each layer would cost it a
+//! box. A panic of one request is that request's 500, and nobody else's.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::middleware::Next;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use hyper::body::Incoming;
+use sekisho_gateway::Gateway;
 use sekisho_issuer::PeerAddress;
 use sekisho_protocol::env::{Clock, Entropy};
 use sekisho_protocol::ids::RequestId;
+use tower::{Service, ServiceExt as _};
 
-/// What the entrance needs to know.
-#[derive(Debug)]
+/// What the entrance needs to know, and what lies behind it.
 pub(crate) struct Entrance {
     /// For request ids.
     pub(crate) clock: Arc<dyn Clock>,
@@ -20,37 +31,93 @@ pub(crate) struct Entrance {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Values of `Host` under which we are reached, in lower case.
     pub(crate) hosts: Vec<String>,
+    /// Everything at `/mcp/{name}`.
+    pub(crate) gateway: Arc<Gateway>,
+    /// Everything else.
+    pub(crate) pages: Router,
 }
 
 /// The peer of a connection, put into every request by the accept loop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Admits a request: names it, refuses ambiguous paths (ATK-63) and unknown hosts (TR-03, ATK-13, ATK-78).
-pub(crate) async fn admit(State(entrance): State<Arc<Entrance>>, mut request: Request, next: Next) -> Response {
-    let id = RequestId::generate(entrance.clock.now(), entrance.entropy.as_ref());
-    if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
-        request.extensions_mut().insert(PeerAddress(peer.ip()));
+/// The one way in.
+#[derive(Clone, Debug)]
+pub(crate) struct Front(Arc<Entrance>);
+
+impl Front {
+    pub(crate) fn new(entrance: Entrance) -> Self {
+        Self(Arc::new(entrance))
     }
-    request.extensions_mut().insert(id);
-    let refusal = if !is_canonical(request.uri()) {
-        Some((StatusCode::BAD_REQUEST, "this spelling of the path is not accepted"))
-    } else if !is_known_host(&entrance.hosts, request.uri(), request.headers()) {
-        Some((
-            StatusCode::MISDIRECTED_REQUEST,
-            "this host is not served here; the operator can change it with `sekisho base-url set`",
-        ))
-    } else {
-        None
-    };
-    let mut response = match refusal {
-        Some((status, text)) => (status, format!("{text}\nrequest {id}\n")).into_response(),
-        None => next.run(request).await,
-    };
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert("x-request-id", value);
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Entrance").field("hosts", &self.hosts).finish_non_exhaustive()
     }
-    response
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let entrance = Arc::clone(&self.0);
+        Box::pin(async move { Ok(entrance.answer(request).await) })
+    }
+}
+
+impl Entrance {
+    /// Admits a request: names it, refuses ambiguous paths (ATK-63) and unknown hosts (TR-03, ATK-13, ATK-78).
+    async fn answer(&self, mut request: Request<Incoming>) -> Response {
+        let id = RequestId::generate(self.clock.now(), self.entropy.as_ref());
+        if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
+            request.extensions_mut().insert(PeerAddress(peer.ip()));
+        }
+        request.extensions_mut().insert(id);
+        let refusal = if !is_canonical(request.uri()) {
+            Some((StatusCode::BAD_REQUEST, "this spelling of the path is not accepted"))
+        } else if !is_known_host(&self.hosts, request.uri(), request.headers()) {
+            Some((
+                StatusCode::MISDIRECTED_REQUEST,
+                "this host is not served here; the operator can change it with `sekisho base-url set`",
+            ))
+        } else {
+            None
+        };
+        let mut response = match refusal {
+            Some((status, text)) => said(status, text, id),
+            None => AssertUnwindSafe(self.surface(request)).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!(request = %id, "a request made us panic");
+                said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
+            }),
+        };
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert("x-request-id", value);
+        }
+        response
+    }
+
+    async fn surface(&self, request: Request<Incoming>) -> Response {
+        let request = request.map(Body::new);
+        if request.uri().path().starts_with("/mcp/") {
+            return self.gateway.serve(request).await;
+        }
+        // Boxed: a call need not have the room that a page needs.
+        match Box::pin(self.pages.clone().oneshot(request)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn said(status: StatusCode, text: &str, id: RequestId) -> Response {
+    (status, format!("{text}\nrequest {id}\n")).into_response()
 }
 
 /// One spelling per path: no empty or dot segments, no parameters, no encoded separators, no backslash.

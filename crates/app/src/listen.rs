@@ -1,5 +1,6 @@
 //! The accept loop: sockets, TLS, deadlines, a bound on connections, a graceful end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -17,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
+use tower::{Service, ServiceExt as _};
 
 use crate::error::CommandError;
 use crate::layers::Peer;
@@ -108,10 +111,21 @@ fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandEr
     Ok(config)
 }
 
+/// What answers requests: in production the entrance.
+pub(crate) trait Surface:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Surface for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
 /// Serves until `stop` says so; then lets what is open finish for a moment.
-pub(crate) async fn serve(
+pub(crate) async fn serve<S: Surface>(
     listeners: Listeners,
-    router: Router,
+    surface: S,
     certificate: Option<Arc<Certificate>>,
     stop: watch::Receiver<bool>,
 ) {
@@ -120,7 +134,7 @@ pub(crate) async fn serve(
     let mut loops = tokio::task::JoinSet::new();
     for socket in listeners.sockets {
         let door = Door {
-            router: router.clone(),
+            surface: surface.clone(),
             certificate: certificate.clone(),
             graceful: graceful.clone(),
             slots: slots.clone(),
@@ -134,14 +148,14 @@ pub(crate) async fn serve(
 }
 
 #[derive(Clone)]
-struct Door {
-    router: Router,
+struct Door<S> {
+    surface: S,
     certificate: Option<Arc<Certificate>>,
     graceful: Arc<GracefulShutdown>,
     slots: Arc<Semaphore>,
 }
 
-impl Door {
+impl<S: Surface> Door<S> {
     async fn accept(self, socket: TcpListener, mut stop: watch::Receiver<bool>) {
         loop {
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
@@ -170,16 +184,15 @@ impl Door {
     async fn connection(self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
         let _ = stream.set_nodelay(true);
         // The watcher ends with this connection; nothing else of the door is kept meanwhile.
-        let Self { router, certificate, graceful, slots } = self;
+        let Self { surface, certificate, graceful, slots } = self;
         drop((graceful, slots));
         let asked = Arc::new(AtomicBool::new(false));
         let has_asked = asked.clone();
-        let service =
-            TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-                asked.store(true, Ordering::Relaxed);
-                request.extensions_mut().insert(Peer(peer));
-                request
-            }));
+        let service = TowerToHyperService::new(surface.map_request(move |mut request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(Peer(peer));
+            request
+        }));
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
         builder

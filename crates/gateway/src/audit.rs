@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 /// The longest a record waits for others to be written with.
 const BATCH_WAIT: Duration = Duration::from_millis(50);
-/// Records written at once.
-const BATCH_MAX: usize = 256;
+/// Records written at once: each batch waits for the disk, and fewer of them disturb the calls between less.
+const BATCH_MAX: usize = 1024;
 /// How long a call waits for a place in the queue.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
 /// Between attempts to write a batch that the store did not take.

@@ -41,7 +41,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::get;
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
@@ -178,11 +178,15 @@ impl Gateway {
         gateway
     }
 
-    /// Everything below `/mcp/` and the metadata of the servers there. Nothing else answers here (ATK-61).
+    /// One request to something below `/mcp/`. Nothing else is answered there (ATK-61).
+    pub async fn serve(self: &Arc<Self>, request: Request) -> Response {
+        pipeline::serve(self, request).await
+    }
+
+    /// The metadata of the servers below `/mcp/`.
     pub fn router(self: Arc<Self>) -> Router {
         let described = format!("{}/mcp/{{name}}", metadata::ROOT);
         Router::new()
-            .route("/mcp/{name}", any(pipeline::serve))
             .route(metadata::ROOT, get(describe).options(cors::preflight_for_everybody))
             .route(&described, get(describe).options(cors::preflight_for_everybody))
             .with_state(self)

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
 use sekisho_protocol::audit::OutcomeResult;
@@ -39,18 +39,18 @@ const DETAIL_CHARACTERS_MAX: usize = 200;
 const ALLOW: &str = "GET, POST, DELETE";
 
 /// Everything at `/mcp/{name}`.
-pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request) -> Response {
     let now = gateway.clock.now();
     let id = request
         .extensions()
         .get::<RequestId>()
         .copied()
         .unwrap_or_else(|| RequestId::generate(now, gateway.entropy.as_ref()));
-    let (route, origin) = match screen(&gateway, &request) {
+    let (route, origin) = match screen(gateway, &request) {
         Ok(screened) => screened,
         Err(error) => {
             let (response, word) = error::unrouted(error);
-            reject(&gateway, rejection(now, id, None, response.status().as_u16(), word, String::new()));
+            reject(gateway, rejection(now, id, None, response.status().as_u16(), word, String::new()));
             return response;
         }
     };
@@ -58,9 +58,9 @@ pub(crate) async fn serve(State(gateway): State<Arc<Gateway>>, request: Request)
         return cors::preflight(origin.as_ref(), request.headers());
     }
     let routed = Routed { route, request: id, now, started: Instant::now() };
-    let mut response = match pass(&gateway, &routed, request).await {
+    let mut response = match pass(gateway, &routed, request).await {
         Ok(response) => response,
-        Err(refused) => refuse(&gateway, &routed, &refused),
+        Err(refused) => refuse(gateway, &routed, &refused),
     };
     if let Some(origin) = origin {
         cors::allow(&mut response, origin);

@@ -60,7 +60,12 @@ impl Digest {
 
 impl Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // Written at once: a formatter called for each byte costs more than the digest.
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[hex_of(byte >> 4), hex_of(byte & 15)]);
+        }
+        f.write_str(std::str::from_utf8(&digits).unwrap_or_default())
     }
 }
 
@@ -85,6 +90,11 @@ impl std::str::FromStr for Digest {
         }
         Ok(Self(bytes))
     }
+}
+
+/// The digit of a number below 16.
+fn hex_of(number: u8) -> u8 {
+    if number < 10 { b'0' + number } else { b'a' + number - 10 }
 }
 
 fn hex_digit(byte: u8) -> Result<u8, DigestError> {

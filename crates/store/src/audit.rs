@@ -8,7 +8,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{NodeId, RequestId};
 
 use crate::error::StoreError;
-use crate::sql::{Row, corrupt, json, values};
+use crate::sql::{Row, Rows, corrupt, json, values};
 use crate::tx::Tx;
 
 /// A record as it is kept.
@@ -97,17 +97,12 @@ const COLUMNS: usize = 7;
 /// Rows that one statement inserts when there are as many: a statement costs more than a row.
 const ROWS_AT_ONCE: usize = 32;
 
-static INSERT_ONE: LazyLock<String> = LazyLock::new(|| insert(1));
-static INSERT_MANY: LazyLock<String> = LazyLock::new(|| insert(ROWS_AT_ONCE));
+static INSERT_ONE: LazyLock<Rows> = LazyLock::new(|| insert(1));
+static INSERT_MANY: LazyLock<Rows> = LazyLock::new(|| insert(ROWS_AT_ONCE));
 
-/// One portable statement for so many rows.
-fn insert(rows: usize) -> String {
-    let row = |row: usize| {
-        let places: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", row * COLUMNS + column)).collect();
-        format!("({})", places.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    format!("INSERT INTO audit (node, seq, recorded_at, request, record, kept_at, mac) VALUES {}", rows.join(", "))
+/// The statement that inserts so many rows.
+fn insert(rows: usize) -> Rows {
+    Rows::new("INSERT INTO audit (node, seq, recorded_at, request, record, kept_at, mac) VALUES", rows, COLUMNS)
 }
 
 /// The records. See [`Tx::audit`].
@@ -147,12 +142,12 @@ impl Audit<'_> {
                 row_values.extend(values![node, seq, record.at, record.request, text, now, mac]);
             }
             if chunk.len() == ROWS_AT_ONCE {
-                self.tx.execute(&INSERT_MANY, row_values).await?;
+                self.tx.execute_rows(&INSERT_MANY, row_values).await?;
                 continue;
             }
             let mut left = row_values.into_iter();
             for _ in chunk {
-                self.tx.execute(&INSERT_ONE, left.by_ref().take(COLUMNS).collect()).await?;
+                self.tx.execute_rows(&INSERT_ONE, left.by_ref().take(COLUMNS).collect()).await?;
             }
         }
         self.tx.execute("UPDATE audit_heads SET seq = $2, mac = $3 WHERE node = $1", values![node, seq, mac]).await?;

@@ -16,7 +16,7 @@ use crate::postgres::PostgresDatabase;
 use crate::seal::{SealError, SealKey, Sealer};
 use crate::sql::values;
 use crate::sqlite::SqliteDatabase;
-use crate::tx::{Connection, Tx, within};
+use crate::tx::{Connection, Tx, boxed, within};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -203,23 +203,25 @@ impl Store {
 
     /// Begins a transaction that writes.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let connection = within(self.inner.limit, "waiting for the database", async {
+        let connecting = boxed(async {
             Ok::<_, StoreError>(match &self.inner.database {
                 Database::Postgres(database) => Connection::Postgres(database.begin().await?),
                 Database::Sqlite(database) => Connection::Sqlite(database.begin().await?),
             })
         });
+        let connection = within(self.inner.limit, "waiting for the database", connecting);
         Ok(self.transaction(connection.await?))
     }
 
     /// Begins a transaction that only reads, and sees one moment throughout.
     pub async fn read(&self) -> Result<Tx, StoreError> {
-        let connection = within(self.inner.limit, "waiting for the database", async {
+        let connecting = boxed(async {
             Ok::<_, StoreError>(match &self.inner.database {
                 Database::Postgres(database) => Connection::Postgres(database.read().await?),
                 Database::Sqlite(database) => Connection::Sqlite(database.read().await?),
             })
         });
+        let connection = within(self.inner.limit, "waiting for the database", connecting);
         Ok(self.transaction(connection.await?))
     }
 

@@ -1,6 +1,7 @@
 //! One transaction, and the nouns it gives access to.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use crate::changes::{self, ChangeKind};
 use crate::error::StoreError;
 use crate::seal::Sealer;
-use crate::sql::{Row, Value, statement};
+use crate::sql::{Row, Rows, Value, statement};
 
 /// Either database's transaction.
 pub(crate) enum Connection {
@@ -41,8 +42,8 @@ impl Tx {
         }
         let Self { connection, limit, wake, .. } = self;
         match connection {
-            Connection::Postgres(tx) => within(limit, "committing", tx.commit()).await?,
-            Connection::Sqlite(tx) => within(limit, "committing", tx.commit()).await?,
+            Connection::Postgres(tx) => within(limit, "committing", boxed(tx.commit())).await?,
+            Connection::Sqlite(tx) => within(limit, "committing", boxed(tx.commit())).await?,
         }
         if announces {
             wake.notify_one();
@@ -53,8 +54,8 @@ impl Tx {
     /// Undoes everything, and waits until that is done.
     pub async fn rollback(self) -> Result<(), StoreError> {
         match self.connection {
-            Connection::Postgres(tx) => within(self.limit, "rolling back", tx.rollback()).await,
-            Connection::Sqlite(tx) => within(self.limit, "rolling back", tx.rollback()).await,
+            Connection::Postgres(tx) => within(self.limit, "rolling back", boxed(tx.rollback())).await,
+            Connection::Sqlite(tx) => within(self.limit, "rolling back", boxed(tx.rollback())).await,
         }
     }
 
@@ -67,16 +68,23 @@ impl Tx {
     pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
         match &mut self.connection {
             Connection::Postgres(tx) => {
-                let done =
-                    within(self.limit, "a statement", statement::<Postgres>(sql, values).execute(&mut **tx)).await?;
-                Ok(done.rows_affected())
+                let work = boxed(statement::<Postgres>(sql, values).execute(&mut **tx));
+                Ok(within(self.limit, "a statement", work).await?.rows_affected())
             }
             Connection::Sqlite(tx) => {
-                let done =
-                    within(self.limit, "a statement", statement::<Sqlite>(sql, values).execute(&mut **tx)).await?;
-                Ok(done.rows_affected())
+                let work = boxed(statement::<Sqlite>(sql, values).execute(&mut **tx));
+                Ok(within(self.limit, "a statement", work).await?.rows_affected())
             }
         }
+    }
+
+    /// Inserts many rows.
+    pub(crate) async fn execute_rows(&mut self, rows: &'static Rows, values: Vec<Value>) -> Result<u64, StoreError> {
+        let sql = match &self.connection {
+            Connection::Postgres(_) => &rows.postgres,
+            Connection::Sqlite(_) => &rows.sqlite,
+        };
+        self.execute(sql, values).await
     }
 
     /// Runs a statement that touches one row or none, and says whether it did.
@@ -88,14 +96,12 @@ impl Tx {
     pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         match &mut self.connection {
             Connection::Postgres(tx) => {
-                let rows =
-                    within(self.limit, "a statement", statement::<Postgres>(sql, values).fetch_all(&mut **tx)).await?;
-                Ok(rows.into_iter().map(Row::from).collect())
+                let work = boxed(statement::<Postgres>(sql, values).fetch_all(&mut **tx));
+                Ok(within(self.limit, "a statement", work).await?.into_iter().map(Row::from).collect())
             }
             Connection::Sqlite(tx) => {
-                let rows =
-                    within(self.limit, "a statement", statement::<Sqlite>(sql, values).fetch_all(&mut **tx)).await?;
-                Ok(rows.into_iter().map(Row::from).collect())
+                let work = boxed(statement::<Sqlite>(sql, values).fetch_all(&mut **tx));
+                Ok(within(self.limit, "a statement", work).await?.into_iter().map(Row::from).collect())
             }
         }
     }
@@ -161,6 +167,12 @@ nouns! {
     throttle => throttle::Throttle;
     /// Local users.
     users => users::Users;
+}
+
+/// The driver's work on the heap. Its futures are tens of kilobytes for either database, and every request whose path
+/// can meet the store would carry that room through all its calls, used or not.
+pub(crate) fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    Box::pin(work)
 }
 
 /// Waits for the database, but never longer than `limit`: a store that is down must be known to be down.

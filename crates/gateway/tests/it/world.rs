@@ -116,7 +116,10 @@ impl World {
             },
         })
         .await;
-        let router = Arc::clone(&gateway).router();
+        let served = Arc::clone(&gateway);
+        let router = Arc::clone(&gateway)
+            .router()
+            .fallback(async move |request: axum::extract::Request| served.serve(request).await);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let world = Self {
             fake,
