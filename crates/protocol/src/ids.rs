@@ -94,6 +94,18 @@ id!(
     TaskId, "tsk", "task"
 );
 id!(
+    /// A person's yes to one exact call, asked for and not yet given.
+    ApprovalId, "apr", "approval"
+);
+id!(
+    /// What somebody asked an owner for, and what became of it.
+    AccessRequestId, "acc", "access request"
+);
+id!(
+    /// Access that an owner lent for a time.
+    LoanId, "lon", "loan"
+);
+id!(
     /// A local user. Its namespace is disjoint from that of clients (RFC 9700 §4.15).
     UserId, "usr", "user"
 );

@@ -25,3 +25,4 @@ pub mod resource;
 pub mod scope;
 pub mod secret;
 pub mod server;
+pub mod task;

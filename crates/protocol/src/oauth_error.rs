@@ -10,6 +10,8 @@ pub enum OauthErrorCode {
     AccessDenied,
     /// RFC 6750 §3.1.
     InsufficientScope,
+    /// An entry is unknown, malformed, or for another server (RFC 9396 §5).
+    InvalidAuthorizationDetails,
     /// The client could not be authenticated.
     InvalidClient,
     /// RFC 7591 §3.2.2.
@@ -47,6 +49,7 @@ impl OauthErrorCode {
             Self::AccessDenied => "access_denied",
             Self::InsufficientScope => "insufficient_scope",
             Self::InteractionRequired => "interaction_required",
+            Self::InvalidAuthorizationDetails => "invalid_authorization_details",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
             Self::InvalidGrant => "invalid_grant",
