@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::mermaid;
+
 /// The longest label, in characters; what is longer is cut with an ellipsis.
 const LABEL_CHARS_MAX: usize = 160;
 
@@ -79,25 +81,9 @@ impl Sequence {
     }
 }
 
-/// A label that Mermaid reads as text: what has a meaning there is written as an entity.
+/// A label of this diagram.
 fn plain(text: &str) -> String {
-    let mut out = String::new();
-    let mut characters = text.chars();
-    for character in characters.by_ref().take(LABEL_CHARS_MAX) {
-        match character {
-            '"' | '#' | ';' | '<' | '>' | '{' | '}' | '`' | '%' | '\\' => {
-                let _ = write!(out, "#{};", u32::from(character));
-            }
-            control if control.is_control() => out.push(' '),
-            // Marks that turn the direction of writing would reorder what follows.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            other => out.push(other),
-        }
-    }
-    if characters.next().is_some() {
-        out.push('…');
-    }
-    if out.trim().is_empty() { "-".to_owned() } else { out }
+    mermaid::plain(text, LABEL_CHARS_MAX)
 }
 
 #[cfg(test)]

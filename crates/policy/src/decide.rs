@@ -3,58 +3,95 @@
 //! Rights come first so that whoever has none learns nothing of what exists; the grant comes last because its
 //! refusal (a step-up) names scopes.
 
-use sekisho_protocol::audit::Need;
+use std::sync::Arc;
+
+use sekisho_protocol::audit;
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::canonical;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::ScopeSet;
 
-use crate::model::{Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::permit::{Owed, Permit};
-use crate::rights::{Rights, RuleId};
+use crate::rights::{Answer, Rights, RuleId};
+use crate::task::{Asked, Outside, OutsideWhy};
 
 /// One answer to one call.
 #[derive(Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "a decision is taken apart at once; a box would cost more than the copy")]
 pub enum Decision {
-    /// A person has to say yes to this very call first.
-    Ask(Approval),
+    /// A person has to say yes to this very call first: the permit owes an approval, and is worth nothing without it.
+    Ask(Ask),
     /// No.
-    Deny(Reason),
+    Deny(Denial),
     /// Yes.
     Permit(Permit),
     /// Not with these scopes: all that the call needs are named.
     StepUp(StepUp),
 }
 
-/// A person's yes that is missing: to this exact call, by digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
-    /// Of user, client, server, tool and canonical arguments.
+/// A permit that waits for a person.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What is permitted once the approval is there to be used up.
+    pub permit: Permit,
+    /// Of user, client, server, tool and canonical arguments: what the person says yes to.
     pub call: Digest,
     /// The rule that asks for it.
     pub rule: RuleId,
+    /// What the rule gives as its reason.
+    pub reason: Option<String>,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// The rules that led to it; for owners and records.
+    pub because: Vec<RuleId>,
+    /// How the call stands to the declared tasks; not looked at where rights refuse.
+    pub need: audit::Need,
 }
 
 /// Why a call is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The token behind the call has ended.
     Expired,
-    /// The call is not part of the declared task, or the task is not running.
-    OutsideTask,
+    /// The call is not part of a declared task, or the task is not running.
+    OutsideTask(Outside),
     /// The user may not do this; or there is no such thing. Both are answered alike.
     Rights,
+    /// A rule wants a declared task, and there is none.
+    TaskRequired,
 }
 
 impl Reason {
     /// The set that spoke.
-    pub fn set(self) -> SetName {
+    pub fn set(&self) -> SetName {
         match self {
             Self::Expired => SetName::Grant,
-            Self::OutsideTask => SetName::Need,
+            Self::OutsideTask(_) | Self::TaskRequired => SetName::Need,
             Self::Rights => SetName::Rights,
+        }
+    }
+
+    /// A closed word, for the records.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::OutsideTask(outside) => match outside.why {
+                OutsideWhy::Arguments(_) => "argument_outside_task",
+                OutsideWhy::NotNamed => "outside_task",
+                OutsideWhy::Over => "task_finished",
+                OutsideWhy::Spent => "budget_spent",
+                OutsideWhy::Unknown => "task_unknown",
+            },
+            Self::Rights => "rights",
+            Self::TaskRequired => "task_required",
         }
     }
 }
@@ -64,51 +101,123 @@ impl Reason {
 pub struct StepUp {
     /// All scopes of the operation (RS-20), not only the missing ones.
     pub scopes: ScopeSet,
-    /// The rule by which the user has the right.
-    pub rule: RuleId,
+    /// The rules by which the user has the right.
+    pub because: Vec<RuleId>,
+    /// How the call stands to the declared tasks.
+    pub need: audit::Need,
 }
 
 /// Judges one call. Total: every input has an answer, and what is not known is refused.
-pub fn decide(rights: &Rights, caller: &Caller, call: &Call, now: Timestamp) -> Decision {
-    let Some(rule) = right(rights, caller, call) else {
-        return Decision::Deny(Reason::Rights);
+pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Decision {
+    let weighed = Weighed::of(rights, caller, authority, call, (Asked::This, now));
+    let answer = Arc::clone(&weighed.rights);
+    let need = authority.need.word(weighed.need.is_ok());
+    let refused = weighed.refusal(caller, authority, now);
+    // Only what rights and need refuse is let pass, and never what does not exist or what has ended.
+    let observed = match refused {
+        Some(reason @ (Reason::OutsideTask(_) | Reason::Rights | Reason::TaskRequired))
+            if weighed.exists && rights.observes(&call.server, now) =>
+        {
+            Some(reason)
+        }
+        Some(reason) => return Decision::Deny(Denial { reason, because: denying(&answer), need }),
+        None => None,
     };
-    if caller.expires <= now {
-        return Decision::Deny(Reason::Expired);
-    }
-    if need(caller) == Need::Outside {
-        return Decision::Deny(Reason::OutsideTask);
-    }
     if !call.is_granted_by(&caller.scopes) {
-        return Decision::StepUp(StepUp { scopes: call.scopes(), rule });
+        return Decision::StepUp(StepUp { scopes: call.scopes(), because: answer.because.clone(), need });
     }
-    let owes = Owed { record_first: !call.is_read() };
-    Decision::Permit(Permit { caller: caller.clone(), call: call.clone(), because: vec![rule], owes })
-}
-
-/// Whether a list may show this to the caller: what `decide` would permit, ask about, or let step up to.
-pub fn may_see(rights: &Rights, caller: &Caller, call: &Call, now: Timestamp) -> bool {
-    !matches!(decide(rights, caller, call, now), Decision::Deny(_))
-}
-
-/// How the caller's task stands to a call. A task that is named but not known is not running.
-pub fn need(caller: &Caller) -> Need {
-    match caller.task {
-        None => Need::Undeclared,
-        Some(_) => Need::Outside,
+    let key = answer.approval.as_ref().filter(|_| observed.is_none()).map(|_| approval_key(caller, call));
+    let owes =
+        Owed { record_first: !call.is_read(), approval: key, budgets: authority.need.budgets(call) };
+    let permit = Permit {
+        caller: caller.clone(),
+        call: call.clone(),
+        because: answer.because.clone(),
+        need,
+        owes,
+        observed,
+    };
+    match (key, &answer.approval) {
+        (Some(call), Some(rule)) => {
+            Decision::Ask(Ask { permit, call, rule: rule.clone(), reason: answer.reasons.first().cloned() })
+        }
+        _ => Decision::Permit(permit),
     }
 }
 
-/// The rule by which the subject may make this call.
-fn right(rights: &Rights, caller: &Caller, call: &Call) -> Option<RuleId> {
-    let reach = rights.reach(&caller.subject, &call.server)?;
-    let exists = match &call.target {
+/// Whether a list may show this to the caller: what `decide` would permit, ask about, or let step up to for some
+/// arguments.
+pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
+    let weighed = Weighed::of(rights, caller, authority, call, (Asked::Any, now));
+    match weighed.refusal(caller, authority, now) {
+        None => true,
+        Some(Reason::Expired) => false,
+        Some(_) => weighed.exists && rights.observes(&call.server, now),
+    }
+}
+
+/// What an approval is for: this user, through this client, at this server, this tool, these arguments.
+pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
+    let client = caller.client.as_ref().map_or("", |client| client.as_str());
+    let arguments = canonical::digest_of_text(call.arguments.as_deref());
+    Digest::of_list(&[
+        caller.subject.to_string().as_bytes(),
+        client.as_bytes(),
+        call.server.as_str().as_bytes(),
+        call.method.as_bytes(),
+        call.target.name().unwrap_or_default().as_bytes(),
+        arguments.as_bytes(),
+    ])
+}
+
+fn denying(answer: &Answer) -> Vec<RuleId> {
+    let rules = if answer.permitted { &answer.because } else if answer.broken.is_empty() { &answer.because } else { &answer.broken };
+    rules.clone()
+}
+
+/// The three sets, each asked for itself.
+pub(crate) struct Weighed {
+    /// Whether there is such a thing for this caller at all.
+    pub(crate) exists: bool,
+    pub(crate) rights: Arc<Answer>,
+    pub(crate) need: Result<(), Outside>,
+}
+
+impl Weighed {
+    pub(crate) fn of(
+        rights: &Rights,
+        caller: &Caller,
+        authority: &Authority,
+        call: &Call,
+        (asked, now): (Asked, Timestamp),
+    ) -> Self {
+        Self {
+            exists: exists(call),
+            rights: rights.answer(caller, authority, call, asked, now),
+            need: authority.need.judge(call, asked, now),
+        }
+    }
+
+    /// The first set that says no, the grant apart.
+    fn refusal(&self, caller: &Caller, authority: &Authority, now: Timestamp) -> Option<Reason> {
+        if !self.exists || !self.rights.permitted {
+            return Some(Reason::Rights);
+        }
+        if caller.expires <= now {
+            return Some(Reason::Expired);
+        }
+        if let Err(outside) = &self.need {
+            return Some(Reason::OutsideTask(outside.clone()));
+        }
+        (self.rights.task_required.is_some() && !authority.need.is_declared()).then_some(Reason::TaskRequired)
+    }
+}
+
+/// Whether the thing is there for this caller. A tool that is held back is not, and neither is somebody else's job.
+fn exists(call: &Call) -> bool {
+    match &call.target {
         Target::Job { own, .. } => *own,
         Target::Tool { standing, .. } => *standing != ToolStanding::Unknown,
         Target::Prompt { .. } | Target::Resource { .. } | Target::Server => true,
-    };
-    (exists && call.class() <= reach.up_to).then_some(reach.rule)
+    }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,11 +3,15 @@
 //! Pure, total, not async: no store, no clock, no network. [`decide::decide`] is the one function; the only
 //! maker of a [`permit::Permit`], without which nothing is forwarded. What is not known denies.
 //!
-//! A request enters as a [`sekisho_protocol::caller::Caller`] and a [`model::Call`] and leaves as a
-//! [`decide::Decision`]. To add a reason to refuse, add a variant to [`decide::Reason`].
+//! A request enters as a [`sekisho_protocol::caller::Caller`], the [`model::Authority`] behind it and a
+//! [`model::Call`], and leaves as a [`decide::Decision`]. To add a reason to refuse, add a variant to
+//! [`decide::Reason`]. To let policies speak of something new, add it to `rights/schema.cedarschema` and to
+//! `rights/request.rs`.
 
 pub mod decide;
+pub mod explain;
 pub mod grant;
 pub mod model;
 pub mod permit;
 pub mod rights;
+pub mod task;

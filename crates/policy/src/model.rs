@@ -1,9 +1,16 @@
-//! What is judged: one call, as the gateway read it from the authorized bytes.
+//! What is judged: one call, as the gateway read it from the authorized bytes, and what stands behind its caller.
 
+use std::net::IpAddr;
+
+use bytes::Bytes;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
+use serde_json::{Map, Value};
+
+use crate::task::Need;
 
 /// One element to be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +21,12 @@ pub struct Call {
     pub method: &'static str,
     /// What it touches.
     pub target: Target,
-    /// The digest of the canonical arguments, for the records and for approvals.
-    pub arguments: Option<Digest>,
+    /// The arguments as they were sent: the JSON text of an object. `None`: none were.
+    pub arguments: Option<Bytes>,
+    /// The digest of the canonical arguments, where the records keep one.
+    pub arguments_digest: Option<Digest>,
+    /// Where it came from, as far as that is known.
+    pub source: Option<IpAddr>,
 }
 
 /// What a call touches, with what the catalogue knows of it.
@@ -72,6 +83,47 @@ pub enum ToolStanding {
     Unknown,
 }
 
+/// What stands behind a token at this moment, as the store says it.
+#[derive(Debug, Clone, Default)]
+pub struct Authority {
+    /// What the declared tasks need.
+    pub need: Need,
+    /// How far the least trusted client on the path is trusted.
+    pub trust: Trust,
+}
+
+/// How far a client is trusted to be who it says it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Trust {
+    /// It registered itself; nobody has checked anything.
+    #[default]
+    Unverified,
+    /// It is described by a document at a host of its own.
+    Published,
+    /// An operator registered it.
+    Registered,
+}
+
+impl Trust {
+    /// The trust of a client of this origin.
+    pub fn of(origin: ClientOrigin) -> Self {
+        match origin {
+            ClientOrigin::Dynamic => Self::Unverified,
+            ClientOrigin::MetadataDocument => Self::Published,
+            ClientOrigin::Registered => Self::Registered,
+        }
+    }
+
+    /// As policies see it.
+    pub(crate) fn level(self) -> i64 {
+        match self {
+            Self::Unverified => 0,
+            Self::Published => 1,
+            Self::Registered => 2,
+        }
+    }
+}
+
 impl Call {
     /// How much this call can do to the world. What is unclassified could do anything.
     pub fn class(&self) -> ToolClass {
@@ -86,6 +138,14 @@ impl Call {
     /// on record before their effect).
     pub fn is_read(&self) -> bool {
         self.class() == ToolClass::Read
+    }
+
+    /// Whether a budget counts it.
+    pub fn is_counted(&self) -> bool {
+        match &self.target {
+            Target::Prompt { .. } | Target::Resource { .. } | Target::Tool { .. } => true,
+            Target::Job { .. } | Target::Server => false,
+        }
     }
 
     /// Every scope this call needs, of which the token must satisfy all (RS-20). For a tool, its own
@@ -106,6 +166,14 @@ impl Call {
             _ => false,
         };
         by_name || held.satisfies_all(&self.scopes())
+    }
+
+    /// The arguments, read. `None`: they are not an object, which the strict reading of a message excludes.
+    pub(crate) fn read_arguments(&self) -> Option<Map<String, Value>> {
+        match &self.arguments {
+            None => Some(Map::new()),
+            Some(text) => serde_json::from_slice(text).ok(),
+        }
     }
 }
 

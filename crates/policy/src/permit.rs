@@ -1,7 +1,11 @@
 //! Proof that `decide` said yes.
 
+use sekisho_protocol::audit;
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::ids::TaskId;
 
+use crate::decide::Reason;
 use crate::model::Call;
 use crate::rights::RuleId;
 
@@ -14,14 +18,42 @@ pub struct Permit {
     pub(crate) caller: Caller,
     pub(crate) call: Call,
     pub(crate) because: Vec<RuleId>,
+    pub(crate) need: audit::Need,
     pub(crate) owes: Owed,
+    pub(crate) observed: Option<Reason>,
 }
 
 /// What has to be paid before a permitted call is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owed {
     /// Whether the record must be durable before the effect: for anything but reads.
     pub record_first: bool,
+    /// The approval that is used up: of this very call.
+    pub approval: Option<Digest>,
+    /// The tasks from whose budget one call is taken.
+    pub budgets: Vec<TaskId>,
+}
+
+impl Owed {
+    /// Whether paying it needs nobody but the queue of records.
+    pub fn is_record_only(&self) -> bool {
+        !self.record_first && self.approval.is_none() && self.budgets.is_empty()
+    }
+}
+
+/// A permit taken apart, for the one who settles.
+#[derive(Debug)]
+pub struct Parts {
+    /// Who was permitted.
+    pub caller: Caller,
+    /// What was permitted.
+    pub call: Call,
+    /// By which rules.
+    pub because: Vec<RuleId>,
+    /// How the call stands to the declared tasks.
+    pub need: audit::Need,
+    /// What would have refused, had its server not been told to observe only.
+    pub observed: Option<Reason>,
 }
 
 impl Permit {
@@ -41,12 +73,13 @@ impl Permit {
     }
 
     /// What is owed.
-    pub fn owes(&self) -> Owed {
-        self.owes
+    pub fn owes(&self) -> &Owed {
+        &self.owes
     }
 
     /// The parts, for the one who settles.
-    pub fn into_parts(self) -> (Caller, Call, Vec<RuleId>) {
-        (self.caller, self.call, self.because)
+    pub fn into_parts(self) -> Parts {
+        let Self { caller, call, because, need, owes: _, observed } = self;
+        Parts { caller, call, because, need, observed }
     }
 }

@@ -1,77 +1,266 @@
 //! Rights: what a subject may do at a server, whatever was granted to whom.
 //!
-//! Owners may do everything at every server; other users what a server's configuration allows them, up to a
-//! class. Nothing said means no.
+//! Every right is a Cedar policy: those of the policy files, and those that the configuration's short words (owner,
+//! `everyone`, `users`, `access = "public"`) and the owners' loans come to. Nothing said means no; a `forbid` beats
+//! every `permit`; a policy that cannot be evaluated denies.
+//!
+//! The cost of a question does not grow with the number of policies: those that cannot concern this subject at this
+//! server are left out beforehand ([`index`]), and an answer that depends on neither arguments nor time is kept. All
+//! of it belongs to one [`Rights`], which is made whole whenever anything changes: there is nothing to invalidate.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod index;
+mod load;
+mod request;
 
-use sekisho_protocol::caller::Subject;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use cedar_policy::{Authorizer, Decision, Entities, PolicySet};
+use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
-/// The rights in force. Made whole when users or configuration change; never altered in place.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rights {
-    owners: BTreeSet<UserId>,
-    servers: BTreeMap<ServerName, ServerRights>,
+use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::task::Asked;
+use index::{Index, Slice};
+use request::{Question, Terms};
+
+pub use load::{Fault, PolicyFile, Span, format_policies, schema_text};
+
+/// The group whose members are the owners.
+pub const OWNERS: &str = "owners";
+
+/// Answers that are kept; each is about 200 bytes.
+const ANSWERS_MAX: u64 = 100_000;
+/// Selections of policies that are kept: one for each subject at each server.
+const SLICES_MAX: u64 = 10_000;
+
+/// Everything that rights are made from.
+#[derive(Debug, Clone, Default)]
+pub struct RightsParts {
+    /// The users that are not shut out.
+    pub users: BTreeMap<UserId, RightsUser>,
+    /// The mounted servers.
+    pub servers: BTreeMap<ServerName, RightsServer>,
+    /// The policy files.
+    pub files: Vec<PolicyFile>,
 }
 
-/// Who may do what at one server.
+/// A user, as rights see one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServerRights {
+pub struct RightsUser {
+    /// The name.
+    pub name: String,
+    /// Whether the user owns the checkpoint.
+    pub owner: bool,
+    /// The groups the user is in.
+    pub groups: Vec<String>,
+}
+
+/// A server, as rights see one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RightsServer {
     /// Whether nobody in particular may use it, too (`access = "public"`).
     pub public: bool,
     /// What every signed-in user may do, if anything.
     pub everyone: Option<ToolClass>,
     /// What single users may do beyond that.
     pub users: BTreeMap<UserId, ToolClass>,
+    /// The groups of servers it is in.
+    pub groups: Vec<String>,
+    /// Whether it belongs to somebody else.
+    pub third_party: bool,
+    /// Until then, a refusal by rights or need is put on record and let pass.
+    pub observe_until: Option<Timestamp>,
 }
 
-/// The rule that allowed something, in the words of the configuration; for the records.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The rule that led to an answer, by its name in the configuration or the policy files; for the records.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleId(pub String);
 
-/// What a subject may do at a server, and by which rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reach {
-    /// The most that any rule allows.
-    pub up_to: ToolClass,
-    /// That rule.
-    pub rule: RuleId,
+/// What rights say to one question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether the subject may.
+    pub permitted: bool,
+    /// The rules that led to it: of a yes those that permit, of a no those that forbid.
+    pub because: Vec<RuleId>,
+    /// A rule that wants a person's yes to each call.
+    pub approval: Option<RuleId>,
+    /// A rule that wants a declared task.
+    pub task_required: Option<RuleId>,
+    /// What the rules give as their reasons; for owners, records and `explain`.
+    pub reasons: Vec<String>,
+    /// Rules that could not be evaluated: then the answer is no.
+    pub broken: Vec<RuleId>,
+}
+
+/// The rights in force. Made whole when users, configuration or policies change; never altered in place.
+pub struct Rights {
+    users: BTreeMap<UserId, RightsUser>,
+    servers: BTreeMap<ServerName, RightsServer>,
+    index: Index,
+    terms: Terms,
+    authorizer: Authorizer,
+    slices: moka::sync::Cache<(Subject, ServerName), Arc<Slice>>,
+    answers: moka::sync::Cache<Digest, Arc<Answer>>,
+}
+
+impl fmt::Debug for Rights {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Rights")
+            .field("users", &self.users.len())
+            .field("servers", &self.servers.len())
+            .field("policies", &self.index.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Rights {
-    /// The rights of these owners and these servers.
-    pub fn new(owners: BTreeSet<UserId>, servers: BTreeMap<ServerName, ServerRights>) -> Self {
-        Self { owners, servers }
+    /// Reads and checks everything. All mistakes are told at once.
+    pub fn new(parts: RightsParts) -> Result<Self, Vec<Fault>> {
+        let terms = Terms::new();
+        let policies = load::policies(&parts, &terms)?;
+        Ok(Self {
+            index: Index::new(policies),
+            users: parts.users,
+            servers: parts.servers,
+            terms,
+            authorizer: Authorizer::new(),
+            slices: moka::sync::Cache::new(SLICES_MAX),
+            answers: moka::sync::Cache::new(ANSWERS_MAX),
+        })
+    }
+
+    /// Nobody may do anything.
+    pub fn none() -> Self {
+        let terms = Terms::new();
+        Self {
+            index: Index::new(Vec::new()),
+            users: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            terms,
+            authorizer: Authorizer::new(),
+            slices: moka::sync::Cache::new(SLICES_MAX),
+            answers: moka::sync::Cache::new(ANSWERS_MAX),
+        }
+    }
+
+    /// How many policies there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether this user owns the checkpoint.
     pub fn is_owner(&self, user: UserId) -> bool {
-        self.owners.contains(&user)
+        self.users.get(&user).is_some_and(|user| user.owner)
     }
 
-    /// How far the subject reaches at this server; `None` is no right at all.
-    pub fn reach(&self, subject: &Subject, server: &ServerName) -> Option<Reach> {
-        let rights = self.servers.get(server)?;
-        match subject {
-            Subject::Anonymous if rights.public => Some(reach(ToolClass::Destructive, server, "public")),
-            Subject::Anonymous | Subject::Service(_) => None,
-            Subject::User(user) if self.is_owner(*user) => Some(reach(ToolClass::Destructive, server, "owner")),
-            Subject::User(user) => {
-                let own = rights.users.get(user).map(|class| reach(*class, server, "users"));
-                let shared = rights.everyone.map(|class| reach(class, server, "everyone"));
-                // The larger wins, and an equal one is credited to the rule that names the user.
-                match (own, shared) {
-                    (Some(own), Some(shared)) if shared.up_to > own.up_to => Some(shared),
-                    (Some(own), _) => Some(own),
-                    (None, shared) => shared,
-                }
-            }
+    /// Whether refusals by rights or need at this server are only recorded at this moment.
+    pub fn observes(&self, server: &ServerName, now: Timestamp) -> bool {
+        self.servers.get(server).and_then(|server| server.observe_until).is_some_and(|end| now < end)
+    }
+
+    /// Whether the subject may make this call. Total: what is not known may not.
+    pub fn judge(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Arc<Answer> {
+        self.answer(caller, authority, call, Asked::This, now)
+    }
+
+    pub(crate) fn answer(
+        &self,
+        caller: &Caller,
+        authority: &Authority,
+        call: &Call,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Arc<Answer> {
+        let slice = self.slice(&caller.subject, &call.server);
+        // For a list, what hangs on arguments is left open: see `Slice::open`.
+        let (policies, uses) = match asked {
+            Asked::Any => slice.open(),
+            Asked::This => slice.closed(),
+        };
+        if !uses.is_lasting() {
+            let question = Question { caller, authority, call, uses, now };
+            return Arc::new(self.evaluate(&question, &slice, policies, asked));
         }
+        let key = key(caller, authority, call, asked);
+        if let Some(known) = self.answers.get(&key) {
+            return known;
+        }
+        let question = Question { caller, authority, call, uses, now };
+        let answer = Arc::new(self.evaluate(&question, &slice, policies, asked));
+        self.answers.insert(key, Arc::clone(&answer));
+        answer
+    }
+
+    fn evaluate(&self, question: &Question<'_>, slice: &Slice, policies: &PolicySet, asked: Asked) -> Answer {
+        let Some((request, entities)) = self.terms.request(&self.users, &self.servers, question) else {
+            return Answer::default();
+        };
+        let entities = Entities::from_entities(entities, None);
+        let Ok(entities) = entities else { return Answer::default() };
+        let response = self.authorizer.is_authorized(&request, policies, &entities);
+        slice.read(&response, response.decision() == Decision::Allow, asked)
+    }
+
+    fn slice(&self, subject: &Subject, server: &ServerName) -> Arc<Slice> {
+        let key = (subject.clone(), server.clone());
+        self.slices.get_with(key, || {
+            let groups = |groups: &[String], term: &cedar_policy::EntityTypeName| -> Vec<_> {
+                groups.iter().map(|name| request::uid(term, name)).collect()
+            };
+            let mut around = vec![self.terms.subject(subject)];
+            if let Subject::User(user) = subject
+                && let Some(user) = self.users.get(user)
+            {
+                around.extend(groups(&user.groups, &self.terms.group));
+                around.extend(user.owner.then(|| request::uid(&self.terms.group, OWNERS)));
+            }
+            let mut at = vec![request::uid(&self.terms.server, server.as_str())];
+            if let Some(known) = self.servers.get(server) {
+                at.extend(groups(&known.groups, &self.terms.server_group));
+            }
+            Arc::new(self.index.slice(&around, &at, server))
+        })
     }
 }
 
-fn reach(up_to: ToolClass, server: &ServerName, rule: &str) -> Reach {
-    Reach { up_to, rule: RuleId(format!("servers.{server}.{rule}")) }
+/// Everything that an answer depends on, when it depends on neither arguments nor circumstances.
+fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Digest {
+    let subject = caller.subject.to_string();
+    let (kind, name, class) = match &call.target {
+        Target::Job { .. } | Target::Server => ("list", "", 0),
+        Target::Prompt { name } => ("get", name.as_str(), 0),
+        Target::Resource { uri } => ("read", uri.as_str(), 0),
+        Target::Tool { name, standing } => {
+            let class = match standing {
+                ToolStanding::Classified(ToolClass::Read) => 1,
+                ToolStanding::Classified(ToolClass::Write) => 2,
+                ToolStanding::Classified(ToolClass::Destructive) => 3,
+                ToolStanding::Unclassified => 4,
+                ToolStanding::Unknown => 5,
+            };
+            ("call", name.as_str(), class)
+        }
+    };
+    let asked = u8::from(asked == Asked::This);
+    let trust = u8::try_from(authority.trust.level()).unwrap_or_default();
+    let mut parts: Vec<&[u8]> =
+        vec![subject.as_bytes(), call.server.as_str().as_bytes(), kind.as_bytes(), name.as_bytes()];
+    let numbers = [class, asked, trust];
+    parts.push(&numbers);
+    let hops = caller.path.as_ref().map(sekisho_protocol::caller::ActorPath::hops).unwrap_or_default();
+    parts.extend(hops.iter().map(|hop| hop.as_str().as_bytes()));
+    Digest::of_list(&parts)
 }
+

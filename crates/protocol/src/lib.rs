@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod caller;
+pub mod canonical;
 pub mod catalogue;
 pub mod challenge;
 pub mod digest;

@@ -24,6 +24,8 @@ pub enum ChangeKind {
     Grant,
     /// A signing key.
     Key,
+    /// Access that was lent.
+    Loan,
     /// A server that was handed over, or a credential of any server; the id is its name.
     Server,
     /// A setting of this instance; the id is its name.
@@ -33,6 +35,17 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
+    const ALL: [Self; 8] = [
+        Self::Catalogue,
+        Self::Client,
+        Self::Grant,
+        Self::Key,
+        Self::Loan,
+        Self::Server,
+        Self::Setting,
+        Self::User,
+    ];
+
     /// The word kept in the store.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +53,7 @@ impl ChangeKind {
             Self::Client => "client",
             Self::Grant => "grant",
             Self::Key => "key",
+            Self::Loan => "loan",
             Self::Server => "server",
             Self::Setting => "setting",
             Self::User => "user",
@@ -47,8 +61,7 @@ impl ChangeKind {
     }
 
     fn read(word: &str) -> Option<Self> {
-        let all = [Self::Catalogue, Self::Client, Self::Grant, Self::Key, Self::Server, Self::Setting, Self::User];
-        all.into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -275,10 +288,25 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_back_from_its_word() {
-        for kind in [ChangeKind::Catalogue, ChangeKind::Client, ChangeKind::Grant, ChangeKind::Key, ChangeKind::Server]
-        {
-            assert_eq!(ChangeKind::read(kind.as_str()), Some(kind));
+        // Each names the next, so that a kind which is added does not go unread.
+        let next = |kind| match kind {
+            ChangeKind::Catalogue => Some(ChangeKind::Client),
+            ChangeKind::Client => Some(ChangeKind::Grant),
+            ChangeKind::Grant => Some(ChangeKind::Key),
+            ChangeKind::Key => Some(ChangeKind::Loan),
+            ChangeKind::Loan => Some(ChangeKind::Server),
+            ChangeKind::Server => Some(ChangeKind::Setting),
+            ChangeKind::Setting => Some(ChangeKind::User),
+            ChangeKind::User => None,
+        };
+        let mut kinds = vec![];
+        let mut kind = Some(ChangeKind::Catalogue);
+        while let Some(each) = kind {
+            assert_eq!(ChangeKind::read(each.as_str()), Some(each));
+            kinds.push(each);
+            kind = next(each);
         }
+        assert_eq!(kinds, ChangeKind::ALL);
         assert_eq!(ChangeKind::read("weather"), None);
     }
 }

@@ -4,11 +4,13 @@ use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, ServerName, TaskId, UserId};
+use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::task::Task;
 
 use crate::changes::ChangeKind;
 use crate::error::StoreError;
-use crate::sql::{Row, Value, json, values};
+use crate::sql::{Row, Value, corrupt, grant_alive, json, values};
 use crate::tx::Tx;
 
 /// A grant to be made.
@@ -82,8 +84,9 @@ pub struct GrantFilter {
     pub server: Option<ServerName>,
 }
 
-/// Everything that decides whether the tokens of a grant are good: what a cache keeps for a grant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Everything that decides whether the tokens of a grant are good, and what they are held to: what a cache keeps for
+/// a grant.
+#[derive(Debug, Clone, PartialEq)]
 pub struct GrantState {
     /// Of which grant.
     pub grant: GrantId,
@@ -107,8 +110,13 @@ pub struct GrantState {
     pub scopes: ScopeSet,
     /// Through whom.
     pub path: ActorPath,
-    /// The declared task.
+    /// How the clients of this grant and of those it is derived from came to be known, from the first on. A client
+    /// that nobody knows any more counts as one that registered itself.
+    pub origins: Vec<ClientOrigin>,
+    /// The current task: every token is held to it, and if it is not among `tasks` there is nothing they may do.
     pub task: Option<TaskId>,
+    /// The tasks that were not ended, and the current one whatever became of it; oldest first.
+    pub tasks: Vec<Task>,
 }
 
 impl GrantState {
@@ -230,27 +238,61 @@ impl Grants<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Everything that decides whether the tokens of a grant are good, in one question. `None`: no such grant.
+    /// Everything that decides whether the tokens of a grant are good. `None`: no such grant.
+    ///
+    /// Three questions: ask in a transaction from [`crate::Store::read`], where all three see one moment.
     pub async fn alive(&mut self, id: GrantId) -> Result<Option<GrantState>, StoreError> {
         let row = self
             .tx
             .fetch_optional(
-                "WITH RECURSIVE lineage (id, parent, client_id) AS (
-                     SELECT id, parent, client_id FROM grants WHERE id = $1
-                     UNION SELECT up.id, up.parent, up.client_id FROM grants up JOIN lineage ON up.id = lineage.parent
-                 )
-                 SELECT grants.*, users.disabled AS user_disabled,
-                     (SELECT COUNT(*) FROM lineage JOIN clients ON clients.id = lineage.client_id
-                      WHERE clients.disabled = 1) AS clients_disabled
-                 FROM grants LEFT JOIN users ON users.id = grants.subject
-                 WHERE grants.id = $1",
+                "SELECT grants.*, users.disabled AS user_disabled
+                 FROM grants LEFT JOIN users ON users.id = grants.subject WHERE grants.id = $1",
                 values![id],
             )
             .await?;
-        row.map(read_state).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let clients = self
+            .tx
+            .fetch_all(
+                "WITH RECURSIVE lineage (id, parent, client_id, created_at) AS (
+                     SELECT id, parent, client_id, created_at FROM grants WHERE id = $1
+                     UNION SELECT up.id, up.parent, up.client_id, up.created_at
+                     FROM grants up JOIN lineage ON up.id = lineage.parent
+                 )
+                 SELECT lineage.client_id, clients.origin, clients.disabled
+                 FROM lineage LEFT JOIN clients ON clients.id = lineage.client_id
+                 ORDER BY lineage.created_at, lineage.id",
+                values![id],
+            )
+            .await?;
+        let tasks = self.tx.tasks().of_grant(id).await?;
+        read_state(row, &clients, tasks).map(Some)
     }
 
-    /// Ends a grant and everything derived from it. `true` if it was alive.
+    /// Keeps a grant alive until this transaction ends: whoever revokes it at this moment waits for us, or we for
+    /// them. `false`: it is not alive.
+    pub(crate) async fn hold(&mut self, id: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                concat!("UPDATE grants SET epoch = epoch WHERE grants.id = $1 AND ", grant_alive!("$2")),
+                values![id, now],
+            )
+            .await
+    }
+
+    /// Makes whoever else asks this for the same subject wait until this transaction ends. The first of the subject's
+    /// grants, which nobody deletes, stands for the subject: not every kind of subject has a row of its own.
+    pub(crate) async fn hold_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "UPDATE grants SET epoch = epoch WHERE id = (SELECT MIN(id) FROM grants WHERE subject = $1)",
+                values![subject],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a grant and everything derived from it, with their tasks and what was lent. `true` if it was alive.
     pub async fn revoke(&mut self, id: GrantId, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute(
@@ -260,7 +302,7 @@ impl Grants<'_> {
                 values![id],
             )
             .await?;
-        let ended = self.revoke_lineage(revoke_where!("id = $3"), values![now, reason, id]).await?;
+        let ended = self.revoke_lineage(revoke_where!("id = $3"), values![now, reason, id], now).await?;
         Ok(ended.contains(&id))
     }
 
@@ -272,7 +314,7 @@ impl Grants<'_> {
         self.tx
             .execute("UPDATE codes SET used_at = $2 WHERE subject = $1 AND used_at IS NULL", values![&subject, now])
             .await?;
-        let ended = self.revoke_lineage(revoke_where!("subject = $3"), values![now, reason, &subject]).await?;
+        let ended = self.revoke_lineage(revoke_where!("subject = $3"), values![now, reason, &subject], now).await?;
         Ok(ended.len() as u64)
     }
 
@@ -287,7 +329,7 @@ impl Grants<'_> {
         self.tx
             .execute("UPDATE codes SET used_at = $2 WHERE client_id = $1 AND used_at IS NULL", values![client, now])
             .await?;
-        let ended = self.revoke_lineage(revoke_where!("client_id = $3"), values![now, reason, client]).await?;
+        let ended = self.revoke_lineage(revoke_where!("client_id = $3"), values![now, reason, client], now).await?;
         Ok(ended.len() as u64)
     }
 
@@ -295,20 +337,26 @@ impl Grants<'_> {
     pub async fn revoke_all(&mut self, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
         self.tx.execute("DELETE FROM consents", values![]).await?;
         self.tx.execute("UPDATE codes SET used_at = $1 WHERE used_at IS NULL", values![now]).await?;
-        let ended = self.revoke_lineage(revoke_where!("revoked_at IS NULL"), values![now, reason]).await?;
+        let ended = self.revoke_lineage(revoke_where!("revoked_at IS NULL"), values![now, reason], now).await?;
         Ok(ended.len() as u64)
     }
 
-    /// Runs a revoking statement until nothing is left to end.
+    /// Runs a revoking statement until nothing is left to end; then no grant can get tasks or loans any more, and
+    /// those that are there end.
     ///
     /// One run sees the rows as they were when it began. A grant that was being derived meanwhile made the run
     /// wait at its parent's row and is seen by the next; under a row that has ended nothing can be derived.
-    async fn revoke_lineage(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<GrantId>, StoreError> {
+    async fn revoke_lineage(
+        &mut self,
+        sql: &'static str,
+        values: Vec<Value>,
+        now: Timestamp,
+    ) -> Result<Vec<GrantId>, StoreError> {
         let mut ended = Vec::new();
         loop {
             let rows = self.tx.fetch_all(sql, values.clone()).await?;
             if rows.is_empty() {
-                return Ok(ended);
+                break;
             }
             for row in rows {
                 let id: GrantId = row.parse("id")?;
@@ -316,6 +364,10 @@ impl Grants<'_> {
                 ended.push(id);
             }
         }
+        if !ended.is_empty() {
+            self.tx.tasks().end_of_revoked(now).await?;
+        }
+        Ok(ended)
     }
 
     /// Notes that a grant was used. Written at most once a minute.
@@ -369,10 +421,26 @@ fn read(row: Row) -> Result<Grant, StoreError> {
     })
 }
 
-fn read_state(row: Row) -> Result<GrantState, StoreError> {
+/// How a client of the lineage came to be known.
+fn origin(client: &Row) -> Result<ClientOrigin, StoreError> {
+    let Some(word) = client.text_opt("origin")? else {
+        let id: ClientId = client.parse("client_id")?;
+        // A metadata document needs no row; whoever else has none is vouched for by nobody.
+        return Ok(if id.is_metadata_document() { ClientOrigin::MetadataDocument } else { ClientOrigin::Dynamic });
+    };
+    [ClientOrigin::Dynamic, ClientOrigin::MetadataDocument, ClientOrigin::Registered]
+        .into_iter()
+        .find(|origin| origin.as_str() == word)
+        .ok_or_else(|| corrupt("clients.origin"))
+}
+
+fn read_state(row: Row, clients: &[Row], tasks: Vec<Task>) -> Result<GrantState, StoreError> {
     // No row of a user means a user who is gone: as good as disabled.
     let user_disabled = row.int_opt("user_disabled")?.is_none_or(|flag| flag != 0);
-    let client_disabled = row.int("clients_disabled")? > 0;
+    let mut client_disabled = false;
+    for client in clients {
+        client_disabled |= client.int_opt("disabled")?.is_some_and(|flag| flag != 0);
+    }
     let grant = read(row)?;
     Ok(GrantState {
         grant: grant.id,
@@ -386,6 +454,8 @@ fn read_state(row: Row) -> Result<GrantState, StoreError> {
         expires_at: grant.expires_at,
         scopes: grant.scopes,
         path: grant.path,
+        origins: clients.iter().map(origin).collect::<Result<_, _>>()?,
         task: grant.task,
+        tasks,
     })
 }

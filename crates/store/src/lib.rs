@@ -26,6 +26,8 @@ mod error;
 mod store;
 mod tx;
 
+mod access_requests;
+mod approvals;
 mod assertions;
 mod audit;
 mod browser_sessions;
@@ -36,12 +38,14 @@ mod codes;
 mod credentials;
 mod grants;
 mod keys;
+mod loans;
 mod pendings;
 mod refresh_tokens;
 mod seal;
 mod servers;
 mod settings;
 mod setup_links;
+mod tasks;
 mod throttle;
 mod users;
 
@@ -50,6 +54,10 @@ mod postgres;
 mod sql;
 mod sqlite;
 
+pub use access_requests::{
+    ACCESS_REASON_CHARS_MAX, ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX, AccessRequest, AccessRequests, NewAccessRequest,
+};
+pub use approvals::{APPROVALS_OPEN_PER_GRANT_MAX, Approval, Approvals, NewApproval};
 pub use assertions::Assertions;
 pub use audit::{AUDIT_PAGE_MAX, Audit, AuditFilter, AuditHead, AuditOrder, ChainCheck, StoredRecord};
 pub use browser_sessions::{BrowserSession, BrowserSessions};
@@ -61,6 +69,7 @@ pub use credentials::Credentials;
 pub use error::StoreError;
 pub use grants::{Consent, Grant, GrantFilter, GrantState, Grants, NewGrant};
 pub use keys::{Keys, SigningKeyRow};
+pub use loans::{Loan, Loans, NewLoan};
 pub use pendings::{Pending, Pendings};
 pub use refresh_tokens::{RefreshRow, RefreshTokens};
 pub use seal::{SealError, SealKey, SecretBytes, SecretKey};
@@ -68,6 +77,7 @@ pub use servers::{ServerRow, Servers};
 pub use settings::Settings;
 pub use setup_links::{SetupLink, SetupLinks};
 pub use store::{SWEEP_ROWS, Store, StoreSettings, StoreUrl};
+pub use tasks::{NewTask, TASKS_PER_GRANT_MAX, TaskFilter, Taken, Tasks};
 pub use throttle::{Attempts, FORGET_SECONDS, FREE_FAILURES, Throttle, WAIT_SECONDS_MAX};
 pub use tx::Tx;
 pub use users::{User, Users};

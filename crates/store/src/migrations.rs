@@ -8,7 +8,10 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use crate::error::StoreError;
 
 /// Number, name and text of every migration. One text serves both databases.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "three sets", include_str!("../migrations/0002_three_sets.sql")),
+];
 
 pub(crate) fn migrator() -> Migrator {
     let migrations = MIGRATIONS.into_iter().map(|(version, name, sql)| {

@@ -67,7 +67,7 @@ impl Debug for SecretKey {
     }
 }
 
-/// Secret bytes of any length: the private half of a signing key. Kept sealed.
+/// Secret bytes of any length: the private half of a signing key, the arguments of a call. Kept sealed.
 #[derive(Clone)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
@@ -106,6 +106,7 @@ pub enum SealError {
 /// What a sealed value is for. Each purpose has its own key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
+    ApprovalArguments,
     BrowserSession,
     RefreshFamily,
     SigningKey,
@@ -115,6 +116,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
+            Self::ApprovalArguments => b"seal approvals.arguments",
             Self::BrowserSession => b"seal browser_sessions.csrf",
             Self::RefreshFamily => b"seal refresh_families.family_key",
             Self::SigningKey => b"seal signing_keys.private",

@@ -5,7 +5,10 @@ use std::str::FromStr;
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, PendingId, RequestId, ServerName, TaskId, UserId};
+use sekisho_protocol::ids::{
+    AccessRequestId, ApprovalId, ClientId, GrantId, KeyId, LoanId, NodeId, PendingId, RequestId, ServerName, TaskId,
+    UserId,
+};
 use sekisho_protocol::scope::ScopeSet;
 use sqlx::postgres::PgRow;
 use sqlx::query::Query;
@@ -28,9 +31,31 @@ macro_rules! values {
 }
 pub(crate) use values;
 
+/// The condition that a row of `grants` is alive at the moment that the parameter names.
+macro_rules! grant_alive {
+    ($now:literal) => {
+        concat!("grants.revoked_at IS NULL AND (grants.expires_at IS NULL OR grants.expires_at > ", $now, ")")
+    };
+}
+pub(crate) use grant_alive;
+
+/// The condition that a row of `tasks` is not over at the moment that the parameter names.
+macro_rules! task_running {
+    ($now:literal) => {
+        concat!("tasks.ended_at IS NULL AND (tasks.ends_at IS NULL OR tasks.ends_at > ", $now, ")")
+    };
+}
+pub(crate) use task_running;
+
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
     }
 }
 
@@ -55,6 +80,12 @@ impl From<Option<Timestamp>> for Value {
 impl From<Vec<u8>> for Value {
     fn from(value: Vec<u8>) -> Self {
         Self::Blob(Some(value))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Self::Blob(value)
     }
 }
 
@@ -93,8 +124,28 @@ macro_rules! text_values {
     )* };
 }
 text_values!(
-    ClientId, Digest, GrantId, KeyId, NodeId, PendingId, RequestId, ScopeSet, ServerName, Subject, TaskId, UserId
+    AccessRequestId,
+    ApprovalId,
+    ClientId,
+    Digest,
+    GrantId,
+    KeyId,
+    LoanId,
+    NodeId,
+    PendingId,
+    RequestId,
+    ScopeSet,
+    ServerName,
+    Subject,
+    TaskId,
+    UserId,
 );
+
+impl From<Option<String>> for Value {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
 
 impl From<Option<&str>> for Value {
     fn from(value: Option<&str>) -> Self {
@@ -209,6 +260,10 @@ impl Row {
         self.column(name)
     }
 
+    pub(crate) fn blob_opt(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.column(name)
+    }
+
     /// A column whose text form is read back into its type.
     pub(crate) fn parse<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
         self.text(name)?.parse().map_err(|_| corrupt(name))
@@ -223,11 +278,26 @@ impl Row {
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         serde_json::from_str(&self.text(name)?).map_err(|_| corrupt(name))
     }
+
+    /// The same for a column that may be empty.
+    pub(crate) fn json_opt<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        self.text_opt(name)?.map(|text| serde_json::from_str(&text).map_err(|_| corrupt(name))).transpose()
+    }
 }
 
 /// JSON for a column of that kind.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Corrupt { what: error.to_string() })
+}
+
+/// The same for a column that may be empty.
+pub(crate) fn json_opt<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
+    value.map(json).transpose()
+}
+
+/// A rule refused, or a row is not there any more.
+pub(crate) fn conflict(what: &str) -> StoreError {
+    StoreError::Conflict { what: what.to_owned() }
 }
 
 pub(crate) fn corrupt(what: &str) -> StoreError {

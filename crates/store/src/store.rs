@@ -126,15 +126,33 @@ const CODES_KEPT_MILLIS: i64 = 86_400_000;
 /// How many rows one transaction of the sweep removes: others get a turn in between, and none takes too long.
 pub const SWEEP_ROWS: i64 = 1_000;
 
+/// How long answers that were used, declined or never given are kept, in milliseconds.
+const APPROVALS_KEPT_MILLIS: i64 = 86_400_000;
+
+/// How long tasks, requests for access and loans are shown after their end, in milliseconds: 90 days.
+const HISTORY_KEPT_MILLIS: i64 = 90 * 86_400_000;
+
 /// What ends by itself: the statement that removes [`SWEEP_ROWS`] of a kind, and for how long it is kept beyond its
 /// moment, in milliseconds.
-const ENDING: [(&str, i64); 6] = [
+const ENDING: [(&str, i64); 10] = [
     (sweep!("pendings", "id", "expires_at <= $1"), 0),
     (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
     (sweep!("browser_sessions", "digest", "expires_at <= $1"), 0),
     (sweep!("setup_links", "digest", "expires_at <= $1"), 0),
     (sweep!("assertions", "digest", "expires_at <= $1"), crate::assertions::MARGIN_MILLIS),
     (sweep!("refresh_tokens", "digest", "expires_at <= $1"), 0),
+    (sweep!("approvals", "id", "expires_at <= $1"), APPROVALS_KEPT_MILLIS),
+    (sweep!("access_requests", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
+    (sweep!("loans", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
+    // A grant that is held to a task that is over needs it for saying so.
+    (
+        sweep!(
+            "tasks",
+            "id",
+            "COALESCE(ended_at, ends_at) <= $1 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.task = tasks.id)"
+        ),
+        HISTORY_KEPT_MILLIS,
+    ),
 ];
 
 /// Families that lost their last token to the sweep.
@@ -254,8 +272,9 @@ impl Store {
     /// Forgets what has served its time. Says how many rows that were.
     ///
     /// Answered and expired authorization requests, codes of more than a day, ended sessions and links, failures
-    /// long past, assertions that cannot come back, expired refresh tokens, clients that were never used, and
-    /// changes beyond the newest [`CHANGES_KEPT`].
+    /// long past, assertions that cannot come back, expired refresh tokens, clients that were never used, approvals
+    /// a day after they expired, tasks, requests for access and loans 90 days after their end, and changes beyond the
+    /// newest [`CHANGES_KEPT`].
     pub async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut swept = 0;
         for (sql, kept_millis) in ENDING {

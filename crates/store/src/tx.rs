@@ -135,6 +135,10 @@ macro_rules! nouns {
     };
 }
 nouns! {
+    /// What was asked of owners.
+    access_requests => access_requests::AccessRequests;
+    /// People's answers to single calls.
+    approvals => approvals::Approvals;
     /// Client assertions that were used.
     assertions => assertions::Assertions;
     /// The records.
@@ -153,6 +157,8 @@ nouns! {
     grants => grants::Grants;
     /// Signing keys, sealed.
     keys => keys::Keys;
+    /// Access that owners lent for a time.
+    loans => loans::Loans;
     /// Authorization requests that nobody has answered yet.
     pendings => pendings::Pendings;
     /// Refresh tokens and their families.
@@ -163,6 +169,8 @@ nouns! {
     settings => settings::Settings;
     /// Links with which a first password is set.
     setup_links => setup_links::SetupLinks;
+    /// Declared pieces of work.
+    tasks => tasks::Tasks;
     /// Failed attempts to log in.
     throttle => throttle::Throttle;
     /// Local users.

@@ -99,7 +99,7 @@ impl Users<'_> {
     /// Disables or enables a user. `false`: no such user.
     ///
     /// No grant is revoked, but every grant's epoch grows: a token made before is dead also after the user is
-    /// enabled again.
+    /// enabled again. What was lent to a disabled user is not in force.
     pub async fn set_disabled(&mut self, id: UserId, disabled: bool) -> Result<bool, StoreError> {
         let set = self
             .tx
@@ -107,7 +107,8 @@ impl Users<'_> {
             .await?;
         if set {
             let subject = Subject::User(id);
-            self.tx.execute("UPDATE grants SET epoch = epoch + 1 WHERE subject = $1", values![subject]).await?;
+            self.tx.execute("UPDATE grants SET epoch = epoch + 1 WHERE subject = $1", values![&subject]).await?;
+            self.tx.loans().announce_of_subject(&subject).await?;
             self.tx.changed(ChangeKind::User, id);
         }
         Ok(set)

@@ -155,6 +155,35 @@ pub(crate) fn winners(found: Vec<Result<bool, StoreError>>) -> usize {
     found.into_iter().map(|result| result.expect("a contender is answered")).filter(|won| *won).count()
 }
 
+/// Does something in transactions of its own until it is not in another's way: of two transactions that wait for each
+/// other PostgreSQL ends one, which has then done nothing. `false`: a rule refused.
+pub(crate) async fn try_until_done(
+    store: &Store,
+    act: impl AsyncFn(&mut Tx) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    loop {
+        let mut tx = store.begin().await?;
+        match act(&mut tx).await {
+            Ok(done) => return tx.commit().await.map(|()| done),
+            Err(StoreError::Conflict { .. }) => return Ok(false),
+            Err(StoreError::Unavailable { .. }) => {}
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+/// What a transaction announces, by kind and identifier, in the order of the feed. It must announce something.
+pub(crate) async fn announced(feed: &mut ChangeFeed, tx: Tx) -> Vec<(ChangeKind, String)> {
+    tx.commit().await.expect("committing");
+    let mut told = Vec::new();
+    // Whatever was committed before is told first; the last transaction's changes come together.
+    while let Ok(event) = tokio::time::timeout(Duration::from_millis(700), feed.next()).await {
+        let FeedEvent::Change(change) = event else { panic!("{event:?}") };
+        told.push((change.kind, change.id));
+    }
+    told
+}
+
 /// The next event, which must not take long.
 pub(crate) async fn next(feed: &mut ChangeFeed) -> FeedEvent {
     tokio::time::timeout(Duration::from_secs(10), feed.next()).await.expect("an event within ten seconds")

@@ -1,6 +1,8 @@
 //! The store through its public face: every statement on both databases, races, losses, and going around it.
 
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod clients;
@@ -17,6 +19,8 @@ mod grants;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod loans;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod people;
@@ -30,5 +34,7 @@ mod sealing;
 mod servers;
 #[cfg(test)]
 mod sweeping;
+#[cfg(test)]
+mod tasks;
 #[cfg(test)]
 mod things;

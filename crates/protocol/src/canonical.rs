@@ -3,13 +3,13 @@
 //! For digests only; nothing that is forwarded is ever written by this. Two texts with one meaning have one digest,
 //! so an approval, a record or an accepted definition does not hang on the order of members.
 
-use sekisho_protocol::digest::Digest;
+use crate::digest::Digest;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The digest of a value's canonical form. What is not JSON, or is nested deeper than serde_json reads, is digested
 /// as it stands.
-pub(crate) fn digest(raw: &RawValue) -> Digest {
+pub fn digest(raw: &RawValue) -> Digest {
     match serde_json::from_str(raw.get()) {
         Ok(value) => Digest::of(write(&value).as_bytes()),
         Err(_) => Digest::of(raw.get().as_bytes()),
@@ -17,11 +17,21 @@ pub(crate) fn digest(raw: &RawValue) -> Digest {
 }
 
 /// The digest of arguments, where none at all are the same as an empty object.
-pub(crate) fn digest_of_arguments(raw: Option<&RawValue>) -> Digest {
+pub fn digest_of_arguments(raw: Option<&RawValue>) -> Digest {
     raw.map_or_else(|| Digest::of(b"{}"), digest)
 }
 
-fn write(value: &Value) -> String {
+/// The same, from bytes.
+pub fn digest_of_text(text: Option<&[u8]>) -> Digest {
+    let Some(text) = text else { return Digest::of(b"{}") };
+    match serde_json::from_slice::<Value>(text) {
+        Ok(value) => Digest::of(write(&value).as_bytes()),
+        Err(_) => Digest::of(text),
+    }
+}
+
+/// The canonical text.
+pub fn write(value: &Value) -> String {
     let mut out = String::new();
     push(&mut out, value);
     out

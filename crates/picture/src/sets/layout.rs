@@ -1,0 +1,346 @@
+//! Everything that is drawn, with its place. Text stands in boxes that are known here, so that a test can see that none
+//! overlaps another.
+
+use sekisho_protocol::refusal::SetName;
+
+use super::geometry::{self, Area, Place, points};
+use super::measure::Face;
+use super::words::{self, TEXT_CHARS_MAX};
+use super::{Chosen, Part, Parts, SetsFigure, Tool, listed};
+use crate::text::clean;
+
+/// The width of the figure.
+pub(super) const WIDTH: i32 = 360;
+const LEFT: i32 = 14;
+const RIGHT: i32 = WIDTH - LEFT;
+/// From one line of a list to the next.
+const LINE: i32 = 20;
+/// Where the two columns of a list begin, and how wide a label in one of them and in both may be.
+const COLUMNS: [i32; 2] = [LEFT, 184];
+const LABEL_INDENT: i32 = 17;
+const LABEL_WIDTHS: [i32; 2] = [140, RIGHT - LEFT - LABEL_INDENT];
+/// The most lines of the first list, and of the others.
+const LINES_MAX: [usize; 2] = [10, 4];
+
+/// Which end of a text its `x` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anchor {
+    End,
+    Middle,
+    Start,
+}
+
+/// How a text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Ink,
+    No,
+    Set(SetName),
+    Soft,
+    Yes,
+}
+
+/// One line of text. `y` is its base line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) x: i32,
+    pub(super) y: i32,
+    pub(super) anchor: Anchor,
+    pub(super) face: Face,
+    pub(super) tone: Tone,
+    pub(super) shown: String,
+    /// What follows in soft letters.
+    pub(super) detail: Option<String>,
+    /// The whole text, if what is shown is shorter.
+    pub(super) full: Option<String>,
+}
+
+impl Text {
+    /// The text at a place, no wider than `width_max`.
+    fn new((x, y): (i32, i32), anchor: Anchor, style: (Face, Tone), text: &str, width_max: i32) -> Self {
+        let (face, tone) = style;
+        let whole = clean(text, TEXT_CHARS_MAX);
+        let shown = face.shorten(&whole, width_max);
+        let full = (shown != whole).then_some(whole);
+        Self { x, y, anchor, face, tone, shown, detail: None, full }
+    }
+
+    /// The box that holds it.
+    pub(super) fn area(&self) -> Area {
+        let detail = self.detail.as_deref().map_or(0, detail_width);
+        let width = self.face.width(&self.shown) + detail;
+        let left = match self.anchor {
+            Anchor::End => self.x - width,
+            Anchor::Middle => self.x - width.div_euclid(2),
+            Anchor::Start => self.x,
+        };
+        let size = self.face.size();
+        Area { left, top: self.y - size, right: left + width, bottom: self.y + size / 3 }
+    }
+}
+
+/// The dot of one tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dot {
+    pub(super) at: (i32, i32),
+    /// Inside all three sets.
+    pub(super) solid: bool,
+    pub(super) ring: bool,
+    pub(super) name: String,
+}
+
+/// The list of one region.
+#[derive(Debug, Clone)]
+pub(super) struct Section {
+    pub(super) area: Area,
+    pub(super) place: &'static Place,
+    /// How many of its texts stand in `texts`, heading and rest included.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the geometry"))]
+    pub(super) texts: std::ops::Range<usize>,
+}
+
+/// The answer to the call in question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) area: Area,
+    pub(super) refused_by: Option<SetName>,
+    /// The dot in question, if the tool is one of the members.
+    pub(super) at: Option<(i32, i32)>,
+}
+
+/// The whole figure.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    pub(super) height: i32,
+    pub(super) need_declared: bool,
+    /// Where the circles begin.
+    pub(super) circles_top: i32,
+    pub(super) texts: Vec<Text>,
+    pub(super) dots: Vec<Dot>,
+    pub(super) sections: Vec<Section>,
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl Layout {
+    pub(super) fn new(figure: &SetsFigure) -> Self {
+        let parts = figure.parts();
+        let mut layout = Self {
+            height: 0,
+            need_declared: figure.need_declared,
+            circles_top: 0,
+            texts: Vec::new(),
+            dots: Vec::new(),
+            sections: Vec::new(),
+            verdict: None,
+        };
+        layout.head(figure);
+        if let Some(chosen) = &figure.chosen {
+            layout.verdict(figure, chosen, &parts);
+        }
+        layout.circles_top = layout.height + 12;
+        layout.height = layout.circles_top + geometry::HEIGHT + 16;
+        layout.names_of_sets(figure);
+        for part in &parts.parts {
+            layout.region(figure, part);
+        }
+        for (at, part) in parts.parts.iter().filter(|part| !part.tools.is_empty()).enumerate() {
+            layout.section(figure, part, if at == 0 { LINES_MAX[0] } else { LINES_MAX[1] });
+        }
+        if parts.uncounted > 0 {
+            let text = figure.captions.and_more(parts.uncounted);
+            layout.height += LINE;
+            let at = (LEFT, layout.height - 5);
+            layout.texts.push(Text::new(at, Anchor::Start, (Face::Body, Tone::Soft), &text, RIGHT - LEFT));
+        }
+        layout.height += 14;
+        layout
+    }
+
+    /// The server, and a line for each set: its name, what it holds, whose it is.
+    fn head(&mut self, figure: &SetsFigure) {
+        let count = Text::new((RIGHT, 30), Anchor::End, (Face::Body, Tone::Soft), &words::tools(figure), 120);
+        let room = count.area().left - LEFT - 12;
+        self.texts.push(Text::new((LEFT, 30), Anchor::Start, (Face::Title, Tone::Ink), &figure.server, room));
+        self.texts.push(count);
+        self.height = 40;
+        for set in SETS {
+            self.height += LINE;
+            let y = self.height - 4;
+            let name = Text::new((LEFT + 18, y), Anchor::Start, (Face::Bold, Tone::Set(set)), figure.captions.set(set), 64);
+            self.texts.push(name);
+            let room = RIGHT - KEY_TEXT;
+            let text = words::whose(figure, set, |rest, who| {
+                let left = room - Face::Body.width(&clean(rest, TEXT_CHARS_MAX)) - 8;
+                Face::Body.shorten(&clean(who, TEXT_CHARS_MAX), left)
+            });
+            self.texts.push(Text::new((KEY_TEXT, y), Anchor::Start, (Face::Body, Tone::Ink), &text, room));
+        }
+        self.height += 6;
+    }
+
+    fn verdict(&mut self, figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) {
+        let top = self.height + 6;
+        let area = Area { left: LEFT, top, right: RIGHT, bottom: top + 48 };
+        self.height = area.bottom;
+        let part = parts.parts.iter().find(|part| part.tools.iter().any(|tool| tool.chosen));
+        let (x, width) = (LEFT + 30, RIGHT - LEFT - 40);
+        let tone = if chosen.refused_by.is_some() { Tone::No } else { Tone::Yes };
+        let text = words::verdict(figure, chosen, parts);
+        self.texts.push(Text::new((x, top + 19), Anchor::Start, (Face::CodeBold, Tone::Ink), &chosen.name, width));
+        self.texts.push(Text::new((x, top + 38), Anchor::Start, (Face::Body, tone), &text, width));
+        let circles_top = self.height + 12;
+        let at = part.map(|part| (part.place.chosen.0, part.place.chosen.1 + circles_top));
+        self.verdict = Some(Verdict { area, refused_by: chosen.refused_by, at });
+    }
+
+    /// The name of each set within its own circle; the one that refused is marked.
+    fn names_of_sets(&mut self, figure: &SetsFigure) {
+        let refused_by = figure.chosen.as_ref().and_then(|chosen| chosen.refused_by);
+        for (set, (x, y)) in SETS.into_iter().zip([(78, 54), (282, 54), (180, 276)]) {
+            let name = figure.captions.set(set);
+            let (name, tone) =
+                if refused_by == Some(set) { (format!("× {name}"), Tone::No) } else { (name.to_owned(), Tone::Set(set)) };
+            let at = (x, y + self.circles_top);
+            self.texts.push(if set == SetName::Need && !self.need_declared {
+                Text::new((180, 250 + self.circles_top), Anchor::Middle, (Face::Bold, tone), &figure.captions.undeclared, 190)
+            } else {
+                Text::new(at, Anchor::Middle, (Face::Bold, tone), &name, 66)
+            });
+        }
+    }
+
+    /// The count of a region, and its dots.
+    fn region(&mut self, figure: &SetsFigure, part: &Part<'_>) {
+        if part.tools.is_empty() {
+            return;
+        }
+        let top = self.circles_top;
+        let (x, y) = part.place.count;
+        let style = (Face::Bold, Tone::Ink);
+        self.texts.push(Text::new((x, y + top), Anchor::Middle, style, &part.tools.len().to_string(), 40));
+        let solid = part.place.region == ALL;
+        let (chosen, others): (Vec<Tool<'_>>, Vec<Tool<'_>>) = part.tools.iter().partition(|tool| tool.chosen);
+        let avoid = self.taken(figure);
+        let places = points(part.place, self.need_declared, &avoid, others.len());
+        let spots = chosen.iter().map(|tool| (tool, part.place.chosen)).chain(others.iter().zip(places));
+        for (tool, (x, y)) in spots {
+            let name = clean(&tool.member.name, TEXT_CHARS_MAX);
+            self.dots.push(Dot { at: (x, y + top), solid, ring: tool.chosen, name });
+        }
+    }
+
+    /// Where no dot may stand, in the coordinates of the circles: all counts and names, and the line to the verdict.
+    fn taken(&self, figure: &SetsFigure) -> Vec<Area> {
+        let counts = geometry::places(figure.need_declared).iter().map(|place| {
+            let (x, y) = place.count;
+            Area { left: x - 14, top: y - 12, right: x + 14, bottom: y + 3 }
+        });
+        let names = self.texts.iter().map(Text::area).map(|area| Area {
+            top: area.top - self.circles_top,
+            bottom: area.bottom - self.circles_top,
+            ..area
+        });
+        let line = self.verdict.and_then(|verdict| verdict.at).map(|(x, y)| {
+            let bottom = y - self.circles_top + 8;
+            Area { left: x - 8, top: -20, right: x + 8, bottom }
+        });
+        counts.chain(names).map(|area| area.grown(5)).chain(line.map(|area| area.grown(2))).collect()
+    }
+
+    /// The list of one region: a small picture of it, its name, its count, and its tools in two columns.
+    fn section(&mut self, figure: &SetsFigure, part: &Part<'_>, lines_max: usize) {
+        let first = self.texts.len();
+        let top = self.height;
+        let name = figure.captions.region(part.place.region, figure.need_declared);
+        let count = part.tools.len();
+        let style = (Face::Bold, Tone::Ink);
+        let number = Text::new((RIGHT, top + 25), Anchor::End, style, &count.to_string(), 40);
+        self.texts.push(Text::new((LEFT + 36, top + 25), Anchor::Start, style, &name, 240));
+        self.texts.push(number);
+        let (labels, lines) = fit(figure, &part.tools, lines_max);
+        let solid = part.place.region == ALL;
+        for (mut label, tool) in labels {
+            label.y += top + 56;
+            if let Some(tool) = tool {
+                let at = (label.x - LABEL_INDENT + 6, label.y - 4);
+                let name = clean(&tool.member.name, TEXT_CHARS_MAX);
+                self.dots.push(Dot { at, solid, ring: tool.chosen, name });
+            }
+            self.texts.push(label);
+        }
+        let lines = i32::try_from(lines).unwrap_or(i32::MAX / (2 * LINE));
+        self.height = top + 42 + lines * LINE + 8;
+        let area = Area { left: LEFT, top, right: RIGHT, bottom: self.height };
+        self.sections.push(Section { area, place: part.place, texts: first..self.texts.len() });
+    }
+}
+
+const ALL: super::Region = super::Region { rights: true, grant: true, need: true };
+
+/// The order of decision is that of reading: rights, grant, need.
+pub(super) const SETS: [SetName; 3] = [SetName::Rights, SetName::Grant, SetName::Need];
+
+/// Where the text about a set begins.
+const KEY_TEXT: i32 = 104;
+
+/// The labels of as many tools as fit into the lines, and the number of lines they take.
+fn fit<'a>(figure: &SetsFigure, tools: &[Tool<'a>], lines_max: usize) -> (Vec<(Text, Option<Tool<'a>>)>, usize) {
+    let most = tools.len().min(lines_max * COLUMNS.len());
+    let mut count = most;
+    loop {
+        let (labels, lines) = columns(figure, tools, count);
+        if lines <= lines_max || count <= 1 {
+            return (labels, lines);
+        }
+        count -= 1;
+    }
+}
+
+/// The labels of the first `count` tools in two columns; one that is too long takes both.
+fn columns<'a>(figure: &SetsFigure, tools: &[Tool<'a>], count: usize) -> (Vec<(Text, Option<Tool<'a>>)>, usize) {
+    let shown = listed(tools, count);
+    let mut labels: Vec<(Text, Option<Tool<'a>>)> = Vec::new();
+    let (mut line, mut column) = (0, 0);
+    let rest = tools.len() - shown.len();
+    let texts = shown.iter().map(|tool| (label(tool), Some(*tool)));
+    let more = (rest > 0).then(|| {
+        let style = (Face::Body, Tone::Soft);
+        (Text::new((0, 0), Anchor::Start, style, &figure.captions.and_more(rest), LABEL_WIDTHS[0]), None)
+    });
+    for (mut text, tool) in texts.chain(more) {
+        let area = text.area();
+        let wide = area.right - area.left > LABEL_WIDTHS[0];
+        if wide && column == 1 {
+            (line, column) = (line + 1, 0);
+        }
+        text.x = LABEL_INDENT + if column == 0 { COLUMNS[0] } else { COLUMNS[1] };
+        text.y = LINE * line;
+        (line, column) = if wide || column == 1 { (line + 1, 0) } else { (line, 1) };
+        labels.push((text, tool));
+    }
+    (labels, usize::try_from(line + column).unwrap_or(usize::MAX))
+}
+
+/// The name of a tool and the word about it.
+fn label(tool: &Tool<'_>) -> Text {
+    let face = if tool.chosen { Face::CodeBold } else { Face::Code };
+    let detail = tool.member.detail.as_deref().map(|word| Face::Body.shorten(&clean(word, TEXT_CHARS_MAX), 90));
+    let room = LABEL_WIDTHS[1] - detail.as_deref().map_or(0, detail_width);
+    let mut text = Text::new((0, 0), Anchor::Start, (face, Tone::Ink), &tool.member.name, room);
+    text.detail = detail;
+    text
+}
+
+/// The width of the word about a tool, with the gap before it.
+fn detail_width(word: &str) -> i32 {
+    Face::Body.width(word) + DETAIL_GAP
+}
+
+/// The gap between a name and the word about it.
+pub(super) const DETAIL_GAP: i32 = 6;
+
+/// `×` or `✓` is drawn, not written, so the words stand alone.
+pub(super) fn mark(refused: bool) -> &'static str {
+    if refused { "M-4-4L4 4M4-4L-4 4" } else { "M-5 0L-1.5 4L5-4" }
+}
+

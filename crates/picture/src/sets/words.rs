@@ -1,0 +1,211 @@
+//! The words of the figure: captions, titles, verdicts, and the description for those who cannot see it.
+
+use std::fmt::Write as _;
+
+use sekisho_protocol::refusal::SetName;
+
+use super::{Chosen, Parts, Region, SetsFigure, listed};
+use crate::text::clean;
+
+/// The longest foreign text that is kept whole, in characters.
+pub(super) const TEXT_CHARS_MAX: usize = 256;
+
+/// How many names of one region the description holds.
+const DESCRIBED_MAX: usize = 12;
+
+/// The words of the figure, for translation. `{}` stands for what is filled in. Lists of three are in the order rights,
+/// grant, need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captions {
+    /// The names of the sets.
+    pub sets: [String; 3],
+    /// What each set holds; `{}` is whose it is.
+    pub whose: [String; 3],
+    /// Whose a set is if that has no name.
+    pub anybody: [String; 3],
+    /// Inside every set.
+    pub all: String,
+    /// Inside two sets; `{}` is the third.
+    pub all_but: String,
+    /// Inside one set alone.
+    pub only: String,
+    /// Inside two sets where there are no more: `{}` twice.
+    pub both: String,
+    /// Inside no set.
+    pub none: String,
+    /// In the place of the need that nobody declared.
+    pub undeclared: String,
+    /// What that means.
+    pub undeclared_meaning: String,
+    /// How many are not named.
+    pub more: String,
+    /// How many tools there are.
+    pub tools: String,
+    /// The answer of a set that refused.
+    pub says_no: String,
+    /// Why a set refuses.
+    pub reasons: [String; 3],
+    /// The answer if no set refused.
+    pub permitted: String,
+}
+
+impl Default for Captions {
+    /// English.
+    fn default() -> Self {
+        Self {
+            sets: ["rights", "grant", "need"].map(str::to_owned),
+            whose: ["what {} may do", "what was granted to {}", "needed for: {}"].map(str::to_owned),
+            anybody: ["the user", "the client", "the task"].map(str::to_owned),
+            all: "in all three".to_owned(),
+            all_but: "all but {}".to_owned(),
+            only: "{} only".to_owned(),
+            both: "{} and {}".to_owned(),
+            none: "in none".to_owned(),
+            undeclared: "need: undeclared".to_owned(),
+            undeclared_meaning: "undeclared: there is no task".to_owned(),
+            more: "and {} more".to_owned(),
+            tools: "tools: {}".to_owned(),
+            says_no: "{} says no".to_owned(),
+            reasons: [
+                "the user may not do this",
+                "this was not granted to the client",
+                "this is not part of the task",
+            ]
+            .map(str::to_owned),
+            permitted: "permitted".to_owned(),
+        }
+    }
+}
+
+impl Captions {
+    /// Japanese.
+    pub fn japanese() -> Self {
+        Self {
+            sets: ["権限", "許可", "必要"].map(str::to_owned),
+            whose: ["{} ができること", "{} に許可されたこと", "{} に必要なこと"].map(str::to_owned),
+            anybody: ["利用者", "クライアント", "タスク"].map(str::to_owned),
+            all: "三つすべての中".to_owned(),
+            all_but: "{}だけが欠ける".to_owned(),
+            only: "{}のみ".to_owned(),
+            both: "{}と{}".to_owned(),
+            none: "どれにも含まれない".to_owned(),
+            undeclared: "必要：宣言なし".to_owned(),
+            undeclared_meaning: "宣言なし（タスクがありません）".to_owned(),
+            more: "ほか {} 件".to_owned(),
+            tools: "ツール {} 件".to_owned(),
+            says_no: "{}が認めません".to_owned(),
+            reasons: [
+                "利用者にこの操作の権限がありません",
+                "クライアントに許可されていません",
+                "このタスクの範囲外です",
+            ]
+            .map(str::to_owned),
+            permitted: "通過できます".to_owned(),
+        }
+    }
+
+    /// The word for one set.
+    pub(super) fn set(&self, set: SetName) -> &str {
+        pick(&self.sets, set)
+    }
+
+    /// What a region is called.
+    pub(super) fn region(&self, region: Region, need_declared: bool) -> String {
+        let [rights, grant, need] = [SetName::Rights, SetName::Grant, SetName::Need].map(|set| self.set(set));
+        match (region.rights, region.grant, region.need) {
+            (true, true, true) => self.all.clone(),
+            (true, true, false) if !need_declared => fill(&fill(&self.both, rights), grant),
+            (true, true, false) => fill(&self.all_but, need),
+            (true, false, true) => fill(&self.all_but, grant),
+            (false, true, true) => fill(&self.all_but, rights),
+            (true, false, false) => fill(&self.only, rights),
+            (false, true, false) => fill(&self.only, grant),
+            (false, false, true) => fill(&self.only, need),
+            (false, false, false) => self.none.clone(),
+        }
+    }
+
+    /// `and 3 more`.
+    pub(super) fn and_more(&self, count: usize) -> String {
+        fill(&self.more, &count.to_string())
+    }
+}
+
+/// The name of the figure: its server.
+pub(super) fn title(figure: &SetsFigure) -> String {
+    let sets = figure.captions.sets.join(", ");
+    format!("{}: {sets}", clean(&figure.server, TEXT_CHARS_MAX))
+}
+
+/// How many tools the server has.
+pub(super) fn tools(figure: &SetsFigure) -> String {
+    fill(&figure.captions.tools, &figure.members.len().to_string())
+}
+
+/// What one set holds, and whose it is, such that `fits` says yes to it, or it cannot be made shorter.
+pub(super) fn whose(figure: &SetsFigure, set: SetName, who_fits: impl Fn(&str, &str) -> String) -> String {
+    if set == SetName::Need && !figure.need_declared {
+        return figure.captions.undeclared_meaning.clone();
+    }
+    let who = pick(&figure.who, set);
+    let who = if who.trim().is_empty() { pick(&figure.captions.anybody, set) } else { who };
+    let template = pick(&figure.captions.whose, set);
+    fill(template, &who_fits(&fill(template, ""), who))
+}
+
+/// The answer to the call in question, in words.
+pub(super) fn verdict(figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) -> String {
+    let captions = &figure.captions;
+    let Some(set) = chosen.refused_by else {
+        let home = parts.parts.iter().find(|part| part.tools.iter().any(|tool| tool.chosen)).map(|part| part.place.region);
+        return match home {
+            Some(region) if region.rights && region.grant && (region.need || !figure.need_declared) => {
+                let place = captions.region(region, figure.need_declared);
+                let open = if figure.need_declared { String::new() } else { format!("; {}", captions.undeclared) };
+                format!("{}: {place}{open}", captions.permitted)
+            }
+            _ => captions.permitted.clone(),
+        };
+    };
+    format!("{}: {}", fill(&captions.says_no, captions.set(set)), pick(&captions.reasons, set))
+}
+
+/// All that is drawn, in words.
+pub(super) fn description(figure: &SetsFigure, parts: &Parts<'_>) -> String {
+    let captions = &figure.captions;
+    let mut out = format!("{}. ", tools(figure));
+    for set in [SetName::Rights, SetName::Grant, SetName::Need] {
+        let text = whose(figure, set, |_, who| clean(who, TEXT_CHARS_MAX));
+        let _ = write!(out, "{}: {text}. ", captions.set(set));
+    }
+    for part in parts.parts.iter().filter(|part| !part.tools.is_empty()) {
+        let place = captions.region(part.place.region, figure.need_declared);
+        let shown = listed(&part.tools, DESCRIBED_MAX);
+        let mut names: Vec<String> = shown.iter().map(|tool| clean(&tool.member.name, TEXT_CHARS_MAX)).collect();
+        if part.tools.len() > shown.len() {
+            names.push(captions.and_more(part.tools.len() - shown.len()));
+        }
+        let _ = write!(out, "{place} ({}): {}. ", part.tools.len(), names.join(", "));
+    }
+    if parts.uncounted > 0 {
+        let _ = write!(out, "{}. ", captions.and_more(parts.uncounted));
+    }
+    if let Some(chosen) = &figure.chosen {
+        let _ = write!(out, "{}: {}.", clean(&chosen.name, TEXT_CHARS_MAX), verdict(figure, chosen, parts));
+    }
+    out.trim().to_owned()
+}
+
+/// `template` with its next `{}` filled in; a translation that forgot it loses nothing.
+pub(super) fn fill(template: &str, value: &str) -> String {
+    if template.contains("{}") { template.replacen("{}", value, 1) } else { format!("{template} {value}") }
+}
+
+fn pick(of: &[String; 3], set: SetName) -> &str {
+    let [rights, grant, need] = of;
+    match set {
+        SetName::Grant => grant,
+        SetName::Need => need,
+        SetName::Rights => rights,
+    }
+}

@@ -1,0 +1,72 @@
+//! Foreign text made fit to be drawn, for every writer of this crate.
+
+/// What stands for a text of which nothing can be drawn.
+pub(crate) const NOTHING: &str = "-";
+
+/// A mark that turns the direction of writing: it would reorder what follows.
+pub(crate) fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// One line of visible text of at most `chars_max` characters: controls become spaces, invisible marks go, accents do
+/// not pile up, and of several spaces one stays. Never empty.
+pub(crate) fn clean(text: &str, chars_max: usize) -> String {
+    let mut out = String::new();
+    let mut accented = false;
+    let mut count = 0;
+    for character in text.chars().filter(|character| !invisible(*character)) {
+        let character = if is_space(character) { ' ' } else { character };
+        let doubled = if character == ' ' { out.is_empty() || out.ends_with(' ') } else { accent(character) && accented };
+        if doubled {
+            continue;
+        }
+        if count == chars_max {
+            out.push('…');
+            break;
+        }
+        accented = accent(character);
+        out.push(character);
+        count += 1;
+    }
+    let out = out.trim();
+    if out.is_empty() { NOTHING.to_owned() } else { out.to_owned() }
+}
+
+fn is_space(character: char) -> bool {
+    character.is_whitespace() || character.is_control()
+}
+
+/// What leaves no trace of its own, or is no character at all (and so must not stand in XML).
+fn invisible(character: char) -> bool {
+    turns_direction(character)
+        || matches!(character,
+            '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// A mark that is drawn over its predecessor; many of them would climb out of their line.
+fn accent(character: char) -> bool {
+    matches!(character,
+        '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn what_is_left_is_one_line_that_can_be_seen() {
+        for (given, left) in [
+            ("", "-"),
+            (" \u{202e}\u{200b}\n", "-"),
+            ("a\n\t b\u{0}", "a b"),
+            ("ノート\u{2066}", "ノート"),
+            ("e\u{301}\u{301}\u{301}!", "e\u{301}!"),
+            ("abcdefgh", "abcdef…"),
+            ("abcdef", "abcdef"),
+        ] {
+            assert_eq!(clean(given, 6), left, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The three sets one by one, for people: the same code that decides, asked to say everything.
+
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::scope::ScopeSet;
+use serde::Serialize;
+
+use crate::decide::{Decision, Weighed, decide};
+use crate::model::{Authority, Call};
+use crate::rights::Rights;
+use crate::task::{Asked, OutsideWhy};
+
+/// What each set says to a call, and what follows. For owners and auditors: it says more than a caller may know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// `permit`, `ask`, `step_up` or `deny`.
+    pub decision: &'static str,
+    /// The set that refused, if one did.
+    pub set: Option<SetName>,
+    /// What the user may do.
+    pub rights: RightsSay,
+    /// What was granted to the client.
+    pub grant: GrantSays,
+    /// What the declared tasks need.
+    pub need: NeedSays,
+    /// The server only observes at this moment, and this is what would have refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<&'static str>,
+}
+
+/// What the rights say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RightsSay {
+    /// Whether the call is inside.
+    pub inside: bool,
+    /// Whether the thing exists for the caller at all.
+    pub exists: bool,
+    /// The rules that led to it.
+    pub because: Vec<String>,
+    /// What the rules give as their reasons.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The rule that wants a person's yes to each call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
+    /// The rule that wants a declared task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_required: Option<String>,
+    /// Rules that could not be evaluated.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<String>,
+}
+
+/// What the grant says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantSays {
+    /// Whether the call is inside.
+    pub inside: bool,
+    /// What was granted.
+    pub scopes: ScopeSet,
+    /// What the call needs.
+    pub needed: ScopeSet,
+}
+
+/// What the tasks say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NeedSays {
+    /// Whether a task was declared. Without one, a call is never said to be inside three sets.
+    pub declared: bool,
+    /// Whether the call is inside every declared task.
+    pub inside: bool,
+    /// Their purposes.
+    pub purposes: Vec<String>,
+    /// Why it is outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Explains a call.
+pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Explanation {
+    let weighed = Weighed::of(rights, caller, authority, call, (Asked::This, now));
+    let (decision, set, observed) = match decide(rights, caller, authority, call, now) {
+        Decision::Ask(_) => ("ask", Some(SetName::Rights), None),
+        Decision::Deny(denial) => ("deny", Some(denial.reason.set()), None),
+        Decision::Permit(permit) => ("permit", None, permit.into_parts().observed.map(|reason| reason.word())),
+        Decision::StepUp(_) => ("step_up", Some(SetName::Grant), None),
+    };
+    let names = |rules: &[crate::rights::RuleId]| rules.iter().map(|rule| rule.0.clone()).collect();
+    Explanation {
+        decision,
+        set,
+        observed,
+        rights: RightsSay {
+            inside: weighed.exists && weighed.rights.permitted,
+            exists: weighed.exists,
+            because: names(&weighed.rights.because),
+            reasons: weighed.rights.reasons.clone(),
+            approval: weighed.rights.approval.as_ref().map(|rule| rule.0.clone()),
+            task_required: weighed.rights.task_required.as_ref().map(|rule| rule.0.clone()),
+            broken: names(&weighed.rights.broken),
+        },
+        grant: GrantSays {
+            inside: call.is_granted_by(&caller.scopes),
+            scopes: caller.scopes.clone(),
+            needed: call.scopes(),
+        },
+        need: NeedSays {
+            declared: authority.need.is_declared(),
+            inside: authority.need.is_declared() && weighed.need.is_ok(),
+            purposes: authority.need.tasks().map(|task| task.definition.purpose.clone()).collect(),
+            why: weighed.need.err().map(|outside| match outside.why {
+                OutsideWhy::Arguments(at) if at.is_empty() => "an argument is missing or beyond its bound".to_owned(),
+                OutsideWhy::Arguments(at) => format!("the argument `{at}` is beyond its bound"),
+                OutsideWhy::NotNamed => "the task does not name it".to_owned(),
+                OutsideWhy::Over => "the task is finished".to_owned(),
+                OutsideWhy::Spent => "the task's budget of calls is used up".to_owned(),
+                OutsideWhy::Unknown => "the task is not known".to_owned(),
+            }),
+        },
+    }
+}

@@ -1,0 +1,185 @@
+//! Which policies can concern one subject at one server: the others are never evaluated.
+
+use std::collections::HashMap;
+
+use cedar_policy::{
+    AuthorizationError, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Response,
+};
+use sekisho_protocol::ids::ServerName;
+
+use super::{Answer, RuleId};
+use crate::task::Asked;
+
+/// What a policy looks at beside principal, action and resource.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Uses {
+    pub(super) arguments: bool,
+    pub(super) path: bool,
+    pub(super) source: bool,
+    pub(super) task: bool,
+    pub(super) time: bool,
+}
+
+impl Uses {
+    /// Everything there is.
+    pub(super) const ALL: Self = Self { arguments: true, path: true, source: true, task: true, time: true };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            arguments: self.arguments || other.arguments,
+            path: self.path || other.path,
+            source: self.source || other.source,
+            task: self.task || other.task,
+            time: self.time || other.time,
+        }
+    }
+
+    /// Whether the answer stays the same for the same caller and target. The path is part of the caller.
+    pub(super) fn is_lasting(self) -> bool {
+        !(self.arguments || self.source || self.task || self.time)
+    }
+}
+
+/// One policy, with what is known of it from reading it once.
+#[derive(Debug, Clone)]
+pub(super) struct Indexed {
+    pub(super) policy: Policy,
+    pub(super) rule: RuleId,
+    pub(super) uses: Uses,
+    pub(super) approval: bool,
+    pub(super) task_required: bool,
+    pub(super) reason: Option<String>,
+    /// The same policy without its conditions, if it permits and looks at arguments: for lists.
+    pub(super) open: Option<Policy>,
+}
+
+/// All policies, by the server or the group of servers that their scope names.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    policies: Vec<Indexed>,
+    /// By the entity of the scope: a server, a group of servers.
+    named: HashMap<EntityUid, Vec<usize>>,
+    /// By the server of a tool, a resource or a prompt that the scope names.
+    inside: HashMap<String, Vec<usize>>,
+    anywhere: Vec<usize>,
+}
+
+impl Index {
+    pub(super) fn new(policies: Vec<Indexed>) -> Self {
+        let mut index = Self { policies, ..Self::default() };
+        for (at, indexed) in index.policies.iter().enumerate() {
+            match indexed.policy.resource_constraint() {
+                ResourceConstraint::Any | ResourceConstraint::Is(_) => index.anywhere.push(at),
+                ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => {
+                    match uid.type_name().basename() {
+                        "Tool" | "Resource" | "Prompt" => {
+                            let server = uid.id().unescaped().split('/').next().unwrap_or_default().to_owned();
+                            index.inside.entry(server).or_default().push(at);
+                        }
+                        _ => index.named.entry(uid).or_default().push(at),
+                    }
+                }
+            }
+        }
+        index
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// The policies that can concern this subject (`around`: itself and its groups) at this server (`at`: itself and
+    /// its groups).
+    pub(super) fn slice(&self, around: &[EntityUid], at: &[EntityUid], server: &ServerName) -> Slice {
+        let lists = at.iter().filter_map(|uid| self.named.get(uid));
+        let lists = lists.chain(self.inside.get(server.as_str())).chain(std::iter::once(&self.anywhere));
+        let mut slice = Slice::default();
+        for indexed in lists.flatten().filter_map(|at| self.policies.get(*at)) {
+            if concerns(&indexed.policy, around) {
+                slice.add(indexed);
+            }
+        }
+        slice
+    }
+}
+
+fn concerns(policy: &Policy, around: &[EntityUid]) -> bool {
+    let is = |kind: &cedar_policy::EntityTypeName| around.first().is_some_and(|own| own.type_name() == kind);
+    match policy.principal_constraint() {
+        PrincipalConstraint::Any => true,
+        PrincipalConstraint::Eq(uid) | PrincipalConstraint::In(uid) => around.contains(&uid),
+        PrincipalConstraint::Is(kind) => is(&kind),
+        PrincipalConstraint::IsIn(kind, uid) => is(&kind) && around.contains(&uid),
+    }
+}
+
+/// The policies for one subject at one server.
+#[derive(Debug, Default)]
+pub(super) struct Slice {
+    closed: PolicySet,
+    closed_uses: Uses,
+    open: PolicySet,
+    open_uses: Uses,
+    known: HashMap<PolicyId, Indexed>,
+}
+
+impl Slice {
+    fn add(&mut self, indexed: &Indexed) {
+        self.closed_uses = self.closed_uses.and(indexed.uses);
+        // The same identifier twice cannot be: loading refuses it.
+        let _ = self.closed.add(indexed.policy.clone());
+        let open = match (&indexed.open, indexed.uses.arguments, indexed.policy.effect()) {
+            (Some(open), ..) => Some((open, Uses::default())),
+            // What forbids some arguments leaves others.
+            (None, true, Effect::Forbid) => None,
+            (None, ..) => Some((&indexed.policy, indexed.uses)),
+        };
+        if let Some((policy, uses)) = open {
+            self.open_uses = self.open_uses.and(uses);
+            let _ = self.open.add(policy.clone());
+        }
+        self.known.insert(indexed.policy.id().clone(), indexed.clone());
+    }
+
+    /// For a call as it is.
+    pub(super) fn closed(&self) -> (&PolicySet, Uses) {
+        (&self.closed, self.closed_uses)
+    }
+
+    /// For the question whether there are any arguments with which something may be called: a policy that permits by
+    /// arguments could, and one that forbids by arguments need not.
+    pub(super) fn open(&self) -> (&PolicySet, Uses) {
+        (&self.open, self.open_uses)
+    }
+
+    /// What an evaluation came to.
+    pub(super) fn read(&self, response: &Response, allowed: bool, asked: Asked) -> Answer {
+        let diagnostics = response.diagnostics();
+        let rule = |id: &PolicyId| self.known.get(id).map(|known| known.rule.clone());
+        let failed = |error: &AuthorizationError| match error {
+            AuthorizationError::PolicyEvaluationError(error) => {
+                rule(error.policy_id()).unwrap_or_else(|| RuleId(error.policy_id().to_string()))
+            }
+        };
+        let broken: Vec<RuleId> = diagnostics.errors().map(failed).collect();
+        let mut determining: Vec<&Indexed> = diagnostics.reason().filter_map(|id| self.known.get(id)).collect();
+        determining.sort_by(|one, other| one.rule.cmp(&other.rule));
+        let wants = |is: fn(&Indexed) -> bool| determining.iter().find(|known| is(known)).map(|known| known.rule.clone());
+        let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
+        because.dedup();
+        // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.
+        let all_want = determining.iter().all(|known| known.task_required);
+        let task_required = match asked {
+            Asked::Any if !all_want => wants(|known| known.task_required && !known.uses.arguments),
+            Asked::Any | Asked::This => wants(|known| known.task_required),
+        };
+        Answer {
+            permitted: allowed && broken.is_empty(),
+            approval: wants(|known| known.approval),
+            task_required,
+            reasons: determining.iter().filter_map(|known| known.reason.clone()).collect(),
+            because,
+            broken,
+        }
+    }
+}

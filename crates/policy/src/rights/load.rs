@@ -1,0 +1,285 @@
+//! Policies from their texts: read, checked strictly, and refused whole if anything is wrong.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use cedar_policy::{
+    Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
+};
+use miette::Diagnostic;
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::ids::ServerName;
+use serde_json::Value;
+
+use super::index::{Indexed, Uses};
+use super::request::{Terms, level, uid};
+use super::{OWNERS, RightsParts, RuleId};
+
+const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// Bytes of one policy file.
+const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The schema that policies are checked against, with its comments: what they may speak of.
+pub fn schema_text() -> &'static str {
+    SCHEMA
+}
+
+/// One policy file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Its name, for errors and rules.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// Where in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first byte.
+    pub at: usize,
+    /// How many.
+    pub len: usize,
+}
+
+/// A mistake in a policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {message}")]
+pub struct Fault {
+    /// The file, or what made the policy.
+    pub file: String,
+    /// What is wrong.
+    pub message: String,
+    /// Where, if that is known.
+    pub span: Option<Span>,
+    /// What to do, if the reader of policies says so.
+    pub help: Option<String>,
+}
+
+/// Annotations that mean something. A misspelt one would silently mean nothing, so all others are refused.
+const ANNOTATIONS: [&str; 4] = ["approval", "id", "reason", "task_required"];
+
+/// All policies of these parts, or every mistake in them.
+pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<Vec<Indexed>, Vec<Fault>> {
+    let mut files: Vec<PolicyFile> = parts.files.clone();
+    files.push(PolicyFile { name: CONFIGURED.to_owned(), text: configured(parts, terms) });
+    let mut faults = Vec::new();
+    let mut all = Vec::new();
+    for file in &files {
+        match read(file) {
+            Ok(policies) => all.extend(policies.into_iter().map(|policy| (file, policy))),
+            Err(found) => faults.extend(found),
+        }
+    }
+    let mut names = HashSet::new();
+    for (file, policy) in &all {
+        if !names.insert(policy.id().clone()) {
+            faults.push(Fault {
+                file: file.name.clone(),
+                message: format!("the rule `{}` exists twice", policy.id()),
+                span: None,
+                help: Some("give each rule an `@id` of its own".to_owned()),
+            });
+        }
+    }
+    if faults.is_empty() {
+        faults = validate(&all);
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let indexed: Result<Vec<Indexed>, Fault> = all.into_iter().map(|(file, policy)| index(file, policy)).collect();
+    indexed.map_err(|fault| vec![fault])
+}
+
+/// What policies of the configuration's short words are called in errors.
+const CONFIGURED: &str = "the configuration";
+
+/// Reads one file and names its policies: by `@id`, or by their place in it.
+fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
+    let fault = |message: String, span, help| Fault { file: file.name.clone(), message, span, help };
+    if file.text.len() > FILE_BYTES_MAX {
+        return Err(vec![fault(format!("longer than {FILE_BYTES_MAX} bytes"), None, None)]);
+    }
+    let set: PolicySet = file.text.parse().map_err(|errors: cedar_policy::ParseErrors| {
+        errors.iter().map(|error| described(file, error)).collect::<Vec<_>>()
+    })?;
+    if set.templates().next().is_some() {
+        let help = Some("write the principal and the resource out".to_owned());
+        return Err(vec![fault("policies with slots are not used here".to_owned(), None, help)]);
+    }
+    let mut policies: Vec<(usize, Policy)> = set.policies().map(|policy| (place(policy.id()), policy.clone())).collect();
+    policies.sort_by_key(|(place, _)| *place);
+    let mut named = Vec::new();
+    let mut faults = Vec::new();
+    for (place, policy) in policies {
+        for (name, _) in policy.annotations() {
+            if !ANNOTATIONS.contains(&name) {
+                let message = format!("rule {}: the annotation `@{name}` means nothing here", place + 1);
+                faults.push(fault(message, None, Some(format!("known are @{}", ANNOTATIONS.join(", @")))));
+            }
+        }
+        let only_permit = ["approval", "task_required"].into_iter().find(|name| policy.annotation(name).is_some());
+        if let (Effect::Forbid, Some(name)) = (policy.effect(), only_permit) {
+            let message = format!("rule {}: `@{name}` on a `forbid` asks for what is never given", place + 1);
+            faults.push(fault(message, None, Some("put it on the `permit`".to_owned())));
+        }
+        let id = match policy.annotation("id") {
+            Some(id) if !id.is_empty() => id.to_owned(),
+            _ => format!("{}#{}", file.name, place + 1),
+        };
+        named.push(policy.new_id(PolicyId::new(id)));
+    }
+    if faults.is_empty() { Ok(named) } else { Err(faults) }
+}
+
+/// The reader of policies counts them from 0 in the order of the text.
+fn place(id: &PolicyId) -> usize {
+    AsRef::<str>::as_ref(id).strip_prefix("policy").and_then(|digits| digits.parse().ok()).unwrap_or_default()
+}
+
+fn described(file: &PolicyFile, error: &dyn Diagnostic) -> Fault {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    Fault {
+        file: file.name.clone(),
+        message: error.to_string(),
+        span: label.map(|label| Span { at: label.offset(), len: label.len() }),
+        help: error.help().map(|help| help.to_string()),
+    }
+}
+
+/// Every rule against the schema, strictly (types, attributes that may be missing, actions that cannot apply).
+fn validate(policies: &[(&PolicyFile, Policy)]) -> Vec<Fault> {
+    let schema = match Schema::from_cedarschema_str(SCHEMA) {
+        Ok((schema, _)) => schema,
+        Err(error) => {
+            return vec![Fault { file: "the schema".to_owned(), message: error.to_string(), span: None, help: None }];
+        }
+    };
+    let set = match PolicySet::from_policies(policies.iter().map(|(_, policy)| policy.clone())) {
+        Ok(set) => set,
+        Err(error) => {
+            return vec![Fault { file: CONFIGURED.to_owned(), message: error.to_string(), span: None, help: None }];
+        }
+    };
+    let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
+    let of = |id: &PolicyId| policies.iter().find(|(_, policy)| policy.id() == id).map(|(file, _)| *file);
+    let fallback = PolicyFile { name: CONFIGURED.to_owned(), text: String::new() };
+    let errors = result.validation_errors().map(|error| described(of(error.policy_id()).unwrap_or(&fallback), error));
+    // A rule that can never apply is a mistake too: somebody believes that it does.
+    let warnings =
+        result.validation_warnings().map(|warning| described(of(warning.policy_id()).unwrap_or(&fallback), warning));
+    errors.chain(warnings).collect()
+}
+
+fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
+    let fault = |error: &dyn std::fmt::Display| Fault {
+        file: file.name.clone(),
+        message: format!("rule `{}`: {error}", policy.id()),
+        span: None,
+        help: None,
+    };
+    let json = policy.to_json().map_err(|error| fault(&error))?;
+    let mut uses = Uses::default();
+    look(json.get("conditions").unwrap_or(&Value::Null), &mut uses);
+    let open = match (policy.effect(), uses.arguments) {
+        (Effect::Permit, true) => Some(without_conditions(&policy, json).map_err(|error| fault(&error))?),
+        _ => None,
+    };
+    let id = policy.id().to_string();
+    // Several policies can come of one word of the configuration.
+    let rule = if file.name == CONFIGURED { id.split('#').next().unwrap_or(&id).to_owned() } else { id.clone() };
+    Ok(Indexed {
+        rule: RuleId(rule),
+        uses,
+        approval: policy.annotation("approval").is_some(),
+        task_required: policy.annotation("task_required").is_some(),
+        reason: policy.annotation("reason").map(str::to_owned),
+        open,
+        policy,
+    })
+}
+
+fn without_conditions(policy: &Policy, mut json: Value) -> Result<Policy, cedar_policy::PolicyFromJsonError> {
+    if let Some(conditions) = json.get_mut("conditions") {
+        *conditions = Value::Array(Vec::new());
+    }
+    Policy::from_json(Some(policy.id().clone()), json)
+}
+
+/// What a condition looks at, in the JSON form of a policy. Whatever is not understood counts as everything.
+fn look(condition: &Value, uses: &mut Uses) {
+    match condition {
+        Value::Array(items) => items.iter().for_each(|item| look(item, uses)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                match (name.as_str(), member.get("attr").and_then(Value::as_str)) {
+                    ("." | "has", Some(attribute)) if is_context(member.get("left")) => used(attribute, uses),
+                    ("Var", _) if member == "context" => *uses = Uses::ALL,
+                    _ => look(member, uses),
+                }
+            }
+        }
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn is_context(left: Option<&Value>) -> bool {
+    left.and_then(|left| left.get("Var")).is_some_and(|name| name == "context")
+}
+
+fn used(attribute: &str, uses: &mut Uses) {
+    match attribute {
+        "arguments" | "flags" | "numbers" => uses.arguments = true,
+        "now" => uses.time = true,
+        "path" => uses.path = true,
+        "source" => uses.source = true,
+        "task" => uses.task = true,
+        _ => *uses = Uses::ALL,
+    }
+}
+
+/// What the short words of the configuration mean, as policies.
+fn configured(parts: &RightsParts, terms: &Terms) -> String {
+    let mut text = format!("@id(\"owner\") permit(principal in {}, action, resource);\n", uid(&terms.group, OWNERS));
+    for (name, server) in &parts.servers {
+        if server.public {
+            let _ = writeln!(
+                text,
+                "@id(\"servers.{name}.public\") permit(principal is Nobody, action, resource in {});",
+                uid(&terms.server, name.as_str())
+            );
+        }
+        if let Some(class) = server.everyone {
+            up_to(&mut text, terms, name, ("everyone", "principal is User"), class);
+        }
+        for (user, class) in &server.users {
+            let principal = format!("principal == {}", uid(&terms.user, &user.to_string()));
+            up_to(&mut text, terms, name, (&format!("users.{user}"), &principal), *class);
+        }
+    }
+    text
+}
+
+fn up_to(text: &mut String, terms: &Terms, name: &ServerName, (word, principal): (&str, &str), class: ToolClass) {
+    let server = uid(&terms.server, name.as_str());
+    let _ = writeln!(
+        text,
+        "@id(\"servers.{name}.{word}#look\") permit({principal}, action in [Action::\"read\", Action::\"get\", \
+         Action::\"list\"], resource in {server});\n@id(\"servers.{name}.{word}#call\") permit({principal}, \
+         action == Action::\"call\", resource in {server}) when {{ resource.level <= {} }};",
+        level(class)
+    );
+}
+
+/// A policy text in its usual form.
+pub fn format_policies(file: &PolicyFile) -> Result<String, Fault> {
+    let config = cedar_policy_formatter::Config { line_width: 100, indent_width: 4 };
+    cedar_policy_formatter::policies_str_to_pretty(&file.text, &config).map_err(|report| Fault {
+        file: file.name.clone(),
+        message: report.to_string(),
+        span: None,
+        help: report.help().map(|help| help.to_string()),
+    })
+}

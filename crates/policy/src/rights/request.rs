@@ -1,0 +1,295 @@
+//! A call in the words of the policies: principal, action, resource, circumstances.
+
+use std::collections::{BTreeMap, HashSet};
+use std::str::FromStr as _;
+
+use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expression};
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ServerName, UserId};
+use serde_json::{Map, Value};
+
+use super::index::Uses;
+use super::{OWNERS, RightsServer, RightsUser};
+use crate::model::{Authority, Call, Target, ToolStanding};
+
+/// Names of arguments that policies can see, those inside others counted too; a call with more is denied where a
+/// policy looks at arguments.
+const NAMES_MAX: usize = 512;
+/// Objects and lists inside one another that policies can see.
+const DEPTH_MAX: usize = 16;
+
+/// What is asked, and what the policies want to know of it.
+pub(super) struct Question<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) authority: &'a Authority,
+    pub(super) call: &'a Call,
+    pub(super) uses: Uses,
+    pub(super) now: Timestamp,
+}
+
+/// The types of the schema, read once.
+pub(super) struct Terms {
+    action: EntityTypeName,
+    arguments: EntityTypeName,
+    client: EntityTypeName,
+    flags: EntityTypeName,
+    pub(super) group: EntityTypeName,
+    nobody: EntityTypeName,
+    numbers: EntityTypeName,
+    prompt: EntityTypeName,
+    resource: EntityTypeName,
+    pub(super) server: EntityTypeName,
+    pub(super) server_group: EntityTypeName,
+    service: EntityTypeName,
+    tool: EntityTypeName,
+    pub(super) user: EntityTypeName,
+}
+
+/// The entity of this type and name.
+pub(super) fn uid(kind: &EntityTypeName, name: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(name))
+}
+
+impl Terms {
+    pub(super) fn new() -> Self {
+        #[expect(clippy::expect_used, reason = "each is a plain identifier, and a test reads them all")]
+        let term = |name: &str| EntityTypeName::from_str(name).expect("an identifier");
+        Self {
+            action: term("Action"),
+            arguments: term("Arguments"),
+            client: term("Client"),
+            flags: term("Flags"),
+            group: term("Group"),
+            nobody: term("Nobody"),
+            numbers: term("Numbers"),
+            prompt: term("Prompt"),
+            resource: term("Resource"),
+            server: term("Server"),
+            server_group: term("ServerGroup"),
+            service: term("Service"),
+            tool: term("Tool"),
+            user: term("User"),
+        }
+    }
+
+    /// The principal of a subject.
+    pub(super) fn subject(&self, subject: &Subject) -> EntityUid {
+        match subject {
+            Subject::Anonymous => uid(&self.nobody, "nobody"),
+            Subject::Service(client) => uid(&self.service, client.as_str()),
+            Subject::User(user) => uid(&self.user, &user.to_string()),
+        }
+    }
+
+    /// The question and all that it speaks of. `None`: something of it cannot be said, and so is denied.
+    pub(super) fn request(
+        &self,
+        users: &BTreeMap<UserId, RightsUser>,
+        servers: &BTreeMap<ServerName, RightsServer>,
+        asked: &Question<'_>,
+    ) -> Option<(Request, Vec<Entity>)> {
+        let call = asked.call;
+        let mut entities = Vec::with_capacity(6);
+        let principal = self.principal(users, &asked.caller.subject, &mut entities)?;
+        let server = self.server(servers.get(&call.server)?, &call.server, &mut entities)?;
+        let (action, resource) = self.resource(call, &server, &mut entities)?;
+        let context = self.context(asked, &mut entities)?;
+        let request = Request::new(principal, uid(&self.action, action), resource, context, None).ok()?;
+        Some((request, entities))
+    }
+
+    fn principal(
+        &self,
+        users: &BTreeMap<UserId, RightsUser>,
+        subject: &Subject,
+        entities: &mut Vec<Entity>,
+    ) -> Option<EntityUid> {
+        let principal = self.subject(subject);
+        let (name, groups) = match subject {
+            Subject::Anonymous => (None, HashSet::new()),
+            Subject::Service(client) => (Some(client.as_str().to_owned()), HashSet::new()),
+            Subject::User(user) => {
+                // Who is shut out is not among them.
+                let user = users.get(user)?;
+                let mut groups: HashSet<_> = user.groups.iter().map(|group| uid(&self.group, group)).collect();
+                groups.extend(user.owner.then(|| uid(&self.group, OWNERS)));
+                (Some(user.name.clone()), groups)
+            }
+        };
+        let name = name.map(|name| ("name".to_owned(), Expression::new_string(name)));
+        entities.push(Entity::new(principal.clone(), name.into_iter().collect(), groups).ok()?);
+        Some(principal)
+    }
+
+    fn server(&self, server: &RightsServer, name: &ServerName, entities: &mut Vec<Entity>) -> Option<EntityUid> {
+        let own = uid(&self.server, name.as_str());
+        let party = if server.third_party { "third" } else { "first" };
+        let attributes = [
+            ("name".to_owned(), Expression::new_string(name.to_string())),
+            ("party".to_owned(), Expression::new_string(party.to_owned())),
+        ];
+        let groups = server.groups.iter().map(|group| uid(&self.server_group, group)).collect();
+        entities.push(Entity::new(own.clone(), attributes.into(), groups).ok()?);
+        Some(own)
+    }
+
+    fn resource(
+        &self,
+        call: &Call,
+        server: &EntityUid,
+        entities: &mut Vec<Entity>,
+    ) -> Option<(&'static str, EntityUid)> {
+        let name = |name: &str| ("name".to_owned(), Expression::new_string(name.to_owned()));
+        let (action, kind, own, attributes) = match &call.target {
+            Target::Job { own: false, .. } => return None,
+            // Following up on what was started is part of using the server.
+            Target::Job { own: true, .. } | Target::Server => return Some(("list", server.clone())),
+            Target::Prompt { name: own } => ("get", &self.prompt, own, vec![name(own)]),
+            Target::Resource { uri } => {
+                ("read", &self.resource, uri, vec![("uri".to_owned(), Expression::new_string(uri.clone()))])
+            }
+            Target::Tool { standing: ToolStanding::Unknown, .. } => return None,
+            Target::Tool { name: own, standing } => {
+                let (class, level) = match standing {
+                    ToolStanding::Classified(class) => (class.as_str(), level(*class)),
+                    ToolStanding::Unclassified | ToolStanding::Unknown => {
+                        ("unclassified", level(ToolClass::Destructive))
+                    }
+                };
+                let attributes = vec![
+                    name(own),
+                    ("class".to_owned(), Expression::new_string(class.to_owned())),
+                    ("level".to_owned(), Expression::new_long(level)),
+                ];
+                ("call", &self.tool, own, attributes)
+            }
+        };
+        let own = uid(kind, &format!("{}/{own}", call.server));
+        let parents = HashSet::from([server.clone()]);
+        entities.push(Entity::new(own.clone(), attributes.into_iter().collect(), parents).ok()?);
+        Some((action, own))
+    }
+
+    /// Only what the policies look at is put together; what is missing is not looked at.
+    fn context(&self, asked: &Question<'_>, entities: &mut Vec<Entity>) -> Option<Context> {
+        let uses = asked.uses;
+        let mut pairs = Vec::new();
+        if uses.path {
+            pairs.extend(self.path(asked, entities)?.map(|path| ("path".to_owned(), path)));
+        }
+        if uses.task
+            && let Some(purpose) = asked.authority.need.purpose()
+        {
+            let purpose = ("purpose".to_owned(), Expression::new_string(purpose.to_owned()));
+            pairs.push(("task".to_owned(), Expression::new_record([purpose]).ok()?));
+        }
+        if uses.source
+            && let Some(source) = asked.call.source
+        {
+            pairs.push(("source".to_owned(), Expression::new_ip(source.to_string())));
+        }
+        if uses.time {
+            pairs.push(("now".to_owned(), Expression::new_datetime(datetime(asked.now))));
+        }
+        if uses.arguments {
+            let found = Tags::of(&asked.call.read_arguments()?)?;
+            let mut put = |member: &str, kind: &EntityTypeName, tags: Vec<(String, Expression)>| {
+                let own = uid(kind, "call");
+                entities.push(Entity::new_with_tags(own.clone(), [], [], tags).ok()?);
+                pairs.push((member.to_owned(), Expression::new_entity_uid(own)));
+                Some(())
+            };
+            put("arguments", &self.arguments, found.texts)?;
+            put("numbers", &self.numbers, found.numbers)?;
+            put("flags", &self.flags, found.flags)?;
+        }
+        if pairs.is_empty() {
+            return Some(Context::empty());
+        }
+        Context::from_pairs(pairs).ok()
+    }
+
+    /// The path; the inner `None` is nobody's, who has none.
+    #[expect(clippy::option_option, reason = "outside: cannot be said; inside: there is none")]
+    fn path(&self, asked: &Question<'_>, entities: &mut Vec<Entity>) -> Option<Option<Expression>> {
+        let Some(path) = &asked.caller.path else { return Some(None) };
+        let trust = asked.authority.trust.level();
+        let client = |id: &sekisho_protocol::ids::ClientId| uid(&self.client, id.as_str());
+        for hop in path.hops() {
+            let attributes = [("trust".to_owned(), Expression::new_long(trust))];
+            entities.push(Entity::new(client(hop), attributes.into(), HashSet::new()).ok()?);
+        }
+        let (first, last) = (path.hops().first()?, path.hops().last()?);
+        let hops = path.hops().iter().map(|hop| Expression::new_entity_uid(client(hop)));
+        let record = Expression::new_record([
+            ("first".to_owned(), Expression::new_entity_uid(client(first))),
+            ("last".to_owned(), Expression::new_entity_uid(client(last))),
+            ("hops".to_owned(), Expression::new_set(hops)),
+            ("depth".to_owned(), Expression::new_long(i64::try_from(path.hops().len()).ok()?)),
+            ("trust".to_owned(), Expression::new_long(trust)),
+        ]);
+        record.ok().map(Some)
+    }
+}
+
+/// As policies compare classes.
+pub(super) fn level(class: ToolClass) -> i64 {
+    match class {
+        ToolClass::Read => 0,
+        ToolClass::Write => 1,
+        ToolClass::Destructive => 2,
+    }
+}
+
+/// As Cedar reads a moment: to the millisecond.
+fn datetime(now: Timestamp) -> String {
+    let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
+    utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// Arguments by their names.
+#[derive(Default)]
+struct Tags {
+    texts: Vec<(String, Expression)>,
+    numbers: Vec<(String, Expression)>,
+    flags: Vec<(String, Expression)>,
+    names: HashSet<String>,
+}
+
+impl Tags {
+    /// `None`: more than policies look at, or two arguments with one name (`{"a.b": 1, "a": {"b": 2}}`).
+    fn of(arguments: &Map<String, Value>) -> Option<Self> {
+        let mut tags = Self::default();
+        tags.members(arguments, "", 1)?;
+        Some(tags)
+    }
+
+    fn members(&mut self, members: &Map<String, Value>, before: &str, depth: usize) -> Option<()> {
+        members.iter().try_for_each(|(name, value)| self.value(format!("{before}{name}"), value, depth))
+    }
+
+    fn value(&mut self, name: String, value: &Value, depth: usize) -> Option<()> {
+        let is_new = self.names.insert(name.clone());
+        if !is_new || self.names.len() > NAMES_MAX || depth > DEPTH_MAX {
+            return None;
+        }
+        match value {
+            Value::Null => {}
+            Value::Bool(flag) => self.flags.push((name, Expression::new_bool(*flag))),
+            Value::Number(number) => match number.as_i64() {
+                Some(number) => self.numbers.push((name, Expression::new_long(number))),
+                None => self.texts.push((name, Expression::new_string(number.to_string()))),
+            },
+            Value::String(text) => self.texts.push((name, Expression::new_string(text.clone()))),
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.value(format!("{name}.{at}"), item, depth + 1)?;
+                }
+            }
+            Value::Object(members) => self.members(members, &format!("{name}."), depth + 1)?,
+        }
+        Some(())
+    }
+}

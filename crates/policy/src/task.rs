@@ -1,0 +1,272 @@
+//! Need: what the declared tasks let a call be.
+//!
+//! A task names tools, each with bounds on its arguments, resources and prompts; what it does not name is outside it.
+//! What every session needs (a handshake, lists, answers, the caller's own jobs) is inside any task.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use sekisho_protocol::audit;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::TaskId;
+use sekisho_protocol::task::{Task, TaskDefinition};
+use serde_json::Value;
+
+use crate::model::{Call, Target};
+
+/// Objects, arrays and scalars of one schema: checking costs at most this many steps for each value of the arguments.
+const SCHEMA_NODES_MAX: usize = 512;
+/// Objects and arrays inside one another in a schema.
+const SCHEMA_DEPTH_MAX: usize = 16;
+/// Bytes that one regular expression may take when it is compiled.
+const PATTERN_BYTES_MAX: usize = 256 * 1024;
+
+/// Why bounds on arguments cannot be checked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BoundsError {
+    /// Not a JSON Schema (2020-12), or with a pattern that is too large.
+    #[error("the bounds on `{tool}` are not a JSON Schema: {reason}")]
+    Invalid {
+        /// Of which tool.
+        tool: String,
+        /// What the reader of schemas says.
+        reason: String,
+    },
+    /// A reference: checking would cost what nobody can bound.
+    #[error("the bounds on `{tool}` hold `{word}`; write out what it refers to")]
+    Reference {
+        /// Of which tool.
+        tool: String,
+        /// The word.
+        word: String,
+    },
+    /// Too large or too deep.
+    #[error("the bounds on `{tool}` have more than {SCHEMA_NODES_MAX} values or {SCHEMA_DEPTH_MAX} levels")]
+    TooLarge {
+        /// Of which tool.
+        tool: String,
+    },
+}
+
+/// A task whose bounds are ready to be checked.
+pub struct BoundTask {
+    task: Task,
+    bounds: BTreeMap<String, Option<Validator>>,
+}
+
+impl fmt::Debug for BoundTask {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("BoundTask").field(&self.task).finish()
+    }
+}
+
+impl BoundTask {
+    /// Reads the bounds of a task.
+    pub fn new(task: Task) -> Result<Self, BoundsError> {
+        let bounds = compile(&task.definition)?;
+        Ok(Self { task, bounds })
+    }
+
+    /// The task itself.
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    fn judge(&self, call: &Call, asked: Asked, now: Timestamp) -> Result<(), Outside> {
+        let outside = |why| Err(Outside { task: self.task.id, purpose: self.task.definition.purpose.clone(), why });
+        if !call.is_counted() {
+            return Ok(());
+        }
+        if self.task.is_over(now) {
+            return outside(OutsideWhy::Over);
+        }
+        let definition = &self.task.definition;
+        let named = match &call.target {
+            Target::Job { .. } | Target::Server => true,
+            Target::Prompt { name } => definition.prompts.contains(name),
+            Target::Resource { uri } => definition.resources.iter().any(|pattern| covers(pattern, uri)),
+            Target::Tool { name, .. } => self.bounds.contains_key(name),
+        };
+        if !named {
+            return outside(OutsideWhy::NotNamed);
+        }
+        if let (Target::Tool { name, .. }, Asked::This) = (&call.target, asked)
+            && let Some(Some(bounds)) = self.bounds.get(name)
+        {
+            let Some(arguments) = call.read_arguments() else { return outside(OutsideWhy::Arguments(String::new())) };
+            if let Err(error) = bounds.validate(&Value::Object(arguments)) {
+                return outside(OutsideWhy::Arguments(error.instance_path().to_string()));
+            }
+        }
+        if self.task.calls_left.is_some_and(|left| left <= 0) {
+            return outside(OutsideWhy::Spent);
+        }
+        Ok(())
+    }
+}
+
+/// Whether every schema of a task can be checked: asked before anybody agrees to it.
+pub fn check_bounds(definition: &TaskDefinition) -> Result<(), BoundsError> {
+    compile(definition).map(drop)
+}
+
+fn compile(definition: &TaskDefinition) -> Result<BTreeMap<String, Option<Validator>>, BoundsError> {
+    let bounds = definition.tools.iter().map(|(tool, schema)| {
+        let validator = schema.as_ref().map(|schema| validator(tool, schema)).transpose()?;
+        Ok((tool.clone(), validator))
+    });
+    bounds.collect()
+}
+
+fn validator(tool: &str, schema: &Value) -> Result<Validator, BoundsError> {
+    let mut nodes = 0;
+    measure(tool, schema, 1, &mut nodes)?;
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        // Linear in the text, whatever the expression: look-around and references back are refused.
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+        .should_validate_formats(true)
+        .build(schema)
+        .map_err(|error| BoundsError::Invalid { tool: tool.to_owned(), reason: short(&error.to_string()) })
+}
+
+/// Without references, a schema is a tree, and each of its nodes looks at each value once.
+fn measure(tool: &str, schema: &Value, depth: usize, nodes: &mut usize) -> Result<(), BoundsError> {
+    *nodes += 1;
+    if *nodes > SCHEMA_NODES_MAX || depth > SCHEMA_DEPTH_MAX {
+        return Err(BoundsError::TooLarge { tool: tool.to_owned() });
+    }
+    match schema {
+        Value::Array(items) => items.iter().try_for_each(|item| measure(tool, item, depth + 1, nodes)),
+        Value::Object(members) => members.iter().try_for_each(|(name, member)| {
+            if name.starts_with('$') && !matches!(name.as_str(), "$comment" | "$schema") {
+                return Err(BoundsError::Reference { tool: tool.to_owned(), word: short(name) });
+            }
+            measure(tool, member, depth + 1, nodes)
+        }),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(120).collect()
+}
+
+/// Whether a URI is the one that a task names, or begins as it says.
+fn covers(pattern: &str, uri: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(beginning) => uri.starts_with(beginning),
+        None => pattern == uri,
+    }
+}
+
+/// Whether the question is about these arguments, or about any that there could be (for lists).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Could it be called at all?
+    Any,
+    /// May it be called like this?
+    This,
+}
+
+/// What the declared tasks need. A call must be inside all of them; none is no bound at all, and is said to be none.
+#[derive(Debug, Clone, Default)]
+pub struct Need {
+    tasks: Vec<Arc<BoundTask>>,
+    /// A task is named that nobody knows: nothing is inside it.
+    unknown: Option<TaskId>,
+}
+
+/// Why a call is not part of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// Which task says so.
+    pub task: TaskId,
+    /// Its purpose; empty for one that nobody knows.
+    pub purpose: String,
+    /// Why.
+    pub why: OutsideWhy,
+}
+
+/// The same in one word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutsideWhy {
+    /// An argument is beyond its bound; a JSON pointer (RFC 6901) to it.
+    Arguments(String),
+    /// The task does not name this tool, resource or prompt.
+    NotNamed,
+    /// The task is finished.
+    Over,
+    /// Its budget of calls is used up.
+    Spent,
+    /// It is not known.
+    Unknown,
+}
+
+impl Need {
+    /// No task was declared.
+    pub fn undeclared() -> Self {
+        Self::default()
+    }
+
+    /// These tasks, each of them once.
+    pub fn of(tasks: impl IntoIterator<Item = Arc<BoundTask>>) -> Self {
+        let mut distinct: Vec<Arc<BoundTask>> = Vec::new();
+        for task in tasks {
+            if !distinct.iter().any(|known| known.task.id == task.task.id) {
+                distinct.push(task);
+            }
+        }
+        Self { tasks: distinct, unknown: None }
+    }
+
+    /// A task that is named, and that is not there: nothing is inside it.
+    pub fn unknown(task: TaskId) -> Self {
+        Self { tasks: Vec::new(), unknown: Some(task) }
+    }
+
+    /// Whether a task was declared.
+    pub fn is_declared(&self) -> bool {
+        !self.tasks.is_empty() || self.unknown.is_some()
+    }
+
+    /// The tasks.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().map(|bound| &bound.task)
+    }
+
+    /// Whether a call is inside every task.
+    pub(crate) fn judge(&self, call: &Call, asked: Asked, now: Timestamp) -> Result<(), Outside> {
+        if let Some(task) = self.unknown {
+            return Err(Outside { task, purpose: String::new(), why: OutsideWhy::Unknown });
+        }
+        self.tasks.iter().try_for_each(|task| task.judge(call, asked, now))
+    }
+
+    /// The budgets that a call takes from.
+    pub(crate) fn budgets(&self, call: &Call) -> Vec<TaskId> {
+        if !call.is_counted() {
+            return Vec::new();
+        }
+        self.tasks().filter(|task| task.calls_left.is_some()).map(|task| task.id).collect()
+    }
+
+    /// What policies see: the purpose of the task that was declared last.
+    pub(crate) fn purpose(&self) -> Option<&str> {
+        self.tasks().last().map(|task| task.definition.purpose.as_str())
+    }
+
+    /// How a call stands to it, for the records.
+    pub fn word(&self, is_inside: bool) -> audit::Need {
+        match (self.is_declared(), is_inside) {
+            (false, _) => audit::Need::Undeclared,
+            (true, true) => audit::Need::Inside,
+            (true, false) => audit::Need::Outside,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
+use sekisho_protocol::ids::{GrantId, TaskId};
+use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+use serde_json::{Value, json};
+
+use super::{Asked, BoundTask, BoundsError, Need, OutsideWhy, check_bounds};
+use crate::model::{Call, Target, ToolStanding};
+
+fn now() -> Timestamp {
+    ManualClock::default().now()
+}
+
+fn task(definition: TaskDefinition) -> Task {
+    let entropy = SeededEntropy::from_seed(3);
+    Task {
+        id: TaskId::generate(now(), &entropy),
+        grant: GrantId::generate(now(), &entropy),
+        server: "notes".parse().unwrap(),
+        calls_left: definition.calls.map(i64::from),
+        definition,
+        origin: TaskOrigin::Person,
+        created_at: now(),
+        ends_at: None,
+        ended_at: None,
+    }
+}
+
+fn tidy_up() -> TaskDefinition {
+    let within = json!({"type":"object","properties":{"path":{"type":"string","pattern":"^/tmp/"}},"required":["path"]});
+    TaskDefinition {
+        purpose: "tidy up".to_owned(),
+        tools: BTreeMap::from([("look".to_owned(), None), ("remove".to_owned(), Some(within))]),
+        resources: vec!["notes://today".to_owned(), "notes://old/*".to_owned()],
+        prompts: vec!["summary".to_owned()],
+        ..TaskDefinition::default()
+    }
+}
+
+fn call(target: Target, arguments: Option<&str>) -> Call {
+    Call {
+        server: "notes".parse().unwrap(),
+        method: "tools/call",
+        target,
+        arguments: arguments.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        arguments_digest: None,
+        source: None,
+    }
+}
+
+fn tool(name: &str) -> Target {
+    Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(ToolClass::Read) }
+}
+
+fn why(task: Task, call: &Call, asked: Asked) -> Option<OutsideWhy> {
+    let need = Need::of([Arc::new(BoundTask::new(task).unwrap())]);
+    need.judge(call, asked, now()).err().map(|outside| outside.why)
+}
+
+#[test]
+fn a_task_is_what_it_names() {
+    let resource = |uri: &str| Target::Resource { uri: uri.to_owned() };
+    let prompt = |name: &str| Target::Prompt { name: name.to_owned() };
+    let job = Target::Job { id: "j".to_owned(), own: true };
+    for (target, inside) in [
+        (tool("look"), true),
+        (tool("write"), false),
+        (tool("Look"), false),
+        (resource("notes://today"), true),
+        (resource("notes://today/2"), false),
+        (resource("notes://old/1"), true),
+        (prompt("summary"), true),
+        (prompt("other"), false),
+        (Target::Server, true),
+        (job, true),
+    ] {
+        let found = why(task(tidy_up()), &call(target.clone(), None), Asked::This);
+        assert_eq!(found, (!inside).then_some(OutsideWhy::NotNamed), "{target:?}");
+    }
+}
+
+#[test]
+fn an_argument_beyond_its_bound_is_outside_and_is_pointed_at() {
+    for (arguments, expected) in [
+        (Some(r#"{"path":"/tmp/a"}"#), None),
+        (Some(r#"{"path":"/etc/passwd"}"#), Some("/path")),
+        (Some(r#"{"path":7}"#), Some("/path")),
+        (Some("{}"), Some("")),
+        (None, Some("")),
+    ] {
+        let found = why(task(tidy_up()), &call(tool("remove"), arguments), Asked::This);
+        assert_eq!(found, expected.map(|at| OutsideWhy::Arguments(at.to_owned())), "{arguments:?}");
+        // In a list the question is whether it could be called at all.
+        assert_eq!(why(task(tidy_up()), &call(tool("remove"), arguments), Asked::Any), None);
+    }
+}
+
+#[test]
+fn a_task_that_is_over_or_spent_needs_nothing_more() {
+    let look = call(tool("look"), None);
+    let ended = Task { ended_at: Some(now()), ..task(tidy_up()) };
+    assert_eq!(why(ended, &look, Asked::This), Some(OutsideWhy::Over));
+    let past = Task { ends_at: Some(now()), ..task(tidy_up()) };
+    assert_eq!(why(past.clone(), &look, Asked::This), Some(OutsideWhy::Over));
+    // A session goes on, so that its client hears of the refusal and not of a broken connection.
+    assert_eq!(why(past, &call(Target::Server, None), Asked::This), None);
+    let later = Task { ends_at: Some(after(now(), 1)), ..task(tidy_up()) };
+    assert_eq!(why(later, &look, Asked::This), None);
+    let spent = Task { calls_left: Some(0), ..task(tidy_up()) };
+    assert_eq!(why(spent, &look, Asked::This), Some(OutsideWhy::Spent));
+}
+
+#[test]
+fn a_call_must_be_inside_every_task() {
+    let narrow = TaskDefinition {
+        purpose: "look only".to_owned(),
+        tools: BTreeMap::from([("look".to_owned(), None)]),
+        ..TaskDefinition::default()
+    };
+    let other = Task { id: TaskId::generate(now(), &SeededEntropy::from_seed(9)), ..task(narrow) };
+    let need = Need::of([task(tidy_up()), other].map(|task| Arc::new(BoundTask::new(task).unwrap())));
+    assert!(need.judge(&call(tool("look"), None), Asked::This, now()).is_ok());
+    let outside = need.judge(&call(tool("remove"), Some(r#"{"path":"/tmp/a"}"#)), Asked::This, now()).unwrap_err();
+    assert_eq!((outside.purpose.as_str(), outside.why), ("look only", OutsideWhy::NotNamed));
+}
+
+#[test]
+fn a_task_that_nobody_knows_has_nothing_in_it() {
+    let need = Need::unknown(TaskId::generate(now(), &SeededEntropy::from_seed(1)));
+    assert!(need.is_declared());
+    for target in [Target::Server, tool("look")] {
+        assert_eq!(need.judge(&call(target, None), Asked::Any, now()).unwrap_err().why, OutsideWhy::Unknown);
+    }
+}
+
+/// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded.
+#[test]
+fn a_schema_that_is_broken_or_explosive_is_refused() {
+    let bounds = |schema: Value| {
+        let tools = BTreeMap::from([("t".to_owned(), Some(schema))]);
+        check_bounds(&TaskDefinition { tools, ..TaskDefinition::default() })
+    };
+    assert_eq!(bounds(json!({"type":"object","$comment":"fine"})), Ok(()));
+    assert_eq!(bounds(json!(false)), Ok(()));
+    for broken in [json!({"type":"nothing"}), json!(7), json!({"pattern":"("}), json!({"pattern":"(a+)+\\1"})] {
+        assert!(matches!(bounds(broken.clone()), Err(BoundsError::Invalid { .. })), "{broken}");
+    }
+    let huge = json!({"pattern":"(((a{1,100}){1,100}){1,100}){1,100}"});
+    assert!(matches!(bounds(huge), Err(BoundsError::Invalid { .. })));
+    for word in ["$ref", "$dynamicRef", "$id", "$defs"] {
+        assert!(matches!(bounds(json!({"properties":{"a":{word:"#"}}})), Err(BoundsError::Reference { .. })), "{word}");
+    }
+    let wide = json!({"enum": (0..600).collect::<Vec<_>>()});
+    assert!(matches!(bounds(wide), Err(BoundsError::TooLarge { .. })));
+    let mut deep = json!({});
+    for _ in 0..20 {
+        deep = json!({ "not": deep });
+    }
+    assert!(matches!(bounds(deep), Err(BoundsError::TooLarge { .. })));
+}

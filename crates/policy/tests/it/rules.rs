@@ -1,0 +1,201 @@
+//! Policy files: what they mean, and what is refused in them.
+
+use sekisho_policy::decide::{Decision, Reason, decide, may_see};
+use sekisho_policy::explain::explain;
+use sekisho_policy::model::{Authority, Target, ToolStanding, Trust};
+use sekisho_policy::rights::{Rights, format_policies};
+use sekisho_protocol::caller::{ActorPath, Caller};
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::after;
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::refusal::SetName;
+
+use crate::world::{caller, may, now, parts, rights, tool, user};
+
+/// Nothing said means no; an owner may everything that no rule forbids.
+#[test]
+fn a_rule_permits_what_it_names_and_nothing_else() {
+    let rights = rights(
+        r#"permit(principal in Group::"editors", action in [Action::"call", Action::"list"], resource in Server::"notes")
+           unless { resource is Tool && resource.class == "destructive" };"#,
+    );
+    for (subject, server, class, expected) in [
+        (2, "notes", ToolClass::Write, true),
+        (2, "notes", ToolClass::Destructive, false),
+        (2, "news", ToolClass::Read, false),
+        (3, "notes", ToolClass::Read, false),
+        (1, "news", ToolClass::Destructive, true),
+        (9, "notes", ToolClass::Read, false),
+    ] {
+        assert_eq!(may(&rights, user(subject), &tool(server, "x", class, "")), expected, "{subject} {server} {class:?}");
+    }
+}
+
+#[test]
+fn a_forbid_beats_every_permit_and_is_named() {
+    let rights = rights(
+        r#"@id("no-wipe") @reason("the archive is kept for seven years")
+           forbid(principal, action == Action::"call", resource == Tool::"notes/wipe");"#,
+    );
+    let call = tool("notes", "wipe", ToolClass::Destructive, "");
+    assert!(!may(&rights, user(1), &call));
+    assert!(may(&rights, user(1), &tool("notes", "other", ToolClass::Destructive, "")));
+    let said = explain(&rights, &caller(user(1), "mcp:destructive"), &Authority::default(), &call, now());
+    assert_eq!((said.decision, said.set), ("deny", Some(SetName::Rights)));
+    assert_eq!(said.rights.because, ["no-wipe"]);
+    assert_eq!(said.rights.reasons, ["the archive is kept for seven years"]);
+}
+
+#[test]
+fn a_rule_can_look_at_arguments_path_time_and_address() {
+    let rights = rights(
+        r#"permit(principal == User::"USER", action == Action::"call", resource == Tool::"notes/move")
+             when { context.arguments.hasTag("to.folder") && context.arguments.getTag("to.folder") like "/tmp/*"
+                    && context.numbers.hasTag("count") && context.numbers.getTag("count") <= 5
+                    && !(context.flags.hasTag("force") && context.flags.getTag("force")) };
+           permit(principal, action == Action::"call", resource == Tool::"notes/path")
+             when { context has path && context.path.depth == 1 && context.path.trust >= 2
+                    && context.path.last == Client::"cli_a" };
+           permit(principal, action == Action::"call", resource == Tool::"notes/time")
+             when { context.now < datetime("1999-01-01T00:00:00Z") };
+           permit(principal, action == Action::"call", resource == Tool::"notes/net")
+             when { context has source && context.source.isInRange(ip("10.0.0.0/8")) };"#
+            .replace("USER", &user(3).to_string())
+            .as_str(),
+    );
+    for (arguments, expected) in [
+        (r#"{"to":{"folder":"/tmp/x"},"count":5}"#, true),
+        (r#"{"to":{"folder":"/tmp/x"},"count":6}"#, false),
+        (r#"{"to":{"folder":"/etc"},"count":1}"#, false),
+        (r#"{"to":{"folder":"/tmp/x"},"count":1,"force":true}"#, false),
+        (r#"{"to":{"folder":"/tmp/x"},"count":1,"force":false}"#, true),
+        (r#"{"to.folder":"/tmp/x","to":{"folder":"/etc"},"count":1}"#, false),
+        (r#"{"to":{"folder":7},"count":1}"#, false),
+        ("", false),
+    ] {
+        assert_eq!(may(&rights, user(3), &tool("notes", "move", ToolClass::Write, arguments)), expected, "{arguments}");
+    }
+    let path = tool("notes", "path", ToolClass::Read, "");
+    let judge = |caller: &Caller, trust| {
+        let authority = Authority { trust, ..Authority::default() };
+        rights.judge(caller, &authority, &path, now()).permitted
+    };
+    let direct = caller(user(3), "");
+    assert!(judge(&direct, Trust::Registered));
+    assert!(!judge(&direct, Trust::Published));
+    let client = |name: &str| ClientId::parse(name).unwrap();
+    let long = ActorPath::new(vec![client("cli_b"), client("cli_a")]).unwrap();
+    assert!(!judge(&Caller { path: Some(long), ..direct.clone() }, Trust::Registered));
+    assert!(!may(&rights, user(3), &tool("notes", "time", ToolClass::Read, "")));
+    let mut net = tool("notes", "net", ToolClass::Read, "");
+    for (source, expected) in [(None, false), (Some("10.2.3.4"), true), (Some("192.0.2.1"), false), (Some("::1"), false)] {
+        net.source = source.map(|source| source.parse().unwrap());
+        assert_eq!(may(&rights, user(3), &net), expected, "{source:?}");
+    }
+}
+
+/// A policy whose evaluation fails denies, whatever else permits.
+#[test]
+fn a_rule_that_cannot_be_evaluated_denies() {
+    let rights = rights(
+        r#"permit(principal, action == Action::"call", resource in Server::"notes");
+           @id("broken") permit(principal, action == Action::"call", resource in Server::"notes")
+             when { context.numbers.hasTag("n") && context.numbers.getTag("n") * 9223372036854775807 > 0 };"#,
+    );
+    assert!(may(&rights, user(3), &tool("notes", "x", ToolClass::Read, r#"{"n":1}"#)));
+    let call = tool("notes", "x", ToolClass::Read, r#"{"n":3}"#);
+    assert!(!may(&rights, user(3), &call));
+    let said = explain(&rights, &caller(user(3), "mcp:read"), &Authority::default(), &call, now());
+    assert_eq!(said.rights.broken, ["broken"]);
+}
+
+/// Product §4: a rule says `@approval`, and a person is asked; `@task_required` wants a task.
+#[test]
+fn annotations_do_what_they_say() {
+    let rights = rights(
+        r#"@approval @reason("it sends mail")
+           permit(principal, action == Action::"call", resource == Tool::"notes/send");
+           @id("tasked") @task_required permit(principal, action == Action::"call", resource == Tool::"notes/purge");"#,
+    );
+    let caller = caller(user(3), "mcp:destructive");
+    let judge = |call: &_| decide(&rights, &caller, &Authority::default(), call, now());
+    let Decision::Ask(ask) = judge(&tool("notes", "send", ToolClass::Write, r#"{"to":"a"}"#)) else { panic!() };
+    assert_eq!((ask.rule.0.as_str(), ask.reason.as_deref()), ("rules.cedar#1", Some("it sends mail")));
+    assert_eq!(ask.permit.owes().approval, Some(ask.call));
+    let Decision::Ask(same) = judge(&tool("notes", "send", ToolClass::Write, r#"{ "to" : "a" }"#)) else { panic!() };
+    let Decision::Ask(other) = judge(&tool("notes", "send", ToolClass::Write, r#"{"to":"b"}"#)) else { panic!() };
+    assert_eq!(same.call, ask.call);
+    assert_ne!(other.call, ask.call);
+    let Decision::Deny(denial) = judge(&tool("notes", "purge", ToolClass::Write, "")) else { panic!() };
+    assert_eq!((denial.reason.clone(), denial.reason.set()), (Reason::TaskRequired, SetName::Need));
+}
+
+/// Bringing servers under rights: what rights and need refuse is let pass and said; what does not exist is not.
+#[test]
+fn a_server_that_observes_lets_pass_and_says_so() {
+    let mut parts = parts("");
+    let end = after(now(), 60);
+    parts.servers.get_mut(&"notes".parse().unwrap()).unwrap().observe_until = Some(end);
+    let rights = Rights::new(parts).unwrap();
+    let caller = caller(user(3), "mcp:read");
+    let look = tool("notes", "look", ToolClass::Read, "");
+    let judge = |call: &_, now| decide(&rights, &caller, &Authority::default(), call, now);
+    let Decision::Permit(permit) = judge(&look, now()) else { panic!() };
+    assert_eq!(permit.into_parts().observed, Some(Reason::Rights));
+    assert!(matches!(judge(&look, end), Decision::Deny(_)));
+    assert!(matches!(judge(&tool("news", "look", ToolClass::Read, ""), now()), Decision::Deny(_)));
+    assert!(matches!(judge(&tool("notes", "edit", ToolClass::Write, ""), now()), Decision::StepUp(_)));
+    let mut ghost = look.clone();
+    ghost.target = Target::Tool { name: "ghost".to_owned(), standing: ToolStanding::Unknown };
+    assert!(matches!(judge(&ghost, now()), Decision::Deny(_)));
+}
+
+/// In a list stands what some arguments would allow.
+#[test]
+fn a_list_shows_what_some_arguments_allow() {
+    let rights = rights(
+        r#"permit(principal, action == Action::"call", resource == Tool::"notes/move")
+             when { context.arguments.hasTag("to") && context.arguments.getTag("to") == "a" };
+           permit(principal, action == Action::"call", resource == Tool::"notes/copy");
+           forbid(principal, action == Action::"call", resource == Tool::"notes/copy")
+             when { context.arguments.hasTag("to") && context.arguments.getTag("to") == "b" };
+           forbid(principal, action == Action::"call", resource == Tool::"notes/gone");"#,
+    );
+    let caller = caller(user(3), "mcp:read");
+    for (name, expected) in [("move", true), ("copy", true), ("gone", false), ("other", false)] {
+        let call = tool("notes", name, ToolClass::Read, "");
+        assert_eq!(may_see(&rights, &caller, &Authority::default(), &call, now()), expected, "{name}");
+    }
+    assert!(!may(&rights, user(3), &tool("notes", "move", ToolClass::Read, "")));
+}
+
+/// Policies are validated strictly: a set with any mistake is refused whole, and every mistake has its place.
+#[test]
+fn a_mistake_refuses_the_whole_set_and_is_pointed_at() {
+    for (text, expected) in [
+        ("permit(principal, action, resource)", "unexpected end of input"),
+        ("permit(principal, action == Action::\"fly\", resource);", "fly"),
+        ("permit(principal == Robot::\"x\", action, resource);", "Robot"),
+        ("permit(principal, action == Action::\"call\", resource) when { resource.colour == \"red\" };", "colour"),
+        ("permit(principal, action == Action::\"call\", resource) when { context.path.depth == 1 };", "path"),
+        ("permit(principal, action == Action::\"call\", resource) when { resource.level == \"1\" };", "type"),
+        ("@aproval permit(principal, action, resource);", "@aproval"),
+        ("@approval forbid(principal, action, resource);", "forbid"),
+        ("permit(principal == ?principal, action, resource);", "slots"),
+        ("@id(\"a\") permit(principal, action, resource); @id(\"a\") forbid(principal, action, resource);", "twice"),
+        ("permit(principal is User, action == Action::\"read\", resource is Tool);", "impossible"),
+    ] {
+        let faults = Rights::new(parts(text)).unwrap_err();
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(all.iter().any(|fault| fault.starts_with("rules.cedar: ") && fault.contains(expected)), "{text}: {all:?}");
+    }
+    let spanned = Rights::new(parts("\n\npermit(principal, action, resource) when { resource.colour };")).unwrap_err();
+    assert!(spanned[0].span.is_some_and(|span| span.at > 2), "{spanned:?}");
+}
+
+#[test]
+fn a_file_of_rules_has_one_form() {
+    let file = parts("permit(principal,action,resource)when{true};").files.remove(0);
+    let once = format_policies(&file).unwrap();
+    assert!(once.contains("permit (principal, action, resource)\nwhen { true };"), "{once}");
+}

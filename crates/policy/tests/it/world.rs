@@ -1,0 +1,77 @@
+//! What the tests of rules need: users, servers, callers, calls.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
+use sekisho_protocol::ids::{ClientId, GrantId, UserId};
+
+pub(crate) fn now() -> Timestamp {
+    ManualClock::default().now()
+}
+
+pub(crate) fn user(seed: u64) -> UserId {
+    UserId::generate(now(), &SeededEntropy::from_seed(seed))
+}
+
+/// User 1 owns; 2 is in `editors`; 3 is in nothing. Servers: `notes` (in `office`), `news` (third party).
+pub(crate) fn parts(policies: &str) -> RightsParts {
+    let person = |name: &str, owner, groups: &[&str]| RightsUser {
+        name: name.to_owned(),
+        owner,
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+    };
+    RightsParts {
+        users: BTreeMap::from([
+            (user(1), person("alice", true, &[])),
+            (user(2), person("bob", false, &["editors"])),
+            (user(3), person("carol", false, &[])),
+        ]),
+        servers: BTreeMap::from([
+            (
+                "notes".parse().unwrap(),
+                RightsServer { groups: vec!["office".to_owned()], ..RightsServer::default() },
+            ),
+            ("news".parse().unwrap(), RightsServer { third_party: true, ..RightsServer::default() }),
+        ]),
+        files: vec![PolicyFile { name: "rules.cedar".to_owned(), text: policies.to_owned() }],
+    }
+}
+
+pub(crate) fn rights(policies: &str) -> Rights {
+    Rights::new(parts(policies)).unwrap()
+}
+
+pub(crate) fn caller(subject: UserId, scopes: &str) -> Caller {
+    let client = ClientId::parse("cli_a").unwrap();
+    Caller {
+        subject: Subject::User(subject),
+        path: Some(ActorPath::direct(client.clone())),
+        client: Some(client),
+        grant: Some(GrantId::generate(now(), &SeededEntropy::default())),
+        scopes: scopes.parse().unwrap(),
+        task: None,
+        token: None,
+        expires: after(now(), 60),
+    }
+}
+
+pub(crate) fn tool(server: &str, name: &str, class: ToolClass, arguments: &str) -> Call {
+    Call {
+        server: server.parse().unwrap(),
+        method: "tools/call",
+        target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
+        arguments: (!arguments.is_empty()).then(|| Bytes::copy_from_slice(arguments.as_bytes())),
+        arguments_digest: None,
+        source: None,
+    }
+}
+
+/// What the rights alone say.
+pub(crate) fn may(rights: &Rights, subject: UserId, call: &Call) -> bool {
+    rights.judge(&caller(subject, ""), &Authority::default(), call, now()).permitted
+}

@@ -1,0 +1,240 @@
+//! Requests for access: what somebody asked an owner to lend, and what became of it.
+
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, ServerName, TaskId};
+
+use crate::error::StoreError;
+use crate::loans::NewLoan;
+use crate::sql::{Row, conflict, grant_alive, json_opt, values};
+use crate::tx::Tx;
+
+/// How many requests of one subject may wait for an owner at a time.
+pub const ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX: i64 = 16;
+
+/// The longest reason, in characters. The table refuses a longer one as a fault of this program.
+pub const ACCESS_REASON_CHARS_MAX: usize = 500;
+
+/// Access that is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAccessRequest {
+    /// The identifier, if nobody asked for this before.
+    pub id: AccessRequestId,
+    /// For whom. Like client and server that of the grant.
+    pub subject: Subject,
+    /// For use by which client.
+    pub client: ClientId,
+    /// By which grant. It must be alive.
+    pub grant: GrantId,
+    /// For which task only.
+    pub task: Option<TaskId>,
+    /// Where.
+    pub server: ServerName,
+    /// What is to be called.
+    pub tool: String,
+    /// With which arguments: a JSON Schema; `None` for any.
+    pub bounds: Option<serde_json::Value>,
+    /// Why, in a person's words; at most [`ACCESS_REASON_CHARS_MAX`] characters.
+    pub reason: String,
+    /// When it is asked for.
+    pub created_at: Timestamp,
+    /// When an answer comes too late.
+    pub expires_at: Timestamp,
+}
+
+/// A request as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessRequest {
+    /// The identifier.
+    pub id: AccessRequestId,
+    /// For whom.
+    pub subject: Subject,
+    /// For use by which client.
+    pub client: ClientId,
+    /// By which grant.
+    pub grant: GrantId,
+    /// For which task only.
+    pub task: Option<TaskId>,
+    /// Where.
+    pub server: ServerName,
+    /// What is to be called.
+    pub tool: String,
+    /// With which arguments: a JSON Schema; `None` for any.
+    pub bounds: Option<serde_json::Value>,
+    /// Why, in a person's words.
+    pub reason: String,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When an answer comes too late.
+    pub expires_at: Timestamp,
+    /// When it was answered.
+    pub decided_at: Option<Timestamp>,
+    /// Who answered it.
+    pub decided_by: Option<String>,
+    /// What was lent. `None` in an answered request: it was refused.
+    pub loan: Option<LoanId>,
+}
+
+impl AccessRequest {
+    /// Whether it can still be answered.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.decided_at.is_none() && now < self.expires_at
+    }
+}
+
+/// What was asked of owners. See [`Tx::access_requests`].
+pub struct AccessRequests<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl AccessRequests<'_> {
+    /// The open request for this grant, server, tool and task: the one that is there, or else this new one. A grant
+    /// that has ended or is not this subject's, client's and server's, and a subject with
+    /// [`ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX`] open requests, are [`StoreError::Conflict`].
+    pub async fn file(&mut self, new: &NewAccessRequest) -> Result<AccessRequest, StoreError> {
+        // The requests of one subject are counted, so they come one after another.
+        self.tx.grants().hold_subject(&new.subject).await?;
+        if !self.tx.grants().hold(new.grant, new.created_at).await? {
+            return Err(conflict("a request for a grant that has ended"));
+        }
+        self.tx
+            .execute(
+                "UPDATE access_requests SET closed_at = $2
+                 WHERE subject = $1 AND closed_at IS NULL AND expires_at <= $2",
+                values![&new.subject, new.created_at],
+            )
+            .await?;
+        self.insert(new).await?;
+        let open = self
+            .tx
+            .fetch_optional(
+                "SELECT * FROM access_requests
+                 WHERE grant_id = $1 AND server = $2 AND tool = $3 AND COALESCE(task, '') = COALESCE($4, '')
+                     AND subject = $5 AND closed_at IS NULL",
+                values![new.grant, &new.server, new.tool.as_str(), new.task.as_ref(), &new.subject],
+            )
+            .await?;
+        open.map(read).transpose()?.ok_or_else(|| conflict("a request that does not fit its grant, or one too many"))
+    }
+
+    async fn insert(&mut self, new: &NewAccessRequest) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO access_requests (id, subject, client_id, grant_id, task, server, tool, bounds, reason,
+                     created_at, expires_at)
+                 SELECT $1, grants.subject, grants.client_id, grants.id, $5, grants.server, $7, $8, $9, $10, $11
+                 FROM grants
+                 WHERE grants.id = $4 AND grants.subject = $2 AND grants.client_id = $3 AND grants.server = $6
+                     AND (SELECT COUNT(*) FROM access_requests WHERE subject = $2 AND closed_at IS NULL) < $12
+                 ON CONFLICT (grant_id, server, tool, COALESCE(task, '')) WHERE closed_at IS NULL DO NOTHING",
+                values![
+                    new.id,
+                    &new.subject,
+                    &new.client,
+                    new.grant,
+                    new.task.as_ref(),
+                    &new.server,
+                    new.tool.as_str(),
+                    json_opt(new.bounds.as_ref())?,
+                    new.reason.as_str(),
+                    new.created_at,
+                    new.expires_at,
+                    ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The request of this identifier, whatever became of it.
+    pub async fn find(&mut self, id: AccessRequestId) -> Result<Option<AccessRequest>, StoreError> {
+        self.tx.fetch_optional("SELECT * FROM access_requests WHERE id = $1", values![id]).await?.map(read).transpose()
+    }
+
+    /// What waits for an owner, oldest first: neither answered nor expired, and of a grant that is alive.
+    pub async fn open(&mut self, now: Timestamp) -> Result<Vec<AccessRequest>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                concat!(
+                    "SELECT access_requests.* FROM access_requests JOIN grants ON grants.id = access_requests.grant_id
+                     WHERE closed_at IS NULL AND access_requests.expires_at > $1 AND ",
+                    grant_alive!("$1"),
+                    " ORDER BY access_requests.created_at, access_requests.id"
+                ),
+                values![now],
+            )
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// What a subject asked for in the last months, answered or not, oldest first.
+    pub async fn of_subject(&mut self, subject: &Subject) -> Result<Vec<AccessRequest>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all("SELECT * FROM access_requests WHERE subject = $1 ORDER BY created_at, id", values![subject])
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Says no. `true` exactly once, and only before it expires.
+    pub async fn refuse(&mut self, id: AccessRequestId, by: &str, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                "UPDATE access_requests SET decided_at = $3, decided_by = $2, closed_at = $3
+                 WHERE id = $1 AND closed_at IS NULL AND expires_at > $3",
+                values![id, by, now],
+            )
+            .await
+    }
+
+    /// Says yes and lends. `true` exactly once, only before it expires, while the grant is alive and the task is not
+    /// over.
+    ///
+    /// The loan is for the grant, server and tool that were asked for, and for the task if one was named; in
+    /// everything else it is what the owner decided. Another is `false`; one for another subject than the grant's is
+    /// [`StoreError::Conflict`].
+    pub async fn grant(
+        &mut self,
+        id: AccessRequestId,
+        by: &str,
+        loan: &NewLoan,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if !self.tx.loans().hold(loan, now).await? {
+            return Ok(false);
+        }
+        let granted = self
+            .tx
+            .execute_one(
+                "UPDATE access_requests SET decided_at = $3, decided_by = $2, loan = $4, closed_at = $3
+                 WHERE id = $1 AND closed_at IS NULL AND expires_at > $3 AND grant_id = $5 AND server = $6
+                     AND tool = $7 AND (task IS NULL OR task = $8)",
+                values![id, by, now, loan.id, loan.grant, &loan.server, loan.tool.as_str(), loan.task.as_ref()],
+            )
+            .await?;
+        if granted {
+            self.tx.loans().insert(loan, Some(id), by, now).await?;
+        }
+        Ok(granted)
+    }
+}
+
+fn read(row: Row) -> Result<AccessRequest, StoreError> {
+    Ok(AccessRequest {
+        id: row.parse("id")?,
+        subject: row.parse("subject")?,
+        client: row.parse("client_id")?,
+        grant: row.parse("grant_id")?,
+        task: row.parse_opt("task")?,
+        server: row.parse("server")?,
+        tool: row.text("tool")?,
+        bounds: row.json_opt("bounds")?,
+        reason: row.text("reason")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.time("expires_at")?,
+        decided_at: row.time_opt("decided_at")?,
+        decided_by: row.text_opt("decided_by")?,
+        loan: row.parse_opt("loan")?,
+    })
+}

@@ -1,0 +1,288 @@
+//! Approvals: a person's yes to one exact call, asked for, given or declined, and used once.
+
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, ServerName, TaskId};
+
+use crate::error::StoreError;
+use crate::seal::{Purpose, SecretBytes};
+use crate::sql::{Row, conflict, grant_alive, values};
+use crate::tx::Tx;
+
+/// How many calls of one grant may wait for a person, or for being used, at a time.
+pub const APPROVALS_OPEN_PER_GRANT_MAX: i64 = 32;
+
+/// A call for which a person is to be asked.
+#[derive(Debug, Clone)]
+pub struct NewApproval {
+    /// The identifier, if nobody asked for this call before.
+    pub id: ApprovalId,
+    /// The digest of the call: user, client, server, tool and canonical arguments.
+    pub digest: Digest,
+    /// Who is asked. Like client and server that of the grant.
+    pub subject: Subject,
+    /// Whose call it is.
+    pub client: ClientId,
+    /// By which grant it calls. It must be alive.
+    pub grant: GrantId,
+    /// Where.
+    pub server: ServerName,
+    /// What it calls.
+    pub tool: String,
+    /// The arguments as canonical JSON, to show to the person. Kept sealed.
+    pub arguments: Option<SecretBytes>,
+    /// For which task.
+    pub task: Option<TaskId>,
+    /// The rule that wants a person.
+    pub rule: String,
+    /// Why it does, in that rule's words.
+    pub reason: Option<String>,
+    /// The request in which the call came.
+    pub request: RequestId,
+    /// When an answer, and its use, come too late.
+    pub expires_at: Timestamp,
+}
+
+/// An approval as it is kept.
+#[derive(Debug, Clone)]
+pub struct Approval {
+    /// The identifier.
+    pub id: ApprovalId,
+    /// The digest of the call.
+    pub digest: Digest,
+    /// Who is asked.
+    pub subject: Subject,
+    /// Whose call it is.
+    pub client: ClientId,
+    /// By which grant it calls.
+    pub grant: GrantId,
+    /// Where.
+    pub server: ServerName,
+    /// What it calls.
+    pub tool: String,
+    /// The arguments as canonical JSON, to show to the person.
+    pub arguments: Option<SecretBytes>,
+    /// For which task.
+    pub task: Option<TaskId>,
+    /// The rule that wants a person.
+    pub rule: String,
+    /// Why it does, in that rule's words.
+    pub reason: Option<String>,
+    /// The request in which the call came first.
+    pub request: RequestId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When an answer, and its use, come too late.
+    pub expires_at: Timestamp,
+    /// When the person answered.
+    pub decided_at: Option<Timestamp>,
+    /// What the person answered.
+    pub approved: Option<bool>,
+    /// When the yes was used.
+    pub used_at: Option<Timestamp>,
+}
+
+impl Approval {
+    /// Whether it can still be answered, or used.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.used_at.is_none() && self.approved != Some(false) && now < self.expires_at
+    }
+}
+
+/// People's answers to single calls. See [`Tx::approvals`].
+pub struct Approvals<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl Approvals<'_> {
+    /// The open approval of this call: the one that is there, answered or not, or else this new one. A grant that has
+    /// ended, is not this subject's, client's and server's, or has [`APPROVALS_OPEN_PER_GRANT_MAX`] open ones is
+    /// [`StoreError::Conflict`].
+    pub async fn ask(&mut self, new: &NewApproval, now: Timestamp) -> Result<Approval, StoreError> {
+        if !self.tx.grants().hold(new.grant, now).await? {
+            return Err(conflict("an approval for a grant that has ended"));
+        }
+        self.tx
+            .execute(
+                "UPDATE approvals SET closed_at = $2 WHERE grant_id = $1 AND closed_at IS NULL AND expires_at <= $2",
+                values![new.grant, now],
+            )
+            .await?;
+        self.insert(new, now).await?;
+        let open = self.open_of(new.grant, &new.digest, now).await?;
+        open.ok_or_else(|| conflict("an approval that does not fit its grant, or one too many"))
+    }
+
+    async fn insert(&mut self, new: &NewApproval, now: Timestamp) -> Result<(), StoreError> {
+        let row = new.id.to_string();
+        let seal = |arguments: &SecretBytes| self.tx.seal.seal(Purpose::ApprovalArguments, &[&row], arguments.expose());
+        let sealed = new.arguments.as_ref().map(seal).transpose()?;
+        self.tx
+            .execute(
+                "INSERT INTO approvals (id, digest, subject, client_id, grant_id, server, tool, arguments, task, rule,
+                     reason, request, created_at, expires_at)
+                 SELECT $1, $2, grants.subject, grants.client_id, grants.id, grants.server, $7, $8, $9, $10,
+                     $11, $12, $13, $14
+                 FROM grants
+                 WHERE grants.id = $5 AND grants.subject = $3 AND grants.client_id = $4 AND grants.server = $6
+                     AND (SELECT COUNT(*) FROM approvals WHERE grant_id = $5 AND closed_at IS NULL) < $15
+                 ON CONFLICT (grant_id, digest) WHERE closed_at IS NULL DO NOTHING",
+                values![
+                    row.as_str(),
+                    new.digest,
+                    &new.subject,
+                    &new.client,
+                    new.grant,
+                    &new.server,
+                    new.tool.as_str(),
+                    sealed,
+                    new.task.as_ref(),
+                    new.rule.as_str(),
+                    new.reason.as_deref(),
+                    new.request,
+                    now,
+                    new.expires_at,
+                    APPROVALS_OPEN_PER_GRANT_MAX
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The approval of this identifier, whatever became of it. Kept for a day after it expired.
+    pub async fn find(&mut self, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
+        let row = self.tx.fetch_optional("SELECT * FROM approvals WHERE id = $1", values![id]).await?;
+        row.map(|row| self.read(&row)).transpose()
+    }
+
+    /// The approval of this call that can still be answered, or used.
+    pub async fn open_of(
+        &mut self,
+        grant: GrantId,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<Approval>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT * FROM approvals
+                 WHERE grant_id = $1 AND digest = $2 AND closed_at IS NULL AND expires_at > $3",
+                values![grant, digest, now],
+            )
+            .await?;
+        row.map(|row| self.read(&row)).transpose()
+    }
+
+    /// What this subject has still to answer, oldest first.
+    pub async fn pending_of_subject(
+        &mut self,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                concat!(
+                    "SELECT approvals.* FROM approvals JOIN grants ON grants.id = approvals.grant_id
+                     WHERE approvals.subject = $1 AND decided_at IS NULL AND closed_at IS NULL
+                         AND approvals.expires_at > $2 AND ",
+                    grant_alive!("$2"),
+                    " ORDER BY approvals.created_at, approvals.id"
+                ),
+                values![subject, now],
+            )
+            .await?;
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+
+    /// Answers. `true` exactly once: only for the subject that is asked, before it expires, and while its grant is
+    /// alive.
+    pub async fn decide(
+        &mut self,
+        id: ApprovalId,
+        by: &Subject,
+        approve: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                concat!(
+                    "UPDATE approvals
+                     SET decided_at = $4, approved = $3, closed_at = CASE WHEN $3 = 1 THEN NULL ELSE $4 END
+                     WHERE id = $1 AND subject = $2 AND decided_at IS NULL AND closed_at IS NULL AND expires_at > $4
+                         AND EXISTS (SELECT 1 FROM grants WHERE grants.id = approvals.grant_id AND ",
+                    grant_alive!("$4"),
+                    ")"
+                ),
+                values![id, by, approve, now],
+            )
+            .await
+    }
+
+    /// Uses a yes up. `true` for exactly one caller, only before it expires and while its grant is alive.
+    pub async fn consume(&mut self, grant: GrantId, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                concat!(
+                    "UPDATE approvals SET used_at = $3, closed_at = $3
+                     WHERE grant_id = $1 AND digest = $2 AND closed_at IS NULL AND approved = 1 AND expires_at > $3
+                         AND EXISTS (SELECT 1 FROM grants WHERE grants.id = approvals.grant_id AND ",
+                    grant_alive!("$3"),
+                    ")"
+                ),
+                values![grant, digest, now],
+            )
+            .await
+    }
+
+    /// Gives a yes back that was used, when nothing was sent: the last one used for this call. `false`: none was, it
+    /// has expired, its grant has ended, or a person is being asked for the same call again already.
+    ///
+    /// Before [`crate::Tasks::give_back`], if both: grants are written to before tasks.
+    pub async fn unuse(&mut self, grant: GrantId, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
+        // Whoever asks for the same call at this moment waits: two open ones are more than there can be.
+        if !self.tx.grants().hold(grant, now).await? {
+            return Ok(false);
+        }
+        self.tx
+            .execute_one(
+                "UPDATE approvals SET used_at = NULL, closed_at = NULL
+                 WHERE id = (
+                     SELECT used.id FROM approvals used
+                     WHERE used.grant_id = $1 AND used.digest = $2 AND used.used_at IS NOT NULL AND used.expires_at > $3
+                     ORDER BY used.used_at DESC, used.id DESC LIMIT 1
+                 ) AND NOT EXISTS (
+                     SELECT 1 FROM approvals again
+                     WHERE again.grant_id = $1 AND again.digest = $2 AND again.closed_at IS NULL
+                 )",
+                values![grant, digest, now],
+            )
+            .await
+    }
+
+    fn read(&self, row: &Row) -> Result<Approval, StoreError> {
+        let id: ApprovalId = row.parse("id")?;
+        let open = |sealed: Vec<u8>| self.tx.seal.open(Purpose::ApprovalArguments, &[&id.to_string()], &sealed);
+        let arguments = row.blob_opt("arguments")?.map(open).transpose()?;
+        Ok(Approval {
+            id,
+            digest: row.parse("digest")?,
+            subject: row.parse("subject")?,
+            client: row.parse("client_id")?,
+            grant: row.parse("grant_id")?,
+            server: row.parse("server")?,
+            tool: row.text("tool")?,
+            arguments: arguments.map(|opened| SecretBytes::new(opened.to_vec())),
+            task: row.parse_opt("task")?,
+            rule: row.text("rule")?,
+            reason: row.text_opt("reason")?,
+            request: row.parse("request")?,
+            created_at: row.time("created_at")?,
+            expires_at: row.time("expires_at")?,
+            decided_at: row.time_opt("decided_at")?,
+            approved: row.int_opt("approved")?.map(|flag| flag != 0),
+            used_at: row.time_opt("used_at")?,
+        })
+    }
+}

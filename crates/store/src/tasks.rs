@@ -1,0 +1,382 @@
+//! Tasks: declared pieces of work, what is left of their budgets, and their ends.
+//!
+//! INVARIANT: whoever writes to a grant and to its tasks, approvals, requests or loans in one transaction writes in
+//! this order, and so do two such transactions wait for each other in one direction only.
+
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::{GrantId, ServerName, TaskId};
+use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+
+use crate::changes::ChangeKind;
+use crate::error::StoreError;
+use crate::sql::{Row, conflict, grant_alive, json, task_running, values};
+use crate::tx::Tx;
+
+/// How many tasks of one grant may run at a time.
+pub const TASKS_PER_GRANT_MAX: i64 = 32;
+
+/// A task to begin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewTask {
+    /// The identifier.
+    pub id: TaskId,
+    /// The grant it narrows. It must be alive.
+    pub grant: GrantId,
+    /// The server of that grant.
+    pub server: ServerName,
+    /// What it needs. Its budget and its length begin to count now.
+    pub definition: TaskDefinition,
+    /// How it begins.
+    pub origin: TaskOrigin,
+    /// When it begins.
+    pub created_at: Timestamp,
+    /// Whether every token of the grant is held to it from now on, in place of the task before.
+    pub standing: bool,
+}
+
+/// Which tasks are wanted. A field that is `None` asks nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// For whom the grant is.
+    pub subject: Option<Subject>,
+    /// Of which grant.
+    pub grant: Option<GrantId>,
+    /// Whether those that are over are wanted too.
+    pub include_over: bool,
+}
+
+/// What came of taking one call from a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The task is over, or there is none: nothing was taken.
+    Over,
+    /// The budget is used up: nothing was taken.
+    Spent,
+    /// One call was taken.
+    Taken,
+    /// The task runs and counts no calls.
+    Uncounted,
+}
+
+/// Declared pieces of work. See [`Tx::tasks`].
+pub struct Tasks<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl Tasks<'_> {
+    /// Begins a task. A grant that has ended, is for another server or has [`TASKS_PER_GRANT_MAX`] running tasks, and
+    /// an identifier that exists, are [`StoreError::Conflict`].
+    pub async fn begin(&mut self, new: &NewTask) -> Result<(), StoreError> {
+        let now = new.created_at;
+        if !self.tx.grants().hold(new.grant, now).await? {
+            return Err(conflict("a task of a grant that has ended"));
+        }
+        self.close_expired(new.grant, now).await?;
+        if new.standing {
+            self.replace(new.grant, now).await?;
+        }
+        if !self.insert(new).await? {
+            return Err(conflict("a task at another server than its grant's, or one too many"));
+        }
+        if new.standing {
+            self.tx.execute("UPDATE grants SET task = $2 WHERE id = $1", values![new.grant, new.id]).await?;
+        }
+        self.tx.changed(ChangeKind::Grant, new.grant);
+        Ok(())
+    }
+
+    /// Writes down that tasks past their end have ended, so that the others of a grant are few.
+    async fn close_expired(&mut self, grant: GrantId, now: Timestamp) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "UPDATE tasks SET ended_at = ends_at, ended_because = 'its time was over'
+                 WHERE grant_id = $1 AND ended_at IS NULL AND ends_at <= $2",
+                values![grant, now],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Ends the current task of a grant that is held, unless it is the task of a grant above.
+    async fn replace(&mut self, grant: GrantId, now: Timestamp) -> Result<(), StoreError> {
+        let replaced = self
+            .tx
+            .fetch_optional(
+                "UPDATE tasks SET ended_at = $2, ended_because = 'replaced'
+                 WHERE id = (SELECT task FROM grants WHERE grants.id = $1) AND grant_id = $1 AND ended_at IS NULL
+                 RETURNING id",
+                values![grant, now],
+            )
+            .await?;
+        match replaced {
+            Some(row) => self.ended(row.parse("id")?, now).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn insert(&mut self, new: &NewTask) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                "INSERT INTO tasks (id, grant_id, server, definition, origin, calls_left, calls_total, created_at, ends_at)
+                 SELECT $1, grants.id, grants.server, $4, $5, $6, $6, $7, $8 FROM grants
+                 WHERE grants.id = $2 AND grants.server = $3
+                     AND (SELECT COUNT(*) FROM tasks WHERE tasks.grant_id = $2 AND tasks.ended_at IS NULL) < $9",
+                values![
+                    new.id,
+                    new.grant,
+                    &new.server,
+                    json(&new.definition)?,
+                    new.origin.as_str(),
+                    new.definition.calls.map(i64::from),
+                    new.created_at,
+                    new.definition.expires_in.map(|seconds| after(new.created_at, seconds)),
+                    TASKS_PER_GRANT_MAX
+                ],
+            )
+            .await
+    }
+
+    /// The task of this identifier, also when it is over.
+    pub async fn find(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.tx.fetch_optional("SELECT * FROM tasks WHERE id = $1", values![id]).await?.map(read).transpose()
+    }
+
+    /// The tasks of a grant that were not ended, at most [`TASKS_PER_GRANT_MAX`], and the one its tokens are held to,
+    /// whatever became of that; oldest first. Nobody ends a task whose time is over: ask [`Task::is_over`].
+    pub async fn of_grant(&mut self, grant: GrantId) -> Result<Vec<Task>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM tasks
+                 WHERE grant_id = $1 AND ended_at IS NULL OR id = (SELECT task FROM grants WHERE grants.id = $1)
+                 ORDER BY created_at, id",
+                values![grant],
+            )
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// The tasks that the filter asks for, oldest first.
+    pub async fn list(&mut self, filter: &TaskFilter, now: Timestamp) -> Result<Vec<Task>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                concat!(
+                    "SELECT tasks.* FROM tasks JOIN grants ON grants.id = tasks.grant_id
+                     WHERE ($1 IS NULL OR grants.subject = $1) AND ($2 IS NULL OR grants.id = $2)
+                         AND ($3 = 1 OR ",
+                    task_running!("$4"),
+                    ") ORDER BY tasks.created_at, tasks.id"
+                ),
+                values![filter.subject.as_ref(), filter.grant.as_ref(), filter.include_over, now],
+            )
+            .await?;
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Takes one call from a task's budget, if the task is not over, its grant is alive and one is left.
+    pub async fn take(&mut self, id: TaskId, now: Timestamp) -> Result<Taken, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                // Written also where nothing is counted: whoever ends the task at this moment waits.
+                concat!(
+                    "UPDATE tasks SET calls_left = calls_left - 1
+                     WHERE tasks.id = $1 AND (tasks.calls_left IS NULL OR tasks.calls_left > 0) AND ",
+                    task_running!("$2"),
+                    " AND EXISTS (SELECT 1 FROM grants WHERE grants.id = tasks.grant_id AND ",
+                    grant_alive!("$2"),
+                    ") RETURNING calls_left"
+                ),
+                values![id, now],
+            )
+            .await?;
+        let Some(row) = row else { return self.why_not(id, now).await };
+        match row.int_opt("calls_left")? {
+            None => Ok(Taken::Uncounted),
+            Some(left) => {
+                if left == 0 {
+                    self.announce(id).await?;
+                }
+                Ok(Taken::Taken)
+            }
+        }
+    }
+
+    /// Why nothing could be taken. Only words depend on it.
+    async fn why_not(&mut self, id: TaskId, now: Timestamp) -> Result<Taken, StoreError> {
+        let running = self
+            .tx
+            .fetch_optional(
+                concat!(
+                    "SELECT tasks.id FROM tasks JOIN grants ON grants.id = tasks.grant_id WHERE tasks.id = $1 AND ",
+                    task_running!("$2"),
+                    " AND ",
+                    grant_alive!("$2")
+                ),
+                values![id, now],
+            )
+            .await?;
+        Ok(running.map_or(Taken::Over, |_| Taken::Spent))
+    }
+
+    /// Gives a call back that was taken and of which nothing was sent. A budget never grows beyond its total.
+    pub async fn give_back(&mut self, id: TaskId) -> Result<(), StoreError> {
+        let given = self
+            .tx
+            .execute_one(
+                "UPDATE tasks SET calls_left = calls_left + 1 WHERE id = $1 AND calls_left < calls_total",
+                values![id],
+            )
+            .await?;
+        if given { self.announce(id).await } else { Ok(()) }
+    }
+
+    /// Ends a task, and what was lent to it. `true` if it was running.
+    pub async fn finish(&mut self, id: TaskId, because: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let finished = self
+            .tx
+            .execute_one(
+                concat!(
+                    "UPDATE tasks SET ended_at = $3, ended_because = $2 WHERE tasks.id = $1 AND ",
+                    task_running!("$3")
+                ),
+                values![id, because, now],
+            )
+            .await?;
+        if finished {
+            self.ended(id, now).await?;
+        }
+        Ok(finished)
+    }
+
+    /// Changes what a task may do, while it is not over and its grant is alive; otherwise `false`, and nothing.
+    ///
+    /// `calls_left` is what is left from now on, whatever was left before, and at most the definition's `calls`; left
+    /// out it is all of them. A definition without `calls` counts none.
+    pub async fn widen(
+        &mut self,
+        id: TaskId,
+        definition: &TaskDefinition,
+        calls_left: Option<i64>,
+        ends_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(task) = self.find(id).await? else { return Ok(false) };
+        // Of which grant a task is never changes.
+        if !self.tx.grants().hold(task.grant, now).await? {
+            return Ok(false);
+        }
+        let total = definition.calls.map(i64::from);
+        let left = total.map(|total| calls_left.map_or(total, |left| left.clamp(0, total)));
+        let widened = self
+            .tx
+            .execute_one(
+                concat!(
+                    "UPDATE tasks SET definition = $2, calls_left = $3, calls_total = $4, ends_at = $5
+                     WHERE tasks.id = $1 AND ",
+                    task_running!("$6")
+                ),
+                values![id, json(definition)?, left, total, ends_at, now],
+            )
+            .await?;
+        if widened {
+            self.announce(id).await?;
+        }
+        Ok(widened)
+    }
+
+    /// Lets the tokens of a grant go on without its current task, which is over. Tokens that were made for that task
+    /// die. `false`: the grant is not alive, or its current task is not over, or it has none.
+    pub async fn resume(&mut self, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+        // Held first: the next statement then sees every task that the grant could name.
+        if !self.tx.grants().hold(grant, now).await? {
+            return Ok(false);
+        }
+        let resumed = self
+            .tx
+            .execute_one(
+                concat!(
+                    "UPDATE grants SET task = NULL, epoch = epoch + 1
+                     WHERE grants.id = $1 AND grants.task IS NOT NULL
+                         AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = grants.task AND ",
+                    task_running!("$2"),
+                    ")"
+                ),
+                values![grant, now],
+            )
+            .await?;
+        if resumed {
+            self.tx.changed(ChangeKind::Grant, grant);
+        }
+        Ok(resumed)
+    }
+
+    /// Keeps a task running until this transaction ends, if a grant is held to it or has it. `false`: it is over.
+    pub(crate) async fn hold(&mut self, id: TaskId, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                concat!(
+                    "UPDATE tasks SET server = server
+                     WHERE tasks.id = $1
+                         AND (tasks.grant_id = $2 OR tasks.id = (SELECT task FROM grants WHERE grants.id = $2))
+                         AND ",
+                    task_running!("$3")
+                ),
+                values![id, grant, now],
+            )
+            .await
+    }
+
+    /// Ends the tasks of grants that were revoked in this transaction, who are announced already.
+    pub(crate) async fn end_of_revoked(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                concat!(
+                    "UPDATE tasks SET ended_at = $1, ended_because = 'grant revoked'
+                     WHERE ",
+                    task_running!("$1"),
+                    " AND grant_id IN (SELECT grants.id FROM grants WHERE grants.revoked_at IS NOT NULL)"
+                ),
+                values![now],
+            )
+            .await?;
+        self.tx.loans().end_of_revoked(now).await
+    }
+
+    /// What follows from the end of a task.
+    async fn ended(&mut self, id: TaskId, now: Timestamp) -> Result<(), StoreError> {
+        self.tx.loans().end_of_task(id, now).await?;
+        self.announce(id).await
+    }
+
+    /// Notes that every grant whose cached state holds this task is stale.
+    async fn announce(&mut self, id: TaskId) -> Result<(), StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT grant_id AS holder FROM tasks WHERE id = $1 UNION SELECT id FROM grants WHERE task = $1",
+                values![id],
+            )
+            .await?;
+        for row in rows {
+            self.tx.changed(ChangeKind::Grant, row.text("holder")?);
+        }
+        Ok(())
+    }
+}
+
+fn read(row: Row) -> Result<Task, StoreError> {
+    Ok(Task {
+        id: row.parse("id")?,
+        grant: row.parse("grant_id")?,
+        server: row.parse("server")?,
+        definition: row.json("definition")?,
+        origin: row.parse("origin")?,
+        calls_left: row.int_opt("calls_left")?,
+        created_at: row.time("created_at")?,
+        ends_at: row.time_opt("ends_at")?,
+        ended_at: row.time_opt("ended_at")?,
+    })
+}
