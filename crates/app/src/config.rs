@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use sekisho_policy::rights::PolicyFile;
 use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{Loaded, check_server, load};
+pub(crate) use load::{Loaded, check_server, load, policy_folder};
 
 /// `sekisho.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -33,6 +35,13 @@ pub(crate) struct Configuration {
     pub(crate) limits: Limits,
     /// Web origins, besides the checkpoint's own, whose pages may call servers.
     pub(crate) origins: Vec<String>,
+    /// A folder with policy files (`*.cedar`), beside this file. Without it: `policies`, if there is such a folder.
+    pub(crate) policies: Option<PathBuf>,
+    /// Groups of users by name, for the policies. Owners are in the group `owners` by themselves.
+    pub(crate) groups: BTreeMap<String, Vec<String>>,
+    /// What the policy files say; read with the file.
+    #[serde(skip)]
+    pub(crate) policy_files: Vec<PolicyFile>,
     /// Protected servers by name.
     pub(crate) servers: BTreeMap<String, ServerDefinition>,
 }
@@ -128,6 +137,14 @@ pub(crate) struct ServerDefinition {
     /// What single users may do, by name. Owners may do everything.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) users: BTreeMap<String, ToolClass>,
+    /// Groups of servers that it is in, for the policies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<String>,
+    /// Whether it belongs to somebody else: `party` in the policies is then `"third"`.
+    pub(crate) third_party: bool,
+    /// `"observe until YYYY-MM-DD"`: through that day, what rights or need would refuse is recorded and let pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rights: Option<Observe>,
     /// The class of each tool. What is not classified needs a scope of its own name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) tools: BTreeMap<String, ToolClass>,
@@ -136,6 +153,40 @@ pub(crate) struct ServerDefinition {
     pub(crate) scopes_default: Option<Vec<String>>,
     /// What the records keep of arguments.
     pub(crate) arguments: Arguments,
+}
+
+/// `"observe until YYYY-MM-DD"`: a server is brought under rights without refusing yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub(crate) struct Observe {
+    /// The last day of it, in UTC.
+    pub(crate) day: jiff::civil::Date,
+}
+
+impl Observe {
+    const WORDS: &str = "observe until ";
+
+    /// When it ends: with that day.
+    pub(crate) fn end(self) -> Option<Timestamp> {
+        let next = self.day.tomorrow().ok()?;
+        Some(next.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+    }
+}
+
+impl TryFrom<String> for Observe {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let day = text.strip_prefix(Self::WORDS).and_then(|day| day.trim().parse().ok());
+        day.map(|day| Self { day }).ok_or_else(|| "expected `observe until YYYY-MM-DD`".to_owned())
+    }
+}
+
+impl From<Observe> for String {
+    fn from(observe: Observe) -> Self {
+        format!("{}{}", Observe::WORDS, observe.day)
+    }
 }
 
 /// Who shares one process of a program.

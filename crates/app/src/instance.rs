@@ -141,7 +141,7 @@ impl Instance {
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;
         let users = users(&store).await?;
-        let (rights, rights_seen) = watch::channel(Arc::new(servers::rights(&defined, &users)));
+        let (rights, rights_seen) = watch::channel(Arc::new(servers::rights(&defined, &users, &configuration)?));
         let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url)?));
         let (routes, routes_seen) =
             watch::channel(Arc::new(servers::routes(&defined, &base_url, extra_ca.as_deref())?));
@@ -242,7 +242,8 @@ impl Instance {
         let users = users(&self.store).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
         let routes = servers::routes(&defined, &self.base_url, self.extra_ca.as_deref())?;
-        self.rights.send_replace(Arc::new(servers::rights(&defined, &users)));
+        let rights = servers::rights(&defined, &users, configuration)?;
+        self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
         self.routes.send_replace(Arc::new(routes));
         self.configuration.store(Arc::new(configuration.clone()));

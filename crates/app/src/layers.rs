@@ -18,7 +18,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use sekisho_gateway::Gateway;
-use sekisho_issuer::PeerAddress;
+use sekisho_protocol::caller::PeerAddress;
 use sekisho_protocol::env::{Clock, Entropy};
 use sekisho_protocol::ids::RequestId;
 use tower::{Service, ServiceExt as _};

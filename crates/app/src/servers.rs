@@ -1,11 +1,11 @@
 //! From definitions to what the surfaces work with: cards, routes, rights.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
 use sekisho_gateway::{EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings};
-use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_policy::rights::{Fault, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
@@ -13,7 +13,7 @@ use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_store::User;
 
-use crate::config::{Access, Arguments, Isolation, ServerDefinition};
+use crate::config::{Access, Arguments, Configuration, Isolation, Observe, ServerDefinition};
 use crate::error::CommandError;
 use crate::os;
 
@@ -56,17 +56,51 @@ pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]
 }
 
 /// Who may do what, in the users of the store.
-pub(crate) fn rights(servers: &[Defined], users: &[User]) -> Rights {
-    let owners: BTreeSet<_> = users.iter().filter(|user| user.owner && !user.disabled).map(|user| user.id).collect();
+pub(crate) fn rights(
+    servers: &[Defined],
+    users: &[User],
+    configuration: &Configuration,
+) -> Result<Rights, CommandError> {
+    Rights::new(rights_parts(servers, users, configuration)).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        CommandError::usage(format!("the policies have mistakes: {}", all.join("; ")), "see `sekisho check`")
+    })
+}
+
+/// Every mistake in the policies, whoever the users are.
+pub(crate) fn policy_faults(configuration: &Configuration) -> Vec<Fault> {
+    let servers = configuration.servers.iter().filter_map(|(name, definition)| {
+        let name = name.parse().ok()?;
+        let definition = definition.clone();
+        Some(Defined { name, definition, secrets: BTreeMap::default(), classify_at_consent: false })
+    });
+    let servers: Vec<Defined> = servers.collect();
+    Rights::new(rights_parts(&servers, &[], configuration)).err().unwrap_or_default()
+}
+
+fn rights_parts(servers: &[Defined], users: &[User], configuration: &Configuration) -> RightsParts {
+    let users = users.iter().filter(|user| !user.disabled);
+    let groups = |name: &str| {
+        let of = configuration.groups.iter().filter(|(_, members)| members.iter().any(|member| member == name));
+        of.map(|(group, _)| group.clone()).collect()
+    };
+    let known = users
+        .clone()
+        .map(|user| (user.id, RightsUser { name: user.name.clone(), owner: user.owner, groups: groups(&user.name) }));
     let servers = servers.iter().map(|server| {
         let definition = &server.definition;
-        let named = users.iter().filter(|user| !user.disabled);
-        let named = named.filter_map(|user| Some((user.id, *definition.users.get(&user.name)?))).collect();
-        let rights =
-            ServerRights { public: definition.access == Access::Public, everyone: definition.everyone, users: named };
+        let named = users.clone().filter_map(|user| Some((user.id, *definition.users.get(&user.name)?)));
+        let rights = RightsServer {
+            public: definition.access == Access::Public,
+            everyone: definition.everyone,
+            users: named.collect(),
+            groups: definition.groups.clone(),
+            third_party: definition.third_party,
+            observe_until: definition.rights.and_then(Observe::end),
+        };
         (server.name.clone(), rights)
     });
-    Rights::new(owners, servers.collect())
+    RightsParts { users: known.collect(), servers: servers.collect(), files: configuration.policy_files.clone() }
 }
 
 fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {

@@ -12,8 +12,8 @@ use sekisho_policy::model::Call;
 use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, Verdict};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock, Timestamp};
-use sekisho_protocol::ids::{NodeId, RequestId, ServerName};
-use sekisho_store::{Store, StoreError};
+use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
+use sekisho_store::{Store, StoreError, Tx};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -98,9 +98,13 @@ impl Journal {
         }
     }
 
-    /// Writes a record durably before this returns: for what must not happen unrecorded.
-    pub(crate) async fn write_first(&self, record: Record, now: Timestamp) -> Result<(), JournalError> {
-        let mut tx = self.store.begin().await?;
+    /// Begins what is to be paid and put on record in one step.
+    pub(crate) async fn begin(&self) -> Result<Tx, JournalError> {
+        Ok(self.store.begin().await?)
+    }
+
+    /// Puts on record what was paid, durably before this returns: for what must not happen unrecorded.
+    pub(crate) async fn conclude(&self, mut tx: Tx, record: Record, now: Timestamp) -> Result<(), JournalError> {
         tx.audit().append(self.node, &[record], now).await?;
         tx.commit().await?;
         Ok(())
@@ -188,6 +192,11 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     pub(crate) set: Option<sekisho_protocol::refusal::SetName>,
     pub(crate) need: sekisho_protocol::audit::Need,
+    pub(crate) task: Option<TaskId>,
+    /// A closed word of the policy.
+    pub(crate) why: Option<&'static str>,
+    /// The same, for what was only observed.
+    pub(crate) observed: Option<&'static str>,
     pub(crate) because: Vec<String>,
     pub(crate) scopes: sekisho_protocol::scope::ScopeSet,
 }
@@ -206,14 +215,16 @@ pub(crate) fn decision(
         path: caller.path.clone(),
         grant: caller.grant,
         token: caller.token,
-        task: caller.task,
+        task: judgement.task,
         server: call.server.clone(),
         method: call.method.to_owned(),
         target: call.target.name().map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()),
-        arguments: call.arguments,
+        arguments: call.arguments_digest,
         verdict: judgement.verdict,
         set: judgement.set,
         need: judgement.need,
+        why: judgement.why.map(str::to_owned),
+        observed: judgement.observed.map(str::to_owned),
         because: judgement.because,
         scopes: judgement.scopes,
     };

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use sekisho_policy::model::{Authority, Trust};
+use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -43,13 +45,15 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Arc<Caller>,
     /// What the store said of the grant; `None` only for the anonymous subject.
     pub(crate) standing: Option<Arc<Standing>>,
+    /// The declared tasks, and how far the clients are trusted.
+    pub(crate) authority: Authority,
 }
 
 impl Authenticated {
     /// Nobody in particular, at a server opened on purpose.
     fn anonymous(routed: &Routed) -> Self {
         let scopes = routed.card().scopes_default.clone();
-        Self { caller: Arc::new(Caller::anonymous(scopes)), standing: None }
+        Self { caller: Arc::new(Caller::anonymous(scopes)), standing: None, authority: Authority::default() }
     }
 }
 
@@ -127,7 +131,8 @@ impl Authenticator {
         if !standing.honours(believed.epoch, routed.now) {
             return Err(AuthenticateError::Ended);
         }
-        Ok(Authenticated { caller: Arc::clone(&believed.caller), standing: Some(standing) })
+        let authority = standing.authority(&believed.caller);
+        Ok(Authenticated { caller: Arc::clone(&believed.caller), standing: Some(standing), authority })
     }
 
     fn believe(
@@ -178,6 +183,9 @@ impl Believed {
 #[derive(Debug)]
 pub(crate) struct Standing {
     state: Option<GrantState>,
+    /// The tasks of the grant, their bounds ready; one whose bounds cannot be read is missing, and so refuses.
+    tasks: Vec<Arc<BoundTask>>,
+    trust: Trust,
     stale: AtomicBool,
     generation: u64,
 }
@@ -185,6 +193,27 @@ pub(crate) struct Standing {
 impl Standing {
     fn honours(&self, epoch: i64, now: Timestamp) -> bool {
         self.state.as_ref().is_some_and(|state| state.honours(epoch, now))
+    }
+
+    fn of(state: Option<GrantState>, generation: u64) -> Self {
+        let tasks = state.iter().flat_map(|state| &state.tasks);
+        let tasks = tasks.filter_map(|task| BoundTask::new(task.clone()).ok().map(Arc::new)).collect();
+        let origins = state.iter().flat_map(|state| &state.origins).copied();
+        let trust = origins.map(Trust::of).min().unwrap_or_default();
+        Self { state, tasks, trust, stale: AtomicBool::new(false), generation }
+    }
+
+    /// What stands behind a token of this grant: the grant's current task, and the task that the token names.
+    pub(crate) fn authority(&self, caller: &Caller) -> Authority {
+        let current = self.state.as_ref().and_then(|state| state.task);
+        let mut tasks = Vec::new();
+        for id in [current, caller.task].into_iter().flatten() {
+            match self.tasks.iter().find(|task| task.task().id == id) {
+                Some(task) => tasks.push(Arc::clone(task)),
+                None => return Authority { need: Need::unknown(id), trust: self.trust },
+            }
+        }
+        Authority { need: Need::of(tasks), trust: self.trust }
     }
 }
 
@@ -228,7 +257,7 @@ impl Grants {
         let mut tx = self.store.read().await?;
         let state = tx.grants().alive(grant).await?;
         drop(tx);
-        let standing = Arc::new(Standing { state, stale: AtomicBool::new(false), generation: before });
+        let standing = Arc::new(Standing::of(state, before));
         self.known.insert(grant, Arc::clone(&standing));
         // INVARIANT: whoever forgets first moves the generation and then removes. So either we see that it moved,
         // or the removal comes after our insertion.
@@ -236,6 +265,11 @@ impl Grants {
             self.known.invalidate(&grant);
         }
         Ok(standing)
+    }
+
+    /// What is known of a grant without asking the store, if anything is.
+    pub(crate) fn known(&self, grant: GrantId) -> Option<Arc<Standing>> {
+        self.known.get(&grant)
     }
 
     /// Whether authority that was established before still holds, as far as the feed has said by now. Costs two

@@ -1,17 +1,27 @@
 //! Step 5: rights, need and grant judge the call, and a refusal becomes the one documented object.
 
-use sekisho_policy::decide::{Decision, Reason, decide, need};
-use sekisho_policy::model::{Call, Target};
+use sekisho_policy::decide::{Ask, Decision, Denial, Reason, decide};
+use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
-use sekisho_protocol::audit::Verdict;
+use sekisho_policy::task::{Outside, OutsideWhy};
+use sekisho_protocol::audit::{Need, Verdict};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::ids::{ApprovalId, RequestId, TaskId};
 use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
 use sekisho_protocol::scope::ScopeSet;
 
 use crate::audit::Judgement;
+
+/// A call that may go on, perhaps once a person has said yes.
+#[derive(Debug)]
+pub(crate) enum Allowed {
+    /// A person has to have said yes to it: settling tells whether somebody has.
+    Ask(Box<Ask>),
+    /// It may.
+    Permit(Box<Permit>),
+}
 
 /// A call that is not permitted, with everything that its answer and its record need.
 #[derive(Debug)]
@@ -24,72 +34,166 @@ pub(crate) struct Denied {
     pub(crate) unknown_job: bool,
     because: Vec<String>,
     kind: RemedyKind,
-    reason: &'static str,
+    /// Where a person can take the way out, below the base URL.
+    page: Option<String>,
+    need: Need,
+    task: Option<TaskId>,
+    reason: String,
+    why: &'static str,
 }
 
 /// Judges one call.
-pub(crate) fn authorize(rights: &Rights, caller: &Caller, call: &Call, now: Timestamp) -> Result<Permit, Denied> {
-    match decide(rights, caller, call, now) {
-        Decision::Permit(permit) => Ok(permit),
+pub(crate) fn authorize(
+    rights: &Rights,
+    caller: &Caller,
+    authority: &Authority,
+    call: &Call,
+    now: Timestamp,
+) -> Result<Allowed, Denied> {
+    match decide(rights, caller, authority, call, now) {
+        Decision::Permit(permit) => Ok(Allowed::Permit(Box::new(permit))),
+        Decision::Ask(ask) => Ok(Allowed::Ask(Box::new(ask))),
         Decision::StepUp(step) => Err(Denied {
             verdict: Verdict::StepUp,
             set: SetName::Grant,
             scopes: step.scopes,
             unknown_job: false,
-            because: vec![step.rule.0],
+            because: step.because.into_iter().map(|rule| rule.0).collect(),
             kind: RemedyKind::StepUp,
-            reason: "this client was not granted what the call needs; ask the user to grant more",
+            page: None,
+            need: step.need,
+            task: authority.need.task(),
+            reason: "this client was not granted what the call needs; ask the user to grant more".to_owned(),
+            why: "scopes",
         }),
-        Decision::Ask(approval) => Err(Denied {
-            verdict: Verdict::Ask,
-            set: SetName::Rights,
-            scopes: ScopeSet::empty(),
-            unknown_job: false,
-            because: vec![approval.rule.0],
-            kind: RemedyKind::Approve,
-            reason: "a person has to approve this very call first",
-        }),
-        Decision::Deny(reason) => Err(Denied {
-            verdict: Verdict::Deny,
-            set: reason.set(),
-            scopes: ScopeSet::empty(),
-            unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
-            because: vec![format!("{reason:?}").to_lowercase()],
-            kind: match reason {
-                Reason::Expired => RemedyKind::None,
-                Reason::OutsideTask => RemedyKind::WidenTask,
-                Reason::Rights => RemedyKind::AskAccess,
-            },
-            reason: match reason {
-                Reason::Expired => "the authority behind this call has ended",
-                Reason::OutsideTask => "this call is not part of the declared task",
-                // The same words whether the thing exists or not (RS-36).
-                Reason::Rights => "there is no such thing here, or the user may not use it; an owner can allow it",
-            },
-        }),
+        Decision::Deny(denial) => Err(Denied::by(denial, caller, authority, call)),
     }
 }
 
 impl Denied {
-    /// What the client is told: the same for a thing that is hidden and one that does not exist.
-    pub(crate) fn refusal(&self, request: RequestId) -> Refusal {
-        let scopes = (self.kind == RemedyKind::StepUp).then(|| self.scopes.clone());
-        Refusal {
-            set: self.set,
-            reason: self.reason.to_owned(),
-            remedy: Remedy { kind: self.kind, url: None, scopes },
-            request,
+    fn by(denial: Denial, caller: &Caller, authority: &Authority, call: &Call) -> Self {
+        let Denial { reason, because, need } = denial;
+        let task = authority.need.task();
+        let grant_page = || caller.grant.map(|grant| format!("/grants/{grant}"));
+        let (kind, page, text) = match &reason {
+            Reason::Expired => (RemedyKind::None, None, "the authority behind this call has ended".to_owned()),
+            Reason::OutsideTask(outside) => {
+                let known = outside.why != OutsideWhy::Unknown;
+                let page = known.then(|| format!("/tasks/{}", outside.task));
+                (RemedyKind::WidenTask, page, outside_text(outside))
+            }
+            // The same words whether the thing exists or not (RS-36).
+            Reason::Rights => (
+                RemedyKind::AskAccess,
+                None,
+                "there is no such thing here, or the user may not use it; an owner can allow it".to_owned(),
+            ),
+            Reason::TaskRequired => (
+                RemedyKind::WidenTask,
+                grant_page(),
+                "this call is only for a declared task, and none is; the user can begin one".to_owned(),
+            ),
+        };
+        Self {
+            verdict: Verdict::Deny,
+            set: reason.set(),
+            scopes: ScopeSet::empty(),
+            unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
+            because: because.into_iter().map(|rule| rule.0).collect(),
+            kind,
+            page,
+            need,
+            task,
+            reason: text,
+            why: reason.word(),
         }
     }
 
+    /// A call whose task was spent or ended by others while it was judged.
+    pub(crate) fn by_task(task: TaskId, over: bool) -> Self {
+        let why = if over { OutsideWhy::Over } else { OutsideWhy::Spent };
+        let outside = Outside { task, purpose: String::new(), why };
+        Self {
+            verdict: Verdict::Deny,
+            set: SetName::Need,
+            scopes: ScopeSet::empty(),
+            unknown_job: false,
+            because: Vec::new(),
+            kind: RemedyKind::WidenTask,
+            page: Some(format!("/tasks/{task}")),
+            need: Need::Outside,
+            task: Some(task),
+            reason: outside_text(&outside),
+            why: if over { "task_finished" } else { "budget_spent" },
+        }
+    }
+
+    /// A call that waits for a person.
+    pub(crate) fn by_ask(ask: &AskedFor, approval: ApprovalId) -> Self {
+        let reason = match &ask.reason {
+            Some(reason) => format!("the user has to approve this very call first: {reason}"),
+            None => "the user has to approve this very call first".to_owned(),
+        };
+        Self {
+            verdict: Verdict::Ask,
+            set: SetName::Rights,
+            scopes: ScopeSet::empty(),
+            unknown_job: false,
+            because: vec![ask.rule.clone()],
+            kind: RemedyKind::Approve,
+            page: Some(format!("/approvals/{approval}")),
+            need: ask.need,
+            task: ask.task,
+            reason,
+            why: "approval",
+        }
+    }
+
+    /// What the client is told: the same for a thing that is hidden and one that does not exist.
+    pub(crate) fn refusal(&self, request: RequestId, base_url: &str) -> Refusal {
+        let scopes = (self.kind == RemedyKind::StepUp).then(|| self.scopes.clone());
+        let url = self.page.as_ref().map(|page| format!("{base_url}{page}"));
+        Refusal { set: self.set, reason: self.reason.clone(), remedy: Remedy { kind: self.kind, url, scopes }, request }
+    }
+
     /// For the record.
-    pub(crate) fn judgement(&self, caller: &Caller) -> Judgement {
+    pub(crate) fn judgement(&self) -> Judgement {
         Judgement {
             verdict: self.verdict,
             set: Some(self.set),
-            need: need(caller),
+            need: self.need,
+            task: self.task,
+            why: Some(self.why),
+            observed: None,
             because: self.because.clone(),
             scopes: self.scopes.clone(),
         }
+    }
+}
+
+/// What is left of a question to a person once its permit has gone to be settled.
+#[derive(Debug)]
+pub(crate) struct AskedFor {
+    pub(crate) call: sekisho_protocol::digest::Digest,
+    pub(crate) rule: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) need: Need,
+    pub(crate) task: Option<TaskId>,
+}
+
+fn outside_text(outside: &Outside) -> String {
+    let task = if outside.purpose.is_empty() { "task".to_owned() } else { format!("task “{}”", outside.purpose) };
+    match &outside.why {
+        OutsideWhy::Arguments(at) if at.is_empty() => {
+            format!("an argument is missing or beyond the bounds of the {task}; the user can widen it")
+        }
+        OutsideWhy::Arguments(at) => {
+            let at: String = at.chars().take(80).collect();
+            format!("the argument `{at}` is beyond the bounds of the {task}; the user can widen it")
+        }
+        OutsideWhy::NotNamed => format!("this call is not part of the {task}; the user can widen it"),
+        OutsideWhy::Over => format!("the {task} is finished; the user can resume what was granted, or begin another"),
+        OutsideWhy::Spent => format!("the {task} has used up its calls; the user can give it more"),
+        OutsideWhy::Unknown => "the task behind this token is not known any more; ask for a new token".to_owned(),
     }
 }

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sekisho_policy::model::{Call, Target, ToolStanding};
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::canonical;
 use sekisho_protocol::mcp::headers::{HeaderError, HeaderView, agree};
 use sekisho_protocol::mcp::message::{CompletionReference, Filter, Id, Kind, Message, ReadError};
 use sekisho_protocol::mcp::method::{Direction, Era, Method, MethodRow, Need, Revision};
@@ -19,7 +20,6 @@ use sekisho_protocol::mcp::mirror::params_agree;
 use sekisho_protocol::mcp::strict::Limits;
 
 use crate::Gateway;
-use crate::canonical;
 use crate::era::{initialize, stateless};
 use crate::forward::{ForwardError, InitDigest, Outgoing};
 use crate::route::{KeepArguments, Routed};
@@ -305,10 +305,12 @@ async fn of_message(
         server: routed.server().clone(),
         method: row.map_or(ANSWER_METHOD, |row| row.name),
         target,
-        arguments: None,
+        arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.get().as_bytes())),
+        arguments_digest: None,
+        source: routed.source,
     };
     if routed.route.arguments == KeepArguments::Digest && !call.is_read() {
-        call.arguments = Some(canonical::digest_of_arguments(message.params().and_then(|params| params.arguments)));
+        call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
     let form = Form::Message(Posted {
         init: edited.as_ref().map(|proposal| proposal.init),
@@ -442,7 +444,14 @@ pub(crate) async fn read_stream(
         Some(_) => None,
         None => Some(session.take_standing().ok_or(CallFault::StreamTaken)?),
     };
-    let call = Call { server: routed.server().clone(), method: STREAM_METHOD, target: Target::Server, arguments: None };
+    let call = Call {
+        server: routed.server().clone(),
+        method: STREAM_METHOD,
+        target: Target::Server,
+        arguments: None,
+        arguments_digest: None,
+        source: routed.source,
+    };
     Ok(Asked { call, revision: session.revision, session: Some(session), form: Form::Stream { last_event_id, place } })
 }
 

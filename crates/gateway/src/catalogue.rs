@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sekisho_policy::model::ToolStanding;
+use sekisho_protocol::canonical;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -22,7 +23,6 @@ use sekisho_store::{Store, StoreError};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
-use crate::canonical;
 use crate::forward::{ForwardError, Upstreams};
 use propose::propose;
 

@@ -38,9 +38,9 @@ pub(crate) fn outbound(_permit: &Permit, headers: &HeaderMap, era: Era) -> Heade
 mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
     use sekisho_policy::decide::{Decision, decide};
-    use sekisho_policy::model::{Call, Target};
+    use sekisho_policy::model::{Authority, Call, Target};
     use sekisho_policy::permit::Permit;
-    use sekisho_policy::rights::{Rights, ServerRights};
+    use sekisho_policy::rights::{Rights, RightsParts, RightsServer};
     use sekisho_protocol::caller::Caller;
     use sekisho_protocol::env::{Clock, ManualClock};
     use sekisho_protocol::mcp::method::Era;
@@ -50,11 +50,19 @@ mod tests {
 
     fn permit() -> Permit {
         let server: sekisho_protocol::ids::ServerName = "notes".parse().unwrap();
-        let open = ServerRights { public: true, ..ServerRights::default() };
-        let rights = Rights::new([].into(), [(server.clone(), open)].into());
-        let call = Call { server, method: "ping", target: Target::Server, arguments: None };
+        let open = RightsServer { public: true, ..RightsServer::default() };
+        let servers = [(server.clone(), open)].into();
+        let rights = Rights::new(RightsParts { servers, ..RightsParts::default() }).unwrap();
+        let call = Call {
+            server,
+            method: "ping",
+            target: Target::Server,
+            arguments: None,
+            arguments_digest: None,
+            source: None,
+        };
         let caller = Caller::anonymous(ScopeSet::empty());
-        match decide(&rights, &caller, &call, ManualClock::default().now()) {
+        match decide(&rights, &caller, &Authority::default(), &call, ManualClock::default().now()) {
             Decision::Permit(permit) => permit,
             other => panic!("{other:?}"),
         }

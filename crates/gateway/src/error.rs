@@ -87,7 +87,7 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
     let draft = match &refused.fault {
         Fault::Authenticate(error) => authenticate(routed, error),
         Fault::Call(fault) => call(routed, id, fault),
-        Fault::Denied(denied) => denied_draft(routed, id, denied),
+        Fault::Denied(denied) => denied_draft(routed, base_url, id, denied),
         Fault::Ended => {
             internal(routed, id, StatusCode::FORBIDDEN, "ended", "the authority behind this request has ended")
         }
@@ -183,7 +183,7 @@ fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
 
 /// The one object of product §4 in the error's `data`. A job of somebody else is unknown in the protocol's own words
 /// (RS-53).
-fn denied_draft(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
+fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denied) -> Draft {
     let word = match denied.verdict {
         Verdict::Ask => "ask",
         Verdict::Deny => "deny",
@@ -194,7 +194,7 @@ fn denied_draft(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
         let message = "there is no such task";
         return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
     }
-    let refusal = denied.refusal(routed.request);
+    let refusal = denied.refusal(routed.request, base_url);
     let body = error_response(id, ErrorCode::Refused, &refusal.reason, Some(&refusal));
     Draft { status: StatusCode::FORBIDDEN, word, body }
 }

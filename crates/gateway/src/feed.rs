@@ -108,8 +108,8 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
             Err(_) => grants.forget_all(),
         },
         ChangeKind::Key => gateway.authenticator.forget_tokens(),
-        // Carried to us by the routes and the settings, if they concern us.
-        ChangeKind::Server | ChangeKind::Setting => {}
+        // Carried to us by the rights, the routes and the settings, if they concern us.
+        ChangeKind::Loan | ChangeKind::Server | ChangeKind::Setting => {}
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_policy::decide::{Decision, decide, may_see};
-use sekisho_policy::model::{Call, Target};
+use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::env::Timestamp;
@@ -67,6 +67,8 @@ pub(crate) struct Filter {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) routed: Routed,
     pub(crate) caller: Arc<Caller>,
+    /// As it was when the request was judged.
+    pub(crate) authority: Authority,
     pub(crate) revision: Revision,
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) place: Place,
@@ -75,6 +77,7 @@ pub(crate) struct Filter {
 /// The rights and the catalogue at the moment of one message: a change is felt by the next one (ATK-59).
 struct Moment {
     rights: Arc<Rights>,
+    authority: Authority,
     snapshot: Arc<Snapshot>,
     now: Timestamp,
 }
@@ -112,6 +115,7 @@ impl Filter {
     fn moment(&self) -> Moment {
         Moment {
             rights: self.gateway.rights.borrow().clone(),
+            authority: self.authority_now(),
             snapshot: self.gateway.catalogues.snapshot(self.routed.server()),
             // The answer to one request may finish after its token has ended; a standing stream may not.
             now: match &self.place {
@@ -121,13 +125,27 @@ impl Filter {
         }
     }
 
+    /// The tasks in force: those that began, ended or were widened meanwhile are felt by the next message.
+    fn authority_now(&self) -> Authority {
+        let grants = self.gateway.authenticator.grants();
+        let known = self.caller.grant.and_then(|grant| grants.known(grant));
+        known.map_or_else(|| self.authority.clone(), |standing| standing.authority(&self.caller))
+    }
+
     fn call(&self, method: &'static str, target: Target) -> Call {
-        Call { server: self.routed.server().clone(), method, target, arguments: None }
+        Call {
+            server: self.routed.server().clone(),
+            method,
+            target,
+            arguments: None,
+            arguments_digest: None,
+            source: self.routed.source,
+        }
     }
 
     fn may_read(&self, moment: &Moment, uri: &str) -> bool {
         let call = self.call("resources/read", Target::Resource { uri: uri.to_owned() });
-        matches!(decide(&moment.rights, &self.caller, &call, moment.now), Decision::Permit(_))
+        matches!(decide(&moment.rights, &self.caller, &moment.authority, &call, moment.now), Decision::Permit(_))
     }
 
     fn is_own_job(&self, id: &str) -> bool {
@@ -329,7 +347,7 @@ impl Filter {
                 ("tools/call", Target::Tool { name: name.clone().into_owned(), standing })
             }
         };
-        may_see(&moment.rights, &self.caller, &self.call(method, target), moment.now)
+        may_see(&moment.rights, &self.caller, &moment.authority, &self.call(method, target), moment.now)
     }
 }
 

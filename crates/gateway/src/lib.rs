@@ -12,11 +12,11 @@
 #![recursion_limit = "256"]
 
 mod answer;
+mod approval;
 mod audit;
 mod authenticate;
 mod authorize;
 mod call;
-mod canonical;
 mod catalogue;
 mod challenge;
 mod cors;

@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
 use sekisho_protocol::audit::OutcomeResult;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Caller, PeerAddress};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::mcp::method::Method as McpMethod;
@@ -19,9 +19,10 @@ use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::answer::{self, Passage};
+use crate::approval;
 use crate::audit::{OutcomeEntry, decision, rejection};
 use crate::authenticate::Authenticated;
-use crate::authorize::{Denied, authorize};
+use crate::authorize::{Allowed, AskedFor, Denied, authorize};
 use crate::call::{self, Asked, CallFault, Form, Posted};
 use crate::cors;
 use crate::credential;
@@ -30,7 +31,7 @@ use crate::error::{self, Fault, Refused};
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::route::{self, RouteError, Routed};
-use crate::settle::settle;
+use crate::settle::{Paid, SettleError, Settled, settle};
 use crate::watchdog::Span;
 
 /// Characters of the detail in the record of a rejection.
@@ -57,7 +58,8 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request) -> Response 
     if request.method() == Method::OPTIONS {
         return cors::preflight(origin.as_ref(), request.headers());
     }
-    let routed = Routed { route, request: id, now, started: Instant::now() };
+    let source = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
+    let routed = Routed { route, request: id, now, started: Instant::now(), source };
     let mut response = match pass(gateway, &routed, request).await {
         Ok(response) => response,
         Err(refused) => refuse(gateway, &routed, &refused),
@@ -101,8 +103,9 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
 
     // 5 authorize
     let rights = gateway.rights.borrow().clone();
-    let permit = match authorize(&rights, caller, &asked.call, routed.now) {
-        Ok(permit) => permit,
+    let (permit, ask) = match authorize(&rights, caller, &who.authority, &asked.call, routed.now) {
+        Ok(Allowed::Permit(permit)) => (permit, None),
+        Ok(Allowed::Ask(ask)) => approval::part(*ask, &who.authority),
         Err(denied) => return Err(deny(gateway, routed, caller, &asked, denied).await),
     };
 
@@ -116,8 +119,10 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     if !stands(gateway, &who, routed.now).await {
         return Err(refused(Fault::Ended, &asked));
     }
-    let settled = settle(&gateway.journal, routed, permit).await;
-    let (cleared, kept) = settled.map_err(|error| refused(error.into(), &asked))?;
+    let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, *permit).await {
+        Ok(settled) => settled,
+        Err(error) => return Err(unsettled(gateway, routed, caller, &asked, (error, ask)).await),
+    };
     let outcome =
         OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
 
@@ -127,11 +132,18 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
         () = watch.ended() => Err(Fault::Ended),
         answer = era::forward(gateway, routed, &asked, cleared, outbound) => answer.map_err(Fault::Forward),
     };
+    if let Err(Fault::Forward(error)) = &answer
+        && !error.sent()
+    {
+        // Boxed: seldom, and a call need not have the room.
+        Box::pin(give_back(gateway, routed, paid)).await;
+    }
 
     // 9 filter, 10 audit
     let place = asked.take_place();
     let ends_at = (span == Span::Standing).then(|| expiry(caller, routed.now)).flatten();
-    let passage = Passage { filter: filter(gateway, routed, caller, &asked), watch, outcome, ends_at, _place: place };
+    let filter = filter(gateway, routed, &who, &asked);
+    let passage = Passage { filter, watch, outcome, ends_at, _place: place };
     conclude(gateway, &asked, answer, passage).await
 }
 
@@ -145,15 +157,47 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> bool 
 
 /// A refused call is on record like a permitted one.
 async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: Denied) -> Refused {
-    let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement(caller));
+    let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
         Ok(()) => Refused::new(asked.id(), Fault::Denied(Box::new(denied))),
         Err(error) => Refused::new(asked.id(), error),
     }
 }
 
+/// A permit that could not be paid for: its task was spent or ended meanwhile, a person has to be asked, or nothing can
+/// be put on record.
+async fn unsettled(
+    gateway: &Gateway,
+    routed: &Routed,
+    caller: &Caller,
+    asked: &Asked,
+    (error, ask): (SettleError, Option<AskedFor>),
+) -> Refused {
+    let denied = match (error, ask) {
+        (SettleError::Journal(error), _) => return Refused::new(asked.id(), error),
+        (SettleError::Over(task), _) => Denied::by_task(task, true),
+        (SettleError::Spent(task), _) => Denied::by_task(task, false),
+        (SettleError::Unapproved, Some(ask)) => {
+            match Box::pin(approval::ask(gateway, routed, caller, &asked.call, &ask)).await {
+                Ok(denied) => denied,
+                Err(error) => return Refused::new(asked.id(), error),
+            }
+        }
+        // Only what a rule wants approved owes an approval.
+        (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended),
+    };
+    deny(gateway, routed, caller, asked, denied).await
+}
+
+/// What was taken for a call of which nothing was sent.
+async fn give_back(gateway: &Gateway, routed: &Routed, paid: Paid) {
+    if let Err(error) = paid.give_back(&gateway.journal, routed.now).await {
+        tracing::error!(request = %routed.request, %error, "what was taken for a call that was not sent stays taken");
+    }
+}
+
 /// How the answer is judged on its way.
-fn filter(gateway: &Arc<Gateway>, routed: &Routed, caller: &Arc<Caller>, asked: &Asked) -> Filter {
+fn filter(gateway: &Arc<Gateway>, routed: &Routed, who: &Authenticated, asked: &Asked) -> Filter {
     let question = match &asked.form {
         Form::Message(Posted {
             body,
@@ -178,7 +222,8 @@ fn filter(gateway: &Arc<Gateway>, routed: &Routed, caller: &Arc<Caller>, asked: 
     Filter {
         gateway: Arc::clone(gateway),
         routed: routed.clone(),
-        caller: Arc::clone(caller),
+        caller: Arc::clone(&who.caller),
+        authority: who.authority.clone(),
         revision: asked.revision,
         session: asked.session.clone(),
         place,

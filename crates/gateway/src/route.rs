@@ -3,6 +3,7 @@
 //! Host and origin are looked at before anything else of a request: before its token and before its body (TR-02).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{HOST, ORIGIN};
@@ -68,6 +69,8 @@ pub(crate) struct Routed {
     pub(crate) now: Timestamp,
     /// For durations; never a moment of the day.
     pub(crate) started: Instant,
+    /// Where it came from, as the listener saw it.
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl Routed {

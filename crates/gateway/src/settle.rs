@@ -1,16 +1,18 @@
 //! Step 7: what a permit owes is paid. `Permit` goes in by value and `Cleared` comes out, and nothing is forwarded
 //! without one.
 //!
-//! What is owed today is the record: durable before the effect for anything but reads, handed to the batch for
-//! reads. Approvals and budgets are taken here, in the same transaction, when there are any.
+//! What is owed is the record (durable before the effect for anything but reads, handed to the batch for reads), the
+//! approval of this very call, and one call of each budget. Whatever needs the store is one transaction: all of it is
+//! paid, or nothing. What was taken is given back only if nothing was sent.
 
-use sekisho_policy::decide::need;
 use sekisho_policy::model::Call;
-use sekisho_policy::permit::Permit;
+use sekisho_policy::permit::{Owed, Permit};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::Caller;
-use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{RequestId, TaskId};
 use sekisho_protocol::scope::ScopeSet;
+use sekisho_store::{StoreError, Taken, Tx};
 
 use crate::audit::{Journal, JournalError, Judgement, OutcomePlace, decision};
 use crate::route::Routed;
@@ -40,29 +42,110 @@ impl Cleared {
     }
 }
 
+/// Why a permit could not be settled. Nothing was taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    /// The record cannot be written, or the store does not answer.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The task's budget was used up by others meanwhile.
+    #[error("the task's calls are used up")]
+    Spent(TaskId),
+    /// The task ended meanwhile.
+    #[error("the task is finished")]
+    Over(TaskId),
+    /// There is no approval of this call to use up.
+    #[error("nobody has approved this call")]
+    Unapproved,
+}
+
+impl From<StoreError> for SettleError {
+    fn from(error: StoreError) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
+/// What was taken for a call, to give it back if nothing of it was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Paid(Option<(Caller, Owed)>);
+
+/// Everything that settling gives.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// The proof.
+    pub(crate) cleared: Cleared,
+    /// What was taken.
+    pub(crate) paid: Paid,
+    /// A place for the record of the outcome.
+    pub(crate) place: OutcomePlace,
+}
+
 /// Pays what the permit owes, and keeps a place for the record of the outcome.
-pub(crate) async fn settle(
-    journal: &Journal,
-    routed: &Routed,
-    permit: Permit,
-) -> Result<(Cleared, OutcomePlace), JournalError> {
+pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -> Result<Settled, SettleError> {
     let place = journal.place().await?;
-    let owes = permit.owes();
-    let (caller, call, because) = permit.into_parts();
+    let owes = permit.owes().clone();
+    let parts = permit.into_parts();
     let judgement = Judgement {
         verdict: Verdict::Permit,
         set: None,
-        need: need(&caller),
-        because: because.into_iter().map(|rule| rule.0).collect(),
+        need: parts.need,
+        task: parts.task,
+        why: None,
+        observed: parts.observed.as_ref().map(sekisho_policy::decide::Reason::word),
+        because: parts.because.into_iter().map(|rule| rule.0).collect(),
         scopes: ScopeSet::empty(),
     };
-    let record = decision(routed.now, routed.request, &caller, &call, judgement);
-    if owes.record_first {
-        journal.write_first(record, routed.now).await?;
-    } else {
+    let record = decision(routed.now, routed.request, &parts.caller, &parts.call, judgement);
+    let paid = if owes.is_record_only() {
         journal.write(record).await?;
+        Paid::default()
+    } else {
+        let mut tx = journal.begin().await?;
+        pay(&mut tx, &parts.caller, &owes, routed.now).await?;
+        journal.conclude(tx, record, routed.now).await?;
+        Paid::of(&parts.caller, owes)
+    };
+    let cleared = Cleared { caller: parts.caller, call: parts.call, request: routed.request };
+    Ok(Settled { cleared, paid, place })
+}
+
+/// Each is one conditional statement; whatever cannot be paid undoes the rest.
+async fn pay(tx: &mut Tx, caller: &Caller, owes: &Owed, now: Timestamp) -> Result<(), SettleError> {
+    if let Some(call) = &owes.approval {
+        let grant = caller.grant.ok_or(SettleError::Unapproved)?;
+        if !tx.approvals().consume(grant, call, now).await? {
+            return Err(SettleError::Unapproved);
+        }
     }
-    Ok((Cleared { caller, call, request: routed.request }, place))
+    for task in &owes.budgets {
+        match tx.tasks().take(*task, now).await? {
+            Taken::Taken | Taken::Uncounted => {}
+            Taken::Over => return Err(SettleError::Over(*task)),
+            Taken::Spent => return Err(SettleError::Spent(*task)),
+        }
+    }
+    Ok(())
+}
+
+impl Paid {
+    fn of(caller: &Caller, owes: Owed) -> Self {
+        let takes = owes.approval.is_some() || !owes.budgets.is_empty();
+        Self(takes.then(|| (caller.clone(), owes)))
+    }
+
+    /// Gives back what was taken: nothing was sent for it.
+    pub(crate) async fn give_back(self, journal: &Journal, now: Timestamp) -> Result<(), SettleError> {
+        let Some((caller, owes)) = self.0 else { return Ok(()) };
+        let mut tx = journal.begin().await?;
+        if let (Some(call), Some(grant)) = (&owes.approval, caller.grant) {
+            tx.approvals().unuse(grant, call, now).await?;
+        }
+        for task in &owes.budgets {
+            tx.tasks().give_back(*task).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ async fn next(issuer: &Issuer, visit: &Visit, id: &str) -> Result<(Request, Step
     if needs_login(&request.pending, &session) {
         return Ok((request, Step::Login));
     }
-    let offer = view::offer(issuer, &mut tx, &request, &session).await?;
+    let offer = view::offer(issuer, &mut tx, &request, &session, visit.now).await?;
     let remembered = answer::is_remembered(&mut tx, &request, &session, &offer).await?;
     drop(tx);
     let step = if remembered {

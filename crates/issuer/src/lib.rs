@@ -14,7 +14,6 @@
 //! [`Issuer::router`], an error enum beside it and its mapping in `error`.
 
 use std::fmt::{self, Debug};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -22,6 +21,7 @@ use axum::routing::{get, post};
 use sekisho_client::http::HttpClient;
 use sekisho_client::jwks::KeySets;
 use sekisho_policy::rights::Rights;
+pub use sekisho_protocol::caller::PeerAddress;
 use sekisho_protocol::env::{Clock, Entropy};
 use sekisho_protocol::ids::NodeId;
 use sekisho_protocol::server::ServerDirectory;
@@ -57,11 +57,6 @@ mod text;
 mod visit;
 
 pub use settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
-
-/// Where a request came from, as the listener knows it. The listener puts it into the request's extensions; without
-/// it all requests share one bucket of each limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddress(pub IpAddr);
 
 /// What an issuer is made of.
 pub struct IssuerParts {

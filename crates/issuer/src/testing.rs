@@ -1,11 +1,11 @@
 //! An issuer in a temporary folder, for the tests beside the code.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
-use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, after};
@@ -131,10 +131,13 @@ impl World {
             tx.users().insert(&user).await.unwrap();
         }
         tx.commit().await.unwrap();
-        let notes = ServerRights { public: false, everyone: None, users: BTreeMap::from([(reader, ToolClass::Read)]) };
-        let files = ServerRights::default();
+        let notes = RightsServer { users: BTreeMap::from([(reader, ToolClass::Read)]), ..RightsServer::default() };
+        let files = RightsServer::default();
         let rights = BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), files)]);
-        let (rights, rights_seen) = watch::channel(Arc::new(Rights::new(BTreeSet::from([owner]), rights)));
+        let person = |id, owner| (id, RightsUser { owner, ..RightsUser::default() });
+        let users = BTreeMap::from([person(owner, true), person(reader, false)]);
+        let rights = Rights::new(RightsParts { users, servers: rights, files: Vec::new() }).unwrap();
+        let (rights, rights_seen) = watch::channel(Arc::new(rights));
         let cards = [card("notes", NOTES), card("files", FILES)];
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new(cards)));
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();

@@ -16,7 +16,8 @@ pub(crate) fn clean(text: &str, chars_max: usize) -> String {
     let mut count = 0;
     for character in text.chars().filter(|character| !invisible(*character)) {
         let character = if is_space(character) { ' ' } else { character };
-        let doubled = if character == ' ' { out.is_empty() || out.ends_with(' ') } else { accent(character) && accented };
+        let doubled =
+            if character == ' ' { out.is_empty() || out.ends_with(' ') } else { accent(character) && accented };
         if doubled {
             continue;
         }

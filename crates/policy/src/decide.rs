@@ -127,13 +127,13 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
         return Decision::StepUp(StepUp { scopes: call.scopes(), because: answer.because.clone(), need });
     }
     let key = answer.approval.as_ref().filter(|_| observed.is_none()).map(|_| approval_key(caller, call));
-    let owes =
-        Owed { record_first: !call.is_read(), approval: key, budgets: authority.need.budgets(call) };
+    let owes = Owed { record_first: !call.is_read(), approval: key, budgets: authority.need.budgets(call) };
     let permit = Permit {
         caller: caller.clone(),
         call: call.clone(),
         because: answer.because.clone(),
         need,
+        task: authority.need.task(),
         owes,
         observed,
     };
@@ -171,7 +171,13 @@ pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
 }
 
 fn denying(answer: &Answer) -> Vec<RuleId> {
-    let rules = if answer.permitted { &answer.because } else if answer.broken.is_empty() { &answer.because } else { &answer.broken };
+    let rules = if answer.permitted {
+        &answer.because
+    } else if answer.broken.is_empty() {
+        &answer.because
+    } else {
+        &answer.broken
+    };
     rules.clone()
 }
 

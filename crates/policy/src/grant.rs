@@ -19,14 +19,8 @@ use crate::task::Asked;
 pub fn grantable(rights: &Rights, subject: &Subject, server: &ServerName, tools: &[Tool], now: Timestamp) -> ScopeSet {
     let may = |target: Target| {
         let caller = Caller { subject: subject.clone(), ..Caller::anonymous(ScopeSet::empty()) };
-        let call = Call {
-            server: server.clone(),
-            method: "",
-            target,
-            arguments: None,
-            arguments_digest: None,
-            source: None,
-        };
+        let call =
+            Call { server: server.clone(), method: "", target, arguments: None, arguments_digest: None, source: None };
         rights.answer(&caller, &Authority::default(), &call, Asked::Any, now).permitted
     };
     let may_call = |name: &str, standing| may(Target::Tool { name: name.to_owned(), standing });
@@ -42,8 +36,7 @@ pub fn grantable(rights: &Rights, subject: &Subject, server: &ServerName, tools:
         any || known() || looks()
     });
     let by_class = classes.map(Scope::of_class);
-    let by_name =
-        tools.iter().filter(|tool| may_call(&tool.name, standing(tool))).map(|tool| Scope::tool(&tool.name));
+    let by_name = tools.iter().filter(|tool| may_call(&tool.name, standing(tool))).map(|tool| Scope::tool(&tool.name));
     by_class.chain(by_name).collect()
 }
 

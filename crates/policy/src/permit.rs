@@ -19,6 +19,7 @@ pub struct Permit {
     pub(crate) call: Call,
     pub(crate) because: Vec<RuleId>,
     pub(crate) need: audit::Need,
+    pub(crate) task: Option<TaskId>,
     pub(crate) owes: Owed,
     pub(crate) observed: Option<Reason>,
 }
@@ -52,6 +53,8 @@ pub struct Parts {
     pub because: Vec<RuleId>,
     /// How the call stands to the declared tasks.
     pub need: audit::Need,
+    /// The task that was declared last.
+    pub task: Option<TaskId>,
     /// What would have refused, had its server not been told to observe only.
     pub observed: Option<Reason>,
 }
@@ -79,7 +82,7 @@ impl Permit {
 
     /// The parts, for the one who settles.
     pub fn into_parts(self) -> Parts {
-        let Self { caller, call, because, need, owes: _, observed } = self;
-        Parts { caller, call, because, need, observed }
+        let Self { caller, call, because, need, task, owes: _, observed } = self;
+        Parts { caller, call, because, need, task, observed }
     }
 }

@@ -263,4 +263,3 @@ fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Dig
     parts.extend(hops.iter().map(|hop| hop.as_str().as_bytes()));
     Digest::of_list(&parts)
 }
-

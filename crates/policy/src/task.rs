@@ -253,6 +253,11 @@ impl Need {
         self.tasks().filter(|task| task.calls_left.is_some()).map(|task| task.id).collect()
     }
 
+    /// The task that was declared last, for the records.
+    pub fn task(&self) -> Option<TaskId> {
+        self.unknown.or_else(|| self.tasks().last().map(|task| task.id))
+    }
+
     /// What policies see: the purpose of the task that was declared last.
     pub(crate) fn purpose(&self) -> Option<&str> {
         self.tasks().last().map(|task| task.definition.purpose.as_str())

@@ -172,7 +172,13 @@ pub struct Decision {
     pub set: Option<SetName>,
     /// How the task stood.
     pub need: Need,
-    /// The rules and bindings that led to the answer.
+    /// Why it was refused, as a closed word of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What would have refused it, had the server not been told to observe only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
+    /// The rules that led to the answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<String>,
     /// Scopes that were asked for, on a step-up (RS-64).

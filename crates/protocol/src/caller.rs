@@ -9,6 +9,10 @@ use crate::env::Timestamp;
 use crate::ids::{ClientId, GrantId, TaskId, TokenId, UserId};
 use crate::scope::ScopeSet;
 
+/// Where a request came from, as the listener saw it; put into every request, never read from a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub std::net::IpAddr);
+
 /// For whom a call is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {

@@ -213,7 +213,11 @@ impl TaskDefinition {
             locations: vec![resource.as_str().to_owned()],
             task: Some(task),
             purpose: self.purpose.clone(),
-            tools: self.tools.iter().map(|(name, bounds)| ToolNeed { name: name.clone(), arguments: bounds.clone() }).collect(),
+            tools: self
+                .tools
+                .iter()
+                .map(|(name, bounds)| ToolNeed { name: name.clone(), arguments: bounds.clone() })
+                .collect(),
             resources: self.resources.clone(),
             prompts: self.prompts.clone(),
             calls: self.calls,
@@ -334,11 +338,14 @@ mod tests {
                 TaskError::Bound { member: "expires_in", max: TaskDefinition::SECONDS_MAX },
             ),
             (
-                format!(r#"[{{"type":"mcp_task","purpose":"a",{tool},"locations":["http://localhost:8420/mcp/diary"]}}]"#),
+                format!(
+                    r#"[{{"type":"mcp_task","purpose":"a",{tool},"locations":["http://localhost:8420/mcp/diary"]}}]"#
+                ),
                 TaskError::Elsewhere,
             ),
             (
-                r#"[{"type":"mcp_task","purpose":"a","tools":[{"name":"a"},{"name":"a","arguments":false}]}]"#.to_owned(),
+                r#"[{"type":"mcp_task","purpose":"a","tools":[{"name":"a"},{"name":"a","arguments":false}]}]"#
+                    .to_owned(),
                 TaskError::Malformed,
             ),
             (

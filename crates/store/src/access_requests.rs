@@ -104,29 +104,31 @@ impl AccessRequests<'_> {
                 values![&new.subject, new.created_at],
             )
             .await?;
-        self.insert(new).await?;
-        let open = self
-            .tx
-            .fetch_optional(
-                "SELECT * FROM access_requests
-                 WHERE grant_id = $1 AND server = $2 AND tool = $3 AND COALESCE(task, '') = COALESCE($4, '')
-                     AND subject = $5 AND closed_at IS NULL",
-                values![new.grant, &new.server, new.tool.as_str(), new.task.as_ref(), &new.subject],
-            )
-            .await?;
-        open.map(read).transpose()?.ok_or_else(|| conflict("a request that does not fit its grant, or one too many"))
+        let open = self.open_or_insert(new).await?;
+        open.ok_or_else(|| conflict("a request that does not fit its grant, or one too many"))
     }
 
-    async fn insert(&mut self, new: &NewAccessRequest) -> Result<(), StoreError> {
-        self.tx
-            .execute(
+    /// In one statement: between two, the one that is there could be answered.
+    async fn open_or_insert(&mut self, new: &NewAccessRequest) -> Result<Option<AccessRequest>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
                 "INSERT INTO access_requests (id, subject, client_id, grant_id, task, server, tool, bounds, reason,
                      created_at, expires_at)
                  SELECT $1, grants.subject, grants.client_id, grants.id, $5, grants.server, $7, $8, $9, $10, $11
                  FROM grants
                  WHERE grants.id = $4 AND grants.subject = $2 AND grants.client_id = $3 AND grants.server = $6
-                     AND (SELECT COUNT(*) FROM access_requests WHERE subject = $2 AND closed_at IS NULL) < $12
-                 ON CONFLICT (grant_id, server, tool, COALESCE(task, '')) WHERE closed_at IS NULL DO NOTHING",
+                     AND (
+                         (SELECT COUNT(*) FROM access_requests WHERE subject = $2 AND closed_at IS NULL) < $12
+                         OR EXISTS (
+                             SELECT 1 FROM access_requests
+                             WHERE grant_id = $4 AND tool = $7 AND COALESCE(task, '') = COALESCE($5, '')
+                                 AND closed_at IS NULL
+                         )
+                     )
+                 ON CONFLICT (grant_id, server, tool, COALESCE(task, '')) WHERE closed_at IS NULL
+                     DO UPDATE SET tool = excluded.tool
+                 RETURNING *",
                 values![
                     new.id,
                     &new.subject,
@@ -143,7 +145,7 @@ impl AccessRequests<'_> {
                 ],
             )
             .await?;
-        Ok(())
+        row.map(read).transpose()
     }
 
     /// The request of this identifier, whatever became of it.

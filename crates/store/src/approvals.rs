@@ -109,27 +109,33 @@ impl Approvals<'_> {
                 values![new.grant, now],
             )
             .await?;
-        self.insert(new, now).await?;
-        let open = self.open_of(new.grant, &new.digest, now).await?;
-        open.ok_or_else(|| conflict("an approval that does not fit its grant, or one too many"))
+        self.open_or_insert(new, now)
+            .await?
+            .ok_or_else(|| conflict("an approval that does not fit its grant, or one too many"))
     }
 
-    async fn insert(&mut self, new: &NewApproval, now: Timestamp) -> Result<(), StoreError> {
-        let row = new.id.to_string();
-        let seal = |arguments: &SecretBytes| self.tx.seal.seal(Purpose::ApprovalArguments, &[&row], arguments.expose());
+    /// In one statement: between two, the one that is there could be used.
+    async fn open_or_insert(&mut self, new: &NewApproval, now: Timestamp) -> Result<Option<Approval>, StoreError> {
+        let id = new.id.to_string();
+        let seal = |arguments: &SecretBytes| self.tx.seal.seal(Purpose::ApprovalArguments, &[&id], arguments.expose());
         let sealed = new.arguments.as_ref().map(seal).transpose()?;
-        self.tx
-            .execute(
+        let row = self
+            .tx
+            .fetch_optional(
                 "INSERT INTO approvals (id, digest, subject, client_id, grant_id, server, tool, arguments, task, rule,
                      reason, request, created_at, expires_at)
                  SELECT $1, $2, grants.subject, grants.client_id, grants.id, grants.server, $7, $8, $9, $10,
                      $11, $12, $13, $14
                  FROM grants
                  WHERE grants.id = $5 AND grants.subject = $3 AND grants.client_id = $4 AND grants.server = $6
-                     AND (SELECT COUNT(*) FROM approvals WHERE grant_id = $5 AND closed_at IS NULL) < $15
-                 ON CONFLICT (grant_id, digest) WHERE closed_at IS NULL DO NOTHING",
+                     AND (
+                         (SELECT COUNT(*) FROM approvals WHERE grant_id = $5 AND closed_at IS NULL) < $15
+                         OR EXISTS (SELECT 1 FROM approvals WHERE grant_id = $5 AND digest = $2 AND closed_at IS NULL)
+                     )
+                 ON CONFLICT (grant_id, digest) WHERE closed_at IS NULL DO UPDATE SET digest = excluded.digest
+                 RETURNING *",
                 values![
-                    row.as_str(),
+                    id.as_str(),
                     new.digest,
                     &new.subject,
                     &new.client,
@@ -147,7 +153,7 @@ impl Approvals<'_> {
                 ],
             )
             .await?;
-        Ok(())
+        row.map(|row| self.read(&row)).transpose()
     }
 
     /// The approval of this identifier, whatever became of it. Kept for a day after it expired.
@@ -175,11 +181,7 @@ impl Approvals<'_> {
     }
 
     /// What this subject has still to answer, oldest first.
-    pub async fn pending_of_subject(
-        &mut self,
-        subject: &Subject,
-        now: Timestamp,
-    ) -> Result<Vec<Approval>, StoreError> {
+    pub async fn pending_of_subject(&mut self, subject: &Subject, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
         let rows = self
             .tx
             .fetch_all(

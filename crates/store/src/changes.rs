@@ -35,16 +35,8 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 8] = [
-        Self::Catalogue,
-        Self::Client,
-        Self::Grant,
-        Self::Key,
-        Self::Loan,
-        Self::Server,
-        Self::Setting,
-        Self::User,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Catalogue, Self::Client, Self::Grant, Self::Key, Self::Loan, Self::Server, Self::Setting, Self::User];
 
     /// The word kept in the store.
     pub fn as_str(self) -> &'static str {

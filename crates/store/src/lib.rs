@@ -77,7 +77,7 @@ pub use servers::{ServerRow, Servers};
 pub use settings::Settings;
 pub use setup_links::{SetupLink, SetupLinks};
 pub use store::{SWEEP_ROWS, Store, StoreSettings, StoreUrl};
-pub use tasks::{NewTask, TASKS_PER_GRANT_MAX, TaskFilter, Taken, Tasks};
+pub use tasks::{NewTask, TASKS_PER_GRANT_MAX, Taken, TaskFilter, Tasks};
 pub use throttle::{Attempts, FORGET_SECONDS, FREE_FAILURES, Throttle, WAIT_SECONDS_MAX};
 pub use tx::Tx;
 pub use users::{User, Users};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
 
 use crate::changes::{HEAD, POLL, Polled, Source};
 use crate::error::{Code, StoreError};
@@ -67,15 +67,18 @@ impl SqliteDatabase {
     }
 }
 
-/// SQLite has no lock for migrating: of two programs that open a new file at once, one fails, and then finds what
-/// the other has done.
+/// SQLite has no lock for migrating: of two programs that open a new file at once, one fails. It then takes the write
+/// lock, so that nobody is in its way again, and does what the other has left. A file that is up to date is opened
+/// without that lock, whoever holds it.
 async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     let mut connection = writer.acquire().await?;
     let migrator = crate::migrations::migrator();
     if migrator.run_direct(None, &mut *connection, false).await.is_ok() {
         return Ok(());
     }
-    migrator.run_direct(None, &mut *connection, false).await.map_err(crate::migrations::failed)
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    migrator.run_direct(None, &mut *tx, false).await.map_err(crate::migrations::failed)?;
+    Ok(tx.commit().await?)
 }
 
 /// The file that was opened, to notice when it is another one or none.

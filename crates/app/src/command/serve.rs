@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::check;
 use crate::cli::Common;
-use crate::config::Configuration;
+use crate::config::{Configuration, policy_folder};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::instance::{Instance, Parts, Source, stored_port};
@@ -144,8 +144,9 @@ fn watch_files(
     })
     .ok()?;
     let files = [Some(path.to_owned()), configuration.tls.cert.clone(), configuration.tls.key.clone()];
-    for folder in files.iter().flatten().filter_map(|file| std::path::absolute(file).ok()?.parent().map(PathBuf::from))
-    {
+    let parents = files.iter().flatten().filter_map(|file| std::path::absolute(file).ok()?.parent().map(PathBuf::from));
+    let policies = policy_folder(path, configuration);
+    for folder in parents.chain(policies.is_dir().then_some(policies)) {
         if let Err(error) = watcher.watch(&folder, notify::RecursiveMode::NonRecursive) {
             tracing::warn!(%error, folder = %folder.display(), "changes are not noticed there; send SIGHUP after a change");
         }

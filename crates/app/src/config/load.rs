@@ -3,9 +3,11 @@
 //! Every member has a default, so each key of each table can be read on its own; whatever is wrong with one
 //! does not hide what is wrong with another.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use sekisho_policy::rights::{Fault, OWNERS, PolicyFile};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::scope::Scope;
 use serde::Deserialize;
@@ -68,7 +70,52 @@ impl Loaded {
 /// Reads a configuration file.
 pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
     let text = std::fs::read_to_string(path)?;
-    Ok(Reader::new(&path.display().to_string(), &text).read())
+    let mut loaded = Reader::new(&path.display().to_string(), &text).read();
+    let folder = policy_folder(path, &loaded.configuration);
+    match policy_files(&folder, loaded.configuration.policies.is_some()) {
+        Ok(files) => loaded.configuration.policy_files = files,
+        Err(error) => loaded.mistakes.push(Mistake {
+            message: format!("`{}` cannot be read: {error}", folder.display()),
+            help: Some("name a folder with policy files".to_owned()),
+            span: text.find("policies").map_or(0..0, |at| at..at + "policies".len()),
+            fatal: true,
+            file: NamedSource::new(path.display().to_string(), text.clone()),
+        }),
+    }
+    let faults = crate::servers::policy_faults(&loaded.configuration);
+    loaded.mistakes.extend(faults.into_iter().map(|fault| of_policy(&loaded.configuration, fault)));
+    Ok(loaded)
+}
+
+/// Where the policy files are.
+pub(crate) fn policy_folder(path: &Path, configuration: &Configuration) -> PathBuf {
+    let beside = path.parent().unwrap_or(Path::new(""));
+    beside.join(configuration.policies.as_deref().unwrap_or(Path::new("policies")))
+}
+
+/// The policy files, in the order of their names. A folder that nobody named need not be there.
+fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<Vec<PolicyFile>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            files.push(PolicyFile { name, text: std::fs::read_to_string(&path)? });
+        }
+    }
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(files)
+}
+
+fn of_policy(configuration: &Configuration, fault: Fault) -> Mistake {
+    let file = configuration.policy_files.iter().find(|file| file.name == fault.file);
+    let span = fault.span.map_or(0..0, |span| span.at..span.at + span.len);
+    let text = file.map(|file| file.text.clone()).unwrap_or_default();
+    Mistake { message: fault.message, help: fault.help, span, fatal: true, file: NamedSource::new(fault.file, text) }
 }
 
 struct Reader<'t> {
@@ -96,11 +143,13 @@ impl<'t> Reader<'t> {
                 ("outbound", DeValue::Table(inner)) => configuration.outbound = self.table(inner),
                 ("clients", DeValue::Table(inner)) => configuration.clients = self.table(inner),
                 ("limits", DeValue::Table(inner)) => configuration.limits = self.table(inner),
+                ("groups", DeValue::Table(inner)) => self.groups(&mut configuration, inner),
                 _ => {}
             }
         }
         let plain = table.iter().filter(|(key, value)| {
-            let nested = matches!(key.get_ref().as_ref(), "servers" | "tls" | "outbound" | "clients" | "limits");
+            let nested =
+                matches!(key.get_ref().as_ref(), "servers" | "tls" | "outbound" | "clients" | "limits" | "groups");
             !(nested && matches!(value.get_ref(), DeValue::Table(_)))
         });
         let plain: DeTable<'_> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -109,6 +158,7 @@ impl<'t> Reader<'t> {
         configuration.base_url = top.base_url;
         configuration.data_dir = top.data_dir;
         configuration.origins = top.origins;
+        configuration.policies = top.policies;
         self.check(&configuration, &table);
         Loaded { configuration, mistakes: self.mistakes }
     }
@@ -128,6 +178,22 @@ impl<'t> Reader<'t> {
                 self.push(span, problem.message, problem.help, problem.fatal);
             }
             configuration.servers.insert(name.get_ref().to_string(), server);
+        }
+    }
+
+    /// `owners` is who owns the checkpoint, and nobody becomes that by a line in a file.
+    fn groups(&mut self, configuration: &mut Configuration, groups: &DeTable<'_>) {
+        for (name, value) in groups {
+            if name.get_ref() == OWNERS {
+                let help = "make an owner with `sekisho user add NAME --owner`, and name this group otherwise";
+                self.note(name.span(), "`owners` is the group of all owners".to_owned(), Some(help.to_owned()));
+            }
+            let mut one = DeTable::new();
+            one.insert(name.clone(), value.clone());
+            match read::<BTreeMap<String, Vec<String>>>(one, name.span()) {
+                Ok(group) => configuration.groups.extend(group),
+                Err(error) => self.note(value.span(), error.message().to_owned(), None),
+            }
         }
     }
 
@@ -264,6 +330,11 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
                 true,
             );
         }
+    }
+    if let Some(observe) = server.rights {
+        let help = "remove `rights` when nothing is refused any more that should pass: `sekisho audit tail` shows it";
+        let message = format!("until the end of {} nothing is refused by rights or need, only recorded", observe.day);
+        note("rights", &message, help, false);
     }
     if server.access == Access::Public {
         let help = "remove `access = \"public\"` unless that is what you want";

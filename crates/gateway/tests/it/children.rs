@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sekisho_gateway::{EnvValue, StdioSettings, UpstreamSettings};
-use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
 use serde_json::{Value, json};
@@ -74,8 +74,11 @@ async fn a_program_serves_one_subject_with_what_it_was_given() {
     assert_eq!(text(&call(&world, &owner, &sessions[1], "get_note").await), first);
     assert!(first.ends_with("mode=given home="), "{first}");
     let other = world.user("other").await;
-    let servers = [(name("notes"), ServerRights::default())].into();
-    world.rights.send(Arc::new(Rights::new([world.owner(), other].into(), servers))).unwrap();
+    let servers = [(name("notes"), RightsServer::default())].into();
+    let user = |id| (id, RightsUser { owner: true, ..RightsUser::default() });
+    let users = [user(world.owner()), user(other)].into();
+    let rights = Rights::new(RightsParts { users, servers, ..RightsParts::default() }).unwrap();
+    world.rights.send(Arc::new(rights)).unwrap();
     let token = world.token(&world.grant(other, "cli_alpha", "notes", "tool:get_note").await);
     let session = world.session(&token, NOVEMBER).await;
     assert_ne!(text(&call(&world, &token, &session, "get_note").await), first, "two subjects share a process");

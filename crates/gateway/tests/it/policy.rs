@@ -168,7 +168,7 @@ async fn a_change_of_rights_is_felt_at_once() {
     let world = World::new().await.classified().await;
     let token = world.owner_token("mcp:read").await;
     assert_eq!(world.call(&token, "get_note").send().await.status, 200);
-    world.rights.send(Arc::new(Rights::default())).unwrap();
+    world.rights.send(Arc::new(Rights::none())).unwrap();
     assert_eq!(world.call(&token, "get_note").send().await.status, 403);
     assert_eq!(world.modern(&token, "tools/list", json!({})).send().await.status, 403);
 }

@@ -49,7 +49,7 @@ async fn a_later_round_is_decided_anew() {
         })
         .collect();
     assert!(matches!(digests[..], [one, other] if one != other), "{digests:?}");
-    world.rights.send(Arc::new(Rights::default())).unwrap();
+    world.rights.send(Arc::new(Rights::none())).unwrap();
     assert_eq!(again().send().await.status, 403);
     assert_eq!(world.fake.of_callers().len(), 2);
 }

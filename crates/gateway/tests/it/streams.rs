@@ -116,7 +116,7 @@ async fn news_of_resources_need_the_right_to_read_them() {
     let id = serde_json::from_str::<Value>(&ask.text()).unwrap()["id"].clone();
     let mut stream = ask.open().await;
     stream.next().await.unwrap();
-    world.rights.send(std::sync::Arc::default()).unwrap();
+    world.rights.send(std::sync::Arc::new(sekisho_policy::rights::Rights::none())).unwrap();
     world
         .fake
         .news

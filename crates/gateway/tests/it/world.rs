@@ -1,6 +1,6 @@
 //! A gateway with everything around it, and a client that says exactly what a test wants said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use sekisho_gateway::{
     Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, UpstreamSettings,
 };
-use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::ToolClass;
@@ -382,14 +382,16 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
 /// The owner may do everything; every signed-in user may read; nobody in particular may use a public server.
 pub(crate) fn rights_of(owner: UserId, public: bool) -> Rights {
     let servers = ["notes", "other"].map(|server| {
-        let rights = ServerRights {
+        let rights = RightsServer {
             public: public && server == "notes",
             everyone: Some(ToolClass::Read),
-            users: BTreeMap::new(),
+            ..RightsServer::default()
         };
         (name(server), rights)
     });
-    Rights::new(BTreeSet::from([owner]), BTreeMap::from(servers))
+    let owner = (owner, RightsUser { name: "owner".to_owned(), owner: true, ..RightsUser::default() });
+    let users = [owner].into();
+    Rights::new(RightsParts { users, servers: servers.into(), ..RightsParts::default() }).unwrap()
 }
 
 /// A request that is being put together.

@@ -128,7 +128,7 @@ async fn deny(
     let from_client_page = is_ours(visit, None, FormKind::Client, &request.pending.id.to_string(), shown);
     let from_grant_page = match session {
         Some(session) => {
-            let offer = view::offer(issuer, tx, request, session).await?;
+            let offer = view::offer(issuer, tx, request, session, visit.now).await?;
             is_ours(visit, Some(session), FormKind::Grant, &about_grant(&request.pending, &offer.tools), shown)
         }
         None => false,
@@ -168,7 +168,7 @@ async fn approve(
     session: &Session,
     form: &Parameters,
 ) -> Result<Answer, ConsentError> {
-    let offer = view::offer(issuer, tx, request, session).await?;
+    let offer = view::offer(issuer, tx, request, session, visit.now).await?;
     let about = about_grant(&request.pending, &offer.tools);
     if !is_ours(visit, Some(session), FormKind::Grant, &about, form.one("csrf")) {
         return Err(ConsentError::Forgery);

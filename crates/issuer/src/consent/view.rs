@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sekisho_policy::grant::{grantable, grantable_of};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_store::{StoreError, Tx};
@@ -35,10 +36,11 @@ pub(crate) async fn offer(
     tx: &mut Tx,
     request: &Request,
     session: &Session,
+    now: Timestamp,
 ) -> Result<Offer, StoreError> {
     let rights = Arc::clone(&issuer.rights.borrow());
     let known = tx.catalogue().list(&request.server.name).await?;
-    let most = grantable(&rights, &Subject::User(session.user.id), &request.server.name, &known);
+    let most = grantable(&rights, &Subject::User(session.user.id), &request.server.name, &known, now);
     let scopes = grantable_of(&request.pending.scopes, &most);
     // `offline_access` alone is access to nothing.
     let scopes = if scopes.without(&Scope::offline_access()).is_empty() { ScopeSet::empty() } else { scopes };

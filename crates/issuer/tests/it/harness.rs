@@ -1,6 +1,6 @@
 //! An issuer, and browsers and clients that talk to it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
-use sekisho_policy::rights::{Rights, ServerRights};
+use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{AuthorizationAct, Event};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
@@ -132,10 +132,13 @@ impl Site {
             tx.users().insert(&user).await.unwrap();
         }
         tx.commit().await.unwrap();
-        let notes = ServerRights { public: false, everyone: None, users: BTreeMap::from([(reader, ToolClass::Read)]) };
+        let notes = RightsServer { users: BTreeMap::from([(reader, ToolClass::Read)]), ..RightsServer::default() };
         let reach =
-            BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), ServerRights::default())]);
-        let (rights, rights_seen) = watch::channel(Arc::new(Rights::new(BTreeSet::from([owner]), reach)));
+            BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), RightsServer::default())]);
+        let person = |id, owner| (id, RightsUser { owner, ..RightsUser::default() });
+        let users = BTreeMap::from([person(owner, true), person(reader, false)]);
+        let rights = Rights::new(RightsParts { users, servers: reach, files: Vec::new() }).unwrap();
+        let (rights, rights_seen) = watch::channel(Arc::new(rights));
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new([card("notes"), card("files")])));
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();
         let keys = Keys::new(vec![KeyEntry { key, duty: KeyDuty::Sign }]).unwrap();

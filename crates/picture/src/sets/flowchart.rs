@@ -17,8 +17,8 @@ pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     if !figure.need_declared {
         let _ = write!(title, " ({})", figure.captions.undeclared);
     }
-    let _ = writeln!(out, "---\ntitle: \"{}\"\n---\nflowchart TB", plain(&title, 2 * LABEL_CHARS_MAX));
-    let mut nodes = 0;
+    let _ = writeln!(out, "---\ntitle: \"{}\"\n---\nflowchart LR", plain(&title, 2 * LABEL_CHARS_MAX));
+    let (mut nodes, mut before) = (0, None);
     for (at, part) in parts.parts.iter().enumerate().filter(|(_, part)| !part.tools.is_empty()) {
         let place = figure.captions.region(part.place.region, figure.need_declared);
         let head = format!("{place} ({})", part.tools.len());
@@ -36,6 +36,10 @@ pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
             (nodes, first) = (nodes + 1, false);
         }
         out.push_str("    end\n");
+        // And the boxes in their order, what passes first.
+        if let Some(before) = before.replace(at) {
+            let _ = writeln!(out, "    r{before} ~~~ r{at}");
+        }
     }
     let stands = parts.parts.iter().flat_map(|part| &part.tools).any(|tool| tool.chosen);
     if let Some(chosen) = figure.chosen.as_ref().filter(|_| !stands) {

@@ -14,12 +14,12 @@ pub(super) const NEED: (i32, i32) = (180, 194);
 /// The height of the three circles together; they begin at zero.
 pub(super) const HEIGHT: i32 = 294;
 /// The outline of a need that nobody declared: it runs out of the figure, and enters neither of the two circles.
-pub(super) const OPEN_NEED: &str = "M80.1 188.9C72 214 66 250 64 294M279.9 188.9C288 214 294 250 296 294";
+pub(super) const OPEN_NEED: &str = "M80.1 188.9C68 216 57 250 52 290M279.9 188.9C292 216 303 250 308 290";
 
 /// How far a dot keeps from every outline.
-const MARGIN: i32 = 9;
+const MARGIN: i32 = 8;
 /// The distance of two dots in a row, and of two rows.
-const PITCH: (i32, i32) = (12, 10);
+const PITCH: (i32, i32) = (11, 9);
 
 /// One region of the figure.
 #[derive(Debug)]
@@ -43,11 +43,6 @@ pub(super) struct Area {
 }
 
 impl Area {
-    /// Whether the two have a point in common; touching does not count.
-    pub(super) fn meets(&self, other: &Self) -> bool {
-        self.left < other.right && other.left < self.right && self.top < other.bottom && other.top < self.bottom
-    }
-
     /// The same, with `by` more on every side.
     pub(super) fn grown(&self, by: i32) -> Self {
         Self { left: self.left - by, top: self.top - by, right: self.right + by, bottom: self.bottom + by }
@@ -70,8 +65,8 @@ const fn region(rights: bool, grant: bool, need: bool) -> Region {
 static OF_THREE: [Place; 8] = [
     Place {
         region: region(true, true, true),
-        count: (180, 118),
-        chosen: (204, 128),
+        count: (180, 116),
+        chosen: (206, 120),
         outline: "M134.1 105.1A100 100 0 0 1 225.9 105.1A100 100 0 0 1 180 184.2A100 100 0 0 1 134.1 105.1Z",
     },
     Place {
@@ -110,7 +105,7 @@ static OF_THREE: [Place; 8] = [
         chosen: (204, 232),
         outline: "M80.1 188.9A100 100 0 1 0 279.9 188.9A100 100 0 0 1 180 184.2A100 100 0 0 1 80.1 188.9Z",
     },
-    Place { region: region(false, false, false), count: (44, 222), chosen: (17, 226), outline: "" },
+    Place { region: region(false, false, false), count: (42, 216), chosen: (17, 226), outline: "" },
 ];
 
 static OF_TWO: [Place; 4] = [
@@ -132,7 +127,7 @@ static OF_TWO: [Place; 4] = [
         chosen: (242, 94),
         outline: "M180 15.8A100 100 0 1 1 180 184.2A100 100 0 0 0 180 15.8Z",
     },
-    Place { region: region(false, false, false), count: (38, 222), chosen: (17, 226), outline: "" },
+    Place { region: region(false, false, false), count: (32, 214), chosen: (17, 226), outline: "" },
 ];
 
 /// Points for at most `count` dots of a region, away from every outline and every area to avoid, those below the count
@@ -172,5 +167,5 @@ pub(super) fn is_well_inside(region: Region, point: (i32, i32), need_declared: b
         return stands;
     }
     // Outside of everything there is room in one corner.
-    stands && (16..=72).contains(&point.0) && (150..=HEIGHT - 8).contains(&point.1) && (need_declared || point.0 <= 56)
+    stands && (16..=72).contains(&point.0) && (150..=HEIGHT - 8).contains(&point.1) && (need_declared || point.0 <= 44)
 }

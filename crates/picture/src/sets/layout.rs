@@ -14,11 +14,11 @@ pub(super) const WIDTH: i32 = 360;
 const LEFT: i32 = 14;
 const RIGHT: i32 = WIDTH - LEFT;
 /// From one line of a list to the next.
-const LINE: i32 = 20;
+const LINE: i32 = 19;
 /// Where the two columns of a list begin, and how wide a label in one of them and in both may be.
 const COLUMNS: [i32; 2] = [LEFT, 184];
-const LABEL_INDENT: i32 = 17;
-const LABEL_WIDTHS: [i32; 2] = [140, RIGHT - LEFT - LABEL_INDENT];
+const LABEL_INDENT: i32 = 20;
+const LABEL_WIDTHS: [i32; 2] = [142, RIGHT - LEFT - LABEL_INDENT];
 /// The most lines of the first list, and of the others.
 const LINES_MAX: [usize; 2] = [10, 4];
 
@@ -115,6 +115,8 @@ pub(super) struct Layout {
     pub(super) need_declared: bool,
     /// Where the circles begin.
     pub(super) circles_top: i32,
+    /// Where the name of each set stands above.
+    pub(super) key: Vec<(SetName, i32)>,
     pub(super) texts: Vec<Text>,
     pub(super) dots: Vec<Dot>,
     pub(super) sections: Vec<Section>,
@@ -128,6 +130,7 @@ impl Layout {
             height: 0,
             need_declared: figure.need_declared,
             circles_top: 0,
+            key: Vec::new(),
             texts: Vec::new(),
             dots: Vec::new(),
             sections: Vec::new(),
@@ -163,31 +166,44 @@ impl Layout {
         self.texts.push(Text::new((LEFT, 30), Anchor::Start, (Face::Title, Tone::Ink), &figure.server, room));
         self.texts.push(count);
         self.height = 40;
-        for set in SETS {
-            self.height += LINE;
-            let y = self.height - 4;
-            let name = Text::new((LEFT + 18, y), Anchor::Start, (Face::Bold, Tone::Set(set)), figure.captions.set(set), 64);
+        let names = SETS.map(|set| {
+            Text::new((LEFT + 18, 0), Anchor::Start, (Face::Bold, Tone::Set(set)), figure.captions.set(set), 80)
+        });
+        let beside = names.iter().map(|name| name.area().right).max().unwrap_or(LEFT) + 10;
+        for (set, mut name) in SETS.into_iter().zip(names) {
+            name.y = self.height + LINE - 4;
+            self.key.push((set, name.y - 4));
             self.texts.push(name);
-            let room = RIGHT - KEY_TEXT;
-            let text = words::whose(figure, set, |rest, who| {
-                let left = room - Face::Body.width(&clean(rest, TEXT_CHARS_MAX)) - 8;
-                Face::Body.shorten(&clean(who, TEXT_CHARS_MAX), left)
-            });
-            self.texts.push(Text::new((KEY_TEXT, y), Anchor::Start, (Face::Body, Tone::Ink), &text, room));
+            self.paragraph(beside, (Face::Body, Tone::Ink), &words::whose(figure, set));
         }
         self.height += 6;
     }
 
+    /// A text of one or two lines from `x` to the right edge.
+    fn paragraph(&mut self, x: i32, style: (Face, Tone), text: &str) {
+        let whole = clean(text, TEXT_CHARS_MAX);
+        let lines = style.0.wrap(&whole, RIGHT - x - 4, 2);
+        let cut = lines.iter().any(|line| line.contains('…')).then_some(whole);
+        for line in lines {
+            self.height += LINE;
+            let mut text = Text::new((x, self.height - 4), Anchor::Start, style, &line, RIGHT - x);
+            text.full = cut.clone();
+            self.texts.push(text);
+        }
+    }
+
+    /// The box with the call in question and the answer to it.
     fn verdict(&mut self, figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) {
         let top = self.height + 6;
-        let area = Area { left: LEFT, top, right: RIGHT, bottom: top + 48 };
-        self.height = area.bottom;
         let part = parts.parts.iter().find(|part| part.tools.iter().any(|tool| tool.chosen));
-        let (x, width) = (LEFT + 30, RIGHT - LEFT - 40);
+        let x = LEFT + 30;
         let tone = if chosen.refused_by.is_some() { Tone::No } else { Tone::Yes };
-        let text = words::verdict(figure, chosen, parts);
-        self.texts.push(Text::new((x, top + 19), Anchor::Start, (Face::CodeBold, Tone::Ink), &chosen.name, width));
-        self.texts.push(Text::new((x, top + 38), Anchor::Start, (Face::Body, tone), &text, width));
+        let style = (Face::CodeBold, Tone::Ink);
+        self.texts.push(Text::new((x, top + 19), Anchor::Start, style, &chosen.name, RIGHT - x - 8));
+        self.height = top + 23;
+        self.paragraph(x, (Face::Body, tone), &words::verdict(figure, chosen, parts));
+        self.height += 6;
+        let area = Area { left: LEFT, top, right: RIGHT, bottom: self.height };
         let circles_top = self.height + 12;
         let at = part.map(|part| (part.place.chosen.0, part.place.chosen.1 + circles_top));
         self.verdict = Some(Verdict { area, refused_by: chosen.refused_by, at });
@@ -198,11 +214,20 @@ impl Layout {
         let refused_by = figure.chosen.as_ref().and_then(|chosen| chosen.refused_by);
         for (set, (x, y)) in SETS.into_iter().zip([(78, 54), (282, 54), (180, 276)]) {
             let name = figure.captions.set(set);
-            let (name, tone) =
-                if refused_by == Some(set) { (format!("× {name}"), Tone::No) } else { (name.to_owned(), Tone::Set(set)) };
+            let (name, tone) = if refused_by == Some(set) {
+                (format!("× {name}"), Tone::No)
+            } else {
+                (name.to_owned(), Tone::Set(set))
+            };
             let at = (x, y + self.circles_top);
             self.texts.push(if set == SetName::Need && !self.need_declared {
-                Text::new((180, 250 + self.circles_top), Anchor::Middle, (Face::Bold, tone), &figure.captions.undeclared, 190)
+                Text::new(
+                    (180, 250 + self.circles_top),
+                    Anchor::Middle,
+                    (Face::Bold, tone),
+                    &figure.captions.undeclared,
+                    190,
+                )
             } else {
                 Text::new(at, Anchor::Middle, (Face::Bold, tone), &name, 66)
             });
@@ -255,33 +280,31 @@ impl Layout {
         let count = part.tools.len();
         let style = (Face::Bold, Tone::Ink);
         let number = Text::new((RIGHT, top + 25), Anchor::End, style, &count.to_string(), 40);
-        self.texts.push(Text::new((LEFT + 36, top + 25), Anchor::Start, style, &name, 240));
+        self.texts.push(Text::new((LEFT + 40, top + 25), Anchor::Start, style, &name, 240));
         self.texts.push(number);
         let (labels, lines) = fit(figure, &part.tools, lines_max);
         let solid = part.place.region == ALL;
         for (mut label, tool) in labels {
-            label.y += top + 56;
+            label.y += top + 52;
             if let Some(tool) = tool {
-                let at = (label.x - LABEL_INDENT + 6, label.y - 4);
+                let at = (label.x - LABEL_INDENT + 8, label.y - 4);
                 let name = clean(&tool.member.name, TEXT_CHARS_MAX);
                 self.dots.push(Dot { at, solid, ring: tool.chosen, name });
             }
             self.texts.push(label);
         }
         let lines = i32::try_from(lines).unwrap_or(i32::MAX / (2 * LINE));
-        self.height = top + 42 + lines * LINE + 8;
+        self.height = top + 38 + lines * LINE + 6;
         let area = Area { left: LEFT, top, right: RIGHT, bottom: self.height };
         self.sections.push(Section { area, place: part.place, texts: first..self.texts.len() });
     }
 }
 
-const ALL: super::Region = super::Region { rights: true, grant: true, need: true };
+/// Inside every set.
+pub(super) const ALL: super::Region = super::Region { rights: true, grant: true, need: true };
 
 /// The order of decision is that of reading: rights, grant, need.
 pub(super) const SETS: [SetName; 3] = [SetName::Rights, SetName::Grant, SetName::Need];
-
-/// Where the text about a set begins.
-const KEY_TEXT: i32 = 104;
 
 /// The labels of as many tools as fit into the lines, and the number of lines they take.
 fn fit<'a>(figure: &SetsFigure, tools: &[Tool<'a>], lines_max: usize) -> (Vec<(Text, Option<Tool<'a>>)>, usize) {
@@ -343,4 +366,3 @@ pub(super) const DETAIL_GAP: i32 = 6;
 pub(super) fn mark(refused: bool) -> &'static str {
     if refused { "M-4-4L4 4M4-4L-4 4" } else { "M-5 0L-1.5 4L5-4" }
 }
-

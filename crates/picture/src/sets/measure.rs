@@ -38,20 +38,46 @@ impl Face {
         (thousandths * self.size() + 999) / 1000
     }
 
-    /// In thousandths of the size.
+    /// In thousandths of the size; those of DejaVu Sans, the widest of the usual fonts, and more.
     fn advance(self, character: char) -> i32 {
-        match character {
+        let plain = match character {
             wide if very_wide(wide) => 5000,
             '…' if self.is_code() => 620,
             '\u{2010}'..='\u{2027}' => 1050,
             full if full >= '\u{590}' => 1250,
             _ if self.is_code() => 620,
-            ' ' | '!' | '\'' | '(' | ')' | ',' | '.' | ':' | ';' | 'I' | 'f' | 'i' | 'j' | 'l' | 'r' | 't' | '|' => 450,
+            ' ' | '!' | '\'' | ',' | '.' | ':' | ';' | 'I' | 'i' | 'j' | 'l' | '|' => 370,
+            '(' | ')' | '-' | '/' | 'f' | 'r' | 't' => 430,
+            'c' | 'k' | 's' | 'v' | 'x' | 'y' | 'z' => 600,
             'M' | 'W' | 'm' | 'w' | '@' | '%' => 1050,
-            upper if upper.is_ascii_uppercase() => 780,
-            other if other.is_ascii() => if self.is_bold() { 700 } else { 630 },
+            upper if upper.is_ascii_uppercase() => 800,
+            other if other.is_ascii() => 645,
             _ => 900,
+        };
+        if self.is_bold() && !self.is_code() { plain * 9 / 8 } else { plain }
+    }
+
+    /// The text in at most `lines_max` lines, broken at spaces where there are any; the last is shortened.
+    pub(super) fn wrap(self, text: &str, width_max: i32, lines_max: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut rest = text.to_owned();
+        while lines.len() + 1 < lines_max && self.width(&rest) > width_max {
+            let (mut fitting, mut space, mut width) = (0, None, 0);
+            for (at, character) in rest.chars().enumerate() {
+                width += self.advance(character) * self.size();
+                if width > width_max * 1000 {
+                    break;
+                }
+                fitting = at + 1;
+                space = if character == ' ' { Some(at) } else { space };
+            }
+            // A break at a space must not leave most of the line empty.
+            let cut = space.filter(|at| at * 3 > fitting).unwrap_or(fitting).max(1);
+            lines.push(rest.chars().take(cut).collect::<String>().trim().to_owned());
+            rest = rest.chars().skip(cut).collect::<String>().trim().to_owned();
         }
+        lines.push(self.shorten(&rest, width_max));
+        lines
     }
 
     /// The text, or as much of its beginning and its end as fits.
@@ -90,7 +116,12 @@ mod tests {
     #[test]
     fn a_long_name_keeps_its_beginning_and_its_end() {
         let face = Face::Code;
-        assert_eq!(face.shorten("create_pull_request_review_comment", face.width("create_pu…w_comment")), "create_pul…w_comment");
+        assert_eq!(
+            face.shorten("create_pull_request_review_comment", face.width("create_pu…w_comment")),
+            "create_pu…w_comment"
+        );
+        assert_eq!(face.wrap("needed for a thing", face.width("needed for "), 2), ["needed for", "a thing"]);
+        assert_eq!(face.wrap("長い長い目的", face.width("長い長"), 2), ["長い長", "い目的"]);
         assert_eq!(face.shorten("short", 60), "short");
         assert_eq!(face.shorten("looong", 1), "…");
         assert!(face.width("課題") >= 2 * face.width("ab") - 1);

@@ -6,10 +6,11 @@ use sekisho_protocol::refusal::SetName;
 
 use super::SvgUse;
 use super::geometry::{self, Place, RADIUS};
-use super::layout::{Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
+use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
 
 const STANDALONE: &str = include_str!("standalone.css");
-const SANS: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
+const SANS: &str =
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 const CODE: &str = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 
 /// The figure, its name and what is drawn in words.
@@ -31,7 +32,7 @@ pub(super) fn write(layout: &Layout, title: &str, description: &str, used: SvgUs
             height - 1
         );
     }
-    key(&mut out);
+    key(&mut out, layout);
     circles(&mut out, layout);
     if let Some(verdict) = &layout.verdict {
         answer(&mut out, verdict);
@@ -50,13 +51,13 @@ pub(super) fn write(layout: &Layout, title: &str, description: &str, used: SvgUs
 }
 
 /// A small circle before the name of each set.
-fn key(out: &mut String) {
-    for (y, set) in (0..).map(|at| 52 + 20 * at).zip(SETS) {
+fn key(out: &mut String, layout: &Layout) {
+    for (set, y) in &layout.key {
         let _ = writeln!(
             out,
             "<circle class=\"{}\" cx=\"20\" cy=\"{y}\" r=\"5\" fill=\"currentColor\" fill-opacity=\".15\" stroke=\"currentColor\" \
              stroke-width=\"1.5\"/>",
-            class(set)
+            class(*set)
         );
     }
 }
@@ -64,27 +65,34 @@ fn key(out: &mut String) {
 fn circles(out: &mut String, layout: &Layout) {
     let refused_by = layout.verdict.and_then(|verdict| verdict.refused_by);
     let _ = writeln!(out, "<g transform=\"translate(0 {})\">", layout.circles_top);
-    if layout.need_declared
-        && let Some(all) = geometry::places(true).first()
-    {
-        let _ = writeln!(
-            out,
-            "<path class=\"sets-all\" d=\"{}\" fill=\"currentColor\" fill-opacity=\".1\"/>",
-            all.outline
-        );
-    }
     // The one that refused is drawn last, so that nothing crosses its outline.
     let mut order = SETS;
     order.sort_by_key(|set| refused_by == Some(*set));
-    for set in order {
-        let (class, width) = if refused_by == Some(set) { ("sets-no", "4") } else { (class(set), "1.75") };
+    for (at, set) in order.into_iter().enumerate() {
+        if let Some(all) = geometry::places(true).first().filter(|_| at == 2 && layout.need_declared) {
+            let _ = writeln!(
+                out,
+                "<g class=\"sets-all\" fill=\"currentColor\"><path d=\"{}\" fill-opacity=\".24\" stroke=\"none\"/></g>",
+                all.outline
+            );
+        }
+        let open = set == SetName::Need && !layout.need_declared;
+        let (class, width) =
+            if refused_by == Some(set) { ("sets-no", "4.5") } else { (class(set), if open { "3" } else { "1.75" }) };
         let (x, y) = centre(set);
-        let shape = if set == SetName::Need && !layout.need_declared {
-            format!("<path d=\"{}\" fill=\"none\" stroke-dasharray=\"2 7\" stroke-linecap=\"round\"", geometry::OPEN_NEED)
+        // The class stands on the group: a style sheet that fills it must not fill what is open.
+        let shape = if open {
+            format!(
+                "<path d=\"{}\" fill=\"none\" stroke-dasharray=\"1 6\" stroke-linecap=\"round\"/>",
+                geometry::OPEN_NEED
+            )
         } else {
-            format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{RADIUS}\" fill=\"currentColor\" fill-opacity=\".07\"")
+            format!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{RADIUS}\" fill-opacity=\".06\"/>")
         };
-        let _ = writeln!(out, "{shape} class=\"{class}\" stroke=\"currentColor\" stroke-width=\"{width}\"/>");
+        let _ = writeln!(
+            out,
+            "<g class=\"{class}\" fill=\"currentColor\" stroke=\"currentColor\" stroke-width=\"{width}\">{shape}</g>"
+        );
     }
     out.push_str("</g>\n");
 }
@@ -103,7 +111,16 @@ fn answer(out: &mut String, verdict: &Verdict) {
         area.bottom - area.top
     );
     if let Some((x, y)) = verdict.at {
-        let _ = writeln!(out, "<path d=\"M{x} {}V{}\" fill=\"none\"/>", area.bottom, y - 8);
+        // From the straight part of the edge, even to a dot at the very left.
+        let (from, bottom) = (x.max(area.left + 14), area.bottom);
+        let _ = writeln!(
+            out,
+            "<path d=\"M{from} {bottom}C{from} {} {x} {} {x} {}V{}\" fill=\"none\"/>",
+            bottom + 8,
+            bottom + 6,
+            bottom + 16,
+            y - 8
+        );
     }
     let _ = writeln!(
         out,
@@ -122,30 +139,34 @@ fn heading(out: &mut String, section: &Section, need_declared: bool) {
         "<path class=\"sets-rule\" d=\"M{} {}H{}\" stroke=\"currentColor\" stroke-opacity=\".25\"/>",
         area.left, area.top, area.right
     );
-    let _ = writeln!(out, "<g transform=\"translate({} {}) scale(.085)\" fill=\"none\">", area.left - 2, area.top + 8);
+    let _ = writeln!(
+        out,
+        "<g transform=\"translate({} {}) scale(.095)\" fill=\"none\">",
+        area.left - 2,
+        area.top + if need_declared { 7 } else { 11 }
+    );
     region(out, section.place);
     for set in SETS.into_iter().take(if need_declared { 3 } else { 2 }) {
         let (x, y) = centre(set);
-        let _ = writeln!(
-            out,
-            "<circle cx=\"{x}\" cy=\"{y}\" r=\"{RADIUS}\" stroke=\"currentColor\" stroke-width=\"13\"/>"
-        );
+        let _ =
+            writeln!(out, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{RADIUS}\" stroke=\"currentColor\" stroke-width=\"10\"/>");
     }
     out.push_str("</g>\n");
 }
 
 fn region(out: &mut String, place: &Place) {
     if !place.outline.is_empty() {
-        let _ = writeln!(out, "<path class=\"sets-all\" d=\"{}\" fill=\"currentColor\"/>", place.outline);
+        let class = if place.region == ALL { " class=\"sets-all\"" } else { "" };
+        let _ = writeln!(out, "<path{class} d=\"{}\" fill=\"currentColor\" stroke=\"none\"/>", place.outline);
     }
 }
 
 fn dot(out: &mut String, dot: &Dot, verdict: Option<&Verdict>) {
     let (x, y) = dot.at;
-    let fill = if dot.solid { "currentColor" } else { "none" };
+    let fill = if dot.solid { "class=\"sets-all\" fill=\"currentColor\"" } else { "fill=\"none\"" };
     let _ = writeln!(
         out,
-        "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{fill}\" stroke=\"currentColor\" stroke-width=\"1.5\"><title>{}</title></circle>",
+        "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" {fill} stroke=\"currentColor\" stroke-width=\"1.5\"><title>{}</title></circle>",
         escape(&dot.name)
     );
     if dot.ring {

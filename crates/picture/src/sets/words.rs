@@ -66,12 +66,8 @@ impl Default for Captions {
             more: "and {} more".to_owned(),
             tools: "tools: {}".to_owned(),
             says_no: "{} says no".to_owned(),
-            reasons: [
-                "the user may not do this",
-                "this was not granted to the client",
-                "this is not part of the task",
-            ]
-            .map(str::to_owned),
+            reasons: ["the user may not do this", "this was not granted to the client", "this is not part of the task"]
+                .map(str::to_owned),
             permitted: "permitted".to_owned(),
         }
     }
@@ -84,7 +80,7 @@ impl Captions {
             sets: ["権限", "許可", "必要"].map(str::to_owned),
             whose: ["{} ができること", "{} に許可されたこと", "{} に必要なこと"].map(str::to_owned),
             anybody: ["利用者", "クライアント", "タスク"].map(str::to_owned),
-            all: "三つすべての中".to_owned(),
+            all: "三つすべてに含まれる".to_owned(),
             all_but: "{}だけが欠ける".to_owned(),
             only: "{}のみ".to_owned(),
             both: "{}と{}".to_owned(),
@@ -93,14 +89,14 @@ impl Captions {
             undeclared_meaning: "宣言なし（タスクがありません）".to_owned(),
             more: "ほか {} 件".to_owned(),
             tools: "ツール {} 件".to_owned(),
-            says_no: "{}が認めません".to_owned(),
+            says_no: "「{}」により拒否".to_owned(),
             reasons: [
                 "利用者にこの操作の権限がありません",
                 "クライアントに許可されていません",
                 "このタスクの範囲外です",
             ]
             .map(str::to_owned),
-            permitted: "通過できます".to_owned(),
+            permitted: "通過".to_owned(),
         }
     }
 
@@ -142,22 +138,22 @@ pub(super) fn tools(figure: &SetsFigure) -> String {
     fill(&figure.captions.tools, &figure.members.len().to_string())
 }
 
-/// What one set holds, and whose it is, such that `fits` says yes to it, or it cannot be made shorter.
-pub(super) fn whose(figure: &SetsFigure, set: SetName, who_fits: impl Fn(&str, &str) -> String) -> String {
+/// What one set holds, and whose it is.
+pub(super) fn whose(figure: &SetsFigure, set: SetName) -> String {
     if set == SetName::Need && !figure.need_declared {
         return figure.captions.undeclared_meaning.clone();
     }
     let who = pick(&figure.who, set);
     let who = if who.trim().is_empty() { pick(&figure.captions.anybody, set) } else { who };
-    let template = pick(&figure.captions.whose, set);
-    fill(template, &who_fits(&fill(template, ""), who))
+    fill(pick(&figure.captions.whose, set), &clean(who, TEXT_CHARS_MAX))
 }
 
 /// The answer to the call in question, in words.
 pub(super) fn verdict(figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) -> String {
     let captions = &figure.captions;
     let Some(set) = chosen.refused_by else {
-        let home = parts.parts.iter().find(|part| part.tools.iter().any(|tool| tool.chosen)).map(|part| part.place.region);
+        let home =
+            parts.parts.iter().find(|part| part.tools.iter().any(|tool| tool.chosen)).map(|part| part.place.region);
         return match home {
             Some(region) if region.rights && region.grant && (region.need || !figure.need_declared) => {
                 let place = captions.region(region, figure.need_declared);
@@ -175,7 +171,7 @@ pub(super) fn description(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     let captions = &figure.captions;
     let mut out = format!("{}. ", tools(figure));
     for set in [SetName::Rights, SetName::Grant, SetName::Need] {
-        let text = whose(figure, set, |_, who| clean(who, TEXT_CHARS_MAX));
+        let text = whose(figure, set);
         let _ = write!(out, "{}: {text}. ", captions.set(set));
     }
     for part in parts.parts.iter().filter(|part| !part.tools.is_empty()) {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use cedar_policy::{
-    AuthorizationError, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Response,
+    AuthorizationError, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
+    Response,
 };
 use sekisho_protocol::ids::ServerName;
 
@@ -164,7 +165,8 @@ impl Slice {
         let broken: Vec<RuleId> = diagnostics.errors().map(failed).collect();
         let mut determining: Vec<&Indexed> = diagnostics.reason().filter_map(|id| self.known.get(id)).collect();
         determining.sort_by(|one, other| one.rule.cmp(&other.rule));
-        let wants = |is: fn(&Indexed) -> bool| determining.iter().find(|known| is(known)).map(|known| known.rule.clone());
+        let wants =
+            |is: fn(&Indexed) -> bool| determining.iter().find(|known| is(known)).map(|known| known.rule.clone());
         let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
         because.dedup();
         // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.

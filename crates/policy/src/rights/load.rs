@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use cedar_policy::{
-    Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator,
-};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
@@ -109,7 +107,8 @@ fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
         let help = Some("write the principal and the resource out".to_owned());
         return Err(vec![fault("policies with slots are not used here".to_owned(), None, help)]);
     }
-    let mut policies: Vec<(usize, Policy)> = set.policies().map(|policy| (place(policy.id()), policy.clone())).collect();
+    let mut policies: Vec<(usize, Policy)> =
+        set.policies().map(|policy| (place(policy.id()), policy.clone())).collect();
     policies.sort_by_key(|(place, _)| *place);
     let mut named = Vec::new();
     let mut faults = Vec::new();

@@ -31,7 +31,8 @@ fn task(definition: TaskDefinition) -> Task {
 }
 
 fn tidy_up() -> TaskDefinition {
-    let within = json!({"type":"object","properties":{"path":{"type":"string","pattern":"^/tmp/"}},"required":["path"]});
+    let within =
+        json!({"type":"object","properties":{"path":{"type":"string","pattern":"^/tmp/"}},"required":["path"]});
     TaskDefinition {
         purpose: "tidy up".to_owned(),
         tools: BTreeMap::from([("look".to_owned(), None), ("remove".to_owned(), Some(within))]),

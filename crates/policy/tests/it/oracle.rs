@@ -249,7 +249,8 @@ impl Case {
         if self.tasked.is_none() && permits.iter().any(|rule| rule.task_required) {
             return "need";
         }
-        let enough = if self.standing == 3 { false } else { self.granted.is_some_and(|granted| granted >= self.level()) };
+        let enough =
+            if self.standing == 3 { false } else { self.granted.is_some_and(|granted| granted >= self.level()) };
         if !enough && !self.by_name {
             return "step_up";
         }
@@ -275,7 +276,8 @@ impl Case {
 
     fn caller(&self) -> Caller {
         let mut scopes: Vec<String> = Vec::new();
-        scopes.extend(self.granted.map(|level| format!("mcp:{}", ["read", "write", "destructive"][usize::from(level)])));
+        scopes
+            .extend(self.granted.map(|level| format!("mcp:{}", ["read", "write", "destructive"][usize::from(level)])));
         scopes.extend(self.by_name.then(|| format!("tool:{}", self.tool)));
         let client = ClientId::parse("cli_a").unwrap();
         Caller {
@@ -293,9 +295,7 @@ impl Case {
     fn authority(&self) -> Authority {
         let trust = [Trust::Unverified, Trust::Published, Trust::Registered][usize::from(self.trust)];
         let Some(tasked) = &self.tasked else { return Authority { trust, need: Need::undeclared() } };
-        let bound = |beginning: &str| {
-            json!({"type":"object","required":["path"],"properties":{"path":{"type":"string","pattern":format!("^{beginning}")}}})
-        };
+        let bound = |beginning: &str| json!({"type":"object","required":["path"],"properties":{"path":{"type":"string","pattern":format!("^{beginning}")}}});
         let tools: BTreeMap<_, _> =
             tasked.tools.iter().map(|(tool, beginning)| ((*tool).to_owned(), beginning.map(bound))).collect();
         let entropy = SeededEntropy::default();

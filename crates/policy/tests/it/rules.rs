@@ -27,7 +27,11 @@ fn a_rule_permits_what_it_names_and_nothing_else() {
         (1, "news", ToolClass::Destructive, true),
         (9, "notes", ToolClass::Read, false),
     ] {
-        assert_eq!(may(&rights, user(subject), &tool(server, "x", class, "")), expected, "{subject} {server} {class:?}");
+        assert_eq!(
+            may(&rights, user(subject), &tool(server, "x", class, "")),
+            expected,
+            "{subject} {server} {class:?}"
+        );
     }
 }
 
@@ -88,7 +92,9 @@ fn a_rule_can_look_at_arguments_path_time_and_address() {
     assert!(!judge(&Caller { path: Some(long), ..direct.clone() }, Trust::Registered));
     assert!(!may(&rights, user(3), &tool("notes", "time", ToolClass::Read, "")));
     let mut net = tool("notes", "net", ToolClass::Read, "");
-    for (source, expected) in [(None, false), (Some("10.2.3.4"), true), (Some("192.0.2.1"), false), (Some("::1"), false)] {
+    for (source, expected) in
+        [(None, false), (Some("10.2.3.4"), true), (Some("192.0.2.1"), false), (Some("::1"), false)]
+    {
         net.source = source.map(|source| source.parse().unwrap());
         assert_eq!(may(&rights, user(3), &net), expected, "{source:?}");
     }
@@ -187,7 +193,10 @@ fn a_mistake_refuses_the_whole_set_and_is_pointed_at() {
     ] {
         let faults = Rights::new(parts(text)).unwrap_err();
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        assert!(all.iter().any(|fault| fault.starts_with("rules.cedar: ") && fault.contains(expected)), "{text}: {all:?}");
+        assert!(
+            all.iter().any(|fault| fault.starts_with("rules.cedar: ") && fault.contains(expected)),
+            "{text}: {all:?}"
+        );
     }
     let spanned = Rights::new(parts("\n\npermit(principal, action, resource) when { resource.colour };")).unwrap_err();
     assert!(spanned[0].span.is_some_and(|span| span.at > 2), "{spanned:?}");

@@ -32,10 +32,7 @@ pub(crate) fn parts(policies: &str) -> RightsParts {
             (user(3), person("carol", false, &[])),
         ]),
         servers: BTreeMap::from([
-            (
-                "notes".parse().unwrap(),
-                RightsServer { groups: vec!["office".to_owned()], ..RightsServer::default() },
-            ),
+            ("notes".parse().unwrap(), RightsServer { groups: vec!["office".to_owned()], ..RightsServer::default() }),
             ("news".parse().unwrap(), RightsServer { third_party: true, ..RightsServer::default() }),
         ]),
         files: vec![PolicyFile { name: "rules.cedar".to_owned(), text: policies.to_owned() }],

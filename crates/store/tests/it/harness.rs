@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp, after};
-use sekisho_store::{ChangeFeed, FeedEvent, SealKey, Store, StoreError, StoreSettings, StoreUrl, Tx};
+use sekisho_store::{ChangeFeed, ChangeKind, FeedEvent, SealKey, Store, StoreError, StoreSettings, StoreUrl, Tx};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection, Row as _, SqliteConnection};
@@ -36,7 +36,7 @@ pub(crate) fn patient(url: StoreUrl) -> StoreSettings {
 }
 
 impl World {
-    async fn new(url: StoreUrl) -> Self {
+    pub(crate) async fn new(url: StoreUrl) -> Self {
         let store = Store::open(patient(url.clone())).await.expect("the store opens");
         Self { store, url, now: ManualClock::default().now(), entropy: Arc::default() }
     }
@@ -58,15 +58,7 @@ impl World {
 
     /// The database as somebody sees it who goes around the store.
     pub(crate) async fn raw(&self) -> Raw {
-        match &self.url {
-            StoreUrl::Postgres(url) => {
-                let options: PgConnectOptions = url.parse().expect("a URL");
-                Raw::Postgres(options.connect().await.expect("connecting"))
-            }
-            StoreUrl::Sqlite(path) => {
-                Raw::Sqlite(SqliteConnectOptions::new().filename(path).connect().await.expect("connecting"))
-            }
-        }
+        Raw::connect(&self.url).await
     }
 }
 
@@ -77,6 +69,20 @@ pub(crate) enum Raw {
 }
 
 impl Raw {
+    /// Connects to a database; a file is made if it is not there.
+    pub(crate) async fn connect(url: &StoreUrl) -> Self {
+        match url {
+            StoreUrl::Postgres(url) => {
+                let options: PgConnectOptions = url.parse().expect("a URL");
+                Self::Postgres(options.connect().await.expect("connecting"))
+            }
+            StoreUrl::Sqlite(path) => {
+                let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+                Self::Sqlite(options.connect().await.expect("connecting"))
+            }
+        }
+    }
+
     pub(crate) async fn execute(&mut self, sql: &'static str) {
         match self {
             Self::Postgres(connection) => drop(sqlx::raw_sql(sql).execute(connection).await.expect(sql)),
@@ -155,33 +161,30 @@ pub(crate) fn winners(found: Vec<Result<bool, StoreError>>) -> usize {
     found.into_iter().map(|result| result.expect("a contender is answered")).filter(|won| *won).count()
 }
 
-/// Does something in transactions of its own until it is not in another's way: of two transactions that wait for each
-/// other PostgreSQL ends one, which has then done nothing. `false`: a rule refused.
-pub(crate) async fn try_until_done(
-    store: &Store,
-    act: impl AsyncFn(&mut Tx) -> Result<bool, StoreError>,
-) -> Result<bool, StoreError> {
+/// What doing something in a transaction announces, in the order of the feed.
+pub(crate) async fn announced(world: &World, act: impl AsyncFnOnce(&mut Tx)) -> Vec<(ChangeKind, String)> {
+    let mut feed = world.store.changes();
+    let mut told = Vec::new();
+    mark(world, "before").await;
+    let mut tx = world.begin().await;
+    act(&mut tx).await;
+    tx.commit().await.expect("committing");
+    mark(world, "after").await;
     loop {
-        let mut tx = store.begin().await?;
-        match act(&mut tx).await {
-            Ok(done) => return tx.commit().await.map(|()| done),
-            Err(StoreError::Conflict { .. }) => return Ok(false),
-            Err(StoreError::Unavailable { .. }) => {}
-            Err(other) => return Err(other),
+        let FeedEvent::Change(change) = next(&mut feed).await else { panic!("a gap") };
+        match (change.kind, change.id.as_str()) {
+            // The feed may still have been telling of what was made before.
+            (ChangeKind::Setting, "before") => told.clear(),
+            (ChangeKind::Setting, "after") => return told,
+            (kind, _) => told.push((kind, change.id)),
         }
     }
 }
 
-/// What a transaction announces, by kind and identifier, in the order of the feed. It must announce something.
-pub(crate) async fn announced(feed: &mut ChangeFeed, tx: Tx) -> Vec<(ChangeKind, String)> {
+async fn mark(world: &World, name: &str) {
+    let mut tx = world.begin().await;
+    tx.settings().put(name, "mark").await.expect("marking");
     tx.commit().await.expect("committing");
-    let mut told = Vec::new();
-    // Whatever was committed before is told first; the last transaction's changes come together.
-    while let Ok(event) = tokio::time::timeout(Duration::from_millis(700), feed.next()).await {
-        let FeedEvent::Change(change) = event else { panic!("{event:?}") };
-        told.push((change.kind, change.id));
-    }
-    told
 }
 
 /// The next event, which must not take long.

@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use sekisho_store::{Store, StoreError, StoreUrl};
+use sekisho_store::{NewTask, Store, StoreError, StoreUrl, Taken};
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use crate::harness::{on_both, on_postgres, on_sqlite, patient};
+use crate::harness::{Raw, World, on_both, on_postgres, on_sqlite, patient};
 use crate::postgres::TestDatabase;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,6 +21,57 @@ async fn a_migrated_database_opens_again_with_everything_in_it() {
         assert_eq!(kept.as_deref(), Some("https://sekisho.example"));
     })
     .await;
+}
+
+/// What a database of the first schema held is there after its migration, and works with what came later.
+async fn opens_from_the_first_schema(url: StoreUrl) {
+    let first = Migration::new(
+        1,
+        "first".into(),
+        MigrationType::Simple,
+        include_str!("../../migrations/0001_first.sql").into_sql_str(),
+        false,
+    );
+    let migrator = Migrator::with_migrations(vec![first]);
+    let mut raw = Raw::connect(&url).await;
+    match &mut raw {
+        Raw::Postgres(connection) => migrator.run_direct(None, connection, false).await.unwrap(),
+        Raw::Sqlite(connection) => migrator.run_direct(None, connection, false).await.unwrap(),
+    }
+    raw.execute(
+        r#"INSERT INTO users (id, name, name_folded, owner, disabled, created_at, epoch)
+               VALUES ('usr_00000000000000000000000000000001', 'ada', 'ada', 1, 0, 0, 0);
+           INSERT INTO grants (id, subject, client_id, server, resource, scopes, path, task, epoch, created_at)
+               VALUES ('grt_00000000000000000000000000000002', 'usr_00000000000000000000000000000001', 'cli_a',
+                   'notes', 'https://sekisho.example/mcp/notes', 'mcp:read', '["cli_a"]',
+                   'tsk_00000000000000000000000000000003', 4, 0);"#,
+    )
+    .await;
+    drop(raw);
+    let world = World::new(url).await;
+    let grant = "grt_00000000000000000000000000000002".parse().unwrap();
+    let mut tx = world.begin().await;
+    let state = tx.grants().alive(grant).await.unwrap().unwrap();
+    assert!(state.honours(4, world.now));
+    // A task that nobody knew how to keep is one that is over: its grant can be resumed.
+    assert_eq!((state.task.is_some(), state.tasks.len()), (true, 0));
+    assert!(tx.tasks().resume(grant, world.now).await.unwrap());
+    let kept = tx.grants().find(grant).await.unwrap().unwrap();
+    assert_eq!((kept.epoch, kept.task), (5, None));
+    let plain = world.task(&world.grant(kept.subject), Some(1));
+    tx.tasks().begin(&NewTask { grant, standing: true, ..plain.clone() }).await.unwrap();
+    assert_eq!(tx.tasks().take(plain.id, world.now).await.unwrap(), Taken::Taken);
+    tx.commit().await.unwrap();
+    world.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_the_first_schema_is_migrated_with_everything_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    opens_from_the_first_schema(StoreUrl::Sqlite(folder.path().join("store.db"))).await;
+    let database = TestDatabase::create().await;
+    opens_from_the_first_schema(StoreUrl::Postgres(database.url.clone())).await;
+    database.drop().await;
 }
 
 async fn open_by_many_at_once(url: StoreUrl) {

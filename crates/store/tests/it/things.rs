@@ -2,11 +2,17 @@
 
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::ids::{ClientId, GrantId, PendingId, ServerName, UserId};
+use sekisho_protocol::ids::{
+    AccessRequestId, ApprovalId, ClientId, GrantId, LoanId, PendingId, RequestId, ServerName, TaskId, UserId,
+};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
 use sekisho_protocol::scope::ScopeSet;
-use sekisho_store::{Code, NewClient, NewGrant, Pending, SecretKey, Store, User};
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use sekisho_store::{
+    Code, NewAccessRequest, NewApproval, NewClient, NewGrant, NewLoan, NewTask, Pending, SecretBytes, SecretKey, Store,
+    StoreError, User,
+};
 
 use crate::harness::World;
 
@@ -124,6 +130,98 @@ impl World {
             task: None,
             created_at: self.now,
             expires_at: None,
+        }
+    }
+
+    /// A grant of a user who is kept, kept too.
+    pub(crate) async fn kept_grant(&self, user: &str) -> NewGrant {
+        let grant = self.grant(Subject::User(self.kept_user(user).await.id));
+        keep(&self.store, &[&grant]).await;
+        grant
+    }
+
+    /// A task of a grant with a budget, for a minute.
+    pub(crate) fn task(&self, grant: &NewGrant, calls: Option<u32>) -> NewTask {
+        let definition = TaskDefinition {
+            purpose: "tidy up".to_owned(),
+            tools: [("write_note".to_owned(), Some(serde_json::json!({"type": "object"})))].into(),
+            calls,
+            expires_in: Some(60),
+            ..TaskDefinition::default()
+        };
+        NewTask {
+            id: TaskId::generate(self.now, &*self.entropy),
+            grant: grant.id,
+            server: grant.server.clone(),
+            definition,
+            origin: TaskOrigin::Agent,
+            created_at: self.now,
+            standing: false,
+        }
+    }
+
+    /// A task that has begun.
+    pub(crate) async fn kept_task(&self, grant: &NewGrant, calls: Option<u32>) -> NewTask {
+        let task = self.task(grant, calls);
+        self.begin_task(&task).await.expect("beginning");
+        task
+    }
+
+    /// Begins a task in a transaction of its own.
+    pub(crate) async fn begin_task(&self, task: &NewTask) -> Result<(), StoreError> {
+        let mut tx = self.begin().await;
+        tx.tasks().begin(task).await?;
+        tx.commit().await
+    }
+
+    /// A call of a grant, for a minute.
+    pub(crate) fn approval(&self, grant: &NewGrant, call: &str) -> NewApproval {
+        NewApproval {
+            id: ApprovalId::generate(self.now, &*self.entropy),
+            digest: digest(call),
+            subject: grant.subject.clone(),
+            client: grant.client.clone(),
+            grant: grant.id,
+            server: grant.server.clone(),
+            tool: "delete_note".to_owned(),
+            arguments: Some(SecretBytes::new(format!(r#"{{"note":"{call}"}}"#).into_bytes())),
+            task: None,
+            rule: "ask-before-deleting".to_owned(),
+            reason: Some("it cannot be undone".to_owned()),
+            request: RequestId::generate(self.now, &*self.entropy),
+            expires_at: self.at(60),
+        }
+    }
+
+    /// A request for a tool, for a minute.
+    pub(crate) fn access_request(&self, grant: &NewGrant, tool: &str) -> NewAccessRequest {
+        NewAccessRequest {
+            id: AccessRequestId::generate(self.now, &*self.entropy),
+            subject: grant.subject.clone(),
+            client: grant.client.clone(),
+            grant: grant.id,
+            task: None,
+            server: grant.server.clone(),
+            tool: tool.to_owned(),
+            bounds: Some(serde_json::json!({"required": ["note"]})),
+            reason: "the report is due".to_owned(),
+            created_at: self.now,
+            expires_at: self.at(60),
+        }
+    }
+
+    /// A tool lent for a minute.
+    pub(crate) fn loan(&self, grant: &NewGrant, tool: &str) -> NewLoan {
+        NewLoan {
+            id: LoanId::generate(self.now, &*self.entropy),
+            subject: grant.subject.clone(),
+            client: grant.client.clone(),
+            grant: grant.id,
+            task: None,
+            server: grant.server.clone(),
+            tool: tool.to_owned(),
+            bounds: Some(serde_json::json!({"required": ["note"]})),
+            expires_at: self.at(60),
         }
     }
 
