@@ -90,6 +90,16 @@ impl Raw {
         }
     }
 
+    /// Waits until a statement of this database waits for a row. On SQLite whoever is to write waits before its first
+    /// statement, so there is nothing to wait for.
+    pub(crate) async fn until_somebody_waits(&mut self) {
+        let Self::Postgres(connection) = self else { return };
+        let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query(waiting).fetch_all(&mut *connection).await.expect(waiting).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// The column `found`, of bytes, of every row.
     pub(crate) async fn blobs(&mut self, sql: &'static str) -> Vec<Vec<u8>> {
         match self {

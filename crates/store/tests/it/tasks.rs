@@ -435,7 +435,8 @@ async fn resuming_a_grant_ends_the_tokens_of_its_finished_task() {
     .await;
 }
 
-/// Resuming while a new task begins never lets the new task go.
+/// Resuming while a new task begins does not let go of the new one, which PostgreSQL does not show to a statement that
+/// waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn resuming_does_not_let_go_of_a_task_that_begins_at_the_same_moment() {
     on_both(async |world| {
@@ -444,23 +445,19 @@ async fn resuming_does_not_let_go_of_a_task_that_begins_at_the_same_moment() {
         world.begin_task(&old).await.unwrap();
         let (id, now) = (grant.id, world.at(60));
         let new = NewTask { standing: true, created_at: now, ..world.task(&grant, None) };
-        let found = race(&world, |store, number| {
-            let new = new.clone();
-            async move {
-                let mut tx = store.begin().await?;
-                if number == CONTENDERS / 2 {
-                    tx.tasks().begin(&new).await?;
-                } else {
-                    tx.tasks().resume(id, now).await?;
-                }
-                tx.commit().await
-            }
-        })
-        .await;
-        assert!(found.iter().all(Result::is_ok), "{found:?}");
+        let mut beginning = world.begin().await;
+        beginning.tasks().begin(&new).await.unwrap();
+        let store = world.store.clone();
+        let resuming = tokio::spawn(async move {
+            let mut tx = store.begin().await?;
+            let resumed = tx.tasks().resume(id, now).await?;
+            tx.commit().await.map(|()| resumed)
+        });
+        world.raw().await.until_somebody_waits().await;
+        beginning.commit().await.unwrap();
+        assert!(!resuming.await.unwrap().unwrap());
         let kept = world.begin().await.grants().find(id).await.unwrap().unwrap();
-        assert_eq!(kept.task, Some(new.id));
-        assert!(kept.epoch <= 1);
+        assert_eq!((kept.task, kept.epoch), (Some(new.id), 0));
     })
     .await;
 }
