@@ -32,6 +32,8 @@ pub(crate) struct Denied {
     pub(crate) scopes: ScopeSet,
     /// The call was about a job that is not the caller's: it is answered as the protocol answers for an unknown one.
     pub(crate) unknown_job: bool,
+    /// It is told as the result of the tool, which a model sees, and not as an error, which many clients hide.
+    pub(crate) as_tool_error: bool,
     because: Vec<String>,
     kind: RemedyKind,
     /// Where a person can take the way out, below the base URL.
@@ -58,6 +60,7 @@ pub(crate) fn authorize(
             set: SetName::Grant,
             scopes: step.scopes,
             unknown_job: false,
+            as_tool_error: false,
             because: step.because.into_iter().map(|rule| rule.0).collect(),
             kind: RemedyKind::StepUp,
             page: None,
@@ -99,6 +102,7 @@ impl Denied {
             set: reason.set(),
             scopes: ScopeSet::empty(),
             unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
+            as_tool_error: false,
             because: because.into_iter().map(|rule| rule.0).collect(),
             kind,
             page,
@@ -118,6 +122,7 @@ impl Denied {
             set: SetName::Need,
             scopes: ScopeSet::empty(),
             unknown_job: false,
+            as_tool_error: false,
             because: Vec::new(),
             kind: RemedyKind::WidenTask,
             page: Some(format!("/tasks/{task}")),
@@ -139,6 +144,7 @@ impl Denied {
             set: SetName::Rights,
             scopes: ScopeSet::empty(),
             unknown_job: false,
+            as_tool_error: false,
             because: vec![ask.rule.clone()],
             kind: RemedyKind::Approve,
             page: Some(format!("/approvals/{approval}")),

@@ -10,10 +10,11 @@ use http::{HeaderValue, StatusCode};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::challenge::ChallengeError;
 use sekisho_protocol::ids::RequestId;
-use sekisho_protocol::mcp::error::{ErrorCode, error_response};
+use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
 use sekisho_protocol::mcp::headers::HeaderError;
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Era, Revision};
+use sekisho_protocol::refusal::Refusal;
 use serde::Serialize;
 use serde_json::json;
 
@@ -195,8 +196,30 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
         return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
     }
     let refusal = denied.refusal(routed.request, base_url);
+    if let (true, Some(id)) = (denied.as_tool_error, id) {
+        return Draft { status: StatusCode::OK, word, body: tool_error(id, &refusal) };
+    }
     let body = error_response(id, ErrorCode::Refused, &refusal.reason, Some(&refusal));
     Draft { status: StatusCode::FORBIDDEN, word, body }
+}
+
+/// The member of `_meta` under which a refusal stands in the result of a tool.
+const REFUSAL_META: &str = "io.sekisho/refusal";
+
+/// A refusal as the result of a tool: in words for the model and its user, and as the documented object.
+fn tool_error(id: &Id, refusal: &Refusal) -> Vec<u8> {
+    let mut text = refusal.reason.clone();
+    if let Some(url) = &refusal.remedy.url {
+        text.push_str(&format!(". Ask the user to open {url} and then call again with the same arguments"));
+    }
+    // `resultType` is a member of 2026-07-28 that the older revisions pass over.
+    let result = json!({
+        "resultType": "complete",
+        "isError": true,
+        "content": [{ "type": "text", "text": text }],
+        "_meta": { REFUSAL_META: refusal },
+    });
+    result_response(id, &result).unwrap_or_default()
 }
 
 /// How the two eras are told that there is no such method: the older ones in a 200, for there 404 says that the session

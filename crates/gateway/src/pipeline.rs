@@ -10,11 +10,11 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
-use sekisho_protocol::audit::OutcomeResult;
+use sekisho_protocol::audit::{OutcomeResult, Verdict};
 use sekisho_protocol::caller::{Caller, PeerAddress};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
-use sekisho_protocol::mcp::method::Method as McpMethod;
+use sekisho_protocol::mcp::method::{Method as McpMethod, Need};
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -156,7 +156,9 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> bool 
 }
 
 /// A refused call is on record like a permitted one.
-async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: Denied) -> Refused {
+async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, mut denied: Denied) -> Refused {
+    // What waits for a person goes on when the model calls again, so the model has to see it.
+    denied.as_tool_error = denied.verdict == Verdict::Ask && asked.row().is_some_and(|row| row.need == Need::Tool);
     let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
         Ok(()) => Refused::new(asked.id(), Fault::Denied(Box::new(denied))),

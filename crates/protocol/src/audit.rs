@@ -81,6 +81,10 @@ pub struct Authorization {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorizationAct {
+    /// A person declined one call.
+    ApprovalDeclined,
+    /// A person approved one call.
+    ApprovalGiven,
     /// An authorization request was refused.
     AuthorizationRefused,
     /// A client registered itself.
@@ -103,6 +107,14 @@ pub enum AuthorizationAct {
     RefreshReplayed,
     /// A password was set.
     PasswordSet,
+    /// A person began a task.
+    TaskBegun,
+    /// A person ended a task.
+    TaskFinished,
+    /// A person let a client go on without the task that was over.
+    TaskResumed,
+    /// A person gave a running task more room.
+    TaskWidened,
     /// A token was issued.
     TokenIssued,
     /// A token request was refused.

@@ -13,6 +13,7 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 /// One request as the upstream saw it.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub(crate) struct Fake {
     /// Streams without an end that are open.
     pub(crate) open: Arc<AtomicUsize>,
     sessions: AtomicU64,
+    stop: CancellationToken,
+    serving: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 fn tools() -> Value {
@@ -76,10 +79,21 @@ impl Fake {
             news: broadcast::channel(64).0,
             open: Arc::default(),
             sessions: AtomicU64::new(0),
+            stop: CancellationToken::new(),
+            serving: Mutex::default(),
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&fake));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let stopped = fake.stop.clone().cancelled_owned();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        *fake.serving.lock().unwrap() = Some(tokio::spawn(async move { serving.await.unwrap() }));
         fake
+    }
+
+    /// Goes away, with every connection.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        let serving = self.serving.lock().unwrap().take().unwrap();
+        serving.await.unwrap();
     }
 
     pub(crate) fn url(&self) -> String {

@@ -23,6 +23,8 @@ mod rounds;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod sets;
+#[cfg(test)]
 mod streams;
 #[cfg(test)]
 mod upstreams;

@@ -1,7 +1,7 @@
 //! A gateway with everything around it, and a client that says exactly what a test wants said.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, Entropy, ManualClock, SeededEntropy, after};
-use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, ServerName, TokenId, UserId};
+use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, ServerName, TaskId, TokenId, UserId};
 use sekisho_protocol::registration::{Client as OAuthClient, ClientAuthentication, ClientOrigin};
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::server::ServerCard;
-use sekisho_store::{AuditFilter, NewClient, NewGrant, SealKey, Store, StoreSettings, StoreUrl, User};
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use sekisho_store::{AuditFilter, NewClient, NewGrant, NewTask, SealKey, Store, StoreSettings, StoreUrl, User};
 use sekisho_token::{AccessClaims, KeyDuty, KeyEntry, Keys, SigningKey, sign};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -63,6 +64,8 @@ pub(crate) struct World {
     pub(crate) base: String,
     pub(crate) client: Client<HttpConnector, Full<Bytes>>,
     owner: UserId,
+    others: Mutex<Vec<UserId>>,
+    public: bool,
     ids: AtomicU64,
     _directory: tempfile::TempDir,
 }
@@ -99,7 +102,7 @@ impl World {
         let base = format!("http://{host}");
         let owner = UserId::generate(clock.now(), entropy.as_ref());
         let routes = watch::channel(Arc::new(routes_of(&base, &fake, plan.public))).0;
-        let rights = watch::channel(Arc::new(rights_of(owner, plan.public))).0;
+        let rights = watch::channel(Arc::new(rights_of(owner, &[], plan.public))).0;
         let gateway = Gateway::start(GatewayParts {
             store: store.clone(),
             keys: keys.subscribe(),
@@ -134,6 +137,8 @@ impl World {
             base,
             client: Client::builder(TokioExecutor::new()).build_http(),
             owner,
+            others: Mutex::default(),
+            public: plan.public,
             ids: AtomicU64::new(0),
             _directory: directory,
         };
@@ -208,6 +213,9 @@ impl World {
     pub(crate) async fn user(&self, text: &str) -> UserId {
         let id = UserId::generate(self.clock.now(), self.entropy.as_ref());
         self.insert_user(id, text).await;
+        self.others.lock().unwrap().push(id);
+        let others = self.others.lock().unwrap().clone();
+        self.rights.send(Arc::new(rights_of(self.owner, &others, self.public))).unwrap();
         id
     }
 
@@ -240,6 +248,25 @@ impl World {
         tx.grants().insert(&new).await.unwrap();
         tx.commit().await.unwrap();
         Grantee { user, client, grant, scopes: scopes.to_owned() }
+    }
+
+    /// Begins a task that every token of the grant is held to.
+    pub(crate) async fn task(&self, grantee: &Grantee, definition: TaskDefinition) -> TaskId {
+        let id = TaskId::generate(self.clock.now(), self.entropy.as_ref());
+        let (server, created_at) = (name("notes"), self.clock.now());
+        let new = NewTask {
+            id,
+            grant: grantee.grant,
+            server,
+            definition,
+            origin: TaskOrigin::Person,
+            created_at,
+            standing: true,
+        };
+        let mut tx = self.store.begin().await.unwrap();
+        tx.tasks().begin(&new).await.unwrap();
+        tx.commit().await.unwrap();
+        id
     }
 
     pub(crate) fn claims(&self, grantee: &Grantee) -> AccessClaims {
@@ -380,7 +407,7 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
 }
 
 /// The owner may do everything; every signed-in user may read; nobody in particular may use a public server.
-pub(crate) fn rights_of(owner: UserId, public: bool) -> Rights {
+pub(crate) fn rights_of(owner: UserId, others: &[UserId], public: bool) -> Rights {
     let servers = ["notes", "other"].map(|server| {
         let rights = RightsServer {
             public: public && server == "notes",
@@ -390,7 +417,8 @@ pub(crate) fn rights_of(owner: UserId, public: bool) -> Rights {
         (name(server), rights)
     });
     let owner = (owner, RightsUser { name: "owner".to_owned(), owner: true, ..RightsUser::default() });
-    let users = [owner].into();
+    let others = others.iter().map(|id| (*id, RightsUser::default()));
+    let users = others.chain([owner]).collect();
     Rights::new(RightsParts { users, servers: servers.into(), ..RightsParts::default() }).unwrap()
 }
 
