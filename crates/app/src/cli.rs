@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
+use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName, TaskId};
 
 /// An authorization checkpoint for the Model Context Protocol.
 ///
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Client(ClientCommand),
     /// Start everything on loopback and play the story of one protected server
     Demo(DemoArguments),
+    /// Say whether a call would pass, or why one did not: rights, grant and need, one by one
+    Explain(Box<ExplainArguments>),
     /// List and revoke what users granted to clients
     #[command(subcommand)]
     Grant(GrantCommand),
@@ -79,6 +81,9 @@ pub(crate) enum Command {
         #[arg(default_value = "sekisho.toml")]
         file: PathBuf,
     },
+    /// Check, format and test the policy files
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Protect one MCP server: a program, or one that listens somewhere
     Run(Box<RunArguments>),
     /// Print the JSON Schema of the configuration file
@@ -95,6 +100,9 @@ pub(crate) enum Command {
     /// List and remove servers that `run` keeps, and classify their tools
     #[command(subcommand)]
     Server(ServerCommand),
+    /// Begin, list and end tasks: what a grant is held to for a piece of work
+    #[command(subcommand)]
+    Task(TaskCommand),
     /// Add, list and disable users
     #[command(subcommand)]
     User(UserCommand),
@@ -118,6 +126,8 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         once: bool,
     },
+    /// Recompute the chains of records: exit 1 if anything was changed, removed or moved
+    Verify,
 }
 
 /// `sekisho base-url`
@@ -170,6 +180,127 @@ pub(crate) struct DemoArguments {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
+}
+
+/// `sekisho explain`
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// A request on record, by the id in its refusal
+    #[arg(value_name = "REQUEST", conflicts_with_all = ["user", "server", "tool"])]
+    pub(crate) request: Option<RequestId>,
+    /// The user
+    #[arg(long, required_unless_present = "request")]
+    pub(crate) user: Option<String>,
+    /// The client [default: the one that was let in last]
+    #[arg(long)]
+    pub(crate) client: Option<ClientId>,
+    /// The server
+    #[arg(long, required_unless_present = "request")]
+    pub(crate) server: Option<ServerName>,
+    /// The tool
+    #[arg(long, required_unless_present = "request")]
+    pub(crate) tool: Option<String>,
+    /// Its arguments
+    #[arg(long, value_name = "JSON")]
+    pub(crate) arguments: Option<String>,
+    /// How to say it
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub(crate) format: ExplainFormat,
+}
+
+/// How an explanation is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// The three sets as a Mermaid flowchart
+    Mermaid,
+    /// The three sets as a picture
+    Svg,
+    /// In words
+    Text,
+}
+
+/// `sekisho policy`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Report every mistake in the policy files
+    Check {
+        /// The configuration file beside which they are
+        #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Write the policy files in their usual form
+    Format {
+        /// The configuration file beside which they are
+        #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
+        config: PathBuf,
+        /// Change nothing; exit 1 if a file is not in that form
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print what policies may speak of
+    Schema,
+    /// Run the tests beside the policy files (`*.test.toml`)
+    Test {
+        /// The configuration file beside which they are
+        #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+/// `sekisho task`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// End a task; its grant is refused as finished until it is resumed
+    Finish {
+        /// Its identifier
+        task: TaskId,
+    },
+    /// List tasks
+    List {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+        /// Also those that are over
+        #[arg(long)]
+        all: bool,
+    },
+    /// Free a grant of its finished task
+    Resume {
+        /// The grant
+        #[arg(long)]
+        grant: GrantId,
+    },
+    /// Begin a task on a living grant: nothing outside it passes any more
+    Start(Box<TaskStart>),
+}
+
+/// `sekisho task start`
+#[derive(Debug, Args)]
+pub(crate) struct TaskStart {
+    /// The grant that is held to it (`sekisho grant list`)
+    #[arg(long)]
+    pub(crate) grant: GrantId,
+    /// What it is for
+    #[arg(long)]
+    pub(crate) purpose: String,
+    /// A tool it needs; may be given several times
+    #[arg(long = "tool", value_name = "NAME")]
+    pub(crate) tools: Vec<String>,
+    /// Bounds on a tool's arguments, as a JSON Schema
+    #[arg(long = "bounds", value_name = "TOOL=SCHEMA")]
+    pub(crate) bounds: Vec<String>,
+    /// A resource it reads, or its beginning and `*`; may be given several times
+    #[arg(long = "resource", value_name = "URI")]
+    pub(crate) resources: Vec<String>,
+    /// A prompt it gets; may be given several times
+    #[arg(long = "prompt", value_name = "NAME")]
+    pub(crate) prompts: Vec<String>,
+    /// How many calls it may make in all
+    #[arg(long, value_name = "N")]
+    pub(crate) calls: Option<u32>,
+    /// How long it lasts, such as `45m` or `2h` [default: as long as the grant]
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) lasts: Option<String>,
 }
 
 /// `sekisho grant`

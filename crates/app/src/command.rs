@@ -8,11 +8,14 @@ pub(crate) mod child_guard;
 pub(crate) mod client;
 pub(crate) mod connect_lines;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod grant;
 pub(crate) mod init;
+pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod server;
+pub(crate) mod task;
 pub(crate) mod user;
 
 use sekisho_console::acts::Outcome;

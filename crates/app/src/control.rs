@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sekisho_console::acts::{self, Act, Outcome, Performer, ServerAdd};
+use sekisho_console::acts::{self, Act, Outcome, Performer, Question, ServerAdd};
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::ids::{NodeId, ServerName};
 use sekisho_store::Store;
@@ -85,6 +85,7 @@ impl Control {
         BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
         let reply = match serde_json::from_str(&line) {
             Ok(Act::ServerAdd(server)) => self.add(server).await,
+            Ok(Act::Explain(question)) => self.explain(&question).await,
             Ok(act) => self.perform(act).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
         };
@@ -95,6 +96,15 @@ impl Control {
 
     async fn perform(&self, act: Act) -> Reply {
         perform(&self.store, self.node, self.clock.as_ref(), act).await
+    }
+
+    /// The rights are ours alone to ask.
+    async fn explain(&self, question: &Question) -> Reply {
+        let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
+        match instance.explain(question).await {
+            Ok(explained) => Reply::Done(Outcome::Explained(Box::new(explained))),
+            Err(error) => Reply::Refused(error.to_string()),
+        }
     }
 
     /// A server that another `run` hands over is looked behind like a first one. If it does not work, what was there
@@ -148,6 +158,12 @@ pub(crate) async fn act(common: &Common, act: Act) -> Result<Outcome, CommandErr
 /// The same, in a data directory that is open already.
 pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
     let reply = match data.lock()? {
+        Some(_) if matches!(act, Act::Explain(_)) => {
+            return Err(CommandError::environment(
+                "no checkpoint runs with this data directory, and only a running one has rights to ask",
+                "start it (`sekisho run`, `sekisho serve`), or name its data directory with --data-dir DIR",
+            ));
+        }
         Some(_lock) => {
             let clock = SystemClock::default();
             let store = data.store().await?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use sekisho_client::http::{HttpSettings, SafeHttp};
+use sekisho_console::acts::{self, ActError, Explained, Question};
 use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::Rights;
@@ -221,6 +222,14 @@ impl Instance {
         self.gateway.shutdown().await;
         self.store.close().await;
         Ok(())
+    }
+
+    /// What the three sets say to a call, by the rights in force.
+    pub(crate) async fn explain(&self, question: &Question) -> Result<Explained, ActError> {
+        let rights = self.rights.borrow().clone();
+        let routes = self.routes.borrow().clone();
+        let classes = routes.servers.get(&question.server).map(|route| route.classes.clone()).unwrap_or_default();
+        acts::explain(&self.store, &rights, &classes, question, self.clock.now()).await
     }
 
     /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work.

@@ -52,12 +52,15 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,
         Command::Demo(arguments) => Box::pin(command::demo::play(&common, &arguments)).await,
+        Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
         Command::Grant(act) => command::grant::perform(&common, act).await,
         Command::Init { file } => command::init::write(&file),
+        Command::Policy(act) => command::policy::perform(&common, act),
         Command::Run(arguments) => Box::pin(command::run::run(&common, &arguments)).await,
         Command::Schema => command::check::schema(),
         Command::Serve { config, listen } => Box::pin(command::serve::serve(&common, &config, listen)).await,
         Command::Server(act) => Box::pin(command::server::perform(&common, act)).await,
+        Command::Task(act) => command::task::perform(&common, act).await,
         Command::User(act) => command::user::perform(&common, act).await,
     }
 }
@@ -68,7 +71,10 @@ fn report(json: bool, error: CommandError) -> ExitCode {
     if json {
         anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": error.hint() }));
     } else if let CommandError::No { message } = &error {
-        anstream::eprintln!("{message}");
+        // Where the answer is the output, there is nothing to add.
+        if !message.is_empty() {
+            anstream::eprintln!("{message}");
+        }
     } else {
         anstream::eprintln!("{:?}", miette::Report::new(error));
     }

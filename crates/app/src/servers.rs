@@ -69,13 +69,34 @@ pub(crate) fn rights(
 
 /// Every mistake in the policies, whoever the users are.
 pub(crate) fn policy_faults(configuration: &Configuration) -> Vec<Fault> {
+    Rights::new(rights_parts(&defined(configuration), &[], configuration)).err().unwrap_or_default()
+}
+
+/// The rights of a configuration with this one user in it, who is in these groups, too: for tests of policies.
+pub(crate) fn rights_with(
+    configuration: &Configuration,
+    user: User,
+    groups: &[String],
+) -> Result<Rights, CommandError> {
+    let id = user.id;
+    let mut parts = rights_parts(&defined(configuration), &[user], configuration);
+    if let Some(user) = parts.users.get_mut(&id) {
+        user.groups.extend_from_slice(groups);
+    }
+    Rights::new(parts).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        CommandError::usage(all.join("; "), "see `sekisho policy check`")
+    })
+}
+
+/// The servers of a configuration, as far as they have names.
+fn defined(configuration: &Configuration) -> Vec<Defined> {
     let servers = configuration.servers.iter().filter_map(|(name, definition)| {
         let name = name.parse().ok()?;
         let definition = definition.clone();
         Some(Defined { name, definition, secrets: BTreeMap::default(), classify_at_consent: false })
     });
-    let servers: Vec<Defined> = servers.collect();
-    Rights::new(rights_parts(&servers, &[], configuration)).err().unwrap_or_default()
+    servers.collect()
 }
 
 fn rights_parts(servers: &[Defined], users: &[User], configuration: &Configuration) -> RightsParts {

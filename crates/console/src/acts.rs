@@ -2,18 +2,23 @@
 
 mod audit;
 mod clients;
+mod explain;
 mod grants;
 mod servers;
 mod settings;
+mod tasks;
 mod users;
 
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::{Entropy, Timestamp};
-use sekisho_protocol::ids::{ClientId, GrantId, NodeId, RequestId, ServerName};
+use sekisho_protocol::ids::{ClientId, GrantId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_protocol::redirect::RedirectUri;
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
+
+pub use explain::{Explained, Question, Standing, explain};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +33,8 @@ pub enum Act {
         /// Only records of this exchange.
         request: Option<RequestId>,
     },
+    /// Recomputes every chain of records.
+    AuditVerify,
     /// Changes the base URL; ends every grant, because their audience is gone.
     BaseUrlSet {
         /// The new base URL, without a trailing slash.
@@ -51,6 +58,8 @@ pub enum Act {
         /// Which.
         client: ClientId,
     },
+    /// What the three sets say to a call.
+    Explain(Question),
     /// Grants, newest first.
     GrantList {
         /// Only of this user.
@@ -69,6 +78,30 @@ pub enum Act {
     ServerRemove {
         /// Which.
         name: ServerName,
+    },
+    /// Ends a task; its grant is refused as finished until the user resumes it.
+    TaskFinish {
+        /// Which.
+        task: TaskId,
+    },
+    /// Tasks, oldest first.
+    TaskList {
+        /// Only of this user.
+        user: Option<String>,
+        /// Also those that are over.
+        all: bool,
+    },
+    /// Frees a grant of its finished task.
+    TaskResume {
+        /// Which grant.
+        grant: GrantId,
+    },
+    /// Begins a task on a living grant: every token of it is held to the task from now on.
+    TaskStart {
+        /// Which grant.
+        grant: GrantId,
+        /// What the task needs.
+        definition: TaskDefinition,
     },
     /// Gives tools of a server a class, accepting their present definition.
     ToolsClassify {
@@ -126,6 +159,11 @@ impl std::fmt::Debug for ServerAdd {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Outcome {
+    /// The chains of records.
+    Audit {
+        /// One row each.
+        chains: Vec<ChainRow>,
+    },
     /// A base URL.
     BaseUrl {
         /// The URL, once it is known.
@@ -148,6 +186,8 @@ pub enum Outcome {
         /// How many things it touched beyond the one named.
         count: u64,
     },
+    /// What the three sets say.
+    Explained(Box<Explained>),
     /// Grants.
     Grants {
         /// One row each.
@@ -170,6 +210,16 @@ pub enum Outcome {
         /// One row each.
         servers: Vec<ServerRow>,
     },
+    /// A new task.
+    Task {
+        /// Its identifier.
+        id: TaskId,
+    },
+    /// Tasks.
+    Tasks {
+        /// One row each.
+        tasks: Vec<TaskRow>,
+    },
     /// Tools.
     Tools {
         /// One row each.
@@ -180,6 +230,40 @@ pub enum Outcome {
         /// One row each.
         users: Vec<UserRow>,
     },
+}
+
+/// A chain of records, recomputed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChainRow {
+    /// Whose.
+    pub node: NodeId,
+    /// How many records it has, if all of them are as they were written.
+    pub records: Option<i64>,
+    /// The hash of the last one, to be compared with what is kept elsewhere.
+    pub head: Option<String>,
+    /// The first place that is missing or not what was written.
+    pub broken_at: Option<i64>,
+}
+
+/// A task, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// Its identifier.
+    pub id: TaskId,
+    /// Of which grant.
+    pub grant: GrantId,
+    /// At which server.
+    pub server: ServerName,
+    /// How it began.
+    pub origin: TaskOrigin,
+    /// What it needs.
+    pub definition: TaskDefinition,
+    /// Calls that are left of its budget.
+    pub calls_left: Option<i64>,
+    /// When it ends by itself.
+    pub ends: Option<Timestamp>,
+    /// Whether it is over.
+    pub over: bool,
 }
 
 /// A client, listed.
@@ -291,6 +375,7 @@ pub struct Performer<'a> {
 pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outcome, ActError> {
     match act {
         Act::AuditList { after, limit, request } => audit::list(store, after, limit, request).await,
+        Act::AuditVerify => audit::verify(store).await,
         Act::BaseUrlSet { url } => settings::set_base_url(store, who, &url).await,
         Act::BaseUrlShow => settings::base_url(store).await,
         Act::ClientAdd { name, redirect_uris, confidential } => {
@@ -298,11 +383,16 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         }
         Act::ClientList => clients::list(store).await,
         Act::ClientRemove { client } => clients::remove(store, who, &client).await,
+        Act::Explain(_) => Err(ActError::Invalid("only whoever has the rights can explain a call".to_owned())),
         Act::GrantList { user } => grants::list(store, user.as_deref()).await,
         Act::GrantRevoke { grant } => grants::revoke(store, who, grant).await,
         Act::ServerAdd(server) => servers::add(store, who, server).await,
         Act::ServerList => servers::list(store).await,
         Act::ServerRemove { name } => servers::remove(store, who, &name).await,
+        Act::TaskFinish { task } => tasks::finish(store, who, task).await,
+        Act::TaskList { user, all } => tasks::list(store, user.as_deref(), all, who.now).await,
+        Act::TaskResume { grant } => tasks::resume(store, who, grant).await,
+        Act::TaskStart { grant, definition } => tasks::start(store, who, grant, definition).await,
         Act::ToolsClassify { server, classes } => servers::classify(store, who, &server, &classes).await,
         Act::ToolsList { server } => servers::tools(store, &server).await,
         Act::UserAdd { name, owner, password } => users::add(store, who, &name, owner, password).await,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use sekisho_policy::task::{BoundsError, check_bounds};
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::{ClientId, PendingId};
@@ -17,6 +18,7 @@ use sekisho_protocol::registration::{Client, ClientOrigin};
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
+use sekisho_protocol::task::{self, TaskDefinition, TaskError};
 use sekisho_store::Pending;
 
 use crate::clients::{self, LookupError};
@@ -51,8 +53,12 @@ pub(crate) enum UnprovenError {
 /// Why a request is refused once it is known where the answer goes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProvenError {
+    #[error("`authorization_details`: {0}")]
+    Bounds(#[from] BoundsError),
     #[error("`code_challenge` must be 43 base64url characters, and `code_challenge_method` must be `S256`")]
     Challenge,
+    #[error("`authorization_details`: {0}")]
+    Details(#[from] TaskError),
     #[error("a page is needed, and `prompt=none` forbids it")]
     Interaction,
     #[error("`prompt` holds `none` and something else")]
@@ -80,6 +86,8 @@ impl ProvenError {
             Self::Challenge | Self::Prompt | Self::RequestObject | Self::ResponseMode | Self::State => {
                 OauthErrorCode::InvalidRequest
             }
+            // RFC 9396 §5.
+            Self::Bounds(_) | Self::Details(_) => OauthErrorCode::InvalidAuthorizationDetails,
             Self::Interaction => OauthErrorCode::InteractionRequired,
             Self::ResponseType => OauthErrorCode::UnsupportedResponseType,
             Self::Scope => OauthErrorCode::InvalidScope,
@@ -212,6 +220,7 @@ struct Asked {
     challenge: CodeChallenge,
     server: ServerCard,
     scopes: ScopeSet,
+    task: Option<TaskDefinition>,
     prompt: Prompt,
 }
 
@@ -225,9 +234,10 @@ fn read_request(parameters: &Parameters, client: &Client, servers: &ServerDirect
     let challenge = challenge_is_s256(parameters)?;
     let server = one_known_server(parameters, servers)?;
     let scopes = known_scopes(parameters, server, client)?;
+    let task = declared_task(parameters, server)?;
     // Last, how the person may be asked.
     let prompt = possible_prompt(parameters, client)?;
-    Ok(Asked { state, challenge, server: server.clone(), scopes, prompt })
+    Ok(Asked { state, challenge, server: server.clone(), scopes, task, prompt })
 }
 
 /// ATK-05. `resource` may be repeated (RFC 8707 §2) and is judged later.
@@ -303,6 +313,14 @@ fn known_scopes(parameters: &Parameters, server: &ServerCard, client: &Client) -
     Ok(if stays { known.union(&std::iter::once(offline).collect()) } else { known })
 }
 
+/// RFC 9396 §2, §5: a task of this server, of a type that is known, with bounds that can be checked; or none.
+fn declared_task(parameters: &Parameters, server: &ServerCard) -> Result<Option<TaskDefinition>, ProvenError> {
+    let Some(text) = parameters.one(task::DETAILS) else { return Ok(None) };
+    let declared = TaskDefinition::read_details(text, &server.resource)?;
+    declared.iter().try_for_each(check_bounds)?;
+    Ok(declared)
+}
+
 fn is_known(scope: &Scope) -> bool {
     matches!(scope.as_str(), "mcp:read" | "mcp:write" | "mcp:destructive") || scope.as_str().starts_with("tool:")
 }
@@ -332,6 +350,7 @@ fn pending(issuer: &Issuer, visit: &Visit, client: &Client, redirect: &ProvenRed
         resource: asked.server.resource.as_str().to_owned(),
         server: asked.server.name,
         scopes: asked.scopes,
+        task: asked.task,
         prompt_flags: asked.prompt.to_kept(),
         browser: None,
         user: None,

@@ -76,7 +76,7 @@ pub(crate) fn plain_text(text: &str, chars_max: usize) -> String {
 }
 
 /// Controls, format characters, fillers, variation selectors, tags and private use.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

@@ -17,7 +17,7 @@ use crate::authorize::Prompt;
 use crate::clients::{self, LookupError};
 use crate::error::{self, Fault};
 use crate::grant::{RequestStanding, request_standing};
-use crate::pages::{self, Chrome, ClientPage, GrantPage, ReturnPage, ToolLine};
+use crate::pages::{self, Chrome, ClientPage, End, GrantPage, ReturnPage, ToolLine};
 use crate::parameters::Form;
 use crate::redirect::ProvenRedirect;
 use crate::session::{self, FormKind, Session, form_token};
@@ -202,6 +202,10 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         ask: view::ask(visit, request, &offer.scopes),
         withheld: offer.withheld && !offer.scopes.is_empty(),
         tools: offer.tools.iter().map(ToolLine::new).collect(),
+        narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
+        task: request.pending.task.as_ref().map(view::task_facts),
+        ends: End::ALL,
+        figure: view::figure(visit, request, session, offer),
     }
 }
 

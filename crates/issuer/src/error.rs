@@ -16,9 +16,9 @@ use crate::clients::LookupError;
 use crate::clients::authenticate::AuthenticationError;
 use crate::clients::dynamic::{MetadataError, Registered};
 use crate::consent::ConsentError;
-use crate::home::HomeError;
 use crate::login::LoginError;
 use crate::login::local::HashError;
+use crate::own::OwnError;
 use crate::pages::{self, Chrome, ErrorPage, ReturnPage};
 use crate::register::RegistrationError;
 use crate::session::LogoutError;
@@ -73,8 +73,12 @@ fn tell_fault(fault: &Fault, visit: &Visit) -> Telling {
 }
 
 fn told(issuer: &Issuer, visit: &Visit, telling: Telling) -> Response {
+    told_in(Chrome::new(issuer, visit), issuer, visit, telling)
+}
+
+fn told_in(chrome: Chrome, issuer: &Issuer, visit: &Visit, telling: Telling) -> Response {
     let Telling { status, what, detail, hint } = telling;
-    let page = ErrorPage { chrome: Chrome::new(issuer, visit), what, detail, hint };
+    let page = ErrorPage { chrome, what, detail, hint };
     let mut response = pages::page(visit, issuer, status, &page, "");
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
@@ -187,12 +191,20 @@ pub(crate) fn setup(issuer: &Issuer, visit: &Visit, error: &SetupError) -> Respo
     told(issuer, visit, telling)
 }
 
-/// The home page, and ending a grant.
-pub(crate) fn home(issuer: &Issuer, visit: &Visit, error: &HomeError) -> Response {
+/// A page about what is one's own: the home page, approvals, tasks and grants.
+pub(crate) fn own(issuer: &Issuer, visit: &Visit, error: &OwnError) -> Response {
+    let nothing = tell(StatusCode::NOT_FOUND, Sentence::ErrorNotYours, Sentence::HintOtherAccount);
     let telling = match error {
-        HomeError::Forgery => tell(StatusCode::FORBIDDEN, Sentence::ErrorForgery, Sentence::HintReload),
-        HomeError::Internal(fault) => tell_fault(fault, visit),
-        HomeError::NotYours => tell(StatusCode::NOT_FOUND, Sentence::ErrorNotYours, Sentence::HintReload),
+        OwnError::Ended => tell(StatusCode::GONE, Sentence::ErrorEnded, Sentence::HintReload),
+        OwnError::Forgery => tell(StatusCode::FORBIDDEN, Sentence::ErrorForgery, Sentence::HintReload),
+        OwnError::Internal(fault) => tell_fault(fault, visit),
+        OwnError::Malformed => tell(StatusCode::BAD_REQUEST, Sentence::ErrorRequestMalformed, Sentence::HintReload),
+        OwnError::NotThere => nothing,
+        OwnError::NotYours { place, session } => {
+            let chrome = Chrome::new(issuer, visit).with(visit, session, Some(place.to_string()));
+            return told_in(chrome, issuer, visit, nothing);
+        }
+        OwnError::SignIn(place) => return pages::go(issuer, &place.login()),
     };
     told(issuer, visit, telling)
 }
@@ -215,6 +227,8 @@ struct TokenBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
     scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_details: Option<[&'a serde_json::Value; 1]>,
 }
 
 /// What a client gets (AS-16, AS-20).
@@ -227,6 +241,8 @@ pub(crate) fn issued(issued: &Issued) -> Response {
             expires_in: issued.expires_in_seconds,
             refresh_token: issued.refresh.as_ref().map(|token| token.expose()),
             scope: issued.scopes.to_string(),
+            // RFC 9396 §7: an array, and what was granted of what was asked.
+            authorization_details: issued.details.as_ref().map(|details| [details]),
         },
     )
 }

@@ -29,6 +29,8 @@ use sekisho_store::Store;
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
+mod agents;
+mod approvals;
 mod authorize;
 mod clients;
 mod consent;
@@ -43,14 +45,18 @@ mod revoke;
 mod session;
 mod settings;
 pub mod setup;
+mod tasks;
 mod token;
 
 mod cookies;
 mod error;
 mod limits;
+mod own;
 mod pages;
 mod parameters;
+mod place;
 mod records;
+mod shown;
 #[cfg(test)]
 mod testing;
 mod text;
@@ -152,7 +158,11 @@ impl Issuer {
             .route(&at("/login"), get(login::show).post(login::submit))
             .route(&at("/logout"), post(session::log_out))
             .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
-            .route(&at("/grants/{id}/end"), post(home::end_grant))
+            .route(&at("/approvals/{id}"), get(approvals::show).post(approvals::answer))
+            .route(&at("/tasks/{id}"), get(tasks::show).post(tasks::change))
+            .route(&at("/grants/{id}"), get(agents::show))
+            .route(&at("/grants/{id}/end"), post(agents::end))
+            .route(&at("/grants/{id}/tasks"), post(agents::begin))
             .route(&at("/assets/{name}"), get(pages::asset))
             .route(&at("/"), get(home::show));
         programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(people).with_state(self)

@@ -7,7 +7,6 @@ use axum::response::Response;
 use http::StatusCode;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::Subject;
-use sekisho_protocol::ids::PendingId;
 use sekisho_protocol::secret::{Password, SessionToken};
 use sekisho_store::{StoreError, User};
 
@@ -15,6 +14,7 @@ use crate::clients::{display_name, plain_text};
 use crate::error::{self, Fault};
 use crate::pages::{self, Chrome, LoginPage};
 use crate::parameters::{Form, Parameters};
+use crate::place::Place;
 use crate::session::{self, FormKind, form_token, is_ours};
 use crate::text::Sentence;
 use crate::visit::Visit;
@@ -48,18 +48,18 @@ impl From<StoreError> for LoginError {
     }
 }
 
-/// What a person typed, and for which request.
+/// What a person typed, and for which page.
 struct Input {
     username: String,
     password: Password,
-    request: Option<PendingId>,
+    place: Option<Place>,
 }
 
 /// `GET /login`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
     let parameters = Parameters::read(query.as_deref().unwrap_or_default()).unwrap_or_default();
-    let request = parameters.one("request").and_then(|id| id.parse().ok());
-    let (page, target) = login_page(&issuer, &visit, request, "", None).await;
+    let place = parameters.one("request").and_then(|id| id.parse().ok());
+    let (page, target) = login_page(&issuer, &visit, place, "", None).await;
     pages::page(&visit, &issuer, StatusCode::OK, &page, &target)
 }
 
@@ -70,12 +70,12 @@ pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form
         Err(error) => return error::login(&issuer, &visit, &error),
     };
     let (problem, status) = match log_in(&issuer, &visit, &input).await {
-        Ok(token) => return pages::signed_in(&issuer, &token, &destination(input.request)),
+        Ok(token) => return pages::signed_in(&issuer, &token, &destination(input.place)),
         Err(LoginError::Wrong) => (Sentence::LoginFailed, StatusCode::UNAUTHORIZED),
         Err(LoginError::Throttled) => (Sentence::LoginThrottled, StatusCode::TOO_MANY_REQUESTS),
         Err(error) => return error::login(&issuer, &visit, &error),
     };
-    let (page, target) = login_page(&issuer, &visit, input.request, &input.username, Some(problem)).await;
+    let (page, target) = login_page(&issuer, &visit, input.place, &input.username, Some(problem)).await;
     pages::page(&visit, &issuer, status, &page, &target)
 }
 
@@ -84,45 +84,46 @@ fn read(visit: &Visit, form: &Form) -> Result<Input, LoginError> {
     if form.repeated(&[]).is_some() {
         return Err(LoginError::Malformed);
     }
-    let request = form.one("request").map(str::parse::<PendingId>).transpose().map_err(|_| LoginError::Malformed)?;
+    let place = form.one("request").map(str::parse::<Place>).transpose().map_err(|_| LoginError::Malformed)?;
     // ATK-10: nobody is logged in by somebody else's page, least of all as somebody else.
-    if !is_ours(visit, None, FormKind::Login, &about(request), form.one("csrf")) {
+    if !is_ours(visit, None, FormKind::Login, &about(place), form.one("csrf")) {
         return Err(LoginError::Forgery);
     }
     Ok(Input {
         username: form.one("username").unwrap_or_default().chars().take(USERNAME_CHARS_MAX).collect(),
         password: Password::from_outside(form.one("password").unwrap_or_default()),
-        request,
+        place,
     })
 }
 
-fn about(request: Option<PendingId>) -> String {
-    request.map(|id| id.to_string()).unwrap_or_default()
+fn about(place: Option<Place>) -> String {
+    place.map(|place| place.to_string()).unwrap_or_default()
 }
 
 /// Only ever a page of ours: no URL is taken from outside.
-fn destination(request: Option<PendingId>) -> String {
-    request.map_or_else(|| "/".to_owned(), |id| format!("/consent/{id}"))
+fn destination(place: Option<Place>) -> String {
+    place.map_or_else(|| "/".to_owned(), Place::path)
 }
 
 /// The page, and where its form may lead in the end: remembered consent answers the client without another page.
 async fn login_page(
     issuer: &Issuer,
     visit: &Visit,
-    request: Option<PendingId>,
+    place: Option<Place>,
     username: &str,
     problem: Option<Sentence>,
 ) -> (LoginPage, String) {
     // A request that cannot be shown is found out after the login; until then the page just does not name it.
-    let known = match request {
-        Some(id) => consent::find(issuer, visit, &id.to_string()).await.ok(),
-        None => None,
+    let known = match place {
+        Some(Place::Consent(id)) => consent::find(issuer, visit, &id.to_string()).await.ok(),
+        Some(Place::Approval(_) | Place::Grant(_) | Place::Task(_)) | None => None,
     };
     let target = known.as_ref().and_then(|known| known.redirect.form_target()).unwrap_or_default();
     let page = LoginPage {
         chrome: Chrome::new(issuer, visit),
-        csrf: form_token(visit, None, FormKind::Login, &about(request)).expose().to_owned(),
-        request: request.map(|id| id.to_string()),
+        csrf: form_token(visit, None, FormKind::Login, &about(place)).expose().to_owned(),
+        request: place.map(|place| place.to_string()),
+        returns: !matches!(place, None | Some(Place::Consent(_))),
         client_name: known.map(|known| display_name(&known.client)),
         username: plain_text(username, USERNAME_CHARS_MAX),
         problem,

@@ -7,6 +7,7 @@ use axum::response::Response;
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::server::ServerDirectory;
+use sekisho_protocol::task::TASK_TYPE;
 
 use crate::Issuer;
 use crate::error::document;
@@ -44,6 +45,7 @@ pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> 
         token_endpoint_auth_signing_alg_values_supported: texts(&["ES256", "EdDSA", "PS256", "RS256"]),
         revocation_endpoint_auth_methods_supported: authentication,
         code_challenge_methods_supported: texts(&["S256"]),
+        authorization_details_types_supported: texts(&[TASK_TYPE]),
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: settings.client_documents != DocumentPolicy::Off,
         ui_locales_supported: texts(&Language::TAGS),

@@ -20,30 +20,35 @@ use crate::session::{FormKind, Session, form_token};
 use crate::text::{Language, Sentence};
 use crate::visit::{Browser, Visit};
 
-/// The one style sheet.
+/// The style sheet of the pages.
 const STYLE: &str = include_str!("../../../templates/issuer/sekisho.css");
+
+/// All of it: the pages' own, and that of the figures on them.
+fn style() -> String {
+    format!("{STYLE}{}", sekisho_picture::sets::STYLE)
+}
 
 /// The name under which the style sheet is served: another text has another name, so it can be cached for good.
 pub(crate) fn style_name() -> String {
-    let digest = Digest::of(STYLE.as_bytes()).to_string();
+    let digest = Digest::of(style().as_bytes()).to_string();
     format!("sekisho-{}.css", digest.get(..16).unwrap_or_default())
 }
 
 /// What every page shows around its content.
 pub(crate) struct Chrome {
-    language: Language,
-    stylesheet: String,
-    prefix: String,
-    host: String,
-    request: String,
-    who: Option<Who>,
+    pub(crate) language: Language,
+    pub(crate) stylesheet: String,
+    pub(crate) prefix: String,
+    pub(crate) host: String,
+    pub(crate) request: String,
+    pub(crate) who: Option<Who>,
 }
 
 /// Who is signed in, and the form to be somebody else.
-struct Who {
-    name: String,
-    csrf: String,
-    request: Option<String>,
+pub(crate) struct Who {
+    pub(crate) name: String,
+    pub(crate) csrf: String,
+    pub(crate) request: Option<String>,
 }
 
 impl Chrome {
@@ -66,11 +71,11 @@ impl Chrome {
         self
     }
 
-    fn say(&self, sentence: impl std::borrow::Borrow<Sentence>) -> &'static str {
+    pub(crate) fn say(&self, sentence: impl std::borrow::Borrow<Sentence>) -> &'static str {
         self.language.say(*sentence.borrow())
     }
 
-    fn around(&self, sentence: impl std::borrow::Borrow<Sentence>) -> (&'static str, &'static str) {
+    pub(crate) fn around(&self, sentence: impl std::borrow::Borrow<Sentence>) -> (&'static str, &'static str) {
         self.language.around(*sentence.borrow())
     }
 }
@@ -171,6 +176,85 @@ pub(crate) struct GrantPage {
     pub(crate) csrf: String,
     pub(crate) withheld: bool,
     pub(crate) tools: Vec<ToolLine>,
+    /// Single tools, to narrow what is granted.
+    pub(crate) narrow: Vec<ToolChoice>,
+    /// The task that the client declares.
+    pub(crate) task: Option<TaskFacts>,
+    pub(crate) ends: [End; 4],
+    /// The three sets, drawn; made by us, so it is not escaped.
+    pub(crate) figure: Option<String>,
+}
+
+/// One tool that can be left out of a grant.
+pub(crate) struct ToolChoice {
+    pub(crate) key: String,
+    pub(crate) name: String,
+    pub(crate) summary: String,
+    pub(crate) class: Option<Sentence>,
+    pub(crate) ticked: bool,
+    /// What a task lets its arguments be, as JSON Schema.
+    pub(crate) bounds: String,
+}
+
+/// A task on the page that grants it.
+pub(crate) struct TaskFacts {
+    pub(crate) purpose: String,
+    /// Resources and prompts.
+    pub(crate) others: Vec<String>,
+    pub(crate) calls: Option<u32>,
+    pub(crate) minutes: Option<u32>,
+}
+
+/// When a grant ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Day,
+    Hour,
+    Never,
+    Week,
+}
+
+impl End {
+    /// In the order of the page.
+    pub(crate) const ALL: [Self; 4] = [Self::Never, Self::Hour, Self::Day, Self::Week];
+
+    /// The value in the form.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Hour => "hour",
+            Self::Never => "",
+            Self::Week => "week",
+        }
+    }
+
+    pub(crate) fn words(self) -> Sentence {
+        match self {
+            Self::Day => Sentence::EndDay,
+            Self::Hour => Sentence::EndHour,
+            Self::Never => Sentence::EndNever,
+            Self::Week => Sentence::EndWeek,
+        }
+    }
+
+    /// Seconds from now.
+    pub(crate) fn seconds(self) -> Option<u32> {
+        match self {
+            Self::Day => Some(24 * 60 * 60),
+            Self::Hour => Some(60 * 60),
+            Self::Never => None,
+            Self::Week => Some(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// What a class of tools can do, in one word.
+pub(crate) fn class_words(class: ToolClass) -> Sentence {
+    match class {
+        ToolClass::Destructive => Sentence::ClassDestructive,
+        ToolClass::Read => Sentence::ClassRead,
+        ToolClass::Write => Sentence::ClassWrite,
+    }
 }
 
 /// User name and password.
@@ -180,6 +264,8 @@ pub(crate) struct LoginPage {
     pub(crate) chrome: Chrome,
     pub(crate) csrf: String,
     pub(crate) request: Option<String>,
+    /// Whether the person comes back to a page of their own.
+    pub(crate) returns: bool,
     pub(crate) client_name: Option<String>,
     pub(crate) username: String,
     pub(crate) problem: Option<Sentence>,
@@ -194,31 +280,6 @@ pub(crate) struct SetupPage {
     pub(crate) action: String,
     pub(crate) username: String,
     pub(crate) problem: Option<Sentence>,
-}
-
-/// What this is, what it protects, and who was let in.
-#[derive(Template)]
-#[template(path = "home.html")]
-pub(crate) struct HomePage {
-    pub(crate) chrome: Chrome,
-    pub(crate) servers: Vec<ServerLine>,
-    pub(crate) grants: Vec<GrantLine>,
-}
-
-/// One protected server on the home page.
-pub(crate) struct ServerLine {
-    pub(crate) title: String,
-    pub(crate) url: String,
-}
-
-/// One living grant on the home page.
-pub(crate) struct GrantLine {
-    pub(crate) id: String,
-    pub(crate) client: String,
-    pub(crate) server: String,
-    pub(crate) scopes: String,
-    pub(crate) since: String,
-    pub(crate) csrf: String,
 }
 
 /// Something went wrong, and there is nowhere to send the person.
@@ -325,7 +386,7 @@ pub(crate) async fn asset(State(issuer): State<Arc<Issuer>>, Path(name): Path<St
     if name != issuer.style_name {
         return StatusCode::NOT_FOUND.into_response();
     }
-    let mut response = STYLE.into_response();
+    let mut response = style().into_response();
     put(response.headers_mut(), CONTENT_TYPE, "text/css; charset=utf-8");
     put(response.headers_mut(), CACHE_CONTROL, "public, max-age=31536000, immutable");
     put(response.headers_mut(), X_CONTENT_TYPE_OPTIONS, "nosniff");

@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::response::Response;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::ids::{PendingId, UserId};
+use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::{CsrfToken, SessionToken};
 use sekisho_store::{BrowserSession, SecretKey, StoreError, Tx, User};
 
 use crate::error::{self, Fault};
 use crate::parameters::Form;
+use crate::place::Place;
 use crate::visit::{Source, Visit};
 use crate::{Issuer, pages};
 
@@ -61,29 +62,44 @@ pub(crate) async fn open(
 /// What a form is for. A value made for one form is worthless in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FormKind {
+    /// Approve or decline one call.
+    Approval,
+    /// Begin a task.
+    BeginTask,
     /// Continue or cancel, before signing in.
     Client,
     /// End a grant.
     EndGrant,
+    /// End a task.
+    FinishTask,
     /// Approve or deny.
     Grant,
     /// Sign in.
     Login,
     /// Sign out.
     Logout,
+    /// Go on without the task that is over.
+    ResumeTask,
     /// Choose a password.
     Setup,
+    /// Give a task more room.
+    WidenTask,
 }
 
 impl FormKind {
     fn as_str(self) -> &'static str {
         match self {
+            Self::Approval => "approval",
+            Self::BeginTask => "begin-task",
             Self::Client => "client",
             Self::EndGrant => "end-grant",
+            Self::FinishTask => "finish-task",
             Self::Grant => "grant",
             Self::Login => "login",
             Self::Logout => "logout",
+            Self::ResumeTask => "resume-task",
             Self::Setup => "setup",
+            Self::WidenTask => "widen-task",
         }
     }
 }
@@ -132,16 +148,16 @@ pub(crate) enum LogoutError {
     Internal(#[from] Fault),
 }
 
-/// `POST /logout`: ends the session; with a request, back to its first page for somebody else to sign in.
+/// `POST /logout`: ends the session; with a request, back to its page for somebody else to sign in.
 pub(crate) async fn log_out(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
     match end(&issuer, &visit, &form).await {
-        Ok(Some(request)) => pages::signed_out(&issuer, &format!("/consent/{request}")),
+        Ok(Some(place)) => pages::signed_out(&issuer, &place.path()),
         Ok(None) => pages::signed_out(&issuer, "/"),
         Err(error) => error::logout(&issuer, &visit, &error),
     }
 }
 
-async fn end(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<Option<PendingId>, LogoutError> {
+async fn end(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<Option<Place>, LogoutError> {
     let parameters = form.parameters.as_ref().map_err(|_| LogoutError::Forgery)?;
     let mut tx = issuer.store.begin().await.map_err(Fault::from)?;
     let session = current(&mut tx, visit).await.map_err(Fault::from)?;

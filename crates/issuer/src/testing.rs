@@ -16,7 +16,7 @@ use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin}
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, CsrfToken};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
-use sekisho_store::{Code, NewClient, SealKey, Store, StoreSettings, StoreUrl, User};
+use sekisho_store::{Code, Conditions, NewClient, SealKey, Store, StoreSettings, StoreUrl, User};
 use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
 use tokio::sync::watch;
 
@@ -199,6 +199,7 @@ impl World {
             resource: NOTES.to_owned(),
             scopes: "mcp:read mcp:write".parse().unwrap(),
             path: ActorPath::direct(client.id.clone()),
+            conditions: Conditions::default(),
             issued_at: now,
             expires_at: after(now, 60),
             used_at: None,

@@ -128,6 +128,26 @@ sentences! {
     ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
     ScopeOther: "Use the permission {}", "権限 {} を使う";
 
+    // Narrowing what is granted.
+    TaskTitle: "What it is for", "目的";
+    TaskLead: "The application declares this task. Nothing outside it will pass, whatever is granted.",
+        "アプリケーションが申告した作業です。許可があっても、この作業の範囲を超える呼び出しは通しません。";
+    TaskCalls: "at most {} calls", "呼び出しは最大 {} 回";
+    TaskMinutes: "for {} minutes", "{} 分間";
+    PurposeLabel: "What is it for? (optional)", "何のための許可ですか（任意）";
+    PurposeHint: "If you name a purpose, this becomes a task: only the tools ticked below pass, until you finish it.",
+        "目的を書くと作業として扱われます。終了するまで、下で選んだツールだけを通します。";
+    NarrowTitle: "Only some of its tools", "ツールを絞る";
+    NarrowLead: "Untick what it should not use. What is granted is exactly what is ticked.",
+        "使わせないものの選択を外してください。選んだものだけを許可します。";
+    BoundsNote: "arguments within {}", "引数の範囲：{}";
+    EndLabel: "For how long?", "期間";
+    EndNever: "until I end it", "取り消すまで";
+    EndHour: "one hour", "1時間";
+    EndDay: "one day", "1日";
+    EndWeek: "one week", "1週間";
+    FigureTitle: "The three sets", "三つの集合";
+
     // The owner's first consent.
     ToolsTitle: "What its tools can do", "ツールの働き";
     ToolsLead: "This server is new. Confirm what each tool can do: the proposals come from the server's own words. A tool that you leave out needs its own permission each time.",
@@ -142,6 +162,7 @@ sentences! {
     LoginTitle: "Sign in", "ログイン";
     LoginLead: "Sign in to this checkpoint.", "この関所にログインします。";
     LoginLeadClient: "Then you decide about {}.", "続けて {} への許可を決めます。";
+    LoginLeadReturn: "Then you come back to the page you opened.", "続けて、開いたページに戻ります。";
     Username: "User name", "ユーザー名";
     Password: "Password", "パスワード";
     SignIn: "Sign in", "ログインする";
@@ -164,16 +185,124 @@ sentences! {
 
     // The home page.
     HomeTitle: "Sekisho", "関所 Sekisho";
+    AgentsTitle: "Your connected agents", "接続中のエージェント";
     HomeLead: "This is a checkpoint for agents. It stands in front of MCP servers and checks every call: for whom, through which application, for what.",
         "エージェントのための関所です。MCP サーバーの手前に立ち、誰のために、どのアプリケーションを通して、何をするのか、呼び出しをひとつずつ検査します。";
     HomeSignedOut: "Sign in to see what is protected here.", "ログインすると、ここで守られているものを見られます。";
+    WaitingTitle: "Waiting for your answer", "あなたの回答を待っています";
+    WaitingAsks: "wants to use {}", "が {} の使用を求めています";
+    Review: "Review", "確認する";
     ServersTitle: "Protected servers", "守られているサーバー";
     ServersHint: "Give one of these addresses to an MCP client.", "このアドレスを MCP クライアントに設定してください。";
     NoServers: "No server is protected yet.", "守られているサーバーはまだありません。";
-    GrantsTitle: "Applications you let in", "通したアプリケーション";
-    NoGrants: "None yet.", "まだありません。";
+    NoGrants: "None yet. An application appears here once you let it in.", "まだありません。アプリケーションを通すと、ここに表示されます。";
     EndGrant: "End access", "許可を取り消す";
+    Details: "Details", "詳細";
     Since: "since {}", "{} から";
+    LastUsed: "last used {}", "最終利用 {}";
+    NeverUsed: "not used yet", "まだ使われていません";
+    EndsAt: "ends {}", "{} まで";
+
+    // Approving one call.
+    ApprovalTitle: "Approve this call?", "この呼び出しを承認しますか？";
+    ApprovalLead: "{} wants to make exactly this call in your name.", "{} が、あなたの代理でこの呼び出しを行おうとしています。";
+    ApprovedTitle: "You approved this call", "この呼び出しを承認しました";
+    ApprovedNow: "The agent can try again now. It works once, until {}.", "エージェントはもう一度試せます。一度だけ、{} まで有効です。";
+    DeclinedTitle: "You declined this call", "この呼び出しを承認しませんでした";
+    DeclinedNow: "Nothing was done, and nothing will be unless the agent asks again.", "何も実行されていません。エージェントが改めて求めないかぎり、今後も実行されません。";
+    ApprovalUsedTitle: "You approved this call", "この呼び出しを承認しました";
+    ApprovalUsedNow: "The agent has used your approval. Another call needs another one.", "承認は使用済みです。別の呼び出しには改めて承認が要ります。";
+    ApprovalExpiredTitle: "This has expired", "期限が切れました";
+    ApprovalExpiredNow: "Nothing can be done with it any more. If the call is still wanted, the agent can ask again.",
+        "この承認はもう使えません。まだ必要なら、エージェントが改めて求めることができます。";
+    ApprovalEndedTitle: "This access has ended", "この許可は終了しています";
+    ApprovalEndedNow: "The application may no longer act for you, so there is nothing to approve.", "このアプリケーションはもうあなたの代理になれないため、承認するものはありません。";
+    WhyAsked: "Why you are asked", "確認する理由";
+    RuleAsks: "The rule {} asks a person before each such call.", "規則 {} により、この種の呼び出しは毎回、人に確認します。";
+    Task: "Task", "作業";
+    AnswerBy: "Answer by", "回答期限";
+    MinutesLeft: "{} min left", "残り {} 分";
+    Arguments: "Arguments", "引数";
+    ArgumentsNone: "No arguments", "引数なし";
+    ArgumentsNotKept: "The arguments were not kept and cannot be shown. Decline if in doubt.", "引数は保存されておらず、表示できません。確信がなければ承認しないでください。";
+    ArgumentsCut: "Only the beginning is shown: {} more characters follow. Decline if you cannot tell what they do.",
+        "冒頭だけを表示しています。この後に {} 文字あります。内容がわからなければ承認しないでください。";
+    ApproveOnce: "Approve once", "今回だけ承認する";
+    Decline: "Decline", "承認しない";
+    ApprovalNote: "Your yes is for this call with these arguments. It works once.", "承認は、この引数によるこの呼び出し一回だけに有効です。";
+    ApprovalCheck: "Decline if you did not expect this.", "心当たりがなければ承認しないでください。";
+
+    // One grant.
+    AgentTitle: "Connected agent", "接続中のエージェント";
+    AgentLead: "What {} may do in your name.", "{} があなたの代理でできること。";
+    AgentEnded: "This access has ended. The application can do nothing with it any more.", "この許可は終了しています。アプリケーションはもう何もできません。";
+    MayDo: "It may", "許可した内容";
+    Through: "Through", "経路";
+    PathArrow: "You", "あなた";
+    Connected: "Connected", "接続日時";
+    LastUse: "Last used", "最終利用";
+    Ends: "Ends", "終了日時";
+    EndsNever: "When you end it", "取り消すまで";
+    TasksTitle: "Tasks", "作業";
+    NoTasks: "No task was declared: every call within the permissions above passes.", "作業は宣言されていません。上の権限の範囲なら、どの呼び出しも通ります。";
+    HeldTo: "Everything it does is held to this", "すべての呼び出しがこの範囲に限られます";
+    BeginTitle: "Hold it to a task", "作業に限る";
+    BeginLead: "Say what the agent is to do now. Until you finish the task, only the tools you tick pass.", "エージェントに今してほしいことを書いてください。作業を終えるまで、選んだツールだけが通ります。";
+    Purpose: "What for", "目的";
+    BeginPurposeHint: "One line in your own words, for example: tidy up the notes of this week.", "一行で、ご自身の言葉で。例：今週のメモを整理する。";
+    TaskTools: "Tools it needs", "必要なツール";
+    NoTools: "No tool of this server is known yet that you may use.", "このサーバーには、あなたが使えるツールがまだ見つかっていません。";
+    CallsMax: "At most this many calls (empty: not counted)", "呼び出しの上限回数（空欄なら数えません）";
+    Begin: "Begin the task", "作業を始める";
+    ClassUnknown: "not classified", "未分類";
+    NotCovered: "needs a permission that it will ask you for", "追加の許可が必要（使うときに確認されます）";
+    EndGrantNote: "Ends at once. The application must ask again to come back.", "直ちに終了します。再び使うには、改めて許可を求める必要があります。";
+
+    // One task.
+    TaskPageTitle: "A task of your agent", "エージェントの作業";
+    TaskRunning: "running", "実行中";
+    TaskSpent: "no calls left", "残り回数なし";
+    TaskOver: "finished", "終了";
+    TaskBegan: "Began", "開始";
+    TaskEnded: "Ended", "終了";
+    CallsLeft: "Calls left", "残りの呼び出し";
+    OfTotal: "of {}", "全 {} 回";
+    NotCounted: "Not counted", "数えません";
+    OriginAgent: "begun by the agent itself", "エージェント自身が開始";
+    OriginClient: "declared by the application", "アプリケーションが宣言";
+    OriginCommand: "begun at the command line", "コマンドラインから開始";
+    OriginPerson: "begun by you", "あなたが開始";
+    OriginTemplate: "begun from a template", "ひな型から開始";
+    InTask: "What it may use", "使えるもの";
+    AnyArguments: "any arguments", "引数の制限なし";
+    Bounded: "only with arguments that fit this", "次に合う引数だけ";
+    ResourceLabel: "Resource", "リソース";
+    PromptLabel: "Prompt", "プロンプト";
+    WidenTitle: "Give it more room", "範囲を広げる";
+    WidenLead: "Only you can do this. It never goes beyond what you may do yourself.", "これができるのはあなただけです。あなた自身にできることを超えることはありません。";
+    AddTools: "Add tools", "ツールを加える";
+    NothingToAdd: "Every tool you may use is in the task already.", "あなたが使えるツールは、すべて作業に入っています。";
+    DropBounds: "Drop limits on arguments", "引数の制限をなくす";
+    DropBoundsOf: "Let it use {} with any arguments", "{} をどんな引数でも使えるようにする";
+    AddCalls: "Add calls", "呼び出し回数を増やす";
+    MoveEnd: "Move the end", "終了を延ばす";
+    EndStays: "Leave it", "変えない";
+    HourMore: "An hour later", "1時間延ばす";
+    DayMore: "A day later", "1日延ばす";
+    Widen: "Widen the task", "作業を広げる";
+    FinishLead: "Everything held to this task stops at once.", "この作業に限られた呼び出しは、直ちに止まります。";
+    Finish: "Finish the task", "作業を終える";
+    ResumeTitle: "Go on without this task?", "この作業なしで続けますか？";
+    ResumeLead: "The task is over, and the agent is stopped until you decide. If you go on, it may again do everything you let it in for. To hold it to something else, begin another task.",
+        "作業は終了し、エージェントはあなたの判断を待って止まっています。続けると、許可したすべてのことが再びできるようになります。別のことに限りたい場合は、新しい作業を始めてください。";
+    Resume: "Go on without it", "作業なしで続ける";
+    ToAgent: "All about this agent", "このエージェントの詳細";
+    ProblemPurpose: "Write the purpose as one plain line of at most 200 characters.", "目的は200文字以内の一行で書いてください。";
+    ProblemNoTool: "Tick at least one tool.", "ツールを一つ以上選んでください。";
+    ProblemCalls: "Write the number of calls as a whole number from 1 to 1000000.", "回数は1から1000000までの整数で書いてください。";
+    ProblemEnd: "A task can last at most 31 days.", "作業の期間は31日までです。";
+    ProblemTooLarge: "That is more than one task can hold.", "一つの作業に入る量を超えています。";
+    ProblemNothing: "Choose what to add.", "加えるものを選んでください。";
 
     // Between here and the application.
     ReturnTitle: "One more step", "あと一歩です";
@@ -197,10 +326,12 @@ sentences! {
     ErrorSetupLink: "This link does not work: it was used, or it is too old. Ask the operator for a new one.",
         "このリンクは使えません（使用済み、または期限切れです）。管理者に新しいリンクを依頼してください。";
     ErrorNotYours: "There is nothing like that here.", "該当するものはありません。";
+    ErrorEnded: "This has ended meanwhile. Nothing was changed.", "すでに終了しています。何も変更されていません。";
     ErrorBusy: "Too much at once. Wait a little, then try again.", "要求が集中しています。しばらく待ってからもう一度お試しください。";
     ErrorUnavailable: "The checkpoint cannot reach its memory right now. Nothing was changed.", "現在、記録にアクセスできません。何も変更されていません。";
     ErrorInternal: "Something went wrong on our side. Nothing was changed.", "内部で問題が起きました。何も変更されていません。";
     HintStartAgain: "Go back to the application and start again.", "アプリケーションに戻り、もう一度やり直してください。";
+    HintOtherAccount: "If it belongs to another account of yours, sign in with that one.", "別のアカウントのものであれば、そのアカウントでログインしてください。";
     HintReload: "Go back, reload the page and try again.", "前の画面に戻って再読み込みし、もう一度お試しください。";
     HintTellOperator: "If it happens again, tell the operator the request below.", "繰り返す場合は、下のリクエスト番号を管理者に伝えてください。";
     HintTellDeveloper: "This is for the application's developer to mend.", "アプリケーションの開発者による修正が必要です。";

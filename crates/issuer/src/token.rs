@@ -32,6 +32,8 @@ pub(crate) struct Issued {
     pub(crate) access: AccessToken,
     pub(crate) refresh: Option<RefreshToken>,
     pub(crate) scopes: ScopeSet,
+    /// What the task needs that it is for (RFC 9396 §7).
+    pub(crate) details: Option<serde_json::Value>,
     pub(crate) expires_in_seconds: u32,
 }
 
@@ -183,6 +185,14 @@ pub(crate) fn mint(issuer: &Issuer, visit: &Visit, basis: &Basis<'_>) -> Result<
     };
     let keys = issuer.keys.borrow().clone();
     sign(&keys, &claims).map_err(|error| TokenError::Internal(Fault::Sign(error)))
+}
+
+/// The task that a token is bound to, as the client is told (RFC 9396 §7).
+async fn details(tx: &mut Tx, task: Option<TaskId>, resource: &str) -> Result<Option<serde_json::Value>, TokenError> {
+    let Some(id) = task else { return Ok(None) };
+    let resource = ResourceId::parse(resource).map_err(|_| TokenError::Target)?;
+    let task = tx.tasks().find(id).await?;
+    Ok(task.map(|task| task.definition.to_details(id, &resource)))
 }
 
 /// RFC 8707 §2: the server is still the one that was granted, is still there, and nothing else is asked for.

@@ -27,6 +27,9 @@ pub use words::Captions;
 /// How many members are placed; those beyond are counted.
 const MEMBERS_MAX: usize = 500;
 
+/// The colours of the figure, light and dark: what a page that embeds it puts into its style sheet.
+pub const STYLE: &str = include_str!("sets/standalone.css");
+
 /// Where one tool stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {

@@ -61,3 +61,10 @@ pub struct Tool {
     /// The digest of the definition the owner accepted.
     pub accepted: Option<Digest>,
 }
+
+impl Tool {
+    /// The class that holds: the one given to the very definition that was seen last (ATK-76).
+    pub fn class_in_force(&self) -> Option<ToolClass> {
+        self.class.filter(|_| self.accepted == Some(self.seen))
+    }
+}

@@ -63,6 +63,9 @@ pub struct AuthorizationServer {
     /// `S256` only (AS-05).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub code_challenge_methods_supported: Vec<String>,
+    /// Types of `authorization_details` that are understood (RFC 9396 §10).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types_supported: Vec<String>,
     /// RFC 9207 §3 (AS-19).
     #[serde(default)]
     pub authorization_response_iss_parameter_supported: bool,

@@ -19,7 +19,7 @@ pub const DETAILS: &str = "authorization_details";
 pub const TASK_TYPE: &str = "mcp_task";
 
 /// What a task needs. Nothing that is not named here is inside it, but for what every session needs.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskDefinition {
     /// What it is for, in a person's words; at most [`TaskDefinition::PURPOSE_CHARS_MAX`] characters of one line.

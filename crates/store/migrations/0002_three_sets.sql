@@ -92,3 +92,8 @@ CREATE INDEX loans_by_grant ON loans (grant_id);
 CREATE INDEX loans_by_task ON loans (task);
 CREATE INDEX loans_by_subject ON loans (subject);
 CREATE INDEX loans_by_end ON loans (expires_at);
+
+-- The task that a client declares (RFC 9396), until a person answers.
+ALTER TABLE pendings ADD COLUMN task TEXT;
+-- What the person set beside the scopes: an end, a task.
+ALTER TABLE codes ADD COLUMN conditions TEXT;

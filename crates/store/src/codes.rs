@@ -5,6 +5,8 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
 use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::sql::{Row, json, values};
@@ -12,6 +14,25 @@ use crate::tx::Tx;
 
 /// How many wrong attempts a code survives.
 pub const CODE_FAILURES_MAX: i64 = 5;
+
+/// What a person set on a grant beside its scopes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Conditions {
+    /// When it ends by itself. `None`: when it is revoked.
+    pub ends_at: Option<Timestamp>,
+    /// The task it is for.
+    pub task: Option<GrantTask>,
+}
+
+/// The task that a grant is for from its beginning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantTask {
+    /// Who declared it.
+    pub origin: TaskOrigin,
+    /// What it needs.
+    pub definition: TaskDefinition,
+}
 
 /// An authorization code (RFC 6749 §4.1.2) and the grant it will become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +55,8 @@ pub struct Code {
     pub scopes: ScopeSet,
     /// Through whom.
     pub path: ActorPath,
+    /// Under what conditions.
+    pub conditions: Conditions,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it ends: at most 60 seconds later.
@@ -57,8 +80,8 @@ impl Codes<'_> {
         self.tx
             .execute(
                 "INSERT INTO codes (digest, client_id, redirect_uri, challenge, subject, server, resource, scopes, path,
-                     issued_at, expires_at, used_at, grant_id, failures)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                     issued_at, expires_at, used_at, grant_id, failures, conditions)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                 values![
                     code.digest,
                     &code.client,
@@ -73,7 +96,8 @@ impl Codes<'_> {
                     code.expires_at,
                     code.used_at,
                     code.grant.as_ref(),
-                    code.failures
+                    code.failures,
+                    json(&code.conditions)?
                 ],
             )
             .await?;
@@ -121,6 +145,7 @@ fn read(row: Row) -> Result<Code, StoreError> {
         resource: row.text("resource")?,
         scopes: row.parse("scopes")?,
         path: row.json("path")?,
+        conditions: row.json_opt("conditions")?.unwrap_or_default(),
         issued_at: row.time("issued_at")?,
         expires_at: row.time("expires_at")?,
         used_at: row.time_opt("used_at")?,

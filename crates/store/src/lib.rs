@@ -64,7 +64,7 @@ pub use browser_sessions::{BrowserSession, BrowserSessions};
 pub use catalogue::Catalogue;
 pub use changes::{CHANGES_KEPT, Change, ChangeFeed, ChangeKind, FeedEvent};
 pub use clients::{Clients, NewClient, StoredClient};
-pub use codes::{CODE_FAILURES_MAX, Code, Codes};
+pub use codes::{CODE_FAILURES_MAX, Code, Codes, Conditions, GrantTask};
 pub use credentials::Credentials;
 pub use error::StoreError;
 pub use grants::{Consent, Grant, GrantFilter, GrantState, Grants, NewGrant};

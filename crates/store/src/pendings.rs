@@ -4,9 +4,10 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, PendingId, ServerName, UserId};
 use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::task::TaskDefinition;
 
 use crate::error::StoreError;
-use crate::sql::{Row, values};
+use crate::sql::{Row, json_opt, values};
 use crate::tx::Tx;
 
 /// A checked authorization request on its way to a person's answer.
@@ -28,6 +29,8 @@ pub struct Pending {
     pub server: ServerName,
     /// What is asked for.
     pub scopes: ScopeSet,
+    /// The task that the client declares (RFC 9396 §2).
+    pub task: Option<TaskDefinition>,
     /// The parameter `prompt`, as the issuer wants it kept.
     pub prompt_flags: String,
     /// The digest of the cookie of the browser that this is bound to.
@@ -53,8 +56,8 @@ impl Pendings<'_> {
         self.tx
             .execute(
                 "INSERT INTO pendings (id, client_id, redirect_uri, state, challenge, resource, server, scopes,
-                     prompt_flags, browser, user_id, created_at, expires_at, answered_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                     prompt_flags, browser, user_id, created_at, expires_at, answered_at, task)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                 values![
                     pending.id,
                     &pending.client,
@@ -69,7 +72,8 @@ impl Pendings<'_> {
                     pending.user.as_ref(),
                     pending.created_at,
                     pending.expires_at,
-                    pending.answered_at
+                    pending.answered_at,
+                    json_opt(pending.task.as_ref())?.as_deref()
                 ],
             )
             .await?;
@@ -116,6 +120,7 @@ fn read(row: Row) -> Result<Pending, StoreError> {
         resource: row.text("resource")?,
         server: row.parse("server")?,
         scopes: row.parse("scopes")?,
+        task: row.json_opt("task")?,
         prompt_flags: row.text("prompt_flags")?,
         browser: row.parse_opt("browser")?,
         user: row.parse_opt("user_id")?,

@@ -28,7 +28,34 @@ pub(crate) async fn perform(common: &Common, command: AuditCommand) -> Result<()
             }
         }
         AuditCommand::Tail { lines, once } => tail(common, lines, once).await,
+        AuditCommand::Verify => verify(common).await,
     }
+}
+
+async fn verify(common: &Common) -> Result<(), CommandError> {
+    let chains = match control::act(common, Act::AuditVerify).await? {
+        Outcome::Audit { chains } => chains,
+        other => return Err(unexpected(&other)),
+    };
+    if common.json {
+        super::print_json(&chains)?;
+    }
+    let broken: Vec<String> = chains
+        .iter()
+        .filter_map(|chain| {
+            Some(format!("{}: the record at {} is missing or not what was written", chain.node, chain.broken_at?))
+        })
+        .collect();
+    if !broken.is_empty() {
+        return Err(CommandError::no(broken.join("\n")));
+    }
+    if !common.json {
+        for chain in &chains {
+            let (records, head) = (chain.records.unwrap_or_default(), chain.head.as_deref().unwrap_or_default());
+            anstream::println!("{}: {records} records as they were written, head {head}", chain.node);
+        }
+    }
+    Ok(())
 }
 
 async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandError> {

@@ -7,20 +7,37 @@ use crate::error::CommandError;
 
 /// What a new configuration begins with. It is an example that loads (see `examples/`).
 const STARTER: &str = include_str!("../../../../examples/sekisho.toml");
+/// The policies beside it, and tests that they pass.
+const POLICIES: [(&str, &str); 2] = [
+    ("everything.cedar", include_str!("../../../../examples/policies/everything.cedar")),
+    ("everything.test.toml", include_str!("../../../../examples/policies/everything.test.toml")),
+];
 
-/// Writes a commented configuration; never over a file that is there.
+/// Writes a commented configuration and a folder of policies; never over a file that is there.
 pub(crate) fn write(path: &Path) -> Result<(), CommandError> {
+    let folder = path.parent().unwrap_or(Path::new("")).join("policies");
+    write_new(path, STARTER)?;
+    std::fs::create_dir_all(&folder).map_err(|error| cannot(&folder, &error))?;
+    for (name, text) in POLICIES {
+        write_new(&folder.join(name), text)?;
+    }
+    anstream::println!(
+        "wrote {0} and {1}\nnext: edit them, then `sekisho check -c {0}`, `sekisho policy test -c {0}` and `sekisho serve -c {0}`",
+        path.display(),
+        folder.display()
+    );
+    Ok(())
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
     let made = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(path)
-        .and_then(|mut file| file.write_all(STARTER.as_bytes()));
-    made.map_err(|error| {
-        CommandError::environment(format!("`{}` cannot be written: {error}", path.display()), "name another file")
-    })?;
-    anstream::println!(
-        "wrote {0}\nnext: edit it, then `sekisho check -c {0}` and `sekisho serve -c {0}`",
-        path.display()
-    );
-    Ok(())
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    made.map_err(|error| cannot(path, &error))
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::environment(format!("`{}` cannot be written: {error}", path.display()), "name another file")
 }

@@ -1,9 +1,9 @@
 //! Reading the records.
 
 use sekisho_protocol::ids::RequestId;
-use sekisho_store::{AuditFilter, AuditOrder, Store, StoredRecord};
+use sekisho_store::{AuditFilter, AuditOrder, ChainCheck, Store, StoredRecord};
 
-use super::{ActError, Outcome, RecordRow};
+use super::{ActError, ChainRow, Outcome, RecordRow};
 
 /// The most records in one answer; the store's own bound is not smaller.
 const PAGE_MAX: u32 = 500;
@@ -33,4 +33,20 @@ pub(super) async fn list(
     }
     let row = |stored: StoredRecord| RecordRow { seq: stored.seq, node: stored.node, record: stored.record };
     Ok(Outcome::Records { records: found.into_iter().map(row).collect() })
+}
+
+/// Recomputes the chain of every node from its beginning (ATK-98).
+pub(super) async fn verify(store: &Store) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    let mut chains = Vec::new();
+    for node in tx.audit().nodes().await? {
+        let row = match tx.audit().verify(node).await? {
+            ChainCheck::Intact(head) => {
+                ChainRow { node, records: Some(head.seq), head: Some(head.mac.to_string()), broken_at: None }
+            }
+            ChainCheck::Broken { seq } => ChainRow { node, records: None, head: None, broken_at: Some(seq) },
+        };
+        chains.push(row);
+    }
+    Ok(Outcome::Audit { chains })
 }

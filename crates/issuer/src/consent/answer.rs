@@ -1,20 +1,24 @@
 //! A person's answer, and what follows from it, in one transaction each.
 
+use std::collections::BTreeSet;
+
+use sekisho_policy::grant::narrowed;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::{ActorPath, Subject};
-use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::after;
 use sekisho_protocol::oauth_error::OauthErrorCode;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::AuthorizationCode;
-use sekisho_store::{Code, Consent, StoreError, Tx};
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use sekisho_store::{Code, Conditions, Consent, GrantTask, StoreError, Tx};
 
 use super::view::{self, Offer};
 use super::{ConsentError, Request, about_grant, find, needs_login};
 use crate::authorize::{Prompt, may_skip_consent};
-use crate::clients::registered;
+use crate::clients::{plain_text, registered};
 use crate::grant::approved_scopes;
-use crate::pages::tool_key;
+use crate::pages::{End, tool_key};
 use crate::parameters::{Form, Parameters};
 use crate::session::{self, FormKind, Session, is_ours};
 use crate::visit::Visit;
@@ -73,7 +77,7 @@ pub(super) async fn decide(
     form: &Form,
 ) -> Result<(Request, Answer), ConsentError> {
     let form = form.parameters.as_ref().map_err(|_| ConsentError::Malformed)?;
-    if form.repeated(&["scope", "tool"]).is_some() {
+    if form.repeated(&["scope", "tool", "use"]).is_some() {
         return Err(ConsentError::Malformed);
     }
     let decision = match form.one("decision") {
@@ -175,17 +179,63 @@ async fn approve(
     }
     bind(tx, visit, request, Some(session)).await?;
     let scopes = approved_scopes(form.all("scope"), &offer.scopes);
-    if scopes.without(&Scope::offline_access()).is_empty() {
+    let used: BTreeSet<&str> = used_tools(&offer, form);
+    // With everything left ticked, what is granted is what was asked for.
+    let fewer = is_narrowed(&offer, form) && used.len() < offer.known.len();
+    let scopes = if fewer { narrowed(&scopes, &offer.known, &used) } else { scopes };
+    let conditions = conditions(visit, request, form, &used)?;
+    let needs_nothing = conditions.task.as_ref().is_some_and(|task| task.definition.check().is_err());
+    if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
     }
-    let code = grant(issuer, tx, visit, request, session, &scopes).await?;
+    let code = grant(issuer, tx, visit, request, session, (&scopes, &conditions)).await?;
     classify(tx, visit, request, &offer, form).await?;
-    if may_skip_consent(&request.client) && scopes == request.pending.scopes {
+    if may_skip_consent(&request.client) && scopes == request.pending.scopes && conditions == Conditions::default() {
         tx.grants().remember_consent(&consent(request, session, &scopes), visit.now).await?;
     }
     let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
     records::append(issuer, tx, visit, Authorization { scopes, ..entry }).await?;
     Ok(Answer::Approved(code))
+}
+
+/// Whether single tools stood on the page to be unticked.
+fn is_narrowed(offer: &Offer, form: &Parameters) -> bool {
+    !offer.known.is_empty() && form.one("narrow").is_some()
+}
+
+/// The tools that were left ticked, of those that stood there.
+fn used_tools<'o>(offer: &'o Offer, form: &Parameters) -> BTreeSet<&'o str> {
+    let ticked = |tool: &&Tool| form.all("use").any(|key| key == tool_key(&tool.name));
+    offer.known.iter().filter(ticked).map(|tool| tool.name.as_str()).collect()
+}
+
+/// What the person set beside the scopes. A task of the client's stays one, with fewer tools if some were unticked; a
+/// purpose in the person's own words makes one.
+fn conditions(
+    visit: &Visit,
+    request: &Request,
+    form: &Parameters,
+    used: &BTreeSet<&str>,
+) -> Result<Conditions, ConsentError> {
+    let word = form.one("end").unwrap_or_default();
+    let end = End::ALL.into_iter().find(|end| end.word() == word).ok_or(ConsentError::Malformed)?;
+    let purpose = plain_text(form.one("purpose").unwrap_or_default(), TaskDefinition::PURPOSE_CHARS_MAX);
+    let task = match &request.pending.task {
+        Some(declared) => {
+            let mut definition = declared.clone();
+            if form.one("narrow").is_some() {
+                definition.tools.retain(|name, _| used.contains(name.as_str()));
+            }
+            Some(GrantTask { origin: TaskOrigin::Details, definition })
+        }
+        None if purpose.is_empty() => None,
+        None => {
+            let tools = used.iter().map(|name| ((*name).to_owned(), None)).collect();
+            let definition = TaskDefinition { purpose, tools, ..TaskDefinition::default() };
+            Some(GrantTask { origin: TaskOrigin::Person, definition })
+        }
+    };
+    Ok(Conditions { ends_at: end.seconds().map(|seconds| after(visit.now, seconds)), task })
 }
 
 /// Pending → approved: the request is answered, and a code holds what it will become.
@@ -195,7 +245,7 @@ async fn grant(
     visit: &Visit,
     request: &Request,
     session: &Session,
-    scopes: &ScopeSet,
+    (scopes, conditions): (&ScopeSet, &Conditions),
 ) -> Result<AuthorizationCode, ConsentError> {
     if !tx.pendings().answer(request.pending.id, visit.now).await? {
         return Err(ConsentError::RequestGone);
@@ -211,6 +261,7 @@ async fn grant(
         resource: request.server.resource.as_str().to_owned(),
         scopes: scopes.clone(),
         path: ActorPath::direct(request.client.id.clone()),
+        conditions: conditions.clone(),
         issued_at: visit.now,
         expires_at: after(visit.now, issuer.settings.code_seconds()),
         used_at: None,
@@ -253,7 +304,9 @@ pub(super) async fn is_remembered(
     offer: &Offer,
 ) -> Result<bool, StoreError> {
     let prompt = Prompt::kept(&request.pending.prompt_flags);
-    let whole = !offer.withheld && !offer.scopes.is_empty() && offer.tools.is_empty();
+    // A declared task is a wish of its own, and was not what was agreed to before.
+    let plain = request.pending.task.is_none();
+    let whole = plain && !offer.withheld && !offer.scopes.is_empty() && offer.tools.is_empty();
     if !may_skip_consent(&request.client) || prompt.consent || !whole {
         return Ok(false);
     }
@@ -269,7 +322,8 @@ pub(super) async fn approve_remembered(
     offer: &Offer,
 ) -> Result<Answer, ConsentError> {
     let mut tx = issuer.store.begin().await?;
-    let code = grant(issuer, &mut tx, visit, request, session, &offer.scopes).await?;
+    let unconditional = Conditions::default();
+    let code = grant(issuer, &mut tx, visit, request, session, (&offer.scopes, &unconditional)).await?;
     let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
     let entry = Authorization { scopes: offer.scopes.clone(), detail: "remembered".to_owned(), ..entry };
     records::append(issuer, &mut tx, visit, entry).await?;

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use sekisho_picture::sets::{Captions, Member, SetsFigure, SvgUse};
 use sekisho_policy::grant::{grantable, grantable_of};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::task::TaskDefinition;
 use sekisho_store::{StoreError, Tx};
 use url::Url;
 
 use super::{Request, tools_to_classify};
 use crate::Issuer;
 use crate::clients::{display_name, plain_text};
-use crate::pages::{Ask, ScopeLine};
+use crate::pages::{Ask, ScopeLine, TaskFacts, ToolChoice, class_words, tool_key};
 use crate::session::Session;
-use crate::text::Sentence;
+use crate::text::{Language, Sentence};
 use crate::visit::Visit;
 
 /// What this person may hand on of what is asked for (RS-39: `policy::grantable`, nothing more).
@@ -28,7 +30,12 @@ pub(crate) struct Offer {
     pub(crate) withheld: bool,
     /// The tools to classify on the way; empty on all but the owner's first consent.
     pub(crate) tools: Vec<Tool>,
+    /// The known tools that what can be ticked would cover, to narrow it down to some of them.
+    pub(crate) known: Vec<Tool>,
 }
+
+/// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
+const LISTED_MAX: usize = 200;
 
 /// Works out what this person may hand on.
 pub(crate) async fn offer(
@@ -46,7 +53,16 @@ pub(crate) async fn offer(
     let scopes = if scopes.without(&Scope::offline_access()).is_empty() { ScopeSet::empty() } else { scopes };
     let withheld = scopes.len() < request.pending.scopes.len();
     let tools = if scopes.is_empty() { Vec::new() } else { tools_to_classify(tx, request, session).await? };
-    Ok(Offer { scopes, withheld, tools })
+    let covered = |tool: &Tool| {
+        let by_class = tool.class.is_some_and(|class| scopes.satisfies(&Scope::of_class(class)));
+        most.satisfies(&Scope::tool(&tool.name)) && (by_class || scopes.contains(&Scope::tool(&tool.name)))
+    };
+    let mut known: Vec<Tool> = known.into_iter().filter(covered).collect();
+    // While classes are still being given, there is nothing to narrow by.
+    if !tools.is_empty() || known.len() > LISTED_MAX {
+        known.clear();
+    }
+    Ok(Offer { scopes, withheld, tools, known })
 }
 
 /// The facts of a request for a page (PX-03, AS-35).
@@ -76,6 +92,62 @@ pub(crate) fn ask(visit: &Visit, request: &Request, scopes: &ScopeSet) -> Ask {
         client_name,
         server_title,
     }
+}
+
+/// One tool on the page, to be unticked.
+pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolChoice {
+    let bounds = task.and_then(|task| task.tools.get(&tool.name));
+    ToolChoice {
+        key: tool_key(&tool.name),
+        name: plain_text(&tool.name, 128),
+        summary: plain_text(&tool.summary, 200),
+        class: tool.class.map(class_words),
+        // With a task, what it does not name is not needed.
+        ticked: task.is_none() || bounds.is_some(),
+        bounds: bounds.and_then(Option::as_ref).map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// What the client's task says, for the page.
+pub(crate) fn task_facts(task: &TaskDefinition) -> TaskFacts {
+    TaskFacts {
+        purpose: plain_text(&task.purpose, TaskDefinition::PURPOSE_CHARS_MAX),
+        others: task.resources.iter().chain(&task.prompts).map(|name| plain_text(name, 200)).collect(),
+        calls: task.calls,
+        minutes: task.expires_in.map(|seconds| seconds.div_ceil(60)),
+    }
+}
+
+/// The three sets with the server's tools in them, as they would be if everything offered were ticked.
+pub(crate) fn figure(visit: &Visit, request: &Request, session: &Session, offer: &Offer) -> Option<String> {
+    if offer.known.is_empty() {
+        return None;
+    }
+    let task = request.pending.task.as_ref();
+    let member = |tool: &Tool| Member {
+        name: plain_text(&tool.name, 128),
+        rights: true,
+        grant: true,
+        need: task.is_none_or(|task| task.tools.contains_key(&tool.name)),
+        detail: None,
+    };
+    let captions = match visit.language {
+        Language::English => Captions::default(),
+        Language::Japanese => Captions::japanese(),
+    };
+    let figure = SetsFigure {
+        server: plain_text(&request.server.title, 80),
+        captions,
+        who: [
+            plain_text(&session.user.name, 64),
+            display_name(&request.client),
+            task.map(|task| plain_text(&task.purpose, 80)).unwrap_or_default(),
+        ],
+        need_declared: task.is_some(),
+        members: offer.known.iter().map(member).collect(),
+        chosen: None,
+    };
+    Some(figure.to_svg(SvgUse::Embedded))
 }
 
 /// AS-35: the host that vouches for a document. It is the only part of such a client's identity that is proven.

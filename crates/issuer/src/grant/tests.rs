@@ -5,7 +5,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{ClientId, GrantId, PendingId};
 use sekisho_protocol::scope::ScopeSet;
-use sekisho_store::{CODE_FAILURES_MAX, Code, Grant, Pending, RefreshRow, SecretKey};
+use sekisho_store::{CODE_FAILURES_MAX, Code, Conditions, Grant, Pending, RefreshRow, SecretKey};
 
 use super::{
     CodeStanding, RefreshStanding, RequestStanding, approved_scopes, code_standing, refresh_standing, request_standing,
@@ -29,6 +29,7 @@ fn pending() -> Pending {
         resource: String::new(),
         server: "notes".parse().unwrap(),
         scopes: ScopeSet::empty(),
+        task: None,
         prompt_flags: String::new(),
         browser: None,
         user: None,
@@ -68,6 +69,7 @@ fn code() -> Code {
         resource: String::new(),
         scopes: ScopeSet::empty(),
         path: ActorPath::direct(ClientId::parse("c").unwrap()),
+        conditions: Conditions::default(),
         issued_at: now(),
         expires_at: after(now(), 60),
         used_at: None,

@@ -1,11 +1,11 @@
 //! A code becomes a grant (RFC 6749 §4.1.3, RFC 7636 §4.6): everything is checked, then everything happens at once.
 
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
-use sekisho_protocol::env::after;
-use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::pkce::{CodeChallenge, read_verifier};
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
-use sekisho_store::{Code, NewGrant, SecretKey, Tx};
+use sekisho_store::{Code, NewGrant, NewTask, SecretKey, Tx};
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
@@ -61,6 +61,7 @@ pub(crate) async fn redeem(
     }
     check(issuer, tx, &code, request).await?;
     let (grant, refresh) = begin_grant(issuer, tx, visit, client, &code).await?;
+    let task = begin_task(issuer, tx, visit, grant, &code).await?;
     let basis = Basis {
         grant,
         epoch: 0,
@@ -68,7 +69,7 @@ pub(crate) async fn redeem(
         client: &code.client,
         path: &code.path,
         resource: &code.resource,
-        task: None,
+        task,
         scopes: &code.scopes,
     };
     let access = mint(issuer, visit, &basis)?;
@@ -81,7 +82,31 @@ pub(crate) async fn redeem(
     )
     .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
-    Ok(Issued { access, refresh, scopes: code.scopes, expires_in_seconds })
+    let details = super::details(tx, task, &code.resource).await?;
+    Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds })
+}
+
+/// The task that was agreed to begins with its grant: there is no moment in which the grant is wider.
+async fn begin_task(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    grant: GrantId,
+    code: &Code,
+) -> Result<Option<TaskId>, TokenError> {
+    let Some(agreed) = &code.conditions.task else { return Ok(None) };
+    let id = TaskId::generate(visit.now, &*issuer.entropy);
+    let new = NewTask {
+        id,
+        grant,
+        server: code.server.clone(),
+        definition: agreed.definition.clone(),
+        origin: agreed.origin,
+        created_at: visit.now,
+        standing: true,
+    };
+    tx.tasks().begin(&new).await?;
+    Ok(Some(id))
 }
 
 /// Everything that the request must say right. Nothing is spent by what fails here (ATK-21), but a verifier that does
@@ -126,8 +151,11 @@ async fn begin_grant(
         parent: None,
         task: None,
         created_at: visit.now,
-        // Without refresh tokens a grant is over with its only access token.
-        expires_at: (!refreshes).then(|| after(visit.now, settings.access_token_ttl_seconds)),
+        // Without refresh tokens a grant is over with its only access token; sooner, if the person said so.
+        expires_at: earlier(
+            (!refreshes).then(|| after(visit.now, settings.access_token_ttl_seconds)),
+            code.conditions.ends_at,
+        ),
     };
     tx.grants().insert(&grant).await?;
     if !tx.codes().consume(&code.digest, id, visit.now).await? {
@@ -142,6 +170,13 @@ async fn begin_grant(
     let end = after(visit.now, settings.refresh_ttl_seconds);
     tx.refresh_tokens().insert_first(id, &token.digest(), &key, visit.now, end).await?;
     Ok((id, Some(token)))
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// RFC 6749 §4.1.2: what the code became is not trusted any longer, whoever of the two was first (ATK-19).

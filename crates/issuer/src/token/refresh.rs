@@ -119,7 +119,8 @@ async fn issue(
     records::append(issuer, tx, visit, Authorization { detail: "refresh".to_owned(), scopes: scopes.clone(), ..entry })
         .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
-    Ok(Issued { access, refresh: Some(next), scopes, expires_in_seconds })
+    let details = super::details(tx, grant.task, &grant.resource).await?;
+    Ok(Issued { access, refresh: Some(next), scopes, details, expires_in_seconds })
 }
 
 /// Either the client or a thief has an old token: neither is trusted any longer (ATK-36).

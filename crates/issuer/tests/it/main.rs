@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+mod given;
 mod harness;
 
+mod agents;
+mod approvals;
 mod consent;
 mod csrf;
 mod documents;
@@ -11,3 +14,4 @@ mod endpoints;
 mod flow;
 mod login;
 mod pages;
+mod tasks;

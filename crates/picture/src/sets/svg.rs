@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 
 use sekisho_protocol::refusal::SetName;
 
-use super::SvgUse;
 use super::geometry::{self, Place, RADIUS};
 use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
+use super::{STYLE, SvgUse};
 
-const STANDALONE: &str = include_str!("standalone.css");
 const SANS: &str =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 const CODE: &str = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
@@ -24,7 +23,7 @@ pub(super) fn write(layout: &Layout, title: &str, description: &str, used: SvgUs
     );
     let _ = writeln!(out, "<title>{}</title>\n<desc>{}</desc>", escape(title), escape(description));
     if used == SvgUse::Standalone {
-        let _ = writeln!(out, "<style>\n{STANDALONE}</style>");
+        let _ = writeln!(out, "<style>\n{STYLE}</style>");
         let _ = writeln!(
             out,
             "<rect class=\"sets-paper\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"14\" fill=\"#fff\" stroke=\"#dcd9cf\"/>",

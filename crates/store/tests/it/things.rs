@@ -10,8 +10,8 @@ use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin}
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{
-    Code, NewAccessRequest, NewApproval, NewClient, NewGrant, NewLoan, NewTask, Pending, SecretBytes, SecretKey, Store,
-    StoreError, User,
+    Code, Conditions, NewAccessRequest, NewApproval, NewClient, NewGrant, NewLoan, NewTask, Pending, SecretBytes,
+    SecretKey, Store, StoreError, User,
 };
 
 use crate::harness::World;
@@ -82,6 +82,7 @@ impl World {
             resource: "https://sekisho.example/mcp/notes".to_owned(),
             server: server("notes"),
             scopes: scopes("mcp:read"),
+            task: None,
             prompt_flags: "consent".to_owned(),
             browser: None,
             user: None,
@@ -103,6 +104,7 @@ impl World {
             resource: "https://sekisho.example/mcp/notes".to_owned(),
             scopes: scopes("mcp:read"),
             path: ActorPath::direct(client),
+            conditions: Conditions::default(),
             issued_at: self.now,
             expires_at: self.at(60),
             used_at: None,

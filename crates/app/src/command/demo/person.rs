@@ -55,6 +55,35 @@ impl Person {
         Err(failure("the pages did not come to an end"))
     }
 
+    /// Opens a page that asks for a yes, logs in where asked, and gives it.
+    pub(super) async fn say_yes(&mut self, http: &dyn HttpClient, url: &str) -> Result<(), Failure> {
+        let origin = origin(url);
+        let mut request = Request::get(url);
+        let mut at = url.to_owned();
+        let mut answered = false;
+        for _ in 0..PAGES_MAX {
+            let response = self.visit(http, request).await?;
+            if let Some(location) = response.headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
+                at = absolute(&at, location);
+                request = Request::get(at.as_str());
+                continue;
+            }
+            if answered || !response.status.is_success() {
+                let status = response.status.as_u16();
+                let good = response.status.is_success();
+                return if good { Ok(()) } else { Err(failure(format!("the page at {at} answered {status}"))) };
+            }
+            let page = String::from_utf8_lossy(&response.body).into_owned();
+            let form = Form::first(&page).ok_or_else(|| failure(format!("the page at {at} asks nothing")))?;
+            answered = !form.has_password;
+            at = absolute(&at, &form.action);
+            let fields = form.filled(&self.name, &self.password);
+            let pairs = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            request = Request::post_form(at.as_str(), pairs).header(ORIGIN, &origin);
+        }
+        Err(failure("the pages did not come to an end"))
+    }
+
     async fn visit(&mut self, http: &dyn HttpClient, request: Request) -> Result<Response, Failure> {
         let jar = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let request = if jar.is_empty() { request } else { request.header(COOKIE, &jar) };

@@ -1,10 +1,12 @@
 //! The scenes of the demo.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sekisho_client::token::TokenEndpoint;
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_console::acts::{Act, Outcome, Question};
 use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::task::TaskDefinition;
 use serde_json::{Value, json};
 
 use super::person::Person;
@@ -20,15 +22,17 @@ pub(super) struct Script {
 }
 
 enum SceneAct {
+    Approval,
     Audience,
     FirstContact,
     Revocation,
     Rights,
     StepUp,
+    Task,
 }
 
 /// All scenes in the order in which they are played.
-pub(super) const ALL: [Script; 5] = [
+pub(super) const ALL: [Script; 7] = [
     Script {
         name: "first-contact",
         title: "an agent finds its way in, and a person lets it",
@@ -40,6 +44,8 @@ pub(super) const ALL: [Script; 5] = [
         title: "the user is narrower than the grant: no agent exceeds its user",
         act: SceneAct::Rights,
     },
+    Script { name: "task", title: "the task is narrower than both: only what the work needs", act: SceneAct::Task },
+    Script { name: "approval", title: "one rule wants a person's yes to each single call", act: SceneAct::Approval },
     Script { name: "audience", title: "a token for one server is worth nothing at another", act: SceneAct::Audience },
     Script { name: "revocation", title: "what was granted can be taken back at once", act: SceneAct::Revocation },
 ];
@@ -48,11 +54,13 @@ impl Script {
     /// Plays it.
     pub(super) async fn play(&self, world: &World, scene: &mut Scene) -> Result<(), Failure> {
         let played = match self.act {
+            SceneAct::Approval => approval(world, scene).await,
             SceneAct::Audience => audience(world, scene).await,
             SceneAct::FirstContact => first_contact(world, scene).await,
             SceneAct::Revocation => revocation(world, scene).await,
             SceneAct::Rights => rights(world, scene).await,
             SceneAct::StepUp => step_up(world, scene).await,
+            SceneAct::Task => task(world, scene).await,
         };
         scene.legs("Agent", world.http.take());
         played
@@ -127,6 +135,108 @@ async fn rights(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     Ok(())
 }
 
+async fn task(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(OWNER, &world.notes, "mcp:read mcp:write").await?;
+    let tokens = Some(&visitor.tokens);
+    let grant = world.newest_grant().await?;
+    let drafts = json!({ "type": "object", "properties": { "title": { "pattern": "^draft" } } });
+    let definition = TaskDefinition {
+        purpose: "write a draft".to_owned(),
+        tools: BTreeMap::from([("list_notes".to_owned(), None), ("write_note".to_owned(), Some(drafts))]),
+        calls: Some(50),
+        ..TaskDefinition::default()
+    };
+    let task = match world.operate(Act::TaskStart { grant, definition }).await? {
+        Outcome::Task { id } => id,
+        other => return Err(failure(format!("unexpected: {other:?}"))),
+    };
+    scene.step(
+        "operator: sekisho task start --purpose \"write a draft\"",
+        "done",
+        "two tools, titles bounded, 50 calls",
+        true,
+    );
+    let outside = until_bound(world, &visitor.tokens).await?;
+    scene.answer("agent calls read_note, which was granted", &outside, 403, &refusal(outside.error()));
+    let beyond = world.tool(&world.notes, tokens, "write_note", json!({ "title": "diary", "text": "x" })).await?;
+    scene.answer("agent writes a note named otherwise", &beyond, 403, &reason(beyond.error()));
+    let draft = json!({ "title": "draft 1", "text": "a beginning" });
+    let good = world.tool(&world.notes, tokens, "write_note", draft).await?;
+    scene.answer("agent writes a draft", &good, 200, &text(good.result()));
+    let question = Question {
+        user: OWNER.to_owned(),
+        client: None,
+        server: "notes".parse().map_err(failure)?,
+        tool: "read_note".to_owned(),
+        arguments: None,
+    };
+    let explained = match world.operate(Act::Explain(question)).await? {
+        Outcome::Explained(explained) => explained.explanation,
+        other => return Err(failure(format!("unexpected: {other:?}"))),
+    };
+    let inside = |set: &str| explained[set]["inside"] == true;
+    scene.step(
+        "operator: sekisho explain --tool read_note",
+        "no",
+        "rights inside, grant inside, need outside: the task does not name it",
+        inside("rights") && inside("grant") && !inside("need"),
+    );
+    world.operate(Act::TaskFinish { task }).await?;
+    let over = until_finished(world, &visitor.tokens).await?;
+    scene.answer("the task is finished, and agent calls list_notes", &over, 403, &reason(over.error()));
+    Ok(())
+}
+
+async fn approval(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(OWNER, &world.notes, "mcp:destructive").await?;
+    let call = async || world.tool(&world.notes, Some(&visitor.tokens), "delete_all_notes", json!({})).await;
+    let asked = call().await?;
+    let url = approval_url(&asked);
+    let waits = asked.status.as_u16() == 200 && url.is_some();
+    scene.step("agent calls delete_all_notes", "200", "a tool error for the model: its user has to approve", waits);
+    let url = url.ok_or_else(|| failure("there is no page to approve on"))?;
+    let mut person = Person::new(OWNER, &world.password);
+    person.say_yes(&world.http, &url).await?;
+    scene.step(
+        &format!("{OWNER} opens the link, reads the very call, approves"),
+        "200",
+        "good once, for these arguments",
+        true,
+    );
+    let good = call().await?;
+    scene.answer("agent calls again", &good, 200, &text(good.result()));
+    let again = call().await?;
+    scene.step(
+        "agent calls once more",
+        "200",
+        "the yes is used up: it is asked for anew",
+        approval_url(&again).is_some(),
+    );
+    Ok(())
+}
+
+/// Where the person is sent for a call that waits.
+fn approval_url(answer: &sekisho_client::mcp::McpAnswer) -> Option<String> {
+    let refusal = answer.result()?.get("_meta")?.get("io.sekisho/refusal")?;
+    refusal.get("remedy")?.get("url")?.as_str().map(str::to_owned)
+}
+
+/// Calls what the task does not need until that is felt; the product promises a second.
+async fn until_bound(
+    world: &World,
+    tokens: &sekisho_client::token::Tokens,
+) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
+    until(async || world.tool(&world.notes, Some(tokens), "read_note", json!({ "title": "welcome" })).await).await
+}
+
+/// The same for what it needs, once it is finished.
+async fn until_finished(
+    world: &World,
+    tokens: &sekisho_client::token::Tokens,
+) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
+    until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await).await
+}
+
 async fn audience(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     let visitor = world.visitor(OWNER, &world.notes, "mcp:read").await?;
     let mut stolen = visitor.tokens.clone();
@@ -167,9 +277,15 @@ async fn until_refused(
     world: &World,
     tokens: &sekisho_client::token::Tokens,
 ) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
+    until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await).await
+}
+
+async fn until(
+    ask: impl AsyncFn() -> Result<sekisho_client::mcp::McpAnswer, Failure>,
+) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
     loop {
-        let answer = world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await?;
+        let answer = ask().await?;
         if answer.status.as_u16() != 200 || tokio::time::Instant::now() > deadline {
             return Ok(answer);
         }
@@ -185,6 +301,13 @@ fn note() -> Value {
 fn text(result: Option<&Value>) -> String {
     let first = result.and_then(|result| result.get("content")?.get(0)?.get("text")?.as_str());
     first.unwrap_or_default().chars().take(60).collect()
+}
+
+/// The sentence of a refusal.
+fn reason(error: Option<&Value>) -> String {
+    let reason = error.and_then(|error| error.get("data")?.get("reason")?.as_str());
+    let reason = reason.unwrap_or("no reason was given");
+    reason.split(';').next().unwrap_or(reason).to_owned()
 }
 
 /// Set, reason and way out of a refusal.

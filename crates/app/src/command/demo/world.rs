@@ -12,8 +12,10 @@ use sekisho_client::registration::{ApplicationType, Registration, RegistrationRe
 use sekisho_client::token::{TokenEndpoint, Tokens};
 use sekisho_console::acts::{Act, Outcome};
 use sekisho_issuer::login::local::hash_password;
+use sekisho_policy::rights::PolicyFile;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, Entropy as _};
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::method::Revision;
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::redirect::RedirectUri;
@@ -37,6 +39,14 @@ use crate::os::{OsEntropy, SystemClock};
 pub(super) const OWNER: &str = "alice";
 /// May read notes, and nothing else.
 pub(super) const READER: &str = "bob";
+
+/// The one rule beside what the configuration says in short.
+const POLICY: &str = r#"
+@id("ask-before-losing")
+@approval
+@reason("every note would be gone")
+permit(principal in Group::"owners", action == Action::"call", resource == Tool::"notes/delete_all_notes");
+"#;
 
 /// Everything the scenes share.
 pub(super) struct World {
@@ -71,7 +81,9 @@ impl World {
         if !listeners.address.ip().is_loopback() {
             return Err(CommandError::usage("the demo listens on loopback only", "leave out --listen"));
         }
-        let configuration = Configuration { servers: servers()?, ..Configuration::default() };
+        let policy = PolicyFile { name: "demo.cedar".to_owned(), text: POLICY.to_owned() };
+        let configuration =
+            Configuration { servers: servers()?, policy_files: vec![policy], ..Configuration::default() };
         let port = listeners.address.port();
         let instance =
             Instance::start(Parts { data: data.clone(), lock, store, configuration, source: Source::File, port })
@@ -194,6 +206,17 @@ impl World {
         let code = authorization::finish(request, &redirected).map_err(failure)?;
         let endpoint = TokenEndpoint::new(&self.http, server, registration).map_err(failure)?;
         endpoint.exchange_code(request, &code, SystemClock::default().now()).await.map_err(failure)
+    }
+
+    /// The newest grant of the owner at the server with the notes.
+    pub(super) async fn newest_grant(&self) -> Result<GrantId, Failure> {
+        match self.operate(Act::GrantList { user: Some(OWNER.to_owned()) }).await? {
+            Outcome::Grants { grants } => {
+                let living = grants.iter().filter(|grant| !grant.revoked);
+                living.max_by_key(|grant| grant.id).map(|grant| grant.id).ok_or_else(|| failure("there is no grant"))
+            }
+            other => Err(failure(format!("unexpected: {other:?}"))),
+        }
     }
 
     /// All of that at once, for scenes that are about something else.

@@ -1,0 +1,168 @@
+//! Would this call pass, and which set says what? The code that decides, asked about what the store knows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sekisho_policy::explain::{Explanation, explain as explain_call};
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
+use sekisho_policy::rights::Rights;
+use sekisho_policy::task::{BoundTask, Need};
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_store::{GrantFilter, GrantState, Store, Tx};
+use serde::{Deserialize, Serialize};
+
+use super::ActError;
+
+/// A call to be explained.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Question {
+    /// The user's name.
+    pub user: String,
+    /// Through which client; any of the user's, if it is left out.
+    pub client: Option<ClientId>,
+    /// At which server.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// The arguments, as JSON.
+    pub arguments: Option<String>,
+}
+
+/// What the three sets say to a call, and to every other tool of its server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Explained {
+    /// What is said of the call; an [`Explanation`] as JSON.
+    pub explanation: serde_json::Value,
+    /// The grant that was looked at; `None`: there is none that lives.
+    pub grant: Option<GrantId>,
+    /// Its client.
+    pub client: Option<ClientId>,
+    /// Where each tool of the server stands.
+    pub tools: Vec<Standing>,
+}
+
+/// In which sets a tool is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Standing {
+    /// The tool.
+    pub name: String,
+    /// The user may.
+    pub rights: bool,
+    /// It was granted.
+    pub grant: bool,
+    /// The task needs it; never where none was declared.
+    pub need: bool,
+}
+
+/// Asks the rights in force. `classes` are those of the configuration, which win over what the store knows.
+pub async fn explain(
+    store: &Store,
+    rights: &Rights,
+    classes: &BTreeMap<String, ToolClass>,
+    question: &Question,
+    now: Timestamp,
+) -> Result<Explained, ActError> {
+    let arguments = match &question.arguments {
+        None => None,
+        Some(text) => {
+            let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
+            if !is_object {
+                return Err(ActError::Invalid("the arguments are not a JSON object".to_owned()));
+            }
+            Some(bytes::Bytes::copy_from_slice(text.as_bytes()))
+        }
+    };
+    let mut tx = store.read().await?;
+    let absent = || ActError::Absent { what: "user", name: question.user.clone() };
+    let user = tx.users().find_by_name(&question.user).await?.ok_or_else(absent)?;
+    let subject = Subject::User(user.id);
+    let state = newest(&mut tx, question, &subject, now).await?;
+    let tools = tx.catalogue().list(&question.server).await?;
+    let (caller, authority) = stand_in(subject, state.as_ref(), now);
+    let call = |name: &str, arguments| Call {
+        server: question.server.clone(),
+        method: "tools/call",
+        target: Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) },
+        arguments,
+        arguments_digest: None,
+        source: None,
+    };
+    let say = |call: &Call| explain_call(rights, &caller, &authority, call, now);
+    let explanation = say(&call(&question.tool, arguments));
+    let standings = tools.iter().map(|tool| {
+        let said: Explanation = say(&call(&tool.name, None));
+        Standing {
+            name: tool.name.clone(),
+            rights: said.rights.inside,
+            grant: said.grant.inside,
+            need: said.need.inside,
+        }
+    });
+    Ok(Explained {
+        explanation: serde_json::to_value(&explanation).unwrap_or_default(),
+        grant: state.as_ref().map(|state| state.grant),
+        client: state.as_ref().map(|state| state.client.clone()),
+        tools: standings.collect(),
+    })
+}
+
+/// The newest grant that lives.
+async fn newest(
+    tx: &mut Tx,
+    question: &Question,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<Option<GrantState>, ActError> {
+    let filter = GrantFilter {
+        subject: Some(subject.clone()),
+        client: question.client.clone(),
+        server: Some(question.server.clone()),
+    };
+    for grant in tx.grants().list(&filter).await?.into_iter().rev() {
+        if let Some(state) = tx.grants().alive(grant.id).await?
+            && state.honours(state.epoch, now)
+        {
+            return Ok(Some(state));
+        }
+    }
+    Ok(None)
+}
+
+/// Who would call with a token of that grant. Without one, nothing is granted.
+fn stand_in(subject: Subject, state: Option<&GrantState>, now: Timestamp) -> (Caller, Authority) {
+    let nobody = Caller { subject, ..Caller::anonymous(ScopeSet::empty()) };
+    let Some(state) = state else { return (nobody, Authority::default()) };
+    let caller = Caller {
+        client: Some(state.client.clone()),
+        path: Some(state.path.clone()),
+        grant: Some(state.grant),
+        scopes: state.scopes.clone(),
+        task: state.task,
+        expires: after(now, 60),
+        ..nobody
+    };
+    let need = match state.task {
+        None => Need::undeclared(),
+        Some(id) => {
+            let found = state.tasks.iter().find(|task| task.id == id).cloned();
+            let bound = found.and_then(|task| BoundTask::new(task).ok());
+            bound.map_or_else(|| Need::unknown(id), |bound| Need::of([Arc::new(bound)]))
+        }
+    };
+    let trust = state.origins.iter().copied().map(Trust::of).min().unwrap_or_default();
+    (caller, Authority { need, trust })
+}
+
+fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolStanding {
+    match tools.iter().find(|tool| tool.name == name) {
+        None => ToolStanding::Unknown,
+        Some(tool) => {
+            let class = classes.get(name).copied().or(tool.class_in_force());
+            class.map_or(ToolStanding::Unclassified, ToolStanding::Classified)
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! `/approvals/{id}`: one exact call that waits for a person's yes, and the answer.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::ApprovalId;
+use sekisho_store::{Approval, StoreError, Tx};
+
+use crate::clients::plain_text;
+use crate::error;
+use crate::own::{self, OwnError};
+use crate::pages::{self, Chrome};
+use crate::parameters::Form;
+use crate::place::Place;
+use crate::session::{FormKind, Session, form_token, is_ours};
+use crate::shown::{self, ClientLine, JsonText, ServerLine};
+use crate::text::Sentence;
+use crate::visit::Visit;
+use crate::{Issuer, records};
+
+/// The most characters of the arguments that are shown.
+const ARGUMENTS_CHARS_MAX: usize = 4000;
+
+/// What one call is, and how its approval stands.
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct ApprovalPage {
+    chrome: Chrome,
+    csrf: String,
+    id: String,
+    standing: Standing,
+    ask: Asked,
+}
+
+/// The facts of the call.
+struct Asked {
+    initial: String,
+    server_initial: String,
+    client: ClientLine,
+    server: ServerLine,
+    tool: String,
+    /// `None`: they were not kept.
+    arguments: Option<JsonText>,
+    rule: String,
+    reason: String,
+    purpose: Option<TaskLink>,
+    expires: String,
+    minutes_left: i64,
+}
+
+/// The task of a call.
+struct TaskLink {
+    id: String,
+    purpose: String,
+}
+
+/// How an approval stands, seen by the one who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Yes, and not used yet.
+    Approved,
+    /// No.
+    Declined,
+    /// The grant behind the call is not alive.
+    Ended,
+    /// Nobody answered in time, or nobody used the yes.
+    Expired,
+    /// It waits for an answer.
+    Open,
+    /// The call was made.
+    Used,
+}
+
+impl Standing {
+    fn of(approval: &Approval, alive: bool, now: Timestamp) -> Self {
+        if approval.used_at.is_some() {
+            Self::Used
+        } else if approval.approved == Some(false) {
+            Self::Declined
+        } else if !alive {
+            Self::Ended
+        } else if approval.expires_at <= now {
+            Self::Expired
+        } else if approval.approved == Some(true) {
+            Self::Approved
+        } else {
+            Self::Open
+        }
+    }
+
+    /// The heading, and what happens now.
+    fn words(self) -> (Sentence, Sentence) {
+        match self {
+            Self::Approved => (Sentence::ApprovedTitle, Sentence::ApprovedNow),
+            Self::Declined => (Sentence::DeclinedTitle, Sentence::DeclinedNow),
+            Self::Ended => (Sentence::ApprovalEndedTitle, Sentence::ApprovalEndedNow),
+            Self::Expired => (Sentence::ApprovalExpiredTitle, Sentence::ApprovalExpiredNow),
+            Self::Open => (Sentence::ApprovalTitle, Sentence::ApprovalLead),
+            Self::Used => (Sentence::ApprovalUsedTitle, Sentence::ApprovalUsedNow),
+        }
+    }
+
+    fn is_open(self) -> bool {
+        self == Self::Open
+    }
+
+    fn is_approved(self) -> bool {
+        self == Self::Approved
+    }
+}
+
+/// `GET /approvals/{id}`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>) -> Response {
+    shown_as(&issuer, &visit, &id, StatusCode::OK).await
+}
+
+async fn shown_as(issuer: &Issuer, visit: &Visit, id: &str, status: StatusCode) -> Response {
+    match approval_page(issuer, visit, id).await {
+        Ok(page) => pages::page(visit, issuer, status, &page, ""),
+        Err(error) => error::own(issuer, visit, &error),
+    }
+}
+
+/// `POST /approvals/{id}`: yes or no, once.
+pub(crate) async fn answer(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match decide(&issuer, &visit, &id, &form).await {
+        Ok(Decided::Now(place)) => pages::go(&issuer, &place.path()),
+        Ok(Decided::Before) => shown_as(&issuer, &visit, &id, StatusCode::GONE).await,
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+/// The approval, if it is for the one who is signed in, and whether its grant is good for anything.
+async fn find(tx: &mut Tx, visit: &Visit, id: ApprovalId) -> Result<(Approval, bool, Session), OwnError> {
+    let place = Place::Approval(id);
+    let session = own::session(tx, visit, place).await?;
+    let subject = own::subject(&session);
+    let found = tx.approvals().find(id).await?.filter(|approval| approval.subject == subject);
+    let (approval, session) = own::only(found, session, place)?;
+    let alive = match tx.grants().find(approval.grant).await? {
+        Some(grant) => own::is_alive(tx, &grant, visit).await?,
+        None => false,
+    };
+    Ok((approval, alive, session))
+}
+
+async fn approval_page(issuer: &Issuer, visit: &Visit, id: &str) -> Result<ApprovalPage, OwnError> {
+    let id: ApprovalId = id.parse().map_err(|_| OwnError::NotThere)?;
+    let mut tx = issuer.store.read().await?;
+    let (approval, alive, session) = find(&mut tx, visit, id).await?;
+    Ok(ApprovalPage {
+        chrome: Chrome::new(issuer, visit).with(visit, &session, Some(id.to_string())),
+        csrf: form_token(visit, Some(&session), FormKind::Approval, &about(&approval)).expose().to_owned(),
+        id: id.to_string(),
+        standing: Standing::of(&approval, alive, visit.now),
+        ask: asked(issuer, &mut tx, visit, &approval).await?,
+    })
+}
+
+async fn asked(issuer: &Issuer, tx: &mut Tx, visit: &Visit, approval: &Approval) -> Result<Asked, StoreError> {
+    let client = shown::client(tx, &approval.client).await?;
+    let server = shown::server(issuer, &approval.server);
+    let task = match approval.task {
+        Some(id) => tx.tasks().find(id).await?,
+        None => None,
+    };
+    let arguments = approval.arguments.as_ref().map(|kept| String::from_utf8_lossy(kept.expose()).into_owned());
+    Ok(Asked {
+        initial: shown::initial(&client.name),
+        server_initial: shown::initial(&server.title),
+        tool: shown::exact(&approval.tool, 256),
+        arguments: arguments.map(|text| shown::json(&text, ARGUMENTS_CHARS_MAX)),
+        rule: plain_text(&approval.rule, 80),
+        reason: plain_text(approval.reason.as_deref().unwrap_or_default(), 300),
+        purpose: task.map(|task| TaskLink {
+            id: task.id.to_string(),
+            purpose: plain_text(&task.definition.purpose, sekisho_protocol::task::TaskDefinition::PURPOSE_CHARS_MAX),
+        }),
+        expires: shown::moment(approval.expires_at),
+        minutes_left: shown::minutes_until(approval.expires_at, visit.now),
+        client,
+        server,
+    })
+}
+
+/// What the form is about: this approval of this very call. What was read is what is approved.
+fn about(approval: &Approval) -> String {
+    format!("{} {}", approval.id, approval.digest)
+}
+
+/// What an answer came to.
+enum Decided {
+    /// It was answered before, or it is too late.
+    Before,
+    /// This was the answer.
+    Now(Place),
+}
+
+async fn decide(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<Decided, OwnError> {
+    let id: ApprovalId = id.parse().map_err(|_| OwnError::NotThere)?;
+    let form = own::fields(form, &[])?;
+    let (approve, act) = match form.one("decision") {
+        Some("approve") => (true, AuthorizationAct::ApprovalGiven),
+        Some("decline") => (false, AuthorizationAct::ApprovalDeclined),
+        _ => return Err(OwnError::Malformed),
+    };
+    let mut tx = issuer.store.begin().await?;
+    let (approval, alive, session) = find(&mut tx, visit, id).await?;
+    if !is_ours(visit, Some(&session), FormKind::Approval, &about(&approval), form.one("csrf")) {
+        return Err(OwnError::Forgery);
+    }
+    let subject = own::subject(&session);
+    if !alive || !tx.approvals().decide(id, &subject, approve, visit.now).await? {
+        return Ok(Decided::Before);
+    }
+    let entry = Authorization {
+        subject: Some(subject),
+        client: Some(approval.client),
+        server: Some(approval.server),
+        grant: Some(approval.grant),
+        detail: format!("`{id}`: `{}`, asked for by `{}`", approval.tool, approval.rule),
+        ..records::entry(act)
+    };
+    records::append(issuer, &mut tx, visit, entry).await?;
+    tx.commit().await?;
+    Ok(Decided::Now(Place::Approval(id)))
+}

@@ -1,0 +1,217 @@
+//! How what comes from outside is shown: names of clients, servers and tools, JSON, moments.
+
+use std::collections::BTreeMap;
+
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ClientId, ServerName};
+use sekisho_protocol::registration::ClientOrigin;
+use sekisho_store::{StoreError, Tx};
+use url::Url;
+
+use crate::Issuer;
+use crate::clients::{display_name, is_invisible, plain_text};
+
+/// A client as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientLine {
+    pub(crate) name: String,
+    /// It registered itself; nobody has checked its name.
+    pub(crate) unverified: bool,
+    /// The host whose document vouches for it (AS-35).
+    pub(crate) host: Option<String>,
+}
+
+/// The client of this identifier. One that is gone is nobody whom anybody vouches for.
+pub(crate) async fn client(tx: &mut Tx, id: &ClientId) -> Result<ClientLine, StoreError> {
+    let stored = tx.clients().find(id).await?;
+    let document = id.is_metadata_document();
+    let host = document.then(|| Url::parse(id.as_str()).ok()?.host_str().map(str::to_owned)).flatten();
+    Ok(match stored {
+        Some(stored) => {
+            let origin = stored.client.origin;
+            let host = host.filter(|_| origin == ClientOrigin::MetadataDocument);
+            ClientLine { name: display_name(&stored.client), unverified: origin == ClientOrigin::Dynamic, host }
+        }
+        None => ClientLine { name: plain_text(id.as_str(), 80), unverified: !document, host },
+    })
+}
+
+/// Clients that were looked up for one page, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Clients(BTreeMap<ClientId, ClientLine>);
+
+impl Clients {
+    pub(crate) async fn find(&mut self, tx: &mut Tx, id: &ClientId) -> Result<ClientLine, StoreError> {
+        if let Some(known) = self.0.get(id) {
+            return Ok(known.clone());
+        }
+        let line = client(tx, id).await?;
+        self.0.insert(id.clone(), line.clone());
+        Ok(line)
+    }
+}
+
+/// A server as people see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServerLine {
+    pub(crate) title: String,
+    pub(crate) url: String,
+}
+
+/// The server of this name; one that is not mounted any more has only that.
+pub(crate) fn server(issuer: &Issuer, name: &ServerName) -> ServerLine {
+    match issuer.servers.borrow().find(name) {
+        Some(card) => ServerLine { title: plain_text(&card.title, 80), url: card.resource.as_str().to_owned() },
+        None => ServerLine { title: name.to_string(), url: String::new() },
+    }
+}
+
+/// What stands for a name in a badge.
+pub(crate) fn initial(name: &str) -> String {
+    name.chars().find(|character| character.is_alphanumeric()).unwrap_or('?').to_uppercase().collect()
+}
+
+/// A moment, to the minute.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Whole minutes until then, rounded up.
+pub(crate) fn minutes_until(end: Timestamp, now: Timestamp) -> i64 {
+    (end.as_second() - now.as_second() + 59).max(0) / 60
+}
+
+/// A name that somebody decides about, on one line: what would not be seen is written out, so that two names that
+/// differ look different (ATK-11).
+pub(crate) fn exact(name: &str, chars_max: usize) -> String {
+    let mut shown: String = name.chars().take(chars_max).map(seen).collect();
+    if name.chars().nth(chars_max).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn seen(character: char) -> String {
+    let blank = character.is_whitespace() && character != ' ';
+    if blank || is_invisible(character) { escape(character) } else { character.to_string() }
+}
+
+/// As JSON escapes it (RFC 8259 §7).
+fn escape(character: char) -> String {
+    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+/// A text, and how many characters of it were left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JsonText {
+    pub(crate) shown: String,
+    pub(crate) left_out: usize,
+}
+
+/// JSON with line breaks, at most `chars_max` characters of it.
+///
+/// The text is laid out and not read: not one digit of a number comes out other than it was written, and what would
+/// not be seen in a string is shown as its escape, which means the same (ATK-11).
+pub(crate) fn json(text: &str, chars_max: usize) -> JsonText {
+    let laid_out = lay_out(text);
+    let mut characters = laid_out.chars();
+    let shown = characters.by_ref().take(chars_max).collect();
+    JsonText { shown, left_out: characters.count() }
+}
+
+/// Deeper than this, lines are not moved further to the right.
+const INDENT_MAX: usize = 12;
+
+fn lay_out(text: &str) -> String {
+    let mut out = String::new();
+    let mut depth: usize = 0;
+    let mut string = false;
+    let mut characters = text.chars().peekable();
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.push_str(&"  ".repeat(depth.min(INDENT_MAX)));
+    };
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if string => {
+                out.push(character);
+                out.extend(characters.next().map(seen));
+            }
+            '"' => {
+                string = !string;
+                out.push(character);
+            }
+            _ if string => out.push_str(&seen(character)),
+            '{' | '[' => {
+                out.push(character);
+                let close = if character == '{' { '}' } else { ']' };
+                if characters.next_if_eq(&close).is_some() {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(character);
+            }
+            ',' => {
+                out.push(character);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            other => out.push_str(&seen(other)),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::env::{Clock as _, ManualClock, after};
+
+    use super::{exact, json, minutes_until};
+
+    /// ATK-11: what somebody says yes to is shown as it is: every digit, every sign, nothing unseen.
+    #[test]
+    fn json_is_laid_out_and_not_changed() {
+        let cases = [
+            ("{}", "{}"),
+            (r#"{"a":[]}"#, "{\n  \"a\": []\n}"),
+            (
+                r#"{"a":[1,2],"b":{"c":null}}"#,
+                "{\n  \"a\": [\n    1,\n    2\n  ],\n  \"b\": {\n    \"c\": null\n  }\n}",
+            ),
+            (r#"{"n":10000000000000000001.50}"#, "{\n  \"n\": 10000000000000000001.50\n}"),
+            (r#"{"s":"a,b:{}[] \"q\" \\"}"#, "{\n  \"s\": \"a,b:{}[] \\\"q\\\" \\\\\"\n}"),
+            ("{\"s\":\"x\u{202e}y\u{200b}\u{e0041}\"}", "{\n  \"s\": \"x\\u202ey\\u200b\\udb40\\udc41\"\n}"),
+            ("not JSON }]", "not JSON \n}\n]"),
+        ];
+        for (text, expected) in cases {
+            let found = json(text, 4000);
+            assert_eq!((found.shown.as_str(), found.left_out), (expected, 0), "{text}");
+        }
+        let long = json(&format!("{{\"s\":\"{}\"}}", "x".repeat(5000)), 4000);
+        assert_eq!((long.shown.chars().count(), long.left_out), (4000, 1013));
+        assert!(json(&"[".repeat(100_000), 4000).shown.len() <= 4000);
+    }
+
+    /// ATK-11: two tools whose names differ never look alike because of what is not seen.
+    #[test]
+    fn a_name_that_is_decided_about_hides_nothing() {
+        assert_eq!(exact("read_note", 128), "read_note");
+        assert_eq!(exact("read\u{200b}_note", 128), "read\\u200b_note");
+        assert_eq!(exact("a\u{202e}b\nc", 128), "a\\u202eb\\u000ac");
+        assert_eq!(exact(&"x".repeat(200), 3), "xxx…");
+    }
+
+    #[test]
+    fn minutes_are_rounded_up() {
+        let now = ManualClock::default().now();
+        for (seconds, minutes) in [(0, 0), (1, 1), (60, 1), (61, 2), (600, 10)] {
+            assert_eq!(minutes_until(after(now, seconds), now), minutes);
+        }
+    }
+}
