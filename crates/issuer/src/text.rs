@@ -244,7 +244,7 @@ sentences! {
     Ends: "Ends", "終了日時";
     EndsNever: "When you end it", "取り消すまで";
     TasksTitle: "Tasks", "作業";
-    NoTasks: "No task was declared: every call within the permissions above passes.", "作業は宣言されていません。上の権限の範囲なら、どの呼び出しも通ります。";
+    NoTasks: "No task was declared: only the permissions above and your own rights decide.", "作業は申告されていません。上の権限と、あなた自身の権限だけで判断します。";
     HeldTo: "Everything it does is held to this", "すべての呼び出しがこの範囲に限られます";
     BeginTitle: "Hold it to a task", "作業に限る";
     BeginLead: "Say what the agent is to do now. Until you finish the task, only the tools you tick pass.", "エージェントに今してほしいことを書いてください。作業を終えるまで、選んだツールだけが通ります。";
@@ -269,7 +269,7 @@ sentences! {
     OfTotal: "of {}", "全 {} 回";
     NotCounted: "Not counted", "数えません";
     OriginAgent: "begun by the agent itself", "エージェント自身が開始";
-    OriginClient: "declared by the application", "アプリケーションが宣言";
+    OriginClient: "declared by the application", "アプリケーションが申告";
     OriginCommand: "begun at the command line", "コマンドラインから開始";
     OriginPerson: "begun by you", "あなたが開始";
     OriginTemplate: "begun from a template", "ひな型から開始";

@@ -1,6 +1,6 @@
 //! What is judged: one call, as the gateway read it from the authorized bytes, and what stands behind its caller.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use bytes::Bytes;
 use sekisho_protocol::catalogue::ToolClass;

@@ -11,7 +11,7 @@ use crate::scope::ScopeSet;
 
 /// Where a request came from, as the listener saw it; put into every request, never read from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddress(pub std::net::IpAddr);
+pub struct PeerAddress(pub core::net::IpAddr);
 
 /// For whom a call is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -183,6 +183,14 @@ impl Person {
         panic!("pages without end, from {url}")
     }
 
+    /// Opens a page that asks for a yes, signs in where asked, and gives it. The page that follows.
+    pub async fn say_yes(&mut self, url: &str) -> Answer {
+        match self.try_answer(url).await {
+            Ok(redirect) => panic!("{url} leads away to {redirect}"),
+            Err((_, answer)) => answer,
+        }
+    }
+
     /// Sets the password by a one-time link; the browser is signed in afterwards.
     pub async fn set_up(&mut self, link: &str) {
         let Seen::Page { url, answer } = self.visit(link).await else { panic!("{link} leads away") };

@@ -19,4 +19,6 @@ mod picture;
 #[cfg(test)]
 mod rmcp_client;
 #[cfg(test)]
+mod sets;
+#[cfg(test)]
 mod story;

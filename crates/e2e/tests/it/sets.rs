@@ -1,0 +1,233 @@
+//! The three sets through the real binary: policies, tasks in each of their ways, budgets across a crash, approvals.
+
+use std::time::Duration;
+
+use sekisho_e2e::fakes::call::{modern, tool};
+use sekisho_e2e::fakes::oauth::{Client, Granted, REDIRECT};
+use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
+use sekisho_e2e::fakes::wire::{Reply, ask};
+use sekisho_e2e::harness::wait::within;
+use sekisho_e2e::harness::{Checkpoint, Person};
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "correct horse battery staple";
+const UP: &str = "/mcp/up";
+
+fn address(checkpoint: &Checkpoint) -> std::net::SocketAddr {
+    let port = checkpoint.base_url().rsplit(':').next().unwrap();
+    format!("127.0.0.1:{port}").parse().unwrap()
+}
+
+fn toml(upstream: &Upstream) -> String {
+    let url = upstream.url();
+    format!(
+        "[servers.up]\nurl = \"{url}\"\neveryone = \"write\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n"
+    )
+}
+
+async fn started() -> (Checkpoint, Upstream) {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let checkpoint = Checkpoint::configured(&toml(&upstream)).owner("alice", PASSWORD).user("bob", PASSWORD);
+    (checkpoint.start().await, upstream)
+}
+
+async fn let_in(checkpoint: &Checkpoint, scope: &str) -> Granted {
+    let client = Client::register(checkpoint.base_url(), "Honest client", REDIRECT).await;
+    client.be_granted(&format!("{}{UP}", checkpoint.base_url()), scope, "alice", PASSWORD).await
+}
+
+async fn call(checkpoint: &Checkpoint, token: &str, name: &str) -> Reply {
+    ask(address(checkpoint), &tool(UP, token, name)).await.unwrap()
+}
+
+/// Calls until the change is felt: within a second.
+async fn felt(checkpoint: &Checkpoint, token: &str, name: &str, status: u16) -> Reply {
+    within(Duration::from_secs(1), &format!("{status} for {name}"), async || {
+        let reply = call(checkpoint, token, name).await;
+        (reply.status == status).then_some(reply)
+    })
+    .await
+}
+
+async fn start_task(checkpoint: &Checkpoint, granted: &Granted, more: &[&str]) -> String {
+    let grant = granted.claim("grant").as_str().unwrap().to_owned();
+    let mut words = vec!["task", "start", "--grant", &grant, "--purpose", "look around"];
+    words.extend_from_slice(more);
+    checkpoint.ask(&words).await[0]["id"].as_str().unwrap().to_owned()
+}
+
+fn refusal(reply: &Reply) -> Value {
+    reply.json()["error"]["data"].clone()
+}
+
+/// A task begins on a live session by the command line, is felt by the token that is there, is listed, ends, and the
+/// grant is free again once it is resumed: the client then refreshes by itself.
+#[tokio::test]
+async fn an_operator_begins_and_ends_a_task() {
+    let (checkpoint, upstream) = started().await;
+    let granted = let_in(&checkpoint, "mcp:read mcp:write").await;
+    assert_eq!(call(&checkpoint, &granted.access, "keep").await.status, 200);
+    let task = start_task(&checkpoint, &granted, &["--tool", "look", "--calls", "5", "--for", "1h"]).await;
+    let refused = felt(&checkpoint, &granted.access, "keep", 403).await;
+    let data = refusal(&refused);
+    assert_eq!((data["set"].as_str(), data["remedy"]["kind"].as_str()), (Some("need"), Some("widen_task")));
+    assert_eq!(data["remedy"]["url"], format!("{}/tasks/{task}", checkpoint.base_url()));
+    assert!(data["reason"].as_str().unwrap().contains("“look around”"), "{data}");
+    upstream.forget();
+    assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
+    let listed = checkpoint.ask(&["task", "list"]).await;
+    assert_eq!(listed[0]["tasks"][0]["calls_left"], 4, "{listed:?}");
+    let listing = ask(address(&checkpoint), &modern(UP, &granted.access, "tools/list", json!({}))).await.unwrap().json();
+    let names: Vec<&str> =
+        listing["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["look"]);
+    checkpoint.ask(&["task", "finish", &task]).await;
+    let over = felt(&checkpoint, &granted.access, "look", 403).await;
+    assert!(refusal(&over)["reason"].as_str().unwrap().contains("is finished"), "{}", over.text());
+    checkpoint.ask(&["task", "resume", "--grant", granted.claim("grant").as_str().unwrap()]).await;
+    felt(&checkpoint, &granted.access, "look", 401).await;
+    let fresh = granted.client.granted(&granted.client.token(&granted.client.refreshing(&granted.refresh)).await);
+    assert_eq!(call(&checkpoint, &fresh.access, "keep").await.status, 200);
+}
+
+/// RFC 9396: a task that the client declares is shown, agreed to, begins with the grant, and is told in the token
+/// response; what is unknown, broken or for another server is refused as such.
+#[tokio::test]
+async fn a_client_declares_a_task() {
+    let (checkpoint, _upstream) = started().await;
+    let client = Client::register(checkpoint.base_url(), "Honest client", REDIRECT).await;
+    let resource = format!("{}{UP}", checkpoint.base_url());
+    let details = json!([{ "type": "mcp_task", "purpose": "look around", "locations": [resource],
+        "tools": [{ "name": "look", "arguments": { "type": "object", "maxProperties": 0 } }], "calls": 2 }]);
+    let wish = client.wish(&resource, "mcp:read mcp:write").set("authorization_details", &details.to_string());
+    let redirected = Person::new("alice", PASSWORD).answer(&client.link(&wish)).await;
+    let code = sekisho_e2e::fakes::oauth::code_in(&redirected).unwrap();
+    let reply = client.token(&client.redemption(&code)).await;
+    let told = reply.json()["authorization_details"].clone();
+    assert_eq!((told[0]["type"].as_str(), told[0]["calls"].as_i64()), (Some("mcp_task"), Some(2)), "{}", reply.text());
+    let granted = client.granted(&reply);
+    assert_eq!(told[0]["task"], granted.claim("task"));
+    assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
+    assert_eq!(refusal(&call(&checkpoint, &granted.access, "keep").await)["set"], "need");
+    let bent = modern(UP, &granted.access, "tools/call", json!({ "name": "look", "arguments": { "a": 1 } }));
+    assert_eq!(refusal(&ask(address(&checkpoint), &bent).await.unwrap())["set"], "need");
+    let renewed = client.token(&client.refreshing(&granted.refresh)).await;
+    assert_eq!(renewed.json()["authorization_details"], told);
+    for wrong in [
+        json!([{ "type": "payment_initiation" }]),
+        json!([{ "type": "mcp_task", "purpose": "x", "tools": [{ "name": "look" }], "calls": 0 }]),
+        json!([{ "type": "mcp_task", "purpose": "x", "tools": [{ "name": "look", "arguments": { "$ref": "#" } }] }]),
+        json!([{ "type": "mcp_task", "purpose": "x", "locations": ["https://elsewhere.example/mcp"], "tools": [{ "name": "look" }] }]),
+    ] {
+        let wish = client.wish(&resource, "mcp:read").set("authorization_details", &wrong.to_string());
+        let page = Person::new("alice", PASSWORD).try_answer(&client.link(&wish)).await;
+        let said = format!("{page:?}");
+        assert!(said.contains("invalid_authorization_details"), "{wrong}: {said}");
+    }
+}
+
+/// 32 calls at once on a budget of 10, and `kill -9` in the middle, fifty times: never more than 10 effects, and what is
+/// left is 10 less what was counted, which is at least what had an effect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_during_budgeted_calls_never_overspends() {
+    const ROUNDS: u32 = 50;
+    let (mut checkpoint, upstream) = started().await;
+    let granted = let_in(&checkpoint, "mcp:read mcp:write").await;
+    let (mut fewer, mut all) = (0, 0);
+    for round in 0..ROUNDS {
+        let access = granted.access.clone();
+        let task = start_task(&checkpoint, &granted, &["--tool", "look", "--tool", "keep", "--calls", "10"]).await;
+        // The news of the task is there once what it does not need is refused.
+        felt(&checkpoint, &access, "wipe", 403).await;
+        upstream.forget();
+        let calls = (0..32).map(|at| {
+            let name = if at % 2 == 0 { "look" } else { "keep" };
+            let (to, request) = (address(&checkpoint), tool(UP, &access, name));
+            tokio::spawn(async move { ask(to, &request).await.ok().map(|reply| reply.status) })
+        });
+        let calls: Vec<_> = calls.collect();
+        tokio::time::sleep(Duration::from_micros(u64::from(round * round) * 12)).await;
+        checkpoint.process().kill();
+        let mut passed = 0;
+        for call in calls {
+            passed += u64::from(call.await.unwrap() == Some(200));
+        }
+        checkpoint = checkpoint.crash().await;
+        let effects = upstream.calls().len() as u64;
+        let tasks = checkpoint.ask(&["task", "list", "--all"]).await;
+        let tasks = tasks[0]["tasks"].as_array().unwrap().clone();
+        let row = tasks.iter().find(|row| row["id"] == task.as_str()).unwrap();
+        let counted = 10 - row["calls_left"].as_u64().unwrap();
+        assert!(effects <= 10 && passed <= effects && effects <= counted, "round {round}: {passed} {effects} {counted}");
+        if counted < 10 { fewer += 1 } else { all += 1 }
+        checkpoint.ask(&["task", "finish", &task]).await;
+    }
+    // Both sides of the kill were seen; otherwise the moments were chosen badly.
+    assert!(fewer > 0 && all > 0, "{fewer} rounds were cut short, {all} were not");
+}
+
+/// Product §4: a rule wants a person's yes; the page shows the very call; the yes is for the one who was asked.
+#[tokio::test]
+async fn a_person_approves_one_call() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let setup = Checkpoint::configured(&toml(&upstream)).owner("alice", PASSWORD).user("bob", PASSWORD);
+    let folder = setup.folder().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let rule = "@approval @reason(\"it keeps for good\") permit(principal in Group::\"owners\", action == Action::\"call\", resource == Tool::\"up/keep\");\n";
+    std::fs::write(folder.join("up.cedar"), rule).unwrap();
+    let checkpoint = setup.start().await;
+    let granted = let_in(&checkpoint, "mcp:read mcp:write").await;
+    let asked = call(&checkpoint, &granted.access, "keep").await;
+    assert_eq!(asked.status, 200, "{}", asked.text());
+    let url = asked.json()["result"]["_meta"]["io.sekisho/refusal"]["remedy"]["url"].as_str().unwrap().to_owned();
+    assert!(upstream.calls().is_empty());
+    // Somebody else finds nothing there, and changes nothing.
+    let mut bob = Person::new("bob", PASSWORD);
+    assert_eq!(bob.say_yes(&url).await.status, 404);
+    assert_eq!(call(&checkpoint, &granted.access, "keep").await.json()["result"]["isError"], true);
+    let mut alice = Person::new("alice", PASSWORD);
+    assert_eq!(alice.say_yes(&url).await.status, 200);
+    let passed = call(&checkpoint, &granted.access, "keep").await;
+    assert_ne!(passed.json()["result"]["isError"], true, "{}", passed.text());
+    assert_eq!(upstream.calls().len(), 1);
+    assert_eq!(call(&checkpoint, &granted.access, "keep").await.json()["result"]["isError"], true);
+}
+
+/// Rights are files: a mistake is shown with its line and changes nothing; what is good is taken over while it runs.
+#[tokio::test]
+async fn policies_are_taken_over_while_it_runs() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let setup = Checkpoint::configured(&toml(&upstream)).owner("alice", PASSWORD);
+    let folder = setup.folder().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("up.cedar");
+    std::fs::write(&file, "").unwrap();
+    let checkpoint = setup.start().await;
+    let granted = let_in(&checkpoint, "mcp:read mcp:write").await;
+    assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
+    std::fs::write(&file, "forbid(principal, action == Action::\"call\", resource == Tool::\"up/look\") when { resource.colour == \"red\" };").unwrap();
+    within(Duration::from_secs(20), "the mistake is told", async || {
+        let said = checkpoint.stderr().now();
+        (said.contains("colour") && said.contains("up.cedar")).then_some(())
+    })
+    .await;
+    assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
+    std::fs::write(&file, "@id(\"no-looking\") forbid(principal, action == Action::\"call\", resource == Tool::\"up/look\");").unwrap();
+    let refused = within(Duration::from_secs(20), "the rule is in force", async || {
+        let reply = call(&checkpoint, &granted.access, "look").await;
+        (reply.status == 403).then_some(reply)
+    })
+    .await;
+    assert_eq!(refusal(&refused)["set"], "rights");
+    let words = ["explain", "--user", "alice", "--server", "up", "--tool", "look"];
+    let said = checkpoint.command(&words).await;
+    assert_eq!(said.code(), Some(1));
+    for line in ["deny (set: rights)", "rights  outside  no-looking", "grant   inside", "need    undeclared"] {
+        assert!(said.stdout.contains(line), "{line}: {}", said.stdout);
+    }
+    let drawn = checkpoint.command(&[&words[..], &["--format", "svg"]].concat()).await;
+    assert!(drawn.stdout.starts_with("<svg") && drawn.stdout.contains("keep"), "{}", drawn.stdout);
+    let id = refused.header("x-request-id").unwrap().to_owned();
+    let recorded = checkpoint.command(&["explain", &id]).await;
+    assert!(recorded.stdout.contains("no-looking"), "{}", recorded.stdout);
+}
