@@ -120,7 +120,12 @@ impl Control {
         match instance.look_behind(&name).await {
             Ok(()) => reply,
             Err(error) => {
-                self.perform(undo(name, before)).await;
+                let was_there = before.is_some();
+                self.perform(undo(name.clone(), before)).await;
+                // In force again before anybody is told, and not only once the change has made its way.
+                if was_there && let Err(error) = instance.look_behind(&name).await {
+                    tracing::warn!(server = %name, %error, "the server that was there before does not work either");
+                }
                 Reply::Failed { message: error.to_string(), help: error.hint() }
             }
         }

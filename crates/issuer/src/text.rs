@@ -246,6 +246,7 @@ sentences! {
     TasksTitle: "Tasks", "作業";
     NoTasks: "No task was declared: only the permissions above and your own rights decide.", "作業は申告されていません。上の権限と、あなた自身の権限だけで判断します。";
     HeldTo: "Everything it does is held to this", "すべての呼び出しがこの範囲に限られます";
+    Stopped: "Stopped: nothing passes until you go on without it, or begin another", "停止中：この作業なしで続けるか、別の作業を始めるまで、何も通りません";
     BeginTitle: "Hold it to a task", "作業に限る";
     BeginLead: "Say what the agent is to do now. Until you finish the task, only the tools you tick pass.", "エージェントに今してほしいことを書いてください。作業を終えるまで、選んだツールだけが通ります。";
     Purpose: "What for", "目的";

@@ -239,7 +239,9 @@ impl Rights {
 fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Digest {
     let subject = caller.subject.to_string();
     let (kind, name, class) = match &call.target {
-        Target::Job { .. } | Target::Server => ("list", "", 0),
+        // Somebody else's job is no question to the rights at all, and must not answer for one.
+        Target::Job { own: false, .. } => ("foreign job", "", 0),
+        Target::Job { own: true, .. } | Target::Server => ("list", "", 0),
         Target::Prompt { name } => ("get", name.as_str(), 0),
         Target::Resource { uri } => ("read", uri.as_str(), 0),
         Target::Tool { name, standing } => {

@@ -76,7 +76,7 @@ async fn the_pages_without_a_request_can_be_read_by_everybody() {
             &login,
             &["--user", OWNER, "--password", PASSWORD],
             view,
-            ["Applications you let in", "通したアプリケーション"],
+            ["Your connected agents", "接続中のエージェント"],
         )
         .await;
         assert!(own["text"].as_str().unwrap().contains("End-to-end agent"), "who was let in stands there");

@@ -30,6 +30,9 @@ async fn the_metadata_says_what_is_enforced() {
     let members: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_value(reply.json()).unwrap();
     insta::assert_snapshot!(serde_json::to_string_pretty(&members).unwrap(), @r#"
     {
+      "authorization_details_types_supported": [
+        "mcp_task"
+      ],
       "authorization_endpoint": "http://localhost:8420/oauth/authorize",
       "authorization_response_iss_parameter_supported": true,
       "client_id_metadata_document_supported": true,

@@ -166,7 +166,8 @@ impl Reply {
     /// The hidden value of the form in which a button or field is written like this.
     pub(crate) fn csrf_of(&self, marker: &str) -> String {
         let form = self.body.split("<form").find(|part| part.split("</form>").next().unwrap().contains(marker));
-        let form = form.unwrap_or_else(|| panic!("no form with {marker}: {}", self.body));
+        assert!(form.is_some(), "no form with {marker}: {}", self.body);
+        let form = form.unwrap();
         form.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 

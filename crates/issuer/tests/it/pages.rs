@@ -5,6 +5,7 @@ use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::RequestId;
 use serde_json::json;
 
+use crate::given::{CALL, tidy_up};
 use crate::harness::{Ask, Reply, Site};
 
 const LOOPBACK: &str = "http://127.0.0.1/callback";
@@ -21,7 +22,16 @@ async fn every_page(site: &Site) -> Vec<(&'static str, Reply)> {
     let ask = Ask::new(site, &client, USED);
     let (_, client_page) = nobody.open(&ask).await;
     let (path, grant_page) = owner.open(&ask).await;
+    site.three_tools().await;
+    let grant = site.grant("owner", "mcp:read").await;
+    let (task, approval) = (site.task(grant, tidy_up()).await, site.asked(grant, &CALL).await);
+    let free = site.grant("owner", "mcp:read").await;
     vec![
+        ("approval", owner.get(&format!("/approvals/{approval}")).await),
+        ("task", owner.get(&format!("/tasks/{task}")).await),
+        ("agent", owner.get(&format!("/grants/{grant}")).await),
+        ("agent without a task", owner.get(&format!("/grants/{free}")).await),
+        ("nothing of one's own", site.signed_in("reader").await.get(&format!("/tasks/{task}")).await),
         ("client", client_page),
         ("grant", grant_page),
         ("login", nobody.get("/login").await),

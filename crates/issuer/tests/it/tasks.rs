@@ -143,6 +143,9 @@ async fn a_task_is_finished_and_the_grant_resumed() {
     assert_eq!(widen(&mut owner, id, &page, &[("calls", "1")]).await.status, StatusCode::GONE);
     let over = owner.get(&path(id)).await;
     assert!(over.body.contains("Go on without this task?") && !over.body.contains("value=\"widen\""));
+    for stopped in ["/".to_owned(), format!("/grants/{grant}")] {
+        assert!(owner.get(&stopped).await.body.contains("Stopped: nothing passes"), "{stopped}");
+    }
     let epoch = site.stored_grant(grant).await.epoch;
     let resume = over.csrf_of("value=\"resume\"");
     let reply = owner.post(&path(id), &[("csrf", &resume), ("act", "resume")]).await;

@@ -2,7 +2,7 @@
 
 use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::explain::explain;
-use sekisho_policy::model::{Authority, Target, ToolStanding, Trust};
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{Rights, format_policies};
 use sekisho_protocol::caller::{ActorPath, Caller};
 use sekisho_protocol::catalogue::ToolClass;
@@ -134,6 +134,27 @@ fn annotations_do_what_they_say() {
     assert_ne!(other.call, ask.call);
     let Decision::Deny(denial) = judge(&tool("notes", "purge", ToolClass::Write, "")) else { panic!() };
     assert_eq!((denial.reason.clone(), denial.reason.set()), (Reason::TaskRequired, SetName::Need));
+}
+
+/// RS-53: a job of somebody else is refused, and what is said of it says nothing of anything else, whichever is asked
+/// first.
+#[test]
+fn a_foreign_job_answers_for_nothing_else() {
+    let job = |own| Call {
+        method: "tasks/get",
+        target: Target::Job { id: "j".to_owned(), own },
+        ..tool("notes", "x", ToolClass::Read, "")
+    };
+    let list = Call { method: "tools/list", target: Target::Server, ..job(true) };
+    for first in [job(false), job(true), list.clone()] {
+        let rights = rights("");
+        let permitted = |call: &Call| {
+            let answer = decide(&rights, &caller(user(1), ""), &Authority::default(), call, now());
+            matches!(answer, Decision::Permit(_))
+        };
+        permitted(&first);
+        assert_eq!([job(false), job(true), list.clone()].map(|call| permitted(&call)), [false, true, true]);
+    }
 }
 
 /// Bringing servers under rights: what rights and need refuse is let pass and said; what does not exist is not.

@@ -206,7 +206,6 @@ async fn what_is_not_offered_is_not_there() {
         "dpop_signing_alg_values_supported",
         "request_object_signing_alg_values_supported",
         "mtls_endpoint_aliases",
-        "authorization_details_types_supported",
     ] {
         assert_eq!(metadata.get(member), None, "{member}");
     }
