@@ -407,3 +407,24 @@ async fn the_records_say_what_a_code_became() {
     assert_eq!(world.entries(first).await, [entry(first, "code")]);
     assert_eq!(world.entries(replay).await, [entry(replay, "")]);
 }
+
+/// ATK-36: each refresh, and a used token that comes back, are on record with whose they were and what was given.
+#[tokio::test]
+async fn the_records_say_what_a_refresh_gave() {
+    let (world, client) = world().await;
+    let first = issued(&world, &client).await;
+    let fewer = RefreshRequest { scopes: Some("mcp:read".parse().unwrap()), ..again(&first) };
+    let second = world.refresh(&client, fewer).await.unwrap();
+    world.refresh(&client, again(&second)).await.unwrap();
+    world.refresh(&client, again(&first)).await.unwrap_err();
+    let entry = |act, scopes: &str, detail: &str| Authorization {
+        scopes: scopes.parse().unwrap(),
+        detail: detail.to_owned(),
+        ..of_grant(&world, &client, &first, act)
+    };
+    let [given, replay] = [AuthorizationAct::TokenIssued, AuthorizationAct::RefreshReplayed];
+    let mut refreshed = world.entries(given).await;
+    refreshed.retain(|entry| entry.detail != "code");
+    assert_eq!(refreshed, [entry(given, "mcp:read", "refresh"), entry(given, "mcp:read mcp:write", "refresh")]);
+    assert_eq!(world.entries(replay).await, [entry(replay, "", "")]);
+}
