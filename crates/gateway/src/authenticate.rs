@@ -233,6 +233,7 @@ impl Grants {
         // INVARIANT: whoever forgets first moves the generation and then removes. So either we see that it moved,
         // or the removal comes after our insertion.
         if self.generation.load(Ordering::SeqCst) != before {
+            standing.stale.store(true, Ordering::SeqCst);
             self.known.invalidate(&grant);
         }
         Ok(standing)

@@ -160,6 +160,7 @@ async fn a_reading_that_a_change_overtakes_is_not_remembered() {
         }
     };
     assert!(!Arc::ptr_eq(&read, &world.standing().await));
+    assert!(!world.grants.is_current(&read));
 }
 
 /// ATK-59: authority that was established before holds while nothing changed, and is asked of the store again when
