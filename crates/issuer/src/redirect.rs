@@ -90,6 +90,21 @@ mod tests {
             "https://c.example/cb?a=%7E&code=c%2F1&state=s+1&iss=https%3A%2F%2Fh.example"
         );
         assert!(answer("com.example.app:/cb", None).starts_with("com.example.app:/cb?code="));
+        assert!(answer("https://c.example/cb?", None).starts_with("https://c.example/cb?code="));
+        assert!(answer("https://c.example/cb?a=1&", None).starts_with("https://c.example/cb?a=1&code="));
+    }
+
+    /// ATK-07: a person is shown who listens, and whether that is any program on their own machine.
+    #[test]
+    fn a_redirect_says_who_listens() {
+        for (uri, host, local) in [
+            ("https://c.example/cb", "c.example", false),
+            ("http://127.0.0.1:6276/cb", "127.0.0.1", true),
+            ("com.example.app:/cb", "com.example.app:", true),
+        ] {
+            let redirect = proven(uri);
+            assert_eq!((redirect.host().as_str(), redirect.is_local()), (host, local), "{uri}");
+        }
     }
 
     /// ATK-09: a form may lead to exactly one place beyond this site.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, after};
@@ -242,11 +243,19 @@ impl World {
     }
 
     /// How many entries of the records say that this happened.
-    pub(crate) async fn recorded(&self, act: sekisho_protocol::audit::AuthorizationAct) -> usize {
+    pub(crate) async fn recorded(&self, act: AuthorizationAct) -> usize {
+        self.entries(act).await.len()
+    }
+
+    /// The entries of the records that say that this happened.
+    pub(crate) async fn entries(&self, act: AuthorizationAct) -> Vec<Authorization> {
         let mut tx = self.issuer.store.read().await.unwrap();
         let records = tx.audit().list(&sekisho_store::AuditFilter::default()).await.unwrap();
-        let is = |event: &sekisho_protocol::audit::Event| matches!(event, sekisho_protocol::audit::Event::Authorization(what) if what.act == act);
-        records.iter().filter(|stored| is(&stored.record.event)).count()
+        let entry = |event: Event| match event {
+            Event::Authorization(what) if what.act == act => Some(what),
+            _ => None,
+        };
+        records.into_iter().filter_map(|stored| entry(stored.record.event)).collect()
     }
 }
 

@@ -253,13 +253,12 @@ impl Tasks<'_> {
 
     /// Changes what a task may do, while it is not over and its grant is alive; otherwise `false`, and nothing.
     ///
-    /// `calls_left` is what is left from now on, whatever was left before, and at most the definition's `calls`; left
-    /// out it is all of them. A definition without `calls` counts none.
+    /// What the budget grows by, what is left of it grows by: calls that are taken in the same moment stay taken. A
+    /// definition without `calls` counts none; one that begins to count has all of them left.
     pub async fn widen(
         &mut self,
         id: TaskId,
         definition: &TaskDefinition,
-        calls_left: Option<i64>,
         ends_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -269,16 +268,18 @@ impl Tasks<'_> {
             return Ok(false);
         }
         let total = definition.calls.map(i64::from);
-        let left = total.map(|total| calls_left.map_or(total, |left| left.clamp(0, total)));
         let widened = self
             .tx
             .execute_one(
                 concat!(
-                    "UPDATE tasks SET definition = $2, calls_left = $3, calls_total = $4, ends_at = $5
+                    "UPDATE tasks SET definition = $2, calls_total = $3, ends_at = $4, calls_left = CASE
+                         WHEN $3 IS NULL OR calls_total IS NULL THEN $3
+                         WHEN calls_left + $3 - calls_total < 0 THEN 0
+                         ELSE calls_left + $3 - calls_total END
                      WHERE tasks.id = $1 AND ",
-                    task_running!("$6")
+                    task_running!("$5")
                 ),
-                values![id, json(definition)?, left, total, ends_at, now],
+                values![id, json(definition)?, total, ends_at, now],
             )
             .await?;
         if widened {

@@ -77,7 +77,8 @@ async fn an_operator_begins_and_ends_a_task() {
     assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
     let listed = checkpoint.ask(&["task", "list"]).await;
     assert_eq!(listed[0]["tasks"][0]["calls_left"], 4, "{listed:?}");
-    let listing = ask(address(&checkpoint), &modern(UP, &granted.access, "tools/list", json!({}))).await.unwrap().json();
+    let listing =
+        ask(address(&checkpoint), &modern(UP, &granted.access, "tools/list", json!({}))).await.unwrap().json();
     let names: Vec<&str> =
         listing["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["look"]);
@@ -158,8 +159,15 @@ async fn a_kill_during_budgeted_calls_never_overspends() {
         let tasks = tasks[0]["tasks"].as_array().unwrap().clone();
         let row = tasks.iter().find(|row| row["id"] == task.as_str()).unwrap();
         let counted = 10 - row["calls_left"].as_u64().unwrap();
-        assert!(effects <= 10 && passed <= effects && effects <= counted, "round {round}: {passed} {effects} {counted}");
-        if counted < 10 { fewer += 1 } else { all += 1 }
+        assert!(
+            effects <= 10 && passed <= effects && effects <= counted,
+            "round {round}: {passed} {effects} {counted}"
+        );
+        if counted < 10 {
+            fewer += 1
+        } else {
+            all += 1
+        }
         checkpoint.ask(&["task", "finish", &task]).await;
     }
     // Both sides of the kill were seen; otherwise the moments were chosen badly.
@@ -212,7 +220,11 @@ async fn policies_are_taken_over_while_it_runs() {
     })
     .await;
     assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
-    std::fs::write(&file, "@id(\"no-looking\") forbid(principal, action == Action::\"call\", resource == Tool::\"up/look\");").unwrap();
+    std::fs::write(
+        &file,
+        "@id(\"no-looking\") forbid(principal, action == Action::\"call\", resource == Tool::\"up/look\");",
+    )
+    .unwrap();
     let refused = within(Duration::from_secs(20), "the rule is in force", async || {
         let reply = call(&checkpoint, &granted.access, "look").await;
         (reply.status == 403).then_some(reply)

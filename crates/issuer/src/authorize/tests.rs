@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::oauth_error::OauthErrorCode;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{ClientAuthentication, ClientOrigin};
@@ -12,7 +12,7 @@ use sekisho_store::Pending;
 
 use super::{AuthorizeError, Prompt, UnprovenError, begin, may_skip_consent};
 use crate::testing::{FILES, NOTES, REDIRECT, World, card, client};
-use crate::{IssuerSettings, testing};
+use crate::{IssuerSettings, records, testing};
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -323,4 +323,46 @@ async fn too_many_requests_from_one_place_are_refused() {
         busy += usize::from(became(&world, &query(&[])).await == Became::Page("busy"));
     }
     assert_eq!(busy, 5);
+}
+
+/// RFC 6749 §4.1.2.1: a refusal gives back the `state` that came, unless it is longer than what is given back at all.
+#[tokio::test]
+async fn a_refusal_gives_back_the_state() {
+    let world = World::new().await;
+    world.client("client", |_| {}).await;
+    let [longest, longer] = [4096, 4097].map(|bytes| "s".repeat(bytes));
+    for (state, given_back) in
+        [("", None), ("the state", Some("the state")), (&longest, Some(longest.as_str())), (&longer, None)]
+    {
+        match kept(&world, &query(&[("state", state), ("scope", "bogus")])).await {
+            Err(AuthorizeError::Proven(refusal)) => assert_eq!(refusal.state.as_deref(), given_back),
+            other => panic!("{other:?}"),
+        }
+    }
+    let pending = kept(&world, &query(&[("state", &longest)])).await.unwrap();
+    assert_eq!(pending.state, Some(longest));
+}
+
+/// ATK-01: a refusal is on record with why, and with the client as soon as it is named.
+#[tokio::test]
+async fn the_records_say_who_was_refused_and_why() {
+    let world = World::new().await;
+    world.client("client", |_| {}).await;
+    let refusals = [
+        (("client_id", ""), None, "`client_id` is missing or malformed"),
+        (
+            ("redirect_uri", "https://evil.example/cb"),
+            Some("client"),
+            "`redirect_uri` is missing, or is not one that the client registered",
+        ),
+        (("scope", "bogus"), Some("client"), "`scope` is malformed, or holds nothing that exists here"),
+    ];
+    let act = AuthorizationAct::AuthorizationRefused;
+    let mut expected = Vec::new();
+    for (change, named, why) in refusals {
+        kept(&world, &query(&[change])).await.unwrap_err();
+        let client = named.map(|id| id.parse().unwrap());
+        expected.push(Authorization { client, detail: why.to_owned(), ..records::entry(act) });
+    }
+    assert_eq!(world.entries(act).await, expected);
 }

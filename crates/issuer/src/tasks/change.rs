@@ -88,7 +88,7 @@ async fn widen(
         Ok(wider) => wider,
         Err(problem) => return Ok(Changed::Not(wish, problem)),
     };
-    if !tx.tasks().widen(task.id, &wider.definition, wider.calls_left, wider.ends_at, visit.now).await? {
+    if !tx.tasks().widen(task.id, &wider.definition, wider.ends_at, visit.now).await? {
         return Err(OwnError::Ended);
     }
     let detail = format!("`{}`: {}", task.id, wider.said);
@@ -101,7 +101,6 @@ async fn widen(
 #[derive(Debug, PartialEq)]
 struct Wider {
     definition: TaskDefinition,
-    calls_left: Option<i64>,
     ends_at: Option<Timestamp>,
     /// For the records.
     said: String,
@@ -110,7 +109,7 @@ struct Wider {
 /// What the task becomes. It never becomes less: nothing is taken out, no bound is drawn closer.
 fn widened(task: &Task, addable: &[Tool], wish: &Wish) -> Result<Wider, Sentence> {
     let mut definition = task.definition.clone();
-    let (mut calls_left, mut ends_at) = (task.calls_left, task.ends_at);
+    let mut ends_at = task.ends_at;
     let mut said = Vec::new();
     let keys: BTreeSet<&str> = wish.tools.iter().map(String::as_str).collect();
     for tool in addable.iter().filter(|tool| keys.contains(tool_key(&tool.name).as_str())) {
@@ -125,9 +124,9 @@ fn widened(task: &Task, addable: &[Tool], wish: &Wish) -> Result<Wider, Sentence
     }
     if !wish.calls.is_empty() {
         let more: u32 = wish.calls.parse().map_err(|_| Sentence::ProblemCalls)?;
-        if let (Some(total), Some(left), 1..) = (&mut definition.calls, &mut calls_left, more) {
+        // What is left grows by the same, where it is kept.
+        if let (Some(total), 1..) = (&mut definition.calls, more) {
             *total = total.checked_add(more).ok_or(Sentence::ProblemCalls)?;
-            *left = (*left).max(0).saturating_add(i64::from(more));
             said.push(format!("{more} more calls"));
         }
     }
@@ -147,7 +146,7 @@ fn widened(task: &Task, addable: &[Tool], wish: &Wish) -> Result<Wider, Sentence
         return Err(Sentence::ProblemNothing);
     }
     check(&definition)?;
-    Ok(Wider { definition, calls_left, ends_at, said: said.join(", ") })
+    Ok(Wider { definition, ends_at, said: said.join(", ") })
 }
 
 async fn finish(issuer: &Issuer, tx: &mut Tx, visit: &Visit, found: Found) -> Result<Changed, OwnError> {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::pkce::generate_verifier;
 use sekisho_protocol::registration::Client;
@@ -10,10 +11,10 @@ use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
 use sekisho_protocol::server::ServerDirectory;
 
 use super::{Issued, TokenError};
-use crate::IssuerSettings;
 use crate::testing::{BASE, FILES, NOTES, REDIRECT, ScriptedHttp, World, again, card, honest};
 use crate::token::authorization_code::CodeRequest;
 use crate::token::refresh::{RefreshRequest, successor};
+use crate::{IssuerSettings, records};
 
 async fn world() -> (World, Client) {
     let world = World::new().await;
@@ -377,4 +378,53 @@ async fn an_access_token_says_what_was_granted() {
     assert_eq!(claims.path.hops(), std::slice::from_ref(&client.id));
     assert_eq!(claims.exp.as_second() - claims.iat.as_second(), 600);
     assert_ne!(world.reader, world.owner);
+}
+
+/// What the records must say of the grant behind a token, whatever happened to it.
+fn of_grant(world: &World, client: &Client, issued: &Issued, act: AuthorizationAct) -> Authorization {
+    Authorization {
+        subject: Some(Subject::User(world.owner)),
+        client: Some(client.id.clone()),
+        server: Some("notes".parse().unwrap()),
+        grant: Some(world.grant_of(issued).0),
+        ..records::entry(act)
+    }
+}
+
+/// ATK-19: a code that becomes a token, and one that comes back, are on record with whose it was and what it became.
+#[tokio::test]
+async fn the_records_say_what_a_code_became() {
+    let (world, client) = world().await;
+    let (code, verifier) = world.code(&client).await;
+    let issued = world.redeem(&client, honest(&code, &verifier)).await.unwrap();
+    world.redeem(&client, honest(&code, &verifier)).await.unwrap_err();
+    let entry = |act, detail: &str| Authorization {
+        scopes: issued.scopes.clone(),
+        detail: detail.to_owned(),
+        ..of_grant(&world, &client, &issued, act)
+    };
+    let [first, replay] = [AuthorizationAct::TokenIssued, AuthorizationAct::CodeReplayed];
+    assert_eq!(world.entries(first).await, [entry(first, "code")]);
+    assert_eq!(world.entries(replay).await, [entry(replay, "")]);
+}
+
+/// ATK-36: each refresh, and a used token that comes back, are on record with whose they were and what was given.
+#[tokio::test]
+async fn the_records_say_what_a_refresh_gave() {
+    let (world, client) = world().await;
+    let first = issued(&world, &client).await;
+    let fewer = RefreshRequest { scopes: Some("mcp:read".parse().unwrap()), ..again(&first) };
+    let second = world.refresh(&client, fewer).await.unwrap();
+    world.refresh(&client, again(&second)).await.unwrap();
+    world.refresh(&client, again(&first)).await.unwrap_err();
+    let entry = |act, scopes: &str, detail: &str| Authorization {
+        scopes: scopes.parse().unwrap(),
+        detail: detail.to_owned(),
+        ..of_grant(&world, &client, &first, act)
+    };
+    let [given, replay] = [AuthorizationAct::TokenIssued, AuthorizationAct::RefreshReplayed];
+    let mut refreshed = world.entries(given).await;
+    refreshed.retain(|entry| entry.detail != "code");
+    assert_eq!(refreshed, [entry(given, "mcp:read", "refresh"), entry(given, "mcp:read mcp:write", "refresh")]);
+    assert_eq!(world.entries(replay).await, [entry(replay, "", "")]);
 }

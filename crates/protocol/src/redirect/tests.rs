@@ -1,4 +1,4 @@
-use super::RedirectUri;
+use super::{RedirectUri, RedirectUriError, loopback_parts};
 
 fn uri(text: &str) -> RedirectUri {
     RedirectUri::parse(text).unwrap()
@@ -11,6 +11,7 @@ fn the_port_of_a_loopback_redirect_is_free() {
     assert!(uri("http://127.0.0.1:1/cb").admits("http://127.0.0.1:2/cb"));
     assert!(uri("http://localhost:1/cb").admits("http://localhost/cb"));
     assert!(uri("http://[::1]:1/cb").admits("http://[::1]:2/cb"));
+    assert!(uri("http://[::1]/cb").admits("http://[::1]:2/cb"));
     assert!(!uri("http://127.0.0.1/cb").admits("http://localhost/cb"));
     assert!(!uri("http://127.0.0.1/cb").admits("http://127.0.0.2/cb"));
     assert!(!uri("https://c.test/cb").admits("https://c.test:444/cb"));
@@ -67,6 +68,78 @@ fn a_redirect_with_a_reserved_parameter_is_refused() {
         assert!(RedirectUri::parse(&format!("https://c.test/cb?{name}=x")).is_err(), "{name}");
     }
     assert!(RedirectUri::parse("https://c.test/cb?tenant=1").is_ok());
+}
+
+/// AS-08: what two readers could take for different addresses is none, and there is a longest one.
+#[test]
+fn an_address_that_could_be_read_in_two_ways_cannot_be_registered() {
+    let start = "https://c.test/";
+    let of_bytes = |bytes: usize| format!("{start}{}", "x".repeat(bytes - start.len()));
+    assert!(RedirectUri::parse(&of_bytes(RedirectUri::BYTES_MAX)).is_ok());
+    let mut bad = vec![of_bytes(RedirectUri::BYTES_MAX + 1)];
+    bad.extend("#\\\"<>`{}|^".chars().map(|character| format!("https://c.test/cb?a={character}")));
+    bad.extend(["https://c.test:/cb", "https://c.test:0443/cb", "https://c.test./cb"].map(str::to_owned));
+    bad.extend(["/./cb", "/x/../cb", "/%2e/cb", "/.%2E/cb", "/cb/.."].map(|path| format!("https://c.test{path}")));
+    bad.extend(["%00", "%0d", "%0A", "%2f", "%5C"].map(|encoded| format!("https://c.test/a{encoded}b")));
+    for text in bad {
+        assert_eq!(RedirectUri::parse(&text), Err(RedirectUriError::Malformed), "{text}");
+    }
+}
+
+/// RFC 8252 §7.1: a private-use scheme is a domain name in reverse, label by label.
+#[test]
+fn a_private_use_scheme_is_a_reversed_domain() {
+    for (text, fits) in [
+        ("com.example.app:/cb", true),
+        ("com.my-app:/cb", true),
+        ("com..app:/cb", false),
+        ("com.:/cb", false),
+        ("com.my+app:/cb", false),
+        ("vscode-insiders://publisher.extension/cb", true),
+        ("my-app:/cb", false),
+    ] {
+        assert_eq!(RedirectUri::parse(text).is_ok(), fits, "{text}");
+    }
+}
+
+/// ATK-07: a person is shown who listens, and whether that is any program on their own machine.
+#[test]
+fn a_redirect_says_who_listens() {
+    for (text, host, local) in [
+        ("https://c.test/cb", "c.test", false),
+        ("https://c.test:8443/cb", "c.test", false),
+        ("https://localhost/cb", "localhost", true),
+        ("http://127.0.0.1:8765/cb", "127.0.0.1", true),
+        ("http://[::1]/cb", "[::1]", true),
+        ("com.example.app:/cb", "com.example.app:", true),
+        ("com.example.app:///cb", "com.example.app:", true),
+        ("cursor://anysphere.cursor-mcp/cb", "anysphere.cursor-mcp", true),
+    ] {
+        let redirect = uri(text);
+        assert_eq!((redirect.host().as_str(), redirect.is_local()), (host, local), "{text}");
+        assert_eq!((redirect.as_str(), redirect.to_string().as_str()), (text, text));
+    }
+}
+
+/// AS-10: what is compared without its port is an address on loopback with a port that can be one.
+#[test]
+fn only_a_sound_loopback_address_is_compared_without_its_port() {
+    for (text, expected) in [
+        ("http://127.0.0.1:8765/cb", Some(("127.0.0.1", "/cb"))),
+        ("http://[::1]/cb", Some(("[::1]", "/cb"))),
+        ("http://[::1]:1?x", Some(("[::1]", "?x"))),
+        ("http://localhost:65535", Some(("localhost", ""))),
+        ("http://localhost:65536/cb", None),
+        ("http://localhost:0/cb", None),
+        ("http://localhost:08765/cb", None),
+        ("http://localhost:+80/cb", None),
+        ("http://localhost:/cb", None),
+        ("http://c.test:8765/cb", None),
+        ("http://c.test/cb", None),
+        ("https://localhost:8765/cb", None),
+    ] {
+        assert_eq!(loopback_parts(text), expected, "{text}");
+    }
 }
 
 /// ATK-02: over 300 mutants of registered URIs; only loopback port changes are admitted.

@@ -56,7 +56,11 @@ async fn what_init_writes_is_good() {
     assert_eq!(sekisho(folder.path(), &["init", &file], "").await.code(), Some(0));
     let checked = sekisho(folder.path(), &["check", "-c", &file], "").await;
     assert_eq!(checked.code(), Some(0), "{}", checked.stderr);
-    for words in [&["policy", "check", "-c", &file][..], &["policy", "test", "-c", &file], &["policy", "format", "--check", "-c", &file]] {
+    for words in [
+        &["policy", "check", "-c", &file][..],
+        &["policy", "test", "-c", &file],
+        &["policy", "format", "--check", "-c", &file],
+    ] {
         let said = sekisho(folder.path(), words, "").await;
         assert_eq!(said.code(), Some(0), "{words:?}: {}{}", said.stdout, said.stderr);
     }
