@@ -51,11 +51,11 @@ pub(crate) fn authorize(
     authority: &Authority,
     call: &Call,
     now: Timestamp,
-) -> Result<Allowed, Denied> {
+) -> Result<Allowed, Box<Denied>> {
     match decide(rights, caller, authority, call, now) {
         Decision::Permit(permit) => Ok(Allowed::Permit(Box::new(permit))),
         Decision::Ask(ask) => Ok(Allowed::Ask(Box::new(ask))),
-        Decision::StepUp(step) => Err(Denied {
+        Decision::StepUp(step) => Err(Box::new(Denied {
             verdict: Verdict::StepUp,
             set: SetName::Grant,
             scopes: step.scopes,
@@ -68,8 +68,8 @@ pub(crate) fn authorize(
             task: authority.need.task(),
             reason: "this client was not granted what the call needs; ask the user to grant more".to_owned(),
             why: "scopes",
-        }),
-        Decision::Deny(denial) => Err(Denied::by(denial, caller, authority, call)),
+        })),
+        Decision::Deny(denial) => Err(Box::new(Denied::by(denial, caller, authority, call))),
     }
 }
 

@@ -156,12 +156,12 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> bool 
 }
 
 /// A refused call is on record like a permitted one.
-async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, mut denied: Denied) -> Refused {
+async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, mut denied: Box<Denied>) -> Refused {
     // What waits for a person goes on when the model calls again, so the model has to see it.
     denied.as_tool_error = denied.verdict == Verdict::Ask && asked.row().is_some_and(|row| row.need == Need::Tool);
     let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
-        Ok(()) => Refused::new(asked.id(), Fault::Denied(Box::new(denied))),
+        Ok(()) => Refused::new(asked.id(), Fault::Denied(denied)),
         Err(error) => Refused::new(asked.id(), error),
     }
 }
@@ -188,7 +188,7 @@ async fn unsettled(
         // Only what a rule wants approved owes an approval.
         (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended),
     };
-    deny(gateway, routed, caller, asked, denied).await
+    deny(gateway, routed, caller, asked, Box::new(denied)).await
 }
 
 /// What was taken for a call of which nothing was sent.

@@ -20,7 +20,6 @@ use crate::task::{Asked, Outside, OutsideWhy};
 
 /// One answer to one call.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "a decision is taken apart at once; a box would cost more than the copy")]
 pub enum Decision {
     /// A person has to say yes to this very call first: the permit owes an approval, and is worth nothing without it.
     Ask(Ask),
@@ -170,15 +169,10 @@ pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
     ])
 }
 
+/// The rules behind a refusal: those that could not be evaluated, where there are any.
 fn denying(answer: &Answer) -> Vec<RuleId> {
-    let rules = if answer.permitted {
-        &answer.because
-    } else if answer.broken.is_empty() {
-        &answer.because
-    } else {
-        &answer.broken
-    };
-    rules.clone()
+    let broken = !answer.permitted && !answer.broken.is_empty();
+    if broken { answer.broken.clone() } else { answer.because.clone() }
 }
 
 /// The three sets, each asked for itself.

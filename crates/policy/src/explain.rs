@@ -1,10 +1,11 @@
 //! The three sets one by one, for people: the same code that decides, asked to say everything.
 
+use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::ScopeSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decide::{Decision, Weighed, decide};
 use crate::model::{Authority, Call};
@@ -12,10 +13,10 @@ use crate::rights::Rights;
 use crate::task::{Asked, OutsideWhy};
 
 /// What each set says to a call, and what follows. For owners and auditors: it says more than a caller may know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// `permit`, `ask`, `step_up` or `deny`.
-    pub decision: &'static str,
+    /// What follows.
+    pub decision: Verdict,
     /// The set that refused, if one did.
     pub set: Option<SetName>,
     /// What the user may do.
@@ -25,12 +26,12 @@ pub struct Explanation {
     /// What the declared tasks need.
     pub need: NeedSays,
     /// The server only observes at this moment, and this is what would have refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
 }
 
 /// What the rights say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RightsSay {
     /// Whether the call is inside.
     pub inside: bool,
@@ -39,21 +40,21 @@ pub struct RightsSay {
     /// The rules that led to it.
     pub because: Vec<String>,
     /// What the rules give as their reasons.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
     /// The rule that wants a person's yes to each call.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<String>,
     /// The rule that wants a declared task.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_required: Option<String>,
     /// Rules that could not be evaluated.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
 }
 
 /// What the grant says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSays {
     /// Whether the call is inside.
     pub inside: bool,
@@ -64,7 +65,7 @@ pub struct GrantSays {
 }
 
 /// What the tasks say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NeedSays {
     /// Whether a task was declared. Without one, a call is never said to be inside three sets.
     pub declared: bool,
@@ -73,7 +74,7 @@ pub struct NeedSays {
     /// Their purposes.
     pub purposes: Vec<String>,
     /// Why it is outside.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
@@ -81,10 +82,12 @@ pub struct NeedSays {
 pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Explanation {
     let weighed = Weighed::of(rights, caller, authority, call, (Asked::This, now));
     let (decision, set, observed) = match decide(rights, caller, authority, call, now) {
-        Decision::Ask(_) => ("ask", Some(SetName::Rights), None),
-        Decision::Deny(denial) => ("deny", Some(denial.reason.set()), None),
-        Decision::Permit(permit) => ("permit", None, permit.into_parts().observed.map(|reason| reason.word())),
-        Decision::StepUp(_) => ("step_up", Some(SetName::Grant), None),
+        Decision::Ask(_) => (Verdict::Ask, Some(SetName::Rights), None),
+        Decision::Deny(denial) => (Verdict::Deny, Some(denial.reason.set()), None),
+        Decision::Permit(permit) => {
+            (Verdict::Permit, None, permit.into_parts().observed.map(|reason| reason.word().to_owned()))
+        }
+        Decision::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
     };
     let names = |rules: &[crate::rights::RuleId]| rules.iter().map(|rule| rule.0.clone()).collect();
     Explanation {

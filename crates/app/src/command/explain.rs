@@ -1,11 +1,10 @@
 //! `sekisho explain`
 
-use sekisho_console::acts::{Act, Explained, Outcome, Question, RecordRow};
+use sekisho_console::acts::{Act, Explained, Outcome, Question, RecordRow, Standing};
 use sekisho_picture::sets::{Captions, Chosen, Member, SetsFigure, SvgUse};
-use sekisho_protocol::audit::{Decision, Event};
+use sekisho_policy::explain::Explanation;
+use sekisho_protocol::audit::{Decision, Event, Verdict};
 use sekisho_protocol::ids::RequestId;
-use sekisho_protocol::refusal::SetName;
-use serde_json::Value;
 
 use super::{print_json, unexpected};
 use crate::cli::{Common, ExplainArguments, ExplainFormat};
@@ -35,79 +34,74 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         ExplainFormat::Svg => anstream::println!("{}", figure(&question, &explained).to_svg(SvgUse::Standalone)),
         ExplainFormat::Text => say(&explained),
     }
-    if decision(&explained) == "permit" { Ok(()) } else { Err(CommandError::no(String::new())) }
-}
-
-fn decision(explained: &Explained) -> &str {
-    explained.explanation["decision"].as_str().unwrap_or_default()
+    // The answer is the output; whether it is yes is the exit code.
+    if explained.explanation.decision == Verdict::Permit { Ok(()) } else { Err(CommandError::no("")) }
 }
 
 fn say(explained: &Explained) {
-    let said = &explained.explanation;
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let list = |value: &Value| {
-        let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().map(word).collect::<Vec<_>>().join(", ")
+    let Explanation { decision, set, rights, grant, need, observed } = &explained.explanation;
+    let spoke = set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
+    anstream::println!("{}{spoke}", verdict(*decision));
+    let inside = |inside: bool| if inside { "inside" } else { "outside" };
+    let because = match (rights.exists, rights.broken.is_empty(), rights.because.is_empty()) {
+        (false, ..) => "there is no such tool, or it is held back".to_owned(),
+        (_, false, _) => format!("cannot be evaluated: {}", rights.broken.join(", ")),
+        (.., true) => "no rule permits it".to_owned(),
+        (.., false) => rights.because.join(", "),
     };
-    let inside = |value: &Value| if value["inside"] == true { "inside" } else { "outside" };
-    let spoke = said["set"].as_str().map_or_else(String::new, |set| format!(" (set: {set})"));
-    anstream::println!("{}{spoke}", decision(explained).replace('_', " "));
-    let (rights, grant, need) = (&said["rights"], &said["grant"], &said["need"]);
-    let mut because = list(&rights["because"]);
-    if rights["exists"] == false {
-        because = "there is no such tool, or it is held back".to_owned();
-    } else if because.is_empty() {
-        because = "no rule permits it".to_owned();
-    }
-    let reasons = list(&rights["reasons"]);
-    let reasons = if reasons.is_empty() { reasons } else { format!(": {reasons}") };
-    anstream::println!("  rights  {:<8} {because}{reasons}", inside(rights));
-    for (member, words) in [("approval", "asks for approval"), ("task_required", "wants a task")] {
-        if let Some(rule) = rights[member].as_str() {
-            anstream::println!("                   {rule} {words}");
+    let reasons = rights.reasons.iter().map(|reason| format!(": {reason}")).collect::<String>();
+    anstream::println!("  rights  {:<8} {because}{reasons}", inside(rights.inside));
+    for (rule, wants) in [(&rights.approval, "asks for approval"), (&rights.task_required, "wants a task")] {
+        if let Some(rule) = rule {
+            anstream::println!("                   {rule} {wants}");
         }
     }
     let through = match (&explained.grant, &explained.client) {
-        (Some(id), Some(client)) => format!("{id} of {client}: {}", word(&grant["scopes"])),
+        (Some(id), Some(client)) => format!("{id} of {client}: {}", grant.scopes),
         _ => "nothing was granted".to_owned(),
     };
-    anstream::println!("  grant   {:<8} needs {}; {through}", inside(grant), word(&grant["needed"]));
-    if need["declared"] == true {
-        let why = need["why"].as_str().map_or_else(String::new, |why| format!(": {why}"));
-        anstream::println!("  need    {:<8} {}{why}", inside(need), list(&need["purposes"]));
+    anstream::println!("  grant   {:<8} needs {}; {through}", inside(grant.inside), grant.needed);
+    if need.declared {
+        let why = need.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        anstream::println!("  need    {:<8} {}{why}", inside(need.inside), need.purposes.join(", "));
     } else {
         anstream::println!("  need    undeclared: no task bounds it");
+    }
+    if let Some(observed) = observed {
+        anstream::println!("  observed only; `{}` would refuse it", observed.replace('_', " "));
+    }
+}
+
+fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ask => "ask",
+        Verdict::Deny => "deny",
+        Verdict::Permit => "permit",
+        Verdict::StepUp => "step up",
     }
 }
 
 /// The three sets with the server's tools in them.
 fn figure(question: &Question, explained: &Explained) -> SetsFigure {
     let said = &explained.explanation;
-    let member = |tool: &sekisho_console::acts::Standing| Member {
+    let member = |tool: &Standing| Member {
         name: tool.name.clone(),
         rights: tool.rights,
         grant: tool.grant,
         need: tool.need,
         detail: None,
     };
-    let refused_by = match said["set"].as_str() {
-        Some("grant") => Some(SetName::Grant),
-        Some("need") => Some(SetName::Need),
-        Some("rights") => Some(SetName::Rights),
-        _ => None,
-    };
-    let purposes = said["need"]["purposes"].as_array().and_then(|all| all.last()).and_then(Value::as_str);
     SetsFigure {
         server: question.server.to_string(),
         captions: Captions::default(),
         who: [
             question.user.clone(),
             explained.client.as_ref().map(ToString::to_string).unwrap_or_default(),
-            purposes.unwrap_or_default().to_owned(),
+            said.need.purposes.last().cloned().unwrap_or_default(),
         ],
-        need_declared: said["need"]["declared"] == true,
+        need_declared: said.need.declared,
         members: explained.tools.iter().map(member).collect(),
-        chosen: Some(Chosen { name: question.tool.clone(), refused_by }),
+        chosen: Some(Chosen { name: question.tool.clone(), refused_by: said.set }),
     }
 }
 
@@ -140,10 +134,13 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
 }
 
 fn say_decision(decision: &Decision) {
-    let verdict = serde_json::to_value(decision.verdict).ok();
-    let verdict = verdict.as_ref().and_then(Value::as_str).unwrap_or_default().replace('_', " ");
     let spoke = decision.set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
-    anstream::println!("{verdict}{spoke}: {} {}", decision.method, decision.target.as_deref().unwrap_or_default());
+    anstream::println!(
+        "{}{spoke}: {} {}",
+        verdict(decision.verdict),
+        decision.method,
+        decision.target.as_deref().unwrap_or_default()
+    );
     anstream::println!(
         "  who     {} through {}",
         decision.subject,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{Rights, format_policies, schema_text};
+use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, Timestamp, after};
@@ -113,7 +114,7 @@ struct TestCall {
     scopes: ScopeSet,
     /// The moment; now, if it is left out.
     at: Option<Timestamp>,
-    expect: TestVerdict,
+    expect: Verdict,
     /// The set that refuses.
     set: Option<SetName>,
 }
@@ -125,26 +126,6 @@ enum TestTrust {
     #[default]
     Registered,
     Unverified,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum TestVerdict {
-    Ask,
-    Deny,
-    Permit,
-    StepUp,
-}
-
-impl TestVerdict {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ask => "ask",
-            Self::Deny => "deny",
-            Self::Permit => "permit",
-            Self::StepUp => "step_up",
-        }
-    }
 }
 
 /// Tests of policies are about rights, unless they say otherwise.
@@ -228,10 +209,12 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
         source: None,
     };
     let said = explain(&rights, &caller, &Authority { trust, ..Authority::default() }, &call, now);
-    let as_expected = said.decision == test.expect.word() && (test.set.is_none() || test.set == said.set);
+    let as_expected = said.decision == test.expect && (test.set.is_none() || test.set == said.set);
     let spoke = said.set.map_or_else(String::new, |set| format!(" by {set:?}").to_lowercase());
     let because = said.rights.because.join(", ");
-    Ok((!as_expected).then(|| format!("expected {}, found {}{spoke} ({because})", test.expect.word(), said.decision)))
+    let words = |verdict: Verdict| format!("{verdict:?}").to_lowercase();
+    let (expected, found) = (words(test.expect), words(said.decision));
+    Ok((!as_expected).then(|| format!("expected {expected}, found {found}{spoke} ({because})")))
 }
 
 fn rights(configuration: &Configuration, test: &TestCall, id: UserId) -> Result<Rights, CommandError> {

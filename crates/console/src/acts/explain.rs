@@ -35,8 +35,8 @@ pub struct Question {
 /// What the three sets say to a call, and to every other tool of its server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Explained {
-    /// What is said of the call; an [`Explanation`] as JSON.
-    pub explanation: serde_json::Value,
+    /// What is said of the call.
+    pub explanation: Explanation,
     /// The grant that was looked at; `None`: there is none that lives.
     pub grant: Option<GrantId>,
     /// Its client.
@@ -103,7 +103,7 @@ pub async fn explain(
         }
     });
     Ok(Explained {
-        explanation: serde_json::to_value(&explanation).unwrap_or_default(),
+        explanation,
         grant: state.as_ref().map(|state| state.grant),
         client: state.as_ref().map(|state| state.client.clone()),
         tools: standings.collect(),

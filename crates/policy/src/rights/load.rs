@@ -183,7 +183,11 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
     let mut uses = Uses::default();
     look(json.get("conditions").unwrap_or(&Value::Null), &mut uses);
     let open = match (policy.effect(), uses.arguments) {
-        (Effect::Permit, true) => Some(without_conditions(&policy, json).map_err(|error| fault(&error))?),
+        (Effect::Permit, true) => {
+            // What is left is its scope, and that was read before.
+            let open = Policy::from_json(Some(policy.id().clone()), without_conditions(json));
+            Some(open.map_err(|error| fault(&error))?)
+        }
         _ => None,
     };
     let id = policy.id().to_string();
@@ -200,11 +204,11 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
     })
 }
 
-fn without_conditions(policy: &Policy, mut json: Value) -> Result<Policy, cedar_policy::PolicyFromJsonError> {
+fn without_conditions(mut json: Value) -> Value {
     if let Some(conditions) = json.get_mut("conditions") {
         *conditions = Value::Array(Vec::new());
     }
-    Policy::from_json(Some(policy.id().clone()), json)
+    json
 }
 
 /// What a condition looks at, in the JSON form of a policy. Whatever is not understood counts as everything.

@@ -4,6 +4,7 @@ use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{Rights, format_policies};
+use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::{ActorPath, Caller};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::after;
@@ -45,7 +46,7 @@ fn a_forbid_beats_every_permit_and_is_named() {
     assert!(!may(&rights, user(1), &call));
     assert!(may(&rights, user(1), &tool("notes", "other", ToolClass::Destructive, "")));
     let said = explain(&rights, &caller(user(1), "mcp:destructive"), &Authority::default(), &call, now());
-    assert_eq!((said.decision, said.set), ("deny", Some(SetName::Rights)));
+    assert_eq!((said.decision, said.set), (Verdict::Deny, Some(SetName::Rights)));
     assert_eq!(said.rights.because, ["no-wipe"]);
     assert_eq!(said.rights.reasons, ["the archive is kept for seven years"]);
 }

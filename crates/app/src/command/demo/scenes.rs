@@ -174,12 +174,11 @@ async fn task(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         Outcome::Explained(explained) => explained.explanation,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
-    let inside = |set: &str| explained[set]["inside"] == true;
     scene.step(
         "operator: sekisho explain --tool read_note",
         "no",
         "rights inside, grant inside, need outside: the task does not name it",
-        inside("rights") && inside("grant") && !inside("need"),
+        explained.rights.inside && explained.grant.inside && !explained.need.inside,
     );
     world.operate(Act::TaskFinish { task }).await?;
     let over = until_finished(world, &visitor.tokens).await?;
