@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName, TaskId};
+use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
 
 /// An authorization checkpoint for the Model Context Protocol.
 ///
@@ -81,9 +81,15 @@ pub(crate) enum Command {
         #[arg(default_value = "sekisho.toml")]
         file: PathBuf,
     },
+    /// List and take back what was lent to users for a time
+    #[command(subcommand)]
+    Loan(LoanCommand),
     /// Check, format and test the policy files
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// List what users ask for beyond their rights; lend it for a time, or refuse
+    #[command(subcommand)]
+    Request(RequestCommand),
     /// Protect one MCP server: a program, or one that listens somewhere
     Run(Box<RunArguments>),
     /// Print the JSON Schema of the configuration file
@@ -316,6 +322,41 @@ pub(crate) enum GrantCommand {
     Revoke {
         /// Its identifier
         grant: GrantId,
+    },
+}
+
+/// `sekisho loan`
+#[derive(Debug, Subcommand)]
+pub(crate) enum LoanCommand {
+    /// List what is lent
+    List,
+    /// Take something back
+    Revoke {
+        /// Its identifier
+        loan: LoanId,
+    },
+}
+
+/// `sekisho request`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RequestCommand {
+    /// Lend what is asked for: to this user, through this client, for this tool, for a time
+    Grant {
+        /// Its identifier
+        request: AccessRequestId,
+        /// For how long, such as `45m` or `2h`; at most 31 days
+        #[arg(long = "for", value_name = "TIME", default_value = "1h")]
+        lasts: String,
+        /// Only with arguments that fit this JSON Schema
+        #[arg(long, value_name = "SCHEMA")]
+        bounds: Option<String>,
+    },
+    /// List what waits for an answer
+    List,
+    /// Say no
+    Refuse {
+        /// Its identifier
+        request: AccessRequestId,
     },
 }
 

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod base_url;
 pub(crate) mod bundled;
@@ -46,7 +47,9 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
         })
         .collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        // A terminal obeys control characters, and what stands in a cell may be anybody's.
+        let plain = |cell: &str| cell.replace(char::is_control, "\u{fffd}");
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{:<width$}", plain(cell))).collect();
         anstream::println!("{}", padded.join("  ").trim_end());
     };
     line(&mut headings.iter().copied());
@@ -65,4 +68,13 @@ pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
         format!("the running instance answered with {kind}"),
         "it is of another version: restart it",
     )
+}
+
+/// A length of time as it is written on the command line, in seconds.
+pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
+    let span: Result<jiff::SignedDuration, _> = text.parse();
+    let seconds = span.ok().and_then(|span| u32::try_from(span.as_secs()).ok()).filter(|seconds| *seconds > 0);
+    seconds.ok_or_else(|| {
+        CommandError::usage(format!("`--for {text}` is not a length of time"), "write `45m`, `2h`, `1h 30m`")
+    })
 }

@@ -141,8 +141,9 @@ impl Instance {
         let extra_ca = read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;
-        let users = users(&store).await?;
-        let (rights, rights_seen) = watch::channel(Arc::new(servers::rights(&defined, &users, &configuration)?));
+        let (users, loans) = people(&store, clock.now()).await?;
+        let (rights, rights_seen) =
+            watch::channel(Arc::new(servers::rights(&defined, (&users, loans), &configuration)?));
         let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url)?));
         let (routes, routes_seen) =
             watch::channel(Arc::new(servers::routes(&defined, &base_url, extra_ca.as_deref())?));
@@ -228,7 +229,7 @@ impl Instance {
     pub(crate) async fn explain(&self, question: &Question) -> Result<Explained, ActError> {
         let rights = self.rights.borrow().clone();
         let routes = self.routes.borrow().clone();
-        let classes = routes.servers.get(&question.server).map(|route| route.classes.clone()).unwrap_or_default();
+        let classes = routes.servers.get(&question.server).map(|route| route.card.classes.clone()).unwrap_or_default();
         acts::explain(&self.store, &rights, &classes, question, self.clock.now()).await
     }
 
@@ -248,10 +249,10 @@ impl Instance {
     /// Takes over changed definitions; on a mistake the old ones stay.
     pub(crate) async fn reload(&self, configuration: &Configuration) -> Result<(), CommandError> {
         let defined = defined(&self.store, &self.source, configuration).await?;
-        let users = users(&self.store).await?;
+        let (users, loans) = people(&self.store, self.clock.now()).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
         let routes = servers::routes(&defined, &self.base_url, self.extra_ca.as_deref())?;
-        let rights = servers::rights(&defined, &users, configuration)?;
+        let rights = servers::rights(&defined, (&users, loans), configuration)?;
         self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
         self.routes.send_replace(Arc::new(routes));
@@ -259,7 +260,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Follows the change feed: users, servers and keys are re-read when they change.
+    /// Follows the change feed: users, loans, servers and keys are re-read when they change.
     async fn follow(self: Arc<Self>) {
         let mut feed = self.store.changes();
         loop {
@@ -273,7 +274,7 @@ impl Instance {
             {
                 self.keys.send_replace(keys);
             }
-            if matches!(kind, None | Some(ChangeKind::Server | ChangeKind::User))
+            if matches!(kind, None | Some(ChangeKind::Loan | ChangeKind::Server | ChangeKind::User))
                 && let Err(error) = self.reload(&self.configuration.load_full()).await
             {
                 tracing::error!(%error, "a change could not be taken over; the old state stays");
@@ -315,12 +316,17 @@ pub(crate) fn hosts(base_url: &str) -> Vec<String> {
     ["localhost", "127.0.0.1", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect()
 }
 
-async fn users(store: &Store) -> Result<Vec<sekisho_store::User>, CommandError> {
+/// Who there is, and what is lent to them.
+async fn people(
+    store: &Store,
+    now: sekisho_protocol::env::Timestamp,
+) -> Result<(Vec<sekisho_store::User>, Vec<sekisho_store::Loan>), CommandError> {
     let failed = |error: sekisho_store::StoreError| {
         CommandError::environment(format!("users cannot be read: {error}"), "see the disk")
     };
     let mut tx = store.read().await.map_err(failed)?;
-    tx.users().list().await.map_err(failed)
+    let users = tx.users().list().await.map_err(failed)?;
+    Ok((users, tx.loans().list(now).await.map_err(failed)?))
 }
 
 /// The servers in force.

@@ -60,6 +60,8 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Schema => command::check::schema(),
         Command::Serve { config, listen } => Box::pin(command::serve::serve(&common, &config, listen)).await,
         Command::Server(act) => Box::pin(command::server::perform(&common, act)).await,
+        Command::Loan(act) => command::access::loans(&common, act).await,
+        Command::Request(act) => command::access::requests(&common, act).await,
         Command::Task(act) => command::task::perform(&common, act).await,
         Command::User(act) => command::user::perform(&common, act).await,
     }

@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use sekisho_gateway::{EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings};
-use sekisho_policy::rights::{Fault, Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
-use sekisho_store::User;
+use sekisho_store::{Loan, User};
 
 use crate::config::{Access, Arguments, Configuration, Isolation, Observe, ServerDefinition};
 use crate::error::CommandError;
@@ -49,7 +49,7 @@ pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]
             Arguments::Digest => KeepArguments::Digest,
             Arguments::None => KeepArguments::None,
         };
-        let route = Route { card: card(server, base_url)?, upstream, arguments, classes: definition.tools.clone() };
+        let route = Route { card: card(server, base_url)?, upstream, arguments };
         routes.insert(server.name.clone(), std::sync::Arc::new(route));
     }
     Ok(Routes { servers: routes })
@@ -58,13 +58,27 @@ pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]
 /// Who may do what, in the users of the store.
 pub(crate) fn rights(
     servers: &[Defined],
-    users: &[User],
+    (users, loans): (&[User], Vec<Loan>),
     configuration: &Configuration,
 ) -> Result<Rights, CommandError> {
-    Rights::new(rights_parts(servers, users, configuration)).map_err(|faults| {
+    let loans = loans.into_iter().map(lent).collect();
+    Rights::new(RightsParts { loans, ..rights_parts(servers, users, configuration) }).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         CommandError::usage(format!("the policies have mistakes: {}", all.join("; ")), "see `sekisho check`")
     })
+}
+
+fn lent(loan: Loan) -> RightsLoan {
+    RightsLoan {
+        id: loan.id,
+        subject: loan.subject,
+        client: loan.client,
+        task: loan.task,
+        server: loan.server,
+        tool: loan.tool,
+        bounds: loan.bounds,
+        expires: loan.expires_at,
+    }
 }
 
 /// Every mistake in the policies, whoever the users are.
@@ -121,7 +135,12 @@ fn rights_parts(servers: &[Defined], users: &[User], configuration: &Configurati
         };
         (server.name.clone(), rights)
     });
-    RightsParts { users: known.collect(), servers: servers.collect(), files: configuration.policy_files.clone() }
+    RightsParts {
+        users: known.collect(),
+        servers: servers.collect(),
+        files: configuration.policy_files.clone(),
+        loans: Vec::new(),
+    }
 }
 
 fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
@@ -141,6 +160,7 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
         resource,
         scopes_default,
         public: definition.access == Access::Public,
+        classes: definition.tools.clone(),
         classify_at_consent: server.classify_at_consent,
     })
 }

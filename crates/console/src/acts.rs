@@ -1,5 +1,6 @@
 //! Every administrative act, as a value that can travel over the control socket.
 
+mod access;
 mod audit;
 mod clients;
 mod explain;
@@ -12,7 +13,7 @@ mod users;
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::{Entropy, Timestamp};
-use sekisho_protocol::ids::{ClientId, GrantId, NodeId, RequestId, ServerName, TaskId};
+use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{Store, StoreError};
@@ -69,6 +70,29 @@ pub enum Act {
     GrantRevoke {
         /// Which.
         grant: GrantId,
+    },
+    /// What owners lent, and what is in force of it.
+    LoanList,
+    /// Takes back what was lent.
+    LoanRevoke {
+        /// Which.
+        loan: LoanId,
+    },
+    /// Lends what was asked for, for a time.
+    RequestGrant {
+        /// Which request.
+        request: AccessRequestId,
+        /// For how long, in seconds.
+        seconds: u32,
+        /// Bounds on the arguments: a JSON Schema. As asked for, if left out.
+        bounds: Option<String>,
+    },
+    /// What users ask owners for.
+    RequestList,
+    /// Says no to what was asked for.
+    RequestRefuse {
+        /// Which request.
+        request: AccessRequestId,
     },
     /// Adds or replaces a server of `run`. Values are sealed; the definition holds names only.
     ServerAdd(ServerAdd),
@@ -159,6 +183,11 @@ impl std::fmt::Debug for ServerAdd {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Outcome {
+    /// What users ask owners for.
+    AccessRequests {
+        /// One row each, oldest first.
+        requests: Vec<AccessRow>,
+    },
     /// The chains of records.
     Audit {
         /// One row each.
@@ -199,6 +228,18 @@ pub enum Outcome {
         token: String,
         /// For how long.
         minutes: u32,
+    },
+    /// Something is lent.
+    Loan {
+        /// Its identifier.
+        id: LoanId,
+        /// When it ends.
+        ends: Timestamp,
+    },
+    /// What is lent.
+    Loans {
+        /// One row each, oldest first.
+        loans: Vec<LoanRow>,
     },
     /// Records.
     Records {
@@ -243,6 +284,52 @@ pub struct ChainRow {
     pub head: Option<String>,
     /// The first place that is missing or not what was written.
     pub broken_at: Option<i64>,
+}
+
+/// A request for access, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessRow {
+    /// Its identifier.
+    pub id: AccessRequestId,
+    /// For whom: a user's name, or the subject.
+    pub subject: String,
+    /// For use by which client.
+    pub client: ClientId,
+    /// At which server.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// For which task only.
+    pub task: Option<TaskId>,
+    /// Why; the user's words.
+    pub reason: String,
+    /// When it was asked.
+    pub created: Timestamp,
+    /// When an answer comes too late.
+    pub expires: Timestamp,
+}
+
+/// A loan, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LoanRow {
+    /// Its identifier.
+    pub id: LoanId,
+    /// To whom: a user's name, or the subject.
+    pub subject: String,
+    /// For use by which client.
+    pub client: ClientId,
+    /// At which server.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// For which task only.
+    pub task: Option<TaskId>,
+    /// Bounds on the arguments: a JSON Schema.
+    pub bounds: Option<serde_json::Value>,
+    /// Who lent it.
+    pub granted_by: String,
+    /// When it ends.
+    pub ends: Timestamp,
 }
 
 /// A task, listed.
@@ -386,6 +473,13 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::Explain(_) => Err(ActError::Invalid("only whoever has the rights can explain a call".to_owned())),
         Act::GrantList { user } => grants::list(store, user.as_deref()).await,
         Act::GrantRevoke { grant } => grants::revoke(store, who, grant).await,
+        Act::LoanList => access::loans(store, who).await,
+        Act::LoanRevoke { loan } => access::revoke(store, who, loan).await,
+        Act::RequestGrant { request, seconds, bounds } => {
+            access::grant(store, who, request, seconds, bounds.as_deref()).await
+        }
+        Act::RequestList => access::requests(store, who).await,
+        Act::RequestRefuse { request } => access::refuse(store, who, request).await,
         Act::ServerAdd(server) => servers::add(store, who, server).await,
         Act::ServerList => servers::list(store).await,
         Act::ServerRemove { name } => servers::remove(store, who, &name).await,

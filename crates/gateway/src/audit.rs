@@ -117,6 +117,11 @@ impl Journal {
         }
     }
 
+    /// Waits until everything handed over so far is written, but not for long.
+    pub(crate) async fn written(&self) {
+        let _ = tokio::time::timeout(PLACE_WAIT, self.flush()).await;
+    }
+
     /// Waits until everything handed over so far is written.
     pub(crate) async fn flush(&self) {
         let (done, written) = oneshot::channel();

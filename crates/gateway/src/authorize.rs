@@ -38,6 +38,8 @@ pub(crate) struct Denied {
     kind: RemedyKind,
     /// Where a person can take the way out, below the base URL.
     page: Option<String>,
+    /// Whether there is a page to ask an owner on: for who has a grant, about a tool.
+    pub(crate) askable: bool,
     need: Need,
     task: Option<TaskId>,
     reason: String,
@@ -64,6 +66,7 @@ pub(crate) fn authorize(
             because: step.because.into_iter().map(|rule| rule.0).collect(),
             kind: RemedyKind::StepUp,
             page: None,
+            askable: false,
             need: step.need,
             task: authority.need.task(),
             reason: "this client was not granted what the call needs; ask the user to grant more".to_owned(),
@@ -106,6 +109,7 @@ impl Denied {
             because: because.into_iter().map(|rule| rule.0).collect(),
             kind,
             page,
+            askable: reason == Reason::Rights && caller.grant.is_some() && matches!(call.target, Target::Tool { .. }),
             need,
             task,
             reason: text,
@@ -114,9 +118,11 @@ impl Denied {
     }
 
     /// A call whose task was spent or ended by others while it was judged.
-    pub(crate) fn by_task(task: TaskId, over: bool) -> Self {
+    pub(crate) fn by_task(authority: &Authority, task: TaskId, over: bool) -> Self {
         let why = if over { OutsideWhy::Over } else { OutsideWhy::Spent };
-        let outside = Outside { task, purpose: String::new(), why };
+        let bound = authority.need.tasks().find(|bound| bound.id == task);
+        let purpose = bound.map(|bound| bound.definition.purpose.clone()).unwrap_or_default();
+        let outside = Outside { task, purpose, why };
         Self {
             verdict: Verdict::Deny,
             set: SetName::Need,
@@ -126,6 +132,7 @@ impl Denied {
             because: Vec::new(),
             kind: RemedyKind::WidenTask,
             page: Some(format!("/tasks/{task}")),
+            askable: false,
             need: Need::Outside,
             task: Some(task),
             reason: outside_text(&outside),
@@ -148,6 +155,7 @@ impl Denied {
             because: vec![ask.rule.clone()],
             kind: RemedyKind::Approve,
             page: Some(format!("/approvals/{approval}")),
+            askable: false,
             need: ask.need,
             task: ask.task,
             reason,
@@ -158,7 +166,9 @@ impl Denied {
     /// What the client is told: the same for a thing that is hidden and one that does not exist.
     pub(crate) fn refusal(&self, request: RequestId, base_url: &str) -> Refusal {
         let scopes = (self.kind == RemedyKind::StepUp).then(|| self.scopes.clone());
-        let url = self.page.as_ref().map(|page| format!("{base_url}{page}"));
+        // Of all that was refused only its request is named: the same for what is hidden and what does not exist.
+        let ask = self.askable.then(|| format!("{base_url}/access/{request}"));
+        let url = self.page.as_ref().map(|page| format!("{base_url}{page}")).or(ask);
         Refusal { set: self.set, reason: self.reason.clone(), remedy: Remedy { kind: self.kind, url, scopes }, request }
     }
 

@@ -121,7 +121,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     }
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, *permit).await {
         Ok(settled) => settled,
-        Err(error) => return Err(unsettled(gateway, routed, caller, &asked, (error, ask)).await),
+        Err(error) => return Err(unsettled(gateway, routed, &who, &asked, (error, ask)).await),
     };
     let outcome =
         OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
@@ -161,7 +161,13 @@ async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked
     denied.as_tool_error = denied.verdict == Verdict::Ask && asked.row().is_some_and(|row| row.need == Need::Tool);
     let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
-        Ok(()) => Refused::new(asked.id(), Fault::Denied(denied)),
+        Ok(()) => {
+            // The page that its link leads to is found by its record.
+            if denied.askable {
+                gateway.journal.written().await;
+            }
+            Refused::new(asked.id(), Fault::Denied(denied))
+        }
         Err(error) => Refused::new(asked.id(), error),
     }
 }
@@ -171,14 +177,15 @@ async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked
 async fn unsettled(
     gateway: &Gateway,
     routed: &Routed,
-    caller: &Caller,
+    who: &Authenticated,
     asked: &Asked,
     (error, ask): (SettleError, Option<AskedFor>),
 ) -> Refused {
+    let (caller, authority) = (&who.caller, &who.authority);
     let denied = match (error, ask) {
         (SettleError::Journal(error), _) => return Refused::new(asked.id(), error),
-        (SettleError::Over(task), _) => Denied::by_task(task, true),
-        (SettleError::Spent(task), _) => Denied::by_task(task, false),
+        (SettleError::Over(task), _) => Denied::by_task(authority, task, true),
+        (SettleError::Spent(task), _) => Denied::by_task(authority, task, false),
         (SettleError::Unapproved, Some(ask)) => {
             match Box::pin(approval::ask(gateway, routed, caller, &asked.call, &ask)).await {
                 Ok(denied) => denied,

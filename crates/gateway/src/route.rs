@@ -9,7 +9,6 @@ use std::sync::Arc;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
 use sekisho_policy::model::ToolStanding;
-use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{RequestId, ServerName};
 use sekisho_protocol::server::ServerCard;
@@ -34,14 +33,12 @@ pub struct Route {
     pub upstream: UpstreamSettings,
     /// What the records keep of arguments.
     pub arguments: KeepArguments,
-    /// Classes from the configuration. They win over what the owner said on a page.
-    pub classes: BTreeMap<String, ToolClass>,
 }
 
 impl Route {
     /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist.
     pub(crate) fn standing(&self, name: &str, known: ToolStanding) -> ToolStanding {
-        match (known, self.classes.get(name)) {
+        match (known, self.card.classes.get(name)) {
             (ToolStanding::Classified(_) | ToolStanding::Unclassified, Some(class)) => ToolStanding::Classified(*class),
             (known, _) => known,
         }

@@ -9,6 +9,7 @@ use http::StatusCode;
 use sekisho_store::{StoreError, Tx};
 
 use crate::Issuer;
+use crate::access::{self, AskedLine};
 use crate::agents::{self, GrantLine};
 use crate::clients::plain_text;
 use crate::error;
@@ -28,6 +29,7 @@ const WAITING_MAX: usize = 100;
 struct HomePage {
     chrome: Chrome,
     waiting: Vec<WaitingLine>,
+    asked: Vec<AskedLine>,
     grants: Vec<GrantLine>,
     servers: Vec<ServerLine>,
 }
@@ -53,9 +55,16 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
     let chrome = Chrome::new(issuer, visit);
     let mut tx = issuer.store.read().await?;
     let Some(session) = session::current(&mut tx, visit).await? else {
-        return Ok(HomePage { chrome, waiting: Vec::new(), grants: Vec::new(), servers: Vec::new() });
+        return Ok(HomePage {
+            chrome,
+            waiting: Vec::new(),
+            asked: Vec::new(),
+            grants: Vec::new(),
+            servers: Vec::new(),
+        });
     };
     let waiting = waiting_lines(issuer, &mut tx, visit, &session).await?;
+    let asked = access::asked_lines(issuer, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(issuer, &mut tx, visit, &session).await?;
     let servers = Arc::clone(&issuer.servers.borrow());
     let line = |card: &sekisho_protocol::server::ServerCard| ServerLine {
@@ -63,7 +72,7 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
         url: card.resource.as_str().to_owned(),
     };
     let servers = servers.iter().map(line).collect();
-    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, grants, servers })
+    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, servers })
 }
 
 async fn waiting_lines(

@@ -29,6 +29,7 @@ use sekisho_store::Store;
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
+mod access;
 mod agents;
 mod approvals;
 mod authorize;
@@ -159,6 +160,7 @@ impl Issuer {
             .route(&at("/logout"), post(session::log_out))
             .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
             .route(&at("/approvals/{id}"), get(approvals::show).post(approvals::answer))
+            .route(&at("/access/{id}"), get(access::show).post(access::change))
             .route(&at("/tasks/{id}"), get(tasks::show).post(tasks::change))
             .route(&at("/grants/{id}"), get(agents::show))
             .route(&at("/grants/{id}/end"), post(agents::end))

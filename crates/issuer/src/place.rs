@@ -3,32 +3,37 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use sekisho_protocol::ids::{ApprovalId, GrantId, PendingId, TaskId};
+use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, RequestId, TaskId};
 
 /// A page that is named by the identifier of what it is about, whose prefix says which page it is.
 ///
 /// INVARIANT: this is all that a login or logout takes from outside to go somewhere: no path and no URL is, so
-/// nobody is sent anywhere but to one of these four shapes (ATK-04).
+/// nobody is sent anywhere but to one of these six shapes (ATK-04).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
+    Access(AccessRequestId),
     Approval(ApprovalId),
     Consent(PendingId),
     Grant(GrantId),
+    /// A call that was refused, and for which an owner can be asked.
+    Refused(RequestId),
     Task(TaskId),
 }
 
 /// A text that names no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the identifier of an approval, a grant, a request or a task")]
+#[error("not the identifier of an approval, a call, a grant, a request or a task")]
 pub(crate) struct PlaceError;
 
 impl Place {
     /// The path of the page, without the prefix of the issuer.
     pub(crate) fn path(self) -> String {
         match self {
+            Self::Access(id) => format!("/access/{id}"),
             Self::Approval(id) => format!("/approvals/{id}"),
             Self::Consent(id) => format!("/consent/{id}"),
             Self::Grant(id) => format!("/grants/{id}"),
+            Self::Refused(id) => format!("/access/{id}"),
             Self::Task(id) => format!("/tasks/{id}"),
         }
     }
@@ -42,9 +47,11 @@ impl Place {
 impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Access(id) => Display::fmt(id, f),
             Self::Approval(id) => Display::fmt(id, f),
             Self::Consent(id) => Display::fmt(id, f),
             Self::Grant(id) => Display::fmt(id, f),
+            Self::Refused(id) => Display::fmt(id, f),
             Self::Task(id) => Display::fmt(id, f),
         }
     }
@@ -54,18 +61,22 @@ impl FromStr for Place {
     type Err = PlaceError;
 
     fn from_str(text: &str) -> Result<Self, PlaceError> {
-        let approval = || text.parse().map(Self::Approval);
-        let consent = || text.parse().map(Self::Consent);
-        let grant = || text.parse().map(Self::Grant);
-        let task = || text.parse().map(Self::Task);
-        approval().or_else(|_| consent()).or_else(|_| grant()).or_else(|_| task()).map_err(|_| PlaceError)
+        let places = [
+            text.parse().map(Self::Access).ok(),
+            text.parse().map(Self::Approval).ok(),
+            text.parse().map(Self::Consent).ok(),
+            text.parse().map(Self::Grant).ok(),
+            text.parse().map(Self::Refused).ok(),
+            text.parse().map(Self::Task).ok(),
+        ];
+        places.into_iter().flatten().next().ok_or(PlaceError)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
-    use sekisho_protocol::ids::{ApprovalId, GrantId, PendingId, TaskId, UserId};
+    use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, RequestId, TaskId, UserId};
 
     use super::Place;
 
@@ -74,9 +85,11 @@ mod tests {
     fn only_our_own_pages_have_a_name() {
         let (now, entropy) = (ManualClock::default().now(), SeededEntropy::default());
         for place in [
+            Place::Access(AccessRequestId::generate(now, &entropy)),
             Place::Approval(ApprovalId::generate(now, &entropy)),
             Place::Consent(PendingId::generate(now, &entropy)),
             Place::Grant(GrantId::generate(now, &entropy)),
+            Place::Refused(RequestId::generate(now, &entropy)),
             Place::Task(TaskId::generate(now, &entropy)),
         ] {
             assert_eq!(place.to_string().parse(), Ok(place));

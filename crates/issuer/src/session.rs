@@ -62,8 +62,12 @@ pub(crate) async fn open(
 /// What a form is for. A value made for one form is worthless in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FormKind {
+    /// Lend or refuse what is asked for.
+    AnswerAccess,
     /// Approve or decline one call.
     Approval,
+    /// Ask an owner.
+    AskAccess,
     /// Begin a task.
     BeginTask,
     /// Continue or cancel, before signing in.
@@ -82,6 +86,8 @@ pub(crate) enum FormKind {
     ResumeTask,
     /// Choose a password.
     Setup,
+    /// Take back what was lent.
+    TakeBack,
     /// Give a task more room.
     WidenTask,
 }
@@ -89,7 +95,9 @@ pub(crate) enum FormKind {
 impl FormKind {
     fn as_str(self) -> &'static str {
         match self {
+            Self::AnswerAccess => "answer-access",
             Self::Approval => "approval",
+            Self::AskAccess => "ask-access",
             Self::BeginTask => "begin-task",
             Self::Client => "client",
             Self::EndGrant => "end-grant",
@@ -99,6 +107,7 @@ impl FormKind {
             Self::Logout => "logout",
             Self::ResumeTask => "resume-task",
             Self::Setup => "setup",
+            Self::TakeBack => "take-back",
             Self::WidenTask => "widen-task",
         }
     }

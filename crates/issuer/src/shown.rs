@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::registration::ClientOrigin;
@@ -64,6 +65,17 @@ pub(crate) fn server(issuer: &Issuer, name: &ServerName) -> ServerLine {
         Some(card) => ServerLine { title: plain_text(&card.title, 80), url: card.resource.as_str().to_owned() },
         None => ServerLine { title: name.to_string(), url: String::new() },
     }
+}
+
+/// The tools of a server, each with the class in force: what the operator says of it wins.
+pub(crate) async fn tools(issuer: &Issuer, tx: &mut Tx, server: &ServerName) -> Result<Vec<Tool>, StoreError> {
+    let mut tools = tx.catalogue().list(server).await?;
+    if let Some(card) = issuer.servers.borrow().find(server) {
+        for tool in &mut tools {
+            tool.class = card.classes.get(&tool.name).copied().or(tool.class);
+        }
+    }
+    Ok(tools)
 }
 
 /// What stands for a name in a badge.

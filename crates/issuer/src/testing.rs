@@ -103,6 +103,7 @@ pub(crate) fn card(name: &str, resource: &str) -> ServerCard {
         resource: ResourceId::parse(resource).unwrap(),
         scopes_default: "mcp:read mcp:write".parse().unwrap(),
         public: false,
+        classes: BTreeMap::new(),
         classify_at_consent: false,
     }
 }
@@ -137,7 +138,7 @@ impl World {
         let rights = BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), files)]);
         let person = |id, owner| (id, RightsUser { owner, ..RightsUser::default() });
         let users = BTreeMap::from([person(owner, true), person(reader, false)]);
-        let rights = Rights::new(RightsParts { users, servers: rights, files: Vec::new() }).unwrap();
+        let rights = Rights::new(RightsParts { users, servers: rights, ..RightsParts::default() }).unwrap();
         let (rights, rights_seen) = watch::channel(Arc::new(rights));
         let cards = [card("notes", NOTES), card("files", FILES)];
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new(cards)));

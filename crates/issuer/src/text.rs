@@ -232,6 +232,40 @@ sentences! {
     ApprovalNote: "Your yes is for this call with these arguments. It works once.", "承認は、この引数によるこの呼び出し一回だけに有効です。";
     ApprovalCheck: "Decline if you did not expect this.", "心当たりがなければ承認しないでください。";
 
+    // Asking for what one may not do, and lending it.
+    AccessTitle: "Ask for access?", "アクセスを依頼しますか？";
+    AccessLead: "{} wanted to use this tool in your name. Either you may not use it, or there is no such tool. An owner can lend it to you for a while.",
+        "{} があなたの代理でこのツールを使おうとしましたが、あなたに権限がないか、そのようなツールがありません。所有者に一時的な貸与を依頼できます。";
+    AccessWaitTitle: "An owner has been asked", "所有者に依頼しました";
+    AccessWaitNow: "The answer will be shown here. Until then nothing passes.", "回答はこのページに表示されます。それまでは通りません。";
+    AccessAnswerTitle: "Lend this for a while?", "一時的に貸しますか？";
+    AccessAnswerLead: "{} asks for what the rules do not allow.", "{} が、規則では許可されていないことを依頼しています。";
+    LentTitle: "This is lent", "貸与中です";
+    LentNow: "The agent can try again now. It ends by itself at {}.", "エージェントはもう一度試せます。{} に自動的に終了します。";
+    LoanOverTitle: "What was lent has ended", "貸与は終了しました";
+    LoanOverNow: "It passes no more.", "もう通りません。";
+    AccessRefusedTitle: "An owner said no", "所有者が断りました";
+    AccessRefusedNow: "Nothing was lent.", "何も貸与されていません。";
+    AccessExpiredNow: "Nobody answered in time, or the application may no longer act at all. If it is still wanted, ask again when it is next refused.",
+        "期限までに回答がなかったか、アプリケーション自体の許可が終了しました。まだ必要なら、次に拒否されたときに改めて依頼してください。";
+    AskedBy: "For whom", "利用者";
+    AskedWhy: "Why", "理由";
+    ReasonHint: "In your own words, for the owner who reads it.", "所有者が読みます。ご自身の言葉で書いてください。";
+    AskOwner: "Ask an owner", "所有者に依頼する";
+    LendBounds: "Only with arguments that fit this JSON Schema (optional)", "引数の範囲を示す JSON Schema（任意）";
+    Lend: "Lend it", "貸す";
+    RefuseAccess: "Refuse", "断る";
+    LendNote: "For this person, this application and this tool alone. It ends by itself, with the access of the application, or when you take it back.",
+        "この利用者、このアプリケーション、このツールだけに有効です。期限、アプリケーションの許可の終了、または取り戻しによって終わります。";
+    TakeBack: "Take it back", "取り戻す";
+    TakeBackNote: "It stops within a second.", "一秒以内に止まります。";
+    AskedTitle: "Asked of you", "あなたへの依頼";
+    AskedFor: "asks for {}", "の依頼：{}";
+    ProblemReason: "Write why, in one line of at most 500 characters.", "理由を500文字以内の一行で書いてください。";
+    ProblemBounds: "These are not bounds that can be checked: write a JSON Schema without references, of at most 512 values.",
+        "確認できる範囲ではありません。参照を含まない、512個以内の値の JSON Schema を書いてください。";
+    ProblemManyRequests: "You have asked for too much at once. Wait for an answer first.", "依頼が多すぎます。先に回答を待ってください。";
+
     // One grant.
     AgentTitle: "Connected agent", "接続中のエージェント";
     AgentLead: "What {} may do in your name.", "{} があなたの代理でできること。";

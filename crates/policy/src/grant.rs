@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 
 use crate::model::{Authority, Call, Target, ToolStanding};
@@ -17,9 +17,22 @@ use crate::task::Asked;
 ///
 /// A class stands for tools that are not there yet, too: it may be handed on if the rights allow a tool of that
 /// class that has no name they know, or any that they do.
-pub fn grantable(rights: &Rights, subject: &Subject, server: &ServerName, tools: &[Tool], now: Timestamp) -> ScopeSet {
+///
+/// `client` is the one that is to get it: what was lent to the subject is for one client alone.
+pub fn grantable(
+    rights: &Rights,
+    (subject, client): (&Subject, &ClientId),
+    server: &ServerName,
+    tools: &[Tool],
+    now: Timestamp,
+) -> ScopeSet {
+    let caller = Caller {
+        subject: subject.clone(),
+        client: Some(client.clone()),
+        path: Some(ActorPath::direct(client.clone())),
+        ..Caller::anonymous(ScopeSet::empty())
+    };
     let may = |target: Target| {
-        let caller = Caller { subject: subject.clone(), ..Caller::anonymous(ScopeSet::empty()) };
         let call =
             Call { server: server.clone(), method: "", target, arguments: None, arguments_digest: None, source: None };
         rights.answer(&caller, &Authority::default(), &call, Asked::Any, now).permitted
@@ -81,7 +94,7 @@ mod tests {
     use sekisho_protocol::catalogue::{Tool, ToolClass};
     use sekisho_protocol::digest::Digest;
     use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy};
-    use sekisho_protocol::ids::UserId;
+    use sekisho_protocol::ids::{ClientId, UserId};
 
     use super::{grantable, grantable_of, narrowed};
     use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
@@ -112,13 +125,15 @@ mod tests {
         let now = ManualClock::default().now();
         let user = UserId::generate(now, &SeededEntropy::default());
         let server = "notes".parse().unwrap();
+        let client = ClientId::parse("cli_a").unwrap();
         let most = |rights: RightsServer, policies: &str| {
             let parts = RightsParts {
                 users: BTreeMap::from([(user, RightsUser::default())]),
                 servers: BTreeMap::from([("notes".parse().unwrap(), rights)]),
                 files: vec![PolicyFile { name: "rules.cedar".to_owned(), text: policies.to_owned() }],
+                ..RightsParts::default()
             };
-            grantable(&Rights::new(parts).unwrap(), &Subject::User(user), &server, &tools(), now)
+            grantable(&Rights::new(parts).unwrap(), (&Subject::User(user), &client), &server, &tools(), now)
         };
         let reader = RightsServer { users: BTreeMap::from([(user, ToolClass::Read)]), ..RightsServer::default() };
         let may = most(reader.clone(), "");

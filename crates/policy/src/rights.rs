@@ -5,10 +5,11 @@
 //! every `permit`; a policy that cannot be evaluated denies.
 //!
 //! The cost of a question does not grow with the number of policies: those that cannot concern this subject at this
-//! server are left out beforehand ([`index`]), and an answer that depends on neither arguments nor time is kept. All
+//! server are left out beforehand (`index`), and an answer that depends on neither arguments nor time is kept. All
 //! of it belongs to one [`Rights`], which is made whole whenever anything changes: there is nothing to invalidate.
 
 mod index;
+mod lent;
 mod load;
 mod request;
 
@@ -26,8 +27,10 @@ use sekisho_protocol::ids::{ServerName, UserId};
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::task::Asked;
 use index::{Index, Slice};
+use lent::Lent;
 use request::{Question, Terms};
 
+pub use lent::RightsLoan;
 pub use load::{Fault, PolicyFile, Span, format_policies, schema_text};
 
 /// The group whose members are the owners.
@@ -47,6 +50,8 @@ pub struct RightsParts {
     pub servers: BTreeMap<ServerName, RightsServer>,
     /// The policy files.
     pub files: Vec<PolicyFile>,
+    /// What owners lent.
+    pub loans: Vec<RightsLoan>,
 }
 
 /// A user, as rights see one.
@@ -103,6 +108,7 @@ pub struct Rights {
     users: BTreeMap<UserId, RightsUser>,
     servers: BTreeMap<ServerName, RightsServer>,
     index: Index,
+    lent: Lent,
     terms: Terms,
     authorizer: Authorizer,
     slices: moka::sync::Cache<(Subject, ServerName), Arc<Slice>>,
@@ -127,6 +133,7 @@ impl Rights {
         let policies = load::policies(&parts, &terms)?;
         Ok(Self {
             index: Index::new(policies),
+            lent: Lent::new(parts.loans),
             users: parts.users,
             servers: parts.servers,
             terms,
@@ -141,6 +148,7 @@ impl Rights {
         let terms = Terms::new();
         Self {
             index: Index::new(Vec::new()),
+            lent: Lent::new(Vec::new()),
             users: BTreeMap::new(),
             servers: BTreeMap::new(),
             terms,
@@ -183,23 +191,25 @@ impl Rights {
         asked: Asked,
         now: Timestamp,
     ) -> Arc<Answer> {
-        let slice = self.slice(&caller.subject, &call.server);
-        // For a list, what hangs on arguments is left open: see `Slice::open`.
-        let (policies, uses) = match asked {
-            Asked::Any => slice.open(),
-            Asked::This => slice.closed(),
-        };
-        if !uses.is_lasting() {
+        let lent = self.lent.to(caller, authority, call, asked, now);
+        if !lent.is_empty() {
+            let slice = self.slice(&caller.subject, &call.server).with(&lent, &self.lent.template, &self.terms);
+            let (policies, uses) = slice.asked(asked);
             let question = Question { caller, authority, call, uses, now };
             return Arc::new(self.evaluate(&question, &slice, policies, asked));
         }
+        // Only answers that last are kept, so whatever is found here holds.
         let key = key(caller, authority, call, asked);
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
+        let slice = self.slice(&caller.subject, &call.server);
+        let (policies, uses) = slice.asked(asked);
         let question = Question { caller, authority, call, uses, now };
         let answer = Arc::new(self.evaluate(&question, &slice, policies, asked));
-        self.answers.insert(key, Arc::clone(&answer));
+        if uses.is_lasting() {
+            self.answers.insert(key, Arc::clone(&answer));
+        }
         answer
     }
 

@@ -112,6 +112,11 @@ pub fn check_bounds(definition: &TaskDefinition) -> Result<(), BoundsError> {
     compile(definition).map(drop)
 }
 
+/// Whether one schema can be checked.
+pub fn check_schema(tool: &str, schema: &Value) -> Result<(), BoundsError> {
+    validator(tool, schema).map(drop)
+}
+
 fn compile(definition: &TaskDefinition) -> Result<BTreeMap<String, Option<Validator>>, BoundsError> {
     let bounds = definition.tools.iter().map(|(tool, schema)| {
         let validator = schema.as_ref().map(|schema| validator(tool, schema)).transpose()?;
@@ -120,7 +125,8 @@ fn compile(definition: &TaskDefinition) -> Result<BTreeMap<String, Option<Valida
     bounds.collect()
 }
 
-fn validator(tool: &str, schema: &Value) -> Result<Validator, BoundsError> {
+/// The check of a tool's arguments against a schema.
+pub(crate) fn validator(tool: &str, schema: &Value) -> Result<Validator, BoundsError> {
     let mut nodes = 0;
     measure(tool, schema, 1, &mut nodes)?;
     jsonschema::options()

@@ -81,6 +81,14 @@ pub struct Authorization {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthorizationAct {
+    /// Somebody asked an owner for what the rules do not allow.
+    AccessAsked,
+    /// An owner lent it for a time.
+    AccessLent,
+    /// An owner said no.
+    AccessRefused,
+    /// An owner took back what was lent.
+    AccessTakenBack,
     /// A person declined one call.
     ApprovalDeclined,
     /// A person approved one call.

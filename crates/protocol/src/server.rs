@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalogue::ToolClass;
 use crate::ids::ServerName;
 use crate::resource::ResourceId;
 use crate::scope::ScopeSet;
@@ -19,6 +20,8 @@ pub struct ServerCard {
     pub scopes_default: ScopeSet,
     /// Whether it was opened on purpose (`access = "public"`).
     pub public: bool,
+    /// What the operator says its tools can do; it wins over what is said elsewhere.
+    pub classes: BTreeMap<String, ToolClass>,
     /// Whether the owner's first consent also classifies its tools (servers of `run`).
     pub classify_at_consent: bool,
 }

@@ -76,6 +76,21 @@ pub struct AccessRequest {
 }
 
 impl AccessRequest {
+    /// What an owner lends for it: narrower, and for as long as the owner says.
+    pub fn loan_of(&self, id: LoanId, bounds: Option<serde_json::Value>, expires_at: Timestamp) -> NewLoan {
+        NewLoan {
+            id,
+            subject: self.subject.clone(),
+            client: self.client.clone(),
+            grant: self.grant,
+            task: self.task,
+            server: self.server.clone(),
+            tool: self.tool.clone(),
+            bounds,
+            expires_at,
+        }
+    }
+
     /// Whether it can still be answered.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.decided_at.is_none() && now < self.expires_at

@@ -69,7 +69,7 @@ pub use credentials::Credentials;
 pub use error::StoreError;
 pub use grants::{Consent, Grant, GrantFilter, GrantState, Grants, NewGrant};
 pub use keys::{Keys, SigningKeyRow};
-pub use loans::{Loan, Loans, NewLoan};
+pub use loans::{LOAN_SECONDS_MAX, Loan, Loans, NewLoan};
 pub use pendings::{Pending, Pendings};
 pub use refresh_tokens::{RefreshRow, RefreshTokens};
 pub use seal::{SealError, SealKey, SecretBytes, SecretKey};

@@ -9,6 +9,9 @@ use crate::error::StoreError;
 use crate::sql::{Row, conflict, grant_alive, json_opt, task_running, values};
 use crate::tx::Tx;
 
+/// The longest loan, in seconds.
+pub const LOAN_SECONDS_MAX: u32 = 31 * 24 * 60 * 60;
+
 /// Access to be lent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewLoan {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sekisho_console::acts::{Act, Outcome, TaskRow};
 use sekisho_protocol::task::TaskDefinition;
 
-use super::{print_json, print_table, unexpected};
+use super::{print_json, print_table, seconds, unexpected};
 use crate::cli::{Common, TaskCommand, TaskStart};
 use crate::control;
 use crate::error::CommandError;
@@ -68,12 +68,4 @@ fn definition(start: TaskStart) -> Result<TaskDefinition, CommandError> {
     let TaskStart { purpose, resources, prompts, calls, .. } =
         TaskStart { tools: Vec::new(), bounds: Vec::new(), lasts: None, ..start };
     Ok(TaskDefinition { purpose, tools, resources, prompts, calls, expires_in })
-}
-
-fn seconds(text: &str) -> Result<u32, CommandError> {
-    let span: Result<jiff::SignedDuration, _> = text.parse();
-    let seconds = span.ok().and_then(|span| u32::try_from(span.as_secs()).ok()).filter(|seconds| *seconds > 0);
-    seconds.ok_or_else(|| {
-        CommandError::usage(format!("`--for {text}` is not a length of time"), "write `45m`, `2h`, `1h 30m`")
-    })
 }

@@ -85,6 +85,13 @@ impl Person {
         self
     }
 
+    /// The same, writing this where a form asks for it.
+    #[must_use]
+    pub fn filling(mut self, field: &str, text: &str) -> Self {
+        self.chosen.push((field.to_owned(), text.to_owned()));
+        self
+    }
+
     /// The same, reading another language.
     #[must_use]
     pub fn reading(mut self, language: &str) -> Self {
@@ -217,6 +224,7 @@ impl Person {
         let said = match (client_page, self.decision) {
             (true, Decision::Cancel) | (false, Decision::Cancel | Decision::Deny) => "deny",
             (true, _) => "continue",
+            (false, Decision::Approve) if form.has_button("decision", "ask") => "ask",
             (false, Decision::Approve) => "approve",
         };
         for (name, value) in &self.unticked {

@@ -243,3 +243,53 @@ async fn policies_are_taken_over_while_it_runs() {
     let recorded = checkpoint.command(&["explain", &id]).await;
     assert!(recorded.stdout.contains("no-looking"), "{}", recorded.stdout);
 }
+
+/// Product §4: what rights refuse is asked for by the link of the refusal, lent to one client for a time, and gone at
+/// once when it is taken back; the link tells nobody else anything, and nothing of whether there is such a tool.
+#[tokio::test]
+async fn access_is_asked_for_lent_and_taken_back() {
+    let (checkpoint, upstream) = started().await;
+    let at = format!("{}{UP}", checkpoint.base_url());
+    let client = Client::register(checkpoint.base_url(), "Honest client", REDIRECT).await;
+    let granted = client.be_granted(&at, "mcp:read mcp:write", "bob", PASSWORD).await;
+    let refused = call(&checkpoint, &granted.access, "wipe").await;
+    let unknown = call(&checkpoint, &granted.access, "nothing").await;
+    let plain = |reply: &Reply| reply.text().replace(reply.header("x-request-id").unwrap(), "");
+    assert_eq!(plain(&refused), plain(&unknown), "the same for what there is and what there is not");
+    let data = refusal(&refused);
+    assert_eq!((data["set"].as_str(), data["remedy"]["kind"].as_str()), (Some("rights"), Some("ask_access")));
+    let url = data["remedy"]["url"].as_str().unwrap().to_owned();
+    assert_eq!(Person::new("alice", PASSWORD).say_yes(&url).await.status, 404, "it is not her refusal");
+    let mut bob = Person::new("bob", PASSWORD).filling("reason", "the old notes have to go");
+    let asked = bob.say_yes(&url).await;
+    assert!(asked.text().contains("An owner has been asked"), "{}", asked.text());
+    let request = checkpoint.ask(&["request", "list"]).await[0]["requests"][0].clone();
+    assert_eq!((request["subject"].as_str(), request["tool"].as_str()), (Some("bob"), Some("wipe")), "{request}");
+    let id = request["id"].as_str().unwrap();
+    for wrong in [&["--for", "0s"][..], &["--for", "800h"], &["--bounds", "{\"$ref\":\"#\"}"]] {
+        let said = checkpoint.command(&[&["request", "grant", id][..], wrong].concat()).await;
+        assert_ne!(said.code(), Some(0), "{wrong:?}: {}", said.stdout);
+    }
+    let lent = checkpoint.ask(&["request", "grant", id, "--for", "1h"]).await[0].clone();
+    let loan = lent["id"].as_str().unwrap();
+    let step_up = within(Duration::from_secs(1), "the loan is felt", async || {
+        let reply = call(&checkpoint, &granted.access, "wipe").await;
+        (refusal(&reply)["set"] == "grant").then_some(reply)
+    })
+    .await;
+    assert_eq!(refusal(&step_up)["remedy"]["scopes"], "mcp:destructive");
+    let more = client.be_granted(&at, "mcp:read mcp:destructive", "bob", PASSWORD).await;
+    upstream.forget();
+    assert_eq!(call(&checkpoint, &more.access, "wipe").await.status, 200);
+    assert_eq!(upstream.calls().len(), 1);
+    let other = Client::register(checkpoint.base_url(), "Another client", REDIRECT).await;
+    let other = other.be_granted(&at, "mcp:read", "bob", PASSWORD).await;
+    assert_eq!(refusal(&call(&checkpoint, &other.access, "wipe").await)["set"], "rights");
+    let recorded = checkpoint.records().await;
+    let by_loan = |row: &Value| row["record"]["because"].to_string().contains(loan);
+    assert!(recorded.iter().any(by_loan), "the record names the loan");
+    checkpoint.ask(&["loan", "revoke", loan]).await;
+    let over = felt(&checkpoint, &more.access, "wipe", 403).await;
+    assert_eq!(refusal(&over)["set"], "rights");
+    assert!(checkpoint.ask(&["loan", "list"]).await[0]["loans"].as_array().unwrap().is_empty());
+}

@@ -26,10 +26,11 @@ fn routes(settings: StdioSettings) -> Routes {
         resource: ResourceId::parse("http://localhost:8420/mcp/probe").unwrap(),
         scopes_default: ScopeSet::empty(),
         public: false,
+        classes: BTreeMap::new(),
         classify_at_consent: false,
     };
     let upstream = UpstreamSettings::Stdio(settings);
-    let route = Route { card, upstream, arguments: KeepArguments::None, classes: BTreeMap::new() };
+    let route = Route { card, upstream, arguments: KeepArguments::None };
     Routes { servers: BTreeMap::from([(name, Arc::new(route))]) }
 }
 

@@ -141,7 +141,7 @@ fn approving(world: &World) -> Rights {
     let users = BTreeMap::from([(world.owner(), RightsUser { owner: true, ..RightsUser::default() })]);
     let servers = BTreeMap::from([(name("notes"), RightsServer::default())]);
     let files = vec![PolicyFile { name: "rules.cedar".to_owned(), text: text.to_owned() }];
-    Rights::new(RightsParts { users, servers, files }).unwrap()
+    Rights::new(RightsParts { users, servers, files, ..RightsParts::default() }).unwrap()
 }
 
 async fn answer(world: &World, grantee: &Grantee, yes: bool) -> bool {

@@ -395,11 +395,11 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
                 resource: ResourceId::parse(&format!("{base}/mcp/{server}")).unwrap(),
                 scopes_default: "mcp:read offline_access".parse().unwrap(),
                 public,
+                classes: BTreeMap::new(),
                 classify_at_consent: false,
             },
             upstream: UpstreamSettings::Http(HttpSettings::new(fake.url())),
             arguments: KeepArguments::Digest,
-            classes: BTreeMap::new(),
         };
         (name(server), Arc::new(route))
     });

@@ -18,6 +18,7 @@ use crate::Issuer;
 use crate::clients::{display_name, plain_text};
 use crate::pages::{Ask, ScopeLine, TaskFacts, ToolChoice, class_words, tool_key};
 use crate::session::Session;
+use crate::shown;
 use crate::text::{Language, Sentence};
 use crate::visit::Visit;
 
@@ -46,8 +47,9 @@ pub(crate) async fn offer(
     now: Timestamp,
 ) -> Result<Offer, StoreError> {
     let rights = Arc::clone(&issuer.rights.borrow());
-    let known = tx.catalogue().list(&request.server.name).await?;
-    let most = grantable(&rights, &Subject::User(session.user.id), &request.server.name, &known, now);
+    let known = shown::tools(issuer, tx, &request.server.name).await?;
+    let who = (&Subject::User(session.user.id), &request.pending.client);
+    let most = grantable(&rights, who, &request.server.name, &known, now);
     let scopes = grantable_of(&request.pending.scopes, &most);
     // `offline_access` alone is access to nothing.
     let scopes = if scopes.without(&Scope::offline_access()).is_empty() { ScopeSet::empty() } else { scopes };

@@ -23,8 +23,8 @@ pub(crate) async fn tools(
     now: Timestamp,
 ) -> Result<Vec<Tool>, StoreError> {
     let rights = Arc::clone(&issuer.rights.borrow());
-    let known = tx.catalogue().list(&grant.server).await?;
-    let most = grantable(&rights, &grant.subject, &grant.server, &known, now);
+    let known = shown::tools(issuer, tx, &grant.server).await?;
+    let most = grantable(&rights, (&grant.subject, &grant.client), &grant.server, &known, now);
     Ok(known.into_iter().filter(|tool| most.contains(&Scope::tool(&tool.name))).collect())
 }
 

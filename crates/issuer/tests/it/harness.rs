@@ -93,6 +93,7 @@ pub(crate) fn card(name: &str) -> ServerCard {
         resource: ResourceId::parse(&format!("{BASE}/mcp/{name}")).unwrap(),
         scopes_default: "mcp:read mcp:write".parse().unwrap(),
         public: false,
+        classes: BTreeMap::new(),
         classify_at_consent: false,
     }
 }
@@ -137,7 +138,7 @@ impl Site {
             BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), RightsServer::default())]);
         let person = |id, owner| (id, RightsUser { owner, ..RightsUser::default() });
         let users = BTreeMap::from([person(owner, true), person(reader, false)]);
-        let rights = Rights::new(RightsParts { users, servers: reach, files: Vec::new() }).unwrap();
+        let rights = Rights::new(RightsParts { users, servers: reach, ..RightsParts::default() }).unwrap();
         let (rights, rights_seen) = watch::channel(Arc::new(rights));
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new([card("notes"), card("files")])));
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();

@@ -5,6 +5,7 @@
 mod given;
 mod harness;
 
+mod access;
 mod agents;
 mod approvals;
 mod consent;

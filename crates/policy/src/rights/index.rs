@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use cedar_policy::{
     AuthorizationError, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
-    Response,
+    Response, SlotId, Template,
 };
 use sekisho_protocol::ids::ServerName;
 
+use super::lent::RightsLoan;
+use super::request::Terms;
 use super::{Answer, RuleId};
 use crate::task::Asked;
 
@@ -115,13 +117,15 @@ fn concerns(policy: &Policy, around: &[EntityUid]) -> bool {
 }
 
 /// The policies for one subject at one server.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Slice {
     closed: PolicySet,
     closed_uses: Uses,
     open: PolicySet,
     open_uses: Uses,
     known: HashMap<PolicyId, Indexed>,
+    /// The rules of loans, whose policies are linked and not indexed.
+    lent: Vec<RuleId>,
 }
 
 impl Slice {
@@ -142,15 +146,33 @@ impl Slice {
         self.known.insert(indexed.policy.id().clone(), indexed.clone());
     }
 
-    /// For a call as it is.
-    pub(super) fn closed(&self) -> (&PolicySet, Uses) {
-        (&self.closed, self.closed_uses)
+    /// The policies to ask, and what they look at.
+    ///
+    /// For a list the question is whether there are any arguments with which something may be called: a policy that
+    /// permits by arguments could, and one that forbids by arguments need not.
+    pub(super) fn asked(&self, asked: Asked) -> (&PolicySet, Uses) {
+        match asked {
+            Asked::Any => (&self.open, self.open_uses),
+            Asked::This => (&self.closed, self.closed_uses),
+        }
     }
 
-    /// For the question whether there are any arguments with which something may be called: a policy that permits by
-    /// arguments could, and one that forbids by arguments need not.
-    pub(super) fn open(&self) -> (&PolicySet, Uses) {
-        (&self.open, self.open_uses)
+    /// The same, and what was lent for this very call.
+    pub(super) fn with(&self, lent: &[&RightsLoan], template: &Template, terms: &Terms) -> Self {
+        let mut with = self.clone();
+        for set in [&mut with.closed, &mut with.open] {
+            // Neither can be there already: rules of that name are refused at load.
+            let _ = set.add_template(template.clone());
+            for loan in lent {
+                let slots = HashMap::from([
+                    (SlotId::principal(), terms.subject(&loan.subject)),
+                    (SlotId::resource(), terms.tool(&loan.server, &loan.tool)),
+                ]);
+                let _ = set.link(template.id().clone(), PolicyId::new(loan.rule().0), slots);
+            }
+        }
+        with.lent.extend(lent.iter().map(|loan| loan.rule()));
+        with
     }
 
     /// What an evaluation came to.
@@ -168,6 +190,8 @@ impl Slice {
         let wants =
             |is: fn(&Indexed) -> bool| determining.iter().find(|known| is(known)).map(|known| known.rule.clone());
         let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
+        let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.0 == id.to_string()).cloned();
+        because.extend(diagnostics.reason().filter_map(lent));
         because.dedup();
         // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.
         let all_want = determining.iter().all(|known| known.task_required);

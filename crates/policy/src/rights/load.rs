@@ -10,6 +10,7 @@ use sekisho_protocol::ids::ServerName;
 use serde_json::Value;
 
 use super::index::{Indexed, Uses};
+use super::lent::TEMPLATE_ID;
 use super::request::{Terms, level, uid};
 use super::{OWNERS, RightsParts, RuleId};
 
@@ -128,6 +129,10 @@ fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
             Some(id) if !id.is_empty() => id.to_owned(),
             _ => format!("{}#{}", file.name, place + 1),
         };
+        if id.starts_with(TEMPLATE_ID) {
+            let message = format!("rule {}: names that begin with `{TEMPLATE_ID}` are those of loans", place + 1);
+            faults.push(fault(message, None, Some("give it another `@id`".to_owned())));
+        }
         named.push(policy.new_id(PolicyId::new(id)));
     }
     if faults.is_empty() { Ok(named) } else { Err(faults) }

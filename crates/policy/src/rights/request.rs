@@ -83,6 +83,11 @@ impl Terms {
         }
     }
 
+    /// The resource that a tool is.
+    pub(super) fn tool(&self, server: &ServerName, name: &str) -> EntityUid {
+        uid(&self.tool, &format!("{server}/{name}"))
+    }
+
     /// The question and all that it speaks of. `None`: something of it cannot be said, and so is denied.
     pub(super) fn request(
         &self,

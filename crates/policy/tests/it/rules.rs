@@ -1,17 +1,102 @@
-//! Policy files: what they mean, and what is refused in them.
+//! Policy files: what they mean, and what is refused in them. And what is lent beside them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
-use sekisho_policy::rights::{Rights, format_policies};
+use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, format_policies};
+use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::Verdict;
-use sekisho_protocol::caller::{ActorPath, Caller};
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
-use sekisho_protocol::env::after;
-use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::env::{SeededEntropy, after};
+use sekisho_protocol::ids::{ClientId, GrantId, LoanId, TaskId};
 use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
 
 use crate::world::{caller, may, now, parts, rights, tool, user};
+
+/// A loan is for one user, one client, one tool, and, where it says so, one task and these arguments, until it ends; a
+/// rule that forbids beats it. No kept answer outlives it or hides it.
+#[test]
+fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
+    let lent = |task, bounds: Option<&str>| RightsLoan {
+        id: LoanId::generate(now(), &SeededEntropy::from_seed(1)),
+        subject: Subject::User(user(2)),
+        client: ClientId::parse("cli_a").unwrap(),
+        task,
+        server: "notes".parse().unwrap(),
+        tool: "wipe".to_owned(),
+        bounds: bounds.map(|text| serde_json::from_str(text).unwrap()),
+        expires: after(now(), 3600),
+    };
+    let with = |loan, rules: &str| Rights::new(RightsParts { loans: vec![loan], ..parts(rules) }).unwrap();
+    let says = |rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, at| {
+        let answer = rights.judge(caller, authority, call, at);
+        (answer.permitted, answer.because.iter().map(|rule| rule.0.clone()).collect::<Vec<_>>())
+    };
+    let (rights, none) = (with(lent(None, None), ""), Authority::default());
+    let wipe = tool("notes", "wipe", ToolClass::Destructive, "");
+    let bob = caller(user(2), "mcp:destructive");
+    let name = format!("loan:{}", lent(None, None).id);
+    assert_eq!(says(&rights, &bob, &none, &wipe, now()), (true, vec![name]));
+    let (other, mut far) = (ClientId::parse("cli_b").unwrap(), bob.clone());
+    far.path = Some(ActorPath::new(vec![other.clone(), ClientId::parse("cli_a").unwrap()]).unwrap());
+    let through = Caller { client: Some(other.clone()), path: Some(ActorPath::direct(other)), ..bob.clone() };
+    for (what, caller, call, at) in [
+        ("another user", &caller(user(3), "mcp:destructive"), &wipe, now()),
+        ("another client", &through, &wipe, now()),
+        ("through the client", &far, &wipe, now()),
+        ("another tool", &bob, &tool("notes", "other", ToolClass::Read, ""), now()),
+        ("another server", &bob, &tool("news", "wipe", ToolClass::Read, ""), now()),
+        ("afterwards", &bob, &wipe, after(now(), 3600)),
+    ] {
+        assert!(!rights.judge(caller, &none, call, at).permitted, "{what}");
+    }
+    // A no that is kept, and then asked for with what the loan is for, and the other way around.
+    let task = bound_task();
+    let id = task.task().id;
+    let for_task = with(lent(Some(id), None), "");
+    let inside = Authority { need: Need::of([Arc::new(task)]), ..Authority::default() };
+    for (authority, expected) in [(&none, false), (&inside, true), (&none, false), (&inside, true)] {
+        assert_eq!(for_task.judge(&bob, authority, &wipe, now()).permitted, expected);
+    }
+    let bounded = with(lent(None, Some(r#"{"properties":{"all":{"const":false}},"required":["all"]}"#)), "");
+    for (arguments, expected) in [(r#"{"all":false}"#, true), (r#"{"all":true}"#, false), ("", false)] {
+        let call = tool("notes", "wipe", ToolClass::Destructive, arguments);
+        assert_eq!(bounded.judge(&bob, &none, &call, now()).permitted, expected, "{arguments}");
+        assert!(may_see(&bounded, &bob, &none, &call, now()), "a list shows what some arguments allow");
+    }
+    let broken = with(lent(None, Some(r##"{"$ref":"#"}"##)), "");
+    assert!(!broken.judge(&bob, &none, &wipe, now()).permitted);
+    let forbid = r#"@id("no-wipe") forbid(principal, action == Action::"call", resource == Tool::"notes/wipe");"#;
+    assert_eq!(says(&with(lent(None, None), forbid), &bob, &none, &wipe, now()), (false, vec!["no-wipe".to_owned()]));
+    let faults = Rights::new(parts(r#"@id("loan:x") permit(principal, action, resource);"#)).unwrap_err();
+    assert!(faults[0].message.contains("loans"), "{faults:?}");
+}
+
+fn bound_task() -> BoundTask {
+    let definition = TaskDefinition {
+        purpose: "tidy up".to_owned(),
+        tools: BTreeMap::from([("wipe".to_owned(), None)]),
+        ..TaskDefinition::default()
+    };
+    let entropy = SeededEntropy::from_seed(2);
+    BoundTask::new(Task {
+        id: TaskId::generate(now(), &entropy),
+        grant: GrantId::generate(now(), &entropy),
+        server: "notes".parse().unwrap(),
+        definition,
+        origin: TaskOrigin::Command,
+        created_at: now(),
+        ends_at: None,
+        ended_at: None,
+        calls_left: None,
+    })
+    .unwrap()
+}
 
 /// Nothing said means no; an owner may everything that no rule forbids.
 #[test]

@@ -36,6 +36,7 @@ pub(crate) fn parts(policies: &str) -> RightsParts {
             ("news".parse().unwrap(), RightsServer { third_party: true, ..RightsServer::default() }),
         ]),
         files: vec![PolicyFile { name: "rules.cedar".to_owned(), text: policies.to_owned() }],
+        ..RightsParts::default()
     }
 }
 

@@ -129,7 +129,7 @@ impl Form {
                         form.fields.push((name, value()));
                     }
                 }
-                ("button", Some(name)) if matches!(value().as_str(), "approve" | "continue") => {
+                ("button", Some(name)) if matches!(value().as_str(), "approve" | "ask" | "continue") => {
                     form.fields.push((name, value()))
                 }
                 ("select", name) => select = name,
@@ -147,6 +147,7 @@ impl Form {
             match field.as_str() {
                 "username" => name.clone_into(value),
                 "password" => password.clone_into(value),
+                "reason" => "the draft has to be kept today".clone_into(value),
                 _ => {}
             }
         }

@@ -25,6 +25,7 @@ enum SceneAct {
     Approval,
     Audience,
     FirstContact,
+    Loan,
     Revocation,
     Rights,
     StepUp,
@@ -32,7 +33,7 @@ enum SceneAct {
 }
 
 /// All scenes in the order in which they are played.
-pub(super) const ALL: [Script; 7] = [
+pub(super) const ALL: [Script; 8] = [
     Script {
         name: "first-contact",
         title: "an agent finds its way in, and a person lets it",
@@ -46,6 +47,11 @@ pub(super) const ALL: [Script; 7] = [
     },
     Script { name: "task", title: "the task is narrower than both: only what the work needs", act: SceneAct::Task },
     Script { name: "approval", title: "one rule wants a person's yes to each single call", act: SceneAct::Approval },
+    Script {
+        name: "loan",
+        title: "what the rules do not allow is asked for, and lent for an hour",
+        act: SceneAct::Loan,
+    },
     Script { name: "audience", title: "a token for one server is worth nothing at another", act: SceneAct::Audience },
     Script { name: "revocation", title: "what was granted can be taken back at once", act: SceneAct::Revocation },
 ];
@@ -57,6 +63,7 @@ impl Script {
             SceneAct::Approval => approval(world, scene).await,
             SceneAct::Audience => audience(world, scene).await,
             SceneAct::FirstContact => first_contact(world, scene).await,
+            SceneAct::Loan => loan(world, scene).await,
             SceneAct::Revocation => revocation(world, scene).await,
             SceneAct::Rights => rights(world, scene).await,
             SceneAct::StepUp => step_up(world, scene).await,
@@ -212,6 +219,59 @@ async fn approval(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         approval_url(&again).is_some(),
     );
     Ok(())
+}
+
+async fn loan(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(READER, &world.notes, "mcp:read").await?;
+    let write = async |tokens| world.tool(&world.notes, Some(tokens), "write_note", note()).await;
+    let refused = write(&visitor.tokens).await?;
+    scene.answer("agent calls write_note", &refused, 403, &refusal(refused.error()));
+    let url = refused.error().and_then(|error| error.get("data")?.get("remedy")?.get("url")?.as_str());
+    let url = url.ok_or_else(|| failure("there is no page to ask on"))?.to_owned();
+    let mut person = Person::new(READER, &world.password);
+    person.say_yes(&world.http, &url).await?;
+    scene.step(&format!("{READER} opens the link and says why"), "200", "an owner is asked", true);
+    let asked = match world.operate(Act::RequestList).await? {
+        Outcome::AccessRequests { requests } => requests,
+        other => return Err(failure(format!("unexpected: {other:?}"))),
+    };
+    let request = asked.first().map(|asked| asked.id).ok_or_else(|| failure("nothing was asked"))?;
+    let lent = match world.operate(Act::RequestGrant { request, seconds: 60 * 60, bounds: None }).await? {
+        Outcome::Loan { id, .. } => id,
+        other => return Err(failure(format!("unexpected: {other:?}"))),
+    };
+    scene.step("operator: sekisho request grant --for 1h", "done", "this user, this client, this tool", true);
+    let felt = until_set(async || write(&visitor.tokens).await, "grant").await?;
+    scene.answer("agent calls again", &felt, 403, &refusal(felt.error()));
+    let scopes = "mcp:read mcp:write".parse().map_err(failure)?;
+    let request = world.invite(&visitor.server, &visitor.registration, &world.notes, Some(&scopes))?;
+    let tokens = world.let_in(&mut person, &request, &visitor.server, &visitor.registration).await?;
+    scene.step(&format!("{READER} agrees to more"), "303", &format!("granted: {scopes}"), true);
+    let good = write(&tokens).await?;
+    scene.answer("agent calls write_note again", &good, 200, &text(good.result()));
+    let other = world.visitor(READER, &world.notes, "mcp:read").await?;
+    let refused = write(&other.tokens).await?;
+    scene.answer(&format!("another agent of {READER} calls write_note"), &refused, 403, &refusal(refused.error()));
+    world.operate(Act::LoanRevoke { loan: lent }).await?;
+    let over = until_set(async || write(&tokens).await, "rights").await?;
+    scene.answer("operator: sekisho loan revoke, and agent calls", &over, 403, &refusal(over.error()));
+    Ok(())
+}
+
+/// Calls until it is this set that refuses; the product promises a second.
+async fn until_set(
+    ask: impl AsyncFn() -> Result<sekisho_client::mcp::McpAnswer, Failure>,
+    set: &str,
+) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
+    loop {
+        let answer = ask().await?;
+        let said = answer.error().and_then(|error| error.get("data")?.get("set")?.as_str()) == Some(set);
+        if said || tokio::time::Instant::now() > deadline {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Where the person is sent for a call that waits.

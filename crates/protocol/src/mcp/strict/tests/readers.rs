@@ -191,7 +191,7 @@ pub(super) fn message_text() -> impl Strategy<Value = String> {
     (params, more, blank(), 0u8..4).prop_map(|(params, more, blank, how)| {
         let call =
             format!("{blank}\"jsonrpc\":\"2.0\",{blank}\"id\":1,\"method\"{blank}:\"tools/call\",\"params\":{params}");
-        let more = more.trim_start_matches('{').trim_end_matches('}').to_owned();
+        let more = more.strip_prefix('{').and_then(|more| more.strip_suffix('}')).unwrap().to_owned();
         match how {
             0 | 1 => format!("{{{call}}}"),
             2 if !more.is_empty() => format!("{{{call},{more}}}"),

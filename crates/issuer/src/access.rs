@@ -1,0 +1,407 @@
+//! `/access/{id}`: what somebody may not do, asked of an owner; and what an owner says to it.
+//!
+//! A refusal names its request and nothing else, so the first page is found by that: from the record of the decision.
+//! Once it is asked, the page has a name of its own, which the asker and the owners can open.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_protocol::audit::{Decision, Event, Verdict};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{AccessRequestId, ClientId, RequestId, ServerName, TaskId};
+use sekisho_protocol::refusal::SetName;
+use sekisho_store::{AccessRequest, AuditFilter, Loan, StoreError, Tx};
+
+use crate::Issuer;
+use crate::clients::plain_text;
+use crate::error;
+use crate::own::{self, OwnError};
+use crate::pages::{self, Chrome, End};
+use crate::parameters::Form;
+use crate::place::Place;
+use crate::session::{FormKind, Session, form_token};
+use crate::shown::{self, ClientLine, JsonText, ServerLine};
+use crate::text::Sentence;
+use crate::visit::Visit;
+
+mod change;
+
+use change::{Changed, Draft};
+
+/// How many open requests an owner's home page lists, the oldest first.
+const ASKED_MAX: usize = 100;
+/// The most characters of bounds that are shown.
+const BOUNDS_CHARS_MAX: usize = 4000;
+
+/// The page in each of its states.
+#[derive(Template)]
+#[template(path = "access.html")]
+struct AccessPage {
+    chrome: Chrome,
+    id: String,
+    ask: Asked,
+    standing: Standing,
+    /// Each is there when that can be done now, by who is signed in.
+    asking: Option<AskForm>,
+    answering: Option<AnswerForm>,
+    take_back_csrf: Option<String>,
+}
+
+/// What is asked for.
+struct Asked {
+    initial: String,
+    server_initial: String,
+    person: String,
+    client: ClientLine,
+    server: ServerLine,
+    tool: String,
+    purpose: Option<String>,
+    reason: String,
+    bounds: Option<JsonText>,
+    /// When an answer comes too late, or what was lent ends.
+    until: String,
+}
+
+/// The form with which somebody asks.
+struct AskForm {
+    csrf: String,
+    reason: String,
+    problem: Option<Sentence>,
+}
+
+/// The form with which an owner answers.
+struct AnswerForm {
+    csrf: String,
+    end: End,
+    ends: [End; 3],
+    bounds: String,
+    problem: Option<Sentence>,
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// An owner reads it and has to answer.
+    Answering,
+    /// It was refused, and nobody has been asked yet.
+    Asking,
+    /// Nobody answered in time, or the grant behind it has ended.
+    Expired,
+    /// It is lent.
+    Lent,
+    /// What was lent has ended.
+    Over,
+    /// An owner said no.
+    Refused,
+    /// It waits for an owner.
+    Waiting,
+}
+
+impl Standing {
+    fn of(asked: &AccessRequest, loan: Option<&Loan>, alive: bool, owner: bool, now: Timestamp) -> Self {
+        match (asked.decided_at, loan) {
+            (Some(_), None) => Self::Refused,
+            (Some(_), Some(loan)) if alive && loan.revoked_at.is_none() && now < loan.expires_at => Self::Lent,
+            (Some(_), Some(_)) => Self::Over,
+            (None, _) if !alive || asked.expires_at <= now => Self::Expired,
+            (None, _) if owner => Self::Answering,
+            (None, _) => Self::Waiting,
+        }
+    }
+
+    /// The heading, and what happens now.
+    fn words(self) -> (Sentence, Sentence) {
+        match self {
+            Self::Answering => (Sentence::AccessAnswerTitle, Sentence::AccessAnswerLead),
+            Self::Asking => (Sentence::AccessTitle, Sentence::AccessLead),
+            Self::Expired => (Sentence::ApprovalExpiredTitle, Sentence::AccessExpiredNow),
+            Self::Lent => (Sentence::LentTitle, Sentence::LentNow),
+            Self::Over => (Sentence::LoanOverTitle, Sentence::LoanOverNow),
+            Self::Refused => (Sentence::AccessRefusedTitle, Sentence::AccessRefusedNow),
+            Self::Waiting => (Sentence::AccessWaitTitle, Sentence::AccessWaitNow),
+        }
+    }
+
+    fn is_question(self) -> bool {
+        matches!(self, Self::Answering | Self::Asking)
+    }
+
+    fn is_lent(self) -> bool {
+        self == Self::Lent
+    }
+}
+
+/// What a page is about, by the name in its address.
+#[derive(Debug, Clone, Copy)]
+enum Named {
+    /// A call that was refused.
+    Call(RequestId),
+    /// What was asked.
+    Request(AccessRequestId),
+}
+
+impl Named {
+    fn read(id: &str) -> Result<Self, OwnError> {
+        let request = || id.parse().map(Self::Request);
+        id.parse().map(Self::Call).or_else(|_| request()).map_err(|_| OwnError::NotThere)
+    }
+
+    fn place(self) -> Place {
+        match self {
+            Self::Call(id) => Place::Refused(id),
+            Self::Request(id) => Place::Access(id),
+        }
+    }
+}
+
+/// `GET /access/{id}`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>) -> Response {
+    shown_with(&issuer, &visit, &id, &Draft::default(), None).await
+}
+
+/// `POST /access/{id}`: ask, lend, refuse, take back.
+pub(crate) async fn change(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match change::change(&issuer, &visit, &id, &form).await {
+        Ok(Changed::Not(draft, problem)) => shown_with(&issuer, &visit, &id, &draft, Some(problem)).await,
+        Ok(Changed::Now(place)) => pages::go(&issuer, &place.path()),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+async fn shown_with(issuer: &Issuer, visit: &Visit, id: &str, draft: &Draft, problem: Option<Sentence>) -> Response {
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = async {
+        let named = Named::read(id)?;
+        let mut tx = issuer.store.read().await?;
+        let session = own::session(&mut tx, visit, named.place()).await?;
+        match named {
+            Named::Call(id) => asking_page(issuer, &mut tx, visit, session, id, (draft, problem)).await,
+            Named::Request(id) => request_page(issuer, &mut tx, visit, session, id, (draft, problem)).await,
+        }
+    };
+    match page.await {
+        Ok(page) => pages::page(visit, issuer, status, &page, ""),
+        Err(error) => error::own(issuer, visit, &error),
+    }
+}
+
+/// A call that rights refused.
+#[derive(Debug)]
+struct Refused {
+    call: RequestId,
+    decision: Decision,
+    tool: String,
+}
+
+/// The refusal of this request, if it was of the one who is signed in.
+async fn refused(
+    tx: &mut Tx,
+    visit: &Visit,
+    call: RequestId,
+    session: Session,
+) -> Result<(Refused, Session), OwnError> {
+    let subject = own::subject(&session);
+    let filter = AuditFilter { request: Some(call), ..AuditFilter::default() };
+    let found = tx.audit().list(&filter).await?.into_iter().find_map(|stored| match stored.record.event {
+        Event::Decision(decision)
+            if decision.subject == subject
+                && decision.verdict == Verdict::Deny
+                && decision.set == Some(SetName::Rights)
+                && decision.method == "tools/call" =>
+        {
+            let tool = decision.target.clone()?;
+            Some(Refused { call, decision: *decision, tool })
+        }
+        _ => None,
+    });
+    let (refused, session) = own::only(found, session, Place::Refused(call))?;
+    let grant = match refused.decision.grant {
+        Some(grant) => tx.grants().find(grant).await?,
+        None => None,
+    };
+    match grant {
+        Some(grant) if own::is_alive(tx, &grant, visit).await? => Ok((refused, session)),
+        _ => Err(OwnError::Ended),
+    }
+}
+
+async fn asking_page(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    session: Session,
+    call: RequestId,
+    (draft, problem): (&Draft, Option<Sentence>),
+) -> Result<AccessPage, OwnError> {
+    let (refused, session) = refused(tx, visit, call, session).await?;
+    let id = call.to_string();
+    let Refused { decision, tool, .. } = refused;
+    let client = decision.client.ok_or(OwnError::Ended)?;
+    let facts = Facts {
+        person: session.user.name.clone(),
+        client: &client,
+        server: &decision.server,
+        tool: &tool,
+        task: decision.task,
+    };
+    Ok(AccessPage {
+        chrome: Chrome::new(issuer, visit).with(visit, &session, Some(id.clone())),
+        ask: asked(issuer, tx, facts).await?,
+        standing: Standing::Asking,
+        asking: Some(AskForm {
+            csrf: form_token(visit, Some(&session), FormKind::AskAccess, &id).expose().to_owned(),
+            reason: draft.reason.clone(),
+            problem,
+        }),
+        answering: None,
+        take_back_csrf: None,
+        id,
+    })
+}
+
+/// What was asked, with what came of it, for the one who asked and for owners.
+struct Found {
+    asked: AccessRequest,
+    loan: Option<Loan>,
+    /// The grant behind it is good for anything.
+    alive: bool,
+}
+
+async fn find(tx: &mut Tx, visit: &Visit, id: AccessRequestId, session: Session) -> Result<(Found, Session), OwnError> {
+    let subject = own::subject(&session);
+    let found = tx.access_requests().find(id).await?;
+    let found = found.filter(|asked| session.user.owner || asked.subject == subject);
+    let (asked, session) = own::only(found, session, Place::Access(id))?;
+    let loan = match asked.loan {
+        Some(loan) => tx.loans().find(loan).await?,
+        None => None,
+    };
+    let alive = match tx.grants().find(asked.grant).await? {
+        Some(grant) => own::is_alive(tx, &grant, visit).await?,
+        None => false,
+    };
+    Ok((Found { asked, loan, alive }, session))
+}
+
+async fn request_page(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    session: Session,
+    id: AccessRequestId,
+    (draft, problem): (&Draft, Option<Sentence>),
+) -> Result<AccessPage, OwnError> {
+    let (found, session) = find(tx, visit, id, session).await?;
+    let id = id.to_string();
+    let owner = session.user.owner;
+    let standing = Standing::of(&found.asked, found.loan.as_ref(), found.alive, owner, visit.now);
+    let token = |kind| form_token(visit, Some(&session), kind, &id).expose().to_owned();
+    let facts = Facts {
+        person: person(tx, &found.asked.subject).await?,
+        client: &found.asked.client,
+        server: &found.asked.server,
+        tool: &found.asked.tool,
+        task: found.asked.task,
+    };
+    let bounds = found.loan.as_ref().map_or(&found.asked.bounds, |loan| &loan.bounds);
+    let until = found.loan.as_ref().map_or(found.asked.expires_at, |loan| loan.expires_at);
+    Ok(AccessPage {
+        chrome: Chrome::new(issuer, visit).with(visit, &session, Some(id.clone())),
+        ask: Asked {
+            reason: plain_text(&found.asked.reason, sekisho_store::ACCESS_REASON_CHARS_MAX),
+            bounds: bounds.as_ref().map(|schema| shown::json(&schema.to_string(), BOUNDS_CHARS_MAX)),
+            until: shown::moment(until),
+            ..asked(issuer, tx, facts).await?
+        },
+        standing,
+        asking: None,
+        answering: (standing == Standing::Answering).then(|| AnswerForm {
+            csrf: token(FormKind::AnswerAccess),
+            end: draft.end,
+            ends: Draft::ENDS,
+            bounds: draft.bounds.clone(),
+            problem,
+        }),
+        take_back_csrf: (standing.is_lent() && owner).then(|| token(FormKind::TakeBack)),
+        id,
+    })
+}
+
+/// A name for people.
+async fn person(tx: &mut Tx, subject: &Subject) -> Result<String, StoreError> {
+    let user = match subject {
+        Subject::User(user) => tx.users().find(*user).await?,
+        Subject::Anonymous | Subject::Service(_) => None,
+    };
+    Ok(user.map_or_else(|| subject.to_string(), |user| plain_text(&user.name, 80)))
+}
+
+struct Facts<'a> {
+    person: String,
+    client: &'a ClientId,
+    server: &'a ServerName,
+    tool: &'a str,
+    task: Option<TaskId>,
+}
+
+async fn asked(issuer: &Issuer, tx: &mut Tx, facts: Facts<'_>) -> Result<Asked, StoreError> {
+    let client = shown::client(tx, facts.client).await?;
+    let server = shown::server(issuer, facts.server);
+    let task = match facts.task {
+        Some(id) => tx.tasks().find(id).await?,
+        None => None,
+    };
+    Ok(Asked {
+        initial: shown::initial(&client.name),
+        server_initial: shown::initial(&server.title),
+        person: facts.person,
+        tool: shown::exact(facts.tool, 256),
+        purpose: task.map(|task| crate::agents::purpose(&task.definition)),
+        reason: String::new(),
+        bounds: None,
+        until: String::new(),
+        client,
+        server,
+    })
+}
+
+/// One request on an owner's home page.
+pub(crate) struct AskedLine {
+    pub(crate) id: String,
+    pub(crate) person: String,
+    pub(crate) server: String,
+    pub(crate) tool: String,
+}
+
+/// What waits for an owner; nothing for anybody else.
+pub(crate) async fn asked_lines(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Vec<AskedLine>, StoreError> {
+    if !session.user.owner {
+        return Ok(Vec::new());
+    }
+    let mut open = tx.access_requests().open(visit.now).await?;
+    open.truncate(ASKED_MAX);
+    let mut lines = Vec::new();
+    for asked in open {
+        lines.push(AskedLine {
+            id: asked.id.to_string(),
+            person: person(tx, &asked.subject).await?,
+            server: shown::server(issuer, &asked.server).title,
+            tool: shown::exact(&asked.tool, 80),
+        });
+    }
+    Ok(lines)
+}

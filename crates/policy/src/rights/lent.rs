@@ -1,0 +1,108 @@
+//! Access that owners lent: one Cedar template, linked for every loan.
+//!
+//! A link is asked only where the loan is for this very call: its subject, client, task, tool and arguments, before its
+//! end. A policy that forbids beats it like any other permission.
+
+use std::collections::HashMap;
+
+use cedar_policy::{PolicyId, Template};
+use jsonschema::Validator;
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ClientId, LoanId, ServerName, TaskId};
+use serde_json::Value;
+
+use super::RuleId;
+use crate::model::{Authority, Call, Target};
+use crate::task::{self, Asked};
+
+const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
+/// No rule may begin with it: it names the template, and with an identifier behind it each of its links.
+pub(super) const TEMPLATE_ID: &str = "loan:";
+
+/// Access to one tool that an owner lent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RightsLoan {
+    /// The identifier.
+    pub id: LoanId,
+    /// To whom.
+    pub subject: Subject,
+    /// For use by which client, and by no other through it.
+    pub client: ClientId,
+    /// For which task only.
+    pub task: Option<TaskId>,
+    /// At which server.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// With which arguments: a JSON Schema; `None` for any. One that cannot be checked lends nothing.
+    pub bounds: Option<Value>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+impl RightsLoan {
+    /// The rule that it is in records and explanations.
+    pub(super) fn rule(&self) -> RuleId {
+        RuleId(format!("{TEMPLATE_ID}{}", self.id))
+    }
+
+    fn is_for(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
+        let direct = caller.path.as_ref().is_some_and(|path| path.hops().len() == 1);
+        let tool = matches!(&call.target, Target::Tool { name, .. } if *name == self.tool);
+        let task = self.task.is_none_or(|id| authority.need.tasks().any(|task| task.id == id));
+        now < self.expires && tool && task && direct && caller.client.as_ref() == Some(&self.client)
+    }
+}
+
+/// All loans, by whom and where.
+#[derive(Debug)]
+pub(super) struct Lent {
+    pub(super) template: Template,
+    loans: HashMap<(Subject, ServerName), Vec<Loan>>,
+}
+
+#[derive(Debug)]
+struct Loan {
+    lent: RightsLoan,
+    bounds: Option<Validator>,
+}
+
+impl Lent {
+    pub(super) fn new(loans: Vec<RightsLoan>) -> Self {
+        #[expect(clippy::expect_used, reason = "a constant, and every loan of the tests goes through it")]
+        let template = Template::parse(Some(PolicyId::new(TEMPLATE_ID)), TEMPLATE).expect("a template");
+        let mut all: HashMap<_, Vec<Loan>> = HashMap::new();
+        for lent in loans {
+            let bounds = lent.bounds.as_ref().map(|schema| task::validator(&lent.tool, schema));
+            // Checked when it was lent; what cannot be checked now lends nothing.
+            let Ok(bounds) = bounds.transpose() else { continue };
+            all.entry((lent.subject.clone(), lent.server.clone())).or_default().push(Loan { lent, bounds });
+        }
+        Self { template, loans: all }
+    }
+
+    /// The loans that are for this call.
+    pub(super) fn to(
+        &self,
+        caller: &Caller,
+        authority: &Authority,
+        call: &Call,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Vec<&RightsLoan> {
+        if self.loans.is_empty() {
+            return Vec::new();
+        }
+        let own = self.loans.get(&(caller.subject.clone(), call.server.clone()));
+        let fits = |bounds: &Option<Validator>| match (bounds, asked) {
+            (None, _) | (Some(_), Asked::Any) => true,
+            (Some(bounds), Asked::This) => {
+                call.read_arguments().is_some_and(|arguments| bounds.is_valid(&Value::Object(arguments)))
+            }
+        };
+        let own = own.into_iter().flatten();
+        let own = own.filter(|loan| loan.lent.is_for(caller, authority, call, now) && fits(&loan.bounds));
+        own.map(|loan| &loan.lent).collect()
+    }
+}
