@@ -3,6 +3,10 @@
 
 use std::path::PathBuf;
 
+use sekisho_e2e::fakes::call::tool;
+use sekisho_e2e::fakes::oauth::{Client, REDIRECT};
+use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
+use sekisho_e2e::fakes::wire::ask;
 use sekisho_e2e::harness::{Agent, Checkpoint, Person, node};
 use serde_json::Value;
 
@@ -131,4 +135,35 @@ fn planner() -> Value {
 /// Through the client page and the sign-in to the grant page.
 async fn grant(name: &str, url: &str, view: &[&str], words: [&str; 2]) -> Value {
     look(name, url, &["--user", OWNER, "--password", PASSWORD], view, words).await
+}
+
+/// What the rules do not allow: the page that asks, the page of the owner who answers, what was lent.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_about_access_can_be_read_by_everybody() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let url = upstream.url();
+    let toml = format!(
+        "[servers.up]\nurl = \"{url}\"\neveryone = \"read\"\ntools = {{ look = \"read\", wipe = \"destructive\" }}\n"
+    );
+    let checkpoint = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user("bob", PASSWORD).start().await;
+    let client = Client::register(checkpoint.base_url(), "Honest client", REDIRECT).await;
+    let at = format!("{}/mcp/up", checkpoint.base_url());
+    let granted = client.be_granted(&at, "mcp:read", "bob", PASSWORD).await;
+    let port = checkpoint.base_url().rsplit(':').next().unwrap();
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let refused = ask(address, &tool("/mcp/up", &granted.access, "wipe")).await.unwrap().json();
+    let asking = refused["error"]["data"]["remedy"]["url"].as_str().unwrap().to_owned();
+    let bob = ["--user", "bob", "--password", PASSWORD];
+    let owner = ["--user", OWNER, "--password", PASSWORD];
+    for view in &VIEWS[..2] {
+        look("access-ask", &asking, &bob, view, ["Ask for access?", "アクセスを依頼しますか"]).await;
+    }
+    Person::new("bob", PASSWORD).filling("reason", "the old notes have to go").say_yes(&asking).await;
+    let asked = checkpoint.ask(&["request", "list"]).await[0]["requests"][0]["id"].as_str().unwrap().to_owned();
+    let page = format!("{}/access/{asked}", checkpoint.base_url());
+    for view in &VIEWS[2..] {
+        look("access-answer", &page, &owner, view, ["Lend this for a while?", "一時的に貸しますか"]).await;
+    }
+    checkpoint.ask(&["request", "grant", &asked, "--bounds", r#"{"required":["id"]}"#]).await;
+    look("access-lent", &page, &owner, VIEWS[0], ["This is lent", "貸与中です"]).await;
 }

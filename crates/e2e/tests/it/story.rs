@@ -39,7 +39,7 @@ async fn the_demo_tells_its_story_to_the_end() {
     }
     let mut scenes: Vec<_> = steps.iter().map(|step| step["scene"].as_str().unwrap()).collect();
     scenes.dedup();
-    assert_eq!(scenes, ["first-contact", "step-up", "rights", "task", "approval", "audience", "revocation"]);
+    assert_eq!(scenes, ["first-contact", "step-up", "rights", "task", "approval", "loan", "audience", "revocation"]);
     assert!(steps.len() >= 20, "{stdout}");
 }
 
@@ -48,7 +48,7 @@ async fn the_demo_tells_its_story_to_the_end() {
 async fn every_scene_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     demo(&["--json", "--out", folder.path().to_str().unwrap()]).await;
-    for scene in ["first-contact", "step-up", "rights", "task", "approval", "audience", "revocation"] {
+    for scene in ["first-contact", "step-up", "rights", "task", "approval", "loan", "audience", "revocation"] {
         let diagram = std::fs::read_to_string(folder.path().join(format!("{scene}.mmd"))).unwrap();
         check_sequence(&diagram);
         let exchange = std::fs::read_to_string(folder.path().join(format!("{scene}.http"))).unwrap();
@@ -68,7 +68,7 @@ async fn one_scene_can_be_played_alone() {
     let process = Process::start(command.args(["demo", "--once", "--scene", "nothing"]));
     assert_eq!(process.ended().await.code(), Some(2));
     assert!(
-        process.stderr().now().contains("first-contact, step-up, rights, task, approval, audience"),
+        process.stderr().now().contains("first-contact, step-up, rights, task, approval, loan"),
         "{}",
         process.stderr().now()
     );

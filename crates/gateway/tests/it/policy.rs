@@ -98,7 +98,7 @@ async fn a_hidden_tool_answers_like_none() {
             let mut body = reply.json();
             // The link names the request and nothing else.
             let request = body["error"]["data"]["request"].as_str().unwrap();
-            let url = format!("{}/access/{request}", world.base_url());
+            let url = format!("{}/access/{request}", world.base);
             assert_eq!(body["error"]["data"]["remedy"], json!({ "kind": "ask_access", "url": url }));
             body["error"]["data"]["remedy"] = Value::Null;
             body["error"]["data"]["request"] = Value::Null;
