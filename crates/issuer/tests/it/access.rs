@@ -118,7 +118,7 @@ async fn what_is_refused_can_be_asked_for_lent_and_taken_back() {
     }
 }
 
-/// Only owners answer, whoever has the address and a form; a refusal of somebody else, or of another set, is no page.
+/// ATK-70: only owners answer, whoever has the address and a form; a refusal of somebody else, or of another set, is no page.
 #[tokio::test]
 async fn only_an_owner_lends_and_only_what_rights_refused_is_asked_for() {
     let site = Site::new().await;
