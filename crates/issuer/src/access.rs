@@ -104,9 +104,10 @@ enum Standing {
 impl Standing {
     fn of(asked: &AccessRequest, loan: Option<&Loan>, alive: bool, owner: bool, now: Timestamp) -> Self {
         match (asked.decided_at, loan) {
-            (Some(_), None) => Self::Refused,
+            (Some(_), _) if asked.loan.is_none() => Self::Refused,
             (Some(_), Some(loan)) if alive && loan.revoked_at.is_none() && now < loan.expires_at => Self::Lent,
-            (Some(_), Some(_)) => Self::Over,
+            // A loan that is not even remembered any more has ended, too.
+            (Some(_), _) => Self::Over,
             (None, _) if !alive || asked.expires_at <= now => Self::Expired,
             (None, _) if owner => Self::Answering,
             (None, _) => Self::Waiting,
