@@ -47,8 +47,6 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
         })
         .collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        // A terminal obeys control characters, and what stands in a cell may be anybody's.
-        let plain = |cell: &str| cell.replace(char::is_control, "\u{fffd}");
         let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{:<width$}", plain(cell))).collect();
         anstream::println!("{}", padded.join("  ").trim_end());
     };
@@ -56,6 +54,11 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
     for row in rows {
         line(&mut row.iter().map(String::as_str));
     }
+}
+
+/// A terminal obeys control characters, and what stands in a cell may be anybody's.
+fn plain(cell: &str) -> String {
+    cell.replace(char::is_control, "\u{fffd}")
 }
 
 /// An outcome that the act cannot have: the running instance is of another version.
@@ -77,4 +80,24 @@ pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
     seconds.ok_or_else(|| {
         CommandError::usage(format!("`--for {text}` is not a length of time"), "write `45m`, `2h`, `1h 30m`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{plain, seconds};
+
+    /// ATK-95: names and reasons of strangers write nothing on the operator's terminal but themselves.
+    #[test]
+    fn a_cell_commands_no_terminal() {
+        assert_eq!(plain("the old notes — 古い"), "the old notes — 古い");
+        assert_eq!(plain("a\u{1b}[2Jb\nc\u{9b}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+    }
+
+    #[test]
+    fn a_length_of_time_is_positive_and_whole() {
+        for (text, expected) in [("45m", Some(2700)), ("1h 30m", Some(5400)), ("0s", None), ("-1h", None), ("x", None)]
+        {
+            assert_eq!(seconds(text).ok(), expected, "{text}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use sekisho_policy::decide::Ask;
 use sekisho_policy::model::{Authority, Call};
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::canonical;
 use sekisho_protocol::ids::ApprovalId;
 use sekisho_store::{NewApproval, SecretBytes, StoreError};
 
@@ -42,7 +43,8 @@ pub(crate) async fn ask(
         grant,
         server: routed.server().clone(),
         tool: call.target.name().unwrap_or_default().chars().take(256).collect(),
-        arguments: Some(SecretBytes::new(shown(call).into_bytes())),
+        // What the person reads is what the digest is of.
+        arguments: Some(SecretBytes::new(canonical::arguments(call.arguments.as_deref()).into_owned().into_bytes())),
         task: asked.task,
         rule: asked.rule.clone(),
         reason: asked.reason.clone(),
@@ -53,13 +55,4 @@ pub(crate) async fn ask(
     let open = tx.approvals().ask(&new, routed.now).await?;
     tx.commit().await?;
     Ok(Denied::by_ask(asked, open.id))
-}
-
-/// The arguments in one spelling: what the person reads is what the digest is of.
-fn shown(call: &Call) -> String {
-    let text = call.arguments.as_deref().unwrap_or(b"{}");
-    match serde_json::from_slice(text) {
-        Ok(value) => sekisho_protocol::canonical::write(&value),
-        Err(_) => String::from_utf8_lossy(text).into_owned(),
-    }
 }

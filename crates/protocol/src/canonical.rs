@@ -3,6 +3,8 @@
 //! For digests only; nothing that is forwarded is ever written by this. Two texts with one meaning have one digest,
 //! so an approval, a record or an accepted definition does not hang on the order of members.
 
+use std::borrow::Cow;
+
 use crate::digest::Digest;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -16,17 +18,29 @@ pub fn digest(raw: &RawValue) -> Digest {
     }
 }
 
-/// The digest of arguments, where none at all are the same as an empty object.
-pub fn digest_of_arguments(raw: Option<&RawValue>) -> Digest {
-    raw.map_or_else(|| Digest::of(b"{}"), digest)
+/// Arguments in the one spelling that a digest of them is of, and that a person is shown. None at all are `{}`.
+///
+/// As they stand, where a number has a fraction, an exponent or more digits than an integer holds: reading it could lose
+/// digits, and what somebody says yes to must not stand for what is almost the same.
+pub fn arguments(text: Option<&[u8]>) -> Cow<'_, str> {
+    let Some(text) = text else { return Cow::Borrowed("{}") };
+    match serde_json::from_slice::<Value>(text) {
+        Ok(value) if is_exact(&value) => Cow::Owned(write(&value)),
+        Ok(_) | Err(_) => String::from_utf8_lossy(text),
+    }
 }
 
-/// The same, from bytes.
+/// The digest of arguments.
 pub fn digest_of_text(text: Option<&[u8]>) -> Digest {
-    let Some(text) = text else { return Digest::of(b"{}") };
-    match serde_json::from_slice::<Value>(text) {
-        Ok(value) => Digest::of(write(&value).as_bytes()),
-        Err(_) => Digest::of(text),
+    Digest::of(arguments(text).as_bytes())
+}
+
+fn is_exact(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(is_exact),
+        Value::Object(members) => members.values().all(is_exact),
+        Value::Number(number) => !number.is_f64(),
+        Value::Bool(_) | Value::Null | Value::String(_) => true,
     }
 }
 
@@ -87,7 +101,7 @@ fn number_text(number: &serde_json::Number) -> String {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{digest, digest_of_arguments, write};
+    use super::{digest, digest_of_text, write};
 
     fn canonical(text: &str) -> String {
         write(&serde_json::from_str(text).unwrap())
@@ -112,6 +126,15 @@ mod tests {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         assert_eq!(digest(&raw(r#"{"a":1,"b":2}"#)), digest(&raw(r#"{"b":2,"a":1}"#)));
         assert_ne!(digest(&raw(r#"{"a":1}"#)), digest(&raw(r#"{"a":"1"}"#)));
-        assert_eq!(digest_of_arguments(None), digest_of_arguments(Some(&raw("{}"))));
+        let of = |text: &str| digest_of_text(Some(text.as_bytes()));
+        assert_eq!(digest_of_text(None), of("{ }"));
+        assert_eq!(of(r#"{"a":1,"b":[2]}"#), of(r#"{ "b":[2], "a":1 }"#));
+        // Alike once read as doubles, and yet not the same to whoever reads more digits.
+        for (one, other) in [
+            (r#"{"id":12345678901234567890123}"#, r#"{"id":12345678901234567890124}"#),
+            (r#"{"to":[{"sum":0.1}]}"#, r#"{"to":[{"sum":0.10000000000000000001}]}"#),
+        ] {
+            assert_ne!(of(one), of(other));
+        }
     }
 }

@@ -1,21 +1,19 @@
 //! Access that is asked for and lent: list, grant, refuse, take back.
 
-use std::collections::BTreeMap;
-
 use sekisho_policy::task::check_schema;
-use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::{AccessRequestId, LoanId};
-use sekisho_store::{AccessRequest, LOAN_SECONDS_MAX, Loan, Store, StoreError, Tx};
+use sekisho_store::{AccessRequest, LOAN_SECONDS_MAX, Loan, Store};
 
+use super::users::Names;
 use super::{AccessRow, ActError, LoanRow, Outcome, Performer, record};
 
 pub(super) async fn requests(store: &Store, who: Performer<'_>) -> Result<Outcome, ActError> {
     let mut tx = store.read().await?;
-    let names = names(&mut tx).await?;
+    let names = Names::read(&mut tx).await?;
     let row = |request: AccessRequest| AccessRow {
         id: request.id,
-        subject: name(&names, &request.subject),
+        subject: names.of(&request.subject),
         client: request.client,
         server: request.server,
         tool: request.tool,
@@ -71,10 +69,10 @@ pub(super) async fn refuse(store: &Store, who: Performer<'_>, id: AccessRequestI
 
 pub(super) async fn loans(store: &Store, who: Performer<'_>) -> Result<Outcome, ActError> {
     let mut tx = store.read().await?;
-    let names = names(&mut tx).await?;
+    let names = Names::read(&mut tx).await?;
     let row = |loan: Loan| LoanRow {
         id: loan.id,
-        subject: name(&names, &loan.subject),
+        subject: names.of(&loan.subject),
         client: loan.client,
         server: loan.server,
         tool: loan.tool,
@@ -94,12 +92,4 @@ pub(super) async fn revoke(store: &Store, who: Performer<'_>, loan: LoanId) -> R
     tx.audit().append(who.node, &record(who, "loan revoke", loan.to_string()), who.now).await?;
     tx.commit().await?;
     Ok(Outcome::Done { count: 0 })
-}
-
-async fn names(tx: &mut Tx) -> Result<BTreeMap<Subject, String>, StoreError> {
-    Ok(tx.users().list().await?.into_iter().map(|user| (Subject::User(user.id), user.name)).collect())
-}
-
-fn name(names: &BTreeMap<Subject, String>, subject: &Subject) -> String {
-    names.get(subject).cloned().unwrap_or_else(|| subject.to_string())
 }

@@ -1,17 +1,15 @@
 //! Grants: list and end.
 
-use std::collections::BTreeMap;
-
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::GrantId;
 use sekisho_store::{Grant, GrantFilter, Store};
 
+use super::users::Names;
 use super::{ActError, GrantRow, Outcome, Performer, record};
 
 pub(super) async fn list(store: &Store, user: Option<&str>) -> Result<Outcome, ActError> {
     let mut tx = store.read().await?;
-    let names: BTreeMap<Subject, String> =
-        tx.users().list().await?.into_iter().map(|user| (Subject::User(user.id), user.name)).collect();
+    let names = Names::read(&mut tx).await?;
     let subject = match user {
         None => None,
         Some(name) => {
@@ -22,7 +20,7 @@ pub(super) async fn list(store: &Store, user: Option<&str>) -> Result<Outcome, A
     let found = tx.grants().list(&GrantFilter { subject, ..GrantFilter::default() }).await?;
     let row = |grant: Grant| GrantRow {
         id: grant.id,
-        subject: names.get(&grant.subject).cloned().unwrap_or_else(|| grant.subject.to_string()),
+        subject: names.of(&grant.subject),
         client: grant.client,
         server: grant.server,
         scopes: grant.scopes.to_string(),

@@ -1,5 +1,8 @@
 //! Users: add, list, shut out, give a link.
 
+use std::collections::BTreeMap;
+
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::SetupToken;
@@ -9,6 +12,20 @@ use super::{ActError, Outcome, Performer, UserRow, record};
 
 /// A link for a first password works so long.
 const LINK_MINUTES: u32 = 30;
+
+/// What users are called, for lists.
+pub(super) struct Names(BTreeMap<Subject, String>);
+
+impl Names {
+    pub(super) async fn read(tx: &mut Tx) -> Result<Self, StoreError> {
+        Ok(Self(tx.users().list().await?.into_iter().map(|user| (Subject::User(user.id), user.name)).collect()))
+    }
+
+    /// The name, or the subject where it is no user's.
+    pub(super) fn of(&self, subject: &Subject) -> String {
+        self.0.get(subject).cloned().unwrap_or_else(|| subject.to_string())
+    }
+}
 
 pub(super) async fn add(
     store: &Store,

@@ -158,3 +158,33 @@ async fn only_an_owner_lends_and_only_what_rights_refused_is_asked_for() {
     assert_eq!(reader.get(&path(call)).await.status, StatusCode::GONE);
     assert_eq!(Subject::User(site.user("reader").await), site.stored_grant(grant).await.subject);
 }
+
+/// What nobody answers expires; what was lent ends by the clock; and nobody asks for more than owners can read.
+#[tokio::test]
+async fn time_ends_what_is_asked_and_what_is_lent() {
+    let site = Site::new().await;
+    let grant = site.grant("reader", "mcp:read").await;
+    let call = site.refused(grant, "delete_note", SetName::Rights).await;
+    let (_, at) = ask(&site, "reader", call).await;
+    let mut owner = site.signed_in("owner").await;
+    let csrf = owner.get(&at).await.csrf();
+    owner.post(&at, &[("csrf", &csrf), ("end", "hour"), ("decision", "lend")]).await;
+    site.clock.advance_seconds(3599);
+    assert!(owner.get(&at).await.body.contains("This is lent"));
+    site.clock.advance_seconds(1);
+    let over = owner.get(&at).await;
+    assert!(over.body.contains("What was lent has ended") && !over.body.contains("take-back"), "{}", over.body);
+    let mut last = String::new();
+    for at in 0..16 {
+        let call = site.refused(grant, &format!("tool{at}"), SetName::Rights).await;
+        last = ask(&site, "reader", call).await.1;
+    }
+    let call = site.refused(grant, "one-too-many", SetName::Rights).await;
+    let mut reader = site.signed_in("reader").await;
+    let csrf = reader.get(&path(call)).await.csrf();
+    let fields = [("csrf", csrf.as_str()), ("reason", REASON), ("decision", "ask")];
+    assert_eq!(reader.post(&path(call), &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    site.clock.advance_seconds(7 * 24 * 60 * 60);
+    let expired = site.signed_in("owner").await.get(&last).await;
+    assert!(expired.body.contains("This has expired") && !expired.body.contains("value=\"lend\""), "{}", expired.body);
+}

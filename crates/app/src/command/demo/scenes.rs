@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sekisho_client::mcp::McpAnswer;
 use sekisho_client::token::TokenEndpoint;
 use sekisho_console::acts::{Act, Outcome, Question};
 use sekisho_protocol::env::Clock as _;
@@ -241,7 +242,7 @@ async fn loan(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
     scene.step("operator: sekisho request grant --for 1h", "done", "this user, this client, this tool", true);
-    let felt = until_set(async || write(&visitor.tokens).await, "grant").await?;
+    let felt = until(async || write(&visitor.tokens).await, |answer| set(answer) == Some("grant")).await?;
     scene.answer("agent calls again", &felt, 403, &refusal(felt.error()));
     let scopes = "mcp:read mcp:write".parse().map_err(failure)?;
     let request = world.invite(&visitor.server, &visitor.registration, &world.notes, Some(&scopes))?;
@@ -253,47 +254,26 @@ async fn loan(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     let refused = write(&other.tokens).await?;
     scene.answer(&format!("another agent of {READER} calls write_note"), &refused, 403, &refusal(refused.error()));
     world.operate(Act::LoanRevoke { loan: lent }).await?;
-    let over = until_set(async || write(&tokens).await, "rights").await?;
+    let over = until(async || write(&tokens).await, |answer| set(answer) == Some("rights")).await?;
     scene.answer("operator: sekisho loan revoke, and agent calls", &over, 403, &refusal(over.error()));
     Ok(())
 }
 
-/// Calls until it is this set that refuses; the product promises a second.
-async fn until_set(
-    ask: impl AsyncFn() -> Result<sekisho_client::mcp::McpAnswer, Failure>,
-    set: &str,
-) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
-    loop {
-        let answer = ask().await?;
-        let said = answer.error().and_then(|error| error.get("data")?.get("set")?.as_str()) == Some(set);
-        if said || tokio::time::Instant::now() > deadline {
-            return Ok(answer);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// Where the person is sent for a call that waits.
-fn approval_url(answer: &sekisho_client::mcp::McpAnswer) -> Option<String> {
+fn approval_url(answer: &McpAnswer) -> Option<String> {
     let refusal = answer.result()?.get("_meta")?.get("io.sekisho/refusal")?;
     refusal.get("remedy")?.get("url")?.as_str().map(str::to_owned)
 }
 
 /// Calls what the task does not need until that is felt; the product promises a second.
-async fn until_bound(
-    world: &World,
-    tokens: &sekisho_client::token::Tokens,
-) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
-    until(async || world.tool(&world.notes, Some(tokens), "read_note", json!({ "title": "welcome" })).await).await
+async fn until_bound(world: &World, tokens: &sekisho_client::token::Tokens) -> Result<McpAnswer, Failure> {
+    until(async || world.tool(&world.notes, Some(tokens), "read_note", json!({ "title": "welcome" })).await, refuses)
+        .await
 }
 
 /// The same for what it needs, once it is finished.
-async fn until_finished(
-    world: &World,
-    tokens: &sekisho_client::token::Tokens,
-) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
-    until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await).await
+async fn until_finished(world: &World, tokens: &sekisho_client::token::Tokens) -> Result<McpAnswer, Failure> {
+    until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
 }
 
 async fn audience(world: &World, scene: &mut Scene) -> Result<(), Failure> {
@@ -332,24 +312,32 @@ async fn revocation(world: &World, scene: &mut Scene) -> Result<(), Failure> {
 }
 
 /// Calls until the revocation has arrived; the product promises a second.
-async fn until_refused(
-    world: &World,
-    tokens: &sekisho_client::token::Tokens,
-) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
-    until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await).await
+async fn until_refused(world: &World, tokens: &sekisho_client::token::Tokens) -> Result<McpAnswer, Failure> {
+    until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
 }
 
+/// Calls until the answer is that; the product promises a second, after which the last answer counts.
 async fn until(
-    ask: impl AsyncFn() -> Result<sekisho_client::mcp::McpAnswer, Failure>,
-) -> Result<sekisho_client::mcp::McpAnswer, Failure> {
+    ask: impl AsyncFn() -> Result<McpAnswer, Failure>,
+    is: impl Fn(&McpAnswer) -> bool,
+) -> Result<McpAnswer, Failure> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(1);
     loop {
         let answer = ask().await?;
-        if answer.status.as_u16() != 200 || tokio::time::Instant::now() > deadline {
+        if is(&answer) || tokio::time::Instant::now() > deadline {
             return Ok(answer);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+fn refuses(answer: &McpAnswer) -> bool {
+    answer.status.as_u16() != 200
+}
+
+/// The set that refused.
+fn set(answer: &McpAnswer) -> Option<&str> {
+    answer.error()?.get("data")?.get("set")?.as_str()
 }
 
 fn note() -> Value {
