@@ -407,8 +407,32 @@ pub(crate) enum ServerCommand {
         /// Which
         name: ServerName,
     },
+    /// A server's tools: list them, see what is held back, accept it
+    #[command(subcommand)]
+    Tools(ToolsCommand),
+}
+
+/// `sekisho server tools`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolsCommand {
+    /// Accept tools that are held back because they are new or changed
+    Accept {
+        /// Which server
+        server: ServerName,
+        /// Such as `get_note@3f9a…`: name and fingerprint as `diff` prints them, or the name alone
+        #[arg(value_name = "TOOL[@FINGERPRINT]", required_unless_present = "all")]
+        tools: Vec<String>,
+        /// All that are held back, whatever they are
+        #[arg(long, conflicts_with = "tools")]
+        all: bool,
+    },
+    /// Show what is held back, and in what it differs from what was accepted; exit 1 if there is anything
+    Diff {
+        /// Which server
+        server: ServerName,
+    },
     /// List a server's tools with their classes
-    Tools {
+    List {
         /// Which server
         server: ServerName,
     },

@@ -20,6 +20,7 @@ pub(crate) mod task;
 pub(crate) mod user;
 
 use sekisho_console::acts::Outcome;
+use sekisho_protocol::text::is_invisible;
 use serde::Serialize;
 
 use crate::error::CommandError;
@@ -58,7 +59,7 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
 
 /// A terminal obeys control characters, and what stands in a cell may be anybody's.
 fn plain(cell: &str) -> String {
-    cell.replace(char::is_control, "\u{fffd}")
+    cell.replace(is_invisible, "\u{fffd}")
 }
 
 /// An outcome that the act cannot have: the running instance is of another version.
@@ -80,6 +81,11 @@ pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
     seconds.ok_or_else(|| {
         CommandError::usage(format!("`--for {text}` is not a length of time"), "write `45m`, `2h`, `1h 30m`")
     })
+}
+
+/// Foreign text on one line: whatever is not seen where it stands, or moves what is, is escaped (ATK-95).
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().flat_map(|c| if is_invisible(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 #[cfg(test)]

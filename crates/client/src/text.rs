@@ -1,12 +1,10 @@
 //! Words that a foreign server sent, made fit to be shown.
 
+use sekisho_protocol::text::is_invisible;
+
 /// At most 200 characters, none of which moves the cursor or turns the direction of writing (ATK-26).
 pub(crate) fn presentable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars().filter(|c| !hidden(*c)).take(200).collect()
+    text.chars().filter(|c| !is_invisible(*c)).take(200).collect()
 }
 
 /// An error code if it has the form of one (RFC 6749 §5.2), which no sentence and no markup has.

@@ -11,7 +11,7 @@ mod tasks;
 mod users;
 
 use sekisho_protocol::audit::{Event, Record};
-use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::catalogue::{Difference, Tool, ToolClass};
 use sekisho_protocol::env::{Entropy, Timestamp};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_protocol::redirect::RedirectUri;
@@ -127,12 +127,24 @@ pub enum Act {
         /// What the task needs.
         definition: TaskDefinition,
     },
+    /// Accepts tools that are held back because they are new or changed.
+    ToolsAccept {
+        /// Which server.
+        server: ServerName,
+        /// Which tools, each with the fingerprint that was shown, if it has to be that; all that are held, if empty.
+        tools: Vec<(String, Option<String>)>,
+    },
     /// Gives tools of a server a class, accepting their present definition.
     ToolsClassify {
         /// Which server.
         server: ServerName,
         /// Tool and class.
         classes: Vec<(String, ToolClass)>,
+    },
+    /// The tools of a server that are held back, and why.
+    ToolsHeld {
+        /// Which server.
+        server: ServerName,
     },
     /// The tools of a server.
     ToolsList {
@@ -221,6 +233,11 @@ pub enum Outcome {
     Grants {
         /// One row each.
         grants: Vec<GrantRow>,
+    },
+    /// Tools that are held back.
+    Held {
+        /// One row each, by name.
+        tools: Vec<HeldRow>,
     },
     /// A link's secret part.
     Link {
@@ -330,6 +347,21 @@ pub struct LoanRow {
     pub granted_by: String,
     /// When it ends.
     pub ends: Timestamp,
+}
+
+/// A tool that is held back.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HeldRow {
+    /// The tool.
+    pub tool: Tool,
+    /// Whether it was never accepted in any form.
+    pub is_new: bool,
+    /// What tells this form of it from others, for [`Act::ToolsAccept`].
+    pub fingerprint: String,
+    /// In what it differs from what was accepted.
+    pub differences: Vec<Difference>,
+    /// How many more differences there are.
+    pub more: u64,
 }
 
 /// A task, listed.
@@ -487,7 +519,9 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::TaskList { user, all } => tasks::list(store, user.as_deref(), all, who.now).await,
         Act::TaskResume { grant } => tasks::resume(store, who, grant).await,
         Act::TaskStart { grant, definition } => tasks::start(store, who, grant, definition).await,
+        Act::ToolsAccept { server, tools } => servers::accept(store, who, &server, &tools).await,
         Act::ToolsClassify { server, classes } => servers::classify(store, who, &server, &classes).await,
+        Act::ToolsHeld { server } => servers::held(store, &server).await,
         Act::ToolsList { server } => servers::tools(store, &server).await,
         Act::UserAdd { name, owner, password } => users::add(store, who, &name, owner, password).await,
         Act::UserDisable { name } => users::disable(store, who, &name).await,

@@ -1,7 +1,7 @@
 //! Step 5: rights, need and grant judge the call, and a refusal becomes the one documented object.
 
 use sekisho_policy::decide::{Ask, Decision, Denial, Reason, decide};
-use sekisho_policy::model::{Authority, Call, Target};
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{Outside, OutsideWhy};
@@ -80,6 +80,7 @@ impl Denied {
     fn by(denial: Denial, caller: &Caller, authority: &Authority, call: &Call) -> Self {
         let Denial { reason, because, need } = denial;
         let task = authority.need.task();
+        let is_held = matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. });
         let grant_page = || caller.grant.map(|grant| format!("/grants/{grant}"));
         let (kind, page, text) = match &reason {
             Reason::Expired => (RemedyKind::None, None, "the authority behind this call has ended".to_owned()),
@@ -109,11 +110,11 @@ impl Denied {
             because: because.into_iter().map(|rule| rule.0).collect(),
             kind,
             page,
+            why: if is_held { "held_back" } else { reason.word() },
             askable: reason == Reason::Rights && caller.grant.is_some() && matches!(call.target, Target::Tool { .. }),
             need,
             task,
             reason: text,
-            why: reason.word(),
         }
     }
 

@@ -5,14 +5,14 @@
 
 mod propose;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sekisho_policy::model::ToolStanding;
 use sekisho_protocol::canonical;
-use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::catalogue::{Tool, ToolSeen};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
@@ -20,6 +20,7 @@ use sekisho_protocol::mcp::message::ListItem;
 use sekisho_protocol::mcp::method::ListKind;
 use sekisho_protocol::mcp::mirror::Annotations;
 use sekisho_store::{Store, StoreError};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
@@ -32,6 +33,8 @@ const REFRESH_EVERY: Duration = Duration::from_secs(2);
 const SUMMARY_CHARACTERS_MAX: usize = 200;
 /// Tools of one server; what comes after is not known, and so not callable.
 const TOOLS_MAX: usize = 10_000;
+/// Texts of tools whose digests are remembered.
+const DIGESTS_MAX: u64 = 20_000;
 
 /// Why the catalogue could not be filled.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +52,7 @@ pub(crate) enum RefreshError {
 struct Known {
     standing: ToolStanding,
     seen: Digest,
+    accepted: Option<Digest>,
 }
 
 /// The tools of one server at one moment.
@@ -61,7 +65,7 @@ impl Snapshot {
     fn of(tools: Vec<Tool>) -> Self {
         let known = |tool: Tool| {
             let standing = standing(&tool);
-            (tool.name, Known { standing, seen: tool.seen })
+            (tool.name, Known { standing, seen: tool.seen, accepted: tool.accepted })
         };
         Self { tools: tools.into_iter().map(known).collect() }
     }
@@ -71,18 +75,34 @@ impl Snapshot {
         self.tools.get(name).map_or(ToolStanding::Unknown, |known| known.standing)
     }
 
+    /// The same of a tool as a list defines it. One that does not promise what was accepted is held back, also where
+    /// only one caller sees it so: what one session is shown is nothing that anybody accepted (ATK-76).
+    pub(crate) fn standing_as(&self, name: &str, definition: &Digest) -> ToolStanding {
+        match self.tools.get(name) {
+            Some(known) if known.accepted.as_ref() == Some(definition) => known.standing,
+            Some(_) => ToolStanding::Held,
+            None => ToolStanding::Unknown,
+        }
+    }
+
     /// Whether this is the definition that was seen last.
     fn is_as_seen(&self, name: &str, definition: &Digest) -> bool {
         self.tools.get(name).is_some_and(|known| known.seen == *definition)
     }
+
+    /// The names of the tools that are held back, in order.
+    fn held(&self) -> BTreeSet<&str> {
+        let held = self.tools.iter().filter(|(_, known)| known.standing == ToolStanding::Held);
+        held.map(|(name, _)| name.as_str()).collect()
+    }
 }
 
-/// A definition that is not the accepted one is not the classified tool any more: it needs a yes by name (ATK-76).
+/// A definition that is not the accepted one is not the accepted tool (ATK-76).
 fn standing(tool: &Tool) -> ToolStanding {
-    match (tool.class, tool.accepted) {
-        (Some(class), None) => ToolStanding::Classified(class),
-        (Some(class), Some(accepted)) if accepted == tool.seen => ToolStanding::Classified(class),
-        (Some(_), Some(_)) | (None, _) => ToolStanding::Unclassified,
+    match tool.class {
+        _ if tool.is_held() => ToolStanding::Held,
+        Some(class) => ToolStanding::Classified(class),
+        None => ToolStanding::Unclassified,
     }
 }
 
@@ -105,11 +125,18 @@ pub(crate) struct Catalogues {
     shelves: RwLock<BTreeMap<ServerName, Arc<Shelf>>>,
     /// Servers whose list is being asked for in the background.
     asked: Mutex<Vec<ServerName>>,
+    /// The digests of definitions, by the digest of the text in which they were sent.
+    digests: moka::sync::Cache<Digest, Digest>,
 }
 
 impl Catalogues {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, shelves: RwLock::default(), asked: Mutex::default() }
+        Self {
+            store,
+            shelves: RwLock::default(),
+            asked: Mutex::default(),
+            digests: moka::sync::Cache::new(DIGESTS_MAX),
+        }
     }
 
     /// The tools of a server now.
@@ -205,7 +232,9 @@ impl Catalogues {
         let kept = tx.catalogue().list(server).await?;
         tx.commit().await?;
         shelf.mirrors.store(Arc::new(mirrors));
-        shelf.snapshot.store(Arc::new(Snapshot::of(kept.clone())));
+        let snapshot = Snapshot::of(kept.clone());
+        tell_held(server, &shelf.snapshot.load(), &snapshot);
+        shelf.snapshot.store(Arc::new(snapshot));
         shelf.listed_once.store(true, std::sync::atomic::Ordering::Release);
         Ok(kept)
     }
@@ -213,12 +242,18 @@ impl Catalogues {
     /// Whether a list of this server holds something the catalogue has not seen in this form.
     pub(crate) fn is_news(&self, server: &ServerName, item: &ListItem<'_>) -> bool {
         match item {
-            ListItem::Tool { name, .. } => !self.snapshot(server).is_as_seen(name, &definition(item)),
+            ListItem::Tool { name, .. } => !self.snapshot(server).is_as_seen(name, &self.digest(item)),
             ListItem::Job { .. }
             | ListItem::Prompt { .. }
             | ListItem::Resource { .. }
             | ListItem::ResourceTemplate { .. } => false,
         }
+    }
+
+    /// The digest of what a tool of a list promises. The same text is read once.
+    pub(crate) fn digest(&self, item: &ListItem<'_>) -> Digest {
+        let text = Digest::of(item.raw().get().as_bytes());
+        self.digests.get_with(text, || Digest::of(definition(item).as_bytes()))
     }
 
     /// When the upstream may be asked again.
@@ -260,8 +295,8 @@ impl Catalogues {
 }
 
 /// The tools of a list, and what they mirror. Of two with one name the first counts.
-fn read_all(items: &[Box<RawValue>]) -> (Vec<Tool>, HashMap<String, Annotations>) {
-    let mut tools: Vec<Tool> = Vec::new();
+fn read_all(items: &[Box<RawValue>]) -> (Vec<ToolSeen>, HashMap<String, Annotations>) {
+    let mut tools: Vec<ToolSeen> = Vec::new();
     let mut mirrors = HashMap::new();
     let mut names = std::collections::HashSet::new();
     for raw in items.iter().take(TOOLS_MAX) {
@@ -275,13 +310,11 @@ fn read_all(items: &[Box<RawValue>]) -> (Vec<Tool>, HashMap<String, Annotations>
         {
             mirrors.insert(name.clone().into_owned(), mirrored);
         }
-        tools.push(Tool {
+        tools.push(ToolSeen {
             name: name.clone().into_owned(),
             summary: summary(&item),
             proposed: propose(name, *annotations),
-            class: None,
-            seen: definition(&item),
-            accepted: None,
+            definition: definition(&item),
         });
     }
     (tools, mirrors)
@@ -295,25 +328,37 @@ fn summary(item: &ListItem<'_>) -> String {
     line.trim().chars().filter(|character| !character.is_control()).take(SUMMARY_CHARACTERS_MAX).collect()
 }
 
-/// The digest of what a tool promises: name, title, description, schemas and annotations, each canonical, so that
-/// the order of members and blanks do not count and everything else does (ATK-76).
-fn definition(item: &ListItem<'_>) -> Digest {
+/// What a tool promises: name, title, description, schemas and annotations, each canonical, so that the order of
+/// members and blanks do not count and everything else does (ATK-76).
+fn definition(item: &ListItem<'_>) -> String {
     let ListItem::Tool { name, title, description, input_schema, output_schema, annotations, .. } = item else {
-        return Digest::of(item.raw().get().as_bytes());
+        return item.raw().get().to_owned();
     };
-    let of = |raw: &Option<&RawValue>| raw.map(canonical::digest).map(|digest| *digest.as_bytes());
-    let parts = [of(input_schema), of(output_schema), of(annotations)];
-    let texts = [Some(name.as_ref()), title.as_deref(), description.as_deref()];
-    let mut list: Vec<&[u8]> = Vec::with_capacity(12);
-    for text in &texts {
-        list.push(if text.is_some() { b"1" } else { b"0" });
-        list.push(text.map_or(&[][..], str::as_bytes));
+    let mut members = serde_json::Map::new();
+    let texts = [("name", Some(name)), ("title", title.as_ref()), ("description", description.as_ref())];
+    for (member, text) in texts {
+        members.extend(text.map(|text| (member.to_owned(), Value::from(text.as_ref()))));
     }
-    for part in &parts {
-        list.push(if part.is_some() { b"1" } else { b"0" });
-        list.push(part.as_ref().map_or(&[][..], <[u8; 32]>::as_slice));
+    let values = [("inputSchema", input_schema), ("outputSchema", output_schema), ("annotations", annotations)];
+    for (member, raw) in values {
+        // What cannot be read any deeper stands as its text.
+        let value = raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::from(raw.get())));
+        members.extend(value.map(|value| (member.to_owned(), value)));
     }
-    Digest::of_list(&list)
+    canonical::write(&Value::Object(members))
+}
+
+/// Says in the log which tools are held back that were not before.
+fn tell_held(server: &ServerName, before: &Snapshot, after: &Snapshot) {
+    let known = before.held();
+    let held: Vec<&str> = after.held().into_iter().filter(|name| !known.contains(name)).take(20).collect();
+    if !held.is_empty() {
+        tracing::warn!(
+            %server,
+            tools = ?held,
+            "new or changed tools are held back; see `sekisho server tools diff {server}`"
+        );
+    }
 }
 
 #[cfg(test)]
@@ -333,7 +378,7 @@ mod tests {
 
     fn digest(text: &str) -> Digest {
         let raw = raw(text);
-        definition(&ListItem::read(ListKind::Tools, &raw).unwrap())
+        Digest::of(definition(&ListItem::read(ListKind::Tools, &raw).unwrap()).as_bytes())
     }
 
     /// ATK-76: every part of a definition counts, the order of its members does not.
@@ -354,9 +399,9 @@ mod tests {
         }
     }
 
-    /// ATK-76: a class holds for the definition it was given to.
+    /// ATK-76: what is not the accepted definition is held back, whatever class it had.
     #[test]
-    fn a_changed_definition_is_not_the_classified_tool() {
+    fn a_changed_definition_is_held_back() {
         let tool = |class, accepted: Option<&[u8]>| Tool {
             name: "a".to_owned(),
             summary: String::new(),
@@ -366,15 +411,37 @@ mod tests {
             accepted: accepted.map(Digest::of),
         };
         let read = ToolStanding::Classified(ToolClass::Read);
-        assert_eq!(standing(&tool(None, None)), ToolStanding::Unclassified);
-        assert_eq!(standing(&tool(Some(ToolClass::Read), None)), read);
+        assert_eq!(standing(&tool(None, Some(b"now"))), ToolStanding::Unclassified);
         assert_eq!(standing(&tool(Some(ToolClass::Read), Some(b"now"))), read);
-        assert_eq!(standing(&tool(Some(ToolClass::Read), Some(b"before"))), ToolStanding::Unclassified);
-        let snapshot = Snapshot::of(vec![tool(Some(ToolClass::Read), None)]);
+        for class in [None, Some(ToolClass::Read)] {
+            assert_eq!(standing(&tool(class, None)), ToolStanding::Held);
+            assert_eq!(standing(&tool(class, Some(b"before"))), ToolStanding::Held);
+        }
+        let snapshot = Snapshot::of(vec![tool(Some(ToolClass::Read), Some(b"now"))]);
         assert_eq!(snapshot.standing("a"), read);
         for other in ["A", "a ", "", "b"] {
             assert_eq!(snapshot.standing(other), ToolStanding::Unknown, "{other}");
         }
+    }
+
+    /// ATK-76: what one caller's list says of a tool is held against what was accepted, not against what it was
+    /// called.
+    #[test]
+    fn a_definition_that_only_one_caller_sees_is_held_back() {
+        let tool = |accepted: &[u8]| Tool {
+            name: "a".to_owned(),
+            summary: String::new(),
+            proposed: ToolClass::Read,
+            class: Some(ToolClass::Read),
+            seen: Digest::of(b"now"),
+            accepted: Some(Digest::of(accepted)),
+        };
+        let accepted = Snapshot::of(vec![tool(b"now")]);
+        assert_eq!(accepted.standing_as("a", &Digest::of(b"now")), ToolStanding::Classified(ToolClass::Read));
+        assert_eq!(accepted.standing_as("a", &Digest::of(b"for you alone")), ToolStanding::Held);
+        assert_eq!(accepted.standing_as("b", &Digest::of(b"now")), ToolStanding::Unknown);
+        // The accepted form, of a server that meanwhile shows another to us.
+        assert_eq!(Snapshot::of(vec![tool(b"before")]).standing_as("a", &Digest::of(b"before")), ToolStanding::Held);
     }
 
     /// ATK-75, ATK-77: a summary has no control characters, and of two tools with one name the first counts.

@@ -343,7 +343,8 @@ impl Filter {
                     tracing::warn!(server = %self.routed.server(), "a tool with an invalid `x-mcp-header` is left out");
                     return false;
                 }
-                let standing = self.routed.route.standing(name, moment.snapshot.standing(name));
+                let known = moment.snapshot.standing_as(name, &self.gateway.catalogues.digest(item));
+                let standing = self.routed.route.standing(name, known);
                 ("tools/call", Target::Tool { name: name.clone().into_owned(), standing })
             }
         };

@@ -36,7 +36,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist.
+    /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist, nor accept it.
     pub(crate) fn standing(&self, name: &str, known: ToolStanding) -> ToolStanding {
         match (known, self.card.classes.get(name)) {
             (ToolStanding::Classified(_) | ToolStanding::Unclassified, Some(class)) => ToolStanding::Classified(*class),

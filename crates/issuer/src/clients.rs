@@ -3,6 +3,7 @@
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::Client;
+use sekisho_protocol::text::is_invisible;
 
 use crate::Issuer;
 use crate::error::Fault;
@@ -73,16 +74,6 @@ pub(crate) fn plain_text(text: &str, chars_max: usize) -> String {
     }
     let cut: String = plain.chars().take(chars_max).collect();
     cut.trim_end().to_owned()
-}
-
-/// Controls, format characters, fillers, variation selectors, tags and private use.
-pub(crate) fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{ffff}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
 }
 
 fn is_combining(character: char) -> bool {

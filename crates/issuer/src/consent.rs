@@ -226,5 +226,7 @@ async fn tools_to_classify(tx: &mut Tx, request: &Request, session: &Session) ->
     if row.is_none_or(|row| row.first_consent_at.is_some()) {
         return Ok(Vec::new());
     }
-    tx.catalogue().list(&request.server.name).await
+    let mut tools = tx.catalogue().list(&request.server.name).await?;
+    tools.retain(|tool| !tool.is_held());
+    Ok(tools)
 }

@@ -16,7 +16,7 @@ use crate::error;
 use crate::own::{self, OwnError};
 use crate::pages::{self, Chrome};
 use crate::session::{self, Session};
-use crate::shown::{self, ServerLine};
+use crate::shown;
 use crate::text::Sentence;
 use crate::visit::Visit;
 
@@ -31,7 +31,16 @@ struct HomePage {
     waiting: Vec<WaitingLine>,
     asked: Vec<AskedLine>,
     grants: Vec<GrantLine>,
-    servers: Vec<ServerLine>,
+    servers: Vec<ProtectedLine>,
+}
+
+/// One protected server.
+struct ProtectedLine {
+    name: String,
+    title: String,
+    url: String,
+    /// How many of its tools wait for an owner, where an owner looks.
+    held: Option<u64>,
 }
 
 /// One call that waits for a person.
@@ -66,10 +75,13 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
     let waiting = waiting_lines(issuer, &mut tx, visit, &session).await?;
     let asked = access::asked_lines(issuer, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(issuer, &mut tx, visit, &session).await?;
+    let held = if session.user.owner { tx.catalogue().held_counts().await? } else { Vec::new() };
     let servers = Arc::clone(&issuer.servers.borrow());
-    let line = |card: &sekisho_protocol::server::ServerCard| ServerLine {
+    let line = |card: &sekisho_protocol::server::ServerCard| ProtectedLine {
+        name: card.name.to_string(),
         title: plain_text(&card.title, 80),
         url: card.resource.as_str().to_owned(),
+        held: held.iter().find(|(server, _)| *server == card.name).map(|(_, held)| *held),
     };
     let servers = servers.iter().map(line).collect();
     Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, servers })

@@ -48,6 +48,7 @@ mod settings;
 pub mod setup;
 mod tasks;
 mod token;
+mod tools;
 
 mod cookies;
 mod error;
@@ -165,6 +166,7 @@ impl Issuer {
             .route(&at("/grants/{id}"), get(agents::show))
             .route(&at("/grants/{id}/end"), post(agents::end))
             .route(&at("/grants/{id}/tasks"), post(agents::begin))
+            .route(&at("/servers/{name}/tools"), get(tools::show).post(tools::accept))
             .route(&at("/assets/{name}"), get(pages::asset))
             .route(&at("/"), get(home::show));
         programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(people).with_state(self)

@@ -62,6 +62,8 @@ pub(crate) async fn open(
 /// What a form is for. A value made for one form is worthless in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FormKind {
+    /// Accept tools that are held back.
+    AcceptTools,
     /// Lend or refuse what is asked for.
     AnswerAccess,
     /// Approve or decline one call.
@@ -95,6 +97,7 @@ pub(crate) enum FormKind {
 impl FormKind {
     fn as_str(self) -> &'static str {
         match self {
+            Self::AcceptTools => "accept-tools",
             Self::AnswerAccess => "answer-access",
             Self::Approval => "approval",
             Self::AskAccess => "ask-access",

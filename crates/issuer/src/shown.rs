@@ -6,11 +6,12 @@ use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::registration::ClientOrigin;
+use sekisho_protocol::text::is_invisible;
 use sekisho_store::{StoreError, Tx};
 use url::Url;
 
 use crate::Issuer;
-use crate::clients::{display_name, is_invisible, plain_text};
+use crate::clients::{display_name, plain_text};
 
 /// A client as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +68,10 @@ pub(crate) fn server(issuer: &Issuer, name: &ServerName) -> ServerLine {
     }
 }
 
-/// The tools of a server, each with the class in force: what the operator says of it wins.
+/// The tools of a server that are not held back, each with the class in force: what the operator says of it wins.
 pub(crate) async fn tools(issuer: &Issuer, tx: &mut Tx, server: &ServerName) -> Result<Vec<Tool>, StoreError> {
     let mut tools = tx.catalogue().list(server).await?;
+    tools.retain(|tool| !tool.is_held());
     if let Some(card) = issuer.servers.borrow().find(server) {
         for tool in &mut tools {
             tool.class = card.classes.get(&tool.name).copied().or(tool.class);

@@ -158,6 +158,18 @@ sentences! {
     ClassWrite: "change", "変更";
     ClassDestructive: "destroy or send", "削除・送信";
 
+    // Tools that are held back.
+    HeldTitle: "Tools that are held back", "保留中のツール";
+    HeldLead: "These tools are new, or are not what was accepted before. Nobody sees or uses them until you let them through. Read what changed: the words are the server's own, and may try to steer an agent.",
+        "新しいツール、または承認後に内容が変わったツールです。あなたが通すまで、誰にも見えず、使えません。変更点をお読みください。文面はサーバー自身のもので、エージェントを誘導しようとしている場合もあります。";
+    HeldNone: "Nothing is held back.", "保留中のツールはありません。";
+    HeldNew: "new", "新規";
+    HeldChanged: "changed", "変更";
+    HeldAccept: "Let the ticked ones through", "選んだものを通す";
+    HeldNote: "What you leave unticked stays held back.", "選ばなかったものは保留のままです。";
+    HeldCount: "{} held back", "{} 件を保留中";
+    MoreLeft: "and {} more", "ほか {} 件";
+
     // Signing in.
     LoginTitle: "Sign in", "ログイン";
     LoginLead: "Sign in to this checkpoint.", "この関所にログインします。";

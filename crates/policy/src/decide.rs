@@ -217,7 +217,7 @@ impl Weighed {
 fn exists(call: &Call) -> bool {
     match &call.target {
         Target::Job { own, .. } => *own,
-        Target::Tool { standing, .. } => *standing != ToolStanding::Unknown,
+        Target::Tool { standing, .. } => !matches!(standing, ToolStanding::Held | ToolStanding::Unknown),
         Target::Prompt { .. } | Target::Resource { .. } | Target::Server => true,
     }
 }

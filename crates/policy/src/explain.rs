@@ -8,7 +8,7 @@ use sekisho_protocol::scope::ScopeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Decision, Weighed, decide};
-use crate::model::{Authority, Call};
+use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::Rights;
 use crate::task::{Asked, OutsideWhy};
 
@@ -37,6 +37,9 @@ pub struct RightsSay {
     pub inside: bool,
     /// Whether the thing exists for the caller at all.
     pub exists: bool,
+    /// Whether the server has it, but new or changed, and no owner has accepted it.
+    #[serde(default)]
+    pub held: bool,
     /// The rules that led to it.
     pub because: Vec<String>,
     /// What the rules give as their reasons.
@@ -97,6 +100,7 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
         rights: RightsSay {
             inside: weighed.exists && weighed.rights.permitted,
             exists: weighed.exists,
+            held: matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. }),
             because: names(&weighed.rights.because),
             reasons: weighed.rights.reasons.clone(),
             approval: weighed.rights.approval.as_ref().map(|rule| rule.0.clone()),

@@ -77,9 +77,11 @@ impl Target {
 pub enum ToolStanding {
     /// The owner gave it a class.
     Classified(ToolClass),
+    /// The server has it, and it is new or not what was accepted: until an owner accepts it, it is not there.
+    Held,
     /// It exists, and nobody has classified it: it needs its own `tool:NAME` scope.
     Unclassified,
-    /// The server does not have it, or it is held back.
+    /// The server does not have it.
     Unknown,
 }
 

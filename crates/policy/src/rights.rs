@@ -261,6 +261,7 @@ fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Dig
                 ToolStanding::Classified(ToolClass::Destructive) => 3,
                 ToolStanding::Unclassified => 4,
                 ToolStanding::Unknown => 5,
+                ToolStanding::Held => 6,
             };
             ("call", name.as_str(), class)
         }

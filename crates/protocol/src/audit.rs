@@ -127,6 +127,8 @@ pub enum AuthorizationAct {
     TokenIssued,
     /// A token request was refused.
     TokenRefused,
+    /// An owner accepted a tool that was new or changed.
+    ToolAccepted,
 }
 
 /// The answer of `decide`, in one word.

@@ -1,6 +1,7 @@
 //! What is known of a server's tools: the class each was given, and the digest of what was accepted.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::digest::Digest;
 
@@ -45,6 +46,26 @@ impl std::str::FromStr for ToolClass {
 #[error("not a class: expected `read`, `write` or `destructive`")]
 pub struct ToolClassError;
 
+/// One tool as its server shows it at this moment. Nothing in it is the owner's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolSeen {
+    /// The name in `tools/list` and `tools/call`.
+    pub name: String,
+    /// The title or first line of the description, for pages; untrusted text of the server, at most 200 characters.
+    pub summary: String,
+    /// What the annotations, the name and the method suggest.
+    pub proposed: ToolClass,
+    /// What the tool promises, as one canonical JSON object: name, title, description, schemas, annotations.
+    pub definition: String,
+}
+
+impl ToolSeen {
+    /// The digest of what it promises.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.definition.as_bytes())
+    }
+}
+
 /// One tool of a server, as the gateway found it and the owner classified it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
@@ -58,13 +79,138 @@ pub struct Tool {
     pub class: Option<ToolClass>,
     /// The digest of the definition last seen (name, description, schemas, annotations).
     pub seen: Digest,
-    /// The digest of the definition the owner accepted.
+    /// The digest of the definition that was accepted: at the server's first list, or by the owner later.
     pub accepted: Option<Digest>,
 }
 
 impl Tool {
-    /// The class that holds: the one given to the very definition that was seen last (ATK-76).
-    pub fn class_in_force(&self) -> Option<ToolClass> {
-        self.class.filter(|_| self.accepted == Some(self.seen))
+    /// Whether it is held back: what it promises now is not what was accepted (ATK-76).
+    pub fn is_held(&self) -> bool {
+        self.accepted != Some(self.seen)
+    }
+}
+
+/// A tool that is held back, with what it promised when it was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldTool {
+    /// The tool.
+    pub tool: Tool,
+    /// What it promises now, as canonical JSON.
+    pub definition: String,
+    /// What was accepted; `None` for a new tool.
+    pub accepted: Option<String>,
+}
+
+/// One thing in which a definition is not the accepted one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Where: members and places from the outside in, such as `inputSchema.properties.path.type`.
+    pub at: String,
+    /// What was accepted there: a text as it is, anything else as JSON. `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What is there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Differences that are written out; a definition with more is told by how many it has.
+pub const DIFFERENCES_MAX: usize = 200;
+
+impl HeldTool {
+    /// Whether it was never accepted in any form.
+    pub fn is_new(&self) -> bool {
+        self.accepted.is_none()
+    }
+
+    /// In what it differs from what was accepted, at most [`DIFFERENCES_MAX`] places, and how many more there are.
+    pub fn differences(&self) -> (Vec<Difference>, usize) {
+        let read = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
+        let before = self.accepted.as_deref().map_or(Value::Object(serde_json::Map::new()), read);
+        let mut found = Vec::new();
+        compare(&before, &read(&self.definition), "", &mut found);
+        let more = found.len().saturating_sub(DIFFERENCES_MAX);
+        found.truncate(DIFFERENCES_MAX);
+        (found, more)
+    }
+}
+
+/// Objects are compared member by member; a list is one thing, for a place in it means nothing by itself.
+fn compare(before: &Value, after: &Value, at: &str, found: &mut Vec<Difference>) {
+    if let (Value::Object(before), Value::Object(after)) = (before, after) {
+        let inside = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+        for (name, value) in before {
+            match after.get(name) {
+                Some(other) => compare(value, other, &inside(name), found),
+                None => found.push(Difference { at: inside(name), before: Some(plain(value)), after: None }),
+            }
+        }
+        for (name, value) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
+            found.push(Difference { at: inside(name), before: None, after: Some(plain(value)) });
+        }
+    } else if before != after {
+        found.push(Difference { at: at.to_owned(), before: Some(plain(before)), after: Some(plain(after)) });
+    }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DIFFERENCES_MAX, Difference, HeldTool, Tool, ToolClass};
+    use crate::digest::Digest;
+
+    fn held(accepted: Option<&str>, definition: &str) -> HeldTool {
+        let tool = Tool {
+            name: "a".to_owned(),
+            summary: String::new(),
+            proposed: ToolClass::Read,
+            class: None,
+            seen: Digest::of(definition.as_bytes()),
+            accepted: accepted.map(|text| Digest::of(text.as_bytes())),
+        };
+        HeldTool { tool, definition: definition.to_owned(), accepted: accepted.map(str::to_owned) }
+    }
+
+    fn difference(at: &str, before: Option<&str>, after: Option<&str>) -> Difference {
+        Difference { at: at.to_owned(), before: before.map(str::to_owned), after: after.map(str::to_owned) }
+    }
+
+    /// ATK-76: whoever accepts a changed tool sees every place that changed, and nothing else.
+    #[test]
+    fn a_definition_is_compared_member_by_member() {
+        let before =
+            r#"{"name":"a","description":"reads","inputSchema":{"properties":{"x":{"type":"string"},"y":{}}}}"#;
+        let after = r#"{"name":"a","title":"A","description":"reads and mails","inputSchema":{"properties":{"x":{"type":["string","null"]}}}}"#;
+        let (found, more) = held(Some(before), after).differences();
+        let expected = [
+            difference("description", Some("reads"), Some("reads and mails")),
+            difference("inputSchema.properties.x.type", Some("string"), Some(r#"["string","null"]"#)),
+            difference("inputSchema.properties.y", Some("{}"), None),
+            difference("title", None, Some("A")),
+        ];
+        assert_eq!((found.as_slice(), more), (&expected[..], 0));
+        assert!(!held(Some(before), after).is_new());
+        assert!(held(Some(before), after).tool.is_held());
+        assert!(!held(Some(before), before).tool.is_held());
+        assert_eq!(held(Some(before), before).differences(), (vec![], 0));
+    }
+
+    #[test]
+    fn a_new_tool_differs_in_all_of_it() {
+        let new = held(None, r#"{"name":"a","description":"d"}"#);
+        assert!(new.is_new() && new.tool.is_held());
+        let expected = [difference("name", None, Some("a")), difference("description", None, Some("d"))];
+        assert_eq!(new.differences(), (expected.to_vec(), 0));
+        assert_eq!(held(Some("one"), "two").differences().0, [difference("", Some("one"), Some("two"))]);
+    }
+
+    #[test]
+    fn what_is_not_written_out_is_counted() {
+        let members: Vec<String> = (0..DIFFERENCES_MAX + 7).map(|at| format!(r#""m{at}":1"#)).collect();
+        let (found, more) = held(None, &format!("{{{}}}", members.join(","))).differences();
+        assert_eq!((found.len(), more), (DIFFERENCES_MAX, 7));
     }
 }

@@ -27,3 +27,4 @@ pub mod scope;
 pub mod secret;
 pub mod server;
 pub mod task;
+pub mod text;

@@ -91,11 +91,21 @@ CREATE TABLE tools (
     proposed TEXT NOT NULL,
     class TEXT,
     classified_at BIGINT,
+    -- What the server promises now, and its digest; and both as they were accepted.
+    definition TEXT NOT NULL,
     seen TEXT NOT NULL,
+    accepted_definition TEXT,
     accepted TEXT,
+    accepted_at BIGINT,
     seen_at BIGINT NOT NULL,
     missing_since BIGINT,
     PRIMARY KEY (server, name)
+);
+
+-- Servers whose first tools were seen, and so accepted.
+CREATE TABLE catalogues (
+    server TEXT NOT NULL PRIMARY KEY,
+    first_listed_at BIGINT NOT NULL
 );
 
 CREATE TABLE credentials (

@@ -1,6 +1,6 @@
 //! What is known of servers' tools, and what the owner decided about them.
 
-use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass, ToolSeen};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
@@ -18,12 +18,14 @@ pub struct Catalogue<'a> {
 impl Catalogue<'_> {
     /// Notes the tools that a server shows now. Says how many rows that changed; 0 announces nothing.
     ///
-    /// New ones are added as they are given. Of known ones the summary, the proposed class and the digest seen
-    /// follow the server; class and accepted digest are the owner's and stay. Those not shown are marked, not lost.
-    pub async fn sync(&mut self, server: &ServerName, tools: &[Tool], now: Timestamp) -> Result<u64, StoreError> {
+    /// The first that a server ever shows are accepted as they are; later ones are added and wait for
+    /// [`Catalogue::accept`]. Of known ones what the server says follows the server; class and accepted definition are
+    /// the owner's and stay. Those not shown are marked, not lost.
+    pub async fn sync(&mut self, server: &ServerName, tools: &[ToolSeen], now: Timestamp) -> Result<u64, StoreError> {
         let mut changed = 0;
+        let first = !tools.is_empty() && self.is_first(server, now).await?;
         // Always in one order, so that two nodes that see the same server wait for each other and do not deadlock.
-        let mut tools: Vec<&Tool> = tools.iter().collect();
+        let mut tools: Vec<&ToolSeen> = tools.iter().collect();
         tools.sort_by(|one, other| one.name.cmp(&other.name));
         let known = self
             .tx
@@ -33,7 +35,7 @@ impl Catalogue<'_> {
             )
             .await?;
         for tool in &tools {
-            changed += self.see(server, tool, now).await?;
+            changed += self.see(server, tool, first, now).await?;
         }
         for row in known {
             let name = row.text("name")?;
@@ -53,14 +55,32 @@ impl Catalogue<'_> {
         Ok(changed)
     }
 
-    async fn see(&mut self, server: &ServerName, tool: &Tool, now: Timestamp) -> Result<u64, StoreError> {
+    /// Whether nobody has seen tools of this server before. `true` exactly once.
+    async fn is_first(&mut self, server: &ServerName, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                "INSERT INTO catalogues (server, first_listed_at) VALUES ($1, $2) ON CONFLICT (server) DO NOTHING",
+                values![server, now],
+            )
+            .await
+    }
+
+    async fn see(
+        &mut self,
+        server: &ServerName,
+        tool: &ToolSeen,
+        first: bool,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let digest = tool.digest();
         self.tx
             .execute(
-                "INSERT INTO tools (server, name, summary, proposed, class, seen, accepted, seen_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                "INSERT INTO tools (server, name, summary, proposed, definition, seen, seen_at,
+                     accepted_definition, accepted, accepted_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT (server, name) DO UPDATE SET
-                     summary = excluded.summary, proposed = excluded.proposed, seen = excluded.seen,
-                     seen_at = excluded.seen_at, missing_since = NULL
+                     summary = excluded.summary, proposed = excluded.proposed, definition = excluded.definition,
+                     seen = excluded.seen, seen_at = excluded.seen_at, missing_since = NULL
                  WHERE tools.summary <> excluded.summary OR tools.proposed <> excluded.proposed
                      OR tools.seen <> excluded.seen OR tools.missing_since IS NOT NULL",
                 values![
@@ -68,10 +88,12 @@ impl Catalogue<'_> {
                     tool.name.as_str(),
                     tool.summary.as_str(),
                     tool.proposed.as_str(),
-                    tool.class.map(ToolClass::as_str),
-                    tool.seen,
-                    tool.accepted.as_ref(),
-                    now
+                    tool.definition.as_str(),
+                    digest,
+                    now,
+                    first.then_some(tool.definition.as_str()),
+                    first.then_some(&digest),
+                    first.then_some(now)
                 ],
             )
             .await
@@ -81,9 +103,13 @@ impl Catalogue<'_> {
     pub async fn list(&mut self, server: &ServerName) -> Result<Vec<Tool>, StoreError> {
         let rows = self
             .tx
-            .fetch_all("SELECT * FROM tools WHERE server = $1 AND missing_since IS NULL ORDER BY name", values![server])
+            .fetch_all(
+                "SELECT name, summary, proposed, class, seen, accepted FROM tools
+                 WHERE server = $1 AND missing_since IS NULL ORDER BY name",
+                values![server],
+            )
             .await?;
-        rows.into_iter().map(read).collect()
+        rows.iter().map(read).collect()
     }
 
     /// One tool of a server, also when the server does not show it at the moment.
@@ -92,34 +118,97 @@ impl Catalogue<'_> {
             .tx
             .fetch_optional("SELECT * FROM tools WHERE server = $1 AND name = $2", values![server, name])
             .await?;
-        row.map(read).transpose()
+        row.as_ref().map(read).transpose()
     }
 
-    /// Keeps what the owner decided: the class, and the digest of the definition that was shown. `false`: no such
-    /// tool.
+    /// The tools that a server shows and that are held back, by name.
+    pub async fn held(&mut self, server: &ServerName) -> Result<Vec<HeldTool>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM tools
+                 WHERE server = $1 AND missing_since IS NULL AND (accepted IS NULL OR accepted <> seen) ORDER BY name",
+                values![server],
+            )
+            .await?;
+        let held = |row: &Row| {
+            Ok(HeldTool {
+                tool: read(row)?,
+                definition: row.text("definition")?,
+                accepted: row.text_opt("accepted_definition")?,
+            })
+        };
+        rows.iter().map(held).collect()
+    }
+
+    /// How many tools of each server are held back; servers without any are not there.
+    pub async fn held_counts(&mut self) -> Result<Vec<(ServerName, u64)>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT server, COUNT(*) AS held FROM tools
+                 WHERE missing_since IS NULL AND (accepted IS NULL OR accepted <> seen) GROUP BY server ORDER BY server",
+                values![],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.parse("server")?, row.count("held")?))).collect()
+    }
+
+    /// Accepts what a tool promises, if that still is what was shown: `seen`. Its class stays. `false`: it is not, or
+    /// there is no such tool.
+    pub async fn accept(
+        &mut self,
+        server: &ServerName,
+        name: &str,
+        seen: &Digest,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let accepted = self
+            .tx
+            .execute_one(
+                "UPDATE tools SET accepted = seen, accepted_definition = definition, accepted_at = $4
+                 WHERE server = $1 AND name = $2 AND seen = $3",
+                values![server, name, seen, now],
+            )
+            .await?;
+        if accepted {
+            self.tx.changed(ChangeKind::Catalogue, server);
+        }
+        Ok(accepted)
+    }
+
+    /// Gives a tool a class and accepts what it promises, if that still is what was shown: `seen`. `false`: it is not,
+    /// or there is no such tool.
     pub async fn classify(
         &mut self,
         server: &ServerName,
         name: &str,
         class: ToolClass,
-        accepted: &Digest,
+        seen: &Digest,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let known = self
-            .tx
-            .execute_one(
-                "UPDATE tools SET class = $3, accepted = $4, classified_at = $5 WHERE server = $1 AND name = $2",
-                values![server, name, class.as_str(), accepted, now],
-            )
-            .await?;
-        if known {
-            self.tx.changed(ChangeKind::Catalogue, server);
+        let accepted = self.accept(server, name, seen, now).await?;
+        if accepted {
+            self.tx
+                .execute(
+                    "UPDATE tools SET class = $3, classified_at = $4 WHERE server = $1 AND name = $2",
+                    values![server, name, class.as_str(), now],
+                )
+                .await?;
         }
-        Ok(known)
+        Ok(accepted)
+    }
+
+    /// Forgets all tools of a server: what it shows next is a first list again.
+    pub async fn forget(&mut self, server: &ServerName) -> Result<(), StoreError> {
+        self.tx.execute("DELETE FROM tools WHERE server = $1", values![server]).await?;
+        self.tx.execute("DELETE FROM catalogues WHERE server = $1", values![server]).await?;
+        self.tx.changed(ChangeKind::Catalogue, server);
+        Ok(())
     }
 }
 
-fn read(row: Row) -> Result<Tool, StoreError> {
+fn read(row: &Row) -> Result<Tool, StoreError> {
     Ok(Tool {
         name: row.text("name")?,
         summary: row.text("summary")?,

@@ -50,7 +50,7 @@ impl Servers<'_> {
         self.tx.fetch_all("SELECT * FROM servers ORDER BY name", values![]).await?.into_iter().map(read).collect()
     }
 
-    /// Forgets a server. Its catalogue, credentials and grants stay: it may come back. `false`: there was none.
+    /// Forgets a server. Its catalogue, credentials and grants stay. `false`: there was none.
     pub async fn remove(&mut self, name: &ServerName) -> Result<bool, StoreError> {
         let removed = self.tx.execute_one("DELETE FROM servers WHERE name = $1", values![name]).await?;
         if removed {

@@ -122,14 +122,5 @@ fn line(row: &RecordRow) -> String {
         }
         Event::Child { server, act, detail } => format!("child of {server} {act} {detail}"),
     };
-    let plain: String =
-        what.chars().flat_map(|c| if is_plain(c) { vec![c] } else { c.escape_default().collect::<Vec<_>>() }).collect();
-    format!("{at}  {}  {plain}", row.record.request)
-}
-
-/// Whether a character is seen where it stands, and moves nothing: no controls, line ends, marks of direction.
-fn is_plain(character: char) -> bool {
-    let moves =
-        matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    !character.is_control() && !moves
+    format!("{at}  {}  {}", row.record.request, super::visible(&what))
 }

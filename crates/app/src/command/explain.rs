@@ -44,7 +44,8 @@ fn say(explained: &Explained) {
     anstream::println!("{}{spoke}", verdict(*decision));
     let inside = |inside: bool| if inside { "inside" } else { "outside" };
     let because = match (rights.exists, rights.broken.is_empty(), rights.because.is_empty()) {
-        (false, ..) => "there is no such tool, or it is held back".to_owned(),
+        _ if rights.held => "the tool is new or changed, and held back until an owner accepts it".to_owned(),
+        (false, ..) => "there is no such tool".to_owned(),
         (_, false, _) => format!("cannot be evaluated: {}", rights.broken.join(", ")),
         (.., true) => "no rule permits it".to_owned(),
         (.., false) => rights.because.join(", "),

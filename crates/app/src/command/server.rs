@@ -1,10 +1,11 @@
 //! `sekisho server`
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_console::acts::{Act, HeldRow, Outcome};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::ids::ServerName;
 
-use super::{print_json, print_table, unexpected};
-use crate::cli::{Common, ServerCommand};
+use super::{print_json, print_table, unexpected, visible};
+use crate::cli::{Common, ServerCommand, ToolsCommand};
 use crate::config::ServerDefinition;
 use crate::control;
 use crate::error::CommandError;
@@ -17,7 +18,11 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
         }
         ServerCommand::List => Act::ServerList,
         ServerCommand::Remove { name } => Act::ServerRemove { name },
-        ServerCommand::Tools { server } => Act::ToolsList { server },
+        ServerCommand::Tools(ToolsCommand::Accept { server, tools, all: _ }) => {
+            Act::ToolsAccept { server, tools: tools.iter().map(|text| named(text)).collect() }
+        }
+        ServerCommand::Tools(ToolsCommand::Diff { server }) => return diff(common, server).await,
+        ServerCommand::Tools(ToolsCommand::List { server }) => Act::ToolsList { server },
     };
     let outcome = control::act(common, act).await?;
     if common.json {
@@ -37,6 +42,51 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// A tool and the fingerprint that was shown with it. A name may have an `@` in it; a fingerprint is hexadecimal.
+fn named(text: &str) -> (String, Option<String>) {
+    let is_print = |print: &str| print.len() == 24 && print.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match text.rsplit_once('@') {
+        Some((name, print)) if is_print(print) => (name.to_owned(), Some(print.to_owned())),
+        _ => (text.to_owned(), None),
+    }
+}
+
+/// Shows what is held back.
+async fn diff(common: &Common, server: ServerName) -> Result<(), CommandError> {
+    let tools = match control::act(common, Act::ToolsHeld { server: server.clone() }).await? {
+        Outcome::Held { tools } => tools,
+        other => return Err(unexpected(&other)),
+    };
+    if common.json {
+        print_json(&tools)?;
+    } else if tools.is_empty() {
+        anstream::println!("nothing is held back");
+    } else {
+        tools.iter().for_each(say_held);
+        let all: Vec<String> =
+            tools.iter().map(|held| format!("'{}@{}'", visible(&held.tool.name), held.fingerprint)).collect();
+        anstream::println!("\naccept what you have read:\n  sekisho server tools accept {server} {}", all.join(" "));
+    }
+    if tools.is_empty() { Ok(()) } else { Err(CommandError::no("")) }
+}
+
+fn say_held(held: &HeldRow) {
+    let what = if held.is_new { "new" } else { "changed" };
+    let class = held.tool.class.map_or_else(String::new, |class| format!(", was {}", class.as_str()));
+    anstream::println!("{what}: {} (looks like {}{class})", visible(&held.tool.name), held.tool.proposed.as_str());
+    for difference in &held.differences {
+        anstream::println!("  {}", visible(&difference.at));
+        for (sign, text) in [("-", &difference.before), ("+", &difference.after)] {
+            for line in text.iter().flat_map(|text| text.lines()) {
+                anstream::println!("    {sign} {}", visible(line));
+            }
+        }
+    }
+    if held.more > 0 {
+        anstream::println!("  and {} more", held.more);
+    }
 }
 
 fn class(text: &str) -> Result<(String, ToolClass), CommandError> {
@@ -61,6 +111,7 @@ fn behind(definition: &str) -> String {
 
 fn tool_row(tool: Tool) -> Vec<String> {
     let class = tool.class.map_or("not classified", ToolClass::as_str);
+    let class = if tool.is_held() { "held back" } else { class };
     let summary: String = tool.summary.chars().filter(|c| !c.is_control()).take(60).collect();
     vec![tool.name, class.to_owned(), tool.proposed.as_str().to_owned(), summary]
 }

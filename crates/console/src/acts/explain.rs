@@ -160,8 +160,9 @@ fn stand_in(subject: Subject, state: Option<&GrantState>, now: Timestamp) -> (Ca
 fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolStanding {
     match tools.iter().find(|tool| tool.name == name) {
         None => ToolStanding::Unknown,
+        Some(tool) if tool.is_held() => ToolStanding::Held,
         Some(tool) => {
-            let class = classes.get(name).copied().or(tool.class_in_force());
+            let class = classes.get(name).copied().or(tool.class);
             class.map_or(ToolStanding::Unclassified, ToolStanding::Classified)
         }
     }

@@ -1,11 +1,12 @@
 //! Servers that `run` keeps, and the classes of their tools.
 
-use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass};
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_store::{GrantFilter, Store};
 
-use super::{ActError, Outcome, Performer, ServerAdd, ServerRow, record};
+use super::{ActError, HeldRow, Outcome, Performer, ServerAdd, ServerRow, record};
 
 pub(super) async fn add(store: &Store, who: Performer<'_>, server: ServerAdd) -> Result<Outcome, ActError> {
     let mut tx = store.begin().await?;
@@ -49,6 +50,8 @@ pub(super) async fn remove(store: &Store, who: Performer<'_>, name: &ServerName)
     for secret in tx.credentials().list_names(name).await? {
         tx.credentials().remove(name, &secret).await?;
     }
+    // Whatever is put there next is another server, whose tools nobody has seen.
+    tx.catalogue().forget(name).await?;
     let mut count = 0;
     for grant in tx.grants().list(&GrantFilter { server: Some(name.clone()), ..GrantFilter::default() }).await? {
         count += u64::from(tx.grants().revoke(grant.id, "server removed", who.now).await?);
@@ -76,13 +79,81 @@ pub(super) async fn classify(
             .find(server, name)
             .await?
             .ok_or_else(|| ActError::Absent { what: "tool", name: format!("{server}/{name}") })?;
-        tx.catalogue().classify(server, name, *class, &tool.seen, who.now).await?;
+        if !tx.catalogue().classify(server, name, *class, &tool.seen, who.now).await? {
+            return Err(ActError::Invalid(format!("the tool `{server}/{name}` changed in this moment; try again")));
+        }
         tx.audit()
             .append(who.node, &record(who, "server classify", format!("{server}/{name}={}", class.as_str())), who.now)
             .await?;
     }
     tx.commit().await?;
     Ok(Outcome::Done { count: classes.len() as u64 })
+}
+
+/// What is held back, and in what it differs from what was accepted.
+pub(super) async fn held(store: &Store, server: &ServerName) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    let row = |held: HeldTool| {
+        let (differences, more) = held.differences();
+        HeldRow {
+            is_new: held.is_new(),
+            fingerprint: fingerprint(&held.tool.seen),
+            differences,
+            more: more as u64,
+            tool: held.tool,
+        }
+    };
+    Ok(Outcome::Held { tools: tx.catalogue().held(server).await?.into_iter().map(row).collect() })
+}
+
+/// Accepts tools that are held back: those that are named, each as it was shown if its fingerprint is given; all, if
+/// none is named.
+pub(super) async fn accept(
+    store: &Store,
+    who: Performer<'_>,
+    server: &ServerName,
+    named: &[(String, Option<String>)],
+) -> Result<Outcome, ActError> {
+    let mut tx = store.begin().await?;
+    let held = tx.catalogue().held(server).await?;
+    let chosen: Vec<&HeldTool> = if named.is_empty() {
+        held.iter().collect()
+    } else {
+        named.iter().map(|(name, shown)| choose(&held, server, name, shown.as_deref())).collect::<Result<_, _>>()?
+    };
+    for held in &chosen {
+        let Tool { name, seen, .. } = &held.tool;
+        if !tx.catalogue().accept(server, name, seen, who.now).await? {
+            return Err(changed(server, name));
+        }
+        let on = format!("{server}/{name} {}", fingerprint(seen));
+        tx.audit().append(who.node, &record(who, "server tools accept", on), who.now).await?;
+    }
+    tx.commit().await?;
+    Ok(Outcome::Done { count: chosen.len() as u64 })
+}
+
+fn choose<'a>(
+    held: &'a [HeldTool],
+    server: &ServerName,
+    name: &str,
+    shown: Option<&str>,
+) -> Result<&'a HeldTool, ActError> {
+    let found = held.iter().find(|held| held.tool.name == name);
+    let found = found.ok_or_else(|| ActError::Absent { what: "held tool", name: format!("{server}/{name}") })?;
+    match shown {
+        Some(shown) if shown != fingerprint(&found.tool.seen) => Err(changed(server, name)),
+        _ => Ok(found),
+    }
+}
+
+fn changed(server: &ServerName, name: &str) -> ActError {
+    ActError::Invalid(format!("the tool `{server}/{name}` is not what was shown any more; look at it once more"))
+}
+
+/// Enough of a digest to tell two definitions apart that somebody made on purpose.
+fn fingerprint(digest: &Digest) -> String {
+    digest.to_string().chars().take(24).collect()
 }
 
 fn absent(name: &ServerName) -> ActError {

@@ -334,6 +334,13 @@ impl World {
         self.modern(token, "tools/call", json!({ "name": tool, "arguments": {} }))
     }
 
+    /// The names of the tools that a list shows.
+    pub(crate) async fn listed(&self, token: &str) -> Vec<String> {
+        let reply = self.modern(token, "tools/list", json!({})).send().await;
+        let tools = reply.json()["result"]["tools"].as_array().unwrap().clone();
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Opens a session of an older revision and gives its identifier.
     pub(crate) async fn session(&self, token: &str, revision: &str) -> String {
         let reply = self.initialize(token, revision).await;

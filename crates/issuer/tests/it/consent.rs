@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use sekisho_protocol::audit::AuthorizationAct;
-use sekisho_protocol::catalogue::{Tool, ToolClass};
-use sekisho_protocol::digest::Digest;
+use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
@@ -223,9 +222,9 @@ async fn a_fresh_login_can_be_demanded() {
     assert!(browser.get(&path).await.body.contains("value=\"approve\""));
 }
 
-fn tool(name: &str, proposed: ToolClass, seen: &str) -> Tool {
-    let seen = Digest::of(seen.as_bytes());
-    Tool { name: name.to_owned(), summary: format!("About {name}"), proposed, class: None, seen, accepted: None }
+fn tool(name: &str, proposed: ToolClass, definition: &str) -> ToolSeen {
+    let (name, summary) = (name.to_owned(), format!("About {name}"));
+    ToolSeen { name, summary, proposed, definition: definition.to_owned() }
 }
 
 /// A server of `run` with three tools that nobody has classified.
@@ -280,7 +279,7 @@ async fn the_owners_first_consent_classifies_tools() {
     ];
     assert!(owner.post(&path, &fields).await.redirected().contains_key("code"));
     let expected = [
-        ("add_note".to_owned(), None, false),
+        ("add_note".to_owned(), None, true),
         ("read_note".to_owned(), Some(ToolClass::Read), true),
         ("wipe <all>".to_owned(), Some(ToolClass::Destructive), true),
     ];

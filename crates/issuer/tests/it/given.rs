@@ -1,7 +1,7 @@
 //! What is there before a person looks: a client, grants, tools, tasks, approvals.
 
 use sekisho_protocol::caller::{ActorPath, Subject};
-use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, TaskId, UserId};
@@ -68,17 +68,19 @@ impl Site {
 
     /// The tools that the notes server shows.
     pub(crate) async fn tools(&self, tools: &[(&str, ToolClass)]) {
-        let tool = |(name, class): &(&str, ToolClass)| Tool {
+        let seen = |(name, class): &(&str, ToolClass)| ToolSeen {
             name: (*name).to_owned(),
             summary: format!("What {name} does"),
             proposed: *class,
-            class: Some(*class),
-            seen: Digest::of(name.as_bytes()),
-            accepted: Some(Digest::of(name.as_bytes())),
+            definition: (*name).to_owned(),
         };
-        let tools: Vec<Tool> = tools.iter().map(tool).collect();
+        let (now, notes) = (self.clock.now(), "notes".parse().unwrap());
         let mut tx = self.store.begin().await.unwrap();
-        tx.catalogue().sync(&"notes".parse().unwrap(), &tools, self.clock.now()).await.unwrap();
+        let shown: Vec<ToolSeen> = tools.iter().map(seen).collect();
+        tx.catalogue().sync(&notes, &shown, now).await.unwrap();
+        for ((name, class), shown) in tools.iter().zip(&shown) {
+            assert!(tx.catalogue().classify(&notes, name, *class, &shown.digest(), now).await.unwrap());
+        }
         tx.commit().await.unwrap();
     }
 

@@ -155,11 +155,11 @@ impl Terms {
             Target::Resource { uri } => {
                 ("read", &self.resource, uri, vec![("uri".to_owned(), Expression::new_string(uri.clone()))])
             }
-            Target::Tool { standing: ToolStanding::Unknown, .. } => return None,
+            Target::Tool { standing: ToolStanding::Held | ToolStanding::Unknown, .. } => return None,
             Target::Tool { name: own, standing } => {
                 let (class, level) = match standing {
                     ToolStanding::Classified(class) => (class.as_str(), level(*class)),
-                    ToolStanding::Unclassified | ToolStanding::Unknown => {
+                    ToolStanding::Held | ToolStanding::Unclassified | ToolStanding::Unknown => {
                         ("unclassified", level(ToolClass::Destructive))
                     }
                 };

@@ -1,6 +1,6 @@
 //! Servers that were handed over, their tools and credentials; signing keys; settings.
 
-use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass, ToolSeen};
 use sekisho_protocol::ids::KeyId;
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_store::{ChangeKind, FeedEvent, SecretBytes, ServerRow, SigningKeyRow};
@@ -49,14 +49,19 @@ async fn a_server_is_kept_replaced_and_forgotten() {
     .await;
 }
 
-fn tool(name: &str, definition: &str) -> Tool {
+fn seen(name: &str, definition: &str) -> ToolSeen {
+    let proposed = ToolClass::Write;
+    ToolSeen { name: name.to_owned(), summary: String::new(), proposed, definition: definition.to_owned() }
+}
+
+fn tool(name: &str, seen: &str, accepted: Option<&str>) -> Tool {
     Tool {
         name: name.to_owned(),
-        summary: format!("{name}, {definition}"),
+        summary: String::new(),
         proposed: ToolClass::Write,
         class: None,
-        seen: digest(definition),
-        accepted: None,
+        seen: digest(seen),
+        accepted: accepted.map(digest),
     }
 }
 
@@ -66,38 +71,74 @@ async fn the_catalogue_follows_the_server_and_keeps_what_the_owner_decided() {
     on_both(async |world| {
         let notes = server("notes");
         let mut tx = world.begin().await;
-        assert_eq!(
-            tx.catalogue().sync(&notes, &[tool("write", "v1"), tool("read", "v1")], world.now).await.unwrap(),
-            2
-        );
+        let first = [seen("write", "v1"), seen("read", "v1")];
+        assert_eq!(tx.catalogue().sync(&notes, &first, world.now).await.unwrap(), 2);
         assert!(tx.catalogue().classify(&notes, "read", ToolClass::Read, &digest("v1"), world.now).await.unwrap());
-        assert!(!tx.catalogue().classify(&notes, "none", ToolClass::Read, &digest("v1"), world.now).await.unwrap());
-        assert!(
-            !tx.catalogue()
-                .classify(&server("files"), "read", ToolClass::Read, &digest("v1"), world.now)
-                .await
-                .unwrap()
-        );
-        let read = Tool { class: Some(ToolClass::Read), accepted: Some(digest("v1")), ..tool("read", "v1") };
-        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [read.clone(), tool("write", "v1")]);
-        assert_eq!(
-            tx.catalogue().sync(&notes, &[tool("read", "v1"), tool("write", "v1")], world.at(1)).await.unwrap(),
-            0
-        );
+        for (at, name) in [(&notes, "none"), (&server("files"), "read")] {
+            assert!(!tx.catalogue().classify(at, name, ToolClass::Read, &digest("v1"), world.now).await.unwrap());
+        }
+        let read = Tool { class: Some(ToolClass::Read), ..tool("read", "v1", Some("v1")) };
+        let listed = [read.clone(), tool("write", "v1", Some("v1"))];
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), listed);
+        assert_eq!(tx.catalogue().sync(&notes, &first, world.at(1)).await.unwrap(), 0);
 
-        // One tool changes, one is gone, one is new, and what the server claims of a class is not believed.
-        let claimed = Tool { class: Some(ToolClass::Read), accepted: Some(digest("v2")), ..tool("read", "v2") };
-        assert_eq!(tx.catalogue().sync(&notes, &[claimed, tool("delete", "v1")], world.at(2)).await.unwrap(), 3);
-        let changed = Tool { class: Some(ToolClass::Read), accepted: Some(digest("v1")), ..tool("read", "v2") };
-        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("delete", "v1"), changed.clone()]);
+        // One tool changes, one is gone, one is new.
+        let second = [seen("read", "v2"), seen("delete", "v1")];
+        assert_eq!(tx.catalogue().sync(&notes, &second, world.at(2)).await.unwrap(), 3);
+        let changed = Tool { seen: digest("v2"), ..read };
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("delete", "v1", None), changed.clone()]);
         assert_eq!(tx.catalogue().find(&notes, "read").await.unwrap(), Some(changed));
-        assert_eq!(tx.catalogue().find(&notes, "write").await.unwrap(), Some(tool("write", "v1")));
+        assert_eq!(tx.catalogue().find(&notes, "write").await.unwrap(), Some(tool("write", "v1", Some("v1"))));
         assert_eq!(tx.catalogue().find(&notes, "none").await.unwrap(), None);
 
         // What comes back is what it was.
-        assert_eq!(tx.catalogue().sync(&notes, &[tool("write", "v1")], world.at(3)).await.unwrap(), 3);
-        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("write", "v1")]);
+        assert_eq!(tx.catalogue().sync(&notes, &[seen("write", "v1")], world.at(3)).await.unwrap(), 3);
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("write", "v1", Some("v1"))]);
         assert_eq!(tx.catalogue().list(&server("files")).await.unwrap(), []);
+    })
+    .await;
+}
+
+/// ATK-76: only what a server shows first is accepted unseen; whatever is new or changed later waits for an owner, who
+/// accepts exactly what was shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_the_first_list_is_held_until_it_is_accepted() {
+    on_both(async |world| {
+        let notes = server("notes");
+        let mut tx = world.begin().await;
+        // A server that shows nothing yet has not had its first list.
+        tx.catalogue().sync(&notes, &[], world.now).await.unwrap();
+        tx.catalogue().sync(&notes, &[seen("read", "v1")], world.now).await.unwrap();
+        assert_eq!(tx.catalogue().held(&notes).await.unwrap(), []);
+        tx.catalogue().sync(&notes, &[seen("read", "v2"), seen("new", "v1")], world.at(1)).await.unwrap();
+        let held = tx.catalogue().held(&notes).await.unwrap();
+        let expected = [
+            HeldTool { tool: tool("new", "v1", None), definition: "v1".to_owned(), accepted: None },
+            HeldTool {
+                tool: tool("read", "v2", Some("v1")),
+                definition: "v2".to_owned(),
+                accepted: Some("v1".to_owned()),
+            },
+        ];
+        assert_eq!(held, expected);
+        assert_eq!(tx.catalogue().held_counts().await.unwrap(), [(notes.clone(), 2)]);
+
+        // What was shown and has changed since is not accepted, neither with a class nor without.
+        assert!(!tx.catalogue().accept(&notes, "read", &digest("v1"), world.at(2)).await.unwrap());
+        assert!(!tx.catalogue().classify(&notes, "read", ToolClass::Read, &digest("v1"), world.at(2)).await.unwrap());
+        assert_eq!(tx.catalogue().held(&notes).await.unwrap(), expected);
+        assert!(tx.catalogue().accept(&notes, "read", &digest("v2"), world.at(2)).await.unwrap());
+        assert!(tx.catalogue().classify(&notes, "new", ToolClass::Write, &digest("v1"), world.at(2)).await.unwrap());
+        assert_eq!(tx.catalogue().held(&notes).await.unwrap(), []);
+        assert_eq!(tx.catalogue().held_counts().await.unwrap(), []);
+
+        // A server that is forgotten begins anew.
+        tx.catalogue().sync(&notes, &[seen("read", "v3")], world.at(3)).await.unwrap();
+        assert_eq!(tx.catalogue().held(&notes).await.unwrap().len(), 1);
+        tx.catalogue().forget(&notes).await.unwrap();
+        assert_eq!(tx.catalogue().list(&notes).await.unwrap(), []);
+        tx.catalogue().sync(&notes, &[seen("read", "v4")], world.at(4)).await.unwrap();
+        assert_eq!(tx.catalogue().held(&notes).await.unwrap(), []);
     })
     .await;
 }
@@ -109,7 +150,7 @@ async fn a_catalogue_that_did_not_change_announces_nothing() {
         let mut feed = world.store.changes();
         for seconds in 0..3 {
             let mut tx = world.begin().await;
-            tx.catalogue().sync(&notes, &[tool("read", "v1")], world.at(seconds)).await.unwrap();
+            tx.catalogue().sync(&notes, &[seen("read", "v1")], world.at(seconds)).await.unwrap();
             tx.commit().await.unwrap();
         }
         let mut tx = world.begin().await;

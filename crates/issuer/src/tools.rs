@@ -1,0 +1,173 @@
+//! `/servers/{name}/tools`: tools that are new or changed, for an owner to read and to let through (ATK-76).
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::catalogue::{Difference, HeldTool, ToolClass};
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::ids::ServerName;
+use sekisho_store::{StoreError, Tx};
+
+use crate::own::{self, OwnError};
+use crate::pages::{self, Chrome, ToolLine, tool_key};
+use crate::parameters::Form;
+use crate::session::{self, FormKind, Session, form_token, is_ours};
+use crate::shown::{self, ServerLine};
+use crate::text::Sentence;
+use crate::visit::Visit;
+use crate::{Issuer, error, records};
+
+/// Tools on one page; the others follow once these are accepted.
+const SHOWN_MAX: usize = 50;
+/// The most characters of one side of a difference that are shown.
+const SIDE_CHARS_MAX: usize = 4000;
+
+/// What is held back of one server.
+#[derive(Template)]
+#[template(path = "tools_held.html")]
+struct ToolsPage {
+    chrome: Chrome,
+    name: String,
+    server: ServerLine,
+    csrf: String,
+    held: Vec<HeldLine>,
+    /// How many more there are.
+    more: usize,
+}
+
+struct HeldLine {
+    tool: ToolLine,
+    is_new: bool,
+    differences: Vec<DifferenceLine>,
+    more: usize,
+}
+
+struct DifferenceLine {
+    at: String,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl HeldLine {
+    fn new(held: &HeldTool) -> Self {
+        let (differences, more) = held.differences();
+        let mut tool = ToolLine::new(&held.tool);
+        // What was given before is kept, unless the new form looks like more than that.
+        let likely = held.tool.class.map_or(held.tool.proposed, |class| class.max(held.tool.proposed));
+        for choice in &mut tool.choices {
+            choice.chosen = choice.value == likely.as_str();
+        }
+        tool.name = shown::exact(&held.tool.name, 128);
+        let line = |difference: Difference| DifferenceLine {
+            at: shown::exact(&difference.at, 400),
+            before: difference.before.as_deref().map(|text| shown::exact(text, SIDE_CHARS_MAX)),
+            after: difference.after.as_deref().map(|text| shown::exact(text, SIDE_CHARS_MAX)),
+        };
+        Self { tool, is_new: held.is_new(), differences: differences.into_iter().map(line).collect(), more }
+    }
+}
+
+/// `GET /servers/{name}/tools`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(name): Path<String>) -> Response {
+    match held_page(&issuer, &visit, &name).await {
+        Ok(Some(page)) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
+        // Whoever signs in finds the way here from the first page.
+        Ok(None) => pages::go(&issuer, "/"),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+/// `POST /servers/{name}/tools`: lets those through that were ticked, each with the class that was chosen.
+pub(crate) async fn accept(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(name): Path<String>,
+    form: Form,
+) -> Response {
+    match accepted(&issuer, &visit, &name, &form).await {
+        Ok(server) => pages::go(&issuer, &format!("/servers/{server}/tools")),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+/// The page; `None` where nobody is signed in.
+async fn held_page(issuer: &Issuer, visit: &Visit, name: &str) -> Result<Option<ToolsPage>, OwnError> {
+    let mut tx = issuer.store.read().await?;
+    let Some(session) = session::current(&mut tx, visit).await? else { return Ok(None) };
+    let (server, held) = find(issuer, &mut tx, &session, name).await?;
+    let about = about(&server, &held);
+    Ok(Some(ToolsPage {
+        chrome: Chrome::new(issuer, visit).with(visit, &session, None),
+        csrf: form_token(visit, Some(&session), FormKind::AcceptTools, &about).expose().to_owned(),
+        held: held.iter().take(SHOWN_MAX).map(HeldLine::new).collect(),
+        more: held.len().saturating_sub(SHOWN_MAX),
+        name: server.to_string(),
+        server: shown::server(issuer, &server),
+    }))
+}
+
+/// A server that is mounted, and what is held back of it, for owners; for everybody else there is no such page.
+async fn find(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    session: &Session,
+    name: &str,
+) -> Result<(ServerName, Vec<HeldTool>), OwnError> {
+    let server: ServerName = name.parse().map_err(|_| OwnError::NotThere)?;
+    let mounted = issuer.servers.borrow().find(&server).is_some();
+    if !session.user.owner || !mounted {
+        return Err(OwnError::NotThere);
+    }
+    let held = tx.catalogue().held(&server).await?;
+    Ok((server, held))
+}
+
+/// What the form is about: exactly these definitions. One that changes while the owner reads makes it worthless.
+fn about(server: &ServerName, held: &[HeldTool]) -> String {
+    let shown = held.iter().take(SHOWN_MAX);
+    let parts: Vec<&[u8]> =
+        shown.flat_map(|held| [held.tool.name.as_bytes(), held.tool.seen.as_bytes().as_slice()]).collect();
+    format!("{server} {}", Digest::of_list(&parts))
+}
+
+async fn accepted(issuer: &Issuer, visit: &Visit, name: &str, form: &Form) -> Result<ServerName, OwnError> {
+    let form = own::fields(form, &["tool"])?;
+    let mut tx = issuer.store.begin().await?;
+    let session = session::current(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
+    let (server, held) = find(issuer, &mut tx, &session, name).await?;
+    if !is_ours(visit, Some(&session), FormKind::AcceptTools, &about(&server, &held), form.one("csrf")) {
+        return Err(OwnError::Forgery);
+    }
+    for held in held.iter().take(SHOWN_MAX) {
+        let key = tool_key(&held.tool.name);
+        if !form.all("tool").any(|ticked| ticked == key) {
+            continue;
+        }
+        let class = form.one(&format!("class.{key}")).and_then(|word| word.parse::<ToolClass>().ok());
+        let class = class.ok_or(OwnError::Malformed)?;
+        if !tx.catalogue().classify(&server, &held.tool.name, class, &held.tool.seen, visit.now).await? {
+            return Err(OwnError::Ended);
+        }
+        record(issuer, &mut tx, visit, (&session, &server), &held.tool.name).await?;
+    }
+    tx.commit().await?;
+    Ok(server)
+}
+
+async fn record(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    (session, server): (&Session, &ServerName),
+    tool: &str,
+) -> Result<(), StoreError> {
+    let mut entry = records::entry(AuthorizationAct::ToolAccepted);
+    entry.subject = Some(own::subject(session));
+    entry.server = Some(server.clone());
+    entry.detail = format!("`{tool}`");
+    records::append(issuer, tx, visit, entry).await
+}
