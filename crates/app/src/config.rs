@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use sekisho_policy::rights::PolicyFile;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use load::{Loaded, check_server, load, policy_folder};
@@ -78,11 +79,19 @@ pub(crate) struct Clients {
     pub(crate) metadata_documents: bool,
     /// Only documents at these hosts; all hosts when empty.
     pub(crate) metadata_document_hosts: Vec<String>,
+    /// Clients, by their identifiers, whose calls of tools are refused by the result of the tool: because they would not
+    /// show any other refusal to their model or their user.
+    pub(crate) tool_errors: Vec<String>,
 }
 
 impl Default for Clients {
     fn default() -> Self {
-        Self { registration: true, metadata_documents: true, metadata_document_hosts: Vec::new() }
+        Self {
+            registration: true,
+            metadata_documents: true,
+            metadata_document_hosts: Vec::new(),
+            tool_errors: Vec::new(),
+        }
     }
 }
 
@@ -153,6 +162,54 @@ pub(crate) struct ServerDefinition {
     pub(crate) scopes_default: Option<Vec<String>>,
     /// What the records keep of arguments.
     pub(crate) arguments: Arguments,
+    /// Whether agents get two more tools, `begin_task` and `end_task`, with which they hold themselves to a task.
+    pub(crate) agent_tasks: bool,
+    /// Tasks, by name, that people can choose when they let a client in.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) templates: BTreeMap<String, Template>,
+}
+
+/// A task that people can choose when they let a client in.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Template {
+    /// What it is for, in one line.
+    pub(crate) purpose: String,
+    /// The tools it needs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<String>,
+    /// Bounds on the arguments of single tools, as JSON Schema. A tool that has bounds need not stand in `tools`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) bounds: BTreeMap<String, serde_json::Value>,
+    /// The resources it reads: a URI, or its beginning and `*`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) resources: Vec<String>,
+    /// The prompts it gets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prompts: Vec<String>,
+    /// How many calls it may make in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) calls: Option<u32>,
+    /// How long it lasts, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seconds: Option<u32>,
+}
+
+impl Template {
+    /// The task that it makes.
+    pub(crate) fn definition(&self) -> TaskDefinition {
+        let bounds = self.bounds.iter().map(|(tool, schema)| (tool.clone(), Some(schema.clone())));
+        let mut tools: BTreeMap<_, _> = self.tools.iter().map(|tool| (tool.clone(), None)).collect();
+        tools.extend(bounds);
+        TaskDefinition {
+            purpose: self.purpose.clone(),
+            tools,
+            resources: self.resources.clone(),
+            prompts: self.prompts.clone(),
+            calls: self.calls,
+            expires_in: self.seconds,
+        }
+    }
 }
 
 /// `"observe until YYYY-MM-DD"`: a server is brought under rights without refusing yet.

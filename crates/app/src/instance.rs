@@ -11,7 +11,7 @@ use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::env::{Clock, Entropy};
-use sekisho_protocol::ids::{NodeId, ServerName};
+use sekisho_protocol::ids::{ClientId, NodeId, ServerName};
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
@@ -409,6 +409,13 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
         base_url: base_url.to_owned(),
         allowed_hosts: hosts(base_url),
         allowed_origins,
+        // What is no identifier was refused when the file was read.
+        tool_error_clients: configuration
+            .clients
+            .tool_errors
+            .iter()
+            .filter_map(|id| ClientId::parse(id).ok())
+            .collect(),
         limits: Limits {
             calls_per_second_max: NonZeroU32::new(configuration.limits.calls_per_second),
             ..Limits::default()

@@ -10,7 +10,7 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::UpstreamSecret;
-use sekisho_protocol::server::{ServerCard, ServerDirectory};
+use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{Loan, User};
 
 use crate::config::{Access, Arguments, Configuration, Isolation, Observe, ServerDefinition};
@@ -49,7 +49,8 @@ pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]
             Arguments::Digest => KeepArguments::Digest,
             Arguments::None => KeepArguments::None,
         };
-        let route = Route { card: card(server, base_url)?, upstream, arguments };
+        let agent_tasks = definition.agent_tasks;
+        let route = Route { card: card(server, base_url)?, upstream, arguments, agent_tasks };
         routes.insert(server.name.clone(), std::sync::Arc::new(route));
     }
     Ok(Routes { servers: routes })
@@ -161,6 +162,11 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
         scopes_default,
         public: definition.access == Access::Public,
         classes: definition.tools.clone(),
+        templates: definition
+            .templates
+            .iter()
+            .map(|(name, template)| TaskTemplate { name: name.clone(), definition: template.definition() })
+            .collect(),
         classify_at_consent: server.classify_at_consent,
     })
 }

@@ -148,6 +148,7 @@ enum Woken {
     Ended,
     Event(Option<Result<Event, crate::forward::ForwardError>>),
     Expired,
+    Nudged,
     Quiet,
 }
 
@@ -178,6 +179,7 @@ impl Relay {
             biased;
             () = self.passage.watch.ended() => Woken::Ended,
             () = until(ends_at) => Woken::Expired,
+            () = self.passage.watch.nudged() => Woken::Nudged,
             event = self.events.next() => Woken::Event(event),
             () = &mut self.quiet => Woken::Quiet,
         }
@@ -191,6 +193,7 @@ impl Relay {
                 write_comment(&mut out);
                 Some(out.into())
             }
+            Woken::Nudged => self.passage.filter.tools_changed().map(|notice| event(None, None, &notice)),
             Woken::Event(Some(Ok(Event::Retry(millis)))) => Some(format!("retry: {millis}\n\n").into()),
             Woken::Event(Some(Ok(Event::Position { id }))) => {
                 let id = self.resumable_from(Some(&id))?;

@@ -1,12 +1,17 @@
 //! A person's yes to one exact call: what is asked for, and where.
 
+use std::time::Duration;
+
 use sekisho_policy::decide::Ask;
 use sekisho_policy::model::{Authority, Call};
 use sekisho_policy::permit::Permit;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event, Record};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::canonical;
 use sekisho_protocol::ids::ApprovalId;
+use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{NewApproval, SecretBytes, StoreError};
+use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::audit::JournalError;
@@ -55,4 +60,55 @@ pub(crate) async fn ask(
     let open = tx.approvals().ask(&new, routed.now).await?;
     tx.commit().await?;
     Ok(Denied::by_ask(asked, open.id))
+}
+
+/// How long a client that came back waits for a person who has not answered yet (product §4, Ask).
+const WAIT: Duration = Duration::from_secs(20);
+/// Between two looks at the answer.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Waits for the person, but not for long. `true`: the person said no.
+///
+/// The answer is not taken from here: settling uses it up, or finds that there is none.
+pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalId) -> Result<bool, JournalError> {
+    let end = Instant::now() + WAIT;
+    loop {
+        let mut tx = gateway.store.read().await?;
+        let found = tx.approvals().find(approval).await?;
+        drop(tx);
+        let found = found.filter(|approval| Some(approval.grant) == caller.grant);
+        match found {
+            Some(approval) if approval.approved == Some(false) => return Ok(true),
+            Some(approval) if approval.is_open(gateway.clock.now()) && approval.approved.is_none() => {}
+            _ => return Ok(false),
+        }
+        let next = Instant::now() + LOOK_EVERY;
+        if next >= end {
+            return Ok(false);
+        }
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+/// The client says that its user would not look: nobody is asked about this call any more.
+pub(crate) async fn decline(
+    gateway: &Gateway,
+    routed: &Routed,
+    caller: &Caller,
+    approval: ApprovalId,
+) -> Result<(), JournalError> {
+    let mut tx = gateway.journal.begin().await?;
+    if !tx.approvals().decide(approval, &caller.subject, false, routed.now).await? {
+        return Ok(());
+    }
+    let event = Event::Authorization(Authorization {
+        act: AuthorizationAct::ApprovalDeclined,
+        subject: Some(caller.subject.clone()),
+        client: caller.client.clone(),
+        server: Some(routed.server().clone()),
+        grant: caller.grant,
+        scopes: ScopeSet::empty(),
+        detail: format!("`{approval}`, as the client says"),
+    });
+    gateway.journal.conclude(tx, Record { at: routed.now, request: routed.request, event }, routed.now).await
 }

@@ -206,14 +206,8 @@ impl Standing {
     /// What stands behind a token of this grant: the grant's current task, and the task that the token names.
     pub(crate) fn authority(&self, caller: &Caller) -> Authority {
         let current = self.state.as_ref().and_then(|state| state.task);
-        let mut tasks = Vec::new();
-        for id in [current, caller.task].into_iter().flatten() {
-            match self.tasks.iter().find(|task| task.task().id == id) {
-                Some(task) => tasks.push(Arc::clone(task)),
-                None => return Authority { need: Need::unknown(id), trust: self.trust },
-            }
-        }
-        Authority { need: Need::of(tasks), trust: self.trust }
+        let need = Need::named([current, caller.task].into_iter().flatten(), &self.tasks);
+        Authority { need, trust: self.trust }
     }
 }
 

@@ -7,6 +7,7 @@ use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{Outside, OutsideWhy};
 use sekisho_protocol::audit::{Need, Verdict};
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ApprovalId, RequestId, TaskId};
 use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
@@ -32,8 +33,10 @@ pub(crate) struct Denied {
     pub(crate) scopes: ScopeSet,
     /// The call was about a job that is not the caller's: it is answered as the protocol answers for an unknown one.
     pub(crate) unknown_job: bool,
-    /// It is told as the result of the tool, which a model sees, and not as an error, which many clients hide.
-    pub(crate) as_tool_error: bool,
+    /// How it is told.
+    pub(crate) told: Told,
+    /// The approval that is waited for; only of an ask.
+    pub(crate) approval: Option<(Digest, ApprovalId)>,
     because: Vec<String>,
     kind: RemedyKind,
     /// Where a person can take the way out, below the base URL.
@@ -44,6 +47,19 @@ pub(crate) struct Denied {
     task: Option<TaskId>,
     reason: String,
     why: &'static str,
+}
+
+/// How a refusal is told to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// As an error, in a 403.
+    Error,
+    /// As the error with which 2025-11-25 asks for a page to be opened.
+    Elicitation(ApprovalId),
+    /// As the result with which 2026-07-28 does, and what the client brings back.
+    InputRequired(String),
+    /// As the result of the tool, which a model sees, and not as an error, which many clients hide.
+    ToolError,
 }
 
 /// Judges one call.
@@ -62,7 +78,8 @@ pub(crate) fn authorize(
             set: SetName::Grant,
             scopes: step.scopes,
             unknown_job: false,
-            as_tool_error: false,
+            told: Told::Error,
+            approval: None,
             because: step.because.into_iter().map(|rule| rule.0).collect(),
             kind: RemedyKind::StepUp,
             page: None,
@@ -106,7 +123,8 @@ impl Denied {
             set: reason.set(),
             scopes: ScopeSet::empty(),
             unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
-            as_tool_error: false,
+            told: Told::Error,
+            approval: None,
             because: because.into_iter().map(|rule| rule.0).collect(),
             kind,
             page,
@@ -129,7 +147,8 @@ impl Denied {
             set: SetName::Need,
             scopes: ScopeSet::empty(),
             unknown_job: false,
-            as_tool_error: false,
+            told: Told::Error,
+            approval: None,
             because: Vec::new(),
             kind: RemedyKind::WidenTask,
             page: Some(format!("/tasks/{task}")),
@@ -152,7 +171,8 @@ impl Denied {
             set: SetName::Rights,
             scopes: ScopeSet::empty(),
             unknown_job: false,
-            as_tool_error: false,
+            told: Told::Error,
+            approval: Some((ask.call, approval)),
             because: vec![ask.rule.clone()],
             kind: RemedyKind::Approve,
             page: Some(format!("/approvals/{approval}")),
@@ -164,6 +184,26 @@ impl Denied {
         }
     }
 
+    /// A call that its user said no to.
+    pub(crate) fn by_decline(ask: &AskedFor) -> Self {
+        Self {
+            verdict: Verdict::Deny,
+            set: SetName::Rights,
+            scopes: ScopeSet::empty(),
+            unknown_job: false,
+            told: Told::Error,
+            approval: None,
+            because: vec![ask.rule.clone()],
+            kind: RemedyKind::None,
+            page: None,
+            askable: false,
+            need: ask.need,
+            task: ask.task,
+            reason: "the user declined this very call; do not make it again unless the user asks for it".to_owned(),
+            why: "declined",
+        }
+    }
+
     /// What the client is told: the same for a thing that is hidden and one that does not exist.
     pub(crate) fn refusal(&self, request: RequestId, base_url: &str) -> Refusal {
         let scopes = (self.kind == RemedyKind::StepUp).then(|| self.scopes.clone());
@@ -171,6 +211,11 @@ impl Denied {
         let ask = self.askable.then(|| format!("{base_url}/access/{request}"));
         let url = self.page.as_ref().map(|page| format!("{base_url}{page}")).or(ask);
         Refusal { set: self.set, reason: self.reason.clone(), remedy: Remedy { kind: self.kind, url, scopes }, request }
+    }
+
+    /// Whether its user said no to it.
+    pub(crate) fn is_declined(&self) -> bool {
+        self.why == "declined"
     }
 
     /// For the record.
@@ -191,7 +236,7 @@ impl Denied {
 /// What is left of a question to a person once its permit has gone to be settled.
 #[derive(Debug)]
 pub(crate) struct AskedFor {
-    pub(crate) call: sekisho_protocol::digest::Digest,
+    pub(crate) call: Digest,
     pub(crate) rule: String,
     pub(crate) reason: Option<String>,
     pub(crate) need: Need,

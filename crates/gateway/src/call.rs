@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::{Call, Target, ToolStanding};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::canonical;
@@ -22,6 +23,8 @@ use sekisho_protocol::mcp::strict::Limits;
 use crate::Gateway;
 use crate::era::{initialize, stateless};
 use crate::forward::{ForwardError, InitDigest, Outgoing};
+use crate::own;
+use crate::rounds::{self, Brought};
 use crate::route::{KeepArguments, Routed};
 use crate::session::{Session, StandingPlace};
 
@@ -57,6 +60,8 @@ pub(crate) enum CallFault {
     MissingParam { member: &'static str },
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("`requestState` is not of this call, has expired, or was used; make the call again without it")]
+    RequestState,
     #[error("not the URI of a resource: an absolute URI without `..` is needed")]
     ResourceUri,
     #[error("an answer must have the `id` of the request it is to")]
@@ -103,6 +108,8 @@ pub(crate) struct Asked {
     pub(crate) revision: Revision,
     /// In which session, in the older revisions; none yet for `initialize`.
     pub(crate) session: Option<Arc<Session>>,
+    /// What it brings back of an earlier round of the same call.
+    pub(crate) brought: Option<Brought>,
     /// How it came.
     pub(crate) form: Form,
 }
@@ -307,20 +314,33 @@ async fn of_message(
         target,
         arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.get().as_bytes())),
         arguments_digest: None,
+        round: None,
         source: routed.source,
     };
     if routed.route.arguments == KeepArguments::Digest && !call.is_read() {
         call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
+    let params = message.params().filter(|_| row.is_some_and(|row| row.may_ask));
+    let rounds = match params.filter(|params| params.request_state.is_some()) {
+        None => None,
+        Some(params) => {
+            let asks = (approval_key(caller, &call), routed.now);
+            rounds::read(gateway, caller, routed.server(), (body, params), asks)?
+        }
+    };
+    let (brought, without) = rounds.unzip();
+    if let Some(Brought::Round(round)) = brought {
+        call.round = Some(round);
+    }
     let form = Form::Message(Posted {
         init: edited.as_ref().map(|proposal| proposal.init),
-        body: edited.and_then(|proposal| proposal.body).unwrap_or_else(|| body.clone()),
+        body: edited.and_then(|proposal| proposal.body).or(without).unwrap_or_else(|| body.clone()),
         kind,
         row,
         logs: message.meta().is_some_and(|meta| meta.log_level.is_some()),
         wish: message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of),
     });
-    Ok(Asked { call, revision, session, form })
+    Ok(Asked { call, revision, session, brought, form })
 }
 
 /// A version that nobody here serves. What would do is of the era in which the client asked, as far as the upstream
@@ -356,6 +376,9 @@ async fn target(
     let target = match row.need {
         Need::Tool => {
             let name = name()?;
+            if let Some(own) = own::named(&routed.route, caller, name) {
+                return Ok(own);
+            }
             let standing = standing(gateway, routed, name).await;
             if row.is_in(Revision::V2026_07_28)
                 && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
@@ -391,6 +414,10 @@ async fn target(
 /// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
 /// first call of this process makes sure that the list is of now.
 async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolStanding {
+    // Nobody has a right to what stands behind a name of ours.
+    if own::is_ours(&routed.route, name).is_some() {
+        return ToolStanding::Unknown;
+    }
     let server = routed.server();
     let route = &routed.route;
     let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
@@ -450,9 +477,16 @@ pub(crate) async fn read_stream(
         target: Target::Server,
         arguments: None,
         arguments_digest: None,
+        round: None,
         source: routed.source,
     };
-    Ok(Asked { call, revision: session.revision, session: Some(session), form: Form::Stream { last_event_id, place } })
+    Ok(Asked {
+        call,
+        revision: session.revision,
+        session: Some(session),
+        brought: None,
+        form: Form::Stream { last_event_id, place },
+    })
 }
 
 /// Ends the session that a `DELETE` names.

@@ -59,6 +59,7 @@ mod tests {
             target: Target::Server,
             arguments: None,
             arguments_digest: None,
+            round: None,
             source: None,
         };
         let caller = Caller::anonymous(ScopeSet::empty());

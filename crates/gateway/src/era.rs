@@ -6,12 +6,14 @@ pub(crate) mod stateless;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sekisho_policy::model::Target;
 use sekisho_protocol::mcp::method::{Era, Method};
 use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::call::{Asked, Form, Posted};
 use crate::forward::{Answer, AnswerBody, ForwardError, ForwardRequest, ListenRequest, Outgoing};
+use crate::own;
 use crate::route::Routed;
 use crate::settle::Cleared;
 
@@ -41,6 +43,12 @@ pub(crate) async fn forward(
         // Here a closed stream is the cancellation, and an upstream could take the id for another caller's.
         Form::Message(Posted { kind: Outgoing::Notification { .. }, .. }) if asked.revision.era() == Era::Stateless => {
             Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
+        }
+        Form::Message(Posted { kind: Outgoing::Request { id, .. }, .. })
+            if matches!(cleared.call().target, Target::Checkpoint { .. }) =>
+        {
+            // Answered here: boxed, for it is seldom.
+            Box::pin(own::answer(gateway, routed, cleared, id)).await
         }
         Form::Message(posted) => {
             if let (Some(session), Some(row), Outgoing::Request { id, .. }) = (&asked.session, posted.row, &posted.kind)

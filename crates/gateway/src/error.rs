@@ -9,7 +9,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, StatusCode};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::challenge::ChallengeError;
-use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::ids::{ApprovalId, RequestId};
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
 use sekisho_protocol::mcp::headers::HeaderError;
 use sekisho_protocol::mcp::message::Id;
@@ -20,11 +20,12 @@ use serde_json::json;
 
 use crate::audit::JournalError;
 use crate::authenticate::AuthenticateError;
-use crate::authorize::Denied;
+use crate::authorize::{Denied, Told};
 use crate::call::{CallError, CallFault};
 use crate::challenge;
 use crate::forward::ForwardError;
 use crate::limits::TooFast;
+use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
 use crate::watchdog::OpenError;
 
@@ -196,11 +197,46 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
         return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
     }
     let refusal = denied.refusal(routed.request, base_url);
-    if let (true, Some(id)) = (denied.as_tool_error, id) {
-        return Draft { status: StatusCode::OK, word, body: tool_error(id, &refusal) };
-    }
-    let body = error_response(id, ErrorCode::Refused, &refusal.reason, Some(&refusal));
-    Draft { status: StatusCode::FORBIDDEN, word, body }
+    let (status, body) = match (&denied.told, id) {
+        (Told::Elicitation(approval), Some(id)) => (StatusCode::OK, elicitation(id, *approval, &refusal)),
+        (Told::InputRequired(state), Some(id)) => (StatusCode::OK, input_required(id, state, &refusal)),
+        (Told::ToolError, Some(id)) => (StatusCode::OK, tool_error(id, &refusal)),
+        (Told::Error, _) | (_, None) => {
+            (StatusCode::FORBIDDEN, error_response(id, ErrorCode::Refused, &refusal.reason, Some(&refusal)))
+        }
+    };
+    Draft { status, word, body }
+}
+
+/// 2025-11-25 Elicitation, URL Elicitation Required Error: in a 200, for the request was understood and may be made
+/// again. The refusal stands beside what the protocol wants in `data`.
+fn elicitation(id: &Id, approval: ApprovalId, refusal: &Refusal) -> Vec<u8> {
+    let data = json!({
+        "elicitations": [{
+            "mode": "url",
+            "elicitationId": approval,
+            "url": refusal.remedy.url,
+            "message": refusal.reason,
+        }],
+        REFUSAL_META: refusal,
+    });
+    error_response(Some(id), ErrorCode::UrlElicitationRequired, &refusal.reason, Some(&data))
+}
+
+/// 2026-07-28 MRTR: the client opens the page for its user and comes back with the state.
+fn input_required(id: &Id, state: &str, refusal: &Refusal) -> Vec<u8> {
+    let result = json!({
+        "resultType": "input_required",
+        "inputRequests": {
+            QUESTION: {
+                "method": "elicitation/create",
+                "params": { "mode": "url", "url": refusal.remedy.url, "message": refusal.reason },
+            },
+        },
+        "requestState": state,
+        "_meta": { REFUSAL_META: refusal },
+    });
+    result_response(id, &result).unwrap_or_default()
 }
 
 /// The member of `_meta` under which a refusal stands in the result of a tool.
@@ -209,6 +245,11 @@ const REFUSAL_META: &str = "io.sekisho/refusal";
 /// A refusal as the result of a tool: in words for the model and its user, and as the documented object.
 fn tool_error(id: &Id, refusal: &Refusal) -> Vec<u8> {
     let mut text = refusal.reason.clone();
+    if let Some(scopes) = &refusal.remedy.scopes {
+        text.push_str(&format!(
+            ". Ask the user to connect this server anew in this application and to grant: {scopes}"
+        ));
+    }
     if let Some(url) = &refusal.remedy.url {
         text.push_str(&format!(". Ask the user to open {url} and then call again with the same arguments"));
     }
@@ -275,6 +316,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
         }
         CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
         CallFault::Read(error) => bad("body_unreadable", error.code()),
+        CallFault::RequestState => bad("request_state", ErrorCode::InvalidParams),
         CallFault::ResourceUri => bad("resource_uri", ErrorCode::InvalidParams),
         CallFault::ResponseId => bad("answer_without_id", ErrorCode::InvalidRequest),
         CallFault::SessionRevision => bad("session_revision", ErrorCode::InvalidRequest),

@@ -18,7 +18,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// revocation may be the next to come.
 pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
     let stopped = gateway.stopped.clone();
-    let mut keys = gateway.keys.clone();
+    let (mut keys, mut rights) = (gateway.keys.clone(), gateway.rights.clone());
+    let mut rights_live = true;
     // Whoever made the channel may be gone; what it last said stays in force.
     let mut keys_live = true;
     loop {
@@ -28,6 +29,10 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
             changed = keys.changed(), if keys_live => {
                 keys_live = changed.is_ok();
                 gateway.authenticator.forget_tokens();
+            }
+            changed = rights.changed(), if rights_live => {
+                rights_live = changed.is_ok();
+                gateway.watchdog.nudge(None);
             }
         }
     }
@@ -94,6 +99,7 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
         ChangeKind::Catalogue => {
             if let Ok(server) = change.id.parse::<ServerName>() {
                 reload(gateway, &server).await;
+                gateway.watchdog.nudge(Some(&server));
             }
         }
         ChangeKind::Client | ChangeKind::User => {
@@ -104,6 +110,7 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
             Ok(grant) => {
                 grants.forget(grant);
                 recheck(gateway, Some(grant)).await;
+                gateway.watchdog.nudge_grant(grant);
             }
             Err(_) => grants.forget_all(),
         },

@@ -11,6 +11,7 @@ use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::mcp::error::notification;
 use sekisho_protocol::mcp::message::{Id, Kind, ListItem, Message, Outcome, Params, ResultView, list_items};
 use sekisho_protocol::mcp::method::{Direction, Era, ListKind, Method, MethodRow, Need, Revision};
 use sekisho_protocol::mcp::mirror::Annotations;
@@ -21,6 +22,8 @@ use crate::Gateway;
 use crate::call::Wish;
 use crate::catalogue::Snapshot;
 use crate::era::stateless::Declared;
+use crate::own;
+use crate::rounds::{self, PaidCall};
 use crate::route::Routed;
 use crate::session::Session;
 
@@ -71,6 +74,8 @@ pub(crate) struct Filter {
     pub(crate) authority: Authority,
     pub(crate) revision: Revision,
     pub(crate) session: Option<Arc<Session>>,
+    /// The call, if something was taken for it: its later rounds go on without taking it again.
+    pub(crate) counted: Option<PaidCall>,
     pub(crate) place: Place,
 }
 
@@ -97,6 +102,26 @@ impl Filter {
                 Place::Answer(_) | Place::Listen { .. } => Judged::Answer { data: data.clone(), error: true },
                 Place::Standing => Judged::Drop("an error that belongs to no request"),
             },
+        }
+    }
+
+    /// What the client of this stream is told when its list of tools may have changed here: by a task, a right, or a tool
+    /// that was accepted. `None`: this stream does not carry it.
+    pub(crate) fn tools_changed(&self) -> Option<Vec<u8>> {
+        const METHOD: &str = "notifications/tools/list_changed";
+        match &self.place {
+            Place::Answer(_) => None,
+            Place::Listen { question, heard, .. } => {
+                heard.as_ref().filter(|heard| heard.tools)?;
+                let mut meta = serde_json::Map::new();
+                let id = serde_json::to_value(&question.id).ok()?;
+                meta.insert(sekisho_protocol::mcp::message::Meta::SUBSCRIPTION_ID.to_owned(), id);
+                notification(METHOD, Some(&serde_json::json!({ "_meta": meta }))).ok()
+            }
+            Place::Standing => {
+                let has_tools = self.session.as_ref().is_some_and(|session| session.has_tools);
+                has_tools.then(|| notification(METHOD, None::<&()>).ok()).flatten()
+            }
         }
     }
 
@@ -139,6 +164,7 @@ impl Filter {
             target,
             arguments: None,
             arguments_digest: None,
+            round: None,
             source: self.routed.source,
         }
     }
@@ -281,8 +307,17 @@ impl Filter {
         if let (Need::Tool, Some(id)) = (row.need, result.task_id.as_deref()) {
             self.gateway.jobs.started(self.routed.server(), id, &self.caller);
         }
-        let edited = match row.need {
-            Need::List(kind) => Some(self.trimmed(kind, result, data).await.map_err(|_| UNREADABLE)?),
+        let edited = match (self.counted, row.need) {
+            (Some(paid), _) if result.result_type.as_deref() == Some("input_required") => {
+                let state = result.request_state.as_deref();
+                let state = rounds::wrap(&self.gateway, &self.caller, self.routed.server(), paid, state).await;
+                let state = state.map_err(|error| {
+                    tracing::error!(server = %self.routed.server(), %error, "a round of a call could not be kept");
+                    "what the upstream asks could not be kept"
+                })?;
+                Some(splice::set_result(data, "requestState", &state).map_err(|_| UNREADABLE)?)
+            }
+            (_, Need::List(kind)) => Some(self.trimmed(kind, result, data).await.map_err(|_| UNREADABLE)?),
             // Whatever passed a checkpoint is for one caller, and no shared cache may hand it on (PX-23, ATK-74).
             _ if result.cache_scope.as_deref() == Some("public") => {
                 Some(splice::set_result(data, "cacheScope", &"private").map_err(|_| UNREADABLE)?)
@@ -323,7 +358,13 @@ impl Filter {
             Gateway::list_now(&self.gateway, server, self.routed.now).await;
         }
         let moment = self.moment();
-        splice::filter_list(data, kind, |item| self.shows(&moment, item))
+        let trimmed = splice::filter_list(data, kind, |item| self.shows(&moment, item))?;
+        // Our own stand at the end of the last page.
+        let own = kind == ListKind::Tools
+            && self.routed.route.agent_tasks
+            && self.caller.grant.is_some()
+            && result.next_cursor.is_none();
+        if own { splice::append_to_list(&trimmed, kind, &own::definitions()) } else { Ok(trimmed) }
     }
 
     fn shows(&self, moment: &Moment, item: &ListItem<'_>) -> bool {
@@ -341,6 +382,9 @@ impl Filter {
                 // A tool whose mirrored arguments are invalid is left out; the others stay (TR-32).
                 if self.is_stateless() && input_schema.is_some_and(|schema| Annotations::read(schema).is_err()) {
                     tracing::warn!(server = %self.routed.server(), "a tool with an invalid `x-mcp-header` is left out");
+                    return false;
+                }
+                if own::is_ours(&self.routed.route, name).is_some() {
                     return false;
                 }
                 let known = moment.snapshot.standing_as(name, &self.gateway.catalogues.digest(item));

@@ -29,7 +29,10 @@ mod forward;
 mod job;
 mod limits;
 mod metadata;
+mod own;
 mod pipeline;
+mod profiles;
+mod rounds;
 mod route;
 mod session;
 mod settle;
@@ -108,6 +111,7 @@ pub struct Gateway {
     rates: Rates,
     sessions: Sessions,
     stopped: CancellationToken,
+    store: Store,
     upstreams: Upstreams,
     watchdog: Arc<Watchdog>,
 }
@@ -157,12 +161,13 @@ impl Gateway {
                 limits.tokens_cached_max,
                 parts.store.clone(),
             ),
-            catalogues: Catalogues::new(parts.store),
+            catalogues: Catalogues::new(parts.store.clone()),
             jobs: Jobs::new(),
             journal,
             rates: Rates::new(&limits),
             sessions: Sessions::new(limits.sessions_per_grant, limits.session_idle),
             stopped: CancellationToken::new(),
+            store: parts.store,
             upstreams: Upstreams::new(forward),
             watchdog: Arc::new(Watchdog::new(limits.streams_per_grant, limits.streams_total)),
             keys: parts.keys,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sekisho_protocol::caller::Caller;
-use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::ids::{ClientId, GrantId};
 
 /// What the gateway is told by configuration.
 #[derive(Debug, Clone)]
@@ -17,6 +17,9 @@ pub struct GatewaySettings {
     pub allowed_hosts: Vec<String>,
     /// Values of `Origin` that are answered; compared byte by byte (TR-02). An empty list admits no browser.
     pub allowed_origins: Vec<String>,
+    /// Clients whose calls of tools are refused by the result of the tool, beside those of `profiles.rs`: they would
+    /// not show their model or their user any other refusal.
+    pub tool_error_clients: Vec<ClientId>,
     /// Bounds.
     pub limits: Limits,
 }

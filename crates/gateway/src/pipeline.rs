@@ -10,26 +10,31 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
-use sekisho_protocol::audit::{OutcomeResult, Verdict};
+use sekisho_policy::decide::approval_key;
+use sekisho_policy::permit::Permit;
+use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Caller, PeerAddress};
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::ids::{ApprovalId, RequestId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need};
 use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::answer::{self, Passage};
 use crate::approval;
-use crate::audit::{OutcomeEntry, decision, rejection};
+use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
 use crate::authenticate::Authenticated;
-use crate::authorize::{Allowed, AskedFor, Denied, authorize};
+use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
 use crate::call::{self, Asked, CallFault, Form, Posted};
 use crate::cors;
 use crate::credential;
+use crate::era::stateless::Declared;
 use crate::era::{self, initialize};
 use crate::error::{self, Fault, Refused};
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
+use crate::profiles;
+use crate::rounds::{self, Brought, PaidCall};
 use crate::route::{self, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
 use crate::watchdog::Span;
@@ -109,6 +114,13 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
         Err(denied) => return Err(deny(gateway, routed, caller, &asked, denied).await),
     };
 
+    if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought) {
+        // Boxed, like all that is seldom: a call need not have the room.
+        if let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await? {
+            return Err(deny(gateway, routed, caller, &asked, Box::new(denied)).await);
+        }
+    }
+
     // 6 credential
     let outbound = credential::outbound(&permit, headers, asked.revision.era());
 
@@ -119,6 +131,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     if !stands(gateway, &who, routed.now).await {
         return Err(refused(Fault::Ended, &asked));
     }
+    let counted = counted(caller, &permit);
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, *permit).await {
         Ok(settled) => settled,
         Err(error) => return Err(unsettled(gateway, routed, &who, &asked, (error, ask)).await),
@@ -142,7 +155,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     // 9 filter, 10 audit
     let place = asked.take_place();
     let ends_at = (span == Span::Standing).then(|| expiry(caller, routed.now)).flatten();
-    let filter = filter(gateway, routed, &who, &asked);
+    let filter = filter(gateway, routed, &who, &asked, counted);
     let passage = Passage { filter, watch, outcome, ends_at, _place: place };
     conclude(gateway, &asked, answer, passage).await
 }
@@ -155,10 +168,55 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> bool 
     }
 }
 
+/// What a person said to a question that the client comes back from; something, if it was no.
+async fn answered(
+    gateway: &Gateway,
+    routed: &Routed,
+    caller: &Caller,
+    ask: &AskedFor,
+    (approval, declined): (ApprovalId, bool),
+) -> Result<Option<Denied>, JournalError> {
+    if declined {
+        approval::decline(gateway, routed, caller, approval).await?;
+        return Ok(Some(Denied::by_decline(ask)));
+    }
+    Ok(approval::wait(gateway, caller, approval).await?.then(|| Denied::by_decline(ask)))
+}
+
+/// The call, if something is taken for it that its later rounds must not take again.
+fn counted(caller: &Caller, permit: &Permit) -> Option<PaidCall> {
+    let grant = caller.grant.filter(|_| permit.owes().takes())?;
+    Some(PaidCall { call: approval_key(caller, permit.call()), grant })
+}
+
+/// How a refusal is told: what waits for a person in the way in which the client can ask one, and what the model has to
+/// know of where it looks.
+fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: &Denied) -> Told {
+    let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
+    if let Some((call, approval)) = denied.approval {
+        match (&asked.form, &asked.session) {
+            (Form::Message(posted), None)
+                if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
+            {
+                let state = rounds::asked(gateway, caller, routed.server(), (call, approval), routed.now);
+                if let Ok(state) = state {
+                    return Told::InputRequired(state);
+                }
+            }
+            (_, Some(session)) if session.elicits_urls => return Told::Elicitation(approval),
+            _ => {}
+        }
+    }
+    let waits = denied.approval.is_some() || denied.is_declined();
+    if is_tool && (waits || profiles::wants_tool_error(&gateway.settings, caller, denied.verdict)) {
+        return Told::ToolError;
+    }
+    Told::Error
+}
+
 /// A refused call is on record like a permitted one.
 async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, mut denied: Box<Denied>) -> Refused {
-    // What waits for a person goes on when the model calls again, so the model has to see it.
-    denied.as_tool_error = denied.verdict == Verdict::Ask && asked.row().is_some_and(|row| row.need == Need::Tool);
+    denied.told = told(gateway, routed, caller, asked, &denied);
     let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
         Ok(()) => {
@@ -192,6 +250,7 @@ async fn unsettled(
                 Err(error) => return Refused::new(asked.id(), error),
             }
         }
+        (SettleError::Round, _) => return Refused::new(asked.id(), CallFault::RequestState),
         // Only what a rule wants approved owes an approval.
         (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended),
     };
@@ -206,7 +265,13 @@ async fn give_back(gateway: &Gateway, routed: &Routed, paid: Paid) {
 }
 
 /// How the answer is judged on its way.
-fn filter(gateway: &Arc<Gateway>, routed: &Routed, who: &Authenticated, asked: &Asked) -> Filter {
+fn filter(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    who: &Authenticated,
+    asked: &Asked,
+    counted: Option<PaidCall>,
+) -> Filter {
     let question = match &asked.form {
         Form::Message(Posted {
             body,
@@ -235,6 +300,7 @@ fn filter(gateway: &Arc<Gateway>, routed: &Routed, who: &Authenticated, asked: &
         authority: who.authority.clone(),
         revision: asked.revision,
         session: asked.session.clone(),
+        counted,
         place,
     }
 }
@@ -293,7 +359,7 @@ async fn handshake(
     let completed = tokio::select! {
         biased;
         () = passage.watch.ended() => Err(Fault::Ended),
-        completed = initialize::complete(gateway, &passage.filter.routed, &passage.filter.caller, id, answer) => completed.map_err(Fault::Forward),
+        completed = initialize::complete(gateway, &passage.filter.routed, &passage.filter.caller, asked, id, answer) => completed.map_err(Fault::Forward),
     };
     let handshake = match completed {
         Ok(handshake) => handshake,

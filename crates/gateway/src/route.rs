@@ -33,6 +33,8 @@ pub struct Route {
     pub upstream: UpstreamSettings,
     /// What the records keep of arguments.
     pub arguments: KeepArguments,
+    /// Whether agents get the two tools with which they hold themselves to a task.
+    pub agent_tasks: bool,
 }
 
 impl Route {
@@ -147,6 +149,7 @@ mod tests {
 
     fn settings() -> GatewaySettings {
         GatewaySettings {
+            tool_error_clients: Vec::new(),
             base_url: "http://localhost:8420".to_owned(),
             allowed_hosts: vec!["localhost:8420".to_owned(), "[::1]:8420".to_owned()],
             allowed_origins: vec!["http://localhost:8420".to_owned()],

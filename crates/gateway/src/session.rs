@@ -67,6 +67,10 @@ pub(crate) struct Session {
     pub(crate) revision: Revision,
     /// What stands behind it, if the upstream has sessions.
     pub(crate) upstream: Option<UpstreamSession>,
+    /// Whether its client opens pages for its user (2025-11-25).
+    pub(crate) elicits_urls: bool,
+    /// Whether its server has tools, whose list may change.
+    pub(crate) has_tools: bool,
     open: Mutex<OpenRequests>,
     /// Digests of the last event ids that were passed on, oldest first.
     events: Mutex<VecDeque<Digest>>,
@@ -148,6 +152,10 @@ pub(crate) struct NewSession<'a> {
     pub(crate) revision: Revision,
     /// What stands behind it.
     pub(crate) upstream: Option<UpstreamSession>,
+    /// Whether its client opens pages for its user.
+    pub(crate) elicits_urls: bool,
+    /// Whether its server has tools.
+    pub(crate) has_tools: bool,
 }
 
 /// All sessions of this process.
@@ -176,6 +184,8 @@ impl Sessions {
             server: new.server.clone(),
             revision: new.revision,
             upstream: new.upstream,
+            elicits_urls: new.elicits_urls,
+            has_tools: new.has_tools,
             open: Mutex::default(),
             events: Mutex::default(),
             used_at_millis: AtomicU64::new(self.millis()),

@@ -9,13 +9,16 @@ use sekisho_policy::model::Call;
 use sekisho_policy::permit::{Owed, Permit};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::Caller;
-use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{RequestId, TaskId};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{StoreError, Taken, Tx};
 
 use crate::audit::{Journal, JournalError, Judgement, OutcomePlace, decision};
 use crate::route::Routed;
+
+/// How long a round that was given back waits for its client, in seconds.
+const ROUND_AGAIN_SECONDS: u32 = 600;
 
 /// Proof that what was owed for a permitted call was paid. Not `Clone`; only [`settle`] makes one.
 #[derive(Debug)]
@@ -54,6 +57,9 @@ pub(crate) enum SettleError {
     /// The task ended meanwhile.
     #[error("the task is finished")]
     Over(TaskId),
+    /// The round that it goes on with was used, or has expired.
+    #[error("this round of the call is over")]
+    Round,
     /// There is no approval of this call to use up.
     #[error("nobody has approved this call")]
     Unapproved,
@@ -117,6 +123,12 @@ async fn pay(tx: &mut Tx, caller: &Caller, owes: &Owed, now: Timestamp) -> Resul
             return Err(SettleError::Unapproved);
         }
     }
+    if let Some(round) = &owes.round {
+        let grant = caller.grant.ok_or(SettleError::Round)?;
+        if !tx.rounds().consume(grant, round, now).await? {
+            return Err(SettleError::Round);
+        }
+    }
     for task in &owes.budgets {
         match tx.tasks().take(*task, now).await? {
             Taken::Taken | Taken::Uncounted => {}
@@ -129,8 +141,7 @@ async fn pay(tx: &mut Tx, caller: &Caller, owes: &Owed, now: Timestamp) -> Resul
 
 impl Paid {
     fn of(caller: &Caller, owes: Owed) -> Self {
-        let takes = owes.approval.is_some() || !owes.budgets.is_empty();
-        Self(takes.then(|| (caller.clone(), owes)))
+        Self(owes.takes().then(|| (caller.clone(), owes)))
     }
 
     /// Gives back what was taken: nothing was sent for it.
@@ -139,6 +150,9 @@ impl Paid {
         let mut tx = journal.begin().await?;
         if let (Some(call), Some(grant)) = (&owes.approval, caller.grant) {
             tx.approvals().unuse(grant, call, now).await?;
+        }
+        if let (Some(round), Some(grant)) = (&owes.round, caller.grant) {
+            tx.rounds().open(grant, round, after(now, ROUND_AGAIN_SECONDS), now).await?;
         }
         for task in &owes.budgets {
             tx.tasks().give_back(*task).await?;

@@ -41,9 +41,25 @@ enum Holder {
     Grant(GrantId),
 }
 
+/// One thing that is open.
+#[derive(Debug)]
+struct Entry {
+    ended: CancellationToken,
+    /// Of a standing stream: how it is told that its lists may have changed, and at which server it is.
+    standing: Option<(Arc<Notify>, ServerName)>,
+}
+
+impl Entry {
+    fn nudge(&self) {
+        if let Some((nudge, _)) = &self.standing {
+            nudge.notify_one();
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Held {
-    open: HashMap<u64, (Span, CancellationToken)>,
+    open: HashMap<u64, Entry>,
     standing: usize,
 }
 
@@ -71,9 +87,19 @@ pub(crate) struct Watch {
     holder: Holder,
     id: u64,
     ended: CancellationToken,
+    nudge: Option<Arc<Notify>>,
 }
 
 impl Watch {
+    /// Resolves when what this stream's lists show may have changed; never for the answer to one request. Several changes
+    /// at once are one.
+    pub(crate) async fn nudged(&self) {
+        match &self.nudge {
+            Some(nudge) => nudge.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Resolves when the authority behind it has ended.
     pub(crate) async fn ended(&self) {
         self.ended.cancelled().await;
@@ -84,8 +110,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut open = self.dog.lock();
         let Some(held) = open.by_holder.get_mut(&self.holder) else { return };
-        let span = held.open.remove(&self.id).map(|(span, _)| span);
-        let is_standing = span == Some(Span::Standing);
+        let is_standing = held.open.remove(&self.id).is_some_and(|entry| entry.standing.is_some());
         held.standing = held.standing.saturating_sub(usize::from(is_standing));
         if held.open.is_empty() {
             open.by_holder.remove(&self.holder);
@@ -127,17 +152,19 @@ impl Watchdog {
             return Err(OpenError::Own);
         }
         let ended = CancellationToken::new();
-        held.open.insert(id, (span, ended.clone()));
+        let nudge = (span == Span::Standing).then(Arc::<Notify>::default);
+        let standing = nudge.clone().map(|nudge| (nudge, server.clone()));
+        held.open.insert(id, Entry { ended: ended.clone(), standing });
         let is_standing = usize::from(span == Span::Standing);
         held.standing += is_standing;
         open.standing += is_standing;
-        Ok(Watch { dog: Arc::clone(self), holder, id, ended })
+        Ok(Watch { dog: Arc::clone(self), holder, id, ended, nudge })
     }
 
     /// Ends everything of one grant.
     pub(crate) fn end_of_grant(&self, grant: GrantId) {
         if let Some(held) = self.lock().by_holder.get(&Holder::Grant(grant)) {
-            held.open.values().for_each(|(_, ended)| ended.cancel());
+            held.open.values().for_each(|entry| entry.ended.cancel());
         }
     }
 
@@ -145,12 +172,28 @@ impl Watchdog {
     pub(crate) fn end_standing(&self) {
         let open = self.lock();
         let held = open.by_holder.values().flat_map(|held| held.open.values());
-        held.filter(|(span, _)| *span == Span::Standing).for_each(|(_, ended)| ended.cancel());
+        held.filter(|entry| entry.standing.is_some()).for_each(|entry| entry.ended.cancel());
+    }
+
+    /// Tells the standing streams of one grant that what their lists show may have changed.
+    pub(crate) fn nudge_grant(&self, grant: GrantId) {
+        if let Some(held) = self.lock().by_holder.get(&Holder::Grant(grant)) {
+            held.open.values().for_each(Entry::nudge);
+        }
+    }
+
+    /// The same, all of one server; all there are, without one.
+    pub(crate) fn nudge(&self, server: Option<&ServerName>) {
+        let open = self.lock();
+        let entries = open.by_holder.values().flat_map(|held| held.open.values());
+        let concerned =
+            |entry: &&Entry| server.is_none_or(|server| entry.standing.as_ref().is_some_and(|(_, own)| own == server));
+        entries.filter(concerned).for_each(Entry::nudge);
     }
 
     /// Ends everything, because we stop.
     pub(crate) fn end_all(&self) {
-        self.lock().by_holder.values().flat_map(|held| held.open.values()).for_each(|(_, ended)| ended.cancel());
+        self.lock().by_holder.values().flat_map(|held| held.open.values()).for_each(|entry| entry.ended.cancel());
     }
 
     /// Waits until nothing is open.

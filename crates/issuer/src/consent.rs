@@ -204,6 +204,7 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         tools: offer.tools.iter().map(ToolLine::new).collect(),
         narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
         task: request.pending.task.as_ref().map(view::task_facts),
+        templates: view::templates(request, offer),
         ends: End::ALL,
         figure: view::figure(visit, request, session, offer),
     }

@@ -229,6 +229,8 @@ struct TokenBody<'a> {
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     authorization_details: Option<[&'a serde_json::Value; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_token_type: Option<&'static str>,
 }
 
 /// What a client gets (AS-16, AS-20).
@@ -243,6 +245,7 @@ pub(crate) fn issued(issued: &Issued) -> Response {
             scope: issued.scopes.to_string(),
             // RFC 9396 §7: an array, and what was granted of what was asked.
             authorization_details: issued.details.as_ref().map(|details| [details]),
+            issued_token_type: issued.kind,
         },
     )
 }
@@ -252,10 +255,12 @@ pub(crate) fn token(visit: &Visit, error: &TokenError) -> Response {
     let bad = |code: OauthErrorCode| oauth_error(StatusCode::BAD_REQUEST, code, error.to_string(), visit);
     match error {
         TokenError::Authentication(error) => authentication(visit, error),
+        // RFC 9396 §5.
+        TokenError::Bounds(_) | TokenError::Details(_) => bad(OauthErrorCode::InvalidAuthorizationDetails),
         TokenError::Grant(_) => bad(OauthErrorCode::InvalidGrant),
         TokenError::GrantType => bad(OauthErrorCode::UnsupportedGrantType),
         TokenError::Internal(fault) => internal(visit, fault),
-        TokenError::Malformed(_) | TokenError::Missing(_) | TokenError::Repeated(_) => {
+        TokenError::Exchange(_) | TokenError::Malformed(_) | TokenError::Missing(_) | TokenError::Repeated(_) => {
             bad(OauthErrorCode::InvalidRequest)
         }
         TokenError::Raced => internal(visit, &Fault::Contended),

@@ -146,7 +146,7 @@ impl Issuer {
             .route(&format!("/.well-known/oauth-authorization-server{prefix}"), get(metadata::show))
             .route(&format!("/.well-known/openid-configuration{prefix}"), get(metadata::show))
             .route(&at("/oauth/jwks"), get(jwks::show))
-            .route(&at("/oauth/token"), post(token::exchange))
+            .route(&at("/oauth/token"), post(token::answer_request))
             .route(&at("/oauth/revoke"), post(revoke::revoke));
         if !prefix.is_empty() {
             programs = programs.route(&at("/.well-known/openid-configuration"), get(metadata::show));

@@ -13,6 +13,7 @@ use crate::Issuer;
 use crate::error::document;
 use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 use crate::text::Language;
+use crate::token::EXCHANGE;
 
 /// `GET /.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {
@@ -27,7 +28,7 @@ pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> 
     // What ordinary use needs at any server; `offline_access` is not among it: clients that see it ask for it, and
     // for the person's consent again each time.
     let scopes = servers.iter().fold(ScopeSet::empty(), |scopes, card| scopes.union(&card.scopes_default));
-    let mut grants = texts(&["authorization_code"]);
+    let mut grants = texts(&["authorization_code", EXCHANGE]);
     grants.extend((settings.refresh_ttl_seconds > 0).then(|| "refresh_token".to_owned()));
     AuthorizationServer {
         issuer: settings.base_url.clone(),

@@ -180,6 +180,8 @@ pub(crate) struct GrantPage {
     pub(crate) narrow: Vec<ToolChoice>,
     /// The task that the client declares.
     pub(crate) task: Option<TaskFacts>,
+    /// Tasks of the owner's to choose from, where the client declares none.
+    pub(crate) templates: Vec<TemplateChoice>,
     pub(crate) ends: [End; 4],
     /// The three sets, drawn; made by us, so it is not escaped.
     pub(crate) figure: Option<String>,
@@ -194,6 +196,13 @@ pub(crate) struct ToolChoice {
     pub(crate) ticked: bool,
     /// What a task lets its arguments be, as JSON Schema.
     pub(crate) bounds: String,
+}
+
+/// A task that can be chosen.
+pub(crate) struct TemplateChoice {
+    pub(crate) name: String,
+    pub(crate) facts: TaskFacts,
+    pub(crate) tools: Vec<String>,
 }
 
 /// A task on the page that grants it.

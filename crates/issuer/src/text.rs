@@ -134,6 +134,10 @@ sentences! {
         "アプリケーションが申告した作業です。許可があっても、この作業の範囲を超える呼び出しは通しません。";
     TaskCalls: "at most {} calls", "呼び出しは最大 {} 回";
     TaskMinutes: "for {} minutes", "{} 分間";
+    TemplateTitle: "A task to hold it to", "作業に限定する";
+    TemplateLead: "The owner of this server offers these tasks. If you choose one, only what it names will pass, until you finish it.",
+        "このサーバーの所有者が用意した作業です。選ぶと、終了するまで、その作業に含まれるものだけを通します。";
+    TemplateNone: "none of these", "選ばない";
     PurposeLabel: "What is it for? (optional)", "何のための許可ですか（任意）";
     PurposeHint: "If you name a purpose, this becomes a task: only the tools ticked below pass, until you finish it.",
         "目的を書くと作業として扱われます。終了するまで、下で選んだツールだけを通します。";

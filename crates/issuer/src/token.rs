@@ -1,16 +1,18 @@
-//! `POST /oauth/token` (RFC 6749 §3.2): a code or a refresh token becomes an access token.
+//! `POST /oauth/token` (RFC 6749 §3.2): a code, a refresh token or another access token becomes an access token.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use sekisho_policy::task::BoundsError;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::{ActorPath, Subject};
-use sekisho_protocol::env::after;
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId};
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{AccessToken, RefreshToken};
+use sekisho_protocol::task::TaskError;
 use sekisho_store::Tx;
 use sekisho_token::{AccessClaims, sign};
 
@@ -21,8 +23,11 @@ use crate::visit::Visit;
 use crate::{Issuer, records};
 
 pub(crate) mod authorization_code;
+pub(crate) mod exchange;
 pub(crate) mod refresh;
 
+/// The grant type of an exchange (RFC 8693 §2.1).
+pub(crate) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// How often a request that met another one at the same row is tried again.
 const TRIES: usize = 3;
 
@@ -35,6 +40,8 @@ pub(crate) struct Issued {
     /// What the task needs that it is for (RFC 9396 §7).
     pub(crate) details: Option<serde_json::Value>,
     pub(crate) expires_in_seconds: u32,
+    /// What an exchange gives (RFC 8693 §2.2.1).
+    pub(crate) kind: Option<&'static str>,
 }
 
 /// Why a client gets no token (RFC 6749 §5.2, RFC 8707 §2). What happened on the way to a refusal (a failure
@@ -43,9 +50,16 @@ pub(crate) struct Issued {
 pub(crate) enum TokenError {
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
+    #[error("`authorization_details`: {0}")]
+    Bounds(#[from] BoundsError),
+    #[error("`authorization_details`: {0}")]
+    Details(#[from] TaskError),
+    /// RFC 8693 §2.2.2: a token that cannot be exchanged, or not for what is asked.
+    #[error("{0}")]
+    Exchange(&'static str),
     #[error("{0}")]
     Grant(&'static str),
-    #[error("`grant_type` must be `authorization_code` or `refresh_token`")]
+    #[error("`grant_type` must be `authorization_code`, `refresh_token` or `{EXCHANGE}`")]
     GrantType,
     #[error("{0}")]
     Malformed(#[from] ParametersError),
@@ -74,11 +88,12 @@ impl From<sekisho_store::StoreError> for TokenError {
 #[derive(Debug)]
 pub(crate) enum GrantRequest {
     Code(authorization_code::CodeRequest),
+    Exchange(exchange::ExchangeRequest),
     Refresh(refresh::RefreshRequest),
 }
 
 /// `POST /oauth/token`.
-pub(crate) async fn exchange(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
+pub(crate) async fn answer_request(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
     match answer(&issuer, &visit, form).await {
         Ok(issued) => error::issued(&issued),
         Err(error) => error::token(&visit, &error),
@@ -115,6 +130,7 @@ async fn refuse(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error:
 fn read(parameters: &Parameters) -> Result<GrantRequest, TokenError> {
     match parameters.one("grant_type") {
         Some("authorization_code") => Ok(GrantRequest::Code(authorization_code::CodeRequest::read(parameters)?)),
+        Some(EXCHANGE) => Ok(GrantRequest::Exchange(exchange::ExchangeRequest::read(parameters)?)),
         Some("refresh_token") => Ok(GrantRequest::Refresh(refresh::RefreshRequest::read(parameters)?)),
         Some(_) => Err(TokenError::GrantType),
         None => Err(TokenError::Missing("grant_type")),
@@ -132,6 +148,7 @@ pub(crate) async fn perform(
         let mut tx = issuer.store.begin().await?;
         let outcome = match request {
             GrantRequest::Code(request) => authorization_code::redeem(issuer, &mut tx, visit, client, request).await,
+            GrantRequest::Exchange(request) => exchange::narrow(issuer, &mut tx, visit, client, request).await,
             GrantRequest::Refresh(request) => refresh::refresh(issuer, &mut tx, visit, client, request).await,
         };
         match outcome {
@@ -164,10 +181,13 @@ pub(crate) struct Basis<'a> {
     pub(crate) resource: &'a str,
     pub(crate) task: Option<TaskId>,
     pub(crate) scopes: &'a ScopeSet,
+    /// A moment that the token does not outlive, if there is one.
+    pub(crate) ends: Option<Timestamp>,
 }
 
 /// Makes an access token (RFC 9068) for one server.
 pub(crate) fn mint(issuer: &Issuer, visit: &Visit, basis: &Basis<'_>) -> Result<AccessToken, TokenError> {
+    let usual = after(visit.now, issuer.settings.access_token_ttl_seconds);
     let audience = ResourceId::parse(basis.resource).map_err(|_| TokenError::Target)?;
     let claims = AccessClaims {
         iss: issuer.settings.base_url.clone(),
@@ -180,7 +200,7 @@ pub(crate) fn mint(issuer: &Issuer, visit: &Visit, basis: &Basis<'_>) -> Result<
         path: basis.path.clone(),
         task: basis.task,
         iat: visit.now,
-        exp: after(visit.now, issuer.settings.access_token_ttl_seconds),
+        exp: basis.ends.map_or(usual, |end| usual.min(end)),
         jti: TokenId::generate(visit.now, &*issuer.entropy),
     };
     let keys = issuer.keys.borrow().clone();

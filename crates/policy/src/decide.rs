@@ -125,8 +125,16 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
     if !call.is_granted_by(&caller.scopes) {
         return Decision::StepUp(StepUp { scopes: call.scopes(), because: answer.because.clone(), need });
     }
-    let key = answer.approval.as_ref().filter(|_| observed.is_none()).map(|_| approval_key(caller, call));
-    let owes = Owed { record_first: !call.is_read(), approval: key, budgets: authority.need.budgets(call) };
+    let record_first = !call.is_read();
+    let owes = match call.round {
+        Some(round) => Owed { record_first, round: Some(round), ..Owed::default() },
+        None => {
+            let asks = answer.approval.is_some() && observed.is_none();
+            let approval = asks.then(|| approval_key(caller, call));
+            Owed { record_first, approval, budgets: authority.need.budgets(call), round: None }
+        }
+    };
+    let key = owes.approval;
     let permit = Permit {
         caller: caller.clone(),
         call: call.clone(),
@@ -218,6 +226,6 @@ fn exists(call: &Call) -> bool {
     match &call.target {
         Target::Job { own, .. } => *own,
         Target::Tool { standing, .. } => !matches!(standing, ToolStanding::Held | ToolStanding::Unknown),
-        Target::Prompt { .. } | Target::Resource { .. } | Target::Server => true,
+        Target::Checkpoint { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => true,
     }
 }

@@ -33,8 +33,15 @@ pub fn grantable(
         ..Caller::anonymous(ScopeSet::empty())
     };
     let may = |target: Target| {
-        let call =
-            Call { server: server.clone(), method: "", target, arguments: None, arguments_digest: None, source: None };
+        let call = Call {
+            server: server.clone(),
+            method: "",
+            target,
+            arguments: None,
+            arguments_digest: None,
+            round: None,
+            source: None,
+        };
         rights.answer(&caller, &Authority::default(), &call, Asked::Any, now).permitted
     };
     let may_call = |name: &str, standing| may(Target::Tool { name: name.to_owned(), standing });

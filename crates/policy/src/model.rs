@@ -25,6 +25,9 @@ pub struct Call {
     pub arguments: Option<Bytes>,
     /// The digest of the canonical arguments, where the records keep one.
     pub arguments_digest: Option<Digest>,
+    /// The round that this goes on with: the same call was permitted and paid for before, and its upstream asked
+    /// something back. It is used up in place of approval and budgets.
+    pub round: Option<Digest>,
     /// Where it came from, as far as that is known.
     pub source: Option<IpAddr>,
 }
@@ -32,6 +35,11 @@ pub struct Call {
 /// What a call touches, with what the catalogue knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
+    /// A tool of the checkpoint's own: it can only take away from what the caller may do.
+    Checkpoint {
+        /// Its name.
+        name: &'static str,
+    },
     /// A deferred result. `own`: it was started by this subject, client and grant.
     Job {
         /// Its identifier as the upstream gave it.
@@ -64,6 +72,7 @@ impl Target {
     /// The name to show and to record.
     pub fn name(&self) -> Option<&str> {
         match self {
+            Self::Checkpoint { name } => Some(name),
             Self::Job { id, .. } => Some(id),
             Self::Prompt { name } | Self::Tool { name, .. } => Some(name),
             Self::Resource { uri } => Some(uri),
@@ -132,7 +141,11 @@ impl Call {
         match &self.target {
             Target::Tool { standing: ToolStanding::Classified(class), .. } => *class,
             Target::Tool { .. } => ToolClass::Destructive,
-            Target::Job { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => ToolClass::Read,
+            Target::Checkpoint { .. }
+            | Target::Job { .. }
+            | Target::Prompt { .. }
+            | Target::Resource { .. }
+            | Target::Server => ToolClass::Read,
         }
     }
 
@@ -146,7 +159,7 @@ impl Call {
     pub fn is_counted(&self) -> bool {
         match &self.target {
             Target::Prompt { .. } | Target::Resource { .. } | Target::Tool { .. } => true,
-            Target::Job { .. } | Target::Server => false,
+            Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => false,
         }
     }
 
@@ -154,7 +167,7 @@ impl Call {
     /// `tool:NAME` serves as well: see [`Call::is_granted_by`].
     pub fn scopes(&self) -> ScopeSet {
         match &self.target {
-            Target::Job { .. } | Target::Server => ScopeSet::empty(),
+            Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => ScopeSet::empty(),
             Target::Prompt { .. } | Target::Resource { .. } => one(Scope::read()),
             Target::Tool { standing: ToolStanding::Classified(class), .. } => one(Scope::of_class(*class)),
             Target::Tool { name, .. } => one(Scope::tool(name)),

@@ -33,12 +33,19 @@ pub struct Owed {
     pub approval: Option<Digest>,
     /// The tasks from whose budget one call is taken.
     pub budgets: Vec<TaskId>,
+    /// The round of a call that was paid for before, in place of both.
+    pub round: Option<Digest>,
 }
 
 impl Owed {
     /// Whether paying it needs nobody but the queue of records.
     pub fn is_record_only(&self) -> bool {
-        !self.record_first && self.approval.is_none() && self.budgets.is_empty()
+        !self.record_first && !self.takes()
+    }
+
+    /// Whether something is taken for it that a second call would find gone.
+    pub fn takes(&self) -> bool {
+        self.approval.is_some() || !self.budgets.is_empty() || self.round.is_some()
     }
 }
 

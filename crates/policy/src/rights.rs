@@ -251,7 +251,7 @@ fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Dig
     let (kind, name, class) = match &call.target {
         // Somebody else's job is no question to the rights at all, and must not answer for one.
         Target::Job { own: false, .. } => ("foreign job", "", 0),
-        Target::Job { own: true, .. } | Target::Server => ("list", "", 0),
+        Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => ("list", "", 0),
         Target::Prompt { name } => ("get", name.as_str(), 0),
         Target::Resource { uri } => ("read", uri.as_str(), 0),
         Target::Tool { name, standing } => {

@@ -84,7 +84,7 @@ impl BoundTask {
         }
         let definition = &self.task.definition;
         let named = match &call.target {
-            Target::Job { .. } | Target::Server => true,
+            Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => true,
             Target::Prompt { name } => definition.prompts.contains(name),
             Target::Resource { uri } => definition.resources.iter().any(|pattern| covers(pattern, uri)),
             Target::Tool { name, .. } => self.bounds.contains_key(name),
@@ -100,7 +100,8 @@ impl BoundTask {
                 return outside(OutsideWhy::Arguments(error.instance_path().to_string()));
             }
         }
-        if self.task.calls_left.is_some_and(|left| left <= 0) {
+        // What was counted before is not counted again.
+        if call.round.is_none() && self.task.calls_left.is_some_and(|left| left <= 0) {
             return outside(OutsideWhy::Spent);
         }
         Ok(())
@@ -226,6 +227,26 @@ impl Need {
             }
         }
         Self { tasks: distinct, unknown: None }
+    }
+
+    /// The tasks that are named, each with those that it is inside of, found among `known`. One that is not there: see
+    /// [`Need::unknown`].
+    pub fn named(ids: impl IntoIterator<Item = TaskId>, known: &[Arc<BoundTask>]) -> Self {
+        let mut tasks = Vec::new();
+        for id in ids {
+            let mut chain: Vec<Arc<BoundTask>> = Vec::new();
+            let mut next = Some(id);
+            while let Some(id) = next {
+                let found = known.iter().find(|task| task.task.id == id);
+                // A task inside itself is none that anybody began.
+                let Some(found) = found.filter(|_| chain.len() < known.len()) else { return Self::unknown(id) };
+                chain.push(Arc::clone(found));
+                next = found.task.parent;
+            }
+            // The innermost last: it was declared last.
+            tasks.extend(chain.into_iter().rev());
+        }
+        Self::of(tasks)
     }
 
     /// A task that is named, and that is not there: nothing is inside it.

@@ -6,6 +6,16 @@ use crate::catalogue::ToolClass;
 use crate::ids::ServerName;
 use crate::resource::ResourceId;
 use crate::scope::ScopeSet;
+use crate::task::TaskDefinition;
+
+/// A task that a person can choose for a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskTemplate {
+    /// What it is called in the configuration.
+    pub name: String,
+    /// What it needs.
+    pub definition: TaskDefinition,
+}
 
 /// One protected server, as the issuer and the gateway both see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +32,8 @@ pub struct ServerCard {
     pub public: bool,
     /// What the operator says its tools can do; it wins over what is said elsewhere.
     pub classes: BTreeMap<String, ToolClass>,
+    /// Tasks that the owner offers on the grant page.
+    pub templates: Vec<TaskTemplate>,
     /// Whether the owner's first consent also classifies its tools (servers of `run`).
     pub classify_at_consent: bool,
 }

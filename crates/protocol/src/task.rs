@@ -90,6 +90,8 @@ pub struct Task {
     pub id: TaskId,
     /// The grant it narrows.
     pub grant: GrantId,
+    /// The task that it is inside of: a call has to be inside both.
+    pub parent: Option<TaskId>,
     /// The server of that grant.
     pub server: ServerName,
     /// What it needs.

@@ -4,6 +4,8 @@
 CREATE TABLE tasks (
     id TEXT NOT NULL PRIMARY KEY,
     grant_id TEXT NOT NULL REFERENCES grants (id),
+    -- The task that it is inside of: a call has to be inside both.
+    parent TEXT REFERENCES tasks (id),
     server TEXT NOT NULL,
     definition TEXT NOT NULL,
     origin TEXT NOT NULL,
@@ -18,6 +20,7 @@ CREATE TABLE tasks (
     CHECK (calls_left BETWEEN 0 AND calls_total)
 );
 CREATE INDEX tasks_by_grant ON tasks (grant_id);
+CREATE INDEX tasks_by_parent ON tasks (parent);
 CREATE INDEX tasks_running ON tasks (grant_id) WHERE ended_at IS NULL;
 CREATE INDEX tasks_by_end ON tasks (COALESCE(ended_at, ends_at));
 -- A derived grant may be held to the task of the grant above it.
@@ -97,3 +100,11 @@ CREATE INDEX loans_by_end ON loans (expires_at);
 ALTER TABLE pendings ADD COLUMN task TEXT;
 -- What the person set beside the scopes: an end, a task.
 ALTER TABLE codes ADD COLUMN conditions TEXT;
+
+-- Calls that were paid for and whose upstream asked something back: the answer comes as another request, once.
+CREATE TABLE rounds (
+    digest TEXT NOT NULL PRIMARY KEY,
+    grant_id TEXT NOT NULL REFERENCES grants (id),
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX rounds_by_end ON rounds (expires_at);

@@ -109,6 +109,7 @@ pub(crate) enum Purpose {
     ApprovalArguments,
     BrowserSession,
     RefreshFamily,
+    RequestState,
     SigningKey,
     UpstreamCredential,
 }
@@ -119,6 +120,7 @@ impl Purpose {
             Self::ApprovalArguments => b"seal approvals.arguments",
             Self::BrowserSession => b"seal browser_sessions.csrf",
             Self::RefreshFamily => b"seal refresh_families.family_key",
+            Self::RequestState => b"seal request state",
             Self::SigningKey => b"seal signing_keys.private",
             Self::UpstreamCredential => b"seal credentials.secret",
         }

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use crate::changes::{self, CHANGES_KEPT, ChangeFeed, Cursor, FEED_LEN, FeedEvent};
 use crate::error::StoreError;
 use crate::postgres::PostgresDatabase;
-use crate::seal::{SealError, SealKey, Sealer};
+use crate::seal::{Purpose, SealError, SealKey, Sealer, SecretBytes};
 use crate::sql::values;
 use crate::sqlite::SqliteDatabase;
 use crate::tx::{Connection, Tx, boxed, within};
@@ -134,7 +134,7 @@ const HISTORY_KEPT_MILLIS: i64 = 90 * 86_400_000;
 
 /// What ends by itself: the statement that removes [`SWEEP_ROWS`] of a kind, and for how long it is kept beyond its
 /// moment, in milliseconds.
-const ENDING: [(&str, i64); 10] = [
+const ENDING: [(&str, i64); 11] = [
     (sweep!("pendings", "id", "expires_at <= $1"), 0),
     (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
     (sweep!("browser_sessions", "digest", "expires_at <= $1"), 0),
@@ -142,6 +142,7 @@ const ENDING: [(&str, i64); 10] = [
     (sweep!("assertions", "digest", "expires_at <= $1"), crate::assertions::MARGIN_MILLIS),
     (sweep!("refresh_tokens", "digest", "expires_at <= $1"), 0),
     (sweep!("approvals", "id", "expires_at <= $1"), APPROVALS_KEPT_MILLIS),
+    (sweep!("rounds", "digest", "expires_at <= $1"), 0),
     (sweep!("access_requests", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
     (sweep!("loans", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
     // A grant that is held to a task that is over needs it for saying so.
@@ -149,7 +150,8 @@ const ENDING: [(&str, i64); 10] = [
         sweep!(
             "tasks",
             "id",
-            "COALESCE(ended_at, ends_at) <= $1 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.task = tasks.id)"
+            "COALESCE(ended_at, ends_at) <= $1 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.task = tasks.id)
+                 AND NOT EXISTS (SELECT 1 FROM tasks inner_task WHERE inner_task.parent = tasks.id)"
         ),
         HISTORY_KEPT_MILLIS,
     ),
@@ -251,6 +253,16 @@ impl Store {
             wake: Arc::clone(&self.inner.wake),
             changed: BTreeSet::new(),
         }
+    }
+
+    /// Seals a text that a client is to bring back unread, for what `about` names: another part of it opens nothing.
+    pub fn seal_state(&self, about: &[&str], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        Ok(self.inner.seal.seal(Purpose::RequestState, about, plain)?)
+    }
+
+    /// Opens what [`Store::seal_state`] sealed for the same. Whatever else it is, is [`StoreError::Seal`].
+    pub fn open_state(&self, about: &[&str], sealed: &[u8]) -> Result<SecretBytes, StoreError> {
+        Ok(SecretBytes::new(self.inner.seal.open(Purpose::RequestState, about, sealed)?.to_vec()))
     }
 
     /// Whether the database answers.

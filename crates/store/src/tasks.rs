@@ -31,8 +31,21 @@ pub struct NewTask {
     pub origin: TaskOrigin,
     /// When it begins.
     pub created_at: Timestamp,
-    /// Whether every token of the grant is held to it from now on, in place of the task before.
-    pub standing: bool,
+    /// The running task that it is inside of. Ends with it, and never later.
+    pub parent: Option<TaskId>,
+    /// Which tokens are held to it.
+    pub place: TaskPlace,
+}
+
+/// Which tokens of a grant are held to a new task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskPlace {
+    /// Those that name it.
+    Aside,
+    /// All, in place of the task before. Only a person may say so: the new one may be wider.
+    Current,
+    /// All, as well as to the one before, which has to be its parent: so it can only be narrower.
+    Inside,
 }
 
 /// Which tasks are wanted. A field that is `None` asks nothing.
@@ -73,17 +86,35 @@ impl Tasks<'_> {
             return Err(conflict("a task of a grant that has ended"));
         }
         self.close_expired(new.grant, now).await?;
-        if new.standing {
+        if let Some(parent) = new.parent
+            && !self.hold(parent, new.grant, now).await?
+        {
+            return Err(conflict("a task inside one that is over"));
+        }
+        if new.place == TaskPlace::Current {
             self.replace(new.grant, now).await?;
         }
         if !self.insert(new).await? {
             return Err(conflict("a task at another server than its grant's, or one too many"));
         }
-        if new.standing {
-            self.tx.execute("UPDATE grants SET task = $2 WHERE id = $1", values![new.grant, new.id]).await?;
+        if !self.take_place(new).await? {
+            return Err(conflict("a task that is not inside the one its grant is held to"));
         }
         self.tx.changed(ChangeKind::Grant, new.grant);
         Ok(())
+    }
+
+    async fn take_place(&mut self, new: &NewTask) -> Result<bool, StoreError> {
+        let (sql, values) = match new.place {
+            TaskPlace::Aside => return Ok(true),
+            TaskPlace::Current => ("UPDATE grants SET task = $2 WHERE id = $1", values![new.grant, new.id]),
+            // Of two who begin inside the same, the second finds another one there.
+            TaskPlace::Inside => (
+                "UPDATE grants SET task = $2 WHERE id = $1 AND (task = $3 OR task IS NULL AND $3 IS NULL)",
+                values![new.grant, new.id, new.parent.as_ref()],
+            ),
+        };
+        self.tx.execute_one(sql, values).await
     }
 
     /// Writes down that tasks past their end have ended, so that the others of a grant are few.
@@ -118,8 +149,11 @@ impl Tasks<'_> {
     async fn insert(&mut self, new: &NewTask) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
-                "INSERT INTO tasks (id, grant_id, server, definition, origin, calls_left, calls_total, created_at, ends_at)
-                 SELECT $1, grants.id, grants.server, $4, $5, $6, $6, $7, $8 FROM grants
+                "INSERT INTO tasks (id, grant_id, parent, server, definition, origin, calls_left, calls_total, created_at,
+                     ends_at)
+                 SELECT $1, grants.id, $10, grants.server, $4, $5, $6, $6, $7,
+                     CASE WHEN up.ends_at IS NOT NULL AND ($8 IS NULL OR up.ends_at < $8) THEN up.ends_at ELSE $8 END
+                 FROM grants LEFT JOIN tasks up ON up.id = $10
                  WHERE grants.id = $2 AND grants.server = $3
                      AND (SELECT COUNT(*) FROM tasks WHERE tasks.grant_id = $2 AND tasks.ended_at IS NULL) < $9",
                 values![
@@ -131,7 +165,8 @@ impl Tasks<'_> {
                     new.definition.calls.map(i64::from),
                     new.created_at,
                     new.definition.expires_in.map(|seconds| after(new.created_at, seconds)),
-                    TASKS_PER_GRANT_MAX
+                    TASKS_PER_GRANT_MAX,
+                    new.parent.as_ref()
                 ],
             )
             .await
@@ -288,8 +323,8 @@ impl Tasks<'_> {
         Ok(widened)
     }
 
-    /// Lets the tokens of a grant go on without its current task, which is over. Tokens that were made for that task
-    /// die. `false`: the grant is not alive, or its current task is not over, or it has none.
+    /// Lets the tokens of a grant go on without its current task, which is over: in the one that it was inside of, if
+    /// that still runs. Tokens that were made for that task die. `false`: the grant is not alive, or its current task is not over, or it has none.
     pub async fn resume(&mut self, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
         // Held first: the next statement then sees every task that the grant could name.
         if !self.tx.grants().hold(grant, now).await? {
@@ -299,8 +334,11 @@ impl Tasks<'_> {
             .tx
             .execute_one(
                 concat!(
-                    "UPDATE grants SET task = NULL, epoch = epoch + 1
-                     WHERE grants.id = $1 AND grants.task IS NOT NULL
+                    "UPDATE grants SET epoch = epoch + 1, task = (
+                         SELECT tasks.id FROM tasks JOIN tasks own ON own.parent = tasks.id
+                         WHERE own.id = grants.task AND ",
+                    task_running!("$2"),
+                    ") WHERE grants.id = $1 AND grants.task IS NOT NULL
                          AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.id = grants.task AND ",
                     task_running!("$2"),
                     ")"
@@ -346,10 +384,29 @@ impl Tasks<'_> {
         self.tx.loans().end_of_revoked(now).await
     }
 
-    /// What follows from the end of a task.
+    /// What follows from the end of a task: what is inside it ends, too.
     async fn ended(&mut self, id: TaskId, now: Timestamp) -> Result<(), StoreError> {
-        self.tx.loans().end_of_task(id, now).await?;
-        self.announce(id).await
+        let mut over = vec![id];
+        while let Some(id) = over.pop() {
+            self.tx.loans().end_of_task(id, now).await?;
+            self.announce(id).await?;
+            let inside = self
+                .tx
+                .fetch_all(
+                    concat!(
+                        "UPDATE tasks SET ended_at = $2, ended_because = 'what it was inside of ended'
+                         WHERE tasks.parent = $1 AND ",
+                        task_running!("$2"),
+                        " RETURNING id"
+                    ),
+                    values![id, now],
+                )
+                .await?;
+            for row in inside {
+                over.push(row.parse("id")?);
+            }
+        }
+        Ok(())
     }
 
     /// Notes that every grant whose cached state holds this task is stale.
@@ -372,6 +429,7 @@ fn read(row: Row) -> Result<Task, StoreError> {
     Ok(Task {
         id: row.parse("id")?,
         grant: row.parse("grant_id")?,
+        parent: row.parse_opt("parent")?,
         server: row.parse("server")?,
         definition: row.json("definition")?,
         origin: row.parse("origin")?,

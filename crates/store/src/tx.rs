@@ -163,6 +163,8 @@ nouns! {
     pendings => pendings::Pendings;
     /// Refresh tokens and their families.
     refresh_tokens => refresh_tokens::RefreshTokens;
+    /// Rounds of calls that wait for an answer.
+    rounds => rounds::Rounds;
     /// Servers that were handed over while running.
     servers => servers::Servers;
     /// Settings of this instance.

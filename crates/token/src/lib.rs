@@ -26,4 +26,4 @@ pub use claims::AccessClaims;
 pub use keys::{KeyDuty, KeyEntry, KeyError, Keys, KeysError, SigningKey};
 pub use public_keys::{PublicKeys, PublicKeysError};
 pub use sign::{SignError, sign};
-pub use verify::{Expectation, VerifyError, verify};
+pub use verify::{Expectation, VerifyError, claimed_audience, verify};

@@ -6,7 +6,7 @@ use sekisho_protocol::ids::KeyId;
 use sekisho_protocol::resource::ResourceId;
 use serde::Deserialize;
 
-use crate::claims::{AccessClaims, Wire, nested_actors};
+use crate::claims::{AccessClaims, Audience, Wire, nested_actors};
 use crate::json;
 use crate::jws::Compact;
 use crate::keys::Keys;
@@ -99,6 +99,17 @@ pub fn verify(keys: &Keys, token: &str, expect: &Expectation<'_>) -> Result<Acce
     compact.verify(key.decoding(), Algorithm::ES256)?;
     let wire: Wire = json::read(&compact.payload).map_err(|_| VerifyError::Claims)?;
     check(wire, expect)
+}
+
+/// The one server that a token says it is for. Nothing is believed by this: it only says what to hold the token
+/// against.
+pub fn claimed_audience(token: &str) -> Option<ResourceId> {
+    let compact = Compact::read(token).ok()?;
+    let wire: Wire = json::read(&compact.payload).ok()?;
+    match wire.aud {
+        Audience::One(text) => ResourceId::parse(&text).ok(),
+        Audience::Many(_) => None,
+    }
 }
 
 fn check(wire: Wire, expect: &Expectation<'_>) -> Result<AccessClaims, VerifyError> {

@@ -206,6 +206,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
         },
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
         arguments_digest: None,
+        round: None,
         source: None,
     };
     let said = explain(&rights, &caller, &Authority { trust, ..Authority::default() }, &call, now);

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use sekisho_policy::rights::{Fault, OWNERS, PolicyFile};
-use sekisho_protocol::ids::ServerName;
+use sekisho_policy::task::check_bounds;
+use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::Scope;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -240,6 +241,11 @@ impl<'t> Reader<'t> {
                 Some(help.to_owned()),
             );
         }
+        for client in &configuration.clients.tool_errors {
+            if ClientId::parse(client).is_err() {
+                self.note(at("clients"), format!("`{client}` is not the identifier of a client"), None);
+            }
+        }
         for network in &configuration.outbound.allow_private {
             if network.parse::<ipnet::IpNet>().is_err() {
                 self.note(at("outbound"), format!("`{network}` is not a network such as `10.0.0.0/8`"), None);
@@ -329,6 +335,15 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
                 "use `mcp:read`, `mcp:write`, `mcp:destructive` or `tool:NAME`",
                 true,
             );
+        }
+    }
+    for (name, template) in &server.templates {
+        let definition = template.definition();
+        let checked = definition.check().map_err(|error| error.to_string());
+        let checked = checked.and_then(|()| check_bounds(&definition).map_err(|error| error.to_string()));
+        if let Err(why) = checked {
+            let message = format!("the template `{name}` is no task: {why}");
+            note("templates", &message, "give `purpose` and `tools`, and bounds that are JSON Schema", true);
         }
     }
     if let Some(observe) = server.rights {

@@ -89,6 +89,7 @@ pub async fn explain(
         target: Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) },
         arguments,
         arguments_digest: None,
+        round: None,
         source: None,
     };
     let say = |call: &Call| explain_call(rights, &caller, &authority, call, now);
@@ -145,14 +146,8 @@ fn stand_in(subject: Subject, state: Option<&GrantState>, now: Timestamp) -> (Ca
         expires: after(now, 60),
         ..nobody
     };
-    let need = match state.task {
-        None => Need::undeclared(),
-        Some(id) => {
-            let found = state.tasks.iter().find(|task| task.id == id).cloned();
-            let bound = found.and_then(|task| BoundTask::new(task).ok());
-            bound.map_or_else(|| Need::unknown(id), |bound| Need::of([Arc::new(bound)]))
-        }
-    };
+    let tasks = state.tasks.iter().filter_map(|task| BoundTask::new(task.clone()).ok().map(Arc::new));
+    let need = Need::named(state.task, &tasks.collect::<Vec<_>>());
     let trust = state.origins.iter().copied().map(Trust::of).min().unwrap_or_default();
     (caller, Authority { need, trust })
 }

@@ -5,7 +5,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
-use sekisho_store::{NewTask, Store, StoreError, TaskFilter};
+use sekisho_store::{NewTask, Store, StoreError, TaskFilter, TaskPlace};
 
 use super::{ActError, Outcome, Performer, TaskRow, record};
 
@@ -51,7 +51,8 @@ pub(super) async fn start(
         definition,
         origin: TaskOrigin::Command,
         created_at: who.now,
-        standing: true,
+        parent: None,
+        place: TaskPlace::Current,
     };
     match tx.tasks().begin(&new).await {
         Err(StoreError::Conflict { .. }) => return Err(absent()),

@@ -13,10 +13,12 @@ use sekisho_protocol::mcp::method::{Era, Revision};
 use sekisho_protocol::mcp::splice;
 use sekisho_protocol::mcp::strict::Limits;
 use sekisho_protocol::secret::McpSessionToken;
+use serde_json::Value;
 
 use crate::Gateway;
-use crate::call::CallFault;
-use crate::forward::{Answer, AnswerBody, Event, ForwardError, InitDigest, UpstreamSession};
+use crate::call::{Asked, CallFault, Form};
+use crate::era::stateless::Declared;
+use crate::forward::{Answer, AnswerBody, Event, ForwardError, InitDigest};
 use crate::route::Routed;
 use crate::session::{NewSession, Session};
 
@@ -166,6 +168,7 @@ pub(crate) async fn complete(
     gateway: &Arc<Gateway>,
     routed: &Routed,
     caller: &Caller,
+    asked: &Asked,
     id: &Id,
     answer: Answer,
 ) -> Result<Handshake, ForwardError> {
@@ -186,8 +189,16 @@ pub(crate) async fn complete(
     match agreed(&message, id)? {
         None => Ok(Handshake { message, session: None }),
         Some(revision) => {
-            let session = open(gateway, routed, caller, revision, upstream);
-            Ok(Handshake { message, session: Some(session) })
+            let (message, has_tools) = with_notices(message)?;
+            let declared = match &asked.form {
+                Form::Message(posted) => Declared::in_initialize(&posted.body),
+                Form::Stream { .. } => Declared::default(),
+            };
+            // The error that asks for a page exists in this revision alone (TR-55).
+            let elicits_urls = revision == Revision::V2025_11_25 && declared.elicits_urls();
+            let server = routed.server();
+            let new = NewSession { caller, server, revision, upstream, elicits_urls, has_tools };
+            Ok(Handshake { message, session: Some(open(gateway, new)) })
         }
     }
 }
@@ -218,14 +229,26 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
     }
 }
 
-fn open(
-    gateway: &Arc<Gateway>,
-    routed: &Routed,
-    caller: &Caller,
-    revision: Revision,
-    upstream: Option<UpstreamSession>,
-) -> McpSessionToken {
-    let new = NewSession { caller, server: routed.server(), revision, upstream };
+/// The same answer, promising to tell when the list of tools changes: we do, when a task or a right does. Says whether
+/// there are tools at all.
+fn with_notices(message: Bytes) -> Result<(Bytes, bool), ForwardError> {
+    let read = Message::read(&message, &Limits::upstream()).map_err(|error| malformed(&error.to_string()))?;
+    let Kind::Response { outcome: Outcome::Result(result), .. } = read.kind() else {
+        return Ok((message.clone(), false));
+    };
+    let capabilities = result.capabilities.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let Some(mut capabilities) = capabilities else { return Ok((message.clone(), false)) };
+    let Some(tools) = capabilities.get_mut("tools").and_then(Value::as_object_mut) else {
+        return Ok((message.clone(), false));
+    };
+    if tools.insert("listChanged".to_owned(), true.into()) == Some(true.into()) {
+        return Ok((message.clone(), true));
+    }
+    let edited = splice::set_result(&message, "capabilities", &capabilities);
+    Ok((Bytes::from(edited.map_err(|error| malformed(&error.to_string()))?), true))
+}
+
+fn open(gateway: &Arc<Gateway>, new: NewSession<'_>) -> McpSessionToken {
     let (token, evicted) = gateway.sessions.open(new, gateway.entropy.as_ref());
     if let Some(evicted) = evicted {
         let gateway = Arc::clone(gateway);

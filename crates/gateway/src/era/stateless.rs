@@ -36,13 +36,32 @@ pub(crate) fn check(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Declared {
-    elicitation: Option<IgnoredAny>,
+    elicitation: Option<Elicitation>,
     roots: Option<IgnoredAny>,
     sampling: Option<IgnoredAny>,
     extensions: BTreeMap<String, IgnoredAny>,
 }
 
+/// What of elicitation.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Elicitation {
+    url: Option<IgnoredAny>,
+}
+
 impl Declared {
+    /// By the capabilities that `initialize` proposes (2025-11-25 has the same members).
+    pub(crate) fn in_initialize(body: &[u8]) -> Self {
+        let Ok(message) = Message::read(body, &Limits::default()) else { return Self::default() };
+        let declared = message.params().and_then(|params| params.capabilities);
+        declared.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    }
+
+    /// Whether the client opens pages for its user.
+    pub(crate) fn elicits_urls(&self) -> bool {
+        self.elicitation.as_ref().is_some_and(|elicitation| elicitation.url.is_some())
+    }
+
     /// By the `_meta` of a request. What cannot be read was not declared.
     fn by(message: &Message<'_>) -> Self {
         let declared = message.meta().and_then(|meta| meta.client_capabilities);

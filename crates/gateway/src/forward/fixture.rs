@@ -37,8 +37,15 @@ pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
     if subject != "anonymous" {
         caller.subject = format!("service:{subject}").parse().unwrap();
     }
-    let call =
-        Call { server: name(), method, target: Target::Server, arguments: None, arguments_digest: None, source: None };
+    let call = Call {
+        server: name(),
+        method,
+        target: Target::Server,
+        arguments: None,
+        arguments_digest: None,
+        round: None,
+        source: None,
+    };
     let id = RequestId::generate(ManualClock::default().now(), &SeededEntropy::default());
     Cleared::for_test(caller, call, id)
 }

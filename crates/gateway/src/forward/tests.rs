@@ -27,10 +27,11 @@ fn routes(settings: StdioSettings) -> Routes {
         scopes_default: ScopeSet::empty(),
         public: false,
         classes: BTreeMap::new(),
+        templates: Vec::new(),
         classify_at_consent: false,
     };
     let upstream = UpstreamSettings::Stdio(settings);
-    let route = Route { card, upstream, arguments: KeepArguments::None };
+    let route = Route { card, upstream, arguments: KeepArguments::None, agent_tasks: false };
     Routes { servers: BTreeMap::from([(name, Arc::new(route))]) }
 }
 

@@ -31,7 +31,8 @@ fn server(name: &str) -> ServerName {
 }
 
 fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String {
-    let new = NewSession { caller, server: &server("notes"), revision: Revision::V2025_11_25, upstream: None };
+    let (server, revision) = (server("notes"), Revision::V2025_11_25);
+    let new = NewSession { caller, server: &server, revision, upstream: None, elicits_urls: false, has_tools: false };
     sessions.open(new, entropy).0.expose().to_owned()
 }
 

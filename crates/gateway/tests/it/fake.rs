@@ -51,6 +51,7 @@ pub(crate) struct Fake {
     pub(crate) personal: Mutex<Option<String>>,
     /// Answers to single methods, instead of the usual ones: status, content type, body.
     pub(crate) scripted: Mutex<Vec<(String, u16, String, String)>>,
+    answers: Mutex<Vec<(String, Value)>>,
     /// What streams without an end carry.
     pub(crate) news: broadcast::Sender<String>,
     /// Streams without an end that are open.
@@ -79,6 +80,7 @@ impl Fake {
             tools: Mutex::new(tools()),
             personal: Mutex::default(),
             scripted: Mutex::default(),
+            answers: Mutex::default(),
             news: broadcast::channel(64).0,
             open: Arc::default(),
             sessions: AtomicU64::new(0),
@@ -116,6 +118,17 @@ impl Fake {
         let mut scripted = self.scripted.lock().unwrap();
         scripted.retain(|(known, ..)| known != method);
         scripted.push((method.to_owned(), status, content_type.to_owned(), body.into()));
+    }
+
+    /// From now on `method` is answered with this message, under the id of each request.
+    pub(crate) fn script_answer(&self, method: &str, answer: Value) {
+        self.answers.lock().unwrap().push((method.to_owned(), answer));
+    }
+
+    /// From now on `method` is answered as usual.
+    pub(crate) fn unscript(&self, method: &str) {
+        self.scripted.lock().unwrap().retain(|(known, ..)| known != method);
+        self.answers.lock().unwrap().retain(|(known, _)| known != method);
     }
 
     /// What it saw of callers: not the gateway's own questions.
@@ -208,6 +221,11 @@ async fn handle(State(fake): State<Arc<Fake>>, http: Method, headers: HeaderMap,
     let scripted = fake.scripted.lock().unwrap().iter().find(|(known, ..)| known == method).cloned();
     if let Some((_, status, content_type, body)) = scripted {
         return respond(status, &content_type, body);
+    }
+    let answer = fake.answers.lock().unwrap().iter().find(|(known, _)| known == method).cloned();
+    if let Some((_, mut answer)) = answer {
+        answer["id"] = id.clone();
+        return respond(200, "application/json", answer.to_string());
     }
     let modern = headers.get("mcp-protocol-version").is_some_and(|version| version == "2026-07-28");
     if id.is_null() {

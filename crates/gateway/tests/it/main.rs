@@ -7,6 +7,10 @@ mod fake;
 mod world;
 
 #[cfg(test)]
+mod agent_tasks;
+#[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod children;
 #[cfg(test)]
 mod discovery;

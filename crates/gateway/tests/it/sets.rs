@@ -136,7 +136,7 @@ async fn a_budget_is_never_overspent() {
     assert!(reason.as_str().unwrap().contains("has used up its calls"), "{reason}");
 }
 
-fn approving(world: &World) -> Rights {
+pub(crate) fn approving(world: &World) -> Rights {
     let text = "@approval @reason(\"it adds for good\") permit(principal, action == Action::\"call\", resource == Tool::\"notes/add_note\");";
     let users = BTreeMap::from([(world.owner(), RightsUser { owner: true, ..RightsUser::default() })]);
     let servers = BTreeMap::from([(name("notes"), RightsServer::default())]);
@@ -144,7 +144,7 @@ fn approving(world: &World) -> Rights {
     Rights::new(RightsParts { users, servers, files, ..RightsParts::default() }).unwrap()
 }
 
-async fn answer(world: &World, grantee: &Grantee, yes: bool) -> bool {
+pub(crate) async fn answer(world: &World, grantee: &Grantee, yes: bool) -> bool {
     let mut tx = world.store.begin().await.unwrap();
     let subject = Subject::User(grantee.user);
     let open = tx.approvals().pending_of_subject(&subject, world.clock.now()).await.unwrap();

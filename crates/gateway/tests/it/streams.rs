@@ -15,7 +15,7 @@ fn listen<'w>(world: &'w World, token: &str, wish: Value) -> Ask<'w> {
     world.modern(token, "subscriptions/listen", json!({ "notifications": wish }))
 }
 
-async fn standing(world: &World, token: &str, session: &str) -> Stream {
+pub(crate) async fn standing(world: &World, token: &str, session: &str) -> Stream {
     let ask = world.ask(Method::GET, "/mcp/notes").header("authorization", &format!("Bearer {token}"));
     let stream = ask.header("accept", "text/event-stream").header("mcp-session-id", session).open().await;
     assert_eq!(stream.status, 200);

@@ -25,7 +25,9 @@ use sekisho_protocol::registration::{Client as OAuthClient, ClientAuthentication
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::server::ServerCard;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
-use sekisho_store::{AuditFilter, NewClient, NewGrant, NewTask, SealKey, Store, StoreSettings, StoreUrl, User};
+use sekisho_store::{
+    AuditFilter, NewClient, NewGrant, NewTask, SealKey, Store, StoreSettings, StoreUrl, TaskPlace, User,
+};
 use sekisho_token::{AccessClaims, KeyDuty, KeyEntry, Keys, SigningKey, sign};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -112,6 +114,7 @@ impl World {
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
             settings: GatewaySettings {
+                tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
                 base_url: base.clone(),
                 allowed_hosts: vec![host],
                 allowed_origins: vec![base.clone()],
@@ -145,6 +148,7 @@ impl World {
         world.insert_user(owner, "owner").await;
         world.insert_client("cli_alpha").await;
         world.insert_client("cli_beta").await;
+        world.insert_client("cli_told").await;
         world
     }
 
@@ -261,7 +265,8 @@ impl World {
             definition,
             origin: TaskOrigin::Person,
             created_at,
-            standing: true,
+            parent: None,
+            place: TaskPlace::Current,
         };
         let mut tx = self.store.begin().await.unwrap();
         tx.tasks().begin(&new).await.unwrap();
@@ -349,6 +354,16 @@ impl World {
         reply.header("mcp-session-id").unwrap().to_owned()
     }
 
+    /// The same for a client that can do this.
+    pub(crate) async fn session_with(&self, token: &str, revision: &str, capabilities: Value) -> String {
+        let client = json!({ "name": "t", "version": "1" });
+        let params = json!({ "protocolVersion": revision, "capabilities": capabilities, "clientInfo": client });
+        let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        let reply = self.post(token, body).send().await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.header("mcp-session-id").unwrap().to_owned()
+    }
+
     pub(crate) async fn initialize(&self, token: &str, revision: &str) -> Reply {
         let params =
             json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
@@ -403,10 +418,12 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
                 scopes_default: "mcp:read offline_access".parse().unwrap(),
                 public,
                 classes: BTreeMap::new(),
+                templates: Vec::new(),
                 classify_at_consent: false,
             },
             upstream: UpstreamSettings::Http(HttpSettings::new(fake.url())),
             arguments: KeepArguments::Digest,
+            agent_tasks: false,
         };
         (name(server), Arc::new(route))
     });

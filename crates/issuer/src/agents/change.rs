@@ -7,7 +7,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::task::{TaskDefinition, TaskError, TaskOrigin};
-use sekisho_store::{Grant, NewTask, StoreError, Tx};
+use sekisho_store::{Grant, NewTask, StoreError, TaskPlace, Tx};
 
 use super::find;
 use crate::own::{self, OwnError};
@@ -131,7 +131,8 @@ pub(super) async fn begin(issuer: &Issuer, visit: &Visit, id: &str, form: &Form)
         definition,
         origin: TaskOrigin::Person,
         created_at: visit.now,
-        standing: true,
+        parent: None,
+        place: TaskPlace::Current,
     };
     match tx.tasks().begin(&new).await {
         Ok(()) => {}

@@ -183,7 +183,9 @@ async fn approve(
     // With everything left ticked, what is granted is what was asked for.
     let fewer = is_narrowed(&offer, form) && used.len() < offer.known.len();
     let scopes = if fewer { narrowed(&scopes, &offer.known, &used) } else { scopes };
-    let conditions = conditions(visit, request, form, &used)?;
+    let narrowed_by = form.one("narrow").is_some();
+    let shown = offer.known.iter().filter(|_| narrowed_by).map(|tool| tool.name.as_str()).collect();
+    let conditions = conditions(visit, request, form, (&shown, &used))?;
     let needs_nothing = conditions.task.as_ref().is_some_and(|task| task.definition.check().is_err());
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
@@ -210,26 +212,41 @@ fn used_tools<'o>(offer: &'o Offer, form: &Parameters) -> BTreeSet<&'o str> {
 }
 
 /// What the person set beside the scopes. A task of the client's stays one, with fewer tools if some were unticked; a
-/// purpose in the person's own words makes one.
+/// template that was chosen and a purpose in the person's own words each make one. `shown` are the tools that stood on
+/// the page one by one.
 fn conditions(
     visit: &Visit,
     request: &Request,
     form: &Parameters,
-    used: &BTreeSet<&str>,
+    (shown, used): (&BTreeSet<&str>, &BTreeSet<&str>),
 ) -> Result<Conditions, ConsentError> {
     let word = form.one("end").unwrap_or_default();
     let end = End::ALL.into_iter().find(|end| end.word() == word).ok_or(ConsentError::Malformed)?;
+    let template = match form.one("template") {
+        None => None,
+        Some(name) => {
+            let templates = &request.server.templates;
+            Some(templates.iter().find(|template| template.name == name).ok_or(ConsentError::Malformed)?)
+        }
+    };
     let purpose = plain_text(form.one("purpose").unwrap_or_default(), TaskDefinition::PURPOSE_CHARS_MAX);
-    let task = match &request.pending.task {
-        Some(declared) => {
+    let task = match (&request.pending.task, template) {
+        (Some(declared), _) => {
             let mut definition = declared.clone();
             if form.one("narrow").is_some() {
                 definition.tools.retain(|name, _| used.contains(name.as_str()));
             }
             Some(GrantTask { origin: TaskOrigin::Details, definition })
         }
-        None if purpose.is_empty() => None,
-        None => {
+        (None, Some(template)) => {
+            let mut definition = template.definition.clone();
+            // What stood on the page and was unticked is left out of it, too.
+            let unticked = |name: &String| shown.contains(name.as_str()) && !used.contains(name.as_str());
+            definition.tools.retain(|name, _| !unticked(name));
+            Some(GrantTask { origin: TaskOrigin::Template, definition })
+        }
+        (None, None) if purpose.is_empty() => None,
+        (None, None) => {
             let tools = used.iter().map(|name| ((*name).to_owned(), None)).collect();
             let definition = TaskDefinition { purpose, tools, ..TaskDefinition::default() };
             Some(GrantTask { origin: TaskOrigin::Person, definition })

@@ -9,6 +9,7 @@ use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::server::TaskTemplate;
 use sekisho_protocol::task::TaskDefinition;
 use sekisho_store::{StoreError, Tx};
 use url::Url;
@@ -16,7 +17,7 @@ use url::Url;
 use super::{Request, tools_to_classify};
 use crate::Issuer;
 use crate::clients::{display_name, plain_text};
-use crate::pages::{Ask, ScopeLine, TaskFacts, ToolChoice, class_words, tool_key};
+use crate::pages::{Ask, ScopeLine, TaskFacts, TemplateChoice, ToolChoice, class_words, tool_key};
 use crate::session::Session;
 use crate::shown;
 use crate::text::{Language, Sentence};
@@ -118,6 +119,19 @@ pub(crate) fn task_facts(task: &TaskDefinition) -> TaskFacts {
         calls: task.calls,
         minutes: task.expires_in.map(|seconds| seconds.div_ceil(60)),
     }
+}
+
+/// The owner's templates, where there is something to grant and the client declares no task of its own.
+pub(crate) fn templates(request: &Request, offer: &Offer) -> Vec<TemplateChoice> {
+    if request.pending.task.is_some() || offer.scopes.is_empty() {
+        return Vec::new();
+    }
+    let choice = |template: &TaskTemplate| TemplateChoice {
+        name: template.name.clone(),
+        facts: task_facts(&template.definition),
+        tools: template.definition.tools.keys().map(|name| plain_text(name, 128)).collect(),
+    };
+    request.server.templates.iter().map(choice).collect()
 }
 
 /// The three sets with the server's tools in them, as they would be if everything offered were ticked.

@@ -5,7 +5,7 @@ use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::pkce::{CodeChallenge, read_verifier};
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
-use sekisho_store::{Code, NewGrant, NewTask, SecretKey, Tx};
+use sekisho_store::{Code, NewGrant, NewTask, SecretKey, TaskPlace, Tx};
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
@@ -71,6 +71,7 @@ pub(crate) async fn redeem(
         resource: &code.resource,
         task,
         scopes: &code.scopes,
+        ends: None,
     };
     let access = mint(issuer, visit, &basis)?;
     let entry = records::entry(AuthorizationAct::TokenIssued);
@@ -83,7 +84,7 @@ pub(crate) async fn redeem(
     .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     let details = super::details(tx, task, &code.resource).await?;
-    Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds })
+    Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds, kind: None })
 }
 
 /// The task that was agreed to begins with its grant: there is no moment in which the grant is wider.
@@ -103,7 +104,8 @@ async fn begin_task(
         definition: agreed.definition.clone(),
         origin: agreed.origin,
         created_at: visit.now,
-        standing: true,
+        parent: None,
+        place: TaskPlace::Current,
     };
     tx.tasks().begin(&new).await?;
     Ok(Some(id))

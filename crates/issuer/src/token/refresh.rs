@@ -112,6 +112,7 @@ async fn issue(
         resource: &grant.resource,
         task: grant.task,
         scopes: &scopes,
+        ends: None,
     };
     let access = mint(issuer, visit, &basis)?;
     tx.clients().touch(&grant.client, visit.now).await?;
@@ -120,7 +121,7 @@ async fn issue(
         .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     let details = super::details(tx, grant.task, &grant.resource).await?;
-    Ok(Issued { access, refresh: Some(next), scopes, details, expires_in_seconds })
+    Ok(Issued { access, refresh: Some(next), scopes, details, expires_in_seconds, kind: None })
 }
 
 /// Either the client or a thief has an old token: neither is trusted any longer (ATK-36).

@@ -162,7 +162,10 @@ async fn what_is_off_is_neither_there_nor_announced() {
     let document = get(&site, WELL_KNOWN).await.json();
     assert!(document.get("registration_endpoint").is_none());
     assert_eq!(document["client_id_metadata_document_supported"], false);
-    assert_eq!(document["grant_types_supported"], json!(["authorization_code"]));
+    assert_eq!(
+        document["grant_types_supported"],
+        json!(["authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"])
+    );
     assert_eq!(site.register(&json!({ "redirect_uris": ["http://127.0.0.1/cb"] })).await.status, StatusCode::NOT_FOUND);
 }
 

@@ -6,7 +6,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, TaskId, UserId};
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
-use sekisho_store::{Approval, Grant, NewApproval, NewGrant, NewTask, SecretBytes};
+use sekisho_store::{Approval, Grant, NewApproval, NewGrant, NewTask, SecretBytes, TaskPlace};
 use serde_json::{Value, json};
 
 use crate::harness::{NOTES, Reply, Site};
@@ -138,7 +138,8 @@ impl Site {
             definition,
             origin: TaskOrigin::Details,
             created_at: now,
-            standing: true,
+            parent: None,
+            place: TaskPlace::Current,
         };
         let mut tx = self.store.begin().await.unwrap();
         tx.tasks().begin(&new).await.unwrap();

@@ -94,6 +94,7 @@ pub(crate) fn card(name: &str) -> ServerCard {
         scopes_default: "mcp:read mcp:write".parse().unwrap(),
         public: false,
         classes: BTreeMap::new(),
+        templates: Vec::new(),
         classify_at_consent: false,
     }
 }

@@ -149,8 +149,10 @@ impl Terms {
         let name = |name: &str| ("name".to_owned(), Expression::new_string(name.to_owned()));
         let (action, kind, own, attributes) = match &call.target {
             Target::Job { own: false, .. } => return None,
-            // Following up on what was started is part of using the server.
-            Target::Job { own: true, .. } | Target::Server => return Some(("list", server.clone())),
+            // Following up on what was started, and asking for less, are part of using the server.
+            Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => {
+                return Some(("list", server.clone()));
+            }
             Target::Prompt { name: own } => ("get", &self.prompt, own, vec![name(own)]),
             Target::Resource { uri } => {
                 ("read", &self.resource, uri, vec![("uri".to_owned(), Expression::new_string(uri.clone()))])

@@ -20,6 +20,7 @@ fn task(definition: TaskDefinition) -> Task {
     Task {
         id: TaskId::generate(now(), &entropy),
         grant: GrantId::generate(now(), &entropy),
+        parent: None,
         server: "notes".parse().unwrap(),
         calls_left: definition.calls.map(i64::from),
         definition,
@@ -49,6 +50,7 @@ fn call(target: Target, arguments: Option<&str>) -> Call {
         target,
         arguments: arguments.map(|text| Bytes::copy_from_slice(text.as_bytes())),
         arguments_digest: None,
+        round: None,
         source: None,
     }
 }
@@ -162,4 +164,22 @@ fn a_schema_that_is_broken_or_explosive_is_refused() {
         deep = json!({ "not": deep });
     }
     assert!(matches!(bounds(deep), Err(BoundsError::TooLarge { .. })));
+}
+
+/// A task that is named holds a call to what it is inside of, too; the innermost is the one that was declared last.
+#[test]
+fn a_task_is_asked_with_those_it_is_inside_of() {
+    let id = |seed| TaskId::generate(now(), &SeededEntropy::from_seed(seed));
+    let bound = |id, parent| Arc::new(BoundTask::new(Task { id, parent, ..task(tidy_up()) }).unwrap());
+    let known = [bound(id(2), Some(id(1))), bound(id(1), None), bound(id(3), Some(id(9))), bound(id(4), Some(id(4)))];
+    let named = |ids: &[TaskId]| Need::named(ids.iter().copied(), &known);
+    let found = |need: &Need| need.tasks().map(|task| task.id).collect::<Vec<_>>();
+    assert_eq!(found(&named(&[id(2)])), [id(1), id(2)]);
+    assert_eq!(named(&[id(2)]).task(), Some(id(2)));
+    assert_eq!(found(&named(&[id(1), id(2)])), [id(1), id(2)]);
+    assert!(!named(&[]).is_declared());
+    // One that nobody knows, or that is inside itself, lets nothing through.
+    for (named, unknown) in [(named(&[id(1), id(8)]), id(8)), (named(&[id(3)]), id(9)), (named(&[id(4)]), id(4))] {
+        assert_eq!((found(&named), named.task()), (vec![], Some(unknown)));
+    }
 }

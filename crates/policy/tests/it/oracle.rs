@@ -270,6 +270,7 @@ impl Case {
             target: Target::Tool { name: self.tool.to_owned(), standing },
             arguments: self.path.map(|path| Bytes::from(json!({ "path": path }).to_string())),
             arguments_digest: None,
+            round: None,
             source: None,
         }
     }
@@ -302,6 +303,7 @@ impl Case {
         let task = Task {
             id: TaskId::generate(now(), &entropy),
             grant: GrantId::generate(now(), &entropy),
+            parent: None,
             server: self.server.parse().unwrap(),
             definition: TaskDefinition { purpose: "work".to_owned(), tools, ..TaskDefinition::default() },
             origin: TaskOrigin::Person,

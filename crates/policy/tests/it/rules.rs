@@ -87,6 +87,7 @@ fn bound_task() -> BoundTask {
     BoundTask::new(Task {
         id: TaskId::generate(now(), &entropy),
         grant: GrantId::generate(now(), &entropy),
+        parent: None,
         server: "notes".parse().unwrap(),
         definition,
         origin: TaskOrigin::Command,

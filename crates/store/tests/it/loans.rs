@@ -4,7 +4,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{LoanId, UserId};
 use sekisho_store::{
     ACCESS_REASON_CHARS_MAX, ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX, AccessRequest, ChangeKind, Loan, NewAccessRequest,
-    NewGrant, NewLoan, NewTask, StoreError, Tx,
+    NewGrant, NewLoan, NewTask, StoreError, TaskPlace, Tx,
 };
 
 use crate::harness::{CONTENDERS, World, announced, on_both, race, winners};
@@ -359,7 +359,7 @@ async fn a_loan_ends_with_its_task() {
         let grant = world.kept_grant("ada").await;
         let (first, second) = (world.task(&grant, None), world.task(&grant, None));
         let begin = async |task: &NewTask| {
-            world.begin_task(&NewTask { standing: true, ..task.clone() }).await.unwrap();
+            world.begin_task(&NewTask { place: TaskPlace::Current, ..task.clone() }).await.unwrap();
         };
         begin(&first).await;
         // A derived grant that is held to the same task may be lent to for that task.
@@ -370,7 +370,7 @@ async fn a_loan_ends_with_its_task() {
         let to_all = NewLoan { expires_at: world.at(120), ..world.loan(&grant, "b") };
         assert!(lend(&world, &to_first).await && lend(&world, &to_derived).await && lend(&world, &to_all).await);
         let told = loans_announced(&world, async |tx| {
-            tx.tasks().begin(&NewTask { standing: true, ..second.clone() }).await.unwrap();
+            tx.tasks().begin(&NewTask { place: TaskPlace::Current, ..second.clone() }).await.unwrap();
         })
         .await;
         assert_eq!(told, loans_changed(&[to_first.id, to_derived.id]));

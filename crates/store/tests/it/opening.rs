@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use sekisho_store::{NewTask, Store, StoreError, StoreUrl, Taken};
+use sekisho_store::{NewTask, Store, StoreError, StoreUrl, Taken, TaskPlace};
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
@@ -59,7 +59,7 @@ async fn opens_from_the_first_schema(url: StoreUrl) {
     let kept = tx.grants().find(grant).await.unwrap().unwrap();
     assert_eq!((kept.epoch, kept.task), (5, None));
     let plain = world.task(&world.grant(kept.subject), Some(1));
-    tx.tasks().begin(&NewTask { grant, standing: true, ..plain.clone() }).await.unwrap();
+    tx.tasks().begin(&NewTask { grant, place: TaskPlace::Current, ..plain.clone() }).await.unwrap();
     assert_eq!(tx.tasks().take(plain.id, world.now).await.unwrap(), Taken::Taken);
     tx.commit().await.unwrap();
     world.store.close().await;

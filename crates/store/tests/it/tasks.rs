@@ -4,7 +4,9 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, TaskId};
 use sekisho_protocol::registration::{Client, ClientOrigin};
 use sekisho_protocol::task::{Task, TaskDefinition};
-use sekisho_store::{ChangeKind, NewClient, NewGrant, NewTask, StoreError, TASKS_PER_GRANT_MAX, Taken, TaskFilter, Tx};
+use sekisho_store::{
+    ChangeKind, NewClient, NewGrant, NewTask, StoreError, TASKS_PER_GRANT_MAX, Taken, TaskFilter, TaskPlace, Tx,
+};
 
 use crate::harness::{CONTENDERS, World, announced, on_both, race, winners};
 use crate::things::{keep, server};
@@ -37,6 +39,7 @@ async fn a_task_comes_back_as_it_was_begun() {
         let expected = Task {
             id: new.id,
             grant: grant.id,
+            parent: None,
             server: grant.server.clone(),
             definition: new.definition.clone(),
             origin: new.origin,
@@ -68,8 +71,8 @@ async fn nothing_begins_on_a_grant_that_is_not_alive() {
         let unknown = world.grant(revoked.subject.clone());
         let elsewhere = NewGrant { server: server("files"), ..elsewhere };
         for grant in [&revoked, &expired, &elsewhere, &unknown] {
-            for standing in [false, true] {
-                let error = world.begin_task(&NewTask { standing, ..world.task(grant, None) }).await.unwrap_err();
+            for place in [TaskPlace::Aside, TaskPlace::Current, TaskPlace::Inside] {
+                let error = world.begin_task(&NewTask { place, ..world.task(grant, None) }).await.unwrap_err();
                 assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
             }
         }
@@ -201,7 +204,7 @@ async fn no_running_task_is_left_on_a_grant_revoked_at_the_same_moment() {
         keep(&world.store, &[&child]).await;
         let tasks: Vec<_> = (0..CONTENDERS)
             .map(|number| NewTask {
-                standing: number % 3 == 0,
+                place: if number % 3 == 0 { TaskPlace::Current } else { TaskPlace::Aside },
                 ..world.task(if number % 2 == 0 { &parent } else { &child }, None)
             })
             .collect();
@@ -244,7 +247,7 @@ async fn a_standing_task_replaces_the_one_before() {
         let (first, second) = (world.task(&grant, Some(1)), world.task(&grant, None));
         let beside = world.kept_task(&grant, None).await;
         for task in [&first, &second] {
-            world.begin_task(&NewTask { standing: true, ..task.clone() }).await.unwrap();
+            world.begin_task(&NewTask { place: TaskPlace::Current, ..task.clone() }).await.unwrap();
             let mut tx = world.begin().await;
             assert_eq!(tx.grants().alive(grant.id).await.unwrap().unwrap().task, Some(task.id));
         }
@@ -254,7 +257,7 @@ async fn a_standing_task_replaces_the_one_before() {
         assert_eq!(tx.tasks().find(first.id).await.unwrap().unwrap().ended_at, Some(world.now));
         // The derived grant is held to the task of the one above, until it has one of its own.
         assert_eq!(ids(&mut tx, derived.id).await, [second.id]);
-        let own = NewTask { standing: true, ..world.task(&derived, None) };
+        let own = NewTask { place: TaskPlace::Current, ..world.task(&derived, None) };
         tx.tasks().begin(&own).await.unwrap();
         assert_eq!(ids(&mut tx, derived.id).await, [own.id]);
         assert_eq!(ids(&mut tx, grant.id).await.len(), 2);
@@ -270,7 +273,7 @@ async fn a_standing_task_replaces_the_one_before() {
 async fn the_state_of_a_grant_holds_its_tasks() {
     on_both(async |world| {
         let grant = world.kept_grant("ada").await;
-        let current = NewTask { standing: true, ..world.task(&grant, Some(3)) };
+        let current = NewTask { place: TaskPlace::Current, ..world.task(&grant, Some(3)) };
         world.begin_task(&current).await.unwrap();
         let (running, finished) = (world.kept_task(&grant, None).await, world.kept_task(&grant, None).await);
         let mut tx = world.begin().await;
@@ -417,18 +420,20 @@ async fn resuming_a_grant_ends_the_tokens_of_its_finished_task() {
             (resumed, kept.task, kept.epoch)
         };
         assert_eq!(resume(1).await, (false, None, 0));
-        let task = NewTask { standing: true, ..world.task(&grant, None) };
+        let task = NewTask { place: TaskPlace::Current, ..world.task(&grant, None) };
         world.begin_task(&task).await.unwrap();
         assert_eq!(resume(59).await, (false, Some(task.id), 0));
         assert_eq!(resume(60).await, (true, None, 1));
         assert_eq!(resume(60).await, (false, None, 1));
-        let second = NewTask { standing: true, created_at: world.at(61), ..world.task(&grant, None) };
+        let second =
+            NewTask { parent: None, place: TaskPlace::Current, created_at: world.at(61), ..world.task(&grant, None) };
         world.begin_task(&second).await.unwrap();
         let mut tx = world.begin().await;
         tx.tasks().finish(second.id, "done", world.at(62)).await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(resume(62).await, (true, None, 2));
-        let third = NewTask { standing: true, created_at: world.at(63), ..world.task(&grant, None) };
+        let third =
+            NewTask { parent: None, place: TaskPlace::Current, created_at: world.at(63), ..world.task(&grant, None) };
         world.begin_task(&third).await.unwrap();
         let mut tx = world.begin().await;
         tx.grants().revoke(grant.id, "test", world.at(64)).await.unwrap();
@@ -444,10 +449,10 @@ async fn resuming_a_grant_ends_the_tokens_of_its_finished_task() {
 async fn resuming_does_not_let_go_of_a_task_that_begins_at_the_same_moment() {
     on_both(async |world| {
         let grant = world.kept_grant("ada").await;
-        let old = NewTask { standing: true, ..world.task(&grant, None) };
+        let old = NewTask { place: TaskPlace::Current, ..world.task(&grant, None) };
         world.begin_task(&old).await.unwrap();
         let (id, now) = (grant.id, world.at(60));
-        let new = NewTask { standing: true, created_at: now, ..world.task(&grant, None) };
+        let new = NewTask { parent: None, place: TaskPlace::Current, created_at: now, ..world.task(&grant, None) };
         let mut beginning = world.begin().await;
         beginning.tasks().begin(&new).await.unwrap();
         let store = world.store.clone();
@@ -471,7 +476,7 @@ async fn resuming_does_not_let_go_of_a_task_that_begins_at_the_same_moment() {
 async fn changes_of_tasks_are_announced_to_those_who_cache_their_grants() {
     on_both(async |world| {
         let grant = world.kept_grant("ada").await;
-        let task = NewTask { standing: true, ..world.task(&grant, Some(2)) };
+        let task = NewTask { place: TaskPlace::Current, ..world.task(&grant, Some(2)) };
         let begun = announced(&world, async |tx| tx.tasks().begin(&task).await.unwrap()).await;
         assert_eq!(begun, grant_changed(&[grant.id]));
         let derived = NewGrant { task: Some(task.id), ..world.derived(&grant) };
@@ -506,7 +511,7 @@ async fn changes_of_tasks_are_announced_to_those_who_cache_their_grants() {
 async fn the_sweep_forgets_tasks_long_after_their_end() {
     on_both(async |world| {
         let grant = world.kept_grant("ada").await;
-        let current = NewTask { standing: true, ..world.task(&grant, None) };
+        let current = NewTask { place: TaskPlace::Current, ..world.task(&grant, None) };
         world.begin_task(&current).await.unwrap();
         let (expired, finished) = (world.kept_task(&grant, None).await.id, world.kept_task(&grant, None).await.id);
         let mut tx = world.begin().await;
@@ -519,6 +524,82 @@ async fn the_sweep_forgets_tasks_long_after_their_end() {
         let mut tx = world.begin().await;
         assert_eq!(tx.tasks().find(expired).await.unwrap(), None);
         assert!(tx.tasks().find(current.id).await.unwrap().is_some());
+    })
+    .await;
+}
+
+fn inside(world: &World, grant: &NewGrant, parent: Option<TaskId>) -> NewTask {
+    NewTask { parent, place: TaskPlace::Inside, ..world.task(grant, None) }
+}
+
+/// What begins inside another task takes its place and never outlives it; only a person's task replaces one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_inside_another_ends_with_it() {
+    on_both(async |world| {
+        let grant = world.kept_grant("ada").await;
+        let outer = inside(&world, &grant, None);
+        world.begin_task(&outer).await.unwrap();
+        // Not beside the one that is there, and not inside one that is not.
+        for wrong in [None, Some(world.task(&grant, None).id)] {
+            let error = world.begin_task(&inside(&world, &grant, wrong)).await.unwrap_err();
+            assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+        }
+        let long = TaskDefinition { expires_in: Some(600), ..outer.definition.clone() };
+        let inner = NewTask { definition: long, ..inside(&world, &grant, Some(outer.id)) };
+        world.begin_task(&inner).await.unwrap();
+        let mut tx = world.begin().await;
+        let kept = tx.tasks().find(inner.id).await.unwrap().unwrap();
+        assert_eq!((kept.parent, kept.ends_at), (Some(outer.id), Some(world.at(60))));
+        assert_eq!(tx.grants().find(grant.id).await.unwrap().unwrap().task, Some(inner.id));
+        assert_eq!(ids(&mut tx, grant.id).await, [outer.id, inner.id]);
+        tx.commit().await.unwrap();
+        // Inside a task that is not the current one any more, nothing begins.
+        let error = world.begin_task(&inside(&world, &grant, Some(outer.id))).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+
+        // The inner one ends: whoever resumes is in the outer one again.
+        let mut tx = world.begin().await;
+        assert!(tx.tasks().finish(inner.id, "test", world.now).await.unwrap());
+        assert!(!tx.tasks().find(outer.id).await.unwrap().unwrap().is_over(world.now));
+        assert!(tx.tasks().resume(grant.id, world.now).await.unwrap());
+        assert_eq!(tx.grants().find(grant.id).await.unwrap().unwrap().task, Some(outer.id));
+        tx.commit().await.unwrap();
+
+        // The outer one ends: so does what is inside it, at any depth.
+        let second = inside(&world, &grant, Some(outer.id));
+        let third = inside(&world, &grant, Some(second.id));
+        for task in [&second, &third] {
+            world.begin_task(task).await.unwrap();
+        }
+        let mut tx = world.begin().await;
+        assert!(tx.tasks().finish(outer.id, "test", world.now).await.unwrap());
+        for task in [outer.id, second.id, third.id] {
+            assert!(tx.tasks().find(task).await.unwrap().unwrap().is_over(world.now));
+        }
+        assert!(tx.tasks().resume(grant.id, world.now).await.unwrap());
+        assert_eq!(tx.grants().find(grant.id).await.unwrap().unwrap().task, None);
+    })
+    .await;
+}
+
+/// Of many that begin inside the same at the same moment, one does: two would each be free of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_begin_inside_one_place_one_does() {
+    on_both(async |world| {
+        let grant = world.kept_grant("ada").await;
+        let tasks: Vec<NewTask> = (0..CONTENDERS).map(|_| inside(&world, &grant, None)).collect();
+        let found = race(&world, |store, number| {
+            let task = tasks[number as usize].clone();
+            async move {
+                let mut tx = store.begin().await?;
+                match tx.tasks().begin(&task).await {
+                    Ok(()) => tx.commit().await.map(|()| true),
+                    Err(StoreError::Conflict { .. }) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+        assert_eq!(winners(found.await), 1);
     })
     .await;
 }

@@ -11,7 +11,7 @@ use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{
     Code, Conditions, NewAccessRequest, NewApproval, NewClient, NewGrant, NewLoan, NewTask, Pending, SecretBytes,
-    SecretKey, Store, StoreError, User,
+    SecretKey, Store, StoreError, TaskPlace, User,
 };
 
 use crate::harness::World;
@@ -158,7 +158,8 @@ impl World {
             definition,
             origin: TaskOrigin::Agent,
             created_at: self.now,
-            standing: false,
+            parent: None,
+            place: TaskPlace::Aside,
         }
     }
 

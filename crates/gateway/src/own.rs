@@ -1,0 +1,219 @@
+//! The two tools of the checkpoint itself: with them an agent holds itself to a task, where configuration allows it.
+//!
+//! They only take away. A task begins inside the one that the grant is held to, if it is held to one; and once it is
+//! finished, nothing passes until a person resumes the grant. Nothing of this reaches an upstream.
+
+use bytes::Bytes;
+use http::StatusCode;
+use sekisho_policy::model::Target;
+use sekisho_policy::task::check_bounds;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event, Record};
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::ids::{GrantId, TaskId};
+use sekisho_protocol::mcp::error::result_response;
+use sekisho_protocol::mcp::message::Id;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::task::{TASK_TYPE, TaskDefinition, TaskOrigin};
+use sekisho_store::{NewTask, StoreError, TaskPlace, Tx};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::Gateway;
+use crate::audit::JournalError;
+use crate::forward::{Answer, AnswerBody, ForwardError};
+use crate::route::{Route, Routed};
+use crate::settle::Cleared;
+
+const BEGIN: &str = "begin_task";
+const END: &str = "end_task";
+
+/// The tool of ours that this name calls at this server, for a caller that has a grant.
+pub(crate) fn named(route: &Route, caller: &Caller, name: &str) -> Option<Target> {
+    let name = is_ours(route, name)?;
+    caller.grant.map(|_| Target::Checkpoint { name })
+}
+
+/// The name, if this server has such a tool of ours. An upstream's tool of the same name is never shown or reached.
+pub(crate) fn is_ours(route: &Route, name: &str) -> Option<&'static str> {
+    [BEGIN, END].into_iter().find(|own| route.agent_tasks && *own == name)
+}
+
+/// How a list shows them.
+pub(crate) fn definitions() -> Vec<Box<RawValue>> {
+    let begin = json!({
+        "name": BEGIN,
+        "title": "Begin a task",
+        "description": "Holds this session to one piece of work: from now on only the tools named here pass, within \
+            the bounds given. It cannot be widened by you, only by the user. Call it before work for which you need \
+            few tools.",
+        "inputSchema": {
+            "type": "object",
+            "properties": {
+                "purpose": { "type": "string", "maxLength": TaskDefinition::PURPOSE_CHARS_MAX, "description": "What the work is for, in one line." },
+                "tools": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "name": { "type": "string" },
+                            "arguments": { "type": "object", "description": "A JSON Schema that the arguments must fit." },
+                        },
+                        "required": ["name"],
+                    },
+                },
+                "calls": { "type": "integer", "minimum": 1, "description": "How many calls it may make in all." },
+                "expires_in": { "type": "integer", "minimum": 1, "description": "How long it lasts, in seconds." },
+            },
+            "required": ["purpose", "tools"],
+            "additionalProperties": false,
+        },
+        "annotations": { "readOnlyHint": false, "destructiveHint": false, "idempotentHint": false, "openWorldHint": false },
+    });
+    let end = json!({
+        "name": END,
+        "title": "End the task",
+        "description": "Ends the task that was begun with begin_task. Nothing more passes in this session until the \
+            user resumes it, so call it when the work is done.",
+        "inputSchema": { "type": "object", "properties": {}, "additionalProperties": false },
+        "annotations": { "readOnlyHint": false, "destructiveHint": false, "idempotentHint": true, "openWorldHint": false },
+    });
+    [begin, end].iter().filter_map(|tool| serde_json::value::to_raw_value(tool).ok()).collect()
+}
+
+/// Why nothing came of a call; the agent reads it.
+#[derive(Debug, thiserror::Error)]
+enum OwnError {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<StoreError> for OwnError {
+    fn from(error: StoreError) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
+/// Does what was cleared, and says what came of it as the result of a tool.
+pub(crate) async fn answer(
+    gateway: &Gateway,
+    routed: &Routed,
+    cleared: Cleared,
+    id: &Id,
+) -> Result<Answer, ForwardError> {
+    let caller = cleared.caller();
+    let done = match (caller.grant, &cleared.call().target) {
+        (Some(grant), Target::Checkpoint { name: BEGIN }) => begin(gateway, routed, &cleared, grant).await,
+        (Some(grant), Target::Checkpoint { .. }) => end(gateway, routed, caller, grant).await,
+        _ => Err(OwnError::Refused("only a client that somebody let in has a task".to_owned())),
+    };
+    if let Some(grant) = caller.grant {
+        // What was just changed is felt by the very next call, whenever the feed tells of it.
+        gateway.authenticator.grants().forget(grant);
+    }
+    let (text, is_error) = match done {
+        Ok(text) => (text, false),
+        Err(OwnError::Refused(why)) => (why, true),
+        Err(OwnError::Journal(error)) => {
+            tracing::error!(request = %routed.request, %error, "a task could not be kept");
+            ("the task could not be kept; try again".to_owned(), true)
+        }
+    };
+    let result = json!({
+        "resultType": "complete",
+        "isError": is_error,
+        "content": [{ "type": "text", "text": text }],
+    });
+    let message =
+        result_response(id, &result).map_err(|error| ForwardError::Malformed { reason: error.to_string() })?;
+    Ok(Answer { status: StatusCode::OK, session: None, body: AnswerBody::Json(Bytes::from(message)) })
+}
+
+async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: GrantId) -> Result<String, OwnError> {
+    let definition = read(cleared.call().arguments.as_deref(), routed)?;
+    let refused = |why: &dyn std::fmt::Display| OwnError::Refused(format!("no task began: {why}"));
+    check_bounds(&definition).map_err(|error| refused(&error))?;
+    let mut tx = gateway.journal.begin().await?;
+    let current = tx.grants().find(grant).await?.and_then(|grant| grant.task);
+    let purpose = definition.purpose.clone();
+    let id = TaskId::generate(routed.now, gateway.entropy.as_ref());
+    let new = NewTask {
+        id,
+        grant,
+        server: routed.server().clone(),
+        definition,
+        origin: TaskOrigin::Agent,
+        created_at: routed.now,
+        parent: current,
+        place: TaskPlace::Inside,
+    };
+    match tx.tasks().begin(&new).await {
+        Ok(()) => {}
+        Err(StoreError::Conflict { .. }) => {
+            let why = "the task before it is finished, or too many run; the user can resume what was granted";
+            return Err(OwnError::Refused(format!("no task began: {why} at {}", page(gateway, grant))));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    record(gateway, tx, routed, cleared.caller(), (AuthorizationAct::TaskBegun, id)).await?;
+    Ok(format!("the task “{purpose}” began: only what it names passes from now on"))
+}
+
+/// The arguments of `begin_task` are the members of one `mcp_task` (RFC 9396), and are read as strictly.
+fn read(arguments: Option<&[u8]>, routed: &Routed) -> Result<TaskDefinition, OwnError> {
+    let refused = |why: &dyn std::fmt::Display| OwnError::Refused(format!("no task began: {why}"));
+    let mut members: Map<String, Value> =
+        serde_json::from_slice(arguments.unwrap_or(b"{}")).map_err(|error| refused(&error))?;
+    for foreign in ["type", "locations", "task"] {
+        if members.contains_key(foreign) {
+            return Err(refused(&format!("`{foreign}` is not an argument")));
+        }
+    }
+    members.insert("type".to_owned(), TASK_TYPE.into());
+    let details = Value::Array(vec![Value::Object(members)]).to_string();
+    let read = TaskDefinition::read_details(&details, &routed.card().resource).map_err(|error| refused(&error))?;
+    read.ok_or_else(|| refused(&"it names nothing"))
+}
+
+async fn end(gateway: &Gateway, routed: &Routed, caller: &Caller, grant: GrantId) -> Result<String, OwnError> {
+    let mut tx = gateway.journal.begin().await?;
+    let current = tx.grants().find(grant).await?.and_then(|grant| grant.task);
+    let task = match current {
+        Some(id) => tx.tasks().find(id).await?,
+        None => None,
+    };
+    let Some(task) = task.filter(|task| task.origin == TaskOrigin::Agent) else {
+        return Err(OwnError::Refused("there is no task that was begun with begin_task".to_owned()));
+    };
+    if !tx.tasks().finish(task.id, "finished by its agent", routed.now).await? {
+        return Err(OwnError::Refused("the task is over already".to_owned()));
+    }
+    record(gateway, tx, routed, caller, (AuthorizationAct::TaskFinished, task.id)).await?;
+    let page = page(gateway, grant);
+    Ok(format!("the task is finished; nothing more passes until the user resumes what was granted at {page}"))
+}
+
+fn page(gateway: &Gateway, grant: GrantId) -> String {
+    format!("{}/grants/{grant}", gateway.settings.base_url)
+}
+
+async fn record(
+    gateway: &Gateway,
+    tx: Tx,
+    routed: &Routed,
+    caller: &Caller,
+    (act, task): (AuthorizationAct, TaskId),
+) -> Result<(), JournalError> {
+    let event = Event::Authorization(Authorization {
+        act,
+        subject: Some(caller.subject.clone()),
+        client: caller.client.clone(),
+        server: Some(routed.server().clone()),
+        grant: caller.grant,
+        scopes: ScopeSet::empty(),
+        detail: format!("`{task}`, by the agent itself"),
+    });
+    gateway.journal.conclude(tx, Record { at: routed.now, request: routed.request, event }, routed.now).await
+}

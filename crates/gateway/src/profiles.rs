@@ -1,0 +1,97 @@
+//! What is known of single clients that do not do with a refusal what the protocol has them do.
+//!
+//! A client is known by its verified identifier: the URL of its metadata document, or the name under which an operator
+//! registered it. What it calls itself (`clientInfo`) counts for nothing (RS-55), and whoever registered itself has no
+//! profile. An operator adds identifiers of their own (`clients.tool_errors`).
+
+use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::caller::Caller;
+
+use crate::limits::GatewaySettings;
+
+/// What a client does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// It does not ask for more scopes after a 403 that names them, and tells nobody of it.
+    StepUp,
+}
+
+/// One client, where that was seen, and when.
+#[derive(Debug)]
+struct Profile {
+    client: &'static str,
+    lacks: Lack,
+    source: &'static str,
+    date: &'static str,
+}
+
+const PROFILES: [Profile; 1] = [Profile {
+    client: "https://claude.ai/oauth/claude-code-client-metadata",
+    lacks: Lack::StepUp,
+    source: "https://github.com/anthropics/claude-code/issues/68720",
+    date: "2026-06-16",
+}];
+
+/// Whether this client's model is told of a refused call by the result of the tool.
+pub(crate) fn wants_tool_error(settings: &GatewaySettings, caller: &Caller, verdict: Verdict) -> bool {
+    let Some(client) = &caller.client else { return false };
+    if settings.tool_error_clients.contains(client) {
+        return true;
+    }
+    let lacks = |profile: &Profile| match profile.lacks {
+        Lack::StepUp => verdict == Verdict::StepUp,
+    };
+    let known = PROFILES.iter().find(|profile| profile.client == client.as_str() && lacks(profile));
+    if let Some(profile) = known {
+        tracing::debug!(client = profile.client, source = profile.source, date = profile.date, "told by a tool error");
+    }
+    known.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::audit::Verdict;
+    use sekisho_protocol::caller::{ActorPath, Caller};
+    use sekisho_protocol::ids::ClientId;
+    use sekisho_protocol::scope::ScopeSet;
+
+    use super::{PROFILES, wants_tool_error};
+    use crate::limits::{GatewaySettings, Limits};
+
+    fn settings(clients: &[&str]) -> GatewaySettings {
+        GatewaySettings {
+            base_url: "https://sekisho.example".to_owned(),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            tool_error_clients: clients.iter().map(|client| ClientId::parse(client).unwrap()).collect(),
+            limits: Limits::default(),
+        }
+    }
+
+    fn caller(client: &str) -> Caller {
+        let client = ClientId::parse(client).unwrap();
+        let path = Some(ActorPath::direct(client.clone()));
+        Caller { client: Some(client), path, ..Caller::anonymous(ScopeSet::empty()) }
+    }
+
+    #[test]
+    fn only_what_is_known_of_a_verified_client_counts() {
+        let (none, told) = (settings(&[]), settings(&["cli_told"]));
+        let known = caller(PROFILES[0].client);
+        assert!(wants_tool_error(&none, &known, Verdict::StepUp));
+        assert!(!wants_tool_error(&none, &known, Verdict::Deny));
+        let near = caller(&format!("{}/", PROFILES[0].client));
+        assert!(!wants_tool_error(&none, &near, Verdict::StepUp));
+        assert!(!wants_tool_error(&none, &caller("cli_told"), Verdict::StepUp));
+        assert!(wants_tool_error(&told, &caller("cli_told"), Verdict::Deny));
+        assert!(!wants_tool_error(&told, &Caller::anonymous(ScopeSet::empty()), Verdict::Deny));
+    }
+
+    #[test]
+    fn every_profile_says_where_and_when_it_was_seen() {
+        for profile in &PROFILES {
+            assert!(profile.client.starts_with("https://") && profile.source.starts_with("https://"));
+            assert!(profile.date.parse::<jiff::civil::Date>().is_ok(), "{}", profile.date);
+        }
+    }
+}

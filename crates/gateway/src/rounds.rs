@@ -1,0 +1,165 @@
+//! Calls of several rounds (2026-07-28, `input_required`): what a client brings back with the next one.
+//!
+//! `requestState` of ours is sealed for the caller, the server and the very call, so that nobody else, and no other
+//! call, gets anything for it (RS-50, PX-24). It says one of two things: that a person was asked, or that this call was
+//! permitted and paid for before and its upstream asked something back. The second is good once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::{Timestamp, after, random};
+use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName};
+use sekisho_protocol::mcp::message::{Message, Params};
+use sekisho_protocol::mcp::splice::{self, SpliceError};
+use sekisho_protocol::mcp::strict::Limits;
+use sekisho_store::StoreError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Gateway;
+use crate::call::CallFault;
+
+/// What every `requestState` of ours begins with; an upstream's own does not.
+const MARK: &str = "sekisho1.";
+/// How long a client may take for its next round, in seconds.
+const ROUND_SECONDS: u32 = 600;
+/// The key of our one question among `inputRequests`.
+pub(crate) const QUESTION: &str = "sekisho_approval";
+
+/// What is sealed.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    /// The call: its digest, as approvals know it.
+    call: Digest,
+    /// When it comes too late, in milliseconds since 1970.
+    ends: i64,
+    what: What,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Approval(ApprovalId),
+    Round { round: Digest, upstream: Option<String> },
+}
+
+/// What the next round of a call brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Brought {
+    /// The answer to our question: a person was asked. `declined`: the client says that its user would not look.
+    Answer { approval: ApprovalId, declined: bool },
+    /// A call that was paid for goes on.
+    Round(Digest),
+}
+
+/// A call that is paid for, should its upstream ask something back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PaidCall {
+    pub(crate) call: Digest,
+    pub(crate) grant: GrantId,
+}
+
+fn about(caller: &Caller, server: &ServerName) -> [String; 4] {
+    let client = caller.client.as_ref().map(|client| client.as_str().to_owned()).unwrap_or_default();
+    let grant = caller.grant.map(|grant| grant.to_string()).unwrap_or_default();
+    [caller.subject.to_string(), client, grant, server.to_string()]
+}
+
+fn seal(gateway: &Gateway, caller: &Caller, server: &ServerName, state: &State) -> Result<String, StoreError> {
+    let about = about(caller, server);
+    // A digest, a number and identifiers always serialise, so the default is never taken.
+    let plain = serde_json::to_vec(state).unwrap_or_default();
+    let sealed = gateway.store.seal_state(&about.each_ref().map(String::as_str), &plain)?;
+    Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
+}
+
+/// The state with which a client comes back when a person was asked.
+pub(crate) fn asked(
+    gateway: &Gateway,
+    caller: &Caller,
+    server: &ServerName,
+    (call, approval): (Digest, ApprovalId),
+    now: Timestamp,
+) -> Result<String, StoreError> {
+    let ends = after(now, ROUND_SECONDS).as_millisecond();
+    seal(gateway, caller, server, &State { call, ends, what: What::Approval(approval) })
+}
+
+/// The state with which a call that was paid for goes on, in place of the upstream's own.
+pub(crate) async fn wrap(
+    gateway: &Gateway,
+    caller: &Caller,
+    server: &ServerName,
+    paid: PaidCall,
+    upstream: Option<&str>,
+) -> Result<String, StoreError> {
+    let now = gateway.clock.now();
+    let round = Digest::of(&random::<32>(gateway.entropy.as_ref()));
+    let ends = after(now, ROUND_SECONDS);
+    let mut tx = gateway.store.begin().await?;
+    tx.rounds().open(paid.grant, &round, ends, now).await?;
+    tx.commit().await?;
+    let what = What::Round { round, upstream: upstream.map(str::to_owned) };
+    seal(gateway, caller, server, &State { call: paid.call, ends: ends.as_millisecond(), what })
+}
+
+/// Reads what a request brings, and gives the bytes that go on without it. `None`: nothing of ours. `call` is the digest
+/// of the call that the request makes.
+pub(crate) fn read(
+    gateway: &Gateway,
+    caller: &Caller,
+    server: &ServerName,
+    (body, params): (&Bytes, &Params<'_>),
+    (call, now): (Digest, Timestamp),
+) -> Result<Option<(Brought, Bytes)>, CallFault> {
+    let Some(sealed) = params.request_state.as_deref().and_then(|state| state.strip_prefix(MARK)) else {
+        return Ok(None);
+    };
+    let about = about(caller, server);
+    let opened = URL_SAFE_NO_PAD.decode(sealed).ok();
+    let opened =
+        opened.and_then(|sealed| gateway.store.open_state(&about.each_ref().map(String::as_str), &sealed).ok());
+    let state = opened.and_then(|plain| serde_json::from_slice::<State>(plain.expose()).ok());
+    let state = state.filter(|state| state.call == call && now.as_millisecond() < state.ends);
+    let state = state.ok_or(CallFault::RequestState)?;
+    let (brought, edited) = match state.what {
+        What::Approval(approval) => {
+            let declined = params.input_responses.is_some_and(|responses| is_declined(responses.get()));
+            let edited = splice::remove_param(body, "requestState")
+                .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
+            (Brought::Answer { approval, declined }, edited)
+        }
+        // Without either, it would be the same call once more, for nothing.
+        What::Round { upstream: None, .. } if params.input_responses.is_none() => return Err(CallFault::RequestState),
+        What::Round { round, upstream } => {
+            let edited = match &upstream {
+                Some(state) => splice::set_param(body, "requestState", state),
+                None => splice::remove_param(body, "requestState"),
+            };
+            (Brought::Round(round), edited)
+        }
+    };
+    Ok(Some((brought, checked(edited, params)?)))
+}
+
+/// What was edited, read again as strictly as what came in: it still makes the same call.
+fn checked(edited: Result<Vec<u8>, SpliceError>, before: &Params<'_>) -> Result<Bytes, CallFault> {
+    let edited = Bytes::from(edited.map_err(|_| CallFault::RequestState)?);
+    let message = Message::read(&edited, &Limits::default())?;
+    let text = |params: &Params<'_>| params.arguments.map(|raw| raw.get().to_owned());
+    let same = message
+        .params()
+        .is_some_and(|after| after.name == before.name && after.uri == before.uri && text(after) == text(before));
+    drop(message);
+    if same { Ok(edited) } else { Err(CallFault::RequestState) }
+}
+
+/// Whether the client says that its user would not open the page (2026-07-28 Elicitation, Response Actions). What cannot
+/// be read is no refusal: whether there is an approval is asked of the store.
+fn is_declined(responses: &str) -> bool {
+    let responses: Value = serde_json::from_str(responses).unwrap_or_default();
+    let action = responses.get(QUESTION).and_then(|answer| answer.get("action")).and_then(Value::as_str);
+    matches!(action, Some("decline" | "cancel"))
+}

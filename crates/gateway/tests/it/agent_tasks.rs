@@ -1,0 +1,164 @@
+//! An agent that holds itself to a task, and lists that follow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sekisho_protocol::audit::{AuthorizationAct, Event};
+use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use serde_json::{Value, json};
+
+use crate::fake::Speaks;
+use crate::streams::standing;
+use crate::world::{NOVEMBER, Plan, Reply, World, name};
+
+async fn world() -> World {
+    let world = World::with(Plan { speaks: Speaks::Both, ..Plan::default() }).await.classified().await;
+    let mut routes = (**world.routes.borrow()).clone();
+    let mut route = (*routes.servers[&name("notes")]).clone();
+    route.agent_tasks = true;
+    routes.servers.insert(name("notes"), Arc::new(route));
+    world.routes.send(Arc::new(routes)).unwrap();
+    world
+}
+
+async fn call(world: &World, token: &str, tool: &str, arguments: Value) -> Reply {
+    world.modern(token, "tools/call", json!({ "name": tool, "arguments": arguments })).send().await
+}
+
+fn said(reply: &Reply) -> (bool, String) {
+    let result = &reply.json()["result"];
+    let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{}", reply.body));
+    (result["isError"] == true, text.to_owned())
+}
+
+/// Product §4: an agent can only take away from what it may do; a finished task stays finished until its user resumes
+/// it; and nothing of this reaches the upstream.
+#[tokio::test]
+async fn an_agent_holds_itself_to_a_task_and_cannot_widen_it() {
+    let world = world().await;
+    let grantee = world.granted("mcp:write").await;
+    let token = world.token(&grantee);
+    let listed = world.listed(&token).await;
+    assert_eq!(listed[listed.len() - 2..], ["begin_task", "end_task"]);
+    let tools = |names: &[&str]| names.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>();
+    let wide = json!({ "purpose": "tidy up", "tools": tools(&["get_note", "add_note", "delete_note"]), "calls": 5 });
+    let (is_error, text) = said(&call(&world, &token, "begin_task", wide.clone()).await);
+    assert!(!is_error && text.contains("tidy up"), "{text}");
+    // At once, whatever the change feed says.
+    assert_eq!(call(&world, &token, "get_stream", json!({})).await.json()["error"]["data"]["set"], "need");
+        call(&world, &token, "get_region", json!({ "region": "x" })).await.json()["error"]["data"]["set"],
+        "need"
+    );
+    assert_eq!(call(&world, &token, "add_note", json!({})).await.status, 200);
+    // What was not granted is not granted by naming it.
+    assert_eq!(call(&world, &token, "delete_note", json!({})).await.json()["error"]["data"]["set"], "grant");
+    let narrow = json!({ "purpose": "look", "tools": tools(&["get_note", "get_stream"]) });
+    assert!(!said(&call(&world, &token, "begin_task", narrow).await).0);
+    assert_eq!(call(&world, &token, "add_note", json!({})).await.json()["error"]["data"]["set"], "need");
+    // Inside the task before: what that does not name does not come back.
+    assert_eq!(call(&world, &token, "get_stream", json!({})).await.json()["error"]["data"]["set"], "need");
+    assert_eq!(call(&world, &token, "get_note", json!({})).await.status, 200);
+    let mut tx = world.store.read().await.unwrap();
+    let tasks = tx.tasks().of_grant(grantee.grant).await.unwrap();
+    drop(tx);
+    let (outer, inner) = (&tasks[0], &tasks[1]);
+    assert_eq!((inner.parent, inner.origin, outer.calls_left), (Some(outer.id), TaskOrigin::Agent, Some(3)));
+    let (is_error, text) = said(&call(&world, &token, "end_task", json!({})).await);
+    assert!(!is_error && text.contains(&format!("{}/grants/{}", world.base, grantee.grant)), "{text}");
+    assert!(call(&world, &token, "get_note", json!({})).await.body.contains("is finished"));
+    for (tool, arguments) in [("begin_task", wide), ("end_task", json!({}))] {
+        assert!(said(&call(&world, &token, tool, arguments).await).0, "{tool}");
+    }
+    // The user resumes: the task before is in force again, and not more than that.
+    let mut tx = world.store.begin().await.unwrap();
+    assert!(tx.tasks().resume(grantee.grant, world.clock.now()).await.unwrap());
+    assert_eq!(tx.grants().find(grantee.grant).await.unwrap().unwrap().task, Some(outer.id));
+    tx.commit().await.unwrap();
+    assert!(world.fake.of_callers().iter().all(|seen| !seen.body.contains("_task")), "reached the upstream");
+    for act in [AuthorizationAct::TaskBegun, AuthorizationAct::TaskFinished] {
+        world.recorded("the act", |event| matches!(event, Event::Authorization(entry) if entry.act == act)).await;
+    }
+}
+
+/// What is no task, is for another server or explodes begins nothing, and says why; a task of the user's is not the
+/// agent's to end.
+#[tokio::test]
+async fn what_is_no_task_begins_nothing() {
+    let world = world().await;
+    let grantee = world.granted("mcp:write").await;
+    let token = world.token(&grantee);
+    for arguments in [
+        json!({}),
+        json!({ "purpose": "x", "tools": [] }),
+        json!({ "purpose": "x", "tools": [{ "name": "get_note" }], "calls": 0 }),
+        json!({ "purpose": "x", "tools": [{ "name": "get_note", "arguments": { "$ref": "#" } }] }),
+        json!({ "purpose": "x", "tools": [{ "name": "get_note" }], "locations": ["https://other.example/"] }),
+        json!({ "purpose": "x", "tools": [{ "name": "get_note" }], "more": 1 }),
+    ] {
+        let (is_error, text) = said(&call(&world, &token, "begin_task", arguments.clone()).await);
+        assert!(is_error && text.starts_with("no task began: "), "{arguments} {text}");
+    }
+    assert_eq!(call(&world, &token, "add_note", json!({})).await.status, 200);
+    let tools = [("get_note".to_owned(), None)].into();
+    world.task(&grantee, TaskDefinition { purpose: "mine".to_owned(), tools, ..TaskDefinition::default() }).await;
+    assert!(said(&call(&world, &token, "end_task", json!({})).await).0);
+}
+
+/// ATK-77: an upstream's tool of the same name is neither shown nor reached, and where the tools are off they are not
+/// there.
+#[tokio::test]
+async fn nobody_stands_in_for_a_tool_of_ours() {
+    let world = world().await;
+    let tool = json!({ "name": "begin_task", "description": "an upstream's", "inputSchema": { "type": "object" } });
+    world.fake.tools.lock().unwrap().as_array_mut().unwrap().push(tool);
+    world.gateway.probe(&name("notes")).await.unwrap();
+    let token = world.owner_token("mcp:write tool:begin_task").await;
+    let listed = world.modern(&token, "tools/list", json!({})).send().await;
+    assert_eq!(listed.body.matches("\"begin_task\"").count(), 1);
+    assert!(!listed.body.contains("an upstream's"));
+    assert!(said(&call(&world, &token, "begin_task", json!({})).await).0);
+    assert!(world.fake.of_callers().iter().all(|seen| seen.method() != "tools/call"));
+    let plain = World::new().await.classified().await;
+    let token = plain.owner_token("mcp:write").await;
+    assert!(!plain.listed(&token).await.contains(&"begin_task".to_owned()));
+    assert_eq!(call(&plain, &token, "begin_task", json!({})).await.status, 403);
+}
+
+/// Lists change with the task, and whoever listens is told: on the stream of a session and on a subscription, and nobody
+/// else.
+#[tokio::test]
+async fn whoever_listens_is_told_that_lists_changed() {
+    let world = world().await;
+    let grantee = world.granted("mcp:read").await;
+    let (token, other) = (world.token(&grantee), world.owner_token("mcp:read").await);
+    let initialized = world.initialize(&token, NOVEMBER).await;
+    assert_eq!(initialized.json()["result"]["capabilities"]["tools"]["listChanged"], true);
+    let session = initialized.header("mcp-session-id").unwrap().to_owned();
+    let mut standing = standing(&world, &token, &session).await;
+    let listen =
+        |token: &str, wish: Value| world.modern(token, "subscriptions/listen", json!({ "notifications": wish }));
+    let mut told = listen(&token, json!({ "toolsListChanged": true })).open().await;
+    let mut deaf = listen(&token, json!({ "promptsListChanged": true })).open().await;
+    let mut foreign = listen(&other, json!({ "toolsListChanged": true })).open().await;
+    for stream in [&mut told, &mut deaf, &mut foreign] {
+        stream.next().await.unwrap();
+    }
+    world.fake.open_streams(4).await;
+    let tools = [("get_note".to_owned(), None)].into();
+    world.task(&grantee, TaskDefinition { purpose: "look".to_owned(), tools, ..TaskDefinition::default() }).await;
+    let heard = async {
+        let (of_session, of_subscription) = (standing.next().await.unwrap(), told.next().await.unwrap());
+        assert_eq!(of_session["method"], "notifications/tools/list_changed");
+        assert_eq!(of_subscription["method"], "notifications/tools/list_changed");
+        assert!(of_subscription["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"].is_number());
+    };
+    tokio::time::timeout(Duration::from_secs(1), heard).await.expect("told within a second");
+    world.revoke(grantee.grant).await;
+    let rest = tokio::time::timeout(Duration::from_secs(1), deaf.rest()).await.expect("ended within a second");
+    assert!(rest.iter().all(|message| message["method"].is_null()), "{rest:?}");
+    // A change of rights concerns everybody.
+    world.rights.send_modify(|_| {});
+    let heard = tokio::time::timeout(Duration::from_secs(1), foreign.next()).await.expect("told within a second");
+    assert_eq!(heard.unwrap()["method"], "notifications/tools/list_changed");
+}

@@ -1,0 +1,215 @@
+//! How a client asks its user, by what its revision has for that: and what it brings back.
+
+use std::sync::Arc;
+
+use sekisho_protocol::audit::{AuthorizationAct, Event};
+use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::task::TaskDefinition;
+use serde_json::{Value, json};
+
+use crate::fake::Speaks;
+use crate::sets::{answer, approving};
+use crate::world::{Grantee, JUNE, NOVEMBER, Plan, Reply, World};
+
+const DECLARED: &str = "io.modelcontextprotocol/clientCapabilities";
+
+async fn world() -> (World, Grantee, String) {
+    let world = World::with(Plan { speaks: Speaks::Both, ..Plan::default() }).await.classified().await;
+    world.rights.send(Arc::new(approving(&world))).unwrap();
+    let grantee = world.granted("mcp:write").await;
+    let token = world.token(&grantee);
+    (world, grantee, token)
+}
+
+/// A call by a client that opens pages, with what it brings back.
+async fn call(world: &World, token: &str, arguments: Value, brought: Value) -> Reply {
+    let meta = json!({ DECLARED: { "elicitation": { "url": {} } } });
+    let mut params = json!({ "name": "add_note", "arguments": arguments, "_meta": meta });
+    for (name, value) in brought.as_object().into_iter().flatten() {
+        params[name] = value.clone();
+    }
+    world.modern(token, "tools/call", params).send().await
+}
+
+fn back(asked: &Reply, action: &str) -> Value {
+    let state = asked.json()["result"]["requestState"].clone();
+    json!({ "requestState": state, "inputResponses": { "sekisho_approval": { "action": action } } })
+}
+
+fn sent(world: &World) -> Vec<Value> {
+    let calls = world.fake.of_callers().into_iter().filter(|seen| seen.method() == "tools/call");
+    calls.map(|seen| serde_json::from_str(&seen.body).unwrap()).collect()
+}
+
+/// Product §4, Ask in 2026-07-28: the client opens the page and comes back with our state; once the person has said yes
+/// the call goes on, and nothing of ours goes with it (PX-24, TR-45).
+#[tokio::test]
+async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
+    let (world, grantee, token) = world().await;
+    let asked = call(&world, &token, json!({ "n": 1 }), json!({})).await;
+    assert_eq!(asked.status, 200, "{}", asked.body);
+    let result = &asked.json()["result"];
+    assert_eq!(result["resultType"], "input_required");
+    let question = &result["inputRequests"]["sekisho_approval"];
+    assert_eq!((&question["method"], &question["params"]["mode"]), (&json!("elicitation/create"), &json!("url")));
+    let url = question["params"]["url"].as_str().unwrap();
+    assert!(url.starts_with(&format!("{}/approvals/apr_", world.base)), "{url}");
+    assert_eq!(result["_meta"]["io.sekisho/refusal"]["remedy"]["url"], url);
+    // The person answers while the client waits.
+    let retry = call(&world, &token, json!({ "n": 1 }), back(&asked, "accept"));
+    let (passed, said) = tokio::join!(retry, answer(&world, &grantee, true));
+    assert!(said);
+    assert_eq!(passed.json()["result"]["resultType"], "complete", "{}", passed.body);
+    let sent = sent(&world);
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0]["params"].get("requestState").is_none() && sent[0]["params"].get("inputResponses").is_none());
+    // Used up: the same state asks anew.
+    let again = call(&world, &token, json!({ "n": 1 }), json!({})).await;
+    assert_eq!(again.json()["result"]["resultType"], "input_required");
+}
+
+/// RS-50, PX-24: a state that was changed, is of another call, of another caller, or is over brings nothing; and it is no
+/// yes.
+#[tokio::test]
+async fn a_state_is_good_for_its_caller_and_its_call_alone() {
+    let (world, _, token) = world().await;
+    let other = world.owner_token("mcp:write").await;
+    let asked = call(&world, &token, json!({ "n": 1 }), json!({})).await;
+    let state = asked.json()["result"]["requestState"].as_str().unwrap().to_owned();
+    let mut changed = state.clone();
+    changed.replace_range(20..21, if &state[20..21] == "A" { "B" } else { "A" });
+    let with = |state: &str| json!({ "requestState": state, "inputResponses": {} });
+    for (what, token, arguments, brought) in [
+        ("changed", &token, json!({ "n": 1 }), with(&changed)),
+        ("another call", &token, json!({ "n": 2 }), with(&state)),
+        ("another grant", &other, json!({ "n": 1 }), with(&state)),
+        ("nonsense", &token, json!({ "n": 1 }), with("sekisho1.x")),
+    ] {
+        let reply = call(&world, token, arguments, brought).await;
+        assert_eq!(reply.status, 400, "{what}: {}", reply.body);
+        assert_eq!(reply.json()["error"]["code"], -32602, "{what}");
+    }
+    world.clock.advance_seconds(599);
+    let token = world.token(&world.granted("mcp:write").await);
+    assert_eq!(call(&world, &token, json!({ "n": 1 }), with(&state)).await.status, 400);
+    assert!(sent(&world).is_empty());
+}
+
+/// Product §4: declining ends it, whether the person says so on the page or the client says so for them.
+#[tokio::test]
+async fn a_call_that_was_declined_is_not_asked_about_again() {
+    let (world, grantee, token) = world().await;
+    for by_client in [true, false] {
+        let asked = call(&world, &token, json!({ "n": by_client }), json!({})).await;
+        let action = if by_client { "decline" } else { "accept" };
+        if !by_client {
+            assert!(answer(&world, &grantee, false).await);
+        }
+        let declined = call(&world, &token, json!({ "n": by_client }), back(&asked, action)).await;
+        let result = &declined.json()["result"];
+        assert_eq!(result["isError"], true, "{}", declined.body);
+        let refusal = &result["_meta"]["io.sekisho/refusal"];
+        assert_eq!((&refusal["remedy"]["kind"], refusal["remedy"].get("url")), (&json!("none"), None));
+        assert!(result["content"][0]["text"].as_str().unwrap().contains("declined"));
+    }
+    let open = async {
+        let mut tx = world.store.read().await.unwrap();
+        let subject = sekisho_protocol::caller::Subject::User(grantee.user);
+        tx.approvals().pending_of_subject(&subject, world.clock.now()).await.unwrap().len()
+    };
+    assert_eq!(open.await, 0);
+    world
+        .recorded(
+            "the decline",
+            |event| matches!(event, Event::Authorization(entry) if entry.act == AuthorizationAct::ApprovalDeclined),
+        )
+        .await;
+    assert!(sent(&world).is_empty());
+}
+
+/// TR-55: the error that asks for a page exists in 2025-11-25 alone, and only for clients that declared it; all others
+/// are told by the result of the tool.
+#[tokio::test]
+async fn an_older_client_that_opens_pages_is_asked_by_an_error() {
+    let (world, grantee, token) = world().await;
+    let params = json!({ "name": "add_note", "arguments": { "n": 1 } });
+    for (revision, capabilities, by_error) in [
+        (NOVEMBER, json!({ "elicitation": { "url": {} } }), true),
+        (NOVEMBER, json!({ "elicitation": {} }), false),
+        (NOVEMBER, json!({}), false),
+        (JUNE, json!({ "elicitation": { "url": {} } }), false),
+    ] {
+        let session = world.session_with(&token, revision, capabilities.clone()).await;
+        let asked = world.legacy(&token, &session, revision, "tools/call", params.clone()).send().await;
+        assert_eq!(asked.status, 200, "{}", asked.body);
+        if !by_error {
+            assert_eq!(asked.json()["result"]["isError"], true, "{revision} {capabilities}");
+            continue;
+        }
+        let error = &asked.json()["error"];
+        assert_eq!(error["code"], -32042);
+        let elicitation = &error["data"]["elicitations"][0];
+        assert_eq!(elicitation["mode"], "url");
+        let url = elicitation["url"].as_str().unwrap();
+        assert!(url.ends_with(elicitation["elicitationId"].as_str().unwrap()), "{elicitation}");
+        assert!(elicitation["message"].as_str().unwrap().contains("it adds for good"));
+        assert!(answer(&world, &grantee, true).await);
+        let passed = world.legacy(&token, &session, revision, "tools/call", params.clone()).send().await;
+        assert_ne!(passed.json()["result"]["isError"], true, "{}", passed.body);
+    }
+    assert_eq!(sent(&world).len(), 1);
+}
+
+/// Product §4: what the upstream asks back belongs to the call that was paid for: its later rounds take nothing again,
+/// each goes on once, and the upstream gets its own state back.
+#[tokio::test]
+async fn later_rounds_of_a_call_that_was_paid_for_count_once() {
+    let (world, grantee, token) = world().await;
+    let tools = [("add_note".to_owned(), None)].into();
+    let task = TaskDefinition { purpose: "add".to_owned(), tools, calls: Some(1), ..TaskDefinition::default() };
+    let task = world.task(&grantee, task).await;
+    let left = async || world.store.read().await.unwrap().tasks().find(task).await.unwrap().unwrap().calls_left;
+    call(&world, &token, json!({}), json!({})).await;
+    assert!(answer(&world, &grantee, true).await);
+    let asks = json!({ "jsonrpc": "2.0", "id": 0, "result": {
+        "resultType": "input_required", "requestState": "of the upstream",
+        "inputRequests": { "a": { "method": "elicitation/create", "params": { "mode": "url", "url": "https://x.example/", "message": "m" } } },
+    } });
+    world.fake.script_answer("tools/call", asks);
+    let round = call(&world, &token, json!({}), json!({})).await;
+    assert_eq!(round.json()["result"]["resultType"], "input_required", "{}", round.body);
+    let state = round.json()["result"]["requestState"].clone();
+    assert_ne!(state, "of the upstream");
+    assert_eq!(left().await, Some(0));
+    let brought = json!({ "requestState": state, "inputResponses": { "a": { "action": "accept" } } });
+    // Another call does not ride on it.
+    assert_eq!(call(&world, &token, json!({ "n": 2 }), brought.clone()).await.status, 400);
+    world.fake.unscript("tools/call");
+    let done = call(&world, &token, json!({}), brought.clone()).await;
+    assert_eq!(done.json()["result"]["resultType"], "complete", "{}", done.body);
+    let sent = sent(&world);
+    assert_eq!(sent.len(), 2);
+    assert_eq!(sent[1]["params"]["requestState"], "of the upstream");
+    assert_eq!(sent[1]["params"]["inputResponses"], brought["inputResponses"]);
+    assert_eq!(left().await, Some(0));
+    // Once.
+    assert_eq!(call(&world, &token, json!({}), brought).await.status, 400);
+    assert_eq!(call(&world, &token, json!({}), json!({})).await.json()["error"]["data"]["set"], "need");
+}
+
+/// A client of which an operator says that it hides refusals is told by the result of the tool what was refused, and what
+/// its user can do; no other client is.
+#[tokio::test]
+async fn a_client_that_hides_refusals_is_told_by_the_result_of_the_tool() {
+    let world = World::new().await.classified().await;
+    let told = world.token(&world.grant(world.owner(), "cli_told", "notes", "mcp:read").await);
+    let step_up = world.call(&told, "add_note").send().await;
+    assert_eq!(step_up.status, 200, "{}", step_up.body);
+    let result = &step_up.json()["result"];
+    assert_eq!(result["_meta"]["io.sekisho/refusal"]["remedy"]["kind"], "step_up");
+    assert!(result["content"][0]["text"].as_str().unwrap().ends_with("and to grant: mcp:write"), "{result}");
+    let hidden = world.call(&told, "ghost").send().await.json();
+    assert!(hidden["result"]["content"][0]["text"].as_str().unwrap().contains("/access/rid_"), "{hidden}");
+    let other = world.token(&world.grant(world.owner(), "cli_beta", "notes", "mcp:read").await);
+    assert_eq!(world.call(&other, "add_note").send().await.status, 403);
+}

@@ -1,0 +1,55 @@
+//! Rounds of one call: it was paid for, its upstream asked something back, and the answer comes as another request.
+
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::GrantId;
+
+use crate::error::StoreError;
+use crate::sql::{conflict, grant_alive, values};
+use crate::tx::Tx;
+
+/// How many rounds of one grant may wait for their answer at a time.
+pub const ROUNDS_PER_GRANT_MAX: i64 = 256;
+
+/// Rounds that wait for their answer. See [`Tx::rounds`].
+pub struct Rounds<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl Rounds<'_> {
+    /// Lets the next round of a call come in. More than [`ROUNDS_PER_GRANT_MAX`] of one grant, and one that exists, are
+    /// [`StoreError::Conflict`].
+    pub async fn open(
+        &mut self,
+        grant: GrantId,
+        digest: &Digest,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.tx.execute("DELETE FROM rounds WHERE grant_id = $1 AND expires_at <= $2", values![grant, now]).await?;
+        let opened = self
+            .tx
+            .execute_one(
+                "INSERT INTO rounds (digest, grant_id, expires_at)
+                 SELECT $1, $2, $3 WHERE (SELECT COUNT(*) FROM rounds WHERE grant_id = $2) < $4",
+                values![digest, grant, expires_at, ROUNDS_PER_GRANT_MAX],
+            )
+            .await?;
+        if opened { Ok(()) } else { Err(conflict("one round too many of a grant")) }
+    }
+
+    /// Lets it in. `true` for exactly one caller, only before it expires and while its grant is alive.
+    pub async fn consume(&mut self, grant: GrantId, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                concat!(
+                    "DELETE FROM rounds WHERE digest = $2 AND grant_id = $1 AND expires_at > $3
+                         AND EXISTS (SELECT 1 FROM grants WHERE grants.id = rounds.grant_id AND ",
+                    grant_alive!("$3"),
+                    ")"
+                ),
+                values![grant, digest, now],
+            )
+            .await
+    }
+}
