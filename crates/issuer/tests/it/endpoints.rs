@@ -41,6 +41,7 @@ async fn the_metadata_says_what_is_enforced() {
       ],
       "grant_types_supported": [
         "authorization_code",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
         "refresh_token"
       ],
       "issuer": "http://localhost:8420",
