@@ -40,6 +40,8 @@ pub(crate) struct Common {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Say what the records show could be narrower, as text ready to apply
+    Advise(SinceArguments),
     /// Read the records of decisions, logins and administrative acts
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -87,6 +89,8 @@ pub(crate) enum Command {
     /// Check, format and test the policy files
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Judge recorded calls again by other policies: exit 1 if anything that was used would break
+    Replay(ReplayArguments),
     /// List what users ask for beyond their rights; lend it for a time, or refuse
     #[command(subcommand)]
     Request(RequestCommand),
@@ -114,14 +118,49 @@ pub(crate) enum Command {
     User(UserCommand),
 }
 
+/// What is asked of the records.
+#[derive(Debug, Args)]
+pub(crate) struct SinceArguments {
+    /// Only what was recorded in this time, such as `12h` or `30d`
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub(crate) since: String,
+    /// The configuration file, where no checkpoint runs [default: the servers that `run` keeps]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// `sekisho replay`
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// A folder with the policy files to judge by, in place of those in force
+    #[arg(long, value_name = "DIR")]
+    pub(crate) policies: PathBuf,
+    #[command(flatten)]
+    pub(crate) of: SinceArguments,
+}
+
 /// `sekisho audit`
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// All records as JSON lines
+    /// Print the arguments of a call, where they were kept (`arguments = "sealed"`); this goes on record
+    Arguments {
+        /// Its id in the records
+        request: RequestId,
+    },
+    /// All records
     Export {
         /// Only records of this request
         #[arg(long)]
         request: Option<RequestId>,
+        /// How they are written
+        #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+        format: ExportFormat,
+    },
+    /// Remove old records; where the chain begins then is sealed
+    Prune {
+        /// Only those that were kept for longer than this, such as `90d`
+        #[arg(long, value_name = "TIME")]
+        older_than: String,
     },
     /// The last records, and new ones as they come
     Tail {
@@ -132,8 +171,21 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         once: bool,
     },
-    /// Recompute the chains of records: exit 1 if anything was changed, removed or moved
-    Verify,
+    /// Recompute the chains of records: exit 1 if anything was changed, removed, moved or cut off
+    Verify {
+        /// Heads that were kept elsewhere (`audit.heads`), to compare with
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A table with the members that most records have
+    Csv,
+    /// One JSON object a line
+    Jsonl,
 }
 
 /// `sekisho base-url`
@@ -209,6 +261,9 @@ pub(crate) struct ExplainArguments {
     /// Its arguments
     #[arg(long, value_name = "JSON")]
     pub(crate) arguments: Option<String>,
+    /// The configuration file, where no checkpoint runs [default: the servers that `run` keeps]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How to say it
     #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
     pub(crate) format: ExplainFormat,

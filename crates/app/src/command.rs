@@ -11,6 +11,7 @@ pub(crate) mod connect_lines;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod grant;
+pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod policy;
 pub(crate) mod run;
@@ -76,10 +77,11 @@ pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
 
 /// A length of time as it is written on the command line, in seconds.
 pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()?.checked_mul(86_400));
     let span: Result<jiff::SignedDuration, _> = text.parse();
-    let seconds = span.ok().and_then(|span| u32::try_from(span.as_secs()).ok()).filter(|seconds| *seconds > 0);
-    seconds.ok_or_else(|| {
-        CommandError::usage(format!("`--for {text}` is not a length of time"), "write `45m`, `2h`, `1h 30m`")
+    let other = || span.ok().and_then(|span| u32::try_from(span.as_secs()).ok());
+    days.or_else(other).filter(|seconds| *seconds > 0).ok_or_else(|| {
+        CommandError::usage(format!("`{text}` is not a length of time"), "write `45m`, `2h`, `1h 30m`, `30d`")
     })
 }
 
@@ -101,8 +103,16 @@ mod tests {
 
     #[test]
     fn a_length_of_time_is_positive_and_whole() {
-        for (text, expected) in [("45m", Some(2700)), ("1h 30m", Some(5400)), ("0s", None), ("-1h", None), ("x", None)]
-        {
+        for (text, expected) in [
+            ("45m", Some(2700)),
+            ("1h 30m", Some(5400)),
+            ("2d", Some(172_800)),
+            ("0s", None),
+            ("0d", None),
+            ("-1h", None),
+            ("x", None),
+            ("99999999d", None),
+        ] {
             assert_eq!(seconds(text).ok(), expected, "{text}");
         }
     }

@@ -13,7 +13,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{Loaded, check_server, load, policy_folder};
+pub(crate) use load::{Loaded, check_server, load, policy_files, policy_folder};
 
 /// `sekisho.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -32,6 +32,10 @@ pub(crate) struct Configuration {
     pub(crate) outbound: Outbound,
     /// Who may become a client.
     pub(crate) clients: Clients,
+    /// The records.
+    pub(crate) audit: Audit,
+    /// Where requests for access are announced.
+    pub(crate) webhook: Option<Webhook>,
     /// Bounds that an operator may move.
     pub(crate) limits: Limits,
     /// Web origins, besides the checkpoint's own, whose pages may call servers.
@@ -93,6 +97,37 @@ impl Default for Clients {
             tool_errors: Vec::new(),
         }
     }
+}
+
+/// The records.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Audit {
+    /// Where the signed heads of the chain go: `file:PATH`, `syslog`, or an `https://` URL. Whoever can change this
+    /// machine should not be able to change that place.
+    pub(crate) heads: Option<String>,
+    /// How often, in seconds, while there is something new.
+    pub(crate) heads_every: u32,
+    /// Whether reads are on record before their effect, as everything else is. Each then waits for the disk.
+    pub(crate) reads_first: bool,
+    /// For how many days sealed arguments are kept (`arguments = "sealed"` at a server).
+    pub(crate) arguments_days: u32,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { heads: None, heads_every: 60, reads_first: false, arguments_days: 30 }
+    }
+}
+
+/// Where requests for access are announced: a POST with a JSON body, signed as the Standard Webhooks have it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Webhook {
+    /// The URL: https, or http on loopback.
+    pub(crate) url: String,
+    /// The secret that signs it, at least 24 characters. `${env:NAME}` and `${file:PATH}` are replaced.
+    pub(crate) secret: String,
 }
 
 /// Bounds that an operator may move. All others are fixed.
@@ -196,6 +231,21 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// The template that makes this task.
+    pub(crate) fn of(definition: &TaskDefinition) -> Self {
+        let unbound = definition.tools.iter().filter(|(_, bounds)| bounds.is_none());
+        let bounds = definition.tools.iter().filter_map(|(tool, bounds)| Some((tool.clone(), bounds.clone()?)));
+        Self {
+            purpose: definition.purpose.clone(),
+            tools: unbound.map(|(tool, _)| tool.clone()).collect(),
+            bounds: bounds.collect(),
+            resources: definition.resources.clone(),
+            prompts: definition.prompts.clone(),
+            calls: definition.calls,
+            seconds: definition.expires_in,
+        }
+    }
+
     /// The task that it makes.
     pub(crate) fn definition(&self) -> TaskDefinition {
         let bounds = self.bounds.iter().map(|(tool, schema)| (tool.clone(), Some(schema.clone())));
@@ -279,6 +329,8 @@ pub(crate) enum Arguments {
     Digest,
     /// Nothing.
     None,
+    /// Their digest; and they themselves, sealed, for `audit.arguments_days`.
+    Sealed,
 }
 
 /// The JSON Schema of the file, for editors.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sekisho_console::acts::{self, Act, Outcome, Performer, Question, ServerAdd};
+use sekisho_console::acts::{self, Act, Outcome, Performer, ServerAdd};
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::ids::{NodeId, ServerName};
 use sekisho_store::Store;
@@ -16,9 +16,10 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::cli::Common;
+use crate::command::check;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::Instance;
+use crate::instance::{self, Instance, Source};
 use crate::os::{OsEntropy, SystemClock};
 
 /// The longest line either side sends, in bytes.
@@ -85,7 +86,7 @@ impl Control {
         BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
         let reply = match serde_json::from_str(&line) {
             Ok(Act::ServerAdd(server)) => self.add(server).await,
-            Ok(Act::Explain(question)) => self.explain(&question).await,
+            Ok(act @ (Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. })) => self.judge(act).await,
             Ok(act) => self.perform(act).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
         };
@@ -98,12 +99,13 @@ impl Control {
         perform(&self.store, self.node, self.clock.as_ref(), act).await
     }
 
-    /// The rights are ours alone to ask.
-    async fn explain(&self, question: &Question) -> Reply {
+    /// What is in force is ours alone to ask.
+    async fn judge(&self, act: Act) -> Reply {
         let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
-        match instance.explain(question).await {
-            Ok(explained) => Reply::Done(Outcome::Explained(Box::new(explained))),
-            Err(error) => Reply::Refused(error.to_string()),
+        match instance.judge(act).await {
+            Ok(outcome) => Reply::Done(outcome),
+            Err(error @ CommandError::No { .. }) => Reply::Refused(error.to_string()),
+            Err(error) => Reply::Failed { message: error.to_string(), help: error.hint() },
         }
     }
 
@@ -163,12 +165,6 @@ pub(crate) async fn act(common: &Common, act: Act) -> Result<Outcome, CommandErr
 /// The same, in a data directory that is open already.
 pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
     let reply = match data.lock()? {
-        Some(_) if matches!(act, Act::Explain(_)) => {
-            return Err(CommandError::environment(
-                "no checkpoint runs with this data directory, and only a running one has rights to ask",
-                "start it (`sekisho run`, `sekisho serve`), or name its data directory with --data-dir DIR",
-            ));
-        }
         Some(_lock) => {
             let clock = SystemClock::default();
             let store = data.store().await?;
@@ -179,6 +175,36 @@ pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandE
         None => ask(&data.socket(), &act).await?,
     };
     answer(reply)
+}
+
+/// Has a question about calls answered: by the running instance if there is one, otherwise here, by a configuration file
+/// or by the servers that `run` keeps.
+pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> Result<Outcome, CommandError> {
+    let configuration = match config {
+        None => None,
+        Some(path) => {
+            let loaded = check::read(path)?;
+            if !loaded.is_usable() {
+                check::report(&loaded);
+                let message = format!("`{}` has mistakes", path.display());
+                return Err(CommandError::usage(message, "correct them; `sekisho check` shows them all"));
+            }
+            Some(loaded.configuration)
+        }
+    };
+    let configured = configuration.as_ref().and_then(|configuration| configuration.data_dir.as_deref());
+    let data = DataDir::open(common.data_dir.as_deref().or(configured))?;
+    match data.lock()? {
+        None => answer(ask(&data.socket(), &act).await?),
+        Some(_lock) => {
+            let store = data.store().await?;
+            let source = if configuration.is_some() { Source::File } else { Source::Store };
+            let now = SystemClock::default().now();
+            let outcome = instance::judge(&store, (&source, &configuration.unwrap_or_default()), now, act).await;
+            store.close().await;
+            outcome
+        }
+    }
 }
 
 fn answer(reply: Reply) -> Result<Outcome, CommandError> {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use sekisho_client::http::{HttpSettings, SafeHttp};
-use sekisho_console::acts::{self, ActError, Explained, Question};
+use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
 use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
-use sekisho_policy::rights::Rights;
-use sekisho_protocol::env::{Clock, Entropy};
+use sekisho_policy::rights::{PolicyFile, Rights};
+use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{ClientId, NodeId, ServerName};
+use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
@@ -20,9 +21,11 @@ use tokio::sync::watch;
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
+use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
 use crate::os::{OsEntropy, SystemClock};
 use crate::servers::{self, Defined};
+use crate::webhook::Announcer;
 use crate::{control, keys, listen};
 
 /// Where the definitions of servers come from.
@@ -145,8 +148,11 @@ impl Instance {
         let (rights, rights_seen) =
             watch::channel(Arc::new(servers::rights(&defined, (&users, loans), &configuration)?));
         let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url)?));
-        let (routes, routes_seen) =
-            watch::channel(Arc::new(servers::routes(&defined, &base_url, extra_ca.as_deref())?));
+        let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(
+            &defined,
+            (&base_url, configuration.audit.arguments_days),
+            extra_ca.as_deref(),
+        )?));
         let issuer = Issuer::new(IssuerParts {
             store: store.clone(),
             keys: keys_seen.clone(),
@@ -214,23 +220,68 @@ impl Instance {
         let control = control::Control::of(self).listen(&self.data.socket())?;
         let follow = tokio::spawn(self.clone().follow());
         let sweep = tokio::spawn(self.clone().housekeep());
+        let heads = self.heads()?.map(Arc::new);
+        let mut tasks = vec![control, follow, sweep];
+        tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
+        tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
         ready()?;
         listen::serve(listeners, self.front(), certificate, stop).await;
-        for task in [control, follow, sweep] {
+        for task in tasks {
             task.abort();
         }
         let _ = std::fs::remove_file(self.data.socket());
         self.gateway.shutdown().await;
+        // Whatever was recorded up to the end.
+        if let Some(heads) = heads
+            && let Err(error) = heads.write(0).await
+        {
+            tracing::error!(%error, "the last head of the records could not be written to its second place");
+        }
         self.store.close().await;
         Ok(())
     }
 
-    /// What the three sets say to a call, by the rights in force.
-    pub(crate) async fn explain(&self, question: &Question) -> Result<Explained, ActError> {
-        let rights = self.rights.borrow().clone();
-        let routes = self.routes.borrow().clone();
-        let classes = routes.servers.get(&question.server).map(|route| route.card.classes.clone()).unwrap_or_default();
-        acts::explain(&self.store, &rights, &classes, question, self.clock.now()).await
+    /// Where the heads of our chain go, if anywhere.
+    fn heads(&self) -> Result<Option<Heads>, CommandError> {
+        let configuration = self.configuration.load();
+        let Some(place) = &configuration.audit.heads else { return Ok(None) };
+        let place = SecondPlace::read(place).map_err(|message| CommandError::usage(message, "see `sekisho check`"))?;
+        Ok(Some(Heads {
+            place,
+            every: std::time::Duration::from_secs(u64::from(configuration.audit.heads_every.max(1))),
+            http: self.reach_out(&configuration)?,
+            store: self.store.clone(),
+            node: self.node,
+            clock: self.clock.clone(),
+        }))
+    }
+
+    /// Who announces requests for access, if anybody does.
+    fn announcer(&self) -> Result<Option<Announcer>, CommandError> {
+        let configuration = self.configuration.load();
+        let Some(webhook) = &configuration.webhook else { return Ok(None) };
+        let secret = servers::resolve("the webhook", UpstreamSecret::from_outside(webhook.secret.clone()))?;
+        Ok(Some(Announcer {
+            url: webhook.url.clone(),
+            secret,
+            base_url: self.base_url.clone(),
+            http: self.reach_out(&configuration)?,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+        }))
+    }
+
+    /// The way out to what the operator named: loopback, too, which no stranger can make us call.
+    fn reach_out(&self, configuration: &Configuration) -> Result<Arc<SafeHttp>, CommandError> {
+        let settings =
+            HttpSettings { allow_http_loopback: true, ..outbound_settings(configuration, self.extra_ca.clone())? };
+        SafeHttp::new(settings).map(Arc::new).map_err(no_outbound)
+    }
+
+    /// Answers a question about calls, by the configuration in force.
+    pub(crate) async fn judge(&self, act: Act) -> Result<Outcome, CommandError> {
+        let configuration = self.configuration.load_full();
+        judge(&self.store, (&self.source, &configuration), self.clock.now(), act).await
     }
 
     /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work.
@@ -251,7 +302,8 @@ impl Instance {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let (users, loans) = people(&self.store, self.clock.now()).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
-        let routes = servers::routes(&defined, &self.base_url, self.extra_ca.as_deref())?;
+        let routes =
+            servers::routes(&defined, (&self.base_url, configuration.audit.arguments_days), self.extra_ca.as_deref())?;
         let rights = servers::rights(&defined, (&users, loans), configuration)?;
         self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
@@ -298,6 +350,39 @@ impl Instance {
     }
 }
 
+/// Answers a question about calls: what the three sets say to one, what could be narrower, what other policies would come
+/// to. Nothing has to run for it.
+pub(crate) async fn judge(
+    store: &Store,
+    (source, configuration): (&Source, &Configuration),
+    now: Timestamp,
+    act: Act,
+) -> Result<Outcome, CommandError> {
+    let defined = defined(store, source, configuration).await?;
+    let classes: Classes =
+        defined.iter().map(|server| (server.name.clone(), server.definition.tools.clone())).collect();
+    let (users, loans) = people(store, now).await?;
+    let no = |error: ActError| CommandError::no(error.to_string());
+    match act {
+        Act::Advise { since } => {
+            Ok(Outcome::Advice { advice: acts::advise(store, &classes, since, now).await.map_err(no)? })
+        }
+        Act::Explain(question) => {
+            let rights = servers::rights(&defined, (&users, loans), configuration)?;
+            let own = classes.get(&question.server).cloned().unwrap_or_default();
+            let explained = acts::explain(store, &rights, &own, &question, now).await.map_err(no)?;
+            Ok(Outcome::Explained(Box::new(explained)))
+        }
+        Act::Replay { files, since } => {
+            let policy_files = files.into_iter().map(|(name, text)| PolicyFile { name, text }).collect();
+            let changed = Configuration { policy_files, ..configuration.clone() };
+            let rights = servers::rights(&defined, (&users, Vec::new()), &changed)?;
+            Ok(Outcome::Replayed(acts::replay(store, &rights, &classes, since).await.map_err(no)?))
+        }
+        _ => Err(CommandError::no("not a question about calls")),
+    }
+}
+
 async fn ready(axum::extract::State(store): axum::extract::State<Store>) -> (axum::http::StatusCode, &'static str) {
     match store.ping().await {
         Ok(()) => (axum::http::StatusCode::OK, "ready\n"),
@@ -319,7 +404,7 @@ pub(crate) fn hosts(base_url: &str) -> Vec<String> {
 /// Who there is, and what is lent to them.
 async fn people(
     store: &Store,
-    now: sekisho_protocol::env::Timestamp,
+    now: Timestamp,
 ) -> Result<(Vec<sekisho_store::User>, Vec<sekisho_store::Loan>), CommandError> {
     let failed = |error: sekisho_store::StoreError| {
         CommandError::environment(format!("users cannot be read: {error}"), "see the disk")
@@ -377,6 +462,10 @@ fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandErro
 }
 
 fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
+    SafeHttp::new(outbound_settings(configuration, extra_ca)?).map_err(no_outbound)
+}
+
+fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {
     let mut settings = HttpSettings { extra_roots_pem: extra_ca.unwrap_or_default(), ..HttpSettings::default() };
     for network in &configuration.outbound.allow_private {
         let network = network
@@ -384,8 +473,11 @@ fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<
             .map_err(|_| CommandError::usage(format!("`{network}` is not a network"), "write it as `10.0.0.0/8`"))?;
         settings.allow_private.push(network);
     }
-    SafeHttp::new(settings)
-        .map_err(|error| CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`"))
+    Ok(settings)
+}
+
+fn no_outbound(error: sekisho_client::http::SetupError) -> CommandError {
+    CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`")
 }
 
 fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSettings {
@@ -409,6 +501,7 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
         base_url: base_url.to_owned(),
         allowed_hosts: hosts(base_url),
         allowed_origins,
+        record_reads_first: configuration.audit.reads_first,
         // What is no identifier was refused when the file was read.
         tool_error_clients: configuration
             .clients

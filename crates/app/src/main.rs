@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod data_dir;
 mod error;
+mod heads;
 mod instance;
 mod keys;
 mod layers;
@@ -13,6 +14,7 @@ mod listen;
 mod os;
 mod servers;
 mod telemetry;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> Result<(), CommandError> {
     let Cli { common, command } = cli;
     match command {
+        Command::Advise(arguments) => Box::pin(command::history::advise(&common, &arguments)).await,
         Command::Audit(act) => command::audit::perform(&common, act).await,
         Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
         Command::Bundled { name } => command::bundled::serve(&name).await,
@@ -62,6 +65,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Server(act) => Box::pin(command::server::perform(&common, act)).await,
         Command::Loan(act) => command::access::loans(&common, act).await,
         Command::Request(act) => command::access::requests(&common, act).await,
+        Command::Replay(arguments) => Box::pin(command::history::replay(&common, &arguments)).await,
         Command::Task(act) => command::task::perform(&common, act).await,
         Command::User(act) => command::user::perform(&common, act).await,
     }

@@ -37,7 +37,11 @@ pub(crate) fn directory(servers: &[Defined], base_url: &str) -> Result<ServerDir
 }
 
 /// What the gateway forwards to.
-pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]>) -> Result<Routes, CommandError> {
+pub(crate) fn routes(
+    servers: &[Defined],
+    (base_url, arguments_days): (&str, u32),
+    extra_ca: Option<&[u8]>,
+) -> Result<Routes, CommandError> {
     let mut routes = BTreeMap::new();
     for server in servers {
         let definition = &server.definition;
@@ -48,6 +52,7 @@ pub(crate) fn routes(servers: &[Defined], base_url: &str, extra_ca: Option<&[u8]
         let arguments = match definition.arguments {
             Arguments::Digest => KeepArguments::Digest,
             Arguments::None => KeepArguments::None,
+            Arguments::Sealed => KeepArguments::Sealed { seconds: arguments_days.saturating_mul(86_400) },
         };
         let agent_tasks = definition.agent_tasks;
         let route = Route { card: card(server, base_url)?, upstream, arguments, agent_tasks };
@@ -189,7 +194,7 @@ fn http(server: &Defined, url: &str, extra_ca: Option<&[u8]>) -> Result<HttpSett
                 "use a name such as `Authorization`",
             )
         };
-        let resolved = resolve(&server.name, value)?;
+        let resolved = resolve(&format!("server `{}`", server.name), value)?;
         headers.push((axum::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, resolved));
     }
     Ok(HttpSettings {
@@ -222,7 +227,10 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
     for (name, value) in &definition.environment {
         environment.insert(
             name.clone(),
-            EnvValue::Secret(resolve(&server.name, UpstreamSecret::from_outside(value.clone()))?),
+            EnvValue::Secret(resolve(
+                &format!("server `{}`", server.name),
+                UpstreamSecret::from_outside(value.clone()),
+            )?),
         );
     }
     for (name, value) in &server.secrets {
@@ -247,14 +255,14 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
 }
 
 /// Replaces `${env:NAME}` and `${file:PATH}`: a secret need not stand in the file.
-fn resolve(server: &ServerName, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
+pub(crate) fn resolve(whose: &str, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
     let mut left = value.expose();
     let mut out = String::new();
     while let Some((before, rest)) = left.split_once("${") {
         out.push_str(before);
         let unclosed = || {
             CommandError::usage(
-                format!("server `{server}`: `${{` without `}}` in a value"),
+                format!("{whose}: `${{` without `}}` in a value"),
                 "write `${env:NAME}` or `${file:PATH}`",
             )
         };
@@ -262,7 +270,7 @@ fn resolve(server: &ServerName, value: UpstreamSecret) -> Result<UpstreamSecret,
         match inside.split_once(':') {
             Some(("env", name)) => out.push_str(&os::variable(name).ok_or_else(|| {
                 CommandError::environment(
-                    format!("server `{server}` needs the variable `{name}`, which is not set"),
+                    format!("{whose} needs the variable `{name}`, which is not set"),
                     format!("set it: {name}=… sekisho serve"),
                 )
             })?),
@@ -270,7 +278,7 @@ fn resolve(server: &ServerName, value: UpstreamSecret) -> Result<UpstreamSecret,
                 std::fs::read_to_string(path)
                     .map_err(|error| {
                         CommandError::environment(
-                            format!("server `{server}` needs the file `{path}`: {error}"),
+                            format!("{whose} needs the file `{path}`: {error}"),
                             "make it readable for us only",
                         )
                     })?

@@ -5,26 +5,34 @@ mod audit;
 mod clients;
 mod explain;
 mod grants;
+mod history;
 mod servers;
 mod settings;
 mod tasks;
 mod users;
 
+use sekisho_policy::advise::Advice;
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::catalogue::{Difference, Tool, ToolClass};
 use sekisho_protocol::env::{Entropy, Timestamp};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
-use sekisho_store::{Store, StoreError};
+use sekisho_store::{SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 pub use explain::{Explained, Question, Standing, explain};
+pub use history::{Change, Classes, Report, advise, replay};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub enum Act {
+    /// What the records say could be narrower.
+    Advise {
+        /// Only what was recorded since then.
+        since: Timestamp,
+    },
     /// Records after a place in the chain, oldest first.
     AuditList {
         /// Only records after this sequence number; a negative one asks for the newest.
@@ -34,8 +42,21 @@ pub enum Act {
         /// Only records of this exchange.
         request: Option<RequestId>,
     },
-    /// Recomputes every chain of records.
-    AuditVerify,
+    /// The arguments of a call, where they were kept. Who looks is on record.
+    AuditArguments {
+        /// Which call.
+        request: RequestId,
+    },
+    /// Removes records that were kept before a moment, and seals where the chains begin then.
+    AuditPrune {
+        /// The moment.
+        before: Timestamp,
+    },
+    /// Recomputes every chain of records, and compares it with heads that were kept elsewhere.
+    AuditVerify {
+        /// Those heads.
+        heads: Vec<SignedHead>,
+    },
     /// Changes the base URL; ends every grant, because their audience is gone.
     BaseUrlSet {
         /// The new base URL, without a trailing slash.
@@ -77,6 +98,13 @@ pub enum Act {
     LoanRevoke {
         /// Which.
         loan: LoanId,
+    },
+    /// Recorded calls, judged again by other policies.
+    Replay {
+        /// The policy files, by name and text, in place of those in force.
+        files: Vec<(String, String)>,
+        /// Only what was recorded since then.
+        since: Timestamp,
     },
     /// Lends what was asked for, for a time.
     RequestGrant {
@@ -195,10 +223,20 @@ impl std::fmt::Debug for ServerAdd {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Outcome {
+    /// What could be narrower.
+    Advice {
+        /// One proposal each.
+        advice: Vec<Advice>,
+    },
     /// What users ask owners for.
     AccessRequests {
         /// One row each, oldest first.
         requests: Vec<AccessRow>,
+    },
+    /// The arguments of a call, as JSON.
+    Arguments {
+        /// The text; `None`: they were not kept, or are not any more.
+        text: Option<String>,
     },
     /// The chains of records.
     Audit {
@@ -263,6 +301,8 @@ pub enum Outcome {
         /// One row each, oldest first.
         records: Vec<RecordRow>,
     },
+    /// What recorded calls would come to.
+    Replayed(Report),
     /// Servers.
     Servers {
         /// One row each.
@@ -301,6 +341,10 @@ pub struct ChainRow {
     pub head: Option<String>,
     /// The first place that is missing or not what was written.
     pub broken_at: Option<i64>,
+    /// What a head that was kept elsewhere says against it.
+    pub contradicted: Option<String>,
+    /// How many of its heads were compared.
+    pub heads: u64,
 }
 
 /// A request for access, listed.
@@ -494,7 +538,9 @@ pub struct Performer<'a> {
 pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outcome, ActError> {
     match act {
         Act::AuditList { after, limit, request } => audit::list(store, after, limit, request).await,
-        Act::AuditVerify => audit::verify(store).await,
+        Act::AuditArguments { request } => audit::arguments(store, who, request).await,
+        Act::AuditPrune { before } => audit::prune(store, who, before).await,
+        Act::AuditVerify { heads } => audit::verify(store, &heads).await,
         Act::BaseUrlSet { url } => settings::set_base_url(store, who, &url).await,
         Act::BaseUrlShow => settings::base_url(store).await,
         Act::ClientAdd { name, redirect_uris, confidential } => {
@@ -502,7 +548,9 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         }
         Act::ClientList => clients::list(store).await,
         Act::ClientRemove { client } => clients::remove(store, who, &client).await,
-        Act::Explain(_) => Err(ActError::Invalid("only whoever has the rights can explain a call".to_owned())),
+        Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. } => {
+            Err(ActError::Invalid("only whoever has the configuration can judge calls".to_owned()))
+        }
         Act::GrantList { user } => grants::list(store, user.as_deref()).await,
         Act::GrantRevoke { grant } => grants::revoke(store, who, grant).await,
         Act::LoanList => access::loans(store, who).await,

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sekisho_policy::model::Call;
 use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, Verdict};
 use sekisho_protocol::caller::Caller;
-use sekisho_protocol::env::{Clock, Timestamp};
+use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{Store, StoreError, Tx};
 use tokio::sync::{mpsc, oneshot};
+
+use crate::route::{KeepArguments, Routed};
 use tokio::time::Instant;
 
 /// The longest a record waits for others to be written with.
@@ -44,7 +47,31 @@ pub(crate) enum JournalError {
 
 enum Entry {
     Flush(oneshot::Sender<()>),
-    Record(Box<Record>),
+    Record(Box<Noted>),
+}
+
+/// A record, and what is kept beside it.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    record: Record,
+    /// The arguments of the call, until when.
+    arguments: Option<(Bytes, Timestamp)>,
+}
+
+impl From<Record> for Noted {
+    fn from(record: Record) -> Self {
+        Self { record, arguments: None }
+    }
+}
+
+impl Noted {
+    /// Keeps the arguments, in the transaction of their record.
+    async fn keep(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        match &self.arguments {
+            Some((arguments, until)) => tx.audit().keep_arguments(self.record.request, arguments, *until).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// Where records of this surface go.
@@ -54,6 +81,7 @@ pub(crate) struct Journal {
     store: Store,
     queue: mpsc::Sender<Entry>,
     failing: Arc<AtomicBool>,
+    reads_first: bool,
 }
 
 /// A place in the queue that is kept for the outcome of a call, so that an outcome is never lost for want of one.
@@ -66,12 +94,17 @@ impl Journal {
         node: NodeId,
         store: Store,
         clock: Arc<dyn Clock>,
-        queued_max: usize,
+        (queued_max, reads_first): (usize, bool),
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, entries) = mpsc::channel(queued_max.max(1));
         let failing = Arc::new(AtomicBool::new(false));
         let writer = Writer { node, store: store.clone(), clock, entries, failing: Arc::clone(&failing) };
-        (Self { node, store, queue, failing }, writer.run())
+        (Self { node, store, queue, failing, reads_first }, writer.run())
+    }
+
+    /// Whether reads are on record before their effect, too.
+    pub(crate) fn records_reads_first(&self) -> bool {
+        self.reads_first
     }
 
     /// Keeps a place for the outcome of a call. Waits while the queue is full.
@@ -87,11 +120,11 @@ impl Journal {
     }
 
     /// Hands a record to the batch. Waits while the queue is full.
-    pub(crate) async fn write(&self, record: Record) -> Result<(), JournalError> {
+    pub(crate) async fn write(&self, noted: impl Into<Noted>) -> Result<(), JournalError> {
         if self.failing.load(Ordering::Relaxed) {
             return Err(JournalError::Failing);
         }
-        match tokio::time::timeout(PLACE_WAIT, self.queue.send(Entry::Record(Box::new(record)))).await {
+        match tokio::time::timeout(PLACE_WAIT, self.queue.send(Entry::Record(Box::new(noted.into())))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(JournalError::Failing),
             Err(_) => Err(JournalError::Full),
@@ -104,15 +137,22 @@ impl Journal {
     }
 
     /// Puts on record what was paid, durably before this returns: for what must not happen unrecorded.
-    pub(crate) async fn conclude(&self, mut tx: Tx, record: Record, now: Timestamp) -> Result<(), JournalError> {
-        tx.audit().append(self.node, &[record], now).await?;
+    pub(crate) async fn conclude(
+        &self,
+        mut tx: Tx,
+        noted: impl Into<Noted>,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        let noted = noted.into();
+        noted.keep(&mut tx).await?;
+        tx.audit().append(self.node, [&noted.record], now).await?;
         tx.commit().await?;
         Ok(())
     }
 
     /// Hands over a record that nobody waits for: it is dropped when the queue is full.
     pub(crate) fn note(&self, record: Record) {
-        if self.queue.try_send(Entry::Record(Box::new(record))).is_err() {
+        if self.queue.try_send(Entry::Record(Box::new(record.into()))).is_err() {
             tracing::warn!("a rejection did not fit into the queue of records");
         }
     }
@@ -169,7 +209,7 @@ impl Writer {
     }
 
     /// Writes a batch, however long it takes: records that were accepted are not thrown away.
-    async fn write(&self, batch: &[Record]) {
+    async fn write(&self, batch: &[Noted]) {
         while let Err(error) = self.append(batch).await {
             if !self.failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "records cannot be written; calls are refused until they can");
@@ -181,12 +221,15 @@ impl Writer {
         }
     }
 
-    async fn append(&self, batch: &[Record]) -> Result<(), StoreError> {
+    async fn append(&self, batch: &[Noted]) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        tx.audit().append(self.node, batch, self.clock.now()).await?;
+        for noted in batch {
+            noted.keep(&mut tx).await?;
+        }
+        tx.audit().append(self.node, batch.iter().map(|noted| &noted.record), self.clock.now()).await?;
         tx.commit().await
     }
 }
@@ -207,13 +250,7 @@ pub(crate) struct Judgement {
 }
 
 /// The record of a decision.
-pub(crate) fn decision(
-    at: Timestamp,
-    request: RequestId,
-    caller: &Caller,
-    call: &Call,
-    judgement: Judgement,
-) -> Record {
+pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement: Judgement) -> Noted {
     let decision = Decision {
         subject: caller.subject.clone(),
         client: caller.client.clone(),
@@ -233,7 +270,14 @@ pub(crate) fn decision(
         because: judgement.because,
         scopes: judgement.scopes,
     };
-    Record { at, request, event: Event::Decision(Box::new(decision)) }
+    let arguments = match (routed.route.arguments, &call.arguments) {
+        (KeepArguments::Sealed { seconds }, Some(arguments)) if call.is_counted() => {
+            Some((arguments.clone(), after(routed.now, seconds)))
+        }
+        _ => None,
+    };
+    let record = Record { at: routed.now, request: routed.request, event: Event::Decision(Box::new(decision)) };
+    Noted { record, arguments }
 }
 
 /// The record of a request that never became a call. Its words are ours; nothing of the request is quoted (ATK-95).
@@ -296,6 +340,6 @@ impl Drop for OutcomeEntry {
             millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let record = Record { at: self.clock.now(), request: self.request, event: Event::Outcome(outcome) };
-        permit.send(Entry::Record(Box::new(record)));
+        permit.send(Entry::Record(Box::new(record.into())));
     }
 }

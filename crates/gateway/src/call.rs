@@ -317,18 +317,21 @@ async fn of_message(
         round: None,
         source: routed.source,
     };
-    if routed.route.arguments == KeepArguments::Digest && !call.is_read() {
+    let digests = match routed.route.arguments {
+        KeepArguments::Digest => !call.is_read(),
+        KeepArguments::None => false,
+        KeepArguments::Sealed { .. } => call.is_counted(),
+    };
+    if digests {
         call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
-    let params = message.params().filter(|_| row.is_some_and(|row| row.may_ask));
-    let rounds = match params.filter(|params| params.request_state.is_some()) {
-        None => None,
-        Some(params) => {
-            let asks = (approval_key(caller, &call), routed.now);
-            rounds::read(gateway, caller, routed.server(), (body, params), asks)?
-        }
+    let params = message.params().filter(|params| params.request_state.is_some());
+    let params = params.filter(|_| row.is_some_and(|row| row.may_ask));
+    let asks = |params| {
+        let call = (approval_key(caller, &call), routed.now);
+        rounds::read(gateway, caller, routed.server(), (body, params), call)
     };
-    let (brought, without) = rounds.unzip();
+    let (brought, without) = params.map(asks).transpose()?.flatten().unzip();
     if let Some(Brought::Round(round)) = brought {
         call.round = Some(round);
     }

@@ -147,8 +147,12 @@ impl Gateway {
         // Subscribed before anything is read, so that no change falls between.
         let feed = parts.store.changes();
         let limits = parts.settings.limits.clone();
-        let (journal, writing) =
-            Journal::new(parts.node, parts.store.clone(), Arc::clone(&parts.clock), limits.records_queued_max);
+        let (journal, writing) = Journal::new(
+            parts.node,
+            parts.store.clone(),
+            Arc::clone(&parts.clock),
+            (limits.records_queued_max, parts.settings.record_reads_first),
+        );
         tokio::spawn(writing);
         let forward = ForwardLimits {
             event_bytes_max: limits.event_bytes_max,

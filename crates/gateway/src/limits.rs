@@ -20,6 +20,8 @@ pub struct GatewaySettings {
     /// Clients whose calls of tools are refused by the result of the tool, beside those of `profiles.rs`: they would
     /// not show their model or their user any other refusal.
     pub tool_error_clients: Vec<ClientId>,
+    /// Whether reads are on record before their effect, as everything else is: each then waits for the disk.
+    pub record_reads_first: bool,
     /// Bounds.
     pub limits: Limits,
 }

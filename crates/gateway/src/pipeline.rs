@@ -217,7 +217,7 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
 /// A refused call is on record like a permitted one.
 async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, mut denied: Box<Denied>) -> Refused {
     denied.told = told(gateway, routed, caller, asked, &denied);
-    let record = decision(routed.now, routed.request, caller, &asked.call, denied.judgement());
+    let record = decision(routed, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
         Ok(()) => {
             // The page that its link leads to is found by its record.

@@ -64,6 +64,7 @@ mod tests {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             tool_error_clients: clients.iter().map(|client| ClientId::parse(client).unwrap()).collect(),
+            record_reads_first: false,
             limits: Limits::default(),
         }
     }

@@ -55,6 +55,11 @@ pub enum KeepArguments {
     Digest,
     /// Nothing.
     None,
+    /// Their digest; and they themselves, sealed, for so long.
+    Sealed {
+        /// For how many seconds.
+        seconds: u32,
+    },
 }
 
 /// A request that found its server.
@@ -150,6 +155,7 @@ mod tests {
     fn settings() -> GatewaySettings {
         GatewaySettings {
             tool_error_clients: Vec::new(),
+            record_reads_first: false,
             base_url: "http://localhost:8420".to_owned(),
             allowed_hosts: vec!["localhost:8420".to_owned(), "[::1]:8420".to_owned()],
             allowed_origins: vec!["http://localhost:8420".to_owned()],

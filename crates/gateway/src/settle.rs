@@ -101,8 +101,8 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -
         because: parts.because.into_iter().map(|rule| rule.0).collect(),
         scopes: ScopeSet::empty(),
     };
-    let record = decision(routed.now, routed.request, &parts.caller, &parts.call, judgement);
-    let paid = if owes.is_record_only() {
+    let record = decision(routed, &parts.caller, &parts.call, judgement);
+    let paid = if owes.is_record_only() && !journal.records_reads_first() {
         journal.write(record).await?;
         Paid::default()
     } else {

@@ -8,10 +8,12 @@
 //! [`decide::Reason`]. To let policies speak of something new, add it to `rights/schema.cedarschema` and to
 //! `rights/request.rs`.
 
+pub mod advise;
 pub mod decide;
 pub mod explain;
 pub mod grant;
 pub mod model;
 pub mod permit;
+pub mod replay;
 pub mod rights;
 pub mod task;

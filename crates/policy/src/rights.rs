@@ -183,6 +183,11 @@ impl Rights {
         self.answer(caller, authority, call, Asked::This, now)
     }
 
+    /// Whether any rule that can concern this subject at this server looks at arguments.
+    pub fn looks_at_arguments(&self, subject: &Subject, server: &ServerName) -> bool {
+        self.slice(subject, server).asked(Asked::This).1.arguments
+    }
+
     pub(crate) fn answer(
         &self,
         caller: &Caller,

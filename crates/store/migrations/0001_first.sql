@@ -230,5 +230,22 @@ CREATE TABLE audit (
     mac TEXT NOT NULL,
     PRIMARY KEY (node, seq)
 );
-CREATE INDEX audit_by_time ON audit (recorded_at, node, seq);
+CREATE INDEX audit_by_time ON audit (recorded_at);
 CREATE INDEX audit_by_request ON audit (request);
+
+-- Where a chain begins whose oldest records were removed, sealed under the key of the chain.
+CREATE TABLE audit_checkpoints (
+    node TEXT NOT NULL PRIMARY KEY,
+    seq BIGINT NOT NULL,
+    mac TEXT NOT NULL,
+    sealed TEXT NOT NULL,
+    pruned_at BIGINT NOT NULL
+);
+
+-- Arguments of calls, where a server's are kept: beside the chain, which holds their digests, so that they can go.
+CREATE TABLE audit_arguments (
+    request TEXT NOT NULL PRIMARY KEY,
+    arguments BYTEA NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX audit_arguments_by_end ON audit_arguments (expires_at);

@@ -69,7 +69,9 @@ CREATE TABLE access_requests (
     decided_by TEXT,
     loan TEXT,
     -- When it was decided or found expired.
-    closed_at BIGINT
+    closed_at BIGINT,
+    -- When a node took it upon itself to announce it.
+    announced_at BIGINT
 );
 CREATE UNIQUE INDEX access_requests_open ON access_requests (grant_id, server, tool, COALESCE(task, ''))
     WHERE closed_at IS NULL;

@@ -185,6 +185,24 @@ impl AccessRequests<'_> {
         rows.into_iter().map(read).collect()
     }
 
+    /// Takes the oldest open request that nobody has announced. Of many who ask, each gets another one.
+    pub async fn take_unannounced(&mut self, now: Timestamp) -> Result<Option<AccessRequest>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "UPDATE access_requests SET announced_at = $1
+                 WHERE id = (
+                     SELECT id FROM access_requests
+                     WHERE announced_at IS NULL AND closed_at IS NULL AND expires_at > $1
+                     ORDER BY created_at, id LIMIT 1
+                 ) AND announced_at IS NULL
+                 RETURNING *",
+                values![now],
+            )
+            .await?;
+        row.map(read).transpose()
+    }
+
     /// What a subject asked for in the last months, answered or not, oldest first.
     pub async fn of_subject(&mut self, subject: &Subject) -> Result<Vec<AccessRequest>, StoreError> {
         let rows = self

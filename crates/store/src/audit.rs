@@ -8,6 +8,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{NodeId, RequestId};
 
 use crate::error::StoreError;
+use crate::seal::{Purpose, SecretBytes};
 use crate::sql::{Row, Rows, corrupt, json, values};
 use crate::tx::Tx;
 
@@ -117,7 +118,13 @@ fn genesis() -> Digest {
 
 impl Audit<'_> {
     /// Appends records to the chain of a node, in this order.
-    pub async fn append(&mut self, node: NodeId, batch: &[Record], now: Timestamp) -> Result<(), StoreError> {
+    pub async fn append<'r>(
+        &mut self,
+        node: NodeId,
+        batch: impl IntoIterator<Item = &'r Record>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let batch: Vec<&Record> = batch.into_iter().collect();
         if batch.is_empty() {
             return Ok(());
         }
@@ -186,11 +193,108 @@ impl Audit<'_> {
         rows.iter().map(|row| row.parse("node")).collect()
     }
 
+    /// The hash of one record of a chain. `None`: it is not there, or not any more.
+    pub async fn mac_at(&mut self, node: NodeId, seq: i64) -> Result<Option<Digest>, StoreError> {
+        let row =
+            self.tx.fetch_optional("SELECT mac FROM audit WHERE node = $1 AND seq = $2", values![node, seq]).await?;
+        row.map(|row| row.parse("mac")).transpose()
+    }
+
+    /// Where the chain of a node begins: after what was pruned. `Err(seq)`: what says so was changed.
+    pub async fn beginning(&mut self, node: NodeId) -> Result<Result<AuditHead, i64>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional("SELECT seq, mac, sealed FROM audit_checkpoints WHERE node = $1", values![node])
+            .await?;
+        let Some(row) = row else { return Ok(Ok(AuditHead { seq: 0, mac: genesis() })) };
+        let head = AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? };
+        let sealed: Digest = row.parse("sealed")?;
+        Ok(if sealed == self.checkpoint_mac(node, head) { Ok(head) } else { Err(head.seq) })
+    }
+
+    /// Removes the records of a node that were kept before a moment, and seals where the chain begins then. Says how many
+    /// they were. A chain that is not intact is left alone, so that what is wrong with it stays to be seen.
+    pub async fn prune(
+        &mut self,
+        node: NodeId,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> Result<Result<u64, ChainCheck>, StoreError> {
+        let check = self.verify(node).await?;
+        if matches!(check, ChainCheck::Broken { .. }) {
+            return Ok(Err(check));
+        }
+        // The first that stays: moments do not fall along a chain, but for clocks that were set back.
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT seq, mac FROM audit WHERE node = $1 AND kept_at < $2
+                     AND seq < COALESCE((SELECT MIN(seq) FROM audit WHERE node = $1 AND kept_at >= $2), seq + 1)
+                 ORDER BY seq DESC LIMIT 1",
+                values![node, before],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(Ok(0)) };
+        let last = AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? };
+        let sealed = self.checkpoint_mac(node, last);
+        self.tx
+            .execute(
+                "INSERT INTO audit_checkpoints (node, seq, mac, sealed, pruned_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, mac = excluded.mac, sealed = excluded.sealed,
+                     pruned_at = excluded.pruned_at",
+                values![node, last.seq, last.mac, sealed, now],
+            )
+            .await?;
+        let gone = self.tx.execute("DELETE FROM audit WHERE node = $1 AND seq <= $2", values![node, last.seq]).await?;
+        Ok(Ok(gone))
+    }
+
+    fn checkpoint_mac(&self, node: NodeId, head: AuditHead) -> Digest {
+        self.tx.seal.audit_mac(&[
+            b"checkpoint",
+            node.to_string().as_bytes(),
+            &head.seq.to_be_bytes(),
+            head.mac.as_bytes(),
+        ])
+    }
+
+    /// Keeps the arguments of a call beside the chain, sealed, until they expire.
+    pub async fn keep_arguments(
+        &mut self,
+        request: RequestId,
+        arguments: &[u8],
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sealed = self.tx.seal.seal(Purpose::AuditArguments, &[&request.to_string()], arguments)?;
+        self.tx
+            .execute(
+                "INSERT INTO audit_arguments (request, arguments, expires_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (request) DO NOTHING",
+                values![request, sealed, expires_at],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// The arguments of a call. `None`: they were not kept, or are not any more.
+    pub async fn arguments(&mut self, request: RequestId) -> Result<Option<SecretBytes>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional("SELECT arguments FROM audit_arguments WHERE request = $1", values![request])
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let opened = self.tx.seal.open(Purpose::AuditArguments, &[&request.to_string()], &row.blob("arguments")?)?;
+        Ok(Some(SecretBytes::new(opened.to_vec())))
+    }
+
     /// Recomputes the chain of a node from its beginning (ATK-98). Compare the head with the one kept elsewhere:
     /// only that shows a tail that was cut together with the head.
     pub async fn verify(&mut self, node: NodeId) -> Result<ChainCheck, StoreError> {
         let head = self.head(node).await?.unwrap_or(AuditHead { seq: 0, mac: genesis() });
-        let mut reached = AuditHead { seq: 0, mac: genesis() };
+        let mut reached = match self.beginning(node).await? {
+            Ok(beginning) => beginning,
+            Err(seq) => return Ok(ChainCheck::Broken { seq }),
+        };
         loop {
             let rows = self
                 .tx

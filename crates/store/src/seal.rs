@@ -7,6 +7,7 @@
 use std::fmt::{self, Debug};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use aws_lc_rs::{hkdf, hmac};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Entropy, random};
@@ -107,6 +108,7 @@ pub enum SealError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     ApprovalArguments,
+    AuditArguments,
     BrowserSession,
     RefreshFamily,
     RequestState,
@@ -118,6 +120,7 @@ impl Purpose {
     fn label(self) -> &'static [u8] {
         match self {
             Self::ApprovalArguments => b"seal approvals.arguments",
+            Self::AuditArguments => b"seal audit_arguments.arguments",
             Self::BrowserSession => b"seal browser_sessions.csrf",
             Self::RefreshFamily => b"seal refresh_families.family_key",
             Self::RequestState => b"seal request state",
@@ -135,6 +138,7 @@ pub(crate) struct Sealer {
     prk: hkdf::Prk,
     key_id: [u8; KEY_ID_LEN],
     audit: hmac::Key,
+    heads: Ed25519KeyPair,
 }
 
 impl Sealer {
@@ -142,7 +146,23 @@ impl Sealer {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"sekisho store").extract(key.expose());
         let key_id = derive::<KEY_ID_LEN>(&prk, b"key id")?;
         let audit = hmac::Key::new(hmac::HMAC_SHA256, &*derive::<32>(&prk, b"audit chain")?);
-        Ok(Self { prk, key_id: *key_id, audit })
+        let heads = Ed25519KeyPair::from_seed_unchecked(&*derive::<32>(&prk, b"audit heads")?);
+        let heads = heads.map_err(|_| SealError::Failed)?;
+        Ok(Self { prk, key_id: *key_id, audit, heads })
+    }
+
+    /// Signs the head of a chain for a second place, where nobody has our keys: the public key, and the signature.
+    pub(crate) fn sign_head(&self, message: &[u8]) -> ([u8; 32], Vec<u8>) {
+        (self.head_key(), self.heads.sign(message).as_ref().to_vec())
+    }
+
+    /// The key by which heads of ours are known.
+    pub(crate) fn head_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        for (to, from) in key.iter_mut().zip(self.heads.public_key().as_ref()) {
+            *to = *from;
+        }
+        key
     }
 
     /// A name for the key that tells nothing of it.

@@ -134,7 +134,7 @@ const HISTORY_KEPT_MILLIS: i64 = 90 * 86_400_000;
 
 /// What ends by itself: the statement that removes [`SWEEP_ROWS`] of a kind, and for how long it is kept beyond its
 /// moment, in milliseconds.
-const ENDING: [(&str, i64); 11] = [
+const ENDING: [(&str, i64); 12] = [
     (sweep!("pendings", "id", "expires_at <= $1"), 0),
     (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
     (sweep!("browser_sessions", "digest", "expires_at <= $1"), 0),
@@ -142,6 +142,7 @@ const ENDING: [(&str, i64); 11] = [
     (sweep!("assertions", "digest", "expires_at <= $1"), crate::assertions::MARGIN_MILLIS),
     (sweep!("refresh_tokens", "digest", "expires_at <= $1"), 0),
     (sweep!("approvals", "id", "expires_at <= $1"), APPROVALS_KEPT_MILLIS),
+    (sweep!("audit_arguments", "request", "expires_at <= $1"), 0),
     (sweep!("rounds", "digest", "expires_at <= $1"), 0),
     (sweep!("access_requests", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
     (sweep!("loans", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
@@ -263,6 +264,10 @@ impl Store {
     /// Opens what [`Store::seal_state`] sealed for the same. Whatever else it is, is [`StoreError::Seal`].
     pub fn open_state(&self, about: &[&str], sealed: &[u8]) -> Result<SecretBytes, StoreError> {
         Ok(SecretBytes::new(self.inner.seal.open(Purpose::RequestState, about, sealed)?.to_vec()))
+    }
+
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.inner.seal
     }
 
     /// Whether the database answers.

@@ -1,14 +1,18 @@
 //! `sekisho audit`
 
+use std::path::Path;
 use std::time::Duration;
 
 use sekisho_console::acts::{Act, Outcome, RecordRow};
 use sekisho_protocol::audit::{Event, Verdict};
+use sekisho_protocol::env::{Clock as _, Timestamp};
+use sekisho_protocol::ids::RequestId;
 
 use super::unexpected;
-use crate::cli::{AuditCommand, Common};
-use crate::control;
+use crate::cli::{AuditCommand, Common, ExportFormat};
 use crate::error::CommandError;
+use crate::os::SystemClock;
+use crate::{control, heads};
 
 /// How often new records are asked for.
 const EVERY: Duration = Duration::from_millis(500);
@@ -18,41 +22,118 @@ const PAGE: u32 = 500;
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: AuditCommand) -> Result<(), CommandError> {
     match command {
-        AuditCommand::Export { request } => {
-            let mut after = 0;
-            loop {
-                let records = page(common, Act::AuditList { after, limit: PAGE, request }).await?;
-                let Some(last) = records.last() else { return Ok(()) };
-                after = last.seq;
-                records.iter().try_for_each(super::print_json)?;
-            }
-        }
+        AuditCommand::Arguments { request } => arguments(common, request).await,
+        AuditCommand::Export { request, format } => export(common, request, format).await,
+        AuditCommand::Prune { older_than } => prune(common, &older_than).await,
         AuditCommand::Tail { lines, once } => tail(common, lines, once).await,
-        AuditCommand::Verify => verify(common).await,
+        AuditCommand::Verify { checkpoint } => verify(common, checkpoint.as_deref()).await,
     }
 }
 
-async fn verify(common: &Common) -> Result<(), CommandError> {
-    let chains = match control::act(common, Act::AuditVerify).await? {
+async fn export(common: &Common, request: Option<RequestId>, format: ExportFormat) -> Result<(), CommandError> {
+    let mut after = 0;
+    if format == ExportFormat::Csv {
+        anstream::println!("{}", CSV.join(","));
+    }
+    loop {
+        let records = page(common, Act::AuditList { after, limit: PAGE, request }).await?;
+        let Some(last) = records.last() else { return Ok(()) };
+        after = last.seq;
+        match format {
+            ExportFormat::Csv => records.iter().for_each(|row| anstream::println!("{}", csv(row))),
+            ExportFormat::Jsonl => records.iter().try_for_each(super::print_json)?,
+        }
+    }
+}
+
+/// The columns of a table of records; each is a member of the record or of its event.
+const CSV: [&str; 17] = [
+    "seq", "node", "at", "request", "kind", "subject", "client", "grant", "task", "server", "method", "target",
+    "verdict", "set", "why", "status", "detail",
+];
+
+/// One record as a line of a table (RFC 4180).
+fn csv(row: &RecordRow) -> String {
+    let record = serde_json::to_value(&row.record).unwrap_or_default();
+    let event = record.get("event").cloned().unwrap_or_default();
+    let cell = |name: &str| match name {
+        "seq" => row.seq.to_string(),
+        "node" => row.node.to_string(),
+        name => {
+            let found = record.get(name).or_else(|| event.get(name));
+            let other = || event.get(if name == "detail" { "act" } else { "" });
+            match found.or_else(other) {
+                None | Some(serde_json::Value::Null) => String::new(),
+                Some(serde_json::Value::String(text)) => text.clone(),
+                Some(value) => value.to_string(),
+            }
+        }
+    };
+    CSV.iter().map(|name| quoted(&cell(name))).collect::<Vec<_>>().join(",")
+}
+
+/// A cell. One that a spreadsheet would take for a formula is made text (ATK-95).
+fn quoted(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandError> {
+    match control::act(common, Act::AuditArguments { request }).await? {
+        Outcome::Arguments { text: Some(text) } => anstream::println!("{text}"),
+        Outcome::Arguments { text: None } => {
+            return Err(CommandError::no(format!("the arguments of `{request}` were not kept, or are not any more")));
+        }
+        other => return Err(unexpected(&other)),
+    }
+    Ok(())
+}
+
+async fn prune(common: &Common, older_than: &str) -> Result<(), CommandError> {
+    let seconds = super::seconds(older_than)?;
+    let now = SystemClock::default().now();
+    let before = Timestamp::from_second(now.as_second().saturating_sub(i64::from(seconds))).unwrap_or(now);
+    match control::act(common, Act::AuditPrune { before }).await? {
+        outcome @ Outcome::Done { .. } if common.json => super::print_json(&outcome),
+        Outcome::Done { count } => {
+            anstream::println!("{count} records removed; where the chain begins now is sealed");
+            Ok(())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), CommandError> {
+    let heads = match checkpoint {
+        None => Vec::new(),
+        Some(path) => {
+            let bad = |error: &dyn std::fmt::Display| {
+                CommandError::usage(format!("`{}`: {error}", path.display()), "name the file that `audit.heads` writes")
+            };
+            let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
+            heads::read(&text).map_err(|error| bad(&error))?
+        }
+    };
+    let chains = match control::act(common, Act::AuditVerify { heads }).await? {
         Outcome::Audit { chains } => chains,
         other => return Err(unexpected(&other)),
     };
     if common.json {
         super::print_json(&chains)?;
     }
-    let broken: Vec<String> = chains
-        .iter()
-        .filter_map(|chain| {
-            Some(format!("{}: the record at {} is missing or not what was written", chain.node, chain.broken_at?))
-        })
-        .collect();
-    if !broken.is_empty() {
-        return Err(CommandError::no(broken.join("\n")));
+    let mut wrong = Vec::new();
+    for chain in &chains {
+        let broken = chain.broken_at.map(|at| format!("the record at {at} is missing or not what was written"));
+        wrong.extend([&broken, &chain.contradicted].into_iter().flatten().map(|why| format!("{}: {why}", chain.node)));
+    }
+    if !wrong.is_empty() {
+        return Err(CommandError::no(wrong.join("\n")));
     }
     if !common.json {
         for chain in &chains {
             let (records, head) = (chain.records.unwrap_or_default(), chain.head.as_deref().unwrap_or_default());
-            anstream::println!("{}: {records} records as they were written, head {head}", chain.node);
+            let heads = if chain.heads > 0 { format!(", as {} signed heads say", chain.heads) } else { String::new() };
+            anstream::println!("{}: {records} records as they were written{heads}, head {head}", chain.node);
         }
     }
     Ok(())
@@ -123,4 +204,18 @@ fn line(row: &RecordRow) -> String {
         Event::Child { server, act, detail } => format!("child of {server} {act} {detail}"),
     };
     format!("{at}  {}  {}", row.record.request, super::visible(&what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    /// ATK-95: what a stranger wrote is text in a table, whatever opens it.
+    #[test]
+    fn a_cell_is_text() {
+        assert_eq!(quoted("plain"), "plain");
+        assert_eq!(quoted("a,\"b\"\nc"), "\"a,\"\"b\"\"\nc\"");
+        assert_eq!(quoted("=cmd()"), "'=cmd()");
+        assert_eq!(quoted("-1,2"), "\"'-1,2\"");
+    }
 }

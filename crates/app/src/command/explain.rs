@@ -24,7 +24,7 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         tool: arguments.tool.clone().ok_or_else(|| missing("tool"))?,
         arguments: arguments.arguments.clone(),
     };
-    let explained = match control::act(common, Act::Explain(question.clone())).await? {
+    let explained = match control::judge(common, arguments.config.as_deref(), Act::Explain(question.clone())).await? {
         Outcome::Explained(explained) => explained,
         other => return Err(unexpected(&other)),
     };

@@ -95,7 +95,7 @@ pub(crate) fn policy_folder(path: &Path, configuration: &Configuration) -> PathB
 }
 
 /// The policy files, in the order of their names. A folder that nobody named need not be there.
-fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<Vec<PolicyFile>> {
+pub(crate) fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<Vec<PolicyFile>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(Vec::new()),
         entries => entries?,
@@ -143,14 +143,18 @@ impl<'t> Reader<'t> {
                 ("tls", DeValue::Table(inner)) => configuration.tls = self.table(inner),
                 ("outbound", DeValue::Table(inner)) => configuration.outbound = self.table(inner),
                 ("clients", DeValue::Table(inner)) => configuration.clients = self.table(inner),
+                ("audit", DeValue::Table(inner)) => configuration.audit = self.table(inner),
+                ("webhook", DeValue::Table(inner)) => configuration.webhook = Some(self.table(inner)),
                 ("limits", DeValue::Table(inner)) => configuration.limits = self.table(inner),
                 ("groups", DeValue::Table(inner)) => self.groups(&mut configuration, inner),
                 _ => {}
             }
         }
         let plain = table.iter().filter(|(key, value)| {
-            let nested =
-                matches!(key.get_ref().as_ref(), "servers" | "tls" | "outbound" | "clients" | "limits" | "groups");
+            let nested = matches!(
+                key.get_ref().as_ref(),
+                "servers" | "tls" | "outbound" | "clients" | "audit" | "webhook" | "limits" | "groups"
+            );
             !(nested && matches!(value.get_ref(), DeValue::Table(_)))
         });
         let plain: DeTable<'_> = plain.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -240,6 +244,20 @@ impl<'t> Reader<'t> {
                 "beyond loopback, plain HTTP would show every token to the network".to_owned(),
                 Some(help.to_owned()),
             );
+        }
+        if let Some(heads) = &configuration.audit.heads
+            && let Err(message) = crate::heads::SecondPlace::read(heads)
+        {
+            let help = "write `file:/var/log/sekisho-heads.jsonl`, `syslog`, or `https://collector.example/heads`";
+            self.note(at("audit"), message, Some(help.to_owned()));
+        }
+        if configuration.audit.heads_every == 0 || configuration.audit.arguments_days == 0 {
+            self.note(at("audit"), "`heads_every` and `arguments_days` are at least 1".to_owned(), None);
+        }
+        if let Some(webhook) = &configuration.webhook
+            && let Err(message) = crate::webhook::check(webhook)
+        {
+            self.note(at("webhook"), message, None);
         }
         for client in &configuration.clients.tool_errors {
             if ClientId::parse(client).is_err() {

@@ -18,7 +18,7 @@ fn program() -> ServerDefinition {
 /// ST-01, ATK-90: a child gets what is named and nothing else of our environment.
 #[test]
 fn a_program_gets_named_variables_only() {
-    let routes = routes(&[defined(program())], "http://localhost:1", None).unwrap();
+    let routes = routes(&[defined(program())], ("http://localhost:1", 30), None).unwrap();
     let route = routes.servers.values().next().unwrap();
     let UpstreamSettings::Stdio(stdio) = &route.upstream else { panic!("not a program") };
     assert!(stdio.environment.contains_key("TOKEN"));
@@ -38,13 +38,13 @@ fn a_server_is_identified_by_the_base_url_and_its_name() {
 
 #[test]
 fn a_value_may_stand_elsewhere() {
-    let server = "notes".parse().unwrap();
+    let server = "notes";
     let secret = |text: &str| UpstreamSecret::from_outside(text);
     let path = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(path.path(), "from a file\n").unwrap();
-    let value = resolve(&server, secret(&format!("Bearer ${{file:{}}}!", path.path().display()))).unwrap();
+    let value = resolve(server, secret(&format!("Bearer ${{file:{}}}!", path.path().display()))).unwrap();
     assert_eq!(value.expose(), "Bearer from a file!");
     for bad in ["${", "${env:}", "${env:SURELY_NOT_SET_ANYWHERE}", "${file:/does/not/exist}", "${other:x}"] {
-        assert!(resolve(&server, secret(bad)).is_err(), "{bad}");
+        assert!(resolve(server, secret(bad)).is_err(), "{bad}");
     }
 }

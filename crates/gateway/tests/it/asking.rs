@@ -76,8 +76,8 @@ async fn a_state_is_good_for_its_caller_and_its_call_alone() {
     let other = world.owner_token("mcp:write").await;
     let asked = call(&world, &token, json!({ "n": 1 }), json!({})).await;
     let state = asked.json()["result"]["requestState"].as_str().unwrap().to_owned();
-    let mut changed = state.clone();
-    changed.replace_range(20..21, if &state[20..21] == "A" { "B" } else { "A" });
+    let turned = |(at, c): (usize, char)| if at == 20 { if c == 'A' { 'B' } else { 'A' } } else { c };
+    let changed: String = state.chars().enumerate().map(turned).collect();
     let with = |state: &str| json!({ "requestState": state, "inputResponses": {} });
     for (what, token, arguments, brought) in [
         ("changed", &token, json!({ "n": 1 }), with(&changed)),

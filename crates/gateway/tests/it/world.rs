@@ -115,6 +115,7 @@ impl World {
             node: NodeId::generate(clock.now(), entropy.as_ref()),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
+                record_reads_first: false,
                 base_url: base.clone(),
                 allowed_hosts: vec![host],
                 allowed_origins: vec![base.clone()],

@@ -2,7 +2,9 @@
 
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::ids::{NodeId, RequestId};
-use sekisho_store::{AuditFilter, AuditOrder, ChainCheck, StoredRecord};
+use sekisho_store::{
+    AuditFilter, AuditOrder, ChainCheck, SealKey, SignedHead, Store, StoreSettings, StoreUrl, StoredRecord,
+};
 
 use crate::harness::{CONTENDERS, World, on_both, race};
 
@@ -146,6 +148,123 @@ async fn the_head_tells_of_a_cut_that_the_chain_cannot_tell_of() {
         world.raw().await.execute(cut).await;
         let ChainCheck::Intact(head) = verify(&world, node).await else { panic!("the chain is broken") };
         assert_ne!(head, kept_elsewhere);
+    })
+    .await;
+}
+
+/// ATK-98: old records can go; what stays is still one chain, and who moves its beginning is found.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pruned_chain_begins_where_it_was_sealed() {
+    on_both(async |world| {
+        let node = node(&world);
+        for at in 0..6 {
+            let mut tx = world.begin().await;
+            tx.audit().append(node, &[record(&world, at, &format!("act {at}"))], world.at(at)).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let prune = async |before| {
+            let mut tx = world.begin().await;
+            let gone = tx.audit().prune(node, before, world.at(9)).await.unwrap();
+            tx.commit().await.unwrap();
+            gone
+        };
+        assert_eq!(prune(world.at(0)).await, Ok(0));
+        assert_eq!(prune(world.at(3)).await, Ok(3));
+        let kept = list(&world, AuditFilter { node: Some(node), ..AuditFilter::default() }).await;
+        assert_eq!(kept.iter().map(|stored| stored.seq).collect::<Vec<_>>(), [4, 5, 6]);
+        let ChainCheck::Intact(head) = verify(&world, node).await else { panic!("broken") };
+        assert_eq!(head.seq, 6);
+        assert_eq!(prune(world.at(3)).await, Ok(0));
+        // All of it: the next record goes on where the last one was.
+        assert_eq!(prune(world.at(9)).await, Ok(3));
+        append(&world, node, &[record(&world, 9, "after")]).await;
+        assert!(matches!(verify(&world, node).await, ChainCheck::Intact(head) if head.seq == 7));
+
+        world.raw().await.execute("UPDATE audit_checkpoints SET seq = seq - 1").await;
+        assert!(matches!(verify(&world, node).await, ChainCheck::Broken { .. }));
+        assert!(matches!(prune(world.at(99)).await, Err(ChainCheck::Broken { .. })));
+        world.raw().await.execute("UPDATE audit_checkpoints SET seq = seq + 1").await;
+        assert!(matches!(verify(&world, node).await, ChainCheck::Intact(_)));
+        world.raw().await.execute("DELETE FROM audit_checkpoints").await;
+        assert!(matches!(verify(&world, node).await, ChainCheck::Broken { .. }));
+    })
+    .await;
+}
+
+/// Arguments are kept beside the chain, sealed, for their time; the chain does not miss them.
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_are_kept_for_their_time_beside_the_chain() {
+    on_both(async |world| {
+        let node = node(&world);
+        let entry = record(&world, 0, "call");
+        let mut tx = world.begin().await;
+        tx.audit().append(node, std::slice::from_ref(&entry), world.now).await.unwrap();
+        tx.audit().keep_arguments(entry.request, br#"{"secret":1}"#, world.at(60)).await.unwrap();
+        tx.commit().await.unwrap();
+        let kept = async || {
+            let mut tx = world.begin().await;
+            let kept = tx.audit().arguments(entry.request).await.unwrap();
+            kept.map(|bytes| String::from_utf8(bytes.expose().to_vec()).unwrap())
+        };
+        assert_eq!(kept().await.as_deref(), Some(r#"{"secret":1}"#));
+        world.store.sweep(world.at(59)).await.unwrap();
+        assert!(kept().await.is_some());
+        world.store.sweep(world.at(60)).await.unwrap();
+        assert_eq!(kept().await, None);
+        assert!(matches!(verify(&world, node).await, ChainCheck::Intact(_)));
+    })
+    .await;
+}
+
+/// A head is signed for whoever has our public key and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_head_is_ours_as_it_stands() {
+    on_both(async |world| {
+        let node = node(&world);
+        append(&world, node, &[record(&world, 0, "one")]).await;
+        let head = world.store.read().await.unwrap().audit().head(node).await.unwrap().unwrap();
+        let signed = world.store.sign_head(node, head, world.now);
+        let key = world.store.head_key();
+        let read: SignedHead = serde_json::from_str(&serde_json::to_string(&signed).unwrap()).unwrap();
+        assert!(read.is_signed_by(&key));
+        assert_eq!(world.store.read().await.unwrap().audit().mac_at(node, 1).await.unwrap(), Some(signed.mac));
+        let other = SignedHead { seq: 2, ..signed.clone() };
+        assert!(!other.is_signed_by(&key));
+        let forged = SignedHead { key: "00".repeat(32), ..signed.clone() };
+        assert!(!forged.is_signed_by(&key) && !forged.is_signed_by(&"00".repeat(32)));
+        assert!(!SignedHead { signature: "zz".to_owned(), ..signed }.is_signed_by(&key));
+    })
+    .await;
+}
+
+/// ATK-98: whoever has the database and not the key cannot make a chain of their own: all hashes computed anew are wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_computed_anew_without_the_key_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = StoreSettings::new(StoreUrl::Sqlite(folder.path().join("forged.db")), SealKey::from_bytes([9; 32]));
+    let forged_store = Store::open(settings).await.unwrap();
+    on_both(async |world| {
+        let node = node(&world);
+        let mut records: Vec<Record> = (1..=3).map(|number| record(&world, number, &format!("act {number}"))).collect();
+        append(&world, node, &records).await;
+        records[1] = record(&world, 2, "another act");
+        // The forger's own store, with a key of its own, computes what fits the changed record.
+        let mut tx = forged_store.begin().await.unwrap();
+        tx.audit().append(node, &records, world.now).await.unwrap();
+        let forged = tx.audit().list(&AuditFilter { node: Some(node), ..AuditFilter::default() }).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut statements = String::new();
+        for forged in forged {
+            let (text, mac) = (serde_json::to_string(&forged.record).unwrap(), forged.mac);
+            let (request, at) = (forged.record.request, forged.record.at.as_millisecond());
+            statements.push_str(&format!(
+                "UPDATE audit SET record = '{text}', mac = '{mac}', request = '{request}', recorded_at = {at} WHERE seq = {};",
+                forged.seq
+            ));
+            statements.push_str(&format!("UPDATE audit_heads SET mac = '{mac}';"));
+        }
+        world.raw().await.execute(Box::leak(statements.into_boxed_str())).await;
+        assert_eq!(verify(&world, node).await, ChainCheck::Broken { seq: 1 });
     })
     .await;
 }

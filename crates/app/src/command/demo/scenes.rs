@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sekisho_client::mcp::McpAnswer;
 use sekisho_client::token::TokenEndpoint;
-use sekisho_console::acts::{Act, Outcome, Question};
+use sekisho_console::acts::{Act, Outcome, Question, Report};
+use sekisho_policy::advise::Proposal;
+use sekisho_policy::replay::Replayed;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::task::TaskDefinition;
 use serde_json::{Value, json};
@@ -23,6 +25,7 @@ pub(super) struct Script {
 }
 
 enum SceneAct {
+    Advice,
     Approval,
     Audience,
     FirstContact,
@@ -34,7 +37,7 @@ enum SceneAct {
 }
 
 /// All scenes in the order in which they are played.
-pub(super) const ALL: [Script; 8] = [
+pub(super) const ALL: [Script; 9] = [
     Script {
         name: "first-contact",
         title: "an agent finds its way in, and a person lets it",
@@ -54,6 +57,7 @@ pub(super) const ALL: [Script; 8] = [
         act: SceneAct::Loan,
     },
     Script { name: "audience", title: "a token for one server is worth nothing at another", act: SceneAct::Audience },
+    Script { name: "advice", title: "the records say what could be narrower", act: SceneAct::Advice },
     Script { name: "revocation", title: "what was granted can be taken back at once", act: SceneAct::Revocation },
 ];
 
@@ -61,6 +65,7 @@ impl Script {
     /// Plays it.
     pub(super) async fn play(&self, world: &World, scene: &mut Scene) -> Result<(), Failure> {
         let played = match self.act {
+            SceneAct::Advice => advice(world, scene).await,
             SceneAct::Approval => approval(world, scene).await,
             SceneAct::Audience => audience(world, scene).await,
             SceneAct::FirstContact => first_contact(world, scene).await,
@@ -274,6 +279,62 @@ async fn until_bound(world: &World, tokens: &sekisho_client::token::Tokens) -> R
 /// The same for what it needs, once it is finished.
 async fn until_finished(world: &World, tokens: &sekisho_client::token::Tokens) -> Result<McpAnswer, Failure> {
     until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
+}
+
+/// What is proposed is tried on what was recorded: nothing that was used breaks.
+async fn advice(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let visitor = world.visitor(OWNER, &world.notes, "mcp:destructive").await?;
+    for title in ["draft 1", "draft 2", "draft 3"] {
+        let draft = json!({ "title": title, "text": "more" });
+        world.tool(&world.notes, Some(&visitor.tokens), "write_note", draft).await?;
+    }
+    scene.step("agent writes three drafts", "200", "it holds mcp:destructive, and needs less", true);
+    let now = SystemClock::default().now();
+    let since = a_day_before(now);
+    let advice = match world.operate(Act::Advise { since }).await? {
+        Outcome::Advice { advice } => advice,
+        other => return Err(failure(format!("unexpected: {other:?}"))),
+    };
+    let policy = advice.iter().find_map(|one| match &one.proposal {
+        Proposal::Policy(text) => Some((one, text.clone())),
+        _ => None,
+    });
+    let task = advice.iter().find_map(|one| match &one.proposal {
+        Proposal::Task(definition) => Some(definition),
+        _ => None,
+    });
+    let bounds = task.and_then(|task| task.tools.get("write_note")?.as_ref()).map(ToString::to_string);
+    scene.step(
+        "operator: sekisho advise",
+        "done",
+        "a task for what was used, its arguments bounded",
+        bounds.as_ref().is_some_and(|bounds| bounds.contains("draft 1")),
+    );
+    let Some((one, policy)) = policy else { return Err(failure("no policy was proposed")) };
+    let never = one.evidence.iter().find(|line| line.starts_with("never called")).cloned().unwrap_or_default();
+    scene.step("  … and a policy without what nobody used", "done", &never, !never.is_empty());
+    let own = ("demo.cedar".to_owned(), super::world::POLICY.to_owned());
+    let replay = async |files| match world.operate(Act::Replay { files, since }).await? {
+        Outcome::Replayed(report) => Ok(report),
+        other => Err(failure(format!("unexpected: {other:?}"))),
+    };
+    let breaks = |report: &Report| report.changes.iter().any(|change| change.becomes == Replayed::Breaks);
+    let report = replay(vec![own.clone(), ("advised.cedar".to_owned(), policy)]).await?;
+    scene.step(
+        "operator: sekisho replay --policies advised",
+        "yes",
+        "every call that was used still passes",
+        report.calls > 0 && !breaks(&report),
+    );
+    let all = r#"@id("nothing") forbid(principal, action == Action::"call", resource == Tool::"notes/write_note");"#;
+    let report = replay(vec![own, ("strict.cedar".to_owned(), all.to_owned())]).await?;
+    scene.step("operator: sekisho replay --policies stricter", "no", "write_note would break", breaks(&report));
+    Ok(())
+}
+
+/// Long enough ago for everything that this demo has recorded.
+fn a_day_before(now: sekisho_protocol::env::Timestamp) -> sekisho_protocol::env::Timestamp {
+    sekisho_protocol::env::Timestamp::from_second(now.as_second().saturating_sub(86_400)).unwrap_or(now)
 }
 
 async fn audience(world: &World, scene: &mut Scene) -> Result<(), Failure> {

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 
 use super::person::Person;
 use super::scene::{Failure, failure};
-use crate::config::{Configuration, ServerDefinition};
+use crate::config::{Arguments, Configuration, ServerDefinition};
 use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
@@ -41,7 +41,7 @@ pub(super) const OWNER: &str = "alice";
 pub(super) const READER: &str = "bob";
 
 /// The one rule beside what the configuration says in short.
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 @id("ask-before-losing")
 @approval
 @reason("every note would be gone")
@@ -253,6 +253,7 @@ fn servers() -> Result<BTreeMap<String, ServerDefinition>, CommandError> {
         command: command.clone(),
         users: BTreeMap::from([(READER.to_owned(), ToolClass::Read)]),
         tools: tools.clone(),
+        arguments: Arguments::Sealed,
         ..ServerDefinition::default()
     };
     let diary = ServerDefinition { title: Some("Diary".to_owned()), command, tools, ..ServerDefinition::default() };

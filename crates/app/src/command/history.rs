@@ -1,0 +1,134 @@
+//! `sekisho advise` and `sekisho replay`: what the records say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sekisho_console::acts::{Act, Outcome, Report};
+use sekisho_policy::advise::{Advice, Proposal};
+use sekisho_policy::replay::Replayed;
+use sekisho_protocol::env::{Clock as _, Timestamp};
+
+use super::{print_json, unexpected, visible};
+use crate::cli::{Common, ReplayArguments, SinceArguments};
+use crate::config::{Template, policy_files};
+use crate::control;
+use crate::error::CommandError;
+use crate::os::SystemClock;
+
+/// `sekisho advise`
+pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Result<(), CommandError> {
+    let act = Act::Advise { since: since(&arguments.since)? };
+    let advice = match control::judge(common, arguments.config.as_deref(), act).await? {
+        Outcome::Advice { advice } => advice,
+        other => return Err(unexpected(&other)),
+    };
+    if common.json {
+        return print_json(&advice);
+    }
+    if advice.is_empty() {
+        anstream::println!("nothing to say: no calls are on record, or they used all that was granted");
+    }
+    for (at, one) in advice.iter().enumerate() {
+        if at > 0 {
+            anstream::println!();
+        }
+        anstream::println!("{}", text(one));
+    }
+    Ok(())
+}
+
+/// One proposal with its evidence, as text to be applied; the words around it are comments in it.
+pub(crate) fn text(advice: &Advice) -> String {
+    let mark = match advice.proposal {
+        Proposal::Policy(_) => "//",
+        Proposal::Look | Proposal::Scopes(_) | Proposal::Task(_) => "#",
+    };
+    let mut lines = vec![format!("{mark} {}: {}", advice.server, visible(&advice.what))];
+    lines.extend(advice.evidence.iter().map(|line| format!("{mark}   {}", visible(line))));
+    lines.extend(advice.undecidable.iter().map(|line| format!("{mark}   undecidable: {}", visible(line))));
+    lines.extend(change(advice));
+    lines.join("\n")
+}
+
+/// The change itself: a piece of `sekisho.toml`, or a policy file.
+pub(crate) fn change(advice: &Advice) -> Option<String> {
+    let server = toml::Value::String(advice.server.to_string());
+    let text = match &advice.proposal {
+        Proposal::Look => return None,
+        Proposal::Policy(text) => text.clone(),
+        Proposal::Scopes(scopes) => {
+            let scopes: Vec<String> = scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+            format!("[servers.{server}]\nscopes_default = {}", toml::Value::from(scopes))
+        }
+        Proposal::Task(definition) => {
+            let template = Template::of(definition);
+            let table = toml::to_string(&BTreeMap::from([("template", &template)])).ok()?;
+            table.replace("[template", &format!("[servers.{server}.templates.used"))
+        }
+    };
+    Some(text.trim_end().to_owned())
+}
+
+/// `sekisho replay`
+pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Result<(), CommandError> {
+    let files = read(&arguments.policies)?;
+    let act = Act::Replay { files, since: since(&arguments.of.since)? };
+    let report = match control::judge(common, arguments.of.config.as_deref(), act).await? {
+        Outcome::Replayed(report) => report,
+        other => return Err(unexpected(&other)),
+    };
+    if common.json {
+        print_json(&report)?;
+    } else {
+        say(&report);
+    }
+    // What was used and would not pass any more is what an operator has to know of.
+    let breaks = report.changes.iter().any(|change| change.becomes == Replayed::Breaks);
+    if breaks { Err(CommandError::no("")) } else { Ok(()) }
+}
+
+fn read(folder: &Path) -> Result<Vec<(String, String)>, CommandError> {
+    let files = policy_files(folder, true).map_err(|error| {
+        CommandError::usage(
+            format!("`{}` cannot be read: {error}", folder.display()),
+            "name a folder with policy files",
+        )
+    })?;
+    Ok(files.into_iter().map(|file| (file.name, file.text)).collect())
+}
+
+fn say(report: &Report) {
+    for change in &report.changes {
+        let becomes = match change.becomes {
+            Replayed::Asks => "would ask a person",
+            Replayed::Breaks => "would break",
+            Replayed::Passes => "would pass",
+            Replayed::Same | Replayed::Undecidable => continue,
+        };
+        let (who, tool) = (visible(&change.who), visible(&change.tool));
+        anstream::println!(
+            "{becomes}: {who} at {} {tool}, {} calls, last {}",
+            change.server,
+            change.count,
+            change.last
+        );
+    }
+    let changed: u64 = report.changes.iter().map(|change| change.count).sum();
+    let same = report.calls.saturating_sub(changed).saturating_sub(report.undecidable);
+    anstream::println!("{} calls judged again: {same} stay as they were", report.calls);
+    if report.undecidable > 0 {
+        anstream::println!("{} undecidable: arguments not kept, or the tool or the user is gone", report.undecidable);
+    }
+    if report.lent > 0 {
+        anstream::println!("{} were lent, and are not judged", report.lent);
+    }
+    if report.cut {
+        anstream::println!("there are more: name a shorter time with --since");
+    }
+}
+
+fn since(text: &str) -> Result<Timestamp, CommandError> {
+    let now = SystemClock::default().now();
+    let seconds = super::seconds(text)?;
+    Ok(Timestamp::from_second(now.as_second().saturating_sub(i64::from(seconds))).unwrap_or(now))
+}

@@ -1,0 +1,180 @@
+//! Requests for access, announced to whoever has to know of them: a signed POST for each (Standard Webhooks).
+//!
+//! Each request is taken by one node and sent by it, again if need be; what it says is enough to decide and nothing of
+//! the arguments. Nothing can be decided by answering: the page and the command line are for that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
+use sekisho_client::http::{HttpClient, Request};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::Clock;
+use sekisho_protocol::secret::UpstreamSecret;
+use sekisho_store::{AccessRequest, Store, StoreError};
+use serde_json::{Value, json};
+
+use crate::config;
+
+/// How often new requests are looked for.
+const EVERY: Duration = Duration::from_secs(2);
+/// The waits before each further attempt.
+const AGAIN: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+/// The shortest secret, in characters.
+const SECRET_CHARS_MIN: usize = 24;
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// Whether the settings can be used.
+pub(crate) fn check(webhook: &config::Webhook) -> Result<(), String> {
+    let url = url::Url::parse(&webhook.url).map_err(|error| format!("`{}` is not a URL: {error}", webhook.url))?;
+    let loopback = url.host_str().is_some_and(sekisho_protocol::redirect::is_loopback_host);
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        return Err(format!("`{}`: plain http is for loopback only, use https", webhook.url));
+    }
+    // A reference is as long as what it stands for, which is not known here.
+    let short = !webhook.secret.contains("${") && webhook.secret.chars().count() < SECRET_CHARS_MIN;
+    if short { Err(format!("`secret` needs at least {SECRET_CHARS_MIN} characters")) } else { Ok(()) }
+}
+
+/// Announces requests for access.
+pub(crate) struct Announcer {
+    pub(crate) url: String,
+    pub(crate) secret: UpstreamSecret,
+    pub(crate) base_url: String,
+    pub(crate) http: Arc<dyn HttpClient>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Announcer {
+    /// Until the task is ended.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        let mut every = tokio::time::interval(EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            loop {
+                match self.take().await {
+                    Ok(Some(body)) => drop(tokio::spawn(Arc::clone(&self).announce(body))),
+                    Ok(None) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "requests for access could not be looked for");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&self) -> Result<Option<(String, Value)>, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let Some(asked) = tx.access_requests().take_unannounced(self.clock.now()).await? else { return Ok(None) };
+        let person = match &asked.subject {
+            Subject::User(user) => tx.users().find(*user).await?.map(|user| user.name),
+            Subject::Anonymous | Subject::Service(_) => None,
+        };
+        tx.commit().await?;
+        Ok(Some((asked.id.to_string(), self.body(&asked, person))))
+    }
+
+    fn body(&self, asked: &AccessRequest, person: Option<String>) -> Value {
+        json!({
+            "type": "access_request.asked",
+            "timestamp": asked.created_at,
+            "data": {
+                "request": asked.id,
+                "url": format!("{}/access/{}", self.base_url, asked.id),
+                "user": person.unwrap_or_else(|| asked.subject.to_string()),
+                "client": asked.client,
+                "server": asked.server,
+                "tool": asked.tool,
+                "task": asked.task,
+                "bounds": asked.bounds,
+                "reason": asked.reason,
+                "expires": asked.expires_at,
+            },
+        })
+    }
+
+    async fn announce(self: Arc<Self>, (id, body): (String, Value)) {
+        let mut waits = AGAIN.iter();
+        loop {
+            let why = match self.http.send(self.request(&id, &body)).await {
+                Ok(answer) if answer.status.is_success() => return,
+                Ok(answer) => format!("it answered {}", answer.status),
+                Err(error) => error.to_string(),
+            };
+            let Some(wait) = waits.next() else {
+                tracing::error!(request = %id, url = %self.url, why, "a request for access was not announced");
+                return;
+            };
+            tokio::time::sleep(*wait).await;
+        }
+    }
+
+    /// Signed anew for each attempt: whoever receives it refuses what is old.
+    fn request(&self, id: &str, body: &Value) -> Request {
+        let seconds = self.clock.now().as_second().to_string();
+        let request = Request::post_json(&self.url, body);
+        let signature = sign(&self.secret, id, &seconds, &request.body);
+        request.header(ID, id).header(TIMESTAMP, &seconds).header(SIGNATURE, &signature)
+    }
+}
+
+/// `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`.
+fn sign(secret: &UpstreamSecret, id: &str, seconds: &str, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
+    let mut context = hmac::Context::with_key(&key);
+    for part in [id.as_bytes(), b".", seconds.as_bytes(), b".", body] {
+        context.update(part);
+    }
+    format!("v1,{}", STANDARD.encode(context.sign()))
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::secret::UpstreamSecret;
+
+    use super::{check, sign};
+    use crate::config::Webhook;
+
+    /// The signature covers name, moment and body, and nothing can be moved between them.
+    #[test]
+    fn a_signature_is_of_name_moment_and_body() {
+        let secret = UpstreamSecret::from_outside("a secret of twenty-four characters");
+        let base = sign(&secret, "acr_1", "100", b"{}");
+        // Computed with `printf 'acr_1.100.{}' | openssl dgst -sha256 -hmac '…' -binary | base64`.
+        assert_eq!(base, "v1,1v5R08kQ9f7JDkCN0HYzBgHH06XDkjLncl5T0P7pnHk=");
+        for other in [
+            sign(&secret, "acr_2", "100", b"{}"),
+            sign(&secret, "acr_1", "101", b"{}"),
+            sign(&secret, "acr_1", "100", b"{ }"),
+            sign(&UpstreamSecret::from_outside("another secret of that length"), "acr_1", "100", b"{}"),
+        ] {
+            assert_ne!(base, other);
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_https_and_has_a_real_secret() {
+        let secret = "0123456789abcdef01234567".to_owned();
+        for (url, secret, good) in [
+            ("https://hooks.example/x", secret.as_str(), true),
+            ("http://127.0.0.1:9/x", &secret, true),
+            ("http://hooks.example/x", &secret, false),
+            ("hooks.example", &secret, false),
+            ("https://hooks.example/x", "short", false),
+            ("https://hooks.example/x", "${env:HOOK}", true),
+        ] {
+            let webhook = Webhook { url: url.to_owned(), secret: secret.to_owned() };
+            assert_eq!(check(&webhook).is_ok(), good, "{url} {secret}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! What the records say of calls: advice on what could be narrower, and the same calls under other rights.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sekisho_policy::advise::{Advice, Seen, SeenCall, SeenGrant, advise as advise_on};
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
+use sekisho_policy::replay::{Before, Replayed, replay as judge_again};
+use sekisho_policy::rights::Rights;
+use sekisho_policy::task::{BoundTask, Need};
+use sekisho_protocol::audit::{Decision, Event, Record, Verdict};
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::canonical;
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{GrantId, RequestId, ServerName, TaskId};
+use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_store::{AUDIT_PAGE_MAX, AuditFilter, GrantFilter, Store, Tx};
+use serde::{Deserialize, Serialize};
+
+use super::ActError;
+use super::users::Names;
+
+/// Calls that are looked at, the oldest first.
+const CALLS_MAX: usize = 200_000;
+
+/// Classes that the configuration gives, by server and tool; they win over what the store knows.
+pub type Classes = BTreeMap<ServerName, BTreeMap<String, ToolClass>>;
+
+/// What recorded calls would come to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// How many calls were judged again.
+    pub calls: u64,
+    /// How many of them could not be, because rules look at arguments that were not kept, or the tool is gone.
+    pub undecidable: u64,
+    /// How many had been lent, and are not judged again.
+    pub lent: u64,
+    /// Whether there were more calls than are looked at.
+    pub cut: bool,
+    /// What would change.
+    pub changes: Vec<Change>,
+}
+
+/// Calls that would come to something else.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Change {
+    /// What they would come to.
+    pub becomes: Replayed,
+    /// For whom.
+    pub who: String,
+    /// Where.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// How many.
+    pub count: u64,
+    /// The last of them.
+    pub last: RequestId,
+}
+
+/// A call of a tool on record.
+struct Recorded {
+    at: Timestamp,
+    request: RequestId,
+    decision: Decision,
+    tool: String,
+    /// The arguments as they were, where that is known.
+    arguments: Option<Bytes>,
+}
+
+/// What could be narrower, by what was seen since then.
+pub async fn advise(
+    store: &Store,
+    classes: &Classes,
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<Advice>, ActError> {
+    let mut tx = store.read().await?;
+    let (recorded, _) = calls(&mut tx, since).await?;
+    let names = Names::read(&mut tx).await?;
+    let mut seen = Seen::default();
+    for call in recorded {
+        let server = call.decision.server.clone();
+        if !seen.tools.contains_key(&server) {
+            let tools = tx.catalogue().list(&server).await?;
+            let tools = tools.into_iter().filter(|tool| !tool.is_held());
+            let tools = tools.map(|tool| (tool.name.clone(), class(classes, &server, &tool)));
+            seen.tools.insert(server.clone(), tools.collect());
+        }
+        seen.calls.push(SeenCall {
+            request: call.request,
+            who: names.of(&call.decision.subject),
+            client: call.decision.client,
+            server,
+            tool: call.tool,
+            verdict: call.decision.verdict,
+            set: call.decision.set,
+            arguments: call.arguments.and_then(|text| serde_json::from_slice(&text).ok()),
+        });
+    }
+    for grant in tx.grants().list(&GrantFilter::default()).await? {
+        let lives = grant.revoked_at.is_none() && grant.expires_at.is_none_or(|end| now < end);
+        if lives {
+            seen.grants.push(SeenGrant { id: grant.id, server: grant.server, scopes: grant.scopes });
+        }
+    }
+    Ok(advise_on(&seen))
+}
+
+fn class(classes: &Classes, server: &ServerName, tool: &Tool) -> Option<ToolClass> {
+    classes.get(server).and_then(|classes| classes.get(&tool.name)).copied().or(tool.class)
+}
+
+/// The calls since then, under these rights.
+pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Timestamp) -> Result<Report, ActError> {
+    let mut tx = store.read().await?;
+    let (recorded, cut) = calls(&mut tx, since).await?;
+    let names = Names::read(&mut tx).await?;
+    let gone: Vec<Subject> =
+        tx.users().list().await?.into_iter().filter(|user| user.disabled).map(|user| Subject::User(user.id)).collect();
+    let mut known = Known::default();
+    let mut report = Report { cut, ..Report::default() };
+    let mut changes: BTreeMap<(Replayed, String, ServerName, String), (u64, RequestId)> = BTreeMap::new();
+    for call in recorded {
+        let Recorded { at, request, decision, tool, arguments } = call;
+        if decision.because.iter().any(|rule| rule.starts_with("loan")) {
+            report.lent += 1;
+            continue;
+        }
+        report.calls += 1;
+        // Who is shut out now may do nothing by any rule.
+        if gone.contains(&decision.subject) {
+            report.undecidable += 1;
+            continue;
+        }
+        let standing = known.standing(&mut tx, classes, &decision.server, &tool).await?;
+        let authority = known.authority(&mut tx, &decision).await?;
+        let becomes = match standing {
+            None => Replayed::Undecidable,
+            Some(standing) => {
+                let kept = arguments.is_some();
+                let caller = caller(&decision);
+                let call = Call {
+                    server: decision.server.clone(),
+                    method: "tools/call",
+                    target: Target::Tool { name: tool.clone(), standing },
+                    arguments,
+                    arguments_digest: None,
+                    round: None,
+                    source: None,
+                };
+                judge_again(rights, (&caller, &authority), (&call, kept), before(&decision), at)
+            }
+        };
+        match becomes {
+            Replayed::Same => {}
+            Replayed::Undecidable => report.undecidable += 1,
+            Replayed::Asks | Replayed::Breaks | Replayed::Passes => {
+                let key = (becomes, names.of(&decision.subject), decision.server, tool);
+                let change = changes.entry(key).or_insert((0, request));
+                *change = (change.0 + 1, request);
+            }
+        }
+    }
+    let change = |((becomes, who, server, tool), (count, last))| Change { becomes, who, server, tool, count, last };
+    report.changes = changes.into_iter().map(change).collect();
+    Ok(report)
+}
+
+/// What rights said when the call was made. Where a server only observed, what was let pass counts as use.
+fn before(decision: &Decision) -> Before {
+    let refused = decision.verdict == Verdict::Deny && decision.set == Some(SetName::Rights);
+    Before { permitted: !refused, asked: decision.verdict == Verdict::Ask }
+}
+
+fn caller(decision: &Decision) -> Caller {
+    Caller {
+        subject: decision.subject.clone(),
+        client: decision.client.clone(),
+        path: decision.path.clone(),
+        grant: decision.grant,
+        task: decision.task,
+        ..Caller::anonymous(ScopeSet::empty())
+    }
+}
+
+/// Calls of tools, and whether there are more. Not those that were judged a second time after a person was asked.
+async fn calls(tx: &mut Tx, since: Timestamp) -> Result<(Vec<Recorded>, bool), ActError> {
+    let mut found = Vec::new();
+    for node in tx.audit().nodes().await? {
+        let mut after = 0;
+        loop {
+            let filter = AuditFilter {
+                node: Some(node),
+                since: Some(since),
+                after_seq: Some(after),
+                limit: AUDIT_PAGE_MAX,
+                ..AuditFilter::default()
+            };
+            let page = tx.audit().list(&filter).await?;
+            let Some(last) = page.last().map(|stored| stored.seq) else { break };
+            after = last;
+            for stored in page {
+                if let Some(recorded) = recorded(tx, stored.record).await? {
+                    if found.len() >= CALLS_MAX {
+                        return Ok((found, true));
+                    }
+                    found.push(recorded);
+                }
+            }
+        }
+    }
+    Ok((found, false))
+}
+
+async fn recorded(tx: &mut Tx, record: Record) -> Result<Option<Recorded>, ActError> {
+    let Record { at, request, event } = record;
+    let Event::Decision(decision) = event else { return Ok(None) };
+    let Some(tool) = decision.target.clone().filter(|_| decision.method == "tools/call") else { return Ok(None) };
+    let none = decision.arguments == Some(canonical::digest_of_text(None));
+    let kept = if none { None } else { tx.audit().arguments(request).await? };
+    let arguments = match kept {
+        Some(kept) => Some(Bytes::copy_from_slice(kept.expose())),
+        None => none.then(|| Bytes::from_static(b"{}")),
+    };
+    Ok(Some(Recorded { at, request, decision: *decision, tool, arguments }))
+}
+
+/// What was looked up once.
+#[derive(Default)]
+struct Known {
+    tools: BTreeMap<ServerName, Vec<Tool>>,
+    trust: BTreeMap<GrantId, Trust>,
+    tasks: BTreeMap<TaskId, Option<Arc<BoundTask>>>,
+}
+
+impl Known {
+    /// How a tool stands now. `None`: it is not there any more.
+    async fn standing(
+        &mut self,
+        tx: &mut Tx,
+        classes: &Classes,
+        server: &ServerName,
+        name: &str,
+    ) -> Result<Option<ToolStanding>, ActError> {
+        if !self.tools.contains_key(server) {
+            self.tools.insert(server.clone(), tx.catalogue().list(server).await?);
+        }
+        let tool = self.tools.get(server).and_then(|tools| tools.iter().find(|tool| tool.name == name));
+        let tool = tool.filter(|tool| !tool.is_held());
+        Ok(tool.map(|tool| class(classes, server, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified)))
+    }
+
+    async fn authority(&mut self, tx: &mut Tx, decision: &Decision) -> Result<Authority, ActError> {
+        let trust = match decision.grant {
+            None => Trust::default(),
+            Some(grant) => match self.trust.get(&grant) {
+                Some(trust) => *trust,
+                None => {
+                    let state = tx.grants().alive(grant).await?;
+                    let origins = state.iter().flat_map(|state| &state.origins).copied();
+                    let trust = origins.map(Trust::of).min().unwrap_or_default();
+                    self.trust.insert(grant, trust);
+                    trust
+                }
+            },
+        };
+        let need = match decision.task {
+            None => Need::undeclared(),
+            Some(id) => {
+                let task = match self.tasks.entry(id) {
+                    Entry::Occupied(known) => known.get().clone(),
+                    Entry::Vacant(free) => {
+                        let task = tx.tasks().find(id).await?;
+                        free.insert(task.and_then(|task| BoundTask::new(task).ok()).map(Arc::new)).clone()
+                    }
+                };
+                task.map_or_else(|| Need::unknown(id), |task| Need::of([task]))
+            }
+        };
+        Ok(Authority { need, trust })
+    }
+}

@@ -1,0 +1,340 @@
+//! What the records say could be narrower: proposals with their evidence, never changes.
+//!
+//! Only what was seen counts. Where arguments were not kept, nothing is said about them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
+use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::task::TaskDefinition;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// Calls with one argument from which a bound is drawn; of fewer only the type is said.
+const CALLS_FOR_A_BOUND: usize = 3;
+/// Different texts that are listed; of more only what they begin with.
+const TEXTS_MAX: usize = 5;
+/// Characters of a beginning that is worth a bound.
+const PREFIX_CHARS_MIN: usize = 3;
+/// Refusals of one kind that are worth a word.
+const REFUSALS_MIN: usize = 3;
+
+/// What was seen.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The grants that live.
+    pub grants: Vec<SeenGrant>,
+    /// The tools of each server, with the class in force.
+    pub tools: BTreeMap<ServerName, BTreeMap<String, Option<ToolClass>>>,
+    /// The calls of tools, oldest first.
+    pub calls: Vec<SeenCall>,
+}
+
+/// A grant, as far as it matters here.
+#[derive(Debug, Clone)]
+pub struct SeenGrant {
+    /// Its identifier.
+    pub id: GrantId,
+    /// At which server.
+    pub server: ServerName,
+    /// What was granted.
+    pub scopes: ScopeSet,
+}
+
+/// A call that was judged.
+#[derive(Debug, Clone)]
+pub struct SeenCall {
+    /// Under which id the records know it.
+    pub request: RequestId,
+    /// For whom: a name for people.
+    pub who: String,
+    /// Through which client.
+    pub client: Option<ClientId>,
+    /// Where.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The set that refused.
+    pub set: Option<SetName>,
+    /// The arguments; `None`: they were not kept.
+    pub arguments: Option<Map<String, Value>>,
+}
+
+/// One proposal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Advice {
+    /// Where.
+    pub server: ServerName,
+    /// What could be done, in a sentence.
+    pub what: String,
+    /// What was seen that speaks for it.
+    pub evidence: Vec<String>,
+    /// What cannot be said, and why.
+    pub undecidable: Vec<String>,
+    /// The change itself.
+    pub proposal: Proposal,
+}
+
+/// A change, ready to be applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proposal {
+    /// Nothing to apply: somebody has to think about it.
+    Look,
+    /// A policy file.
+    Policy(String),
+    /// What ordinary use needs (`scopes_default`).
+    Scopes(ScopeSet),
+    /// A template for tasks.
+    Task(TaskDefinition),
+}
+
+/// All proposals, by server.
+pub fn advise(seen: &Seen) -> Vec<Advice> {
+    let servers: BTreeSet<&ServerName> = seen.calls.iter().map(|call| &call.server).collect();
+    let mut advice = Vec::new();
+    for server in servers {
+        let none = BTreeMap::new();
+        let tools = seen.tools.get(server).unwrap_or(&none);
+        let calls: Vec<&SeenCall> = seen.calls.iter().filter(|call| call.server == *server).collect();
+        // A person who was asked, and what went on after that, are both use.
+        let used: Vec<&SeenCall> = calls.iter().filter(|call| call.verdict == Verdict::Permit).copied().collect();
+        advice.extend(scopes(server, tools, &used, &seen.grants));
+        advice.extend(policy(server, tools, &used));
+        advice.extend(task(server, &used));
+        advice.extend(refusals(server, &calls));
+    }
+    advice
+}
+
+fn names<'a>(calls: &[&'a SeenCall]) -> BTreeSet<&'a str> {
+    calls.iter().map(|call| call.tool.as_str()).collect()
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// Granted, but never used.
+fn scopes(
+    server: &ServerName,
+    tools: &BTreeMap<String, Option<ToolClass>>,
+    used: &[&SeenCall],
+    grants: &[SeenGrant],
+) -> Option<Advice> {
+    let class = |name: &&str| tools.get(*name).copied().flatten();
+    let used_names = names(used);
+    let most = used_names.iter().filter_map(class).max();
+    let by_name = used_names.iter().filter(|name| class(name).is_none()).map(|name| Scope::tool(name));
+    let needed: ScopeSet = most.map(Scope::of_class).into_iter().chain(by_name).collect();
+    let wider: Vec<&SeenGrant> = grants
+        .iter()
+        .filter(|grant| grant.server == *server)
+        .filter(|grant| {
+            let rest = grant.scopes.without(&Scope::offline_access());
+            rest.iter().any(|scope| !needed.satisfies(scope))
+        })
+        .collect();
+    if used.is_empty() || wider.is_empty() {
+        return None;
+    }
+    let evidence = wider.iter().map(|grant| format!("{} holds {}", grant.id, grant.scopes));
+    Some(Advice {
+        server: server.clone(),
+        what: format!("ordinary use needs {needed}; ask for that, and let the rest be a step-up"),
+        evidence: std::iter::once(format!("{} calls needed no more than {needed}", used.len()))
+            .chain(evidence)
+            .collect(),
+        undecidable: Vec::new(),
+        proposal: Proposal::Scopes(needed),
+    })
+}
+
+/// Tools that nobody used.
+fn policy(server: &ServerName, tools: &BTreeMap<String, Option<ToolClass>>, used: &[&SeenCall]) -> Option<Advice> {
+    let used_names = names(used);
+    let unused: Vec<&str> = tools.keys().map(String::as_str).filter(|name| !used_names.contains(name)).collect();
+    if used_names.is_empty() || unused.is_empty() {
+        return None;
+    }
+    let list: Vec<String> = used_names.iter().map(|name| literal(name)).collect();
+    let text = format!(
+        "// Only what was used: {} of {} tools.\n@id({})\n@reason(\"nobody has used it so far\")\nforbid (\n    principal,\n    \
+         action == Action::\"call\",\n    resource in Server::{}\n)\nunless {{ [{}].contains(resource.name) }};\n",
+        used_names.len(),
+        used_names.len() + unused.len(),
+        literal(&format!("only-used-at-{server}")),
+        literal(server.as_str()),
+        list.join(", "),
+    );
+    let count = |name: &&str| used.iter().filter(|call| call.tool == **name).count();
+    let evidence = used_names.iter().map(|name| format!("{name} was called {}", times(count(name))));
+    let never = std::iter::once(format!("never called: {}", unused.join(", ")));
+    Some(Advice {
+        server: server.clone(),
+        what: "nobody needs the tools that nobody has used; an owner can still lend them".to_owned(),
+        evidence: evidence.chain(never).collect(),
+        undecidable: Vec::new(),
+        proposal: Proposal::Policy(text),
+    })
+}
+
+/// A string of Cedar: escapes are those of JSON but for the braces of a code point.
+fn literal(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .flat_map(|character| match character {
+            '"' | '\\' => vec!['\\', character],
+            other if other.is_control() => format!("\\u{{{:x}}}", u32::from(other)).chars().collect(),
+            other => vec![other],
+        })
+        .collect();
+    format!("\"{escaped}\"")
+}
+
+/// A task with what was used, and with the bounds in which arguments stayed.
+fn task(server: &ServerName, used: &[&SeenCall]) -> Option<Advice> {
+    let mut undecidable = Vec::new();
+    let mut evidence = Vec::new();
+    let mut tools = BTreeMap::new();
+    for name in names(used) {
+        let calls: Vec<&&SeenCall> = used.iter().filter(|call| call.tool == name).collect();
+        let kept: Option<Vec<&Map<String, Value>>> = calls.iter().map(|call| call.arguments.as_ref()).collect();
+        let bounds = match kept {
+            Some(kept) => Some(bounds(&kept)),
+            None => {
+                undecidable.push(format!("bounds of {name}: arguments not kept"));
+                None
+            }
+        };
+        if let Some(bounds) = &bounds {
+            evidence.push(format!("{name}, {}: arguments within {bounds}", times(calls.len())));
+        } else {
+            evidence.push(format!("{name}, {}", times(calls.len())));
+        }
+        tools.insert(name.to_owned(), bounds);
+    }
+    if tools.is_empty() || tools.len() > TaskDefinition::NAMES_MAX {
+        return None;
+    }
+    let purpose = format!("what was done at {server} so far");
+    let definition = TaskDefinition { purpose, tools, ..TaskDefinition::default() };
+    // What would not be taken as a task is not proposed as one.
+    definition.check().ok()?;
+    Some(Advice {
+        server: server.clone(),
+        what: "offer a task that holds an agent to what was used".to_owned(),
+        evidence,
+        undecidable,
+        proposal: Proposal::Task(definition),
+    })
+}
+
+/// The narrowest simple schema in which all of these fit.
+fn bounds(calls: &[&Map<String, Value>]) -> Value {
+    let names: BTreeSet<&String> = calls.iter().flat_map(|arguments| arguments.keys()).collect();
+    let in_all = names.iter().filter(|name| calls.iter().all(|arguments| arguments.contains_key(**name)));
+    let required: Vec<&&String> = in_all.collect();
+    let properties: Map<String, Value> = names
+        .iter()
+        .map(|name| {
+            let values: Vec<&Value> = calls.iter().filter_map(|arguments| arguments.get(*name)).collect();
+            ((*name).clone(), bound(&values))
+        })
+        .collect();
+    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    if let (Some(members), false) = (schema.as_object_mut(), required.is_empty()) {
+        members.insert("required".to_owned(), json!(required));
+    }
+    schema
+}
+
+fn bound(values: &[&Value]) -> Value {
+    let enough = values.len() >= CALLS_FOR_A_BOUND;
+    let texts: Option<BTreeSet<&str>> = values.iter().map(|value| value.as_str()).collect();
+    if let Some(texts) = texts {
+        return match common_prefix(&texts) {
+            _ if !enough => json!({ "type": "string" }),
+            _ if texts.len() <= TEXTS_MAX => json!({ "enum": texts }),
+            prefix if prefix.chars().count() >= PREFIX_CHARS_MIN => {
+                json!({ "type": "string", "pattern": format!("^{}", escaped(prefix)) })
+            }
+            _ => json!({ "type": "string" }),
+        };
+    }
+    let numbers: Option<Vec<i64>> = values.iter().map(|value| value.as_i64()).collect();
+    if let Some((Some(low), Some(high))) =
+        numbers.map(|numbers| (numbers.iter().min().copied(), numbers.iter().max().copied()))
+    {
+        let kind = json!({ "type": "integer" });
+        return if enough { json!({ "type": "integer", "minimum": low, "maximum": high }) } else { kind };
+    }
+    let kinds: BTreeSet<&str> = values.iter().map(|value| kind(value)).collect();
+    json!({ "type": kinds })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "array",
+        Value::Bool(_) => "boolean",
+        Value::Null => "null",
+        Value::Number(_) => "number",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+    }
+}
+
+fn common_prefix<'a>(texts: &BTreeSet<&'a str>) -> &'a str {
+    // In order, the first and the last differ soonest.
+    let (Some(first), Some(last)) = (texts.first(), texts.last()) else { return "" };
+    let same = first.char_indices().zip(last.chars()).find(|((_, one), other)| one != other);
+    let end = same.map_or(first.len().min(last.len()), |((at, _), _)| at);
+    first.get(..end).unwrap_or_default()
+}
+
+/// A text as a regular expression that fits it alone.
+fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let is_plain = character.is_alphanumeric() || matches!(character, '_' | ' ' | '/' | ':' | '-' | '@' | ',');
+            (!is_plain).then_some('\\').into_iter().chain(std::iter::once(character))
+        })
+        .collect()
+}
+
+/// What is refused again and again.
+fn refusals(server: &ServerName, calls: &[&SeenCall]) -> Vec<Advice> {
+    let mut by_kind: BTreeMap<(&str, &str, SetName), Vec<&SeenCall>> = BTreeMap::new();
+    for call in calls {
+        if let (Verdict::Deny | Verdict::StepUp, Some(set)) = (call.verdict, call.set) {
+            by_kind.entry((&call.who, &call.tool, set)).or_default().push(call);
+        }
+    }
+    let often = by_kind.into_iter().filter(|(_, calls)| calls.len() >= REFUSALS_MIN);
+    let advice = often.map(|((who, tool, set), calls)| {
+        let way = match set {
+            SetName::Grant => {
+                "the client was not granted it: let what ordinary use asks for hold it, if it is ordinary"
+            }
+            SetName::Need => "the task does not hold it: widen it, or the template that it began from",
+            SetName::Rights => "the user may not: lend it (`sekisho request list`), or write a rule, if that is right",
+        };
+        let last = calls.last().map(|call| call.request.to_string()).unwrap_or_default();
+        Advice {
+            server: server.clone(),
+            what: format!("{who} was refused {tool} again and again; {way}"),
+            evidence: vec![format!("{} times, last as {last}", calls.len())],
+            undecidable: Vec::new(),
+            proposal: Proposal::Look,
+        }
+    });
+    advice.collect()
+}
+
+#[cfg(test)]
+mod tests;
