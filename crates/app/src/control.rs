@@ -37,6 +37,11 @@ enum Reply {
         message: String,
         help: Option<String>,
     },
+    /// What was asked for cannot be read.
+    Misused {
+        message: String,
+        help: Option<String>,
+    },
     Refused(String),
 }
 
@@ -105,6 +110,9 @@ impl Control {
         match instance.judge(act).await {
             Ok(outcome) => Reply::Done(outcome),
             Err(error @ CommandError::No { .. }) => Reply::Refused(error.to_string()),
+            Err(error @ CommandError::Usage { .. }) => {
+                Reply::Misused { message: error.to_string(), help: error.hint() }
+            }
             Err(error) => Reply::Failed { message: error.to_string(), help: error.hint() },
         }
     }
@@ -211,6 +219,7 @@ fn answer(reply: Reply) -> Result<Outcome, CommandError> {
     match reply {
         Reply::Done(outcome) => Ok(outcome),
         Reply::Failed { message, help } => Err(CommandError::Environment { message, help }),
+        Reply::Misused { message, help } => Err(CommandError::Usage { message, help }),
         Reply::Refused(reason) => Err(CommandError::no(reason)),
     }
 }

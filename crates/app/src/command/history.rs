@@ -52,7 +52,7 @@ pub(crate) fn text(advice: &Advice) -> String {
 
 /// The change itself: a piece of `sekisho.toml`, or a policy file.
 pub(crate) fn change(advice: &Advice) -> Option<String> {
-    let server = toml::Value::String(advice.server.to_string());
+    let server = &advice.server;
     let text = match &advice.proposal {
         Proposal::Look => return None,
         Proposal::Policy(text) => text.clone(),

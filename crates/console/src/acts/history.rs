@@ -174,7 +174,8 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
 /// What rights said when the call was made. Where a server only observed, what was let pass counts as use.
 fn before(decision: &Decision) -> Before {
     let refused = decision.verdict == Verdict::Deny && decision.set == Some(SetName::Rights);
-    Before { permitted: !refused, asked: decision.verdict == Verdict::Ask }
+    let (used, asked) = (decision.verdict == Verdict::Permit, decision.verdict == Verdict::Ask);
+    Before { permitted: !refused, used, asked }
 }
 
 fn caller(decision: &Decision) -> Caller {

@@ -13,11 +13,15 @@ mod conformance;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod picture;
 #[cfg(test)]
 mod rmcp_client;
+#[cfg(test)]
+mod rows;
 #[cfg(test)]
 mod sets;
 #[cfg(test)]

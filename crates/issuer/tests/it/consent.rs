@@ -9,8 +9,10 @@ use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
-use sekisho_protocol::secret::ClientSecret;
-use sekisho_protocol::server::{ServerCard, ServerDirectory};
+use sekisho_protocol::secret::{AuthorizationCode, ClientSecret};
+use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use serde_json::json;
 
 use crate::harness::{Ask, BASE, Browser, FILES, NOTES, Reply, Site, card};
 
@@ -348,4 +350,54 @@ async fn where_a_form_cannot_lead_the_way_back_is_a_link() {
     let answer = browser.approve(&path, &page).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.body.contains("href=\"http://[::1]:51763/callback?code=sks_ac_"), "{}", answer.body);
+}
+
+/// Product §4: a task that the owner offers and the person chooses begins with the grant, without what was unticked; and
+/// a template that nobody offers is no answer.
+#[tokio::test]
+async fn a_template_that_is_chosen_becomes_the_task_of_the_grant() {
+    let site = Site::new().await;
+    site.three_tools().await;
+    let bounds = json!({ "type": "object", "maxProperties": 1 });
+    let definition = TaskDefinition {
+        purpose: "tidy <up>".to_owned(),
+        tools: [
+            ("read_note".to_owned(), None),
+            ("write_note".to_owned(), Some(bounds)),
+            ("elsewhere".to_owned(), None),
+        ]
+        .into(),
+        calls: Some(7),
+        ..TaskDefinition::default()
+    };
+    let template = TaskTemplate { name: "tidy".to_owned(), definition: definition.clone() };
+    let notes = ServerCard { templates: vec![template], ..card("notes") };
+    site.servers.send_replace(Arc::new(ServerDirectory::new([notes])));
+    let client = site.registered(LOOPBACK).await;
+    let mut owner = site.signed_in("owner").await;
+    let ask = || Ask::new(&site, &client, USED).set("scope", "mcp:read mcp:write");
+    let mut given = async |template: &str| {
+        let (path, page) = owner.open(&ask()).await;
+        assert!(page.body.contains("tidy &#60;up&#62;"), "{}", page.body);
+        let csrf = page.csrf();
+        let fields = [
+            ("csrf", csrf.as_str()),
+            ("decision", "approve"),
+            ("scope", "mcp:read"),
+            ("scope", "mcp:write"),
+            ("template", template),
+            ("narrow", "yes"),
+            ("use", "read_note"),
+        ];
+        owner.post(&path, &fields).await
+    };
+    let reply = given("tidy").await;
+    let code = AuthorizationCode::parse(&reply.redirected()["code"]).unwrap();
+    let mut tx = site.store.read().await.unwrap();
+    let task = tx.codes().find(&code.digest()).await.unwrap().unwrap().conditions.task.unwrap();
+    drop(tx);
+    // What did not stand on the page is not left out by not being ticked.
+    let tools = [("elsewhere".to_owned(), None), ("read_note".to_owned(), None)].into();
+    assert_eq!((task.origin, task.definition), (TaskOrigin::Template, TaskDefinition { tools, ..definition }));
+    assert_eq!(given("invented").await.status, StatusCode::BAD_REQUEST);
 }

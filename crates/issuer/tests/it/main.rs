@@ -16,3 +16,4 @@ mod flow;
 mod login;
 mod pages;
 mod tasks;
+mod tools;

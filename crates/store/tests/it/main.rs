@@ -21,6 +21,8 @@ mod harness;
 #[cfg(test)]
 mod loans;
 #[cfg(test)]
+mod nested;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod people;

@@ -127,7 +127,7 @@ async fn every_command_speaks_json() {
         &["client", "list"],
         &["grant", "list"],
         &["server", "list"],
-        &["server", "tools", "notes"],
+        &["server", "tools", "list", "notes"],
         &["base-url", "show"],
         &["audit", "export"],
         &["audit", "tail", "--once"],

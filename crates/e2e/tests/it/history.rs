@@ -1,0 +1,251 @@
+//! What the records are for: a chain that shows what was done to it, advice, replay; and what goes out by itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sekisho_e2e::fakes::call::{modern, tool};
+use sekisho_e2e::fakes::oauth::{Client, Granted, REDIRECT};
+use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
+use sekisho_e2e::fakes::wire::{Reply, ask};
+use sekisho_e2e::harness::wait::within;
+use sekisho_e2e::harness::{Checkpoint, Person, sekisho_alone};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+const PASSWORD: &str = "correct horse battery staple";
+const UP: &str = "/mcp/up";
+
+fn address(checkpoint: &Checkpoint) -> std::net::SocketAddr {
+    let port = checkpoint.base_url().rsplit(':').next().unwrap();
+    format!("127.0.0.1:{port}").parse().unwrap()
+}
+
+async fn started(more: &str) -> (Checkpoint, Upstream) {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let toml = format!(
+        "{more}\n[servers.up]\nurl = \"{}\"\neveryone = \"write\"\narguments = \"sealed\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n",
+        upstream.url()
+    );
+    let checkpoint = Checkpoint::configured(&toml).owner("alice", PASSWORD).user("bob", PASSWORD);
+    (checkpoint.start().await, upstream)
+}
+
+async fn let_in(checkpoint: &Checkpoint, user: &str, scope: &str) -> Granted {
+    let client = Client::register(checkpoint.base_url(), "Honest client", REDIRECT).await;
+    client.be_granted(&format!("{}{UP}", checkpoint.base_url()), scope, user, PASSWORD).await
+}
+
+async fn keep(checkpoint: &Checkpoint, token: &str, arguments: Value) -> Reply {
+    let call = modern(UP, token, "tools/call", json!({ "name": "keep", "arguments": arguments }));
+    ask(address(checkpoint), &call).await.unwrap()
+}
+
+/// What somebody does who has the database.
+fn sql(checkpoint: &Checkpoint, statements: &str) {
+    let database = checkpoint.data_dir().join("sekisho.db");
+    let script = format!(
+        "import sqlite3\nc=sqlite3.connect({database:?},timeout=30)\nc.executescript({statements:?})\nc.commit()\n"
+    );
+    let done = std::process::Command::new("python3").args(["-c", &script]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn hmac_sha256(secret: &str, text: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    STANDARD.encode(hmac::sign(&key, text.as_bytes()))
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// ATK-98: heads of the chain are kept in a second place, and show a tail that was cut off together with the head, which
+/// the chain alone does not.
+#[tokio::test]
+async fn a_second_place_shows_what_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let heads = folder.path().join("heads.jsonl");
+    let (checkpoint, _upstream) =
+        started(&format!("[audit]\nheads = \"file:{}\"\nheads_every = 1", heads.display())).await;
+    let granted = let_in(&checkpoint, "alice", "mcp:write").await;
+    assert_eq!(keep(&checkpoint, &granted.access, json!({})).await.status, 200);
+    within(Duration::from_secs(10), "a head", async || {
+        let last = lines(&heads).last().cloned()?;
+        let records = checkpoint.records().await;
+        (last["seq"].as_u64()? >= records.len() as u64 - 1).then_some(())
+    })
+    .await;
+    let name = heads.display().to_string();
+    let verify = async |more: &[&str]| {
+        let mut words = vec!["audit", "verify"];
+        words.extend_from_slice(more);
+        checkpoint.command(&words).await
+    };
+    let good = verify(&["--checkpoint", &name]).await;
+    assert_eq!(good.code(), Some(0), "{}", good.stderr);
+    assert!(good.stdout.contains("signed heads say"), "{}", good.stdout);
+    // One digit of a head.
+    let forged = folder.path().join("forged.jsonl");
+    let text = std::fs::read_to_string(&heads).unwrap();
+    std::fs::write(&forged, text.replacen("\"seq\":", "\"seq\":1", 1)).unwrap();
+    let refused = verify(&["--checkpoint", &forged.display().to_string()]).await;
+    assert_eq!(refused.code(), Some(1));
+    assert!(refused.stderr.contains("was changed"), "{}", refused.stderr);
+    // Whoever has the database cuts the tail off, and the head with it.
+    sql(
+        &checkpoint,
+        "DELETE FROM audit WHERE seq > 2; UPDATE audit_heads SET seq = 2, mac = (SELECT mac FROM audit WHERE seq = 2)",
+    );
+    assert_eq!(verify(&[]).await.code(), Some(0));
+    let cut = verify(&["--checkpoint", &name]).await;
+    assert_eq!(cut.code(), Some(1), "{}", cut.stdout);
+    assert!(cut.stderr.contains("no such record is there any more"), "{}", cut.stderr);
+}
+
+/// Product §7: old records go and the rest is still a chain; arguments are read by whoever may, which goes on record;
+/// and a table of the records is text.
+#[tokio::test]
+async fn records_are_pruned_read_and_exported() {
+    let (checkpoint, _upstream) = started("").await;
+    let granted = let_in(&checkpoint, "alice", "mcp:write").await;
+    let reply = keep(&checkpoint, &granted.access, json!({ "to": "=1+1" })).await;
+    let request = reply.header("x-request-id").unwrap().to_owned();
+    let read = checkpoint.command(&["audit", "arguments", &request]).await;
+    assert_eq!((read.code(), read.stdout.trim()), (Some(0), r#"{"to":"=1+1"}"#), "{}", read.stderr);
+    assert_eq!(
+        checkpoint.command(&["audit", "arguments", "rid_00000000000000000000000000000000"]).await.code(),
+        Some(1)
+    );
+    // The outcome comes with the next batch.
+    let records = within(Duration::from_secs(10), "the outcome", async || {
+        let records = checkpoint.records().await;
+        let is_outcome =
+            |row: &Value| row["record"]["event"]["kind"] == "outcome" && row["record"]["request"] == request;
+        records.iter().any(is_outcome).then_some(records)
+    })
+    .await;
+    let acts: Vec<_> = records.iter().filter(|row| row["record"]["event"]["act"] == "audit arguments").collect();
+    assert_eq!(acts.len(), 2);
+    assert!(!records.iter().any(|row| row.to_string().contains("=1+1")), "arguments are not in the chain");
+    let table = checkpoint.command(&["audit", "export", "--format", "csv"]).await.stdout;
+    assert!(table.starts_with("seq,node,at,request,kind,"), "{table}");
+    assert_eq!(table.lines().count(), checkpoint.records().await.len() + 1);
+    assert!(table.contains(",decision,"), "{table}");
+    let pruned = checkpoint.command(&["audit", "prune", "--older-than", "1d"]).await;
+    assert_eq!((pruned.code(), pruned.stdout.starts_with("0 records removed")), (Some(0), true), "{}", pruned.stderr);
+    // Until something is older than a second.
+    within(Duration::from_secs(10), "something is pruned", async || {
+        let pruned = checkpoint.command(&["audit", "prune", "--older-than", "1s"]).await;
+        assert_eq!(pruned.code(), Some(0), "{}", pruned.stderr);
+        (!pruned.stdout.starts_with("0 ")).then_some(())
+    })
+    .await;
+    assert_eq!(checkpoint.command(&["audit", "verify"]).await.code(), Some(0));
+}
+
+/// What `advise` proposes, applied as it stands, still passes `replay`; a policy that forbids what was used does not; and
+/// both are answered without a checkpoint that runs.
+#[tokio::test]
+async fn what_is_advised_breaks_nothing_that_was_used() {
+    let (checkpoint, _upstream) = started("").await;
+    let granted = let_in(&checkpoint, "bob", "mcp:write").await;
+    for n in 0..4 {
+        let path = format!("/srv/{n}");
+        assert_eq!(keep(&checkpoint, &granted.access, json!({ "path": path, "n": n })).await.status, 200);
+        assert_eq!(ask(address(&checkpoint), &tool(UP, &granted.access, "wipe")).await.unwrap().status, 403);
+    }
+    within(Duration::from_secs(10), "the records", async || {
+        (checkpoint.records().await.iter().filter(|row| row["record"]["event"]["target"] == "wipe").count() == 4)
+            .then_some(())
+    })
+    .await;
+    let advised = checkpoint.command(&["advise"]).await;
+    assert_eq!(advised.code(), Some(0), "{}", advised.stderr);
+    let said = &advised.stdout;
+    assert!(said.contains("bob was refused wipe again and again; the user may not"), "{said}");
+    assert!(said.contains("never called: look, unlisted, wipe"), "{said}");
+    let advice = checkpoint.ask(&["advise"]).await[0].clone();
+    let proposal = |kind: &str| {
+        let found = advice.as_array().unwrap().iter().find(|one| !one["proposal"][kind].is_null());
+        found.unwrap_or_else(|| panic!("{advice}"))["proposal"][kind].clone()
+    };
+    let bounds = &proposal("task")["tools"]["keep"]["properties"];
+    assert_eq!(bounds["n"], json!({ "type": "integer", "minimum": 0, "maximum": 3 }));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("advised.cedar"), proposal("policy").as_str().unwrap()).unwrap();
+    // The template, as it is printed, is a piece of configuration that `check` takes.
+    let template = said.lines().skip_while(|line| !line.starts_with("[servers.up.templates"));
+    let template: Vec<&str> = template.take_while(|line| !line.starts_with("# ") && !line.starts_with("//")).collect();
+    let template = template.join("\n");
+    let toml = format!("[servers.up]\nurl = \"http://127.0.0.1:1/\"\n{template}\n");
+    let file = folder.path().join("sekisho.toml");
+    std::fs::write(&file, &toml).unwrap();
+    let checked = checkpoint.command(&["check", "-c", &file.display().to_string()]).await;
+    assert_eq!(checked.code(), Some(0), "{toml}\n{}", checked.stderr);
+    let policies = folder.path().display().to_string();
+    let replayed = checkpoint.command(&["replay", "--policies", &policies]).await;
+    assert_eq!(replayed.code(), Some(0), "{}{}", replayed.stdout, replayed.stderr);
+    assert!(replayed.stdout.contains("8 calls judged again: 8 stay as they were"), "{}", replayed.stdout);
+    let strict = r#"@id("no") forbid(principal, action == Action::"call", resource) when { context.numbers.hasTag("n") && context.numbers.getTag("n") > 1 };"#;
+    std::fs::write(folder.path().join("strict.cedar"), strict).unwrap();
+    let broken = checkpoint.command(&["replay", "--policies", &policies]).await;
+    assert_eq!(broken.code(), Some(1), "{}", broken.stdout);
+    assert!(broken.stdout.contains("would break: bob at up keep, 2 calls"), "{}", broken.stdout);
+    std::fs::write(folder.path().join("strict.cedar"), "permit(").unwrap();
+    assert_eq!(checkpoint.command(&["replay", "--policies", &policies]).await.code(), Some(2));
+    std::fs::remove_file(folder.path().join("strict.cedar")).unwrap();
+    // The same questions, where nothing runs.
+    let config = checkpoint.configuration().display().to_string();
+    let stopped = checkpoint.kill().await;
+    let data_dir = stopped.data_dir().display().to_string();
+    let offline = sekisho_alone(&["--data-dir", &data_dir, "replay", "--policies", &policies, "-c", &config]).await;
+    assert_eq!(offline.code(), Some(0), "{}{}", offline.stdout, offline.stderr);
+    let call = ["explain", "--user", "bob", "--server", "up", "--tool", "keep", "-c", &config, "--data-dir", &data_dir];
+    let explained = sekisho_alone(&call).await;
+    assert_eq!(explained.code(), Some(0), "{}{}", explained.stdout, explained.stderr);
+    assert!(explained.stdout.starts_with("permit"), "{}", explained.stdout);
+}
+
+/// A request for access goes out by a signed webhook, once, with the page on which it is answered.
+#[tokio::test]
+async fn a_request_for_access_is_announced() {
+    let (sender, mut heard) = mpsc::unbounded_channel();
+    let router = Router::new().fallback(
+        async |State(sender): State<mpsc::UnboundedSender<(HeaderMap, String)>>, headers: HeaderMap, body: String| {
+            sender.send((headers, body)).unwrap();
+        },
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move { axum::serve(listener, router.with_state(sender)).await.unwrap() });
+    let secret = "a secret of twenty-four characters";
+    let (checkpoint, _upstream) = started(&format!("[webhook]\nurl = \"{hook}\"\nsecret = \"{secret}\"")).await;
+    let granted = let_in(&checkpoint, "bob", "mcp:write").await;
+    let refused = ask(address(&checkpoint), &tool(UP, &granted.access, "wipe")).await.unwrap();
+    let page = refused.json()["error"]["data"]["remedy"]["url"].as_str().unwrap().to_owned();
+    Person::new("bob", PASSWORD).filling("reason", "the disk is full").say_yes(&page).await;
+    let (headers, body) = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(told["type"], "access_request.asked");
+    let data = &told["data"];
+    assert_eq!(
+        (&data["user"], &data["server"], &data["tool"], &data["reason"]),
+        (&json!("bob"), &json!("up"), &json!("wipe"), &json!("the disk is full"))
+    );
+    let id = data["request"].as_str().unwrap();
+    assert_eq!(data["url"], format!("{}/access/{id}", checkpoint.base_url()));
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("webhook-id"), id);
+    let signed = format!("{id}.{}.{body}", header("webhook-timestamp"));
+    assert_eq!(header("webhook-signature"), format!("v1,{}", hmac_sha256(secret, &signed)));
+    let again = tokio::time::timeout(Duration::from_secs(3), heard.recv()).await;
+    assert!(again.is_err(), "announced twice");
+    serving.abort();
+}
