@@ -5,7 +5,7 @@ use ::http::HeaderMap;
 use ::http::header::WWW_AUTHENTICATE;
 use sekisho_protocol::scope::ScopeSet;
 
-/// What a server's `Bearer` challenge says. Untrusted; only `resource_metadata` and `scope` are acted on.
+/// What a server's `Bearer` (or `DPoP`) challenge says. Untrusted; only `resource_metadata` and `scope` are acted on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BearerChallenge {
     /// The error code, as the word came.
@@ -16,6 +16,8 @@ pub struct BearerChallenge {
     pub resource_metadata: Option<String>,
     /// What the request needs; authoritative for it (CL-23). Absent where it is no list of scopes.
     pub scope: Option<ScopeSet>,
+    /// Whether some challenge is of the scheme `DPoP`: the server takes bound tokens (RFC 9449 §7.1).
+    pub dpop: bool,
 }
 
 /// One challenge of any scheme: its parameters, names in lower case.
@@ -28,22 +30,28 @@ struct Challenge {
 /// The most bytes of one header line that are read.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 
-/// The `Bearer` challenge of a response: the first that names its resource metadata, otherwise the first.
+/// The challenge of a response: the first `Bearer` one that names its resource metadata, then such a `DPoP` one,
+/// otherwise the first.
 /// One that gives a parameter twice is not used: two readers would take different values (RS-18).
 pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
     let mut found: Vec<BearerChallenge> = Vec::new();
+    let mut bound: Vec<BearerChallenge> = Vec::new();
     for line in headers.get_all(WWW_AUTHENTICATE) {
         let Ok(line) = line.to_str() else { continue };
         if line.len() <= LINE_BYTES_MAX {
-            found.extend(challenges(line).iter().filter_map(read));
+            let challenges = challenges(line);
+            found.extend(challenges.iter().filter_map(|challenge| read(challenge, "bearer")));
+            bound.extend(challenges.iter().filter_map(|challenge| read(challenge, "dpop")));
         }
     }
+    let dpop = !bound.is_empty();
+    found.extend(bound);
     let at = found.iter().position(|challenge| challenge.resource_metadata.is_some()).unwrap_or(0);
-    (at < found.len()).then(|| found.swap_remove(at))
+    (at < found.len()).then(|| BearerChallenge { dpop, ..found.swap_remove(at) })
 }
 
-fn read(challenge: &Challenge) -> Option<BearerChallenge> {
-    if challenge.scheme != "bearer" {
+fn read(challenge: &Challenge, scheme: &str) -> Option<BearerChallenge> {
+    if challenge.scheme != scheme {
         return None;
     }
     let names = challenge.parameters.iter().map(|(name, _)| name);
@@ -59,6 +67,7 @@ fn read(challenge: &Challenge) -> Option<BearerChallenge> {
         error_description: value("error_description"),
         resource_metadata: value("resource_metadata"),
         scope: value("scope").and_then(|scope| scope.parse().ok()),
+        dpop: false,
     })
 }
 

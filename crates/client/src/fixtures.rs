@@ -52,6 +52,7 @@ pub(crate) fn registration() -> Registration {
         client: ClientId::parse("cli_1").unwrap(),
         authentication: ClientAuthentication::None,
         secret: None,
+        key: None,
         redirect_uris: vec![redirect_uri()],
     }
 }

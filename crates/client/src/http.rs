@@ -5,13 +5,15 @@
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use ::http::{Method, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::secret::{AccessToken, ClientSecret};
 use serde::de::DeserializeOwned;
@@ -34,11 +36,21 @@ pub use scripted::{Scripted, SentRequest};
 pub trait HttpClient: Send + Sync + Debug {
     /// Sends the request and reads the whole answer.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>>;
+
+    /// Sends the request and gives the answer as soon as it begins; its body is read as it comes. Whoever cannot
+    /// do that reads the whole first.
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, HttpError>> {
+        Box::pin(async move { Ok(Opened::whole(self.send(request).await?)) })
+    }
 }
 
 impl<H: HttpClient + ?Sized> HttpClient for Arc<H> {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
         (**self).send(request)
+    }
+
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, HttpError>> {
+        (**self).open(request)
     }
 }
 
@@ -55,6 +67,8 @@ pub struct Request {
     pub body: Bytes,
     /// The most bytes of an answer's body that are read. The client's own bound may be lower.
     pub body_bytes_max: usize,
+    /// How long an answer that is opened may take to begin. `None`: as long as the client gives any exchange.
+    pub begins_within: Option<Duration>,
 }
 
 impl Request {
@@ -83,7 +97,7 @@ impl Request {
 
     /// Any other request without a body.
     pub fn new(method: Method, url: String, body: Bytes) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body, body_bytes_max: Self::BODY_BYTES_MAX }
+        Self { method, url, headers: HeaderMap::new(), body, body_bytes_max: Self::BODY_BYTES_MAX, begins_within: None }
     }
 
     /// Sets a header. A value that no header can hold is left out.
@@ -99,6 +113,22 @@ impl Request {
     #[must_use]
     pub fn bearer(self, token: &AccessToken) -> Self {
         self.authorization(&format!("Bearer {}", token.expose()))
+    }
+
+    /// `Authorization: DPoP` with its proof (RFC 9449 §7.1), both marked as sensitive.
+    #[must_use]
+    pub fn dpop(self, token: &AccessToken, proof: &str) -> Self {
+        self.proof(proof).authorization(&format!("DPoP {}", token.expose()))
+    }
+
+    /// The header `DPoP` alone, as a token request has it (RFC 9449 §5).
+    #[must_use]
+    pub fn proof(mut self, proof: &str) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(proof) {
+            value.set_sensitive(true);
+            self.headers.insert(HeaderName::from_static("dpop"), value);
+        }
+        self
     }
 
     /// `Authorization: Basic` (RFC 6749 §2.3.1: both halves form-encoded first), marked as sensitive.
@@ -140,8 +170,7 @@ pub struct Response {
 impl Response {
     /// The media type in lower case, without parameters.
     pub fn media_type(&self) -> Option<String> {
-        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
-        Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        media_type(&self.headers)
     }
 
     /// The body as JSON, if it says that it is JSON and is. A known member that occurs twice is refused.
@@ -156,6 +185,65 @@ impl Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Response({}, {} bytes)", self.status, self.body.len())
     }
+}
+
+/// An answer that has begun.
+pub struct Opened {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    body: BoxStream<'static, Result<Bytes, HttpError>>,
+}
+
+impl Opened {
+    /// An answer whose body comes as this stream.
+    pub fn new(
+        status: StatusCode,
+        headers: HeaderMap,
+        body: impl futures_util::Stream<Item = Result<Bytes, HttpError>> + Send + 'static,
+    ) -> Self {
+        Self { status, headers, body: body.boxed() }
+    }
+
+    fn whole(response: Response) -> Self {
+        let body = futures_util::stream::iter([Ok(response.body)]);
+        Self::new(response.status, response.headers, body)
+    }
+
+    /// The next bytes of the body; `None` at its end. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Result<Bytes, HttpError>> {
+        self.body.next().await
+    }
+
+    /// The rest of the body, up to so many bytes.
+    pub async fn read(mut self, max: usize) -> Result<Response, HttpError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.next().await {
+            let chunk = chunk?;
+            if body.len() + chunk.len() > max {
+                return Err(HttpError::BodyTooLarge { max });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status: self.status, headers: self.headers, body: body.freeze() })
+    }
+
+    /// The media type in lower case, without parameters.
+    pub fn media_type(&self) -> Option<String> {
+        media_type(&self.headers)
+    }
+}
+
+impl Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opened({})", self.status)
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// Why there is no answer. Says nothing of what an answer held; to strangers say even less (ATK-29).

@@ -17,10 +17,12 @@ pub mod authorization;
 pub mod callback;
 pub mod challenge;
 pub mod discovery;
+pub mod exchange;
 pub mod http;
 pub mod jwks;
 pub mod mcp;
 pub mod registration;
+pub mod signing;
 pub mod token;
 
 mod text;

@@ -1,6 +1,8 @@
 //! Becoming known to an authorization server: dynamic registration (RFC 7591, CL-15 to CL-18), for servers that
 //! offer it. What was registered belongs to one issuer and is of no use at another.
 
+use std::sync::Arc;
+
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::oauth_error::OauthErrorBody;
@@ -12,6 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::http::{HttpClient, HttpError, Request};
+use crate::signing::ClientKey;
 use crate::text::{code, presentable};
 
 /// Where a client runs (OpenID Connect Registration §2, CL-16).
@@ -57,6 +60,8 @@ pub struct Registration {
     pub authentication: ClientAuthentication,
     /// Its secret, if it has one.
     pub secret: Option<ClientSecret>,
+    /// Its key, if it proves itself by signing (`private_key_jwt`).
+    pub key: Option<Arc<ClientKey>>,
     /// Where answers may be sent.
     pub redirect_uris: Vec<RedirectUri>,
 }
@@ -195,6 +200,7 @@ fn check(
         client: registered.client_id,
         authentication,
         secret,
+        key: None,
         redirect_uris: request.redirect_uris.clone(),
     })
 }

@@ -1,19 +1,23 @@
 //! Trading a code or a refresh token for an access token, and giving tokens back (OAuth 2.1 §3.2, RFC 7009,
 //! RFC 8707).
 
+use std::sync::Arc;
+
+use ::http::HeaderMap;
 use jiff::Timestamp;
-use sekisho_protocol::env::after;
+use sekisho_protocol::env::{Entropy, after};
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::oauth_error::OauthErrorBody;
 use sekisho_protocol::registration::ClientAuthentication;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
-use sekisho_protocol::secret::{AccessToken, AuthorizationCode, RefreshToken};
+use sekisho_protocol::secret::{AccessToken, AuthorizationCode, RefreshToken, SubjectToken};
 use serde::{Deserialize, Deserializer};
 
 use crate::authorization::AuthorizationRequest;
 use crate::http::{HttpClient, HttpError, Request, Response};
 use crate::registration::Registration;
+use crate::signing::{DpopKey, KeyError, ProofOf};
 use crate::text::{code as error_code, presentable};
 
 /// What a client holds after a login: good for one resource, from one issuer, and shown to nobody else (CL-37).
@@ -31,6 +35,10 @@ pub struct Tokens {
     pub expires: Option<Timestamp>,
     /// What was granted, if it is not what was asked for (RFC 6749 §5.1).
     pub scopes: Option<ScopeSet>,
+    /// What was asked for, if anything was named: stepping up asks for this and more (CL-25).
+    pub asked: Option<ScopeSet>,
+    /// The key that has to be proven with the access token, if it is bound to one (RFC 9449).
+    pub dpop: Option<Arc<DpopKey>>,
 }
 
 /// Why there is no token.
@@ -44,6 +52,15 @@ pub enum TokenError {
         /// Why.
         #[source]
         source: HttpError,
+    },
+    /// The client's key, or the key for the token, cannot be used.
+    #[error("no proof could be made for `{issuer}`")]
+    Key {
+        /// The issuer.
+        issuer: String,
+        /// Why.
+        #[source]
+        source: KeyError,
     },
     /// The answer is not a token response.
     #[error("`{issuer}` answered with something else than a token (status {status})")]
@@ -81,7 +98,8 @@ pub enum TokenError {
         /// What it says about it, made presentable.
         description: String,
     },
-    /// The token is not of the type `Bearer`, so it cannot be used as one (RFC 6749 §7.1).
+    /// The token is not of the type that was asked for: `Bearer`, or `DPoP` where a key was proven (RFC 6749 §7.1,
+    /// RFC 9449 §5).
     #[error("`{issuer}` gave a token of a type that is not supported here")]
     Type {
         /// The issuer.
@@ -117,7 +135,14 @@ pub struct TokenEndpoint<'a> {
     http: &'a dyn HttpClient,
     server: &'a AuthorizationServer,
     registration: &'a Registration,
+    entropy: Option<&'a dyn Entropy>,
+    dpop: Option<&'a Arc<DpopKey>>,
 }
+
+/// How a client proves itself with an assertion (RFC 7523 §2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// A grant by somebody else's statement (RFC 7523 §2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 impl<'a> TokenEndpoint<'a> {
     /// The endpoint, if the client is registered at that issuer.
@@ -127,10 +152,16 @@ impl<'a> TokenEndpoint<'a> {
         registration: &'a Registration,
     ) -> Result<Self, TokenError> {
         if registration.issuer == server.issuer {
-            Ok(Self { http, server, registration })
+            Ok(Self { http, server, registration, entropy: None, dpop: None })
         } else {
             Err(TokenError::OtherIssuer { issuer: server.issuer.clone() })
         }
+    }
+
+    /// The same, for what is signed: assertions of a client with a key, and proofs for tokens bound to `dpop`.
+    #[must_use]
+    pub fn proving(self, entropy: &'a dyn Entropy, dpop: Option<&'a Arc<DpopKey>>) -> Self {
+        Self { entropy: Some(entropy), dpop, ..self }
     }
 
     /// Trades the code that `request` brought. The code goes to the issuer that was asked and to no other.
@@ -149,8 +180,34 @@ impl<'a> TokenEndpoint<'a> {
             // CL-20: named in every request, whether or not the issuer knows it.
             ("resource", request.resource().as_str()),
         ];
-        let granted = self.ask(&form).await?;
-        self.tokens(granted, request.resource(), None, now)
+        let granted = self.ask(&form, now).await?;
+        self.tokens(granted, Asked { resource: request.resource(), scopes: request.scopes() }, None, now)
+    }
+
+    /// A token in the client's own name (RFC 6749 §4.4, CL-53).
+    pub async fn client_credentials(&self, asked: Asked<'_>, now: Timestamp) -> Result<Tokens, TokenError> {
+        self.grant(&[("grant_type", "client_credentials")], asked, now).await
+    }
+
+    /// Trades the statement of an identity provider or a platform for a token (RFC 7523 §2.1, CL-56).
+    pub async fn redeem(
+        &self,
+        assertion: &SubjectToken,
+        asked: Asked<'_>,
+        now: Timestamp,
+    ) -> Result<Tokens, TokenError> {
+        self.grant(&[("grant_type", JWT_BEARER), ("assertion", assertion.expose())], asked, now).await
+    }
+
+    async fn grant(&self, form: &[(&str, &str)], asked: Asked<'_>, now: Timestamp) -> Result<Tokens, TokenError> {
+        let scope = asked.scopes.map(ToString::to_string);
+        let mut form = form.to_vec();
+        form.push(("resource", asked.resource.as_str()));
+        if let Some(scope) = &scope {
+            form.push(("scope", scope));
+        }
+        let granted = self.ask(&form, now).await?;
+        self.tokens(granted, asked, None, now)
     }
 
     /// Trades the refresh token for new tokens. It widens nothing (CL-24); without a successor the old one stays.
@@ -163,12 +220,13 @@ impl<'a> TokenEndpoint<'a> {
             ("refresh_token", refresh.expose()),
             ("resource", tokens.resource.as_str()),
         ];
-        let granted = self.ask(&form).await?;
-        self.tokens(granted, &tokens.resource, Some(tokens), now)
+        let granted = self.ask(&form, now).await?;
+        let asked = Asked { resource: &tokens.resource, scopes: tokens.asked.as_ref() };
+        self.tokens(granted, asked, Some(tokens), now)
     }
 
     /// Gives the grant back (RFC 7009): its refresh token, or the access token where there is none.
-    pub async fn revoke(&self, tokens: &Tokens) -> Result<(), TokenError> {
+    pub async fn revoke(&self, tokens: &Tokens, now: Timestamp) -> Result<(), TokenError> {
         self.belongs(&tokens.issuer)?;
         let issuer = || self.server.issuer.clone();
         let endpoint =
@@ -177,7 +235,7 @@ impl<'a> TokenEndpoint<'a> {
             Some(refresh) => (refresh.expose(), "refresh_token"),
             None => (tokens.access.expose(), "access_token"),
         };
-        let response = self.send(endpoint, &[("token", token), ("token_type_hint", hint)]).await?;
+        let response = self.send(endpoint, &[("token", token), ("token_type_hint", hint)], None, now).await?;
         if response.status.as_u16() == 200 { Ok(()) } else { Err(self.refusal(&response)) }
     }
 
@@ -189,18 +247,30 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    async fn ask(&self, form: &[(&str, &str)]) -> Result<Granted, TokenError> {
-        let response = self.send(&self.server.token_endpoint, form).await?;
+    async fn ask(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Granted, TokenError> {
+        let endpoint = &self.server.token_endpoint;
+        let mut response = self.send(endpoint, form, None, now).await?;
+        // RFC 9449 §8: refused before anything was used up, so the same request may come again, once.
+        if let Some(nonce) = self.dpop.and_then(|_| wants_nonce(&response)) {
+            response = self.send(endpoint, form, Some(&nonce), now).await?;
+        }
         if response.status.as_u16() != 200 {
             return Err(self.refusal(&response));
         }
         response.json().ok_or_else(|| TokenError::Malformed { issuer: self.server.issuer.clone(), status: 200 })
     }
 
-    async fn send(&self, endpoint: &str, form: &[(&str, &str)]) -> Result<Response, TokenError> {
+    async fn send(
+        &self,
+        endpoint: &str,
+        form: &[(&str, &str)],
+        nonce: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Response, TokenError> {
         let client = &self.registration.client;
         let mut fields = form.to_vec();
         let mut basic = None;
+        let assertion = self.assertion(now)?;
         match (self.registration.authentication, &self.registration.secret) {
             (ClientAuthentication::ClientSecretBasic, Some(secret)) => basic = Some(secret),
             (ClientAuthentication::ClientSecretPost, Some(secret)) => {
@@ -208,11 +278,34 @@ impl<'a> TokenEndpoint<'a> {
             }
             _ => fields.push(("client_id", client.as_str())),
         }
+        if let Some(assertion) = &assertion {
+            fields.extend([("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)]);
+        }
         let mut request = Request::post_form(endpoint, fields);
         if let Some(secret) = basic {
             request = request.basic(client, secret);
         }
+        if let (Some(key), Some(entropy)) = (self.dpop, self.entropy) {
+            let proof = key.proof(ProofOf { method: "POST", url: endpoint, nonce }, None, now, entropy);
+            request = request.proof(&proof.map_err(|source| self.key(source))?);
+        }
         self.http.send(request).await.map_err(|source| TokenError::Http { issuer: self.server.issuer.clone(), source })
+    }
+
+    /// What a client with a key says of itself; to the issuer by its name, whatever the endpoint is called.
+    fn assertion(&self, now: Timestamp) -> Result<Option<String>, TokenError> {
+        match (self.registration.authentication, &self.registration.key, self.entropy) {
+            (ClientAuthentication::PrivateKeyJwt, Some(key), Some(entropy)) => {
+                let assertion = key.assertion(&self.registration.client, &self.server.issuer, now, entropy);
+                assertion.map(Some).map_err(|source| self.key(source))
+            }
+            (ClientAuthentication::PrivateKeyJwt, ..) => Err(self.key(KeyError::Unreadable)),
+            _ => Ok(None),
+        }
+    }
+
+    fn key(&self, source: KeyError) -> TokenError {
+        TokenError::Key { issuer: self.server.issuer.clone(), source }
     }
 
     fn refusal(&self, response: &Response) -> TokenError {
@@ -230,23 +323,47 @@ impl<'a> TokenEndpoint<'a> {
     fn tokens(
         &self,
         granted: Granted,
-        resource: &ResourceId,
+        asked: Asked<'_>,
         before: Option<&Tokens>,
         now: Timestamp,
     ) -> Result<Tokens, TokenError> {
         let issuer = self.server.issuer.clone();
-        if !granted.token_type.eq_ignore_ascii_case("bearer") {
+        let expected = if self.dpop.is_some() { "dpop" } else { "bearer" };
+        if !granted.token_type.eq_ignore_ascii_case(expected) {
             return Err(TokenError::Type { issuer });
         }
         Ok(Tokens {
             issuer,
-            resource: resource.clone(),
+            resource: asked.resource.clone(),
             access: granted.access_token,
             refresh: granted.refresh_token.or_else(|| before.and_then(|before| before.refresh.clone())),
             expires: granted.expires_in.map(|seconds| after(now, seconds)),
             scopes: granted.scope.or_else(|| before.and_then(|before| before.scopes.clone())),
+            asked: asked.scopes.cloned(),
+            dpop: self.dpop.cloned(),
         })
     }
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The server, named in every request (CL-20).
+    pub resource: &'a ResourceId,
+    /// What is asked for; `None` leaves it to the issuer (CL-22).
+    pub scopes: Option<&'a ScopeSet>,
+}
+
+/// The nonce without which an issuer takes no proof (RFC 9449 §8).
+fn wants_nonce(response: &Response) -> Option<String> {
+    let asks = response.status.as_u16() == 400
+        && response.json::<OauthErrorBody>().is_some_and(|body| body.error == "use_dpop_nonce");
+    if asks { dpop_nonce(&response.headers) } else { None }
+}
+
+/// The nonce that a server wants to find in proofs from now on (RFC 9449 §8.2).
+pub(crate) fn dpop_nonce(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get("dpop-nonce")?.to_str().ok()?.to_owned())
 }
 
 #[cfg(test)]

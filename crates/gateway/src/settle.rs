@@ -98,7 +98,7 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -
         task: parts.task,
         why: None,
         observed: parts.observed.as_ref().map(sekisho_policy::decide::Reason::word),
-        because: parts.because.into_iter().map(|rule| rule.0).collect(),
+        because: parts.because.iter().map(|rule| rule.0.clone()).collect(),
         scopes: ScopeSet::empty(),
     };
     let record = decision(routed, &parts.caller, &parts.call, judgement);

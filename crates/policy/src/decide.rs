@@ -50,7 +50,7 @@ pub struct Denial {
     /// Why.
     pub reason: Reason,
     /// The rules that led to it; for owners and records.
-    pub because: Vec<RuleId>,
+    pub because: Arc<[RuleId]>,
     /// How the call stands to the declared tasks; not looked at where rights refuse.
     pub need: audit::Need,
 }
@@ -101,7 +101,7 @@ pub struct StepUp {
     /// All scopes of the operation (RS-20), not only the missing ones.
     pub scopes: ScopeSet,
     /// The rules by which the user has the right.
-    pub because: Vec<RuleId>,
+    pub because: Arc<[RuleId]>,
     /// How the call stands to the declared tasks.
     pub need: audit::Need,
 }
@@ -123,7 +123,7 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
         None => None,
     };
     if !call.is_granted_by(&caller.scopes) {
-        return Decision::StepUp(StepUp { scopes: call.scopes(), because: answer.because.clone(), need });
+        return Decision::StepUp(StepUp { scopes: call.scopes(), because: Arc::clone(&answer.because), need });
     }
     let record_first = !call.is_read();
     let owes = match call.round {
@@ -138,7 +138,7 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
     let permit = Permit {
         caller: caller.clone(),
         call: call.clone(),
-        because: answer.because.clone(),
+        because: Arc::clone(&answer.because),
         need,
         task: authority.need.task(),
         owes,
@@ -178,9 +178,9 @@ pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
 }
 
 /// The rules behind a refusal: those that could not be evaluated, where there are any.
-fn denying(answer: &Answer) -> Vec<RuleId> {
+fn denying(answer: &Answer) -> Arc<[RuleId]> {
     let broken = !answer.permitted && !answer.broken.is_empty();
-    if broken { answer.broken.clone() } else { answer.because.clone() }
+    Arc::clone(if broken { &answer.broken } else { &answer.because })
 }
 
 /// The three sets, each asked for itself.

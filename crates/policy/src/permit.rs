@@ -1,5 +1,7 @@
 //! Proof that `decide` said yes.
 
+use std::sync::Arc;
+
 use sekisho_protocol::audit;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::digest::Digest;
@@ -17,7 +19,7 @@ use crate::rights::RuleId;
 pub struct Permit {
     pub(crate) caller: Caller,
     pub(crate) call: Call,
-    pub(crate) because: Vec<RuleId>,
+    pub(crate) because: Arc<[RuleId]>,
     pub(crate) need: audit::Need,
     pub(crate) task: Option<TaskId>,
     pub(crate) owes: Owed,
@@ -57,7 +59,7 @@ pub struct Parts {
     /// What was permitted.
     pub call: Call,
     /// By which rules.
-    pub because: Vec<RuleId>,
+    pub because: Arc<[RuleId]>,
     /// How the call stands to the declared tasks.
     pub need: audit::Need,
     /// The task that was declared last.

@@ -92,7 +92,7 @@ pub struct Answer {
     /// Whether the subject may.
     pub permitted: bool,
     /// The rules that led to it: of a yes those that permit, of a no those that forbid.
-    pub because: Vec<RuleId>,
+    pub because: Arc<[RuleId]>,
     /// A rule that wants a person's yes to each call.
     pub approval: Option<RuleId>,
     /// A rule that wants a declared task.
@@ -100,7 +100,7 @@ pub struct Answer {
     /// What the rules give as their reasons; for owners, records and `explain`.
     pub reasons: Vec<String>,
     /// Rules that could not be evaluated: then the answer is no.
-    pub broken: Vec<RuleId>,
+    pub broken: Arc<[RuleId]>,
 }
 
 /// The rights in force. Made whole when users, configuration or policies change; never altered in place.
@@ -203,12 +203,12 @@ impl Rights {
             let question = Question { caller, authority, call, uses, now };
             return Arc::new(self.evaluate(&question, &slice, policies, asked));
         }
+        let slice = self.slice(&caller.subject, &call.server);
         // Only answers that last are kept, so whatever is found here holds.
-        let key = key(caller, authority, call, asked);
+        let key = key(caller, authority, call, asked, &slice);
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
-        let slice = self.slice(&caller.subject, &call.server);
         let (policies, uses) = slice.asked(asked);
         let question = Question { caller, authority, call, uses, now };
         let answer = Arc::new(self.evaluate(&question, &slice, policies, asked));
@@ -251,7 +251,7 @@ impl Rights {
 }
 
 /// Everything that an answer depends on, when it depends on neither arguments nor circumstances.
-fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Digest {
+fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked, slice: &Slice) -> Digest {
     let subject = caller.subject.to_string();
     let (kind, name, class) = match &call.target {
         // Somebody else's job is no question to the rights at all, and must not answer for one.
@@ -271,6 +271,7 @@ fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked) -> Dig
             ("call", name.as_str(), class)
         }
     };
+    let name = if slice.tells_apart(name) { name } else { "" };
     let asked = u8::from(asked == Asked::This);
     let trust = u8::try_from(authority.trust.level()).unwrap_or_default();
     let mut parts: Vec<&[u8]> =

@@ -155,6 +155,10 @@ secret!(
     /// A signed statement with which a client proves itself (RFC 7523 §2.2).
     ClientAssertion
 );
+secret!(
+    /// A signed statement about a user or a workload that is traded for a token (RFC 7523 §2.1, RFC 8693 §2.1).
+    SubjectToken
+);
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,11 @@ pub(crate) fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
     match (fatal, loaded.configuration.servers.len()) {
         (0, _) if common.json => Ok(()),
         (0, servers) => {
-            anstream::println!("{} is good: {servers} servers", path.display());
+            anstream::println!(
+                "{} is good: {servers} {}",
+                path.display(),
+                if servers == 1 { "server" } else { "servers" }
+            );
             Ok(())
         }
         (count, _) => Err(CommandError::no(format!("{count} mistakes in {}", path.display()))),

@@ -17,6 +17,7 @@ use ::http::header::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
+use futures_util::stream;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -28,13 +29,13 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
 use super::target::Target;
-use super::{HttpClient, HttpError, Request, Resolve, Response, SystemResolver};
+use super::{HttpClient, HttpError, Opened, Request, Resolve, Response, SystemResolver};
 
 /// What may be called, and how long and large an exchange may be.
 #[derive(Clone)]
@@ -98,7 +99,7 @@ struct Inner {
     resolver: Box<dyn Resolve>,
     /// Made at the first https request: a machine without trust roots can still serve on loopback.
     tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Debug for Inner {
@@ -131,7 +132,7 @@ impl SafeHttp {
         if extra_roots.is_empty() && !settings.extra_roots_pem.is_empty() {
             return Err(SetupError::ExtraRoots);
         }
-        let places = Semaphore::new(settings.concurrent_max.clamp(1, Semaphore::MAX_PERMITS));
+        let places = Arc::new(Semaphore::new(settings.concurrent_max.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self(Arc::new(Inner { settings, extra_roots, resolver, tls: OnceLock::new(), places })))
     }
 }
@@ -145,9 +146,74 @@ impl HttpClient for SafeHttp {
             exchange.await.map_err(|_| HttpError::Deadline { seconds: limit.as_secs() })?
         })
     }
+
+    fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, HttpError>> {
+        Box::pin(async move {
+            let target = Target::read(&request.url, &self.0.settings)?;
+            let limit = request.begins_within.unwrap_or(self.0.settings.timeout);
+            let begun = timeout(limit, self.0.begin(&target, request));
+            begun.await.map_err(|_| HttpError::Deadline { seconds: limit.as_secs() })?
+        })
+    }
+}
+
+/// A connection's other half: it has to be polled for the body to arrive, and ends with it.
+type Driver = BoxFuture<'static, Result<(), hyper::Error>>;
+
+/// A body that is still coming.
+struct Coming {
+    incoming: Incoming,
+    /// `None` once the connection has ended; what it had read before is still in `incoming`.
+    driver: Option<Driver>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Coming {
+    async fn next(mut self) -> Option<(Result<Bytes, HttpError>, Self)> {
+        loop {
+            let frame = match &mut self.driver {
+                None => self.incoming.frame().await,
+                Some(driver) => tokio::select! {
+                    frame = self.incoming.frame() => frame,
+                    _ = driver => {
+                        self.driver = None;
+                        continue;
+                    }
+                },
+            };
+            match frame? {
+                Ok(frame) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some((Ok(data), self));
+                    }
+                }
+                Err(error) => return Some((Err(HttpError::Protocol(error)), self)),
+            }
+        }
+    }
 }
 
 impl Inner {
+    /// The head of an answer, on a connection of its own that lives as long as the body is read.
+    async fn begin(&self, target: &Target, request: Request) -> Result<Opened, HttpError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let message = message(target, request)?;
+        let addresses = target.admit(self.addresses(target).await?, &self.settings)?;
+        let limit = self.settings.connect_timeout;
+        let late = || HttpError::Connect { host: target.host.to_string(), source: io::ErrorKind::TimedOut.into() };
+        let (response, driver) = if target.secure {
+            let stream = timeout(limit, self.connect_tls(target, &addresses)).await.map_err(|_| late())??;
+            head(stream, message).await?
+        } else {
+            let stream = timeout(limit, connect(target, &addresses)).await.map_err(|_| late())??;
+            head(stream, message).await?
+        };
+        let (parts, incoming) = response.into_parts();
+        plain(&parts.headers)?;
+        let coming = Coming { incoming, driver, _place: place };
+        Ok(Opened::new(parts.status, parts.headers, stream::unfold(coming, Coming::next)))
+    }
+
     async fn exchange(&self, target: &Target, request: Request) -> Result<Response, HttpError> {
         // The semaphore is never closed; if it were, the request would go out unbounded rather than not at all.
         let _place = self.places.acquire().await.ok();
@@ -267,12 +333,34 @@ where
     }
 }
 
+/// Sends the message and waits for the head of the answer. `None`: the connection has ended already.
+async fn head<S>(
+    stream: S,
+    message: ::http::Request<Full<Bytes>>,
+) -> Result<(::http::Response<Incoming>, Option<Driver>), HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_headers(HEADERS_MAX).max_buf_size(HEADER_BYTES_MAX);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(HttpError::Protocol)?;
+    let mut driver: Driver = Box::pin(connection);
+    let mut response = pin!(sender.send_request(message));
+    tokio::select! {
+        response = &mut response => Ok((response.map_err(HttpError::Protocol)?, Some(driver))),
+        _ = &mut driver => Ok((response.await.map_err(HttpError::Protocol)?, None)),
+    }
+}
+
+/// We asked for no encoding, and unpack none (ATK-32).
+fn plain(headers: &::http::HeaderMap) -> Result<(), HttpError> {
+    let plain = |value: &HeaderValue| value.as_bytes().is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) { Ok(()) } else { Err(HttpError::Encoding) }
+}
+
 async fn read(response: ::http::Response<Incoming>, body_bytes_max: usize) -> Result<Response, HttpError> {
     let (parts, mut incoming) = response.into_parts();
-    let plain = |value: &HeaderValue| value.as_bytes().is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if !parts.headers.get_all(CONTENT_ENCODING).iter().all(plain) {
-        return Err(HttpError::Encoding);
-    }
+    plain(&parts.headers)?;
     let mut body = BytesMut::new();
     while let Some(frame) = incoming.frame().await {
         let Ok(data) = frame.map_err(HttpError::Protocol)?.into_data() else { continue };

@@ -15,7 +15,16 @@ const POST: &str = "POST https://server.test/mcp/notes";
 
 fn tokens() -> Tokens {
     let access = AccessToken::from_outside("at");
-    Tokens { issuer: ISSUER.to_owned(), resource: resource_id(), access, refresh: None, expires: None, scopes: None }
+    Tokens {
+        issuer: ISSUER.to_owned(),
+        resource: resource_id(),
+        access,
+        refresh: None,
+        expires: None,
+        scopes: None,
+        asked: None,
+        dpop: None,
+    }
 }
 
 fn session(revision: Revision) -> McpSession {

@@ -30,6 +30,8 @@ fn tokens() -> Tokens {
         refresh: Some(RefreshToken::from_outside("old-rt")),
         expires: None,
         scopes: Some("mcp:read".parse().unwrap()),
+        asked: None,
+        dpop: None,
     }
 }
 
@@ -85,8 +87,8 @@ async fn tokens_are_given_back() {
     let http = Scripted::default().with(REVOKE, 200, &[], "");
     let (server, registration) = (server(), registration());
     let endpoint = TokenEndpoint::new(&http, &server, &registration).unwrap();
-    endpoint.revoke(&tokens()).await.unwrap();
-    endpoint.revoke(&Tokens { refresh: None, ..tokens() }).await.unwrap();
+    endpoint.revoke(&tokens(), Timestamp::UNIX_EPOCH).await.unwrap();
+    endpoint.revoke(&Tokens { refresh: None, ..tokens() }, Timestamp::UNIX_EPOCH).await.unwrap();
     let forms: Vec<_> = http.sent().iter().map(|sent| sent.form()).collect();
     assert_eq!((forms[0]["token"].as_str(), forms[0]["token_type_hint"].as_str()), ("old-rt", "refresh_token"));
     assert_eq!((forms[1]["token"].as_str(), forms[1]["token_type_hint"].as_str()), ("old", "access_token"));
@@ -127,7 +129,7 @@ async fn nothing_goes_to_another_issuer() {
     let code = AuthorizationCode::from_outside("c");
     assert!(matches!(endpoint.exchange_code(&request(), &code, now).await, Err(TokenError::OtherIssuer { .. })));
     assert!(matches!(endpoint.refresh(&tokens(), now).await, Err(TokenError::OtherIssuer { .. })));
-    assert!(matches!(endpoint.revoke(&tokens()).await, Err(TokenError::OtherIssuer { .. })));
+    assert!(matches!(endpoint.revoke(&tokens(), Timestamp::UNIX_EPOCH).await, Err(TokenError::OtherIssuer { .. })));
     assert!(http.lines().is_empty());
 }
 

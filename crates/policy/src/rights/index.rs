@@ -1,6 +1,6 @@
 //! Which policies can concern one subject at one server: the others are never evaluated.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{
     AuthorizationError, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
@@ -17,6 +17,8 @@ use crate::task::Asked;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Uses {
     pub(super) arguments: bool,
+    /// Which tool, resource or prompt it is, beyond its class.
+    pub(super) identity: bool,
     pub(super) path: bool,
     pub(super) source: bool,
     pub(super) task: bool,
@@ -25,11 +27,13 @@ pub(super) struct Uses {
 
 impl Uses {
     /// Everything there is.
-    pub(super) const ALL: Self = Self { arguments: true, path: true, source: true, task: true, time: true };
+    pub(super) const ALL: Self =
+        Self { arguments: true, identity: true, path: true, source: true, task: true, time: true };
 
     fn and(self, other: Self) -> Self {
         Self {
             arguments: self.arguments || other.arguments,
+            identity: self.identity || other.identity,
             path: self.path || other.path,
             source: self.source || other.source,
             task: self.task || other.task,
@@ -124,12 +128,20 @@ pub(super) struct Slice {
     open: PolicySet,
     open_uses: Uses,
     known: HashMap<PolicyId, Indexed>,
+    /// The tools, resources and prompts that some scope names.
+    singled_out: HashSet<String>,
     /// The rules of loans, whose policies are linked and not indexed.
     lent: Vec<RuleId>,
 }
 
 impl Slice {
     fn add(&mut self, indexed: &Indexed) {
+        if let ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) =
+            indexed.policy.resource_constraint()
+            && let Some((_, name)) = uid.id().unescaped().split_once('/')
+        {
+            self.singled_out.insert(name.to_owned());
+        }
         self.closed_uses = self.closed_uses.and(indexed.uses);
         // The same identifier twice cannot be: loading refuses it.
         let _ = self.closed.add(indexed.policy.clone());
@@ -155,6 +167,12 @@ impl Slice {
             Asked::Any => (&self.open, self.open_uses),
             Asked::This => (&self.closed, self.closed_uses),
         }
+    }
+
+    /// Whether an answer depends on which of the server's tools, resources or prompts this is, and not on its class
+    /// alone. Where it does not, one answer is good for all of its class: a list costs a few evaluations.
+    pub(super) fn tells_apart(&self, name: &str) -> bool {
+        self.closed_uses.identity || self.open_uses.identity || self.singled_out.contains(name)
     }
 
     /// The same, and what was lent for this very call.
@@ -204,8 +222,8 @@ impl Slice {
             approval: wants(|known| known.approval),
             task_required,
             reasons: determining.iter().filter_map(|known| known.reason.clone()).collect(),
-            because,
-            broken,
+            because: because.into(),
+            broken: broken.into(),
         }
     }
 }

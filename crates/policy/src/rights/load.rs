@@ -223,8 +223,12 @@ fn look(condition: &Value, uses: &mut Uses) {
         Value::Object(members) => {
             for (name, member) in members {
                 match (name.as_str(), member.get("attr").and_then(Value::as_str)) {
-                    ("." | "has", Some(attribute)) if is_context(member.get("left")) => used(attribute, uses),
+                    ("." | "has", Some(attribute)) if is_variable(member.get("left"), "context") => {
+                        used(attribute, uses)
+                    }
+                    ("." | "has", Some("class" | "level")) if is_variable(member.get("left"), "resource") => {}
                     ("Var", _) if member == "context" => *uses = Uses::ALL,
+                    ("Var", _) if member == "resource" => uses.identity = true,
                     _ => look(member, uses),
                 }
             }
@@ -233,8 +237,8 @@ fn look(condition: &Value, uses: &mut Uses) {
     }
 }
 
-fn is_context(left: Option<&Value>) -> bool {
-    left.and_then(|left| left.get("Var")).is_some_and(|name| name == "context")
+fn is_variable(left: Option<&Value>, variable: &str) -> bool {
+    left.and_then(|left| left.get("Var")).is_some_and(|name| name == variable)
 }
 
 fn used(attribute: &str, uses: &mut Uses) {

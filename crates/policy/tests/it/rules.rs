@@ -223,6 +223,34 @@ fn annotations_do_what_they_say() {
     assert_eq!((denial.reason.clone(), denial.reason.set()), (Reason::TaskRequired, SetName::Need));
 }
 
+/// One answer is good for a whole class of tools, except for a tool that some rule tells apart: by its scope or by a
+/// condition, whichever was asked about first.
+#[test]
+fn an_answer_about_one_tool_is_not_given_for_another() {
+    let subject = user(3);
+    let read = |name: &str| tool("notes", name, ToolClass::Read, "{}");
+    for policies in [
+        r#"permit(principal, action == Action::"call", resource == Tool::"notes/one");"#,
+        r#"permit(principal, action == Action::"call", resource in Server::"notes") when { resource.name == "one" };"#,
+        r#"permit(principal, action == Action::"call", resource) when { resource == Tool::"notes/one" };"#,
+        r#"permit(principal, action, resource in Server::"notes");
+           forbid(principal, action == Action::"call", resource == Tool::"notes/two");"#,
+    ] {
+        for order in [["one", "two"], ["two", "one"]] {
+            let rights = rights(policies);
+            for name in order {
+                assert_eq!(may(&rights, subject, &read(name)), name == "one", "{policies}: {name} of {order:?}");
+            }
+        }
+    }
+    let classes = rights(r#"permit(principal, action, resource in Server::"notes") when { resource.level == 0 };"#);
+    for (class, allowed) in [(ToolClass::Read, true), (ToolClass::Write, false), (ToolClass::Destructive, false)] {
+        for name in ["one", "two"] {
+            assert_eq!(may(&classes, subject, &tool("notes", name, class, "{}")), allowed, "{class:?} {name}");
+        }
+    }
+}
+
 /// RS-53: a job of somebody else is refused, and what is said of it says nothing of anything else, whichever is asked
 /// first.
 #[test]

@@ -1,0 +1,186 @@
+//! Grants by statement: what an identity provider says of a user, or a platform of a workload, traded for a token
+//! (RFC 8693, RFC 7523; Enterprise-Managed Authorization).
+
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::oauth_error::OauthErrorBody;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::secret::{ClientSecret, SubjectToken};
+use serde::Deserialize;
+
+use crate::discovery::is_as_secure;
+use crate::http::{HttpClient, HttpError, Request};
+use crate::text::{code, presentable};
+
+/// Where a user logged in, and what came of it.
+#[derive(Debug, Clone)]
+pub struct IdentityProvider {
+    /// Its issuer identifier.
+    pub issuer: String,
+    /// Its token endpoint.
+    pub token_endpoint: String,
+    /// Us, as it knows us.
+    pub client: ClientId,
+    /// Our secret there, if we have one.
+    pub secret: Option<ClientSecret>,
+    /// The identity assertion of that login: an ID token (CL-54).
+    pub id_token: SubjectToken,
+}
+
+/// Why there is no identity assertion grant.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The endpoint is no https URL.
+    #[error("the token endpoint of the identity provider `{issuer}` is not an https URL")]
+    Endpoint {
+        /// The provider.
+        issuer: String,
+    },
+    /// The exchange failed.
+    #[error("the identity provider `{issuer}` could not be asked")]
+    Http {
+        /// The provider.
+        issuer: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+    /// Something else came back, or a grant of another type.
+    #[error("the identity provider `{issuer}` answered with something else than an ID-JAG (status {status})")]
+    Malformed {
+        /// The provider.
+        issuer: String,
+        /// The status.
+        status: u16,
+    },
+    /// The provider said no.
+    #[error("the identity provider `{issuer}` lets nobody into `{audience}`: {code} ({description})")]
+    Refused {
+        /// The provider.
+        issuer: String,
+        /// The authorization server that was to be entered.
+        audience: String,
+        /// The code.
+        code: String,
+        /// What it says about it, made presentable.
+        description: String,
+    },
+}
+
+/// What is asked for: an identity assertion JWT authorization grant.
+const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
+
+#[derive(Deserialize)]
+struct Exchanged {
+    access_token: String,
+    issued_token_type: String,
+}
+
+/// Trades the login at the identity provider for a grant that `audience`, the issuer of the resource, takes (CL-55).
+pub async fn id_jag(
+    http: &dyn HttpClient,
+    provider: &IdentityProvider,
+    audience: &str,
+    resource: &ResourceId,
+    scopes: Option<&ScopeSet>,
+) -> Result<SubjectToken, ExchangeError> {
+    let issuer = || provider.issuer.clone();
+    if !is_as_secure(&provider.issuer, &provider.token_endpoint) {
+        return Err(ExchangeError::Endpoint { issuer: issuer() });
+    }
+    let scope = scopes.map(ToString::to_string);
+    let mut form = vec![
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("requested_token_type", ID_JAG),
+        ("audience", audience),
+        ("resource", resource.as_str()),
+        ("subject_token", provider.id_token.expose()),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+    ];
+    if let Some(scope) = &scope {
+        form.push(("scope", scope));
+    }
+    if provider.secret.is_none() {
+        form.push(("client_id", provider.client.as_str()));
+    }
+    let mut request = Request::post_form(provider.token_endpoint.as_str(), form);
+    if let Some(secret) = &provider.secret {
+        request = request.basic(&provider.client, secret);
+    }
+    let response = http.send(request).await.map_err(|source| ExchangeError::Http { issuer: issuer(), source })?;
+    let status = response.status.as_u16();
+    if status != 200 {
+        return Err(match response.json::<OauthErrorBody>() {
+            Some(error) if (400..500).contains(&status) => ExchangeError::Refused {
+                issuer: issuer(),
+                audience: audience.to_owned(),
+                code: code(&error.error),
+                description: presentable(&error.error_description.unwrap_or_default()),
+            },
+            _ => ExchangeError::Malformed { issuer: issuer(), status },
+        });
+    }
+    match response.json::<Exchanged>() {
+        Some(exchanged) if exchanged.issued_token_type == ID_JAG => {
+            Ok(SubjectToken::from_outside(exchanged.access_token))
+        }
+        _ => Err(ExchangeError::Malformed { issuer: issuer(), status }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::ids::ClientId;
+    use sekisho_protocol::secret::SubjectToken;
+    use serde_json::json;
+
+    use super::{ExchangeError, IdentityProvider, id_jag};
+    use crate::fixtures::{ISSUER, resource_id};
+    use crate::http::Scripted;
+
+    fn provider(endpoint: &str) -> IdentityProvider {
+        IdentityProvider {
+            issuer: "https://idp.test".to_owned(),
+            token_endpoint: endpoint.to_owned(),
+            client: ClientId::parse("us-at-idp").unwrap(),
+            secret: None,
+            id_token: SubjectToken::from_outside("the login"),
+        }
+    }
+
+    /// CL-55: every parameter of the exchange, and a grant of the type that was asked for or none.
+    #[tokio::test]
+    async fn a_login_is_traded_for_a_grant_at_one_issuer() {
+        let line = "POST https://idp.test/token";
+        let answer = json!({ "access_token": "jag", "token_type": "N_A",
+            "issued_token_type": "urn:ietf:params:oauth:token-type:id-jag" });
+        let http = Scripted::default().json(line, 200, &answer);
+        let scopes = "mcp:read".parse().unwrap();
+        let grant = id_jag(&http, &provider("https://idp.test/token"), ISSUER, &resource_id(), Some(&scopes)).await;
+        assert_eq!(grant.unwrap().expose(), "jag");
+        let form = http.sent()[0].form();
+        assert_eq!(form["requested_token_type"], "urn:ietf:params:oauth:token-type:id-jag");
+        assert_eq!(form["subject_token_type"], "urn:ietf:params:oauth:token-type:id_token");
+        assert_eq!((form["audience"].as_str(), form["resource"].as_str()), (ISSUER, resource_id().as_str()));
+        assert_eq!((form["subject_token"].as_str(), form["client_id"].as_str()), ("the login", "us-at-idp"));
+        assert_eq!(form["scope"], "mcp:read");
+
+        let other =
+            json!({ "access_token": "x", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token" });
+        let refused = json!({ "error": "access_denied", "error_description": "not you" });
+        for (status, body, expected) in [
+            (200, other, "answered with something else than an ID-JAG (status 200)"),
+            (400, refused, "access_denied (not you)"),
+            (500, json!({}), "(status 500)"),
+        ] {
+            let http = Scripted::default().json(line, status, &body);
+            let error =
+                id_jag(&http, &provider("https://idp.test/token"), ISSUER, &resource_id(), None).await.unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+        let http = Scripted::default();
+        let error = id_jag(&http, &provider("http://idp.test/token"), ISSUER, &resource_id(), None).await.unwrap_err();
+        assert!(matches!(error, ExchangeError::Endpoint { .. }));
+        assert!(http.sent().is_empty());
+    }
+}
