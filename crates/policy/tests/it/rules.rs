@@ -243,7 +243,9 @@ fn an_answer_about_one_tool_is_not_given_for_another() {
             }
         }
     }
-    let classes = rights(r#"permit(principal, action, resource in Server::"notes") when { resource.level == 0 };"#);
+    let classes = rights(
+        r#"permit(principal, action == Action::"call", resource in Server::"notes") when { resource.level == 0 };"#,
+    );
     for (class, allowed) in [(ToolClass::Read, true), (ToolClass::Write, false), (ToolClass::Destructive, false)] {
         for name in ["one", "two"] {
             assert_eq!(may(&classes, subject, &tool("notes", name, class, "{}")), allowed, "{class:?} {name}");
