@@ -57,9 +57,18 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl CallbackListener {
     /// Listens on `127.0.0.1`, on a port that was free. The literal, not `localhost`: nothing else can answer for it.
-    pub async fn bind() -> Result<Self, CallbackError> {
-        let listener =
-            TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(CallbackError::Listen)?;
+    /// `before`: where an answer was awaited another time; that port is taken if it is free, because there are
+    /// issuers that know only the port that was registered (RFC 8252 §7.3 has it otherwise).
+    pub async fn bind(before: Option<&RedirectUri>) -> Result<Self, CallbackError> {
+        let listen = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let listener = match before.and_then(port) {
+            Some(port) => match listen(port).await {
+                Ok(listener) => Ok(listener),
+                Err(_) => listen(0).await,
+            },
+            None => listen(0).await,
+        };
+        let listener = listener.map_err(CallbackError::Listen)?;
         let authority = listener.local_addr().map_err(CallbackError::Listen)?.to_string();
         let redirect_uri =
             RedirectUri::parse(&format!("http://{authority}/callback")).map_err(CallbackError::RedirectUri)?;
@@ -144,6 +153,11 @@ impl CallbackListener {
             }
         }
     }
+}
+
+/// The port of a redirect URI of ours.
+fn port(before: &RedirectUri) -> Option<u16> {
+    before.as_str().strip_prefix("http://127.0.0.1:")?.strip_suffix("/callback")?.parse().ok()
 }
 
 /// A page of fixed words: nothing that came with the request is in it.

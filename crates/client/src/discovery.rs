@@ -132,8 +132,9 @@ fn split_origin(url: &str) -> (&str, &str) {
     (origin, path.strip_suffix('/').unwrap_or(path))
 }
 
-/// Finds out who grants access to `resource` (CL-01). The document must be about exactly the URL that was called
-/// (CL-04), whichever place it came from.
+/// Finds out who grants access to `resource` (CL-01). The document must be about exactly the URL that was called, or,
+/// where it came from the well-known place at the root, about the origin that this place belongs to (CL-04, RFC 9728
+/// §3.3). What the document names is the identifier that tokens are asked for.
 pub async fn discover_resource(
     http: &dyn HttpClient,
     resource: &ResourceId,
@@ -149,7 +150,7 @@ pub async fn discover_resource(
                 let document = response
                     .json::<ProtectedResource>()
                     .ok_or_else(|| ResourceError::Malformed { url: url.clone() })?;
-                return check_resource(resource, &url, document);
+                return check_resource(resource, &url, challenge, document);
             }
             Ok(_) => {}
             Err(source) => failure = ResourceError::Http { resource: resource.as_str().to_owned(), source },
@@ -161,15 +162,26 @@ pub async fn discover_resource(
 fn check_resource(
     resource: &ResourceId,
     url: &str,
+    challenge: Option<&BearerChallenge>,
     document: ProtectedResource,
 ) -> Result<ProtectedResource, ResourceError> {
-    if !ResourceId::parse(&document.resource).is_ok_and(|named| named == *resource) {
+    let led_here = challenge.is_some_and(|challenge| challenge.resource_metadata.is_some());
+    let at_root = !led_here && url.ends_with("/.well-known/oauth-protected-resource");
+    let is_about = |named: &ResourceId| *named == *resource || (at_root && is_origin_of(named, resource));
+    if !ResourceId::parse(&document.resource).is_ok_and(|named| is_about(&named)) {
         return Err(ResourceError::Mismatch { url: url.to_owned(), resource: resource.as_str().to_owned() });
     }
     if document.authorization_servers.is_empty() {
         return Err(ResourceError::NoIssuer { url: url.to_owned() });
     }
     Ok(document)
+}
+
+/// Whether `named` is the whole origin in which `resource` is.
+pub(crate) fn is_origin_of(named: &ResourceId, resource: &ResourceId) -> bool {
+    let (named, resource) = (named.canonical(), resource.canonical());
+    let (origin, _) = split_origin(&resource);
+    named == origin
 }
 
 /// How many of a resource's authorization servers are tried.

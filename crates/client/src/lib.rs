@@ -14,16 +14,20 @@
 //! [`http::Request`] and reads an [`http::Response`]. Wrap the client in [`http::Recording`] to see the legs.
 
 pub mod authorization;
+pub mod bridge;
 pub mod callback;
 pub mod challenge;
 pub mod discovery;
 pub mod exchange;
 pub mod http;
 pub mod jwks;
+pub mod login;
 pub mod mcp;
 pub mod registration;
+pub mod session;
 pub mod signing;
 pub mod token;
+pub mod token_store;
 
 mod text;
 

@@ -188,7 +188,7 @@ impl McpSession {
             request = request.header(SESSION, session.expose());
         }
         if let Some(tokens) = tokens {
-            if tokens.resource != self.endpoint {
+            if !tokens.is_for(&self.endpoint) {
                 return Err(McpError::OtherResource { endpoint: endpoint() });
             }
             request = request.bearer(&tokens.access);

@@ -15,6 +15,7 @@ use sekisho_protocol::secret::{AccessToken, AuthorizationCode, RefreshToken, Sub
 use serde::{Deserialize, Deserializer};
 
 use crate::authorization::AuthorizationRequest;
+use crate::discovery::is_origin_of;
 use crate::http::{HttpClient, HttpError, Request, Response};
 use crate::registration::Registration;
 use crate::signing::{DpopKey, KeyError, ProofOf};
@@ -25,7 +26,7 @@ use crate::text::{code as error_code, presentable};
 pub struct Tokens {
     /// Who granted it.
     pub issuer: String,
-    /// Where it may be shown.
+    /// What it is for, as the resource's metadata names it: where it may be shown (see [`Tokens::is_for`]).
     pub resource: ResourceId,
     /// The access token.
     pub access: AccessToken,
@@ -39,6 +40,13 @@ pub struct Tokens {
     pub asked: Option<ScopeSet>,
     /// The key that has to be proven with the access token, if it is bound to one (RFC 9449).
     pub dpop: Option<Arc<DpopKey>>,
+}
+
+impl Tokens {
+    /// Whether they may be shown at this URL: it is the resource, or within the origin that the resource is (CL-37).
+    pub fn is_for(&self, url: &ResourceId) -> bool {
+        self.resource == *url || is_origin_of(&self.resource, url)
+    }
 }
 
 /// Why there is no token.

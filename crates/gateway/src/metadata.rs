@@ -41,6 +41,8 @@ pub(crate) fn document(card: &ServerCard, base_url: &str) -> ProtectedResource {
         bearer_methods_supported: vec!["header".to_owned()],
         scopes_supported: card.scopes_default.without(&Scope::offline_access()).iter().cloned().collect(),
         resource_name: Some(card.title.clone()),
+        dpop_signing_alg_values_supported: Vec::new(),
+        dpop_bound_access_tokens_required: false,
     }
 }
 

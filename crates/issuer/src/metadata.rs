@@ -49,6 +49,7 @@ pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> 
         authorization_details_types_supported: texts(&[TASK_TYPE]),
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: settings.client_documents != DocumentPolicy::Off,
+        dpop_signing_alg_values_supported: Vec::new(),
         ui_locales_supported: texts(&Language::TAGS),
     }
 }

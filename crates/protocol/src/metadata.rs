@@ -20,6 +20,12 @@ pub struct ProtectedResource {
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
+    /// Algorithms of proofs that are taken (RFC 9728 §2, RFC 9449).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<String>,
+    /// Whether only bound tokens are taken.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dpop_bound_access_tokens_required: bool,
 }
 
 /// Authorization server metadata (RFC 8414 §2); also served at the OpenID alias path.
@@ -72,6 +78,9 @@ pub struct AuthorizationServer {
     /// AS-23.
     #[serde(default)]
     pub client_id_metadata_document_supported: bool,
+    /// Algorithms of proofs that are taken (RFC 9449 §5.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dpop_signing_alg_values_supported: Vec<String>,
     /// Languages of the pages (RFC 5646).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ui_locales_supported: Vec<String>,

@@ -37,7 +37,7 @@ async fn browse(authority: &str, method: &str, target: &str, host: &str) -> Stri
 /// CL-30: forged answers, other requests and idle connections do not end the wait; the true answer does.
 #[tokio::test]
 async fn the_true_answer_is_caught_among_others() {
-    let listener = CallbackListener::bind().await.unwrap();
+    let listener = CallbackListener::bind(None).await.unwrap();
     let request = begun(&listener);
     let authority = listener.authority.clone();
     assert_eq!(listener.redirect_uri().as_str(), format!("http://{authority}/callback"));
@@ -75,7 +75,7 @@ async fn the_true_answer_is_caught_among_others() {
 #[tokio::test]
 async fn a_refusal_ends_the_wait() {
     for mixed_up in [false, true] {
-        let listener = CallbackListener::bind().await.unwrap();
+        let listener = CallbackListener::bind(None).await.unwrap();
         let request = begun(&listener);
         let authority = listener.authority.clone();
         let mut target = target(&request, "error=access_denied&error_description=%3Cb%3ECANARY");
@@ -95,7 +95,7 @@ async fn a_refusal_ends_the_wait() {
 
 #[tokio::test]
 async fn waiting_ends() {
-    let listener = CallbackListener::bind().await.unwrap();
+    let listener = CallbackListener::bind(None).await.unwrap();
     let request = begun(&listener);
     let outcome = listener.wait(&request, Duration::from_millis(50)).await;
     assert!(matches!(outcome.unwrap_err(), CallbackError::Deadline { .. }));

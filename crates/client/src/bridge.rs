@@ -1,0 +1,443 @@
+//! A server over HTTP, for a client that speaks lines: standard input and output on one side, Streamable HTTP (or the
+//! older HTTP+SSE) on the other (ST-04 to ST-09).
+//!
+//! Messages go through as they are, in whatever revision both sides share. What the bridge adds is what the client
+//! cannot do over lines: headers, sessions, streams that break, and the login. Lines come in by one channel and go
+//! out by another; nothing else is ever written to the latter.
+
+use std::collections::HashMap;
+use std::fmt::{self, Debug};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ::http::Method;
+use sekisho_protocol::mcp::error::ErrorCode;
+use sekisho_protocol::mcp::message::{Id, Message, Outcome};
+use sekisho_protocol::mcp::mirror::Annotations;
+use sekisho_protocol::mcp::strict::Limits;
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::http::{HttpError, Opened, Response};
+use crate::session::{Session, SessionError};
+
+mod answers;
+mod legacy;
+mod line;
+mod streams;
+
+use answers::Answered;
+use legacy::Legacy;
+use line::{Kind, Line};
+use streams::Resume;
+
+/// Bounds of a bridge.
+#[derive(Debug, Clone)]
+pub struct BridgeSettings {
+    /// The most bytes of one message, in either direction.
+    pub message_bytes_max: usize,
+    /// How long an answer may take to begin. The client has its own idea of that, and can cancel.
+    pub begins_within: Duration,
+    /// Requests under way at a time; one more is refused.
+    pub requests_max: usize,
+    /// The first wait before a stream is opened again; each further one is twice as long.
+    pub reconnect_first: Duration,
+    /// The longest such wait.
+    pub reconnect_max: Duration,
+    /// A standing stream that was silent for so long is opened again: behind a machine that slept, or a proxy that
+    /// forgot it, it would be silent for ever.
+    pub silence_max: Duration,
+    /// How long requests may go on after the client has closed its side.
+    pub finish_within: Duration,
+}
+
+impl Default for BridgeSettings {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: 16 * 1024 * 1024,
+            begins_within: Duration::from_secs(600),
+            requests_max: 64,
+            reconnect_first: Duration::from_secs(1),
+            reconnect_max: Duration::from_secs(30),
+            silence_max: Duration::from_secs(300),
+            finish_within: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a person may want to know; never part of the conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A person has to decide; the page was shown.
+    Asked {
+        /// The page.
+        url: String,
+    },
+    /// The server had forgotten the session, and a new one was begun.
+    BegunAgain,
+    /// Something that is no message came from the server, and was left out.
+    Dropped {
+        /// Why.
+        why: String,
+    },
+    /// A stream broke and is opened again.
+    Reconnecting,
+    /// Tools whose headers are wrongly declared were left out (TR-32).
+    ToolsLeftOut {
+        /// Their names.
+        names: Vec<String>,
+    },
+}
+
+/// Why a request got no answer from the server.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BridgeError {
+    /// The answer broke off. Whether the call had its effect is not known, so it is not sent again.
+    #[error("the connection to `{resource}` broke before the answer came; the call may have had its effect")]
+    Broken { resource: String },
+    /// The answer is longer than allowed.
+    #[error("the answer of `{resource}` cannot be read: {source}")]
+    Http { resource: String, source: HttpError },
+    /// Something else came back.
+    #[error("`{resource}` answered with status {status} and no message")]
+    NoMessage { resource: String, status: u16 },
+    /// No way in, or no way to the server.
+    #[error("{0}")]
+    Session(#[from] SessionError),
+    /// The session is gone, and no new one could be begun.
+    #[error("`{resource}` has forgotten the session and begins no new one")]
+    SessionLost { resource: String },
+}
+
+/// Between a client's lines and a server.
+pub struct Bridge {
+    session: Session,
+    settings: BridgeSettings,
+    lines: mpsc::Sender<Vec<u8>>,
+    tell: Box<dyn Fn(Notice) + Send + Sync>,
+    state: Mutex<State>,
+    places: Arc<Semaphore>,
+    /// One at a time begins a session anew.
+    beginning: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Agreed on by `initialize`.
+    revision: Option<String>,
+    /// `Mcp-Session-Id`.
+    session: Option<String>,
+    /// The client's `initialize`, to be repeated when the server has forgotten it.
+    initialize: Option<Line>,
+    /// Counts the sessions.
+    generation: u64,
+    /// What is mirrored into headers, by tool (TR-31).
+    mirrored: HashMap<String, Annotations>,
+    running: HashMap<Id, Running>,
+    standing: Option<AbortHandle>,
+    legacy: Option<Arc<Legacy>>,
+    /// Whether the server is of the time before Streamable HTTP.
+    is_legacy: bool,
+    /// Pages that were shown.
+    shown: Vec<String>,
+}
+
+struct Running {
+    handle: AbortHandle,
+    /// Whether ending the exchange is what cancels it (2026-07-28).
+    modern: bool,
+}
+
+/// Tools whose headers are remembered.
+const TOOLS_MAX: usize = 10_000;
+/// Pages that are remembered as shown.
+const SHOWN_MAX: usize = 256;
+
+impl Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Bridge {
+    /// A bridge to the server of `session`. Lines for the client go into `lines`, without their line feed.
+    pub fn new(
+        session: Session,
+        settings: BridgeSettings,
+        lines: mpsc::Sender<Vec<u8>>,
+        tell: Box<dyn Fn(Notice) + Send + Sync>,
+    ) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(settings.requests_max.clamp(1, Semaphore::MAX_PERMITS)));
+        let (state, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { session, settings, lines, tell, state, places, beginning })
+    }
+
+    /// Carries lines until the client closes its side, then ends the session.
+    pub async fn run(self: &Arc<Self>, mut client: mpsc::Receiver<Vec<u8>>) {
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                line = client.recv() => match line {
+                    Some(line) => self.take(line, &mut tasks).await,
+                    None => break,
+                },
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            }
+        }
+        if let Some(standing) = self.state().standing.take() {
+            standing.abort();
+        }
+        // What was asked before may still be answered, for a while.
+        let all = async { while tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(self.settings.finish_within, all).await.ok();
+        tasks.abort_all();
+        self.end().await;
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resource(&self) -> String {
+        self.session.resource().as_str().to_owned()
+    }
+
+    async fn take(self: &Arc<Self>, bytes: Vec<u8>, tasks: &mut JoinSet<()>) {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        let line = match Line::read(&bytes, &Limits::default()) {
+            Ok(line) => line,
+            Err(error) => return self.say_error(None, error.code(), &error.to_string()).await,
+        };
+        match &line.kind {
+            Kind::Request(id) => {
+                let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+                    let why = format!("more than {} requests at once", self.settings.requests_max);
+                    return self.say_error(Some(id), ErrorCode::Internal, &why).await;
+                };
+                let (bridge, id, modern) = (Arc::clone(self), id.clone(), line.version.is_some());
+                let of = id.clone();
+                // Registered before it runs: the lock is held until it is.
+                let mut state = self.state();
+                let handle = tasks.spawn(async move {
+                    let _place = place;
+                    bridge.exchange(&line, &of).await;
+                    bridge.state().running.remove(&of);
+                });
+                state.running.insert(id, Running { handle, modern });
+            }
+            Kind::Cancelled(id) => {
+                let running = self.state().running.remove(id);
+                match running {
+                    // In 2026-07-28 the end of the connection is what cancels (ST-08).
+                    Some(Running { handle, modern: true }) => handle.abort(),
+                    Some(running) => {
+                        self.state().running.insert(id.clone(), running);
+                        self.post(&line).await;
+                    }
+                    None => {}
+                }
+            }
+            // In order: what follows `notifications/initialized` must come after it.
+            Kind::Initialized => {
+                self.post(&line).await;
+                self.stand(tasks);
+            }
+            Kind::Other => self.post(&line).await,
+        }
+    }
+
+    async fn exchange(self: &Arc<Self>, line: &Line, id: &Id) {
+        if let Err(error) = self.answer(line, id).await {
+            self.say_error(Some(id), ErrorCode::Internal, &error.to_string()).await;
+        }
+    }
+
+    /// Sends a request and passes its answer on.
+    async fn answer(self: &Arc<Self>, line: &Line, id: &Id) -> Result<(), BridgeError> {
+        if let Some(legacy) = self.legacy().await? {
+            return legacy.answer(self, line, id).await;
+        }
+        let (mut begun, mut learned) = (false, false);
+        loop {
+            let (request, generation) = self.request(line);
+            let used_session = request.headers.contains_key(line::SESSION);
+            let opened = self.session.open(&request, &line.operation()).await?;
+            if opened.status.is_success() {
+                match self.pass_answer(line, id, opened).await? {
+                    Answered::Yes => return Ok(()),
+                    // A subscription goes on until it is cancelled (ST-09).
+                    Answered::Again(wait) => tokio::time::sleep(wait).await,
+                }
+                continue;
+            }
+            let refusal = self.whole(opened).await?;
+            if refusal.status.as_u16() == 404 && used_session && !begun {
+                begun = true;
+                self.begin_again(generation).await?;
+            } else if is_header_mismatch(&refusal) && line.tool.is_some() && !learned {
+                // Nobody asked for the list before the call: what is mirrored was not known.
+                learned = true;
+                self.learn(line).await?;
+            } else if line.method.as_deref() == Some("initialize") && may_be_legacy(&refusal) {
+                let Some(legacy) = Legacy::open(self).await? else { return self.pass_refusal(id, refusal).await };
+                self.is_legacy(line, &legacy);
+                return legacy.answer(self, line, id).await;
+            } else {
+                return self.pass_refusal(id, refusal).await;
+            }
+        }
+    }
+
+    fn is_legacy(&self, initialize: &Line, legacy: &Arc<Legacy>) {
+        let mut state = self.state();
+        state.legacy = Some(Arc::clone(legacy));
+        state.is_legacy = true;
+        state.initialize = Some(initialize.clone());
+    }
+
+    /// The connection to a server of the older kind; made again if it broke.
+    async fn legacy(self: &Arc<Self>) -> Result<Option<Arc<Legacy>>, BridgeError> {
+        let _one = self.beginning.lock().await;
+        let (legacy, is_legacy) = {
+            let state = self.state();
+            (state.legacy.clone(), state.is_legacy)
+        };
+        if legacy.is_some() || !is_legacy {
+            return Ok(legacy);
+        }
+        let lost = || BridgeError::SessionLost { resource: self.resource() };
+        let legacy = Legacy::open(self).await?.ok_or_else(lost)?;
+        legacy.begin_again(self).await?;
+        self.state().legacy = Some(Arc::clone(&legacy));
+        (self.tell)(Notice::BegunAgain);
+        Ok(Some(legacy))
+    }
+
+    /// Sends what has no answer. What becomes of it, its sender could not be told.
+    async fn post(self: &Arc<Self>, line: &Line) {
+        let sent = match self.legacy().await {
+            Err(error) => Err(error),
+            Ok(Some(legacy)) => legacy.post(self, line).await.map(drop),
+            Ok(None) => {
+                let (request, _) = self.request(line);
+                self.session.open(&request, &line.operation()).await.map(drop).map_err(BridgeError::from)
+            }
+        };
+        if let Err(error) = sent {
+            (self.tell)(Notice::Dropped { why: error.to_string() });
+        }
+    }
+
+    /// Introduces the client again to a server that has forgotten it, as it introduced itself.
+    async fn begin_again(self: &Arc<Self>, generation: u64) -> Result<(), BridgeError> {
+        let _one = self.beginning.lock().await;
+        let initialize = {
+            let mut state = self.state();
+            if state.generation != generation {
+                return Ok(());
+            }
+            state.session = None;
+            state.initialize.clone()
+        };
+        let lost = || BridgeError::SessionLost { resource: self.resource() };
+        let line = initialize.ok_or_else(lost)?;
+        let (request, _) = self.request(&line);
+        let opened = self.session.open(&request, "initialize").await?;
+        self.note_session(&opened);
+        let Kind::Request(id) = &line.kind else { return Err(lost()) };
+        let answer = self.only_answer(id, opened).await?.ok_or_else(lost)?;
+        let agreed = Message::read(&answer, &Limits::upstream()).ok().and_then(|message| match message.kind() {
+            sekisho_protocol::mcp::message::Kind::Response { outcome: Outcome::Result(result), .. } => {
+                result.protocol_version.as_ref().map(ToString::to_string)
+            }
+            _ => None,
+        });
+        // The client was told one revision, and cannot be told another now.
+        if agreed != self.state().revision {
+            return Err(lost());
+        }
+        let initialized = Line::initialized();
+        let (request, _) = self.request(&initialized);
+        self.session.open(&request, "notifications/initialized").await?;
+        self.state().generation += 1;
+        (self.tell)(Notice::BegunAgain);
+        Ok(())
+    }
+
+    /// Asks for the server's tools, to know what their calls mirror into headers.
+    async fn learn(self: &Arc<Self>, line: &Line) -> Result<(), BridgeError> {
+        let list = line.list_of_tools();
+        let Kind::Request(id) = &list.kind else { return Ok(()) };
+        let (request, _) = self.request(&list);
+        let opened = self.session.open(&request, "tools/list").await?;
+        if let Some(answer) = self.only_answer(id, opened).await? {
+            self.read_tools(&answer);
+        }
+        Ok(())
+    }
+
+    /// Ends the session, if the server has one of us.
+    async fn end(&self) {
+        let (session, revision) = {
+            let state = self.state();
+            (state.session.clone(), state.revision.clone())
+        };
+        let Some(session) = session else { return };
+        let request = line::delete(self.session.resource().as_str(), &session, revision.as_deref());
+        tokio::time::timeout(self.settings.finish_within, self.session.open(&request, "end")).await.ok();
+    }
+
+    async fn whole(&self, opened: Opened) -> Result<Response, BridgeError> {
+        let read = opened.read(self.settings.message_bytes_max).await;
+        read.map_err(|source| BridgeError::Http { resource: self.resource(), source })
+    }
+
+    /// Writes a line for the client.
+    async fn say(&self, bytes: &[u8]) {
+        // JSON has line ends between its parts only, and a line has none at all (ST-04).
+        let line = bytes.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
+        // Whoever reads has gone: so will we, for the other side closes as well.
+        self.lines.send(line).await.ok();
+    }
+
+    async fn say_error(&self, id: Option<&Id>, code: ErrorCode, why: &str) {
+        let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code.code(), "message": why } });
+        self.say(error.to_string().as_bytes()).await;
+    }
+
+    /// A stream for what the server says of its own accord, in the revisions that have one.
+    fn stand(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
+        if self.state().is_legacy {
+            return;
+        }
+        let bridge = Arc::clone(self);
+        let handle = tasks.spawn(async move { bridge.listen(Resume::default()).await });
+        if let Some(before) = self.state().standing.replace(handle) {
+            before.abort();
+        }
+    }
+}
+
+/// Whether the server misses what our request should have had in its headers (TR-34).
+fn is_header_mismatch(refusal: &Response) -> bool {
+    let code = |message: serde_json::Value| message.pointer("/error/code")?.as_i64();
+    refusal.json::<serde_json::Value>().and_then(code) == Some(i64::from(ErrorCode::HeaderMismatch.code()))
+}
+
+/// Whether a server that refuses `initialize` like this may be one of the time before Streamable HTTP.
+fn may_be_legacy(refusal: &Response) -> bool {
+    let is_message = Message::read(&refusal.body, &Limits::upstream()).is_ok();
+    matches!(refusal.status.as_u16(), 400 | 404 | 405) && !is_message
+}
+
+/// The request that opens a stream for what the server says of its own accord.
+fn listening(url: &str) -> crate::http::Request {
+    crate::http::Request::new(Method::GET, url.to_owned(), bytes::Bytes::new())
+        .header(::http::header::ACCEPT, "text/event-stream")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! One message of the client, and the request that it becomes.
+
+use ::http::Method;
+use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use bytes::Bytes;
+use sekisho_protocol::mcp::headers::{METHOD, NAME, PROTOCOL_VERSION, encode_value};
+use sekisho_protocol::mcp::message::{self, Id, Message, ReadError};
+use sekisho_protocol::mcp::method::{Direction, NameSource, Revision, lookup};
+use sekisho_protocol::mcp::strict::Limits;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Bridge;
+use crate::http::Request;
+
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+/// A message that was read.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) bytes: Bytes,
+    pub(super) kind: Kind,
+    pub(super) method: Option<String>,
+    /// The revision that the message itself names (2026-07-28).
+    pub(super) version: Option<String>,
+    /// The tool that it calls.
+    pub(super) tool: Option<String>,
+    /// What `Mcp-Name` repeats.
+    name: Option<String>,
+    arguments: Option<Box<RawValue>>,
+    /// Its `_meta`, for a question of ours in its place.
+    meta: Option<Value>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// `notifications/cancelled`, of which request.
+    Cancelled(Id),
+    /// `notifications/initialized`.
+    Initialized,
+    /// A notification, or an answer to a request of the server.
+    Other,
+    Request(Id),
+}
+
+impl Line {
+    pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, ReadError> {
+        let message = Message::read(bytes, limits)?;
+        let params = message.params();
+        let method = message.method().map(str::to_owned);
+        let version = message.meta().and_then(|meta| meta.protocol_version.as_ref()).map(ToString::to_string);
+        let kind = match (message.kind(), method.as_deref()) {
+            (message::Kind::Request { id, .. }, _) => Kind::Request(id.clone()),
+            (message::Kind::Notification { .. }, Some("notifications/initialized")) => Kind::Initialized,
+            (message::Kind::Notification { params: Some(params), .. }, Some("notifications/cancelled")) => {
+                params.request_id.clone().map_or(Kind::Other, Kind::Cancelled)
+            }
+            _ => Kind::Other,
+        };
+        let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_ref().map(ToString::to_string);
+        let named = |source: NameSource| match source {
+            NameSource::Name => params.and_then(|params| text(&params.name)),
+            NameSource::None => None,
+            NameSource::TaskId => params.and_then(|params| text(&params.task_id)),
+            NameSource::Uri => params.and_then(|params| text(&params.uri)),
+        };
+        let row = method.as_deref().and_then(|method| {
+            // A revision that is not known to us has the headers of the last that is.
+            let revision = version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(Revision::V2026_07_28);
+            lookup(revision, Direction::ClientToServer, method)
+        });
+        let is_call = method.as_deref() == Some("tools/call");
+        Ok(Self {
+            bytes: Bytes::copy_from_slice(message.bytes()),
+            tool: params.filter(|_| is_call).and_then(|params| text(&params.name)),
+            name: row.and_then(|row| named(row.name_header)),
+            arguments: params.and_then(|params| params.arguments).map(ToOwned::to_owned),
+            meta: version.as_ref().and(params).and_then(|params| {
+                let params: Value = serde_json::from_str(params.raw.get()).ok()?;
+                params.get("_meta").cloned()
+            }),
+            kind,
+            method,
+            version,
+        })
+    }
+
+    /// What it does, for the bound on steps up: the method, and on what.
+    pub(super) fn operation(&self) -> String {
+        let method = self.method.as_deref().unwrap_or("answer");
+        match &self.name {
+            Some(name) => format!("{method} {name}"),
+            None => method.to_owned(),
+        }
+    }
+
+    pub(super) fn initialized() -> Self {
+        Self::ours(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), Kind::Initialized, None)
+    }
+
+    /// A question of ours for the list of tools, in the client's words about itself.
+    pub(super) fn list_of_tools(&self) -> Self {
+        let id = "sekisho-tools".to_owned();
+        let meta = self.meta.clone().unwrap_or_else(|| json!({}));
+        let list = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/list", "params": { "_meta": meta } });
+        Self::ours(list, Kind::Request(Id::String(id)), self.version.clone())
+    }
+
+    fn ours(message: Value, kind: Kind, version: Option<String>) -> Self {
+        let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
+        let bytes = Bytes::from(message.to_string());
+        Self { bytes, kind, method, version, tool: None, name: None, arguments: None, meta: None }
+    }
+}
+
+impl Bridge {
+    /// The request that a message becomes, and the session it is for.
+    pub(super) fn request(&self, line: &Line) -> (Request, u64) {
+        let mut request =
+            Request::new(Method::POST, self.session.resource().as_str().to_owned(), line.bytes.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .header(ACCEPT, "application/json, text/event-stream");
+        request.begins_within = Some(self.settings.begins_within);
+        let state = self.state();
+        if let Some(version) = &line.version {
+            request = request.header(HeaderName::from_static(PROTOCOL_VERSION), version);
+            if let Some(method) = &line.method {
+                request = request.header(HeaderName::from_static(METHOD), &encode_value(method));
+            }
+            if let Some(name) = &line.name {
+                request = request.header(HeaderName::from_static(NAME), &encode_value(name));
+            }
+            let mirrored = line.tool.as_ref().and_then(|tool| state.mirrored.get(tool));
+            for (name, value) in mirrored.map(|known| known.headers(line.arguments.as_deref())).unwrap_or_default() {
+                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+                    request = request.header(name, &value);
+                }
+            }
+        } else if line.method.as_deref() != Some("initialize") {
+            if let Some(session) = &state.session {
+                request = request.header(SESSION, session);
+            }
+            if let Some(revision) = &state.revision {
+                request = request.header(HeaderName::from_static(PROTOCOL_VERSION), revision);
+            }
+        }
+        (request, state.generation)
+    }
+}
+
+/// Ends a session (2025-11-25 transports, Session Management).
+pub(super) fn delete(url: &str, session: &str, revision: Option<&str>) -> Request {
+    let request = Request::new(Method::DELETE, url.to_owned(), Bytes::new()).header(SESSION, session);
+    match revision {
+        Some(revision) => request.header(HeaderName::from_static(PROTOCOL_VERSION), revision),
+        None => request,
+    }
+}

@@ -1,0 +1,273 @@
+//! Sending requests to one server as somebody who may: with the token, and with at most one login and a bounded
+//! number of steps up on the way (CL-24 to CL-26).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::http::HeaderMap;
+use ::http::header::WWW_AUTHENTICATE;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::secret::AccessToken;
+
+use crate::challenge::{BearerChallenge, bearer};
+use crate::http::{HttpClient, HttpError, Opened, Request};
+use crate::login::{Login, LoginError};
+use crate::signing::ProofOf;
+use crate::token::{Tokens, dpop_nonce};
+
+/// How a request shows that we may.
+#[derive(Debug)]
+pub enum Entry {
+    /// With a token that was given to us (ST-01): it is used as it is, and never renewed.
+    Given(AccessToken),
+    /// By whatever way leads there.
+    Login(Login),
+}
+
+/// One server, and what we hold for it.
+#[derive(Debug)]
+pub struct Session {
+    http: Arc<dyn HttpClient>,
+    entry: Entry,
+    resource: ResourceId,
+    held: Mutex<Held>,
+    /// One request at a time renews: the others wait, and use what it got.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    looked: bool,
+    tokens: Option<Tokens>,
+    /// What the server wants to find in proofs (RFC 9449 §9).
+    nonce: Option<String>,
+    /// How often each operation was stepped up for (CL-26).
+    steps: HashMap<String, u32>,
+}
+
+/// Why a request was not answered, or not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The token that was given to us is not taken.
+    #[error("`{resource}` does not take the token that was given: is it for this server, and still good")]
+    Given {
+        /// The server.
+        resource: String,
+    },
+    /// The exchange failed.
+    #[error("`{resource}` could not be called")]
+    Http {
+        /// The server.
+        resource: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+    /// No way in.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// A token that was just granted is not taken.
+    #[error("`{resource}` does not take a token that `{issuer}` has just granted for it")]
+    NotTaken {
+        /// The server.
+        resource: String,
+        /// The issuer.
+        issuer: String,
+    },
+    /// It was stepped up for, and is still refused (CL-26).
+    #[error("`{resource}` still refuses `{operation}` after access was widened for it")]
+    StillRefused {
+        /// The server.
+        resource: String,
+        /// What was to be done.
+        operation: String,
+    },
+}
+
+/// How often one operation is stepped up for.
+const STEPS_MAX: u32 = 2;
+/// Operations of which that is remembered.
+const OPERATIONS_MAX: usize = 1024;
+
+impl Session {
+    /// A session that has not begun.
+    pub fn new(http: Arc<dyn HttpClient>, resource: ResourceId, entry: Entry) -> Self {
+        Self { http, entry, resource, held: Mutex::default(), renewing: tokio::sync::Mutex::default() }
+    }
+
+    /// The server.
+    pub fn resource(&self) -> &ResourceId {
+        &self.resource
+    }
+
+    /// The login behind it, if there is one.
+    pub fn login(&self) -> Option<&Login> {
+        match &self.entry {
+            Entry::Given(_) => None,
+            Entry::Login(login) => Some(login),
+        }
+    }
+
+    /// The issuer of what is held.
+    pub fn issuer(&self) -> Option<String> {
+        self.held().tokens.as_ref().map(|tokens| tokens.issuer.clone())
+    }
+
+    /// A token, by whatever way leads there, without calling the server with it.
+    pub async fn enter(&self, challenge: Option<&BearerChallenge>) -> Result<Option<Tokens>, SessionError> {
+        let Entry::Login(login) = &self.entry else { return Ok(None) };
+        let tokens = self.current(login).await?;
+        match tokens {
+            Some(tokens) => Ok(Some(tokens)),
+            None => Ok(Some(self.renew(login, None, challenge).await?)),
+        }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request as somebody who may. `operation` names what it does, for the bound on steps.
+    pub async fn open(&self, request: &Request, operation: &str) -> Result<Opened, SessionError> {
+        let login = match &self.entry {
+            Entry::Given(token) => {
+                let opened = self.send(request.clone().bearer(token)).await?;
+                return match opened.status.as_u16() {
+                    401 => Err(SessionError::Given { resource: self.resource.as_str().to_owned() }),
+                    _ => Ok(opened),
+                };
+            }
+            Entry::Login(login) => login,
+        };
+        let mut tokens = self.current(login).await?;
+        let mut renewed = false;
+        loop {
+            let opened = self.prove(login, tokens.as_ref(), request).await?;
+            let challenge = bearer(&opened.headers);
+            match opened.status.as_u16() {
+                401 if renewed => {
+                    let issuer = tokens.map(|tokens| tokens.issuer).unwrap_or_default();
+                    return Err(SessionError::NotTaken { resource: self.resource.as_str().to_owned(), issuer });
+                }
+                401 => {
+                    let rejected = tokens.as_ref().map(|tokens| &tokens.access);
+                    tokens = Some(self.renew(login, rejected, challenge.as_ref()).await?);
+                    renewed = true;
+                }
+                403 if is_step_up(challenge.as_ref()) => {
+                    let Some(held) = tokens.as_ref() else { return Ok(opened) };
+                    self.step(operation)?;
+                    tokens = Some(self.widen(login, held, challenge.as_ref()).await?);
+                    renewed = false;
+                }
+                _ => return Ok(opened),
+            }
+        }
+    }
+
+    /// What is held, renewed if it is about to end.
+    async fn current(&self, login: &Login) -> Result<Option<Tokens>, SessionError> {
+        let tokens = {
+            let mut held = self.held();
+            if !held.looked {
+                held.looked = true;
+                held.tokens = login.parts().store.tokens(&self.resource).map_err(LoginError::from)?;
+            }
+            held.tokens.clone()
+        };
+        match tokens {
+            Some(tokens) if login.is_due(&tokens) && tokens.refresh.is_some() => {
+                self.renew(login, Some(&tokens.access), None).await.map(Some)
+            }
+            other => Ok(other),
+        }
+    }
+
+    async fn renew(
+        &self,
+        login: &Login,
+        rejected: Option<&AccessToken>,
+        challenge: Option<&BearerChallenge>,
+    ) -> Result<Tokens, SessionError> {
+        let _one = self.renewing.lock().await;
+        if let Some(tokens) = self.held().tokens.clone().filter(|tokens| Some(&tokens.access) != rejected) {
+            return Ok(tokens);
+        }
+        let tokens = login.renew(&self.resource, rejected, challenge).await?;
+        self.held().tokens = Some(tokens.clone());
+        Ok(tokens)
+    }
+
+    async fn widen(
+        &self,
+        login: &Login,
+        before: &Tokens,
+        challenge: Option<&BearerChallenge>,
+    ) -> Result<Tokens, SessionError> {
+        let _one = self.renewing.lock().await;
+        let held = self.held().tokens.clone().filter(|tokens| tokens.access != before.access);
+        if let Some(tokens) = held {
+            return Ok(tokens);
+        }
+        let tokens = login.widen(&self.resource, before, challenge).await?;
+        self.held().tokens = Some(tokens.clone());
+        Ok(tokens)
+    }
+
+    /// Counts a step up for this operation.
+    fn step(&self, operation: &str) -> Result<(), SessionError> {
+        let mut held = self.held();
+        if held.steps.len() >= OPERATIONS_MAX && !held.steps.contains_key(operation) {
+            held.steps.clear();
+        }
+        let steps = held.steps.entry(operation.to_owned()).or_default();
+        *steps += 1;
+        if *steps <= STEPS_MAX {
+            return Ok(());
+        }
+        let (resource, operation) = (self.resource.as_str().to_owned(), operation.to_owned());
+        Err(SessionError::StillRefused { resource, operation })
+    }
+
+    /// Sends with a token; if it is bound to a key, with a proof, and once more with the nonce that the server wants.
+    async fn prove(&self, login: &Login, tokens: Option<&Tokens>, request: &Request) -> Result<Opened, SessionError> {
+        let Some(tokens) = tokens else { return self.send(request.clone()).await };
+        let Some(key) = &tokens.dpop else {
+            return self.send(request.clone().bearer(&tokens.access)).await;
+        };
+        let nonce = self.held().nonce.clone();
+        let proven = |nonce: Option<&str>| {
+            let of = ProofOf { method: request.method.as_str(), url: &request.url, nonce };
+            let proof = key.proof(of, Some(&tokens.access), login.parts().clock.now(), &*login.parts().entropy);
+            proof.map(|proof| request.clone().dpop(&tokens.access, &proof)).map_err(LoginError::from)
+        };
+        let opened = self.send(proven(nonce.as_deref())?).await?;
+        let wanted = dpop_nonce(&opened.headers);
+        if wanted.is_some() && wanted != nonce {
+            self.held().nonce.clone_from(&wanted);
+            if opened.status.as_u16() == 401 && wants_nonce(&opened.headers) {
+                return self.send(proven(wanted.as_deref())?).await;
+            }
+        }
+        Ok(opened)
+    }
+
+    async fn send(&self, request: Request) -> Result<Opened, SessionError> {
+        let failed = |source| SessionError::Http { resource: self.resource.as_str().to_owned(), source };
+        self.http.open(request).await.map_err(failed)
+    }
+}
+
+/// Whether the refusal says that more scope would help (RFC 6750 §3.1).
+fn is_step_up(challenge: Option<&BearerChallenge>) -> bool {
+    challenge.is_some_and(|challenge| challenge.error.as_deref() == Some("insufficient_scope"))
+}
+
+/// Whether a refusal is about the proof's nonce alone (RFC 9449 §9).
+fn wants_nonce(headers: &HeaderMap) -> bool {
+    let line = |value: &::http::HeaderValue| value.to_str().is_ok_and(|line| line.contains("use_dpop_nonce"));
+    headers.get_all(WWW_AUTHENTICATE).iter().any(line)
+}
+
+#[cfg(test)]
+mod tests;
