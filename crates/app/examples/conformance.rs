@@ -233,9 +233,9 @@ impl Client {
                 return Ok(result);
             }
             let questions = result.get("inputRequests").and_then(Value::as_object).cloned().unwrap_or_default();
-            let answers = questions.into_iter().map(|(key, question)| {
-                (key, consent(question.get("params").unwrap_or(&Value::Null)))
-            });
+            let answers = questions
+                .into_iter()
+                .map(|(key, question)| (key, consent(question.get("params").unwrap_or(&Value::Null))));
             round = params.clone();
             if let Some(members) = round.as_object_mut() {
                 members.insert("inputResponses".to_owned(), Value::Object(answers.collect()));
@@ -340,7 +340,7 @@ async fn run() -> Result<(), Failure> {
         identity: context.identity()?,
         grant: context.grant()?,
     });
-    let session = Session::new(http, resource, Entry::Login(login));
+    let session = Session::new(http, resource, Entry::Login(Box::new(login)));
     let (to_client, answers) = mpsc::channel(64);
     let (lines, from_client) = mpsc::channel(64);
     let tell = Box::new(|notice: Notice| eprintln!("{notice:?}"));

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::outside::ClientOptions;
 use clap::{Args, Parser, Subcommand};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
 
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     /// Add, list and remove OAuth clients
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Carry messages between standard input and output and a server over HTTP, with the whole login
+    Connect(Box<ConnectArguments>),
     /// Start everything on loopback and play the story of one protected server
     Demo(DemoArguments),
     /// Say whether a call would pass, or why one did not: rights, grant and need, one by one
@@ -86,6 +89,10 @@ pub(crate) enum Command {
     /// List and take back what was lent to users for a time
     #[command(subcommand)]
     Loan(LoanCommand),
+    /// Log in to a server, so that `connect` and `token` ask nobody
+    Login(Box<LoginArguments>),
+    /// Give back what was granted for a server, and forget it
+    Logout(Box<ServerUrl>),
     /// Check, format and test the policy files
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -113,9 +120,49 @@ pub(crate) enum Command {
     /// Begin, list and end tasks: what a grant is held to for a piece of work
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Print an access token for a server, renewed if it has to be; for scripts
+    Token(Box<ServerUrl>),
     /// Add, list and disable users
     #[command(subcommand)]
     User(UserCommand),
+    /// Show to which servers this user's clients are logged in
+    Whoami,
+}
+
+/// `sekisho connect`
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArguments {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    /// Open no browser on this machine
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
+}
+
+/// `sekisho login`
+#[derive(Debug, Args)]
+pub(crate) struct LoginArguments {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    /// Open no browser on this machine; the page's address is printed
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// Also when we are logged in already
+    #[arg(long)]
+    pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
+}
+
+/// A server, and as whom it is called.
+#[derive(Debug, Args)]
+pub(crate) struct ServerUrl {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
 }
 
 /// What is asked of the records.

@@ -12,6 +12,7 @@ mod keys;
 mod layers;
 mod listen;
 mod os;
+mod outside;
 mod servers;
 mod telemetry;
 mod webhook;
@@ -54,6 +55,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Check { config } => command::check::check(&common, &config),
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,
+        Command::Connect(arguments) => Box::pin(command::connect::connect(&common, &arguments)).await,
         Command::Demo(arguments) => Box::pin(command::demo::play(&common, &arguments)).await,
         Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
         Command::Grant(act) => command::grant::perform(&common, act).await,
@@ -63,11 +65,15 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Schema => command::check::schema(),
         Command::Serve { config, listen } => Box::pin(command::serve::serve(&common, &config, listen)).await,
         Command::Server(act) => Box::pin(command::server::perform(&common, act)).await,
+        Command::Login(arguments) => Box::pin(command::login::login(&common, &arguments)).await,
+        Command::Logout(arguments) => Box::pin(command::login::logout(&common, &arguments)).await,
         Command::Loan(act) => command::access::loans(&common, act).await,
         Command::Request(act) => command::access::requests(&common, act).await,
         Command::Replay(arguments) => Box::pin(command::history::replay(&common, &arguments)).await,
         Command::Task(act) => command::task::perform(&common, act).await,
+        Command::Token(arguments) => Box::pin(command::login::token(&common, &arguments)).await,
         Command::User(act) => command::user::perform(&common, act).await,
+        Command::Whoami => command::login::whoami(&common),
     }
 }
 

@@ -91,3 +91,26 @@ pub(crate) fn private_file(path: &Path, contents: &[u8]) -> std::io::Result<()> 
         _ => std::fs::remove_file(&part),
     }
 }
+
+/// Opens a page in the browser of this machine, if there is one: the program gets the URL as one argument, and no shell
+/// sees it (CL-46, CL-47, ATK-86). Whether a browser was started.
+pub(crate) fn open_in_browser(url: &str) -> bool {
+    let web = url.starts_with("https://") || url.starts_with("http://");
+    if !web || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return false;
+    }
+    let chosen = variable("BROWSER").filter(|program| !program.is_empty());
+    let program = match chosen {
+        // Several are separated by colons; the first is taken.
+        Some(programs) => programs.split(':').next().unwrap_or_default().to_owned(),
+        None if cfg!(target_os = "macos") => "open".to_owned(),
+        None if variable("DISPLAY").is_some() || variable("WAYLAND_DISPLAY").is_some() => "xdg-open".to_owned(),
+        None => return false,
+    };
+    let null = std::process::Stdio::null;
+    let started = std::process::Command::new(program).arg(url).stdin(null()).stdout(null()).stderr(null()).spawn();
+    let Ok(mut child) = started else { return false };
+    // Whoever starts a child waits for it; the browser may stay for hours.
+    std::thread::spawn(move || child.wait());
+    true
+}

@@ -265,7 +265,8 @@ impl Login {
         let server = discover_issuer(&*self.parts.http, &tokens.issuer).await?;
         let registration =
             self.already_known(&server)?.ok_or_else(|| LoginError::Unknown { issuer: server.issuer.clone() })?;
-        let endpoint = TokenEndpoint::new(&*self.parts.http, &server, &registration)?.proving(&*self.parts.entropy, None);
+        let endpoint =
+            TokenEndpoint::new(&*self.parts.http, &server, &registration)?.proving(&*self.parts.entropy, None);
         Ok(endpoint.revoke(tokens, self.now()).await?)
     }
 
@@ -282,8 +283,8 @@ impl Login {
         }
         let server = discover_issuer(&*self.parts.http, &kept.issuer).await?;
         let Some(registration) = self.already_known(&server)? else { return Ok(None) };
-        let endpoint =
-            TokenEndpoint::new(&*self.parts.http, &server, &registration)?.proving(&*self.parts.entropy, kept.dpop.as_ref());
+        let endpoint = TokenEndpoint::new(&*self.parts.http, &server, &registration)?
+            .proving(&*self.parts.entropy, kept.dpop.as_ref());
         match endpoint.refresh(kept, self.now()).await {
             Ok(fresh) => Ok(Some(fresh)),
             Err(TokenError::Refused { .. }) => Ok(None),
@@ -364,7 +365,8 @@ impl Login {
     }
 
     fn by_document(&self, server: &AuthorizationServer) -> Option<Registration> {
-        let client = self.parts.identity.metadata_document.clone().filter(|_| server.client_id_metadata_document_supported)?;
+        let client =
+            self.parts.identity.metadata_document.clone().filter(|_| server.client_id_metadata_document_supported)?;
         Some(Registration {
             issuer: server.issuer.clone(),
             client,
@@ -454,7 +456,8 @@ impl Login {
         let is_seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(issuer);
         let Some(here) = kept.redirect_uris.first().filter(|_| !is_seen()).cloned() else { return Ok(kept) };
         let request = self.request(way, &kept, &here)?;
-        let answer = self.parts.http.send(Request::new(::http::Method::GET, request.url().to_owned(), bytes::Bytes::new()));
+        let answer =
+            self.parts.http.send(Request::new(::http::Method::GET, request.url().to_owned(), bytes::Bytes::new()));
         let gone = answer.await.is_ok_and(|answer| matches!(answer.status.as_u16(), 400 | 401 | 403 | 404));
         if !gone {
             self.is_known(issuer);

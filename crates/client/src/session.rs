@@ -21,7 +21,7 @@ pub enum Entry {
     /// With a token that was given to us (ST-01): it is used as it is, and never renewed.
     Given(AccessToken),
     /// By whatever way leads there.
-    Login(Login),
+    Login(Box<Login>),
 }
 
 /// One server, and what we hold for it.

@@ -5,7 +5,8 @@
 // `modern` pins 2026-07-28; `auto` asks `server/discover` first and falls back to `initialize`.
 // Prints what client-sdk1.mjs prints, and `era`.
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
-import { clientArguments, play } from './client.mjs';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { bridgeParameters, clientArguments, play } from './client.mjs';
 import { run } from './outcome.mjs';
 
 const modes = { auto: 'auto', legacy: 'legacy', modern: { pin: '2026-07-28' } };
@@ -19,7 +20,9 @@ await run(110, async () => {
       name: `@modelcontextprotocol/client 2.x, ${values.era}`,
       open: (authProvider, requestInit) => ({
         client: new Client({ name: 'end-to-end-sdk2', version: '1.0.0' }, { versionNegotiation: { mode } }),
-        transport: new StreamableHTTPClientTransport(values.url, { authProvider, requestInit }),
+        transport: values.bridge
+          ? new StdioClientTransport(bridgeParameters(values))
+          : new StreamableHTTPClientTransport(values.url, { authProvider, requestInit }),
       }),
       isUnauthorized: (error) => error instanceof UnauthorizedError,
       facts: (client) => ({

@@ -1,8 +1,29 @@
 // The story both SDK clients play: connect (signing in if asked), list, call, and say what was shown.
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { person } from './browser.mjs';
 import { account, callbackServer, MemoryProvider } from './oauth.mjs';
 import { describe, log } from './outcome.mjs';
+
+/**
+ * What starts the bridge, for a transport over standard input and output: `--bridge PROGRAM --bridge ARGUMENT...`.
+ * Its browser is the one of these tests.
+ */
+export function bridgeParameters(values) {
+  const [command, ...args] = values.bridge;
+  const env = {
+    PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+    HOME: process.env.HOME,
+    BROWSER: values.user ? fileURLToPath(new URL('browser.mjs', import.meta.url)) : '',
+    SEKISHO_TEST_CHROMIUM: process.env.SEKISHO_TEST_CHROMIUM ?? '/usr/bin/chromium',
+    SEKISHO_E2E_USER: values.user ?? '',
+    SEKISHO_E2E_PASSWORD: values.password ?? '',
+    SEKISHO_E2E_DECISION: values.decision ?? 'approve',
+    SEKISHO_E2E_CLASSES: (values.class ?? []).join(' '),
+  };
+  return { command, args: [...args, values.url.href], env, stderr: 'inherit' };
+}
 
 /** The options both programs share. */
 export function clientArguments() {
@@ -24,6 +45,8 @@ export function clientArguments() {
       'step-up': { type: 'boolean' },
       'forget-refresh': { type: 'boolean' },
       era: { type: 'string', default: 'auto' },
+      bridge: { type: 'string', multiple: true },
+      repeat: { type: 'string' },
     },
   });
   if (positionals.length !== 1) throw new Error('give one server URL');
@@ -42,7 +65,8 @@ export function readCall(text) {
  * Without --user and without --token the server is called as it is.
  */
 export async function play(library, values) {
-  const provider = values.user ? await makeProvider(library, values) : undefined;
+  // Behind a bridge the login is the bridge's.
+  const provider = values.user && !values.bridge ? await makeProvider(library, values) : undefined;
   const requestInit = values.token ? { headers: { authorization: `Bearer ${values.token}` } } : undefined;
   const report = { client: library.name };
   let session;
@@ -55,7 +79,8 @@ export async function play(library, values) {
   Object.assign(report, { connected: true, ...library.facts(session.client) });
   report.tools = await listTools(session.client);
   report.calls = [];
-  for (const call of values.calls) report.calls.push(await callTool(library, provider, session, call, values['step-up']));
+  const calls = Array.from({ length: Number(values.repeat ?? 1) }, () => values.calls).flat();
+  for (const call of calls) report.calls.push(await callTool(library, provider, session, call, values['step-up']));
   await session.client.close().catch((error) => log(`closing: ${error.message}`));
   return { ...report, ...account(provider) };
 }

@@ -3,6 +3,8 @@
 //   conformance.mjs --suite 0.1|0.2 --bare URL --gateway URL --token T
 //       [--requirements 2025-11-25|2026-07-28] [--scenario NAME]...
 //   conformance.mjs --suite 0.1|0.2 --bare URL ...             the bare upstream alone
+//   conformance.mjs --suite 0.1|0.2 --list                     prints {ok, client: [{name, revisions}]}
+//   conformance.mjs --suite 0.1|0.2 --client PROGRAM [--requirements REV]   a client, every scenario by itself
 //   conformance.mjs --authorization --issuer URL --user U --password P
 //       [--resource URI] [--client-id ID [--client-secret S]]  without an id it registers itself
 //
@@ -10,6 +12,7 @@
 // was, is, message}], alsoLost}; `bare` and `through` are pass, fail, skip or absent. `ok` is false when a check of a
 // scenario that the bare upstream passes does not pass through the gateway, or when nothing passed at all. `alsoLost`
 // are checks inside scenarios that the bare upstream fails anyway.
+// Client mode prints {ok, scenarios: {NAME: {exit, failed: [], warned: []}}}; `ok` is false when one of them did not end well.
 // Authorization mode prints {ok, checks: [{id, status, message}], redirect}; `ok` is false unless both scenarios pass.
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
@@ -141,6 +144,37 @@ async function serverMode(values) {
   return { ...report, passed, lost, alsoLost, ok: lost.length === 0 && passed.through > 0 };
 }
 
+/** The client scenarios, as the suite lists them. */
+async function clientScenarios(suite) {
+  const names = [];
+  let section = '';
+  await command(suite, ['list'], (line) => {
+    section = /^\S.*scenarios/.exec(line)?.[0] ?? section;
+    const listed = /^  - (\S+) \[(.*)\]/.exec(line);
+    if (listed && section.startsWith('Client')) names.push({ name: listed[1], revisions: listed[2].split(',') });
+  });
+  return names;
+}
+
+async function clientMode(values) {
+  const wanted = values.scenario ?? (await clientScenarios(values.suite)).map((scenario) => scenario.name);
+  const scenarios = {};
+  for (const scenario of wanted) {
+    const folder = await scratch();
+    const options = ['client', '--command', values.client, '--scenario', scenario, '--output-dir', folder];
+    if (values.suite === '0.2') options.push('--spec-version', values.requirements, '--force');
+    const exit = await command(values.suite, options);
+    const checks = [];
+    for (const name of await readdir(folder, { recursive: true })) {
+      if (name.endsWith('checks.json')) checks.push(...JSON.parse(await readFile(join(folder, name), 'utf8')));
+    }
+    const of = (status) => checks.filter((check) => check.status === status).map((check) => `${check.id}: ${check.errorMessage ?? check.description}`);
+    scenarios[scenario] = { exit, passed: of('SUCCESS').length, failed: of('FAILURE'), warned: of('WARNING') };
+    log(`${exit === 0 ? '✓' : '✗'} ${scenario}`);
+  }
+  return { scenarios, ok: Object.keys(scenarios).length > 0 && Object.values(scenarios).every((one) => one.exit === 0) };
+}
+
 /** Registers a public client for the suite's fixed callback path (RFC 7591). */
 async function register(issuer, redirect) {
   const at = new URL(issuer);
@@ -194,6 +228,8 @@ await run(580, async () => {
       suite: { type: 'string', default: '0.2' },
       requirements: { type: 'string', default: '2025-11-25' },
       scenario: { type: 'string', multiple: true },
+      list: { type: 'boolean' },
+      client: { type: 'string' },
       bare: { type: 'string' },
       gateway: { type: 'string' },
       token: { type: 'string' },
@@ -206,5 +242,7 @@ await run(580, async () => {
       password: { type: 'string' },
     },
   });
+  if (values.list) return { client: await clientScenarios(values.suite) };
+  if (values.client) return clientMode(values);
   return values.authorization ? authorizationMode(values) : serverMode(values);
 });

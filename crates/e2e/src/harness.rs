@@ -7,6 +7,7 @@ mod agent;
 mod caller;
 mod form;
 mod mcp;
+mod outside;
 mod person;
 
 pub mod node;
@@ -14,8 +15,9 @@ pub mod wait;
 
 pub use agent::{Agent, Invitation, REDIRECT, Tokens, parameter};
 pub use caller::{Answer, Call, Caller, Opened, raw};
-pub use checkpoint::{Checkpoint, Finished, Setup, binary, sekisho_alone};
+pub use checkpoint::{Checkpoint, Finished, Setup, binary, example, sekisho_alone};
 pub use form::{Form, forms, links};
 pub use mcp::{Mcp, Reply, body_of, text_of};
+pub use outside::Outside;
 pub use person::{Decision, Person, Seen};
 pub use process::{Process, Text};

@@ -110,11 +110,7 @@ impl Bridge {
     }
 
     /// The answer to a question of our own; everything else is passed on.
-    pub(super) async fn only_answer(
-        self: &Arc<Self>,
-        id: &Id,
-        opened: Opened,
-    ) -> Result<Option<Vec<u8>>, BridgeError> {
+    pub(super) async fn only_answer(self: &Arc<Self>, id: &Id, opened: Opened) -> Result<Option<Vec<u8>>, BridgeError> {
         let is_answer = |bytes: &[u8]| {
             Message::read(bytes, &Limits::upstream())
                 .is_ok_and(|message| matches!(message.kind(), Kind::Response { .. }) && message.id() == Some(id))
@@ -174,7 +170,8 @@ impl Bridge {
         if !result.contains("io.sekisho/refusal") {
             return;
         }
-        let meta = serde_json::from_str::<Value>(result).ok().and_then(|mut result| Some(result.get_mut("_meta")?.take()));
+        let meta =
+            serde_json::from_str::<Value>(result).ok().and_then(|mut result| Some(result.get_mut("_meta")?.take()));
         if let Some(refusal) = meta.and_then(|meta| RefusalMeta::deserialize(meta).ok()?.refusal) {
             self.show_page(&refusal);
         }
@@ -183,11 +180,14 @@ impl Bridge {
     /// Shows where a person can approve, once, and only at the issuer where that person has logged in: any other link
     /// of a server is for the client to show and to ask about (CL-49).
     fn show_page(&self, refusal: &Refusal) {
-        let Some(url) = refusal.remedy.url.as_ref().filter(|_| refusal.remedy.kind == RemedyKind::Approve) else { return };
+        let Some(url) = refusal.remedy.url.as_ref().filter(|_| refusal.remedy.kind == RemedyKind::Approve) else {
+            return;
+        };
         let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
-        let at_home = self.session.issuer().is_some_and(|issuer| {
-            origin(&issuer).is_some_and(|home| origin(url).is_some_and(|there| there == home))
-        });
+        let at_home = self
+            .session
+            .issuer()
+            .is_some_and(|issuer| origin(&issuer).is_some_and(|home| origin(url).is_some_and(|there| there == home)));
         let Some(login) = self.session.login().filter(|_| at_home) else { return };
         let mut state = self.state();
         if state.shown.contains(url) {

@@ -116,10 +116,9 @@ impl Line {
 impl Bridge {
     /// The request that a message becomes, and the session it is for.
     pub(super) fn request(&self, line: &Line) -> (Request, u64) {
-        let mut request =
-            Request::new(Method::POST, self.session.resource().as_str().to_owned(), line.bytes.clone())
-                .header(CONTENT_TYPE, "application/json")
-                .header(ACCEPT, "application/json, text/event-stream");
+        let mut request = Request::new(Method::POST, self.session.resource().as_str().to_owned(), line.bytes.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream");
         request.begins_within = Some(self.settings.begins_within);
         let state = self.state();
         if let Some(version) = &line.version {

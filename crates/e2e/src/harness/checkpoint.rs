@@ -299,7 +299,7 @@ async fn add_user(data: &Path, name: &str, password: &str, owner: bool) {
     assert!(finished.status.success(), "user `{name}` cannot be added: {}", finished.stderr);
 }
 
-async fn finish(command: &mut Command, input: &str) -> Finished {
+pub(super) async fn finish(command: &mut Command, input: &str) -> Finished {
     let mut process = Process::start(command);
     process.write(input);
     process.close_stdin();
@@ -327,17 +327,27 @@ pub fn binary() -> &'static Path {
     })
 }
 
+/// An example program of the binary's package: built beside this test, if it is not there.
+pub fn example(name: &str) -> PathBuf {
+    let program = Path::new("examples").join(name);
+    made(&program, &["build", "-p", "sekisho", "--example", name])
+}
+
 fn built() -> PathBuf {
+    made(Path::new("sekisho"), &["build", "-p", "sekisho"])
+}
+
+fn made(program: &Path, words: &[&str]) -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     // `target/debug/deps/it-0123456789abcdef`
     let profile = test.ancestors().nth(2).expect("a test is built two folders below its profile");
-    let binary = profile.join(format!("sekisho{}", std::env::consts::EXE_SUFFIX));
+    let binary = profile.join(format!("{}{}", program.display(), std::env::consts::EXE_SUFFIX));
     let lock = std::fs::File::create(profile.join(".sekisho-e2e.lock")).expect("the target folder can be written");
     lock.lock().expect("a file can be locked");
     if !binary.exists() {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
-        build.args(["build", "-p", "sekisho"]).current_dir(super::node::root());
+        build.args(words).current_dir(super::node::root());
         if profile.ends_with("release") {
             build.arg("--release");
         }

@@ -83,11 +83,13 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
 }
 
-fn folder() -> PathBuf {
+/// The folder of the programs.
+pub fn folder() -> PathBuf {
     root().join("crates/e2e/node")
 }
 
-fn node() -> PathBuf {
+/// The Node binary.
+pub fn node() -> PathBuf {
     let own = || folder().join("node_modules/node/bin/node");
     let node = std::env::var_os("SEKISHO_TEST_NODE").map_or_else(own, PathBuf::from);
     assert!(node.exists(), "{} is not there: run `scripts/install` first", node.display());

@@ -27,7 +27,7 @@ pub(crate) const BOTH_ERAS: Tools =
 
 impl Tools {
     /// The arguments for the programs: who signs in, the class that the owner chooses, the calls.
-    fn arguments(&self, url: &str, options: &[&str]) -> Vec<String> {
+    pub(crate) fn arguments(&self, url: &str, options: &[&str]) -> Vec<String> {
         let call = |(name, arguments): (&str, &str)| format!("{name}={arguments}");
         let mut all = vec![url.to_owned(), "--user".into(), OWNER.into(), "--password".into(), PASSWORD.into()];
         all.extend(["--class".into(), format!("{}=destructive", self.refused.0)]);

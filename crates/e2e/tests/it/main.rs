@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 #[cfg(test)]
 mod conformance;
+mod connect;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]

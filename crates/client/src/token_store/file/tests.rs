@@ -72,9 +72,8 @@ fn what_is_not_ours_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let kept = store(folder.path(), 1);
     kept.keep_tokens(&resource_id(), &tokens()).unwrap();
-    let refused = |store: &FileStore, resource: &ResourceId| {
-        matches!(store.tokens(resource), Err(StoreError::Broken { .. }))
-    };
+    let refused =
+        |store: &FileStore, resource: &ResourceId| matches!(store.tokens(resource), Err(StoreError::Broken { .. }));
     assert!(refused(&store(folder.path(), 2), &resource_id()));
     let other = ResourceId::parse("https://server.test/mcp/other").unwrap();
     std::fs::copy(kept.tokens_path(&resource_id()), kept.tokens_path(&other)).unwrap();

@@ -1,0 +1,242 @@
+//! Being a client: what `connect`, `login` and their kin are made of. The work is `sekisho_client`'s.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use sekisho_client::exchange::IdentityProvider;
+use sekisho_client::http::{HttpClient, HttpSettings, SafeHttp};
+use sekisho_client::login::{Browser, Grant, Identity, KnownClient, Login, LoginParts};
+use sekisho_client::session::{Entry, Session};
+use sekisho_client::signing::ClientKey;
+use sekisho_client::token_store::{FileStore, TokenStore};
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::secret::{AccessToken, ClientSecret, SubjectToken};
+
+use crate::cli::Common;
+use crate::data_dir::DataDir;
+use crate::error::CommandError;
+use crate::os::{self, OsEntropy, SystemClock};
+
+mod keyring;
+mod terminal;
+
+pub(crate) use terminal::{Nobody, Terminal};
+
+/// How a server is called, and as whom.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ClientOptions {
+    /// The client identifier that the server's operator gave you
+    #[arg(long, value_name = "ID", help_heading = "Who we are")]
+    pub(crate) client_id: Option<String>,
+    /// The variable that holds the client's secret
+    #[arg(long, value_name = "NAME", requires = "client_id", help_heading = "Who we are")]
+    pub(crate) client_secret_env: Option<String>,
+    /// The client's private key, as PEM
+    #[arg(long, value_name = "FILE", requires = "client_id", help_heading = "Who we are")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// The authorization server that gave the identifier [default: the first that is met]
+    #[arg(long, value_name = "URL", requires = "client_id", help_heading = "Who we are")]
+    pub(crate) issuer: Option<String>,
+    /// The https URL of our client metadata document
+    #[arg(long, value_name = "URL", help_heading = "Who we are")]
+    pub(crate) client_metadata_url: Option<String>,
+    /// What to ask for [default: what the server names]
+    #[arg(long, value_name = "SCOPES", help_heading = "By what right")]
+    pub(crate) scope: Option<String>,
+    /// The variable that holds a token for this server; nobody logs in then
+    #[arg(long, value_name = "NAME", help_heading = "By what right", conflicts_with_all = ["client_credentials", "workload_token", "id_token_env"])]
+    pub(crate) token_env: Option<String>,
+    /// In the client's own name, for no user
+    #[arg(long, requires = "client_id", help_heading = "By what right", conflicts_with_all = ["workload_token", "id_token_env"])]
+    pub(crate) client_credentials: bool,
+    /// A file with the statement of a platform about this workload (a JWT)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "client_id",
+        help_heading = "By what right",
+        conflicts_with = "id_token_env"
+    )]
+    pub(crate) workload_token: Option<PathBuf>,
+    /// The variable that holds the ID token of a login at your company (enterprise-managed authorization)
+    #[arg(long, value_name = "NAME", requires_all = ["client_id", "idp", "idp_client_id"], help_heading = "By what right")]
+    pub(crate) id_token_env: Option<String>,
+    /// The identity provider of that login
+    #[arg(long, value_name = "URL", requires = "id_token_env", help_heading = "By what right")]
+    pub(crate) idp: Option<String>,
+    /// Our identifier there
+    #[arg(long, value_name = "ID", requires = "id_token_env", help_heading = "By what right")]
+    pub(crate) idp_client_id: Option<String>,
+    /// Certificate authorities to trust beside the system's, as PEM
+    #[arg(long, value_name = "FILE", help_heading = "The way there")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A network that may be called although it is not public, such as 10.0.0.0/8
+    #[arg(long, value_name = "NETWORK", help_heading = "The way there")]
+    pub(crate) allow_network: Vec<String>,
+}
+
+/// How long an exchange may take that is not a call: discovery, registration, tokens.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of one answer.
+const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Exchanges at a time, standing streams among them.
+const CONCURRENT_MAX: usize = 256;
+
+/// A server's URL, as a person types it.
+pub(crate) fn server(url: &str) -> Result<ResourceId, CommandError> {
+    ResourceId::parse(url)
+        .map_err(|error| CommandError::usage(format!("`{url}`: {error}"), "such as https://mcp.example.com/mcp"))
+}
+
+impl ClientOptions {
+    /// The way out.
+    pub(crate) fn http(&self) -> Result<Arc<SafeHttp>, CommandError> {
+        let mut settings = HttpSettings {
+            // Whoever types a URL on this machine means it (CL-43).
+            allow_http_loopback: true,
+            body_bytes_max: BODY_BYTES_MAX,
+            timeout: EXCHANGE_TIMEOUT,
+            concurrent_max: CONCURRENT_MAX,
+            ..HttpSettings::default()
+        };
+        if let Some(path) = &self.ca_file {
+            settings.extra_roots_pem = read(path)?;
+        }
+        for network in &self.allow_network {
+            let network = network.parse().map_err(|_| {
+                CommandError::usage(format!("`{network}` is not a network"), "write it as `10.0.0.0/8`")
+            })?;
+            settings.allow_private.push(network);
+        }
+        let http = SafeHttp::new(settings);
+        http.map(Arc::new).map_err(|error| CommandError::usage(error.to_string(), "see `--ca-file`"))
+    }
+
+    /// A session with a server that has not begun.
+    pub(crate) async fn session(
+        &self,
+        common: &Common,
+        server: ResourceId,
+        browser: Arc<dyn Browser>,
+    ) -> Result<Session, CommandError> {
+        let http: Arc<dyn HttpClient> = self.http()?;
+        if let Some(name) = &self.token_env {
+            let token = AccessToken::from_outside(secret(name)?);
+            return Ok(Session::new(http, server, Entry::Given(token)));
+        }
+        let login = self.login(common, browser).await?;
+        Ok(Session::new(http, server, Entry::Login(Box::new(login))))
+    }
+
+    /// A way in that was not tried yet.
+    pub(crate) async fn login(&self, common: &Common, browser: Arc<dyn Browser>) -> Result<Login, CommandError> {
+        let http: Arc<dyn HttpClient> = self.http()?;
+        Ok(Login::new(LoginParts {
+            store: store(common)?,
+            browser,
+            clock: Arc::new(SystemClock::default()),
+            entropy: Arc::new(OsEntropy),
+            identity: self.identity()?,
+            grant: self.grant(&*http).await?,
+            http,
+        }))
+    }
+
+    fn identity(&self) -> Result<Identity, CommandError> {
+        let client = |text: &String| {
+            ClientId::parse(text)
+                .map_err(|error| CommandError::usage(format!("`{text}`: {error}"), "give it as it was given to you"))
+        };
+        let known = match &self.client_id {
+            Some(id) => vec![KnownClient {
+                issuer: self.issuer.clone(),
+                client: client(id)?,
+                authentication: None,
+                secret: self.client_secret_env.as_deref().map(secret).transpose()?.map(ClientSecret::from_outside),
+                key: self.key()?,
+            }],
+            None => Vec::new(),
+        };
+        let scopes = |text: &String| {
+            text.parse::<ScopeSet>().map_err(|error| {
+                CommandError::usage(format!("`{text}`: {error}"), "such as --scope \"mcp:read mcp:write\"")
+            })
+        };
+        Ok(Identity {
+            client_name: "Sekisho".to_owned(),
+            known,
+            metadata_document: self.client_metadata_url.as_ref().map(client).transpose()?,
+            scopes: self.scope.as_ref().map(scopes).transpose()?,
+        })
+    }
+
+    fn key(&self) -> Result<Option<Arc<ClientKey>>, CommandError> {
+        let Some(path) = &self.client_key else { return Ok(None) };
+        let key = ClientKey::from_pem(&read(path)?, None);
+        let wrong = |error| CommandError::usage(format!("`{}`: {error}", path.display()), "see `--client-key`");
+        key.map(Arc::new).map(Some).map_err(wrong)
+    }
+
+    async fn grant(&self, http: &dyn HttpClient) -> Result<Grant, CommandError> {
+        if self.client_credentials {
+            return Ok(Grant::ClientCredentials);
+        }
+        if let Some(path) = &self.workload_token {
+            let statement = String::from_utf8(read(path)?).map_err(|_| {
+                CommandError::usage(format!("`{}` is no text", path.display()), "it has to hold one JWT")
+            })?;
+            return Ok(Grant::Workload(SubjectToken::from_outside(statement.trim())));
+        }
+        let (Some(token), Some(idp), Some(client)) = (&self.id_token_env, &self.idp, &self.idp_client_id) else {
+            return Ok(Grant::Code);
+        };
+        let provider = sekisho_client::discovery::discover_issuer(http, idp).await.map_err(|error| failed(&error))?;
+        Ok(Grant::Enterprise(IdentityProvider {
+            issuer: provider.issuer,
+            token_endpoint: provider.token_endpoint,
+            client: ClientId::parse(client)
+                .map_err(|error| CommandError::usage(error.to_string(), "--idp-client-id"))?,
+            secret: None,
+            id_token: SubjectToken::from_outside(secret(token)?),
+        }))
+    }
+}
+
+/// What this user's clients remember.
+pub(crate) fn store(common: &Common) -> Result<Arc<dyn TokenStore>, CommandError> {
+    let data = DataDir::open(common.data_dir.as_deref())?;
+    let folder = data.path().join("client");
+    let key = keyring::key(&folder)?;
+    let store = FileStore::open(folder, key).map_err(|error| failed(&error))?;
+    Ok(Arc::new(store))
+}
+
+/// A failure with all its reasons in one sentence.
+pub(crate) fn failed(error: &dyn std::error::Error) -> CommandError {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    CommandError::environment(text, "`sekisho doctor URL` shows what the server and its authorization server say")
+}
+
+fn secret(name: &str) -> Result<String, CommandError> {
+    os::variable(name).filter(|value| !value.is_empty()).ok_or_else(|| {
+        CommandError::usage(format!("the variable `{name}` is not set"), "give the name of a variable, not its value")
+    })
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, CommandError> {
+    std::fs::read(path).map_err(|error| {
+        CommandError::environment(format!("`{}` cannot be read: {error}", path.display()), "check the path")
+    })
+}

@@ -1,0 +1,56 @@
+//! The client side of the binary, with a person in front of a real browser.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::checkpoint::{Finished, binary, finish};
+use super::node;
+
+/// `sekisho login` and its kin, as one user with a data directory of their own.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    data: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+impl Outside {
+    /// A user who logs in with this name and password wherever a browser is opened.
+    pub fn new(data: &Path, user: &str, password: &str) -> Self {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let node = node::node();
+        let beside = node.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+        let chromium = std::env::var("SEKISHO_TEST_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+        let environment = [
+            ("BROWSER", node::folder().join("browser.mjs").display().to_string()),
+            ("PATH", format!("{beside}:{path}")),
+            ("SEKISHO_E2E_PASSWORD", password.to_owned()),
+            ("SEKISHO_E2E_USER", user.to_owned()),
+            ("SEKISHO_TEST_CHROMIUM", chromium),
+        ];
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { data: data.to_owned(), environment }
+    }
+
+    /// A variable of the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs a command to its end.
+    pub async fn run<S: AsRef<OsStr>>(&self, words: &[S]) -> Finished {
+        self.run_with(words, "").await
+    }
+
+    /// Runs a command that reads this.
+    pub async fn run_with<S: AsRef<OsStr>>(&self, words: &[S], input: &str) -> Finished {
+        let mut command = Command::new(binary());
+        command.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        command.env("SEKISHO_DATA_DIR", &self.data).env("NO_COLOR", "1").env_remove("SEKISHO_LOG");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value))).args(words);
+        finish(&mut command, input).await
+    }
+}
