@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::outside::ClientOptions;
 use clap::{Args, Parser, Subcommand};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
+
+mod client;
+
+pub(crate) use client::{ConnectArguments, DoctorArguments, DoctorFormat, LoginArguments, ServerUrl};
 
 /// An authorization checkpoint for the Model Context Protocol.
 ///
@@ -75,6 +78,8 @@ pub(crate) enum Command {
     Connect(Box<ConnectArguments>),
     /// Start everything on loopback and play the story of one protected server
     Demo(DemoArguments),
+    /// Look at a server and its authorization server from outside: what is met, what is broken, what to change
+    Doctor(Box<DoctorArguments>),
     /// Say whether a call would pass, or why one did not: rights, grant and need, one by one
     Explain(Box<ExplainArguments>),
     /// List and revoke what users granted to clients
@@ -127,42 +132,6 @@ pub(crate) enum Command {
     User(UserCommand),
     /// Show to which servers this user's clients are logged in
     Whoami,
-}
-
-/// `sekisho connect`
-#[derive(Debug, Args)]
-pub(crate) struct ConnectArguments {
-    /// The server's URL, as its operator gives it
-    pub(crate) url: String,
-    /// Open no browser on this machine
-    #[arg(long)]
-    pub(crate) no_browser: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientOptions,
-}
-
-/// `sekisho login`
-#[derive(Debug, Args)]
-pub(crate) struct LoginArguments {
-    /// The server's URL, as its operator gives it
-    pub(crate) url: String,
-    /// Open no browser on this machine; the page's address is printed
-    #[arg(long)]
-    pub(crate) no_browser: bool,
-    /// Also when we are logged in already
-    #[arg(long)]
-    pub(crate) again: bool,
-    #[command(flatten)]
-    pub(crate) client: ClientOptions,
-}
-
-/// A server, and as whom it is called.
-#[derive(Debug, Args)]
-pub(crate) struct ServerUrl {
-    /// The server's URL, as its operator gives it
-    pub(crate) url: String,
-    #[command(flatten)]
-    pub(crate) client: ClientOptions,
 }
 
 /// What is asked of the records.

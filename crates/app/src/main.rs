@@ -57,6 +57,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Client(act) => command::client::perform(&common, act).await,
         Command::Connect(arguments) => Box::pin(command::connect::connect(&common, &arguments)).await,
         Command::Demo(arguments) => Box::pin(command::demo::play(&common, &arguments)).await,
+        Command::Doctor(arguments) => Box::pin(command::doctor::examine(&common, &arguments)).await,
         Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
         Command::Grant(act) => command::grant::perform(&common, act).await,
         Command::Init { file } => command::init::write(&file),

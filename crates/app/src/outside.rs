@@ -135,15 +135,21 @@ impl ClientOptions {
     /// A way in that was not tried yet.
     pub(crate) async fn login(&self, common: &Common, browser: Arc<dyn Browser>) -> Result<Login, CommandError> {
         let http: Arc<dyn HttpClient> = self.http()?;
+        let (identity, grant) = self.who(&*http).await?;
         Ok(Login::new(LoginParts {
             store: store(common)?,
             browser,
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(OsEntropy),
-            identity: self.identity()?,
-            grant: self.grant(&*http).await?,
+            identity,
+            grant,
             http,
         }))
+    }
+
+    /// Who we are, and by what right we ask.
+    pub(crate) async fn who(&self, http: &dyn HttpClient) -> Result<(Identity, Grant), CommandError> {
+        Ok((self.identity()?, self.grant(http).await?))
     }
 
     fn identity(&self) -> Result<Identity, CommandError> {

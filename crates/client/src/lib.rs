@@ -18,6 +18,7 @@ pub mod bridge;
 pub mod callback;
 pub mod challenge;
 pub mod discovery;
+pub mod doctor;
 pub mod exchange;
 pub mod http;
 pub mod jwks;

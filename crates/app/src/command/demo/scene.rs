@@ -9,6 +9,7 @@ use sekisho_picture::sequence::Sequence;
 use serde_json::Value;
 
 use super::scenes::Script;
+use crate::command::legs::{answered, path, said};
 use crate::error::CommandError;
 
 /// Why a scene could not be played to its end.
@@ -131,34 +132,4 @@ impl Scene {
         std::fs::write(folder.join(format!("{}.mmd", self.script.name)), self.sequence.to_mermaid()).map_err(failed)?;
         std::fs::write(folder.join(format!("{}.http", self.script.name)), &self.exchange).map_err(failed)
     }
-}
-
-fn path(url: &str) -> String {
-    let path = url.split("://").nth(1).and_then(|rest| rest.find('/').and_then(|at| rest.get(at..))).unwrap_or("/");
-    let path = path.split('?').next().unwrap_or(path);
-    // Identifiers of single requests say nothing in a picture.
-    match path.rsplit_once('/') {
-        Some((before, last)) if last.starts_with("req_") => format!("{before}/…"),
-        _ => path.to_owned(),
-    }
-}
-
-/// The MCP method and target of a call, or the kind of a token request.
-fn said(leg: &Leg) -> String {
-    if let Ok(body) = serde_json::from_str::<Value>(&leg.request_body) {
-        let method = body.get("method").and_then(Value::as_str).unwrap_or_default();
-        let target =
-            body.get("params").and_then(|params| params.get("name")).and_then(Value::as_str).unwrap_or_default();
-        return format!(" {method} {target}").trim_end().to_owned();
-    }
-    let kind = leg.request_body.lines().find_map(|line| line.strip_prefix("grant_type="));
-    kind.map(|kind| format!(" ({kind})")).unwrap_or_default()
-}
-
-fn answered(leg: &Leg) -> String {
-    let error = serde_json::from_str::<Value>(&leg.response_body).ok().and_then(|body| {
-        let error = body.get("error")?;
-        error.get("message").or(Some(error)).and_then(Value::as_str).map(str::to_owned)
-    });
-    error.map(|error| format!(" {error}")).unwrap_or_default()
 }

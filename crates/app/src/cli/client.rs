@@ -1,0 +1,81 @@
+//! Arguments of the commands that are a client.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::outside::ClientOptions;
+
+/// `sekisho connect`
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArguments {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    /// Open no browser on this machine
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
+}
+
+/// `sekisho login`
+#[derive(Debug, Args)]
+pub(crate) struct LoginArguments {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    /// Open no browser on this machine; the page's address is printed
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    /// Also when we are logged in already
+    #[arg(long)]
+    pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
+}
+
+/// `sekisho doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    /// Register a client, to be thrown away, and see how its requests are refused
+    #[arg(long)]
+    pub(crate) register: bool,
+    /// Log in, and see what tokens and codes are good for; this registers a client, too
+    #[arg(long)]
+    pub(crate) login: bool,
+    /// How to write the report
+    #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
+    pub(crate) format: DoctorFormat,
+    /// Also write the exchange as a sequence diagram (Mermaid)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) diagram: Option<PathBuf>,
+    /// Exit 1 also where only a SHOULD is broken
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Open no browser on this machine
+    #[arg(long)]
+    pub(crate) no_browser: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
+}
+
+/// How `doctor` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DoctorFormat {
+    /// Markdown, for documents
+    Markdown,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// For people
+    Text,
+}
+
+/// A server, and as whom it is called.
+#[derive(Debug, Args)]
+pub(crate) struct ServerUrl {
+    /// The server's URL, as its operator gives it
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) client: ClientOptions,
+}

@@ -1,0 +1,196 @@
+//! `sekisho doctor`
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use sekisho_client::doctor::{Depth, Diagnosis, ExamineError, Finding, Insider, Level, Seen, Shared, Standing};
+use sekisho_client::http::{HttpClient, Recording};
+use sekisho_client::login::{Login, LoginParts};
+use sekisho_client::token_store::MemoryStore;
+use sekisho_picture::sequence::Sequence;
+use sekisho_protocol::env::Clock as _;
+use serde_json::{Value, json};
+
+use super::legs::{answered, path, said};
+use super::{print_json, visible};
+use crate::cli::{Common, DoctorArguments, DoctorFormat};
+use crate::error::CommandError;
+use crate::os::{OsEntropy, SystemClock};
+use crate::outside::{self, Terminal, failed};
+use crate::telemetry;
+
+/// Examines a server, and says what was found.
+pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Result<(), CommandError> {
+    telemetry::start_quiet();
+    let server = outside::server(&arguments.url)?;
+    let http = Arc::new(Recording::new(arguments.client.http()?));
+    let insider = if arguments.login { Some(insider(arguments, &http).await?) } else { None };
+    let depth = Depth { register: arguments.register || arguments.login, login: insider.as_ref() };
+    let diagnosis = sekisho_client::doctor::examine(&http, &server, depth).await.map_err(|error| {
+        let ExamineError::Unreachable { .. } = &error;
+        failed(&error)
+    })?;
+    if let Some(file) = &arguments.diagram {
+        write(file, &diagram(&diagnosis))?;
+    }
+    match arguments.format {
+        _ if common.json => print_json(&report(&diagnosis))?,
+        DoctorFormat::Markdown => anstream::print!("{}", markdown(&diagnosis)),
+        DoctorFormat::Sarif => print_json(&sarif(&diagnosis))?,
+        DoctorFormat::Text => say(&diagnosis),
+    }
+    let least = if arguments.strict { Level::Should } else { Level::Must };
+    if diagnosis.broken(least).next().is_some() { Err(CommandError::no("")) } else { Ok(()) }
+}
+
+/// Somebody who logs in with a store of its own, so that nothing is left behind.
+async fn insider<H: HttpClient + 'static>(
+    arguments: &DoctorArguments,
+    http: &Arc<Recording<H>>,
+) -> Result<Insider, CommandError> {
+    let instead = "there is neither a browser nor a terminal here";
+    let browser = Terminal { browser: !arguments.no_browser, paste: true, instead };
+    let seen = Seen::new(Box::new(browser));
+    let (identity, grant) = arguments.client.who(&**http).await?;
+    let login = Login::new(LoginParts {
+        http: Arc::clone(http) as Arc<dyn HttpClient>,
+        store: Arc::new(MemoryStore::default()),
+        browser: Arc::new(Shared(Arc::clone(&seen))),
+        clock: Arc::new(SystemClock::default()),
+        entropy: Arc::new(OsEntropy),
+        identity,
+        grant,
+    });
+    Ok(Insider { login, seen })
+}
+
+fn write(file: &Path, text: &str) -> Result<(), CommandError> {
+    std::fs::write(file, text).map_err(|error| {
+        CommandError::environment(format!("`{}` cannot be written: {error}", file.display()), "name another file")
+    })
+}
+
+/// What really went over the wire.
+fn diagram(diagnosis: &Diagnosis) -> String {
+    let mut sequence = Sequence::new(&format!("Examination of {}", diagnosis.server));
+    for step in &diagnosis.steps {
+        let party = step.party.name();
+        let asked = format!("{} {}{} ({})", step.leg.method, path(&step.leg.url), said(&step.leg), step.clause);
+        sequence.message("Doctor", party, &asked);
+        let status = step.leg.outcome.as_ref().map_or_else(String::clone, ToString::to_string);
+        sequence.answer(party, "Doctor", &format!("{status}{}", answered(&step.leg)));
+    }
+    sequence.to_mermaid()
+}
+
+fn today() -> jiff::civil::Date {
+    SystemClock::default().now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Broken => "broken",
+        Standing::Met => "met",
+        Standing::NotVisible => "not visible",
+    }
+}
+
+fn weight(level: Level) -> &'static str {
+    match level {
+        Level::May => "MAY",
+        Level::Must => "MUST",
+        Level::Should => "SHOULD",
+    }
+}
+
+fn counts(diagnosis: &Diagnosis) -> String {
+    let of = |standing| diagnosis.findings.iter().filter(|finding| finding.standing == standing).count();
+    format!("{} met, {} broken, {} not visible", of(Standing::Met), of(Standing::Broken), of(Standing::NotVisible))
+}
+
+fn say(diagnosis: &Diagnosis) {
+    anstream::println!("{}", diagnosis.server);
+    if let Some(issuer) = &diagnosis.issuer {
+        anstream::println!("  access is granted by {}", visible(issuer));
+    }
+    anstream::println!();
+    for finding in &diagnosis.findings {
+        let Finding { row, standing, evidence } = finding;
+        anstream::println!("{:<6} {:<6} {:<11}  {}", row.id, weight(row.level), word(*standing), row.says);
+        if *standing == Standing::Broken {
+            anstream::println!("{:27}seen    {}", "", visible(evidence));
+            anstream::println!("{:27}change  {} ({})", "", row.change, row.clause);
+        } else if *standing == Standing::NotVisible {
+            anstream::println!("{:27}{}", "", visible(evidence));
+        }
+    }
+    for trapped in &diagnosis.traps {
+        anstream::println!("\ntrap: {}", trapped.title);
+        anstream::println!("  seen    {}", visible(&trapped.evidence));
+        anstream::println!("  change  {}", trapped.change);
+        for told in diagnosis.consequences.iter().filter(|told| told.trap == trapped.trap) {
+            let age = if told.is_unverified(today()) { ", not verified any more" } else { "" };
+            anstream::println!("  {}: {} ({}, {}{age})", told.client, told.does, told.source, told.checked);
+        }
+    }
+    anstream::println!("\n{}", counts(diagnosis));
+}
+
+fn report(diagnosis: &Diagnosis) -> Value {
+    let mut report = serde_json::to_value(diagnosis).unwrap_or_default();
+    let told = report.get_mut("consequences").and_then(Value::as_array_mut).into_iter().flatten();
+    for (told, consequence) in told.zip(&diagnosis.consequences) {
+        if let Some(members) = told.as_object_mut() {
+            members.insert("unverified".to_owned(), json!(consequence.is_unverified(today())));
+        }
+    }
+    report
+}
+
+/// Foreign text in a cell of a table.
+fn cell(text: &str) -> String {
+    visible(text).replace('|', "\\|").replace('<', "&lt;")
+}
+
+fn markdown(diagnosis: &Diagnosis) -> String {
+    let mut out = format!("{}\n\n", counts(diagnosis));
+    if let Some(issuer) = &diagnosis.issuer {
+        let _ = writeln!(out, "Access to `{}` is granted by `{}`.\n", cell(&diagnosis.server), cell(issuer));
+    }
+    out.push_str("| Row | Weight | Stands | Asks that | Seen |\n|---|---|---|---|---|\n");
+    for Finding { row, standing, evidence } in &diagnosis.findings {
+        let stands = word(*standing);
+        let _ = writeln!(out, "| {} | {} | {stands} | {} | {} |", row.id, weight(row.level), row.says, cell(evidence));
+    }
+    for trapped in &diagnosis.traps {
+        let _ = writeln!(out, "\n**{}**: {}. {}.", trapped.title, cell(&trapped.evidence), trapped.change);
+        for told in diagnosis.consequences.iter().filter(|told| told.trap == trapped.trap) {
+            let _ = writeln!(out, "- {}: {} ([source]({}), {})", told.client, told.does, told.source, told.checked);
+        }
+    }
+    out
+}
+
+/// What code scanning reads (SARIF 2.1.0): the broken rows as results, all rows as rules.
+fn sarif(diagnosis: &Diagnosis) -> Value {
+    let rule = |finding: &Finding| {
+        json!({ "id": finding.row.id, "shortDescription": { "text": finding.row.says },
+            "help": { "text": format!("{} ({})", finding.row.change, finding.row.clause) } })
+    };
+    let result = |finding: &Finding| {
+        let level = if finding.row.level == Level::Must { "error" } else { "warning" };
+        json!({ "ruleId": finding.row.id, "level": level, "message": { "text": format!("{}: {}", finding.row.says, finding.evidence) },
+            "locations": [{ "physicalLocation": { "artifactLocation": { "uri": diagnosis.server } } }] })
+    };
+    let broken = diagnosis.findings.iter().filter(|finding| finding.standing == Standing::Broken);
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "sekisho doctor", "version": env!("CARGO_PKG_VERSION"),
+                "rules": diagnosis.findings.iter().map(rule).collect::<Vec<_>>() } },
+            "results": broken.map(result).collect::<Vec<_>>(),
+        }],
+    })
+}

@@ -1,0 +1,589 @@
+//! Looking at somebody's server and its authorization server from outside: which requirements are met, which broken,
+//! and which cannot be seen. Nothing is harmed: there are reads and wrong tokens; a client is registered, and a person
+//! logs in, only where that was asked for.
+//!
+//! [`examine`] goes through the same steps as a client, one function for each, and notes what it sees. What a row
+//! means is in [`rows`], what a known trap looks like in [`Trap`], what single clients make of it in [`clients`].
+
+use std::collections::BTreeMap;
+
+use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION, ORIGIN, WWW_AUTHENTICATE};
+use ::http::{HeaderMap, Method};
+use bytes::Bytes;
+use sekisho_protocol::redirect::is_loopback_host;
+use sekisho_protocol::resource::ResourceId;
+use serde::Serialize;
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::challenge::{BearerChallenge, bearer};
+use crate::discovery::{is_as_secure, issuer_metadata_urls, resource_metadata_urls};
+use crate::http::{HttpClient, HttpError, Leg, Recording, Request, Response};
+use crate::text::presentable;
+
+pub mod clients;
+mod inside;
+mod registered;
+mod rows;
+mod traps;
+
+pub use inside::{Insider, Seen, Shared};
+pub use rows::{Level, Row};
+pub use traps::Trap;
+
+/// What was found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diagnosis {
+    /// The server that was looked at.
+    pub server: String,
+    /// The authorization server that it names.
+    pub issuer: Option<String>,
+    /// Every row that can be seen from outside.
+    pub findings: Vec<Finding>,
+    /// The known traps that it fell into.
+    pub traps: Vec<Trapped>,
+    /// What that means for single clients.
+    pub consequences: Vec<Consequence>,
+    /// What really went over the wire.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
+}
+
+/// How one row stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The row.
+    #[serde(flatten)]
+    pub row: Row,
+    /// How it stands.
+    pub standing: Standing,
+    /// What was seen.
+    pub evidence: String,
+}
+
+/// How a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Something else was seen than is asked for.
+    Broken,
+    /// What is asked for was seen.
+    Met,
+    /// It cannot be told from here.
+    NotVisible,
+}
+
+/// A trap, and what was seen of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Trapped {
+    /// Which.
+    pub trap: Trap,
+    /// What it is called.
+    pub title: &'static str,
+    /// What was seen.
+    pub evidence: String,
+    /// What to change.
+    pub change: &'static str,
+}
+
+/// What a client is likely to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Consequence {
+    /// The client.
+    pub client: &'static str,
+    /// Because of which trap.
+    pub trap: Trap,
+    /// What it does.
+    pub does: &'static str,
+    /// Where that was seen.
+    pub source: &'static str,
+    /// When.
+    pub checked: &'static str,
+}
+
+/// One exchange, and the clause that it follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What went over the wire, without secrets.
+    pub leg: Leg,
+    /// The other side.
+    pub party: Party,
+    /// The clause.
+    pub clause: &'static str,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The authorization server.
+    Issuer,
+    /// The server.
+    Resource,
+}
+
+impl Party {
+    /// As a picture names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Issuer => "Authorization server",
+            Self::Resource => "MCP server",
+        }
+    }
+}
+
+/// Why nothing could be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ExamineError {
+    /// The server does not answer.
+    #[error("`{server}` does not answer")]
+    Unreachable {
+        /// The server.
+        server: String,
+        /// Why.
+        #[source]
+        source: HttpError,
+    },
+}
+
+/// How far one goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Depth<'a> {
+    /// Whether a client is registered, to be thrown away.
+    pub register: bool,
+    /// Somebody who logs in.
+    pub login: Option<&'a Insider>,
+}
+
+/// A token that nobody issued.
+const WRONG_TOKEN: &str = "sekisho-doctor-this-is-no-token";
+/// Where nobody may be sent to (RFC 2606).
+const NOWHERE: &str = "https://doctor.invalid/callback";
+
+/// Examines a server.
+pub async fn examine<H: HttpClient>(
+    http: &Recording<H>,
+    server: &ResourceId,
+    depth: Depth<'_>,
+) -> Result<Diagnosis, ExamineError> {
+    let mut doctor = Doctor::new(http, server);
+    let first = doctor.without_a_token().await?;
+    if first.asks_for_a_token {
+        doctor.with_a_wrong_token().await;
+        doctor.once_more(&first).await;
+    }
+    doctor.foreign_page().await;
+    if first.is_open {
+        // Nothing is protected, so nothing has to be described.
+        return Ok(doctor.diagnosis());
+    }
+    let described = doctor.resource_metadata(first.challenge.as_ref()).await;
+    if let Some(issuer) = described
+        && let Some(metadata) = doctor.issuer_metadata(&issuer).await
+    {
+        doctor.nobody_is_sent_to_strangers(&metadata).await;
+        if depth.register {
+            doctor.registered(&metadata).await;
+        }
+        if let Some(insider) = depth.login {
+            doctor.inside(insider).await;
+        }
+    }
+    Ok(doctor.diagnosis())
+}
+
+/// What the first answer was.
+struct First {
+    is_open: bool,
+    asks_for_a_token: bool,
+    challenge: Option<BearerChallenge>,
+    lines: Vec<String>,
+}
+
+struct Doctor<'a, H> {
+    http: &'a Recording<H>,
+    server: &'a ResourceId,
+    issuer: Option<String>,
+    notes: BTreeMap<&'static str, (Standing, String)>,
+    traps: Vec<Trapped>,
+    steps: Vec<Step>,
+}
+
+impl<'a, H: HttpClient> Doctor<'a, H> {
+    fn new(http: &'a Recording<H>, server: &'a ResourceId) -> Self {
+        Self { http, server, issuer: None, notes: BTreeMap::new(), traps: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Sends a request and keeps what went over the wire.
+    async fn ask(&mut self, party: Party, clause: &'static str, request: Request) -> Result<Response, HttpError> {
+        let answer = self.http.send(request).await;
+        self.keep(party, clause);
+        answer
+    }
+
+    fn keep(&mut self, party: Party, clause: &'static str) {
+        let step = |leg: Leg| {
+            let at_resource = leg.url.contains("/.well-known/oauth-protected-resource");
+            Step { party: if at_resource { Party::Resource } else { party }, leg, clause }
+        };
+        self.steps.extend(self.http.take().into_iter().map(step));
+    }
+
+    /// Notes how a row stands. What is broken once stays broken.
+    fn note(&mut self, id: &'static str, standing: Standing, evidence: impl Into<String>) {
+        let known = self.notes.get(id).map(|(standing, _)| *standing);
+        let keep = match (known, standing) {
+            (Some(Standing::Broken), _) | (Some(Standing::Met), Standing::NotVisible | Standing::Met) => true,
+            (Some(Standing::Met | Standing::NotVisible) | None, _) => false,
+        };
+        if !keep {
+            self.notes.insert(id, (standing, evidence.into()));
+        }
+    }
+
+    fn judge(&mut self, id: &'static str, good: bool, evidence: impl Into<String>) {
+        self.note(id, if good { Standing::Met } else { Standing::Broken }, evidence);
+    }
+
+    fn trap(&mut self, trap: Trap, evidence: impl Into<String>) {
+        if !self.traps.iter().any(|known| known.trap == trap) {
+            let (title, change) = trap.words();
+            self.traps.push(Trapped { trap, title, evidence: evidence.into(), change });
+        }
+    }
+
+    /// Introduces us (2025-11-25 lifecycle), which changes nothing.
+    fn hello(&self) -> Request {
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": { "name": "sekisho doctor", "version": env!("CARGO_PKG_VERSION") } });
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
+        Request::new(Method::POST, self.server.as_str().to_owned(), body.to_string().into())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+    }
+
+    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: what somebody without a token is told.
+    async fn without_a_token(&mut self) -> Result<First, ExamineError> {
+        let secure = is_as_secure(self.server.as_str(), self.server.as_str());
+        self.judge("RS-42", secure, format!("the server's URL is {}", self.server));
+        let hello = self.hello();
+        let answer = self.ask(Party::Resource, "MCP authorization: a request without a token", hello).await;
+        let answer = answer.map_err(|source| ExamineError::Unreachable { server: self.server.to_string(), source })?;
+        let status = answer.status.as_u16();
+        let lines = lines(&answer.headers);
+        let challenge = bearer(&answer.headers);
+        let first = First { is_open: answer.status.is_success(), asks_for_a_token: status == 401, challenge, lines };
+        if first.is_open {
+            self.note("RS-13", Standing::Broken, format!("a request without a token is answered with {status}"));
+            self.trap(Trap::Unprotected, format!("status {status} without a token"));
+            return Ok(first);
+        }
+        self.judge("RS-13", status == 401, format!("a request without a token is answered with {status}"));
+        if status == 401 {
+            self.challenge(&first);
+        } else {
+            self.trap(Trap::NotA401, format!("status {status} without a token"));
+        }
+        Ok(first)
+    }
+
+    fn challenge(&mut self, first: &First) {
+        let shown = presentable(&first.lines.join(" | "));
+        let names_bearer = first.lines.iter().any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.contains("bearer") || line.contains("dpop")
+        });
+        let Some(challenge) = &first.challenge else {
+            self.note(
+                "RS-15",
+                Standing::Broken,
+                format!("the 401 carries no Bearer challenge that can be read: {shown}"),
+            );
+            if names_bearer {
+                self.note("RS-18", Standing::Broken, format!("cannot be read: {shown}"));
+                self.trap(Trap::ChallengeUnreadable, shown);
+            }
+            return;
+        };
+        self.note("RS-15", Standing::Met, shown.clone());
+        // It stands there, and no reader finds it.
+        let torn = challenge.resource_metadata.is_none() && shown.contains("resource_metadata");
+        if torn {
+            self.note("RS-18", Standing::Broken, format!("cannot be read: {shown}"));
+            self.trap(Trap::ChallengeUnreadable, shown);
+            return;
+        }
+        self.note("RS-18", Standing::Met, shown.clone());
+        let named = challenge.resource_metadata.clone();
+        self.judge("RS-08", named.is_some(), named.unwrap_or_else(|| format!("no `resource_metadata`: {shown}")));
+        self.judge("RS-16", challenge.error.is_none(), shown.clone());
+        let offline = challenge.scope.as_ref().is_some_and(|scope| scope.to_string().contains("offline_access"));
+        self.judge("RS-11", !offline, shown);
+    }
+
+    /// RS-14, RS-16: what somebody with a wrong token is told.
+    async fn with_a_wrong_token(&mut self) {
+        let request = self.hello().bearer(&sekisho_protocol::secret::AccessToken::from_outside(WRONG_TOKEN));
+        let Ok(answer) = self.ask(Party::Resource, "MCP authorization: an invalid token", request).await else {
+            return;
+        };
+        let status = answer.status.as_u16();
+        self.judge("RS-14", status == 401, format!("a token that nobody issued is answered with {status}"));
+        if status != 401 {
+            self.trap(Trap::NotA401, format!("status {status} for a token that nobody issued"));
+            return;
+        }
+        let error = bearer(&answer.headers).and_then(|challenge| challenge.error);
+        let shown = presentable(&lines(&answer.headers).join(" | "));
+        self.judge("RS-16", error.as_deref() == Some("invalid_token"), format!("for a wrong token: {shown}"));
+    }
+
+    /// RS-23: the same request gets the same challenge.
+    async fn once_more(&mut self, first: &First) {
+        let hello = self.hello();
+        let Ok(answer) = self.ask(Party::Resource, "RFC 9728 §5.1", hello).await else { return };
+        let same = lines(&answer.headers) == first.lines;
+        self.judge("RS-23", same, "the same request, twice");
+    }
+
+    /// TR-02: a page of a stranger calls the server from somebody's browser.
+    async fn foreign_page(&mut self) {
+        let request = self.hello().header(ORIGIN, "https://stranger.invalid");
+        let Ok(answer) = self.ask(Party::Resource, "MCP transports: Origin", request).await else { return };
+        match answer.status.as_u16() {
+            403 => self.note("TR-02", Standing::Met, "a foreign `Origin` is answered with 403"),
+            200..=299 => self.note("TR-02", Standing::Broken, "a foreign `Origin` is answered like our own"),
+            status => {
+                self.note("TR-02", Standing::NotVisible, format!("the answer is {status} before `Origin` counts"))
+            }
+        }
+    }
+
+    /// RS-03 to RS-09, RS-11: the document. Gives the issuer that it names.
+    async fn resource_metadata(&mut self, challenge: Option<&BearerChallenge>) -> Option<String> {
+        let named = challenge.and_then(|challenge| challenge.resource_metadata.clone());
+        let mut places: Vec<String> = named.clone().into_iter().collect();
+        places.extend(resource_metadata_urls(self.server, None).into_iter().filter(|url| named.as_ref() != Some(url)));
+        let mut found: Option<(String, Value)> = None;
+        for url in places {
+            let Some(document) = self.document(Party::Resource, "RFC 9728 §3.1", &url, "resource").await else {
+                if named.as_ref() == Some(&url) {
+                    self.note("RS-07", Standing::Broken, format!("nothing at {url}, which the challenge names"));
+                }
+                continue;
+            };
+            // The first that is there is the one that clients use.
+            found = found.or(Some((url, document)));
+            break;
+        }
+        let Some((url, document)) = found else {
+            self.note("RS-03", Standing::Broken, "no protected resource metadata at any place");
+            self.note("RS-07", Standing::Broken, "nothing at any place where clients look");
+            return None;
+        };
+        self.note("RS-03", Standing::Met, url.clone());
+        self.note("RS-07", Standing::Met, url.clone());
+        self.note("RS-09", Standing::Met, format!("{url} is answered without a token"));
+        let resource = document.get("resource").and_then(Value::as_str).unwrap_or_default();
+        self.identifier(resource);
+        let listed = |name: &str| -> Vec<String> {
+            let values = document.get(name).and_then(Value::as_array).into_iter().flatten();
+            values.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let offline = listed("scopes_supported").iter().any(|scope| scope == "offline_access");
+        self.judge("RS-11", !offline, "scopes of the document");
+        let issuers = listed("authorization_servers");
+        self.judge("RS-04", !issuers.is_empty(), format!("it names {}", shown(&issuers)));
+        issuers.into_iter().next()
+    }
+
+    /// RS-05, RS-06: what the document says that it is about.
+    fn identifier(&mut self, named: &str) {
+        let called = self.server.as_str();
+        let evidence = format!("the document is about `{}`, and `{called}` is called", presentable(named));
+        let whole = ResourceId::parse(named).is_ok() && is_as_secure(named, named);
+        self.judge("RS-06", whole, evidence.clone());
+        self.judge("RS-05", named == called, evidence.clone());
+        if named != called
+            && let Some(trap) = traps::of_names(called, named)
+        {
+            self.trap(trap, evidence);
+        }
+    }
+
+    /// AS-02, AS-03, AS-05, AS-07, AS-19, AS-23, AS-39, RS-12: what the issuer says of itself.
+    async fn issuer_metadata(&mut self, issuer: &str) -> Option<Value> {
+        self.issuer = Some(issuer.to_owned());
+        if Url::parse(issuer).is_ok_and(|url| url.host_str().is_some_and(traps::is_entra)) {
+            self.trap(Trap::EntraAndResource, format!("the authorization server is {issuer}"));
+        }
+        if !is_as_secure(self.server.as_str(), issuer) {
+            let evidence = format!("`{}` is named as authorization server", presentable(issuer));
+            self.note("AS-07", Standing::Broken, evidence.clone());
+            self.trap(traps::of_names(self.server.as_str(), issuer).unwrap_or(Trap::WrongScheme), evidence);
+            return None;
+        }
+        let mut found = None;
+        for url in issuer_metadata_urls(issuer) {
+            if let Some(document) = self.document(Party::Issuer, "RFC 8414 §3.1", &url, "issuer").await {
+                found = Some((url, document));
+                break;
+            }
+        }
+        let Some((url, document)) = found else {
+            self.note("AS-02", Standing::Broken, format!("`{issuer}` describes itself at none of the places"));
+            let appended = format!("{}/.well-known/oauth-authorization-server", issuer.trim_end_matches('/'));
+            if !issuer_metadata_urls(issuer).contains(&appended)
+                && self.document(Party::Issuer, "RFC 8414 §3.1", &appended, "issuer").await.is_some()
+            {
+                self.trap(Trap::WrongWellKnown, appended);
+            }
+            return None;
+        };
+        self.note("AS-02", Standing::Met, url.clone());
+        let says = document.get("issuer").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let evidence = format!("{url} says `{}`, and the resource names `{issuer}`", presentable(&says));
+        self.judge("AS-03", says == issuer, evidence.clone());
+        self.judge("RS-12", says == issuer, evidence.clone());
+        if says != issuer {
+            let other = traps::of_names(issuer, &says).filter(|trap| *trap != Trap::TrailingSlash);
+            let mixed = other.filter(|trap| *trap != Trap::PathAgainstOrigin).unwrap_or(Trap::IssuerMismatch);
+            self.trap(mixed, evidence);
+            return None;
+        }
+        self.promises(issuer, &document);
+        Some(document)
+    }
+
+    fn promises(&mut self, issuer: &str, document: &Value) {
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let is_true = |name: &str| document.get(name) == Some(&Value::Bool(true));
+        let methods = document.get("code_challenge_methods_supported");
+        let has = methods.and_then(Value::as_array).is_some_and(|all| all.iter().any(|method| method == "S256"));
+        let said = methods.map_or_else(|| "no `code_challenge_methods_supported`".to_owned(), ToString::to_string);
+        self.judge("AS-05", has, said.clone());
+        if !has {
+            self.trap(Trap::NoS256, said);
+        }
+        let endpoints = ["authorization_endpoint", "token_endpoint", "registration_endpoint", "jwks_uri"];
+        let insecure = endpoints.iter().filter_map(|name| text(name)).find(|url| !is_as_secure(issuer, url));
+        let evidence =
+            insecure.map_or_else(|| "all endpoints are https".to_owned(), |url| format!("`{}`", presentable(url)));
+        self.judge("AS-07", insecure.is_none(), evidence.clone());
+        if let Some(url) = insecure {
+            self.trap(traps::of_names(issuer, url).unwrap_or(Trap::WrongScheme), evidence);
+        }
+        let iss = is_true("authorization_response_iss_parameter_supported");
+        self.judge("AS-19", iss, format!("`authorization_response_iss_parameter_supported` is {iss}"));
+        if !iss {
+            self.trap(Trap::MissingIss, "the metadata does not promise `iss`");
+        }
+        let documents = is_true("client_id_metadata_document_supported");
+        self.judge("AS-23", documents, format!("`client_id_metadata_document_supported` is {documents}"));
+        match text("registration_endpoint") {
+            Some(url) => self.note("AS-39", Standing::Met, url),
+            None => self.note("AS-39", Standing::NotVisible, "clients cannot register themselves, which is allowed"),
+        }
+        if !documents && text("registration_endpoint").is_none() {
+            self.trap(Trap::RegistrationClosed, "neither metadata documents nor dynamic registration");
+        }
+    }
+
+    /// AS-11: an authorization request of nobody, with a redirect to a stranger.
+    async fn nobody_is_sent_to_strangers(&mut self, metadata: &Value) {
+        let Some(endpoint) = metadata.get("authorization_endpoint").and_then(Value::as_str) else { return };
+        let Ok(mut url) = Url::parse(endpoint) else { return };
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", "sekisho-doctor-nobody")
+            .append_pair("redirect_uri", NOWHERE)
+            .append_pair("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
+            .append_pair("code_challenge_method", "S256")
+            .append_pair("state", "doctor");
+        let request = Request::new(Method::GET, url.into(), Bytes::new());
+        let Ok(answer) = self.ask(Party::Issuer, "OAuth 2.1 §4.1.2.1", request).await else { return };
+        let sent = location(&answer).is_some_and(|place| place.starts_with("https://doctor.invalid"));
+        let evidence = format!("an unknown client with a foreign redirect is answered with {}", answer.status.as_u16());
+        self.judge("AS-11", !sent, evidence);
+    }
+
+    /// A document, if there is one. What else is there is noted.
+    async fn document(&mut self, party: Party, clause: &'static str, url: &str, member: &'static str) -> Option<Value> {
+        let answer = self.ask(party, clause, Request::get(url)).await.ok()?;
+        let status = answer.status.as_u16();
+        match status {
+            200 => {}
+            401 | 403 if party == Party::Resource => {
+                self.note("RS-09", Standing::Broken, format!("{url} is answered with {status}"));
+                self.trap(Trap::MetadataProtected, format!("{url} is answered with {status}"));
+                return None;
+            }
+            300..=399 => {
+                self.trap(Trap::MetadataRedirects, format!("{url} is answered with {status}"));
+                return None;
+            }
+            _ => return None,
+        }
+        let document = answer.json::<Value>().filter(|document| document.get(member).is_some_and(Value::is_string));
+        if document.is_none() {
+            let media = answer.media_type().unwrap_or_else(|| "no type".to_owned());
+            self.trap(Trap::NotADocument, format!("{url} is answered with 200 and {}", presentable(&media)));
+        }
+        document
+    }
+
+    fn diagnosis(self) -> Diagnosis {
+        let mut notes = self.notes;
+        let finding = |row: &Row| {
+            let unseen = || (Standing::NotVisible, row.unseen.to_owned());
+            let (standing, evidence) = notes.remove(row.id).unwrap_or_else(unseen);
+            Finding { row: *row, standing, evidence }
+        };
+        let findings = rows::ROWS.iter().map(finding).collect();
+        let consequences = clients::consequences(&self.traps);
+        Diagnosis {
+            server: self.server.to_string(),
+            issuer: self.issuer,
+            findings,
+            traps: self.traps,
+            consequences,
+            steps: self.steps,
+        }
+    }
+}
+
+impl Diagnosis {
+    /// The findings that are broken, of this level and above.
+    pub fn broken(&self, level: Level) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(move |finding| finding.standing == Standing::Broken && finding.row.level >= level)
+    }
+}
+
+fn lines(headers: &HeaderMap) -> Vec<String> {
+    let text = |value: &::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.get_all(WWW_AUTHENTICATE).iter().map(text).collect()
+}
+
+fn location(answer: &Response) -> Option<&str> {
+    answer.headers.get(LOCATION)?.to_str().ok()
+}
+
+fn shown(list: &[String]) -> String {
+    if list.is_empty() { "none".to_owned() } else { presentable(&list.join(", ")) }
+}
+
+/// Whether a host is inside of somewhere: loopback, a private address, or a name without a dot.
+fn is_internal(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let private = match bare.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(address)) => address.is_private() || address.is_loopback() || address.is_link_local(),
+        Ok(std::net::IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => !bare.contains('.') || bare.ends_with(".local") || bare.ends_with(".internal"),
+    };
+    private || is_loopback_host(host)
+}
+
+/// The header of a session, where somebody has one.
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+
+#[cfg(test)]
+mod tests;
