@@ -60,11 +60,22 @@ pub async fn run<S: AsRef<str>>(name: &str, arguments: &[S]) -> Outcome {
 
 /// Starts `NAME.mjs`, which serves something, and waits until it does.
 pub async fn serve<S: AsRef<str>>(name: &str, arguments: &[S]) -> Serving {
-    let process = start(name, arguments);
+    serving(start(name, arguments), name).await
+}
+
+async fn serving(process: Process, name: &str) -> Serving {
     let ready = process.stdout().find(|text| text.ends_with('\n').then(|| last_line(text)).flatten()).await;
     let url = ready.as_ref().and_then(|ready| ready["url"].as_str());
-    let Some(url) = url else { panic!("{name}.mjs does not serve: {ready:?}\n{}", process.stderr().now()) };
+    let Some(url) = url else { panic!("{name} does not serve: {ready:?}\n{}", process.stderr().now()) };
     Serving { url: url.to_owned(), process }
+}
+
+/// Starts FastMCP with its own OAuth provider, and waits until it serves.
+pub async fn serve_fastmcp() -> Serving {
+    let python = root().join("crates/e2e/python");
+    let mut command = Command::new(python.join(".venv/bin/python"));
+    command.arg(python.join("fastmcp_oauth.py"));
+    serving(Process::start(&mut command), "fastmcp_oauth.py").await
 }
 
 /// The reference server over standard input and output, as program and arguments.

@@ -12,6 +12,7 @@ mod commands;
 mod conformance;
 mod connect;
 #[cfg(test)]
+mod doctor;
 mod durability;
 #[cfg(test)]
 mod history;
