@@ -539,4 +539,4 @@ fn fitting(known: &KnownClient, server: &AuthorizationServer) -> ClientAuthentic
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,1 +1,143 @@
+use std::sync::Arc;
 
+use ::http::{Method, StatusCode};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use sekisho_protocol::secret::AccessToken;
+
+use super::{Entry, Session, SessionError};
+use crate::fixtures::{RESOURCE, resource_id};
+use crate::http::{HttpClient, HttpError, Request, Response, Scripted};
+use crate::login::tests::{Setup, TOKEN, granted, world};
+
+const SERVER: &str = "POST https://server.test/mcp/notes";
+const CHALLENGE: &str =
+    r#"Bearer resource_metadata="https://server.test/.well-known/oauth-protected-resource/mcp/notes""#;
+const STEP_UP: &str = r#"Bearer error="insufficient_scope", scope="mcp:write", resource_metadata="https://server.test/.well-known/oauth-protected-resource/mcp/notes""#;
+
+fn request() -> Request {
+    Request::new(Method::POST, RESOURCE.to_owned(), Bytes::from_static(b"{}"))
+}
+
+/// A server that answers with these, one after the other; the last again and again.
+fn server(http: Scripted, answers: &[(u16, &str)]) -> Scripted {
+    answers.iter().fold(http, |http, (status, challenge)| {
+        let headers: &[(&str, &str)] = if challenge.is_empty() { &[] } else { &[("www-authenticate", challenge)] };
+        http.with(SERVER, *status, headers, "")
+    })
+}
+
+fn session(setup: &Setup) -> Session {
+    Session::new(setup.http.clone(), resource_id(), Entry::Login(Box::new(setup.login())))
+}
+
+fn tokens_shown(setup: &Setup) -> Vec<String> {
+    let calls = setup.http.sent().into_iter().filter(|sent| sent.line == SERVER);
+    calls.map(|sent| sent.header("authorization").to_owned()).collect()
+}
+
+/// CL-02, CL-36: a 401 leads to a login, and the request goes again with the token, in the header.
+#[tokio::test]
+async fn a_401_leads_to_a_login_and_the_request_goes_again() {
+    let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(401, CHALLENGE), (200, "")]));
+    let session = session(&setup);
+    assert_eq!(session.open(&request(), "ping").await.unwrap().status, 200);
+    assert_eq!(tokens_shown(&setup), ["", "Bearer at"]);
+    // The next one has it from the beginning.
+    session.open(&request(), "ping").await.unwrap();
+    assert_eq!(tokens_shown(&setup)[2], "Bearer at");
+    assert!(setup.http.lines().iter().all(|line| !line.contains("access_token")));
+}
+
+/// A server that never has enough is left alone after one login, whatever it says: no loop of 401s.
+#[tokio::test]
+async fn an_endless_401_ends() {
+    let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(401, CHALLENGE)]));
+    let error = session(&setup).open(&request(), "ping").await.unwrap_err();
+    assert!(matches!(error, SessionError::NotTaken { .. }), "{error}");
+    assert_eq!(tokens_shown(&setup).len(), 2);
+    assert!(error.to_string().contains(RESOURCE), "{error}");
+}
+
+/// CL-24, CL-26: a refusal for want of scope is stepped up for, a bounded number of times for one operation; another
+/// operation has its own.
+#[tokio::test]
+async fn an_endless_403_ends() {
+    let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(403, STEP_UP)]));
+    setup.keep("narrow", 600);
+    let session = session(&setup);
+    let error = session.open(&request(), "tools/call write").await.unwrap_err();
+    assert!(
+        matches!(&error, SessionError::StillRefused { operation, .. } if operation == "tools/call write"),
+        "{error}"
+    );
+    assert_eq!(tokens_shown(&setup).len(), 3);
+    // It is remembered: nobody is asked again for it.
+    session.open(&request(), "tools/call write").await.unwrap_err();
+    assert_eq!(tokens_shown(&setup).len(), 4);
+    session.open(&request(), "tools/call other").await.unwrap_err();
+    assert_eq!(tokens_shown(&setup).len(), 7);
+}
+
+/// A refusal that no scope would help is passed on as it is.
+#[tokio::test]
+async fn another_403_is_an_answer() {
+    let setup = Setup::new(server(world(), &[(403, "")]));
+    setup.keep("at", 600);
+    assert_eq!(session(&setup).open(&request(), "tools/call x").await.unwrap().status, 403);
+    assert_eq!(tokens_shown(&setup), ["Bearer at"]);
+}
+
+/// ST-01: a token that was given is used as it is; where it is not taken nobody is asked.
+#[tokio::test]
+async fn a_given_token_is_never_renewed() {
+    let setup = Setup::new(server(world(), &[(200, ""), (401, CHALLENGE)]));
+    let entry = Entry::Given(AccessToken::from_outside("given"));
+    let session = Session::new(setup.http.clone(), resource_id(), entry);
+    session.open(&request(), "ping").await.unwrap();
+    let error = session.open(&request(), "ping").await.unwrap_err();
+    assert!(matches!(error, SessionError::Given { .. }), "{error}");
+    assert_eq!(setup.http.lines(), [SERVER, SERVER]);
+}
+
+/// A server that wants a token, whoever asks first; everybody asks before anybody is answered.
+#[derive(Debug)]
+struct Guarded(Arc<Scripted>);
+
+impl HttpClient for Guarded {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
+        Box::pin(async move {
+            if request.url != RESOURCE {
+                return self.0.send(request).await;
+            }
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            let good = request.headers.get("authorization").is_some_and(|value| value == "Bearer fresh");
+            let mut headers = ::http::HeaderMap::new();
+            headers.insert("www-authenticate", CHALLENGE.parse().unwrap());
+            let status = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            Ok(Response { status, headers, body: Bytes::new() })
+        })
+    }
+}
+
+/// Many requests that meet a 401 at once log in once; and refresh once, when the token they share has ended.
+#[tokio::test]
+async fn many_requests_share_one_login() {
+    for held in [false, true] {
+        let setup = Setup::new(world().json(TOKEN, 200, &granted("fresh")));
+        if held {
+            setup.store.keep_registration(&crate::fixtures::registration()).unwrap();
+            setup.keep("ended", 600);
+        }
+        let guarded: Arc<dyn HttpClient> = Arc::new(Guarded(Arc::clone(&setup.http)));
+        let session = Session::new(guarded, resource_id(), Entry::Login(Box::new(setup.login())));
+        let asked = request();
+        let calls = (0..8).map(|_| session.open(&asked, "ping"));
+        for opened in futures_util::future::join_all(calls).await {
+            assert_eq!(opened.unwrap().status, 200);
+        }
+        assert_eq!(setup.http.lines().iter().filter(|line| *line == TOKEN).count(), 1, "{held}");
+    }
+}
