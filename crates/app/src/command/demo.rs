@@ -1,5 +1,7 @@
 //! `sekisho demo`: a whole checkpoint on loopback, and the story of a few calls through real HTTP.
 
+mod attacks;
+mod naive;
 mod person;
 mod scene;
 mod scenes;
@@ -26,7 +28,7 @@ pub(crate) async fn play(common: &Common, arguments: &DemoArguments) -> Result<(
     let world = World::start(arguments.listen).await?;
     if !common.json {
         anstream::println!(
-            "A checkpoint at {} in front of two small servers, in a folder that is gone afterwards.\n",
+            "A checkpoint at {} in front of three small servers, in a folder that is gone afterwards.\n",
             world.base_url
         );
     }

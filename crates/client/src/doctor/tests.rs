@@ -92,6 +92,7 @@ async fn nothing_is_claimed_of_a_good_server() {
 
 /// One double for each trap: it is found and named, with the rows that it breaks, and nothing else is claimed.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_trap_is_found_and_nothing_else() {
     let named = |name: &'static str| move |document: &mut Value| document["resource"] = json!(name);
     let page = (200, "text/html", "<html>".to_owned());

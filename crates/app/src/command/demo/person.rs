@@ -10,6 +10,14 @@ use super::scene::{Failure, failure};
 /// Pages between the first link and the last redirect.
 const PAGES_MAX: usize = 12;
 
+/// Where a link led to.
+pub(super) enum Arrived {
+    /// To another site, at this address.
+    Away(String),
+    /// To a page that waits for the person.
+    Page(String),
+}
+
 /// Somebody with a name, a password and a cookie jar.
 pub(super) struct Person {
     name: String,
@@ -53,6 +61,23 @@ impl Person {
             request = Request::post_form(at.as_str(), pairs).header(ORIGIN, &origin);
         }
         Err(failure("the pages did not come to an end"))
+    }
+
+    /// Opens a link and does nothing else: follows where it leads, and stops at the first page.
+    pub(super) async fn open(&mut self, http: &dyn HttpClient, url: &str) -> Result<Arrived, Failure> {
+        let origin = origin(url);
+        let mut at = url.to_owned();
+        for _ in 0..PAGES_MAX {
+            let response = self.visit(http, Request::get(at.as_str())).await?;
+            let Some(location) = response.headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
+                return Ok(Arrived::Page(String::from_utf8_lossy(&response.body).into_owned()));
+            };
+            at = absolute(&at, location);
+            if !at.starts_with(&format!("{origin}/")) {
+                return Ok(Arrived::Away(at));
+            }
+        }
+        Err(failure("the link did not come to an end"))
     }
 
     /// Opens a page that asks for a yes, logs in where asked, and gives it.

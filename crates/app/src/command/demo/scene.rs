@@ -81,6 +81,17 @@ impl Scene {
         }
     }
 
+    /// The same between two parties of a story about an attack, each arrow with the clause that it is about.
+    pub(super) fn arrows(&mut self, who: &str, party: &str, clause: &str, legs: Vec<Leg>) {
+        for leg in legs {
+            let what = format!("{} {}{}", leg.method, path(&leg.url), said(&leg));
+            self.sequence.message(who, party, &format!("{what} ({clause})"));
+            let status = leg.outcome.as_ref().map_or_else(String::clone, ToString::to_string);
+            self.sequence.answer(party, who, &format!("{status}{}", answered(&leg)));
+            self.write_exchange(&leg, &status);
+        }
+    }
+
     fn write_exchange(&mut self, leg: &Leg, status: &str) {
         let _ = writeln!(self.exchange, "{} {}", leg.method, leg.url);
         for (name, value) in &leg.request_headers {

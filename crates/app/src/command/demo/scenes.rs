@@ -12,6 +12,7 @@ use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::task::TaskDefinition;
 use serde_json::{Value, json};
 
+use super::attacks;
 use super::person::Person;
 use super::scene::{Failure, Scene, failure};
 use super::world::{OWNER, READER, World};
@@ -28,16 +29,19 @@ enum SceneAct {
     Advice,
     Approval,
     Audience,
+    ConfusedDeputy,
     FirstContact,
     Loan,
     Revocation,
     Rights,
+    SessionHijack,
     StepUp,
     Task,
+    TokenPassthrough,
 }
 
 /// All scenes in the order in which they are played.
-pub(super) const ALL: [Script; 9] = [
+pub(super) const ALL: [Script; 12] = [
     Script {
         name: "first-contact",
         title: "an agent finds its way in, and a person lets it",
@@ -58,6 +62,21 @@ pub(super) const ALL: [Script; 9] = [
     },
     Script { name: "audience", title: "a token for one server is worth nothing at another", act: SceneAct::Audience },
     Script { name: "advice", title: "the records say what could be narrower", act: SceneAct::Advice },
+    Script {
+        name: "confused-deputy",
+        title: "an attack: a consent that was given to somebody else",
+        act: SceneAct::ConfusedDeputy,
+    },
+    Script {
+        name: "token-passthrough",
+        title: "an attack: a server uses its caller's token elsewhere",
+        act: SceneAct::TokenPassthrough,
+    },
+    Script {
+        name: "session-hijack",
+        title: "an attack: a session is taken for its user",
+        act: SceneAct::SessionHijack,
+    },
     Script { name: "revocation", title: "what was granted can be taken back at once", act: SceneAct::Revocation },
 ];
 
@@ -68,12 +87,15 @@ impl Script {
             SceneAct::Advice => advice(world, scene).await,
             SceneAct::Approval => approval(world, scene).await,
             SceneAct::Audience => audience(world, scene).await,
+            SceneAct::ConfusedDeputy => attacks::confused_deputy(world, scene).await,
             SceneAct::FirstContact => first_contact(world, scene).await,
             SceneAct::Loan => loan(world, scene).await,
             SceneAct::Revocation => revocation(world, scene).await,
             SceneAct::Rights => rights(world, scene).await,
+            SceneAct::SessionHijack => attacks::session_hijack(world, scene).await,
             SceneAct::StepUp => step_up(world, scene).await,
             SceneAct::Task => task(world, scene).await,
+            SceneAct::TokenPassthrough => attacks::token_passthrough(world, scene).await,
         };
         scene.legs("Agent", world.http.take());
         played

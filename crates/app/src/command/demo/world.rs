@@ -25,6 +25,7 @@ use sekisho_protocol::secret::Password;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::naive::Naive;
 use super::person::Person;
 use super::scene::{Failure, failure};
 use crate::config::{Arguments, Configuration, ServerDefinition};
@@ -53,6 +54,9 @@ pub(super) struct World {
     pub(super) base_url: String,
     pub(super) notes: ResourceId,
     pub(super) diary: ResourceId,
+    /// A server over HTTP that looks at what it is shown.
+    pub(super) relay: ResourceId,
+    pub(super) naive: Naive,
     pub(super) password: String,
     pub(super) http: Recording<SafeHttp>,
     pub(super) data: DataDir,
@@ -81,9 +85,10 @@ impl World {
         if !listeners.address.ip().is_loopback() {
             return Err(CommandError::usage("the demo listens on loopback only", "leave out --listen"));
         }
+        let naive = Naive::start().await?;
         let policy = PolicyFile { name: "demo.cedar".to_owned(), text: POLICY.to_owned() };
         let configuration =
-            Configuration { servers: servers()?, policy_files: vec![policy], ..Configuration::default() };
+            Configuration { servers: servers(&naive.origin)?, policy_files: vec![policy], ..Configuration::default() };
         let port = listeners.address.port();
         let instance =
             Instance::start(Parts { data: data.clone(), lock, store, configuration, source: Source::File, port })
@@ -111,6 +116,8 @@ impl World {
         Ok(Self {
             notes: identifier("notes")?,
             diary: identifier("diary")?,
+            relay: identifier("relay")?,
+            naive,
             base_url,
             password,
             http: Recording::new(outbound),
@@ -184,14 +191,28 @@ impl World {
         at: &ResourceId,
         scopes: Option<&ScopeSet>,
     ) -> Result<AuthorizationRequest, Failure> {
-        let redirect_uri = redirect()?;
-        authorization::begin(
-            server,
-            registration,
-            Wish { resource: at, redirect_uri: &redirect_uri, scopes },
-            &OsEntropy,
-        )
-        .map_err(failure)
+        self.invite_to(server, registration, at, scopes, redirect()?.as_str())
+    }
+
+    /// The same, for an answer that goes elsewhere.
+    pub(super) fn invite_to(
+        &self,
+        server: &AuthorizationServer,
+        registration: &Registration,
+        at: &ResourceId,
+        scopes: Option<&ScopeSet>,
+        redirect: &str,
+    ) -> Result<AuthorizationRequest, Failure> {
+        let redirect_uri = RedirectUri::parse(redirect).map_err(failure)?;
+        let wish = Wish { resource: at, redirect_uri: &redirect_uri, scopes };
+        authorization::begin(server, registration, wish, &OsEntropy).map_err(failure)
+    }
+
+    /// A person logs in, by letting a client of theirs in.
+    pub(super) async fn log_in(&self, person: &mut Person) -> Result<(), Failure> {
+        let (server, registration, scopes) = self.introduce(&self.notes).await?;
+        let request = self.invite(&server, &registration, &self.notes, scopes.as_ref())?;
+        self.let_in(person, &request, &server, &registration).await.map(drop)
     }
 
     /// A person lets the client in: login, consent, code, token.
@@ -236,7 +257,7 @@ fn redirect() -> Result<RedirectUri, Failure> {
     RedirectUri::parse("http://127.0.0.1:8765/callback").map_err(failure)
 }
 
-fn servers() -> Result<BTreeMap<String, ServerDefinition>, CommandError> {
+fn servers(naive: &str) -> Result<BTreeMap<String, ServerDefinition>, CommandError> {
     let own = std::env::current_exe().map_err(|error| {
         CommandError::environment(format!("this program cannot be found: {error}"), "run it by its path")
     })?;
@@ -257,7 +278,15 @@ fn servers() -> Result<BTreeMap<String, ServerDefinition>, CommandError> {
         ..ServerDefinition::default()
     };
     let diary = ServerDefinition { title: Some("Diary".to_owned()), command, tools, ..ServerDefinition::default() };
-    Ok(BTreeMap::from([("notes".to_owned(), notes), ("diary".to_owned(), diary)]))
+    let relay = ServerDefinition {
+        title: Some("Relay".to_owned()),
+        url: Some(format!("{naive}/upstream/mcp")),
+        users: BTreeMap::from([(READER.to_owned(), ToolClass::Read)]),
+        tools: BTreeMap::from([("lookup".to_owned(), ToolClass::Read)]),
+        ..ServerDefinition::default()
+    };
+    let named = [("notes", notes), ("diary", diary), ("relay", relay)];
+    Ok(named.into_iter().map(|(name, server)| (name.to_owned(), server)).collect())
 }
 
 /// A password that nobody could have guessed beforehand: no default credential, not even here (ATK-100).

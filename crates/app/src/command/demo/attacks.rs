@@ -1,0 +1,277 @@
+//! Attacks that many have heard of and few have seen: each succeeds at a proxy as it is often written, and stops at the
+//! checkpoint.
+
+use axum::http::Method;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use sekisho_client::http::{HttpClient as _, Request, Response};
+use sekisho_client::registration::{ApplicationType, RegistrationRequest, register};
+use sekisho_protocol::redirect::RedirectUri;
+use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::secret::AccessToken;
+use serde_json::{Value, json};
+
+use super::person::{Arrived, Person};
+use super::scene::{Failure, Scene, failure};
+use super::world::{OWNER, READER, World};
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+/// Where the attacker waits. Nothing needs to be there: the story reads the redirect itself.
+const TRAP: &str = "https://mallory.example/callback";
+
+/// What is written on the arrows of each.
+const DEPUTY: &str = "MCP security best practices: confused deputy";
+const PASSTHROUGH: &str = "MCP security best practices: token passthrough";
+const HIJACK: &str = "MCP security best practices: session hijacking";
+
+/// A client that nobody asked about uses a consent that was given to the proxy.
+pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let naive = &world.naive.origin;
+    let mut alice = Person::new(OWNER, &world.password);
+    let honest = at_naive(world, "http://127.0.0.1:8765/callback").await?;
+    let link = format!("{naive}/proxy/authorize?client_id={honest}&state=honest");
+    alice.approve(&world.http, &link).await?;
+    scene.arrows("Alice", "Naive proxy", "she agrees to the proxy, once", world.http.take());
+    scene.step(
+        "naive proxy: alice lets an honest client in",
+        "302",
+        "the third party remembers: she agreed to the proxy",
+        true,
+    );
+    let mallory = at_naive(world, TRAP).await?;
+    let link = format!("{naive}/proxy/authorize?client_id={mallory}&state=trap");
+    let arrived = alice.open(&world.http, &link).await?;
+    scene.arrows("Alice", "Naive proxy", DEPUTY, world.http.take());
+    let code = match &arrived {
+        Arrived::Away(url) if url.starts_with(TRAP) => parameter(url, "code"),
+        Arrived::Away(_) | Arrived::Page(_) => None,
+    };
+    scene.step(
+        "  mallory registers, and alice opens mallory's link",
+        "302",
+        "no page in between: the code is mallory's",
+        code.is_some(),
+    );
+    let code = code.unwrap_or_default();
+    let redeemed = send(world, Request::post_form(format!("{naive}/proxy/token"), [("code", code.as_str())])).await?;
+    let token = text_of(&redeemed, "/access_token");
+    let read = call(world, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
+    scene.arrows("Mallory", "Naive proxy", DEPUTY, world.http.take());
+    scene.step(
+        "  mallory calls as alice",
+        &status(&read),
+        &format!("“{}”", text_of(&read, "/result/content/0/text")),
+        read.status.is_success(),
+    );
+
+    let (server, _, scopes) = world.introduce(&world.notes).await?;
+    let wish = RegistrationRequest {
+        client_name: "Mallory's helper".to_owned(),
+        redirect_uris: vec![RedirectUri::parse(TRAP).map_err(failure)?],
+        application_type: ApplicationType::Web,
+        scope: None,
+    };
+    let registration = register(&world.http, &server, &wish).await.map_err(failure)?;
+    let request = world.invite_to(&server, &registration, &world.notes, scopes.as_ref(), TRAP)?;
+    let mut alice = Person::new(OWNER, &world.password);
+    world.log_in(&mut alice).await?;
+    scene.arrows("Mallory", "Checkpoint", "RFC 7591: anybody may register", world.http.take());
+    let arrived = alice.open(&world.http, request.url()).await?;
+    scene.arrows("Alice", "Checkpoint", DEPUTY, world.http.take());
+    let (asked, names) = match &arrived {
+        Arrived::Page(page) => (true, page.contains("mallory.example")),
+        Arrived::Away(_) => (false, false),
+    };
+    scene.step(
+        "checkpoint: alice, logged in, opens mallory's link",
+        "200",
+        "a page asks her, and nothing goes to mallory",
+        asked,
+    );
+    scene.step(
+        "  … which names where the answer would go",
+        if names { "yes" } else { "no" },
+        "mallory.example, unverified",
+        names,
+    );
+    Ok(())
+}
+
+/// A server is shown its caller's token, and uses it elsewhere.
+pub(super) async fn token_passthrough(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let naive = &world.naive.origin;
+    let token = a_token(world).await?;
+    world.http.take();
+    world.naive.take_shown();
+    let good = call(world, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
+    scene.arrows("Agent", "Naive proxy", PASSTHROUGH, world.http.take());
+    let shown = world.naive.take_shown();
+    let stolen = shown.as_deref().and_then(|shown| shown.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+    scene.step(
+        "naive proxy: alice's agent calls a server",
+        &status(&good),
+        "the proxy passes her token on",
+        stolen == token,
+    );
+    let mail = call(world, &format!("{naive}/mail/mcp"), Some(&stolen), None, "tools/call").await?;
+    scene.arrows("Server", "Mail server", PASSTHROUGH, world.http.take());
+    scene.step(
+        "  that server uses it at the mail server",
+        &status(&mail),
+        &format!("“{}”", text_of(&mail, "/result/content/0/text")),
+        mail.status.is_success(),
+    );
+
+    let visitor = world.visitor(OWNER, &world.relay, "mcp:read").await?;
+    let access = visitor.tokens.access.expose().to_owned();
+    let session = begin(world, &world.relay, &access).await?;
+    let good = call(world, world.relay.as_str(), Some(&access), Some(&session), "tools/call").await?;
+    scene.arrows("Agent", "Checkpoint", PASSTHROUGH, world.http.take());
+    let shown = world.naive.take_shown();
+    scene.step(
+        "checkpoint: alice's agent calls the same server",
+        &status(&good),
+        "her token ends at the checkpoint",
+        good.status.is_success(),
+    );
+    scene.step("  … what the server was shown", "-", "no Authorization at all", shown.is_none());
+    let other = call(world, world.notes.as_str(), Some(&access), None, "tools/call").await?;
+    scene.arrows("Server", "Checkpoint", "RFC 8707 §2: the audience", world.http.take());
+    scene.step(
+        "  … and if it had it: shown at the notes",
+        &status(&other),
+        "its audience is another server",
+        other.status.as_u16() == 401,
+    );
+    Ok(())
+}
+
+/// A session is taken for its user.
+pub(super) async fn session_hijack(world: &World, scene: &mut Scene) -> Result<(), Failure> {
+    let naive = format!("{}/proxy/mcp", world.naive.origin);
+    let token = a_token(world).await?;
+    world.http.take();
+    let begun = call(world, &naive, Some(&token), None, "initialize").await?;
+    let session = header(&begun);
+    scene.arrows("Agent", "Naive proxy", "MCP transports: session management", world.http.take());
+    scene.step(
+        "naive proxy: alice's agent begins a session",
+        &status(&begun),
+        &format!("Mcp-Session-Id: {session}"),
+        !session.is_empty(),
+    );
+    let taken = call(world, &naive, None, Some(&session), "tools/call").await?;
+    scene.arrows("Mallory", "Naive proxy", HIJACK, world.http.take());
+    scene.step(
+        "  mallory guesses it, and calls without a token",
+        &status(&taken),
+        &format!("“{}”", text_of(&taken, "/result/content/0/text")),
+        taken.status.is_success(),
+    );
+
+    let visitor = world.visitor(OWNER, &world.relay, "mcp:read").await?;
+    let other = world.visitor(READER, &world.relay, "mcp:read").await?;
+    let session = begin(world, &world.relay, visitor.tokens.access.expose()).await?;
+    scene.arrows("Agent", "Checkpoint", "MCP transports: session management", world.http.take());
+    let long = session.len() >= 32 && session.parse::<u64>().is_err();
+    scene.step("checkpoint: alice's agent begins a session", "200", "its id is chance, and long", long);
+    let without = call(world, world.relay.as_str(), None, Some(&session), "tools/call").await?;
+    scene.step(
+        "  mallory has the id, and no token",
+        &status(&without),
+        "a session is nobody",
+        without.status.as_u16() == 401,
+    );
+    let bob = other.tokens.access.expose().to_owned();
+    let with = call(world, world.relay.as_str(), Some(&bob), Some(&session), "tools/call").await?;
+    scene.arrows("Mallory", "Checkpoint", HIJACK, world.http.take());
+    scene.step(
+        "  bob has the id, and a token of his own",
+        &status(&with),
+        "for him there is no such session",
+        with.status.as_u16() == 404,
+    );
+    Ok(())
+}
+
+/// A client of the naive proxy.
+async fn at_naive(world: &World, redirect: &str) -> Result<String, Failure> {
+    let wish = json!({ "redirect_uris": [redirect] });
+    let answer = send(world, Request::post_json(format!("{}/proxy/register", world.naive.origin), &wish)).await?;
+    Ok(text_of(&answer, "/client_id"))
+}
+
+/// A token of the naive proxy, come by honestly.
+async fn a_token(world: &World) -> Result<String, Failure> {
+    let naive = &world.naive.origin;
+    let client = at_naive(world, "http://127.0.0.1:8765/callback").await?;
+    let mut alice = Person::new(OWNER, &world.password);
+    let link = format!("{naive}/proxy/authorize?client_id={client}&state=s");
+    let redirected = alice.approve(&world.http, &link).await?;
+    let code = parameter(&redirected, "code").unwrap_or_default();
+    let redeemed = send(world, Request::post_form(format!("{naive}/proxy/token"), [("code", code.as_str())])).await?;
+    Ok(text_of(&redeemed, "/access_token"))
+}
+
+/// Begins a session of 2025-11-25, and gives its id.
+async fn begin(world: &World, at: &ResourceId, token: &str) -> Result<String, Failure> {
+    let begun = call(world, at.as_str(), Some(token), None, "initialize").await?;
+    let session = header(&begun);
+    call(world, at.as_str(), Some(token), Some(&session), "notifications/initialized").await?;
+    Ok(session)
+}
+
+async fn call(
+    world: &World,
+    url: &str,
+    token: Option<&str>,
+    session: Option<&str>,
+    method: &str,
+) -> Result<Response, Failure> {
+    let params = match method {
+        "initialize" => {
+            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "demo", "version": "1" } })
+        }
+        "tools/call" => json!({ "name": "lookup", "arguments": {} }),
+        _ => json!({}),
+    };
+    let mut body = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+    if let (false, Some(members)) = (method.starts_with("notifications/"), body.as_object_mut()) {
+        members.insert("id".to_owned(), json!(1));
+    }
+    let mut request = Request::new(Method::POST, url.to_owned(), body.to_string().into())
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json, text/event-stream");
+    if let Some(token) = token {
+        request = request.bearer(&AccessToken::from_outside(token));
+    }
+    if let Some(session) = session {
+        request =
+            request.header(SESSION, session).header(HeaderName::from_static("mcp-protocol-version"), "2025-11-25");
+    }
+    send(world, request).await
+}
+
+async fn send(world: &World, request: Request) -> Result<Response, Failure> {
+    world.http.send(request).await.map_err(failure)
+}
+
+fn status(response: &Response) -> String {
+    response.status.as_u16().to_string()
+}
+
+fn header(response: &Response) -> String {
+    response.headers.get(SESSION).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+/// A text of an answer in JSON, or in the first event of a stream.
+fn text_of(response: &Response, pointer: &str) -> String {
+    let body = String::from_utf8_lossy(&response.body);
+    let line = body.lines().find_map(|line| line.strip_prefix("data:")).unwrap_or(&body);
+    let value: Value = serde_json::from_str(line.trim()).unwrap_or_default();
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn parameter(url: &str, name: &str) -> Option<String> {
+    let url = url::Url::parse(url).ok()?;
+    url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
