@@ -127,6 +127,11 @@ pub(crate) enum Command {
     Task(TaskCommand),
     /// Print an access token for a server, renewed if it has to be; for scripts
     Token(Box<ServerUrl>),
+    /// Draw one recorded request, or one grant from its login on, as a sequence diagram (Mermaid)
+    Trace {
+        /// The id of a request (rid_…) or of a grant (grt_…)
+        id: String,
+    },
     /// Add, list and disable users
     #[command(subcommand)]
     User(UserCommand),

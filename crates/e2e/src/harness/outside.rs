@@ -17,10 +17,11 @@ pub struct Outside {
 impl Outside {
     /// A user who logs in with this name and password wherever a browser is opened.
     pub fn new(data: &Path, user: &str, password: &str) -> Self {
-        let path = std::env::var("PATH").unwrap_or_default();
+        let variable = |name| std::env::var_os(name).and_then(|value| value.into_string().ok());
+        let path = variable("PATH").unwrap_or_default();
         let node = node::node();
         let beside = node.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
-        let chromium = std::env::var("SEKISHO_TEST_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+        let chromium = variable("SEKISHO_TEST_CHROMIUM").unwrap_or_else(|| "/usr/bin/chromium".to_owned());
         let environment = [
             ("BROWSER", node::folder().join("browser.mjs").display().to_string()),
             ("PATH", format!("{beside}:{path}")),

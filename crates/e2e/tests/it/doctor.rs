@@ -96,9 +96,10 @@ fn steady(text: &str) -> String {
         let (before, after) = rest.split_at(at);
         out.push_str(before);
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        let (port, following) = after.split_at(digits);
         // The one that nothing listens at is the same each time.
-        out.push_str(if digits > 1 { "PORT" } else { &after[..digits] });
-        rest = &after[digits..];
+        out.push_str(if digits > 1 { "PORT" } else { port });
+        rest = following;
     }
     out.push_str(rest);
     out

@@ -10,9 +10,13 @@ mod clients;
 mod commands;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod diagrams;
+#[cfg(test)]
 mod doctor;
+#[cfg(test)]
 mod durability;
 #[cfg(test)]
 mod history;

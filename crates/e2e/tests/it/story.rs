@@ -8,6 +8,22 @@ use serde_json::Value;
 
 use crate::picture::without_ids;
 
+/// All scenes, in the order in which they are played.
+const SCENES: [&str; 12] = [
+    "first-contact",
+    "step-up",
+    "rights",
+    "task",
+    "approval",
+    "loan",
+    "audience",
+    "advice",
+    "confused-deputy",
+    "token-passthrough",
+    "session-hijack",
+    "revocation",
+];
+
 /// Where the demo's output is kept for the README; written again with `UPDATE=1`.
 const KEPT: &str = "docs/demo.txt";
 
@@ -39,7 +55,7 @@ async fn the_demo_tells_its_story_to_the_end() {
     }
     let mut scenes: Vec<_> = steps.iter().map(|step| step["scene"].as_str().unwrap()).collect();
     scenes.dedup();
-    assert_eq!(scenes, ["first-contact", "step-up", "rights", "task", "approval", "loan", "audience", "revocation"]);
+    assert_eq!(scenes, SCENES);
     assert!(steps.len() >= 20, "{stdout}");
 }
 
@@ -48,7 +64,7 @@ async fn the_demo_tells_its_story_to_the_end() {
 async fn every_scene_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     demo(&["--json", "--out", folder.path().to_str().unwrap()]).await;
-    for scene in ["first-contact", "step-up", "rights", "task", "approval", "loan", "audience", "revocation"] {
+    for scene in SCENES {
         let diagram = std::fs::read_to_string(folder.path().join(format!("{scene}.mmd"))).unwrap();
         check_sequence(&diagram);
         let exchange = std::fs::read_to_string(folder.path().join(format!("{scene}.http"))).unwrap();
