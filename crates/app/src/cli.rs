@@ -8,7 +8,7 @@ use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestI
 
 mod client;
 
-pub(crate) use client::{ConnectArguments, DoctorArguments, DoctorFormat, LoginArguments, ServerUrl};
+pub(crate) use client::{ConnectArguments, DoctorArguments, DoctorFormat, ImportArguments, LoginArguments, ServerUrl};
 
 /// An authorization checkpoint for the Model Context Protocol.
 ///
@@ -85,6 +85,8 @@ pub(crate) enum Command {
     /// List and revoke what users granted to clients
     #[command(subcommand)]
     Grant(GrantCommand),
+    /// Show what authority a client's MCP configuration carries, and move its servers behind a checkpoint
+    Import(ImportArguments),
     /// Write a commented configuration file to start from
     Init {
         /// Where to write it

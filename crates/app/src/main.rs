@@ -60,6 +60,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Doctor(arguments) => Box::pin(command::doctor::examine(&common, &arguments)).await,
         Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
         Command::Grant(act) => command::grant::perform(&common, act).await,
+        Command::Import(arguments) => command::import::import(&common, &arguments),
         Command::Init { file } => command::init::write(&file),
         Command::Policy(act) => command::policy::perform(&common, act),
         Command::Run(arguments) => Box::pin(command::run::run(&common, &arguments)).await,

@@ -79,3 +79,22 @@ pub(crate) struct ServerUrl {
     #[command(flatten)]
     pub(crate) client: ClientOptions,
 }
+
+/// `sekisho import`
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// The client's file: `mcpServers` (Claude, Cursor and others), or VS Code's mcp.json or settings.json
+    pub(crate) file: PathBuf,
+    /// Rewrite it, keep a backup, and add its servers to the configuration
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// The configuration of the checkpoint
+    #[arg(short, long, value_name = "FILE", default_value = "sekisho.toml")]
+    pub(crate) config: PathBuf,
+    /// Under which URL the checkpoint is reached
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8420")]
+    pub(crate) base_url: String,
+    /// For a client that starts programs only: through `sekisho connect`
+    #[arg(long)]
+    pub(crate) bridge: bool,
+}
