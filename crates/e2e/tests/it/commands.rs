@@ -4,6 +4,8 @@ mod administration;
 mod configuration;
 mod failures;
 mod handover;
+mod import;
+mod pinning;
 mod secrets;
 mod tls;
 
