@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// CL-55: every parameter of the exchange, and a grant of the type that was asked for or none.
+    /// CL-54, CL-55: every parameter of the exchange, and a grant of the type that was asked for or none.
     #[tokio::test]
     async fn a_login_is_traded_for_a_grant_at_one_issuer() {
         let line = "POST https://idp.test/token";

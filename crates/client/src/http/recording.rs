@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// ATK-58, RS-38: a recording shows what happened and none of the secrets that were in it.
+    /// ATK-58, RS-38, CL-57: a recording shows what happened and none of the secrets that were in it.
     #[tokio::test]
     async fn a_recording_holds_no_secret() {
         for (media, body) in [
@@ -245,6 +245,9 @@ mod tests {
                 ("grant_type", "seen"),
                 ("client_secret", "CANARY"),
                 ("token", "CANARY"),
+                ("assertion", "CANARY"),
+                ("subject_token", "CANARY"),
+                ("client_assertion", "CANARY"),
             ];
             let request = Request::post_form("https://h/p?state=CANARY&resource=seen", form)
                 .bearer(&AccessToken::from_outside("CANARY"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::checkpoint::{Finished, binary, finish};
-use super::node;
+use super::{Process, node};
 
 /// `sekisho login` and its kin, as one user with a data directory of their own.
 #[derive(Debug, Clone)]
@@ -46,12 +46,21 @@ impl Outside {
         self.run_with(words, "").await
     }
 
+    /// Starts a command, which ends when it is dropped.
+    pub fn start<S: AsRef<OsStr>>(&self, words: &[S]) -> Process {
+        Process::start(&mut self.command(words))
+    }
+
     /// Runs a command that reads this.
     pub async fn run_with<S: AsRef<OsStr>>(&self, words: &[S], input: &str) -> Finished {
+        finish(&mut self.command(words), input).await
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
         let mut command = Command::new(binary());
         command.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
         command.env("SEKISHO_DATA_DIR", &self.data).env("NO_COLOR", "1").env_remove("SEKISHO_LOG");
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).args(words);
-        finish(&mut command, input).await
+        command
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sekisho_e2e::harness::{Checkpoint, Outside, binary, node};
+use sekisho_e2e::harness::{Checkpoint, Outside, binary, node, wait};
 use sekisho_protocol::mcp::method::Revision;
 use serde_json::{Value, json};
 
@@ -157,4 +157,116 @@ async fn a_script_has_a_token_until_its_person_logs_out() {
     assert!(logout.stdout.contains("was given back"), "{}\n{}", logout.stdout, logout.stderr);
     assert_eq!(checkpoint.ask(&["grant", "list"]).await[0]["grants"], json!([]));
     assert_eq!(client.run(&["logout", checkpoint.server()]).await.status.code(), Some(1));
+}
+
+/// Plays a server whose authorization server sends people to this address.
+async fn leading_to(endpoint: &str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let document = json!({ "resource": format!("{origin}/mcp"), "authorization_servers": [origin] });
+    let metadata = json!({ "issuer": origin, "authorization_endpoint": endpoint.replace("ORIGIN", &origin),
+        "token_endpoint": format!("{origin}/token"), "registration_endpoint": format!("{origin}/register"),
+        "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"] });
+    let registered = json!({ "client_id": "cli_1" });
+    let json = |value: Value| axum::routing::any(move || async move { axum::Json(value) });
+    let challenge = format!("Bearer resource_metadata=\"{origin}/.well-known/oauth-protected-resource/mcp\"");
+    let refused = axum::routing::post(move || async move {
+        (axum::http::StatusCode::UNAUTHORIZED, [("www-authenticate", challenge)])
+    });
+    let router = axum::Router::new()
+        .route("/mcp", refused)
+        .route("/.well-known/oauth-protected-resource/mcp", json(document))
+        .route("/.well-known/oauth-authorization-server", json(metadata))
+        .route("/register", json(registered));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("{origin}/mcp")
+}
+
+/// Addresses that lead to no web page, or hold a command for whoever hands them to a shell.
+fn hostile(command: &str) -> Vec<String> {
+    let mut hostile: Vec<String> = [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "vbscript:x",
+        "ftp://h/a",
+        "ssh://h",
+        "-a",
+        "--help",
+        "calc.exe",
+        "\\\\h\\share",
+        "//h/a",
+        "/authorize",
+        "",
+        " ",
+        "https://",
+        "http://h.example/a",
+        "https://user@h.example/a",
+        "https://user:word@h.example/a",
+        "https://h.example/a#b",
+        "https://h.example/\u{202e}a",
+        "https://h.example/a b",
+        "https://h.example/\"a",
+        "https://h.example/'a",
+        "https://h.example/<a>",
+        "https://h.example\\@evil.example/",
+        "x-apple:a",
+        "ms-calculator:",
+        "mailto:a@b",
+        "blob:https://h",
+        "about:blank",
+        "view-source:https://h",
+        "search-ms:query",
+        "\u{1b}[2Jhttps://h.example",
+        "https://h.example/\r\na",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for wrapped in
+        ["`X`", "\"; X; \"", "'; X; '", "|X", "&X", ";X", "\nX\n", "$(X)", "${X}", "<(X)", ">X", "%0AX", "\tX"]
+    {
+        let line = wrapped.replace('X', command);
+        hostile.extend([line.clone(), format!("https://h.example/{line}"), format!("https://h.example{line}")]);
+    }
+    hostile
+}
+
+/// CL-46, CL-47, ATK-86: whatever an authorization server names as the place to log in, no command runs; what is no
+/// web page is refused, and what is one reaches the browser as one argument.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_authorization_url_runs_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (marker, opened) = (folder.path().join("marker"), folder.path().join("opened"));
+    let browser = folder.path().join("browser.sh");
+    std::fs::write(&browser, format!("#!/bin/sh\nprintf '%s\\n' \"$#\" \"$@\" >> '{}'\n", opened.display())).unwrap();
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let client =
+        Outside::new(&folder.path().join("client"), OWNER, PASSWORD).variable("BROWSER", browser.display().to_string());
+    let hostile = hostile(&format!("touch {}", marker.display()));
+    assert!(hostile.len() >= 60, "{}", hostile.len());
+    for endpoint in &hostile {
+        let url = leading_to(endpoint).await;
+        let finished = client.run(&["login", url.as_str()]).await;
+        assert_eq!(finished.code(), Some(3), "{endpoint:?}: {}\n{}", finished.stdout, finished.stderr);
+        assert!(!marker.exists() && !opened.exists(), "{endpoint:?}");
+        assert!(!finished.stderr.contains('\u{1b}'), "{endpoint:?}: {:?}", finished.stderr);
+    }
+    // What a URL may hold, and a shell would act on.
+    let marked = marker.display().to_string();
+    for endpoint in
+        ["https://h.example/$(touch${IFS}MARK)", "https://h.example/;touch${IFS}MARK;", "https://h.example/a&touch"]
+    {
+        let url = leading_to(&endpoint.replace("MARK", &marked)).await;
+        let login = client.start(&["login", url.as_str()]);
+        let told = login.stderr().find(|text| text.contains("It was opened").then_some(())).await;
+        assert!(told.is_some(), "{}", login.stderr().now());
+        let seen = wait::until("the browser", async || {
+            std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))
+        })
+        .await;
+        assert!(seen.starts_with("1\nhttps://h.example/") && seen.lines().count() == 2, "{seen}");
+        assert!(!marker.exists(), "{endpoint}");
+        std::fs::remove_file(&opened).unwrap();
+    }
 }
