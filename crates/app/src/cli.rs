@@ -418,6 +418,21 @@ pub(crate) enum LoanCommand {
 /// `sekisho request`
 #[derive(Debug, Subcommand)]
 pub(crate) enum RequestCommand {
+    /// Ask owners for a tool that the rules do not allow
+    Ask {
+        /// For the user, the client and the task of this grant (`sekisho grant list`)
+        #[arg(long)]
+        grant: GrantId,
+        /// Which tool
+        #[arg(long)]
+        tool: String,
+        /// Why, in a sentence
+        #[arg(long)]
+        reason: String,
+        /// Only with arguments that fit this JSON Schema
+        #[arg(long, value_name = "SCHEMA")]
+        bounds: Option<String>,
+    },
     /// Lend what is asked for: to this user, through this client, for this tool, for a time
     Grant {
         /// Its identifier

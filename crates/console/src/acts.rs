@@ -21,6 +21,7 @@ use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
+pub use access::Wanted;
 pub use explain::{Explained, Question, Standing, explain};
 pub use history::{Change, Classes, Report, advise, replay};
 
@@ -106,6 +107,8 @@ pub enum Act {
         /// Only what was recorded since then.
         since: Timestamp,
     },
+    /// Asks owners for a tool that the rules do not allow, for the user of a grant.
+    RequestFile(Wanted),
     /// Lends what was asked for, for a time.
     RequestGrant {
         /// Which request.
@@ -555,6 +558,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::GrantRevoke { grant } => grants::revoke(store, who, grant).await,
         Act::LoanList => access::loans(store, who).await,
         Act::LoanRevoke { loan } => access::revoke(store, who, loan).await,
+        Act::RequestFile(wanted) => access::file(store, who, wanted).await,
         Act::RequestGrant { request, seconds, bounds } => {
             access::grant(store, who, request, seconds, bounds.as_deref()).await
         }

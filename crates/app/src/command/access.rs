@@ -1,6 +1,6 @@
 //! `sekisho request` and `sekisho loan`
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_console::acts::{Act, Outcome, Wanted};
 
 use super::{print_json, print_table, seconds, unexpected};
 use crate::cli::{Common, LoanCommand, RequestCommand};
@@ -10,6 +10,7 @@ use crate::error::CommandError;
 /// Performs one of the commands about what is asked for.
 pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result<(), CommandError> {
     let act = match command {
+        RequestCommand::Ask { grant, tool, reason, bounds } => Act::RequestFile(Wanted { grant, tool, reason, bounds }),
         RequestCommand::Grant { request, lasts, bounds } => {
             Act::RequestGrant { request, seconds: seconds(&lasts)?, bounds }
         }

@@ -2,16 +2,75 @@
 
 use sekisho_policy::task::check_schema;
 use sekisho_protocol::env::after;
-use sekisho_protocol::ids::{AccessRequestId, LoanId};
-use sekisho_store::{AccessRequest, LOAN_SECONDS_MAX, Loan, Store};
+use sekisho_protocol::ids::{AccessRequestId, GrantId, LoanId};
+use sekisho_store::{
+    ACCESS_REASON_CHARS_MAX, AccessRequest, LOAN_SECONDS_MAX, Loan, NewAccessRequest, Store, StoreError,
+};
+use serde::{Deserialize, Serialize};
 
 use super::users::Names;
 use super::{AccessRow, ActError, LoanRow, Outcome, Performer, record};
 
-pub(super) async fn requests(store: &Store, who: Performer<'_>) -> Result<Outcome, ActError> {
-    let mut tx = store.read().await?;
+/// What somebody wants who has not got it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wanted {
+    /// By which grant: its user, its client, its server, and the task that it is held to.
+    pub grant: GrantId,
+    /// Which tool.
+    pub tool: String,
+    /// Why; at most `ACCESS_REASON_CHARS_MAX` characters of it are kept.
+    pub reason: String,
+    /// Bounds on the arguments: a JSON Schema. Without: any.
+    pub bounds: Option<String>,
+}
+
+/// How long an owner may take to answer, in seconds: as long as for a request from the page.
+const REQUEST_SECONDS: u32 = 7 * 24 * 60 * 60;
+
+pub(super) async fn file(store: &Store, who: Performer<'_>, wanted: Wanted) -> Result<Outcome, ActError> {
+    let reason: String = wanted.reason.trim().chars().take(ACCESS_REASON_CHARS_MAX).collect();
+    if reason.is_empty() || wanted.tool.is_empty() {
+        return Err(ActError::Invalid("a request says which tool, and why".to_owned()));
+    }
+    let bounds = wanted.bounds.as_deref().map(|text| read_bounds(&wanted.tool, text)).transpose()?;
+    let mut tx = store.begin().await?;
+    let absent = || ActError::Absent { what: "grant", name: wanted.grant.to_string() };
+    let grant = tx.grants().find(wanted.grant).await?.ok_or_else(absent)?;
+    let new = NewAccessRequest {
+        id: AccessRequestId::generate(who.now, who.entropy),
+        subject: grant.subject,
+        client: grant.client,
+        grant: grant.id,
+        task: grant.task,
+        server: grant.server,
+        tool: wanted.tool,
+        bounds,
+        reason,
+        created_at: who.now,
+        expires_at: after(who.now, REQUEST_SECONDS),
+    };
+    let filed = match tx.access_requests().file(&new).await {
+        Err(StoreError::Conflict { .. }) => {
+            return Err(ActError::Invalid("the grant has ended, or its user has too many open requests".to_owned()));
+        }
+        other => other?,
+    };
+    tx.audit().append(who.node, &record(who, "request ask", filed.id.to_string()), who.now).await?;
     let names = Names::read(&mut tx).await?;
-    let row = |request: AccessRequest| AccessRow {
+    tx.commit().await?;
+    Ok(Outcome::AccessRequests { requests: vec![row(&names, filed)] })
+}
+
+/// Bounds as they are written on a command line.
+fn read_bounds(tool: &str, text: &str) -> Result<serde_json::Value, ActError> {
+    let invalid = |error: &dyn std::fmt::Display| ActError::Invalid(format!("the bounds: {error}"));
+    let schema = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+    check_schema(tool, &schema).map_err(|error| invalid(&error))?;
+    Ok(schema)
+}
+
+fn row(names: &Names, request: AccessRequest) -> AccessRow {
+    AccessRow {
         id: request.id,
         subject: names.of(&request.subject),
         client: request.client,
@@ -21,8 +80,14 @@ pub(super) async fn requests(store: &Store, who: Performer<'_>) -> Result<Outcom
         reason: request.reason,
         created: request.created_at,
         expires: request.expires_at,
-    };
-    Ok(Outcome::AccessRequests { requests: tx.access_requests().open(who.now).await?.into_iter().map(row).collect() })
+    }
+}
+
+pub(super) async fn requests(store: &Store, who: Performer<'_>) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    let names = Names::read(&mut tx).await?;
+    let open = tx.access_requests().open(who.now).await?;
+    Ok(Outcome::AccessRequests { requests: open.into_iter().map(|request| row(&names, request)).collect() })
 }
 
 pub(super) async fn grant(
@@ -40,12 +105,7 @@ pub(super) async fn grant(
     let asked = tx.access_requests().find(id).await?.ok_or_else(absent)?;
     let bounds = match bounds {
         None => asked.bounds.clone(),
-        Some(text) => {
-            let invalid = |error: &dyn std::fmt::Display| ActError::Invalid(format!("the bounds: {error}"));
-            let schema = serde_json::from_str(text).map_err(|error| invalid(&error))?;
-            check_schema(&asked.tool, &schema).map_err(|error| invalid(&error))?;
-            Some(schema)
-        }
+        Some(text) => Some(read_bounds(&asked.tool, text)?),
     };
     let expires = after(who.now, seconds);
     let loan = asked.loan_of(LoanId::generate(who.now, who.entropy), bounds, expires);

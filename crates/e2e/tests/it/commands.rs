@@ -1,6 +1,7 @@
 //! The command line: what each command prints, what it keeps, how it fails.
 
 mod administration;
+mod asking;
 mod configuration;
 mod failures;
 mod handover;
