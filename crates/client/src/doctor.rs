@@ -3,7 +3,7 @@
 //! logs in, only where that was asked for.
 //!
 //! [`examine`] goes through the same steps as a client, one function for each, and notes what it sees. What a row
-//! means is in [`rows`], what a known trap looks like in [`Trap`], what single clients make of it in [`clients`].
+//! means is in `rows`, what a known trap looks like in [`Trap`], what single clients make of it in [`clients`].
 
 use std::collections::BTreeMap;
 

@@ -39,11 +39,24 @@ async fn metadata_is_looked_for_in_order() {
     assert_eq!(nothing.lines(), [ROOT]);
 }
 
-/// CL-04: a document about anything but the URL that was called is thrown away, wherever it was found.
+/// CL-04: a document about anything but the URL that was called is thrown away, wherever it was found; a document
+/// about the whole origin counts at the place that belongs to the origin, and nowhere else.
 #[tokio::test]
 async fn metadata_of_another_resource_is_refused() {
+    let mut origin = resource_json();
+    origin["resource"] = json!("https://server.test");
+    let at_root = Scripted::default().json(ROOT, 200, &origin);
+    assert_eq!(discover_resource(&at_root, &resource_id(), None).await.unwrap().resource, "https://server.test");
+    let elsewhere = Scripted::default().json(INSERTED, 200, &origin);
+    let error = discover_resource(&elsewhere, &resource_id(), None).await.unwrap_err();
+    assert!(matches!(error, ResourceError::Mismatch { .. }), "{error:?}");
+    let led = Scripted::default().json(ROOT, 200, &origin);
+    let root = challenge("https://server.test/.well-known/oauth-protected-resource");
+    let error = discover_resource(&led, &resource_id(), Some(&root)).await.unwrap_err();
+    assert!(matches!(error, ResourceError::Mismatch { .. }), "{error:?}");
     for other in [
-        "https://server.test",
+        "http://server.test",
+        "https://server.test:444",
         "https://server.test/mcp",
         "https://server.test/mcp/notes/",
         "https://server.test/mcp/Notes",

@@ -23,7 +23,7 @@ async fn protected(upstream: &node::Serving) -> (Checkpoint, String) {
     granted.sort_unstable();
     assert_eq!(granted, ["mcp:destructive", "mcp:read", "mcp:write"]);
     let listed = checkpoint.talk(Revision::V2026_07_28, Some(&tokens.access)).tools().await;
-    let classed = checkpoint.ask(&["server", "tools", "suite"]).await;
+    let classed = checkpoint.ask(&["server", "tools", "list", "suite"]).await;
     let classed: BTreeSet<_> = classed[0]["tools"]
         .as_array()
         .unwrap()

@@ -170,13 +170,21 @@ async fn what_a_client_says_of_itself_gives_it_nothing() {
         ("client_credentials", ("scope", "mcp:read")),
         ("password", ("username", "alice")),
         ("urn:ietf:params:oauth:grant-type:jwt-bearer", ("assertion", "a.b.c")),
-        ("urn:ietf:params:oauth:grant-type:token-exchange", ("subject_token", "x")),
         ("urn:ietf:params:oauth:grant-type:device_code", ("device_code", "x")),
     ] {
         let reply = client.token(&client.refreshing("x").set("grant_type", grant).set(more.0, more.1)).await;
         assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("unsupported_grant_type")), "{grant}");
         assert_eq!(field.record_of(&reply).await["act"], "token_refused");
     }
+    // An exchange is offered, but only for a token of ours, and never because a client asked to have it.
+    let exchange = client
+        .refreshing("x")
+        .set("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
+        .set("subject_token", "x")
+        .set("subject_token_type", "urn:ietf:params:oauth:token-type:access_token");
+    let reply = client.token(&exchange).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert_eq!(field.record_of(&reply).await["act"], "token_refused");
     for bad in [
         json!({ "redirect_uris": [REDIRECT], "grant_types": ["client_credentials"] }),
         json!({ "redirect_uris": [REDIRECT], "response_types": ["token"] }),
@@ -209,7 +217,10 @@ async fn what_is_not_offered_is_not_there() {
     ] {
         assert_eq!(metadata.get(member), None, "{member}");
     }
-    assert_eq!(metadata["grant_types_supported"], json!(["authorization_code", "refresh_token"]));
+    assert_eq!(
+        metadata["grant_types_supported"],
+        json!(["authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange", "refresh_token"])
+    );
     let client = field.client().await;
     for path in [
         "/oauth/par",
