@@ -23,9 +23,8 @@ const APPROVAL_SECONDS: u32 = 600;
 
 /// The permit, which goes to be settled, and what is needed if nobody has said yes.
 pub(crate) fn part(ask: Ask, authority: &Authority) -> (Box<Permit>, Option<AskedFor>) {
-    let Ask { permit, call, rule, reason } = ask;
-    let asked = AskedFor { call, rule: rule.0, reason, need: authority.need.word(true), task: authority.need.task() };
-    (Box::new(permit), Some(asked))
+    let asked = AskedFor::of(&ask, authority);
+    (Box::new(ask.permit), Some(asked))
 }
 
 /// Asks the user, unless that was done already, and says where the answer is given.
@@ -37,7 +36,7 @@ pub(crate) async fn ask(
     asked: &AskedFor,
 ) -> Result<Denied, JournalError> {
     let (Some(grant), Some(client)) = (caller.grant, caller.client.clone()) else {
-        // Nobody has no page to be asked on.
+        // Nobody has no page to be asked on, and was refused before.
         return Err(JournalError::Store(StoreError::Conflict { what: "an approval without a grant".to_owned() }));
     };
     let new = NewApproval {

@@ -72,7 +72,8 @@ pub(crate) fn authorize(
 ) -> Result<Allowed, Box<Denied>> {
     match decide(rights, caller, authority, call, now) {
         Decision::Permit(permit) => Ok(Allowed::Permit(Box::new(permit))),
-        Decision::Ask(ask) => Ok(Allowed::Ask(Box::new(ask))),
+        Decision::Ask(ask) if caller.grant.is_some() => Ok(Allowed::Ask(Box::new(ask))),
+        Decision::Ask(ask) => Err(Box::new(Denied::by_nobody(&AskedFor::of(&ask, authority)))),
         Decision::StepUp(step) => Err(Box::new(Denied {
             verdict: Verdict::StepUp,
             set: SetName::Grant,
@@ -204,6 +205,15 @@ impl Denied {
         }
     }
 
+    /// A call that a person would have to approve, of a caller who is nobody in particular: there is no page to ask on.
+    fn by_nobody(ask: &AskedFor) -> Self {
+        Self {
+            reason: "a person has to approve this very call first, and nobody is signed in who could".to_owned(),
+            why: "approval",
+            ..Self::by_decline(ask)
+        }
+    }
+
     /// What the client is told: the same for a thing that is hidden and one that does not exist.
     pub(crate) fn refusal(&self, request: RequestId, base_url: &str) -> Refusal {
         let scopes = (self.kind == RemedyKind::StepUp).then(|| self.scopes.clone());
@@ -243,6 +253,19 @@ pub(crate) struct AskedFor {
     pub(crate) task: Option<TaskId>,
 }
 
+impl AskedFor {
+    /// A question to a person is inside the declared tasks, or it would not be one.
+    pub(crate) fn of(ask: &Ask, authority: &Authority) -> Self {
+        Self {
+            call: ask.call,
+            rule: ask.rule.0.clone(),
+            reason: ask.reason.clone(),
+            need: authority.need.word(true),
+            task: authority.need.task(),
+        }
+    }
+}
+
 fn outside_text(outside: &Outside) -> String {
     let task = if outside.purpose.is_empty() { "task".to_owned() } else { format!("task “{}”", outside.purpose) };
     match &outside.why {
@@ -259,3 +282,6 @@ fn outside_text(outside: &Outside) -> String {
         OutsideWhy::Unknown => "the task behind this token is not known any more; ask for a new token".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

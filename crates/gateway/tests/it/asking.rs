@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use sekisho_protocol::audit::{AuthorizationAct, Event};
+use sekisho_protocol::audit::{AuthorizationAct, Event, Verdict};
+use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::task::TaskDefinition;
 use serde_json::{Value, json};
@@ -212,4 +213,21 @@ async fn a_client_that_hides_refusals_is_told_by_the_result_of_the_tool() {
     assert!(hidden["result"]["content"][0]["text"].as_str().unwrap().contains("/access/rid_"), "{hidden}");
     let other = world.token(&world.grant(world.owner(), "cli_beta", "notes", "mcp:read").await);
     assert_eq!(world.call(&other, "add_note").send().await.status, 403);
+}
+
+/// Product §4, Ask: at a server that is open to nobody in particular there is nobody to ask: the call is refused, on
+/// record, and not as if something were broken.
+#[tokio::test]
+async fn nobody_in_particular_cannot_be_asked() {
+    let world = World::with(Plan { public: true, ..Plan::default() }).await.classified().await;
+    world.classify("add_note", ToolClass::Read).await;
+    let anonymous = || world.call("x", "add_note").without("authorization").send();
+    assert_eq!(anonymous().await.status, 200);
+    world.rights.send(Arc::new(approving(&world))).unwrap();
+    let refused = anonymous().await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert_eq!(refused.json()["error"]["data"]["remedy"], json!({ "kind": "none" }));
+    assert_eq!(sent(&world).len(), 1);
+    let denies = |event: &Event| matches!(event, Event::Decision(decision) if decision.verdict == Verdict::Deny);
+    world.recorded("the refusal", denies).await;
 }

@@ -1,0 +1,240 @@
+//! What a refusal says: to its client, and for the record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::task::{BoundTask, Need};
+use sekisho_protocol::audit::{self, Verdict};
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp, after};
+use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, TaskId, TokenId, UserId};
+use sekisho_protocol::refusal::{RemedyKind, SetName};
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+use serde_json::json;
+
+use super::{Allowed, AskedFor, Denied, authorize};
+
+const BASE: &str = "https://sekisho.example";
+
+/// One tool is only for tasks, and one has to be approved.
+const RULES: &str = r#"
+@task_required permit(principal, action == Action::"call", resource == Tool::"notes/add_note");
+@approval @reason("it is for good") permit(principal, action == Action::"call", resource == Tool::"notes/wipe");
+"#;
+
+/// An owner with a grant, and a server that nobody in particular may use, too.
+struct World {
+    rights: Rights,
+    caller: Caller,
+    grant: GrantId,
+    request: RequestId,
+    entropy: SeededEntropy,
+    now: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        let (entropy, now) = (SeededEntropy::default(), ManualClock::default().now());
+        let (user, grant) = (UserId::generate(now, &entropy), GrantId::generate(now, &entropy));
+        let client = ClientId::parse("cli_a").unwrap();
+        let rights = Rights::new(RightsParts {
+            users: BTreeMap::from([(user, RightsUser { owner: true, ..RightsUser::default() })]),
+            servers: BTreeMap::from([(
+                "notes".parse().unwrap(),
+                RightsServer { public: true, ..RightsServer::default() },
+            )]),
+            files: vec![PolicyFile { name: "rules.cedar".to_owned(), text: RULES.to_owned() }],
+            ..RightsParts::default()
+        });
+        let caller = Caller {
+            subject: Subject::User(user),
+            client: Some(client.clone()),
+            path: Some(ActorPath::direct(client)),
+            grant: Some(grant),
+            scopes: "mcp:read".parse().unwrap(),
+            task: None,
+            token: Some(TokenId::generate(now, &entropy)),
+            expires: after(now, 600),
+        };
+        let request = RequestId::generate(now, &entropy);
+        Self { rights: rights.unwrap(), caller, grant, request, entropy, now }
+    }
+
+    /// A task of the grant, for one tool.
+    fn task(&self, purpose: &str, bounds: Option<serde_json::Value>) -> Task {
+        let tools = BTreeMap::from([("get_note".to_owned(), bounds)]);
+        Task {
+            id: TaskId::generate(self.now, &self.entropy),
+            grant: self.grant,
+            parent: None,
+            server: "notes".parse().unwrap(),
+            definition: TaskDefinition { purpose: purpose.to_owned(), tools, ..TaskDefinition::default() },
+            origin: TaskOrigin::Person,
+            calls_left: None,
+            created_at: self.now,
+            ends_at: None,
+            ended_at: None,
+        }
+    }
+
+    fn denied(&self, caller: &Caller, authority: &Authority, target: Target) -> Denied {
+        *self.authorize(caller, authority, target).unwrap_err()
+    }
+
+    fn authorize(&self, caller: &Caller, authority: &Authority, target: Target) -> Result<Allowed, Box<Denied>> {
+        let call = Call {
+            server: "notes".parse().unwrap(),
+            method: "tools/call",
+            target,
+            arguments: Some(Bytes::from_static(br#"{"n":1}"#)),
+            arguments_digest: None,
+            round: None,
+            source: None,
+        };
+        authorize(&self.rights, caller, authority, &call, self.now)
+    }
+}
+
+fn needing(tasks: impl IntoIterator<Item = Task>) -> Authority {
+    let need = Need::of(tasks.into_iter().map(|task| Arc::new(BoundTask::new(task).unwrap())));
+    Authority { need, ..Authority::default() }
+}
+
+fn tool(name: &str, standing: ToolStanding) -> Target {
+    Target::Tool { name: name.to_owned(), standing }
+}
+
+fn job(own: bool) -> Target {
+    Target::Job { id: "job".to_owned(), own }
+}
+
+/// Product §4, RS-36, RS-53: each refusal names the set that spoke and the way out, with the page where there is one:
+/// an owner is asked only for a tool and for who has a grant, and only where rights refused. A job of somebody else is
+/// an unknown one, and no other refusal is.
+#[test]
+fn a_refusal_names_its_set_and_its_way_out() {
+    let world = World::new();
+    let (free, task) = (Authority::default(), world.task("tidy up", None));
+    let nobodys = TaskId::generate(world.now, &world.entropy);
+    let unknown = Authority { need: Need::unknown(nobodys), ..Authority::default() };
+    let held_to = needing([task.clone()]);
+    let mut over = world.caller.clone();
+    over.expires = world.now;
+    let mut stranger = world.caller.clone();
+    stranger.subject = Subject::User(UserId::generate(world.now, &world.entropy));
+    let nobody = Caller::anonymous(ScopeSet::empty());
+    let (caller, ask) = (&world.caller, RemedyKind::AskAccess);
+    let read = || tool("get_note", ToolStanding::Classified(ToolClass::Read));
+    let add = || tool("add_note", ToolStanding::Classified(ToolClass::Read));
+    let resource = || Target::Resource { uri: "file:///a".to_owned() };
+    let page = |path: String| Some(format!("{BASE}{path}"));
+    let by_request = || page(format!("/access/{}", world.request));
+    let (rights, need, grant) = (SetName::Rights, SetName::Need, SetName::Grant);
+    for (by, authority, target, set, kind, url, why) in [
+        (caller, &free, tool("ghost", ToolStanding::Unknown), rights, ask, by_request(), "rights"),
+        (caller, &free, tool("get_note", ToolStanding::Held), rights, ask, by_request(), "held_back"),
+        (&stranger, &free, read(), rights, ask, by_request(), "rights"),
+        (&stranger, &free, resource(), rights, ask, None, "rights"),
+        (&nobody, &free, tool("ghost", ToolStanding::Unknown), rights, ask, None, "rights"),
+        (caller, &free, job(false), rights, ask, None, "rights"),
+        (&over, &free, read(), grant, RemedyKind::None, None, "expired"),
+        (&over, &free, job(true), grant, RemedyKind::None, None, "expired"),
+        (caller, &held_to, add(), need, RemedyKind::WidenTask, page(format!("/tasks/{}", task.id)), "outside_task"),
+        (caller, &unknown, read(), need, RemedyKind::WidenTask, None, "task_unknown"),
+        (caller, &free, add(), need, RemedyKind::WidenTask, page(format!("/grants/{}", world.grant)), "task_required"),
+    ] {
+        let what = format!("{target:?} {why}");
+        let unknown_job = target == job(false);
+        let denied = world.denied(by, authority, target);
+        let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
+        assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (set, kind, url), "{what}");
+        assert_eq!((refusal.remedy.scopes, refusal.request), (None, world.request), "{what}");
+        assert_eq!((denied.unknown_job, denied.is_declined()), (unknown_job, false), "{what}");
+        assert_eq!((judged.verdict, judged.set, judged.why), (Verdict::Deny, Some(set), Some(why)), "{what}");
+        assert_eq!(judged.task, authority.need.task(), "{what}");
+    }
+}
+
+/// RS-19, RS-20: what was not granted is named, to the client and for the record; no page is.
+#[test]
+fn a_step_up_names_the_scopes() {
+    let world = World::new();
+    let write = tool("put_note", ToolStanding::Classified(ToolClass::Write));
+    let denied = world.denied(&world.caller, &Authority::default(), write);
+    let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
+    let scopes: ScopeSet = "mcp:write".parse().unwrap();
+    assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (SetName::Grant, RemedyKind::StepUp, None));
+    assert_eq!((refusal.remedy.scopes, judged.scopes), (Some(scopes.clone()), scopes));
+    assert_eq!((judged.verdict, judged.why), (Verdict::StepUp, Some("scopes")));
+}
+
+/// Product §4, Ask: a person is asked on a page of theirs, and a call that they declined is not to be made again; where
+/// nobody is signed in there is nobody to ask, and that is a refusal without a way out.
+#[test]
+fn a_person_is_asked_where_there_is_one() {
+    let world = World::new();
+    let (free, wipe) = (Authority::default(), || tool("wipe", ToolStanding::Classified(ToolClass::Read)));
+    let Ok(Allowed::Ask(ask)) = world.authorize(&world.caller, &free, wipe()) else { panic!("nobody was asked") };
+    let ask = AskedFor::of(&ask, &free);
+    let approval = ApprovalId::generate(world.now, &world.entropy);
+    let asked = Denied::by_ask(&ask, approval);
+    let declined = Denied::by_decline(&ask);
+    let unasked = world.denied(&Caller::anonymous("mcp:read".parse().unwrap()), &free, wipe());
+    let page = Some(format!("{BASE}/approvals/{approval}"));
+    for (denied, verdict, kind, url, why, said) in [
+        (&asked, Verdict::Ask, RemedyKind::Approve, page, "approval", ": it is for good"),
+        (&declined, Verdict::Deny, RemedyKind::None, None, "declined", "declined this very call"),
+        (&unasked, Verdict::Deny, RemedyKind::None, None, "approval", "nobody is signed in"),
+    ] {
+        let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
+        assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (SetName::Rights, kind, url));
+        assert_eq!((judged.verdict, judged.why, denied.is_declined()), (verdict, Some(why), why == "declined"));
+        assert!(refusal.reason.contains(said), "{}", refusal.reason);
+        assert_eq!(judged.because, [ask.rule.as_str()]);
+    }
+    assert_eq!(asked.approval, Some((ask.call, approval)));
+}
+
+/// Product §4: an argument beyond its bounds is named as far as it has a name; one that is missing has none.
+#[test]
+fn an_argument_beyond_its_bounds_is_named() {
+    let world = World::new();
+    for (bounds, beginning) in [
+        (json!({ "properties": { "n": { "maximum": 0 } } }), "the argument `/n` is beyond the bounds"),
+        (json!({ "required": ["id"] }), "an argument is missing or beyond the bounds"),
+    ] {
+        let authority = needing([world.task("tidy up", Some(bounds))]);
+        let denied =
+            world.denied(&world.caller, &authority, tool("get_note", ToolStanding::Classified(ToolClass::Read)));
+        let reason = denied.refusal(world.request, BASE).reason;
+        assert_eq!(reason, format!("{beginning} of the task “tidy up”; the user can widen it"));
+    }
+}
+
+/// Product §4: of several tasks the one is named that others spent or ended meanwhile, with its own page.
+#[test]
+fn the_task_that_was_spent_meanwhile_is_named() {
+    let world = World::new();
+    let (outer, inner) = (world.task("tidy up", None), world.task("look", None));
+    let authority = needing([outer.clone(), inner.clone()]);
+    for (task, over, reason, why) in [
+        (&outer, false, "the task “tidy up” has used up its calls; the user can give it more", "budget_spent"),
+        (
+            &inner,
+            true,
+            "the task “look” is finished; the user can resume what was granted, or begin another",
+            "task_finished",
+        ),
+    ] {
+        let denied = Denied::by_task(&authority, task.id, over);
+        let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
+        assert_eq!((refusal.set, refusal.reason.as_str()), (SetName::Need, reason));
+        assert_eq!(refusal.remedy.url, Some(format!("{BASE}/tasks/{}", task.id)));
+        assert_eq!((judged.task, judged.need, judged.why), (Some(task.id), audit::Need::Outside, Some(why)));
+    }
+}
