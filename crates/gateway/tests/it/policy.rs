@@ -339,3 +339,20 @@ async fn nothing_happens_that_cannot_be_recorded() {
     }
     assert_eq!(world.fake.of_callers().len(), before);
 }
+
+/// ATK-98: a read waits for no record, which follows in a batch; where reads are to be on record first, what cannot be
+/// recorded is not done.
+#[tokio::test]
+async fn a_read_waits_for_its_record_only_where_it_is_to() {
+    for (record_reads_first, status, reached) in [(false, 200, 1), (true, 503, 0)] {
+        let world = World::with(Plan { record_reads_first, ..Plan::default() }).await.classified().await;
+        let token = world.owner_token("mcp:read").await;
+        // Somebody else writes for as long as the call takes.
+        let writing = world.store.begin().await.unwrap();
+        let reply = world.call(&token, "get_note").send().await;
+        assert_eq!(reply.status, status, "{}", reply.body);
+        assert_eq!(world.fake.of_callers().len(), reached);
+        drop(writing);
+        assert_eq!(world.call(&token, "get_note").send().await.status, 200);
+    }
+}

@@ -44,11 +44,12 @@ pub(crate) struct Plan {
     pub(crate) speaks: Speaks,
     pub(crate) limits: Limits,
     pub(crate) public: bool,
+    pub(crate) record_reads_first: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { speaks: Speaks::Both, limits: Limits::default(), public: false }
+        Self { speaks: Speaks::Both, limits: Limits::default(), public: false, record_reads_first: false }
     }
 }
 
@@ -115,7 +116,7 @@ impl World {
             node: NodeId::generate(clock.now(), entropy.as_ref()),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
-                record_reads_first: false,
+                record_reads_first: plan.record_reads_first,
                 base_url: base.clone(),
                 allowed_hosts: vec![host],
                 allowed_origins: vec![base.clone()],
