@@ -315,11 +315,11 @@ impl Grants {
 
     /// The store went out of reach, or came back. Says whether that is news.
     pub(crate) fn set_down(&self, down: bool) -> bool {
-        let was = self.down.swap(down, Ordering::SeqCst);
-        if was && !down {
+        if !down && self.is_down() {
+            // INVARIANT: forgotten first. Whoever sees that the store is back finds nothing from before.
             self.forget_all();
         }
-        was != down
+        self.down.swap(down, Ordering::SeqCst) != down
     }
 }
 
