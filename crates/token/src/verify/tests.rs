@@ -15,7 +15,7 @@ use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::{AuthorizationCode, ClientSecret, RefreshToken, SessionToken};
 use serde_json::{Value, json};
 
-use super::{Expectation, VerifyError, verify};
+use super::{Expectation, VerifyError, claimed_audience, verify};
 use crate::claims::AccessClaims;
 use crate::forge;
 use crate::jws::Compact;
@@ -265,6 +265,20 @@ fn only_the_asked_server_is_the_audience() {
     ] {
         assert_eq!(claim(bad.clone()), Err(VerifyError::Audience), "{bad}");
     }
+}
+
+/// RFC 8693: what is exchanged says for which one server it is, and nothing else does.
+#[test]
+fn the_claimed_audience_is_one_server_or_none() {
+    let world = world();
+    assert_eq!(claimed_audience(&world.good()), Some(world.audience.clone()));
+    for aud in [json!([RESOURCE]), json!(["https://other.example", RESOURCE]), json!([]), json!("api"), json!(1)] {
+        let mut payload = world.payload();
+        payload["aud"] = aud.clone();
+        let token = forge::signed(&world.key, &world.header(), &payload.to_string());
+        assert_eq!(claimed_audience(&token), None, "{aud}");
+    }
+    assert_eq!(claimed_audience("nonsense"), None);
 }
 
 /// RS-30, RS-31, ATK-56: a token of another issuer fails though the same key signed it.
