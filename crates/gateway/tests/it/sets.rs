@@ -23,7 +23,7 @@ async fn call(world: &World, token: &str, tool: &str, arguments: Value) -> Reply
 }
 
 /// Asks again until the change is felt: within a second (product §7).
-async fn until(world: &World, token: &str, tool: &str, status: u16) -> Reply {
+pub(crate) async fn until(world: &World, token: &str, tool: &str, status: u16) -> Reply {
     let asking = async {
         loop {
             let reply = call(world, token, tool, json!({})).await;

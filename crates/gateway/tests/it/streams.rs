@@ -6,9 +6,11 @@ use http::Method;
 use sekisho_gateway::Limits;
 use sekisho_protocol::audit::{Event, OutcomeResult};
 use sekisho_protocol::env::{Clock, after};
+use sekisho_protocol::task::TaskDefinition;
 use serde_json::{Value, json};
 
 use crate::fake::sse;
+use crate::sets::until;
 use crate::world::{Ask, NOVEMBER, Plan, Stream, World};
 
 fn listen<'w>(world: &'w World, token: &str, wish: Value) -> Ask<'w> {
@@ -20,6 +22,16 @@ pub(crate) async fn standing(world: &World, token: &str, session: &str) -> Strea
     let stream = ask.header("accept", "text/event-stream").header("mcp-session-id", session).open().await;
     assert_eq!(stream.status, 200);
     stream
+}
+
+/// The next message, apart from the news that a list changed: that is told whenever a change before is noticed.
+async fn next(stream: &mut Stream) -> Value {
+    loop {
+        let message = stream.next().await.unwrap();
+        if message["method"] != "notifications/tools/list_changed" {
+            return message;
+        }
+    }
 }
 
 fn news(method: &str, subscription: Value, more: Value) -> Value {
@@ -156,6 +168,28 @@ async fn a_standing_stream_is_filtered() {
     }
 }
 
+/// ATK-59: a task that begins is felt by the next message of a stream that is open.
+#[tokio::test]
+async fn a_task_that_begins_is_felt_by_an_open_stream() {
+    let world = World::new().await.classified().await;
+    let grantee = world.granted("mcp:read").await;
+    let token = world.token(&grantee);
+    let session = world.session(&token, NOVEMBER).await;
+    let mut stream = standing(&world, &token, &session).await;
+    world.fake.open_streams(1).await;
+    let updated = news("notifications/resources/updated", Value::Null, json!({ "uri": "file:///a" }));
+    let last = json!({ "jsonrpc": "2.0", "id": 9, "method": "ping" });
+    world.fake.news.send(updated.to_string()).unwrap();
+    assert_eq!(next(&mut stream).await, updated);
+    let tools = [("get_note".to_owned(), None)].into();
+    world.task(&grantee, TaskDefinition { purpose: "look".to_owned(), tools, ..TaskDefinition::default() }).await;
+    until(&world, &token, "get_stream", 403).await;
+    for message in [updated, last.clone()] {
+        world.fake.news.send(message.to_string()).unwrap();
+    }
+    assert_eq!(next(&mut stream).await, last);
+}
+
 /// ATK-70, ATK-74: a list reply on another stream of the session is trimmed like any other.
 #[tokio::test]
 async fn a_list_reply_on_another_stream_is_trimmed() {
@@ -175,13 +209,14 @@ async fn a_list_reply_on_another_stream_is_trimmed() {
         .collect();
     let answer = json!({ "jsonrpc": "2.0", "id": id, "result": { "tools": tools } });
     world.fake.news.send(answer.to_string()).unwrap();
-    let seen = stream.next().await.unwrap();
+    let seen = next(&mut stream).await;
+    assert_eq!(seen["id"], id);
     assert!(!seen.to_string().contains("delete_note"), "{seen}");
     // Once answered, the same id is nobody's.
     world.fake.news.send(answer.to_string()).unwrap();
     let last = json!({ "jsonrpc": "2.0", "id": 10, "method": "ping" });
     world.fake.news.send(last.to_string()).unwrap();
-    assert_eq!(stream.next().await.unwrap(), last);
+    assert_eq!(next(&mut stream).await, last);
 }
 
 /// ATK-71, TR-40: a session has one standing stream; it is free again once the first has gone.
