@@ -262,11 +262,6 @@ impl Grants {
         Ok(standing)
     }
 
-    /// What is known of a grant without asking the store, if anything is.
-    pub(crate) fn known(&self, grant: GrantId) -> Option<Arc<Standing>> {
-        self.known.get(&grant)
-    }
-
     /// Whether authority that was established before still holds, as far as the feed has said by now. Costs two
     /// loads; `false` means that it has to be established anew.
     pub(crate) fn is_current(&self, standing: &Standing) -> bool {

@@ -94,7 +94,7 @@ impl Filter {
             return Judged::Broken("the upstream sent something that is not one readable JSON-RPC message");
         };
         match message.kind() {
-            Kind::Notification { .. } => self.notification(&message, &data),
+            Kind::Notification { .. } => self.notification(&message, &data).await,
             Kind::Request { .. } => self.request(&message, &data),
             Kind::Response { id: Some(id), outcome } => self.response(id, outcome, &data).await,
             // An error to a request that could not be understood (JSON-RPC 2.0 §5): it can only be this one.
@@ -137,10 +137,12 @@ impl Filter {
         self.revision.era() == Era::Stateless
     }
 
-    fn moment(&self) -> Moment {
+    async fn moment(&self) -> Moment {
+        // First, for the store may have to be asked: the rest is of the moment in which it has answered.
+        let authority = self.authority_now().await;
         Moment {
             rights: self.gateway.rights.borrow().clone(),
-            authority: self.authority_now(),
+            authority,
             snapshot: self.gateway.catalogues.snapshot(self.routed.server()),
             // The answer to one request may finish after its token has ended; a standing stream may not.
             now: match &self.place {
@@ -150,11 +152,12 @@ impl Filter {
         }
     }
 
-    /// The tasks in force: those that began, ended or were widened meanwhile are felt by the next message.
-    fn authority_now(&self) -> Authority {
-        let grants = self.gateway.authenticator.grants();
-        let known = self.caller.grant.and_then(|grant| grants.known(grant));
-        known.map_or_else(|| self.authority.clone(), |standing| standing.authority(&self.caller))
+    /// The tasks in force: those that began, ended or were widened meanwhile are felt by the next message. Where the
+    /// store does not answer, what was in force when the request was judged.
+    async fn authority_now(&self) -> Authority {
+        let Some(grant) = self.caller.grant else { return self.authority.clone() };
+        let standing = self.gateway.authenticator.grants().standing(grant).await;
+        standing.map_or_else(|_| self.authority.clone(), |standing| standing.authority(&self.caller))
     }
 
     fn call(&self, method: &'static str, target: Target) -> Call {
@@ -186,7 +189,7 @@ impl Filter {
         }
     }
 
-    fn notification(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
+    async fn notification(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
         let Some(row) = message.row(self.revision, Direction::ServerToClient) else {
             return Judged::Drop("a notification that this revision does not have");
         };
@@ -194,17 +197,17 @@ impl Filter {
             Gateway::list_soon(&self.gateway, self.routed.server());
         }
         match &self.place {
-            Place::Listen { .. } => self.subscribed(row, message, data),
+            Place::Listen { .. } => self.subscribed(row, message, data).await,
             Place::Answer(question) if self.is_stateless() => related(question, row, message, data),
-            Place::Answer(_) | Place::Standing => self.news(row, message, data),
+            Place::Answer(_) | Place::Standing => self.news(row, message, data).await,
         }
     }
 
     /// News of the older revisions: the session is one caller's, but what it may hear of is judged all the same.
-    fn news(&self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
+    async fn news(&self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
         let params = message.params();
         let allowed = match row.method {
-            Method::NotificationsResourcesUpdated => self.hears_of_resource(params),
+            Method::NotificationsResourcesUpdated => self.hears_of_resource(params).await,
             Method::NotificationsTasksStatus => self.hears_of_job(params),
             _ => true,
         };
@@ -215,8 +218,9 @@ impl Filter {
         }
     }
 
-    fn hears_of_resource(&self, params: Option<&Params<'_>>) -> bool {
-        params.and_then(|params| params.uri.as_deref()).is_some_and(|uri| self.may_read(&self.moment(), uri))
+    async fn hears_of_resource(&self, params: Option<&Params<'_>>) -> bool {
+        let Some(uri) = params.and_then(|params| params.uri.as_deref()) else { return false };
+        self.may_read(&self.moment().await, uri)
     }
 
     fn hears_of_job(&self, params: Option<&Params<'_>>) -> bool {
@@ -224,14 +228,14 @@ impl Filter {
     }
 
     /// Only what was asked for, acknowledged and may be heard of; marked as of this subscription (TR-41, TR-42).
-    fn subscribed(&mut self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
+    async fn subscribed(&mut self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
         let Place::Listen { question, heard, .. } = &self.place else { return Judged::Drop("not a subscription") };
         let marked = message.meta().and_then(|meta| meta.subscription_id.as_ref()) == Some(&question.id);
         if !marked {
             return Judged::Drop("a notification of no or another subscription");
         }
         if row.method == Method::NotificationsSubscriptionsAcknowledged {
-            return self.acknowledged(message, data);
+            return self.acknowledged(message, data).await;
         }
         let Some(heard) = heard else { return Judged::Drop("a notification before the acknowledgement") };
         let params = message.params();
@@ -240,7 +244,9 @@ impl Filter {
             Method::NotificationsResourcesListChanged => heard.resource_list,
             Method::NotificationsToolsListChanged => heard.tools,
             // The server may report what lies below a resource that was asked for.
-            Method::NotificationsResourcesUpdated => !heard.resources.is_empty() && self.hears_of_resource(params),
+            Method::NotificationsResourcesUpdated => {
+                !heard.resources.is_empty() && self.hears_of_resource(params).await
+            }
             Method::NotificationsTasks => {
                 let id = params.and_then(|params| params.task_id.as_deref()).unwrap_or_default();
                 heard.jobs.iter().any(|job| job == id) && self.is_own_job(id) && self.may_ask(question, params)
@@ -257,10 +263,10 @@ impl Filter {
     }
 
     /// What was promised, without what may not be heard of.
-    fn acknowledged(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
+    async fn acknowledged(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
         let promised =
             message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).unwrap_or_default();
-        let moment = self.moment();
+        let moment = self.moment().await;
         let edited = splice::filter_subscriptions(data, SubscriptionList::Resources, |uri| self.may_read(&moment, uri))
             .and_then(|edited| {
                 splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id))
@@ -357,7 +363,7 @@ impl Filter {
         if news {
             Gateway::list_now(&self.gateway, server, self.routed.now).await;
         }
-        let moment = self.moment();
+        let moment = self.moment().await;
         let trimmed = splice::filter_list(data, kind, |item| self.shows(&moment, item))?;
         // Our own stand at the end of the last page.
         let own = kind == ListKind::Tools

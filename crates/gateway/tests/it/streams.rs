@@ -168,10 +168,17 @@ async fn a_standing_stream_is_filtered() {
     }
 }
 
-/// ATK-59: a task that begins is felt by the next message of a stream that is open.
+/// ATK-59: a task that begins is felt by the next message of a stream that is open, also where nothing was kept of its
+/// grant.
 #[tokio::test]
 async fn a_task_that_begins_is_felt_by_an_open_stream() {
-    let world = World::new().await.classified().await;
+    for tokens_cached_max in [Limits::default().tokens_cached_max, 0] {
+        feels_a_task(Limits { tokens_cached_max, ..Limits::default() }).await;
+    }
+}
+
+async fn feels_a_task(limits: Limits) {
+    let world = World::with(Plan { limits, ..Plan::default() }).await.classified().await;
     let grantee = world.granted("mcp:read").await;
     let token = world.token(&grantee);
     let session = world.session(&token, NOVEMBER).await;
