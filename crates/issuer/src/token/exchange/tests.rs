@@ -1,10 +1,14 @@
 //! Narrowing against a real store.
 
-use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::task::TaskOrigin;
 
-use super::ExchangeRequest;
+use super::{ACCESS_TOKEN, ExchangeRequest};
+use crate::parameters::Parameters;
+use crate::records;
 use crate::testing::{FILES, NOTES, World, honest};
 use crate::token::{GrantRequest, Issued, TokenError, perform};
 
@@ -39,7 +43,7 @@ async fn a_token_is_narrowed_in_scope_and_never_lives_longer() {
     };
     let narrowed = exchange(&world, &client, request).await.unwrap();
     assert!(narrowed.refresh.is_none());
-    assert_eq!(narrowed.kind, Some(super::ACCESS_TOKEN));
+    assert_eq!(narrowed.kind, Some(ACCESS_TOKEN));
     let (wide, narrow) = (world.claims(&first), world.claims(&narrowed));
     assert_eq!(narrow.scope.to_string(), "mcp:read");
     assert_eq!((narrow.exp, narrow.iat), (wide.exp, world.clock.now()));
@@ -124,4 +128,88 @@ async fn only_its_own_client_narrows_a_token_that_lives() {
     tx.grants().revoke(grant, "test", world.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(matches!(exchange(&world, &client, plain(&first)).await, Err(TokenError::Exchange(_))));
+}
+
+/// RFC 8693 §2.1: what is shown is an access token and says so, what is wanted is one, and nobody else acts; `resource`
+/// and `audience` both name the server.
+#[test]
+fn a_request_is_for_an_access_token_in_exchange_for_one() {
+    let other = "urn:ietf:params:oauth:token-type:refresh_token";
+    let read = |changes: &[(&str, &str)]| {
+        let mut fields = vec![("subject_token", "the-token"), ("subject_token_type", ACCESS_TOKEN)];
+        fields.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let fields = fields.iter().chain(changes);
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        ExchangeRequest::read(&Parameters::read(&query).unwrap())
+    };
+    for changes in [&[][..], &[("requested_token_type", ACCESS_TOKEN)]] {
+        let plain = read(changes).unwrap();
+        assert_eq!((plain.token.expose(), plain.scopes, plain.details), ("the-token", None, None));
+        assert!(plain.resources.is_empty());
+    }
+    let all = [
+        ("scope", "mcp:read"),
+        ("audience", FILES),
+        ("resource", NOTES),
+        ("resource", FILES),
+        ("authorization_details", "[]"),
+    ];
+    let all = read(&all).unwrap();
+    assert_eq!(all.scopes, Some("mcp:read".parse().unwrap()));
+    assert_eq!(
+        (all.resources, all.details.as_deref()),
+        (vec![NOTES.to_owned(), FILES.to_owned(), FILES.to_owned()], Some("[]"))
+    );
+    for changes in [
+        &[("subject_token_type", other)][..],
+        &[("requested_token_type", other)],
+        &[("subject_token_type", other), ("requested_token_type", other)],
+        &[("actor_token", "another")],
+        &[("actor_token_type", ACCESS_TOKEN)],
+        &[("actor_token", "another"), ("actor_token_type", ACCESS_TOKEN)],
+    ] {
+        assert!(matches!(read(changes), Err(TokenError::Exchange(_))), "{changes:?}");
+    }
+    for name in ["subject_token", "subject_token_type"] {
+        assert!(matches!(read(&[(name, "")]), Err(TokenError::Missing(missing)) if missing == name), "{name}");
+    }
+    assert!(matches!(read(&[("scope", "\"")]), Err(TokenError::Scope)));
+}
+
+/// Product §5, Narrow: what was given is on record, with whose it is and of which grant.
+#[tokio::test]
+async fn the_records_say_what_an_exchange_gave() {
+    let (world, client, first) = issued().await;
+    let scopes: sekisho_protocol::scope::ScopeSet = "mcp:read".parse().unwrap();
+    exchange(&world, &client, ExchangeRequest { scopes: Some(scopes.clone()), ..plain(&first) }).await.unwrap();
+    let mut entries = world.entries(AuthorizationAct::TokenIssued).await;
+    entries.retain(|entry| entry.detail != "code");
+    let expected = Authorization {
+        subject: Some(Subject::User(world.owner)),
+        client: Some(client.id.clone()),
+        server: Some("notes".parse().unwrap()),
+        grant: Some(world.grant_of(&first).0),
+        scopes,
+        detail: "exchange".to_owned(),
+        ..records::entry(AuthorizationAct::TokenIssued)
+    };
+    assert_eq!(entries, [expected]);
+}
+
+/// ATK-55: what is over gives nothing new, not even within the leeway that a server gives; a task that asks for longer
+/// than the token has ends with it, and one that asks for less ends by itself.
+#[tokio::test]
+async fn nothing_that_was_exchanged_outlives_its_token() {
+    let (world, client, first) = issued().await;
+    world.clock.advance_seconds(599);
+    assert_eq!(exchange(&world, &client, plain(&first)).await.unwrap().expires_in_seconds, 1);
+    let (world, client, first) = issued().await;
+    for (wanted, seconds) in [(3600, 600), (60, 60)] {
+        let details =
+            format!(r#"[{{"type":"mcp_task","purpose":"x","tools":[{{"name":"a"}}],"expires_in":{wanted}}}]"#);
+        let narrowed = exchange(&world, &client, ExchangeRequest { details: Some(details), ..plain(&first) }).await;
+        let id = world.claims(&narrowed.unwrap()).task.unwrap();
+        let task = world.issuer.store.read().await.unwrap().tasks().find(id).await.unwrap().unwrap();
+        assert_eq!(task.ends_at, Some(after(world.clock.now(), seconds)));
+    }
 }
