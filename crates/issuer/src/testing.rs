@@ -189,6 +189,11 @@ impl World {
 
     /// A code for the owner's notes, as consent would have made it.
     pub(crate) async fn code(&self, client: &Client) -> (AuthorizationCode, CodeVerifier) {
+        self.code_with(client, Conditions::default()).await
+    }
+
+    /// The same with what a person set beside the scopes.
+    pub(crate) async fn code_with(&self, client: &Client, conditions: Conditions) -> (AuthorizationCode, CodeVerifier) {
         let code = AuthorizationCode::generate(&*self.issuer.entropy);
         let verifier = generate_verifier(&*self.issuer.entropy);
         let now = self.clock.now();
@@ -202,7 +207,7 @@ impl World {
             resource: NOTES.to_owned(),
             scopes: "mcp:read mcp:write".parse().unwrap(),
             path: ActorPath::direct(client.id.clone()),
-            conditions: Conditions::default(),
+            conditions,
             issued_at: now,
             expires_at: after(now, 60),
             used_at: None,

@@ -8,6 +8,7 @@ use sekisho_protocol::oauth_error::OauthErrorCode;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{ClientAuthentication, ClientOrigin};
 use sekisho_protocol::server::ServerDirectory;
+use sekisho_protocol::task::TaskDefinition;
 use sekisho_store::Pending;
 
 use super::{AuthorizeError, Prompt, UnprovenError, begin, may_skip_consent};
@@ -221,6 +222,28 @@ async fn a_request_is_judged_check_by_check() {
         (vec![("nonce", "n"), ("ui_locales", "ja"), ("unheard_of", "1")], pending("mcp:read")),
     ])
     .await;
+}
+
+/// RFC 9396 §2, §5: a task is kept as it was declared; what is none of this server's, or cannot be checked, is an answer.
+#[tokio::test]
+async fn a_declared_task_is_kept_as_it_was_declared() {
+    let world = World::new().await;
+    world.client("client", |_| {}).await;
+    assert_eq!(kept(&world, &query(&[])).await.unwrap().task, None);
+    let task = |more: &str| {
+        format!(r#"[{{"type":"mcp_task","purpose":"tidy up","tools":[{{"name":"read_note"{more}}}],"calls":3}}]"#)
+    };
+    let details = task("");
+    let kept = kept(&world, &query(&[("authorization_details", &details)])).await.unwrap().task.unwrap();
+    let tools = [("read_note".to_owned(), None)].into();
+    let declared = TaskDefinition { purpose: "tidy up".to_owned(), tools, calls: Some(3), ..TaskDefinition::default() };
+    assert_eq!(kept, declared);
+    let elsewhere = details.replace("\"calls\":3", "\"locations\":[\"https://sekisho.example/mcp/files\"]");
+    let explosive = task(r##","arguments":{"$ref":"#"}"##);
+    for bad in ["x", r#"[{"type":"payment"}]"#, elsewhere.as_str(), explosive.as_str()] {
+        let became = became(&world, &query(&[("authorization_details", bad)])).await;
+        assert_eq!(became, Became::Answer(OauthErrorCode::InvalidAuthorizationDetails), "{bad}");
+    }
 }
 
 /// AS-15: one server is clear without being named; two are not.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::Subject;
-use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::pkce::generate_verifier;
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
 use sekisho_protocol::server::ServerDirectory;
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use sekisho_store::{Conditions, GrantTask};
 
 use super::{Issued, TokenError};
 use crate::testing::{BASE, FILES, NOTES, REDIRECT, ScriptedHttp, World, again, card, honest};
@@ -353,6 +355,37 @@ async fn a_client_gets_a_refresh_token_only_where_both_allow_it() {
     let world = World::with(settings, ScriptedHttp::default()).await;
     let client = world.client("client", |_| {}).await;
     assert!(issued(&world, &client).await.refresh.is_none());
+}
+
+/// RFC 9396 §7: a grant begins with the task that was agreed to, and every token names it; it ends when the person said,
+/// or sooner.
+#[tokio::test]
+async fn a_grant_begins_with_what_a_person_set() {
+    let (world, with) = world().await;
+    let without = world.client("without", |client| client.refresh = false).await;
+    let tools = [("read_note".to_owned(), None)].into();
+    let definition = TaskDefinition { purpose: "tidy up".to_owned(), tools, ..TaskDefinition::default() };
+    for (client, set_seconds, seconds) in [(&with, 3600, 3600), (&without, 3600, 600), (&without, 60, 60)] {
+        let conditions = Conditions {
+            ends_at: Some(after(world.clock.now(), set_seconds)),
+            task: Some(GrantTask { origin: TaskOrigin::Details, definition: definition.clone() }),
+        };
+        let (code, verifier) = world.code_with(client, conditions).await;
+        let issued = world.redeem(client, honest(&code, &verifier)).await.unwrap();
+        let claims = world.claims(&issued);
+        let mut tx = world.issuer.store.read().await.unwrap();
+        let grant = tx.grants().find(claims.grant).await.unwrap().unwrap();
+        assert_eq!(grant.expires_at, Some(after(world.clock.now(), seconds)));
+        let task = tx.tasks().find(claims.task.unwrap()).await.unwrap().unwrap();
+        assert_eq!((grant.task, task.grant, task.parent), (claims.task, claims.grant, None));
+        assert_eq!((task.definition, task.origin), (definition.clone(), TaskOrigin::Details));
+        drop(tx);
+        assert_eq!(issued.details.as_ref().unwrap()["purpose"], "tidy up");
+        if issued.refresh.is_some() {
+            let next = world.refresh(client, again(&issued)).await.unwrap();
+            assert_eq!((world.claims(&next).task, next.details), (claims.task, issued.details));
+        }
+    }
 }
 
 /// House rule: a successor is a function of token and family key, and of nothing else.
