@@ -7,6 +7,7 @@
 
 pub mod sequence;
 pub mod sets;
+pub mod spec;
 
 mod mermaid;
 mod text;

@@ -1,0 +1,374 @@
+//! The graph: every section of every document, and how they relate.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use super::document::{Document, Rank, Section};
+use super::links::{Addresses, Target};
+use super::terms::{self, Term, Use};
+use super::{references, weight};
+
+/// How many relations one section may have. What is beyond is counted.
+const RELATIONS_MAX: usize = 400;
+
+/// How far from the beginning of a step its name may stand: an article, a sign.
+const STEP_BYTES_MAX: usize = 6;
+
+/// A section among all.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) document: usize,
+    pub(super) parent: Option<usize>,
+    pub(super) text: Section,
+}
+
+/// A relation of one section to another, of one or several kinds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Edge {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    /// How often, by [`Relation`].
+    pub(super) counts: [u32; 4],
+    /// The terms it is about, rarest first.
+    pub(super) terms: Vec<usize>,
+    pub(super) weight: u64,
+}
+
+/// The kinds of relations beside containment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Relation {
+    /// It links to it, or says to see it.
+    Links,
+    /// A demand of it is about what the other defines or is.
+    Requires,
+    /// The other is the next step.
+    Then,
+    /// It uses a term of it.
+    Uses,
+}
+
+/// A document outside, and who presupposes it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outside {
+    pub(super) name: String,
+    /// Sections, and how often.
+    pub(super) from: BTreeMap<usize, u32>,
+}
+
+/// The graph, and what was met on the way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Graph {
+    pub(super) nodes: Vec<Node>,
+    /// By section from which they lead, then by section to which.
+    pub(super) edges: Vec<Edge>,
+    pub(super) outside: Vec<Outside>,
+    pub(super) terms: Vec<Term>,
+    /// Section and target.
+    pub(super) broken: Vec<(usize, String)>,
+    pub(super) terms_left_out: usize,
+    pub(super) relations_left_out: usize,
+    /// Titles that several sections have.
+    pub(super) repeated: HashSet<String>,
+    /// By section: how central it is ([`weight`]).
+    pub(super) weights: Vec<u64>,
+}
+
+impl Edge {
+    pub(super) fn count(&self, relation: Relation) -> u32 {
+        let [links, requires, then, uses] = self.counts;
+        match relation {
+            Relation::Links => links,
+            Relation::Requires => requires,
+            Relation::Then => then,
+            Relation::Uses => uses,
+        }
+    }
+
+    pub(super) fn add(&mut self, relation: Relation, count: u32) {
+        let [links, requires, then, uses] = &mut self.counts;
+        let counter = match relation {
+            Relation::Links => links,
+            Relation::Requires => requires,
+            Relation::Then => then,
+            Relation::Uses => uses,
+        };
+        *counter = counter.saturating_add(count);
+    }
+}
+
+/// Builds the graph of the documents.
+pub(super) fn build(documents: Vec<Document>) -> Graph {
+    let addresses = Addresses::new(&documents);
+    let labels: Vec<BTreeMap<String, String>> = documents.iter().map(|document| document.labels.clone()).collect();
+    let mut graph = Graph::default();
+    for (document, read) in documents.into_iter().enumerate() {
+        let first = graph.nodes.len();
+        graph.nodes.extend(read.sections.into_iter().map(|text| Node {
+            document,
+            parent: text.parent.map(|parent| first + parent),
+            text,
+        }));
+    }
+    let (mut terms, terms_left_out) = terms::defined(&graph.nodes);
+    let uses = terms::used(&graph.nodes, &mut terms);
+    graph.terms = terms;
+    graph.terms_left_out = terms_left_out;
+    let mut uses = uses.into_iter().peekable();
+    let mut outside: BTreeMap<String, Outside> = BTreeMap::new();
+    for section in 0..graph.nodes.len() {
+        let mut here = Here { graph: &graph, section, edges: BTreeMap::new(), targets: Vec::new(), left_out: 0 };
+        let (names, broken) = here.links(&addresses, &labels);
+        while let Some(used) = uses.next_if(|used| used.section == section) {
+            here.uses(&used);
+        }
+        let steps = here.steps();
+        let Here { edges, left_out, .. } = here;
+        graph.edges.extend(edges.into_values());
+        graph.edges.extend(steps);
+        graph.broken.extend(broken.into_iter().map(|target| (section, target)));
+        graph.relations_left_out += left_out;
+        for name in names {
+            let known = outside.entry(name.clone()).or_insert_with(|| Outside { name, ..Outside::default() });
+            *known.from.entry(section).or_insert(0) += 1;
+        }
+    }
+    graph.edges.extend(titled_steps(&graph.nodes));
+    graph.edges = merged(std::mem::take(&mut graph.edges));
+    graph.outside = outside.into_values().collect();
+    // Those that most presuppose stand first.
+    graph.outside.sort_by_key(|outside| std::cmp::Reverse(outside.from.values().sum::<u32>()));
+    let terms = &graph.terms;
+    for edge in &mut graph.edges {
+        edge.terms.sort_by_key(|term| (terms.get(*term).map_or(0, |term| term.used_in), *term));
+    }
+    let mut titles: HashSet<&str> = HashSet::new();
+    let several = graph.nodes.iter().map(|node| node.text.title.as_str()).filter(|title| !titles.insert(title));
+    graph.repeated = several.map(str::to_owned).collect();
+    graph.weights = weight::sections(&graph, None);
+    graph
+}
+
+impl Graph {
+    /// From a section up to its document, itself first.
+    pub(super) fn ancestors(&self, section: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(section), |section| self.nodes.get(*section).and_then(|node| node.parent))
+    }
+
+    pub(super) fn text(&self, section: usize) -> Option<&Section> {
+        self.nodes.get(section).map(|node| &node.text)
+    }
+
+    /// The relations that lead away from a section.
+    pub(super) fn edges_from(&self, section: usize) -> &[Edge] {
+        let from = self.edges.partition_point(|edge| edge.from < section);
+        let to = self.edges.partition_point(|edge| edge.from <= section);
+        self.edges.get(from..to).unwrap_or_default()
+    }
+}
+
+/// The relations of one section, while they are found.
+struct Here<'a> {
+    graph: &'a Graph,
+    section: usize,
+    edges: BTreeMap<usize, Edge>,
+    /// Where in the prose which section is named: for the order of steps.
+    targets: Vec<(usize, usize)>,
+    left_out: usize,
+}
+
+impl Here<'_> {
+    fn add(&mut self, to: usize, relations: &[Relation], term: Option<usize>) {
+        let weight = weight::of(relations, term.and_then(|term| self.graph.terms.get(term)), self.graph.nodes.len());
+        if to == self.section {
+            return;
+        }
+        if self.edges.len() >= RELATIONS_MAX && !self.edges.contains_key(&to) {
+            self.left_out += 1;
+            return;
+        }
+        let from = self.section;
+        let edge = self.edges.entry(to).or_insert_with(|| Edge { from, to, counts: [0; 4], terms: Vec::new(), weight: 0 });
+        for relation in relations {
+            edge.add(*relation, 1);
+        }
+        edge.weight = weight::sum(edge.weight, weight);
+        if let Some(term) = term.filter(|term| !edge.terms.contains(term)) {
+            edge.terms.push(term);
+        }
+    }
+
+    /// What it links to and names by number. Gives the documents outside, and the links that are broken.
+    fn links(&mut self, addresses: &Addresses, labels: &[BTreeMap<String, String>]) -> (Vec<String>, Vec<String>) {
+        let (mut names, mut broken) = (Vec::new(), Vec::new());
+        let Some(node) = self.graph.nodes.get(self.section) else { return (names, broken) };
+        if node.text.bibliography {
+            return (names, broken);
+        }
+        let mut found: Vec<(Range<usize>, Target, &str)> = node
+            .text
+            .links
+            .iter()
+            .map(|link| (link.at.clone(), addresses.resolve(node.document, &link.target), link.target.as_str()))
+            .collect();
+        let none = BTreeMap::new();
+        let labels = labels.get(node.document).unwrap_or(&none);
+        for reference in references::of(&node.text, node.document, addresses, labels) {
+            found.push((reference.at, reference.target, reference.text));
+        }
+        for (at, target, written) in found {
+            match target {
+                Target::Broken => broken.push(written.to_owned()),
+                Target::Ignored => {}
+                Target::Outside(name) => names.push(name),
+                Target::Section(to) => {
+                    let demands = demands(&node.text, at.start);
+                    self.targets.push((at.start, to));
+                    self.add(to, if demands { &[Relation::Links, Relation::Requires] } else { &[Relation::Links] }, None);
+                }
+            }
+        }
+        (names, broken)
+    }
+
+    /// What it uses of a term that another section defines.
+    fn uses(&mut self, used: &Use) {
+        let nodes = &self.graph.nodes;
+        let (Some(node), Some(term)) = (nodes.get(self.section), self.graph.terms.get(used.term)) else { return };
+        let Some(to) = term.definer(node.document, nodes) else { return };
+        let defines = term.definers.iter().any(|(section, _)| *section == self.section);
+        // What stands within another knows its words.
+        let related = self.graph.ancestors(self.section).any(|above| above == to)
+            || self.graph.ancestors(to).any(|above| above == self.section);
+        if defines {
+            return;
+        }
+        for place in &used.places {
+            if term.rank == Rank::Heading && !stands_alone(&node.text.prose, place) {
+                continue;
+            }
+            // A step is named by what it begins with.
+            let begins = |step: &Range<usize>| (step.start..step.start + STEP_BYTES_MAX).contains(&place.start);
+            if term.rank == Rank::Heading && node.text.steps.iter().flatten().any(begins) {
+                self.targets.push((place.start, to));
+            }
+            let seen = term.rank == Rank::Heading && says_to_see(&node.text.prose, place);
+            let relation = if seen { Relation::Links } else { Relation::Uses };
+            if related && !seen {
+                continue;
+            }
+            if demands(&node.text, place.start) {
+                self.add(to, &[relation, Relation::Requires], Some(used.term));
+            } else {
+                self.add(to, &[relation], Some(used.term));
+            }
+        }
+    }
+
+    /// The order of what the entries of its ordered lists name first.
+    fn steps(&mut self) -> Vec<Edge> {
+        self.targets.sort_unstable();
+        let Some(text) = self.graph.text(self.section) else { return Vec::new() };
+        let mut edges = Vec::new();
+        for steps in text.steps.iter().filter(|steps| steps.len() > 1) {
+            let mut before: Option<usize> = None;
+            for (index, step) in steps.iter().enumerate() {
+                // What follows an entry belongs to it, up to the next.
+                let end = steps.get(index + 1).map_or(step.end, |next| next.start);
+                let first = self.targets.partition_point(|(at, _)| *at < step.start);
+                let named = self.targets.get(first).filter(|(at, to)| *at < end && *to != self.section);
+                if let Some((_, to)) = named {
+                    if let Some(from) = before.filter(|from| from != to) {
+                        edges.push(then(from, *to));
+                    }
+                    before = Some(*to);
+                }
+            }
+        }
+        edges
+    }
+}
+
+fn then(from: usize, to: usize) -> Edge {
+    let weight = weight::of(&[Relation::Then], None, 0);
+    let mut edge = Edge { from, to, counts: [0; 4], terms: Vec::new(), weight };
+    edge.add(Relation::Then, 1);
+    edge
+}
+
+/// Whether the sentence at this place demands something strictly, itself or by the one that introduces its list.
+fn demands(text: &Section, at: usize) -> bool {
+    let index = text.sentences.partition_point(|sentence| sentence.at.end <= at);
+    let Some(sentence) = text.sentences.get(index).filter(|sentence| sentence.at.start <= at) else { return false };
+    let strict = |keywords: &[(super::Keyword, usize)]| keywords.iter().any(|(keyword, _)| keyword.is_strict());
+    let lead = sentence.lead.and_then(|lead| text.sentences.get(lead));
+    strict(&sentence.keywords) || (sentence.keywords.is_empty() && lead.is_some_and(|lead| strict(&lead.keywords)))
+}
+
+/// `see Token Handling`, `the Token Handling section`, 「…」を参照.
+fn says_to_see(prose: &str, place: &Range<usize>) -> bool {
+    let before = prose.get(..place.start).unwrap_or_default().trim_end_matches(['"', '“', '「', '*', '_', ' ']);
+    let after = prose.get(place.end..).unwrap_or_default().trim_start_matches(['"', '”', '」', '*', '_', ' ']);
+    let sees = ["see", "See", "see the", "See the", "see also", "See also", "section", "described in", "defined in"];
+    let whole = |word: &str| {
+        before.strip_suffix(word).is_some_and(|rest| !rest.ends_with(|last: char| last.is_alphanumeric()))
+    };
+    sees.iter().any(|word| whole(word)) || after.starts_with("section") || after.starts_with("を参照") || after.starts_with("の節")
+}
+
+/// Whether the words before it leave a title what it is: `access token handling` is not what "Token Handling" is about.
+fn stands_alone(prose: &str, place: &Range<usize>) -> bool {
+    let before = prose.get(..place.start).unwrap_or_default();
+    if !prose.get(place.clone()).unwrap_or_default().is_ascii() || !before.ends_with(' ') {
+        return true;
+    }
+    let word = before.trim_end().rsplit([' ', '\n', '(', '"', '“']).next().unwrap_or_default();
+    let lower = word.to_lowercase();
+    !word.ends_with(|last: char| last.is_alphanumeric()) || LEADS.contains(&lower.as_str())
+}
+
+/// Words that may stand before a title that is meant as such.
+const LEADS: [&str; 40] = [
+    "a", "about", "after", "all", "an", "and", "any", "as", "at", "before", "by", "called", "does", "during", "each",
+    "for", "from", "implement", "in", "into", "is", "its", "of", "on", "or", "our", "perform", "see", "support",
+    "that", "the", "their", "this", "through", "to", "use", "using", "via", "with", "without",
+];
+
+/// Sections side by side whose titles count steps: `Step 1: …`, `手順1 …`.
+fn titled_steps(nodes: &[Node]) -> Vec<Edge> {
+    let mut last: BTreeMap<usize, (u32, usize)> = BTreeMap::new();
+    let mut edges = Vec::new();
+    for (section, node) in nodes.iter().enumerate() {
+        let (Some(parent), Some(step)) = (node.parent, step_of(&node.text.title)) else { continue };
+        if let Some((before, from)) = last.insert(parent, (step, section))
+            && before.checked_add(1) == Some(step)
+        {
+            edges.push(then(from, section));
+        }
+    }
+    edges
+}
+
+fn step_of(title: &str) -> Option<u32> {
+    let words = ["Step ", "STEP ", "step ", "Phase ", "手順", "ステップ", "段階"];
+    let rest = words.iter().find_map(|word| title.strip_prefix(word))?.trim_start();
+    rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// One edge for each pair, in order.
+fn merged(mut edges: Vec<Edge>) -> Vec<Edge> {
+    edges.sort_by_key(|edge| (edge.from, edge.to));
+    let mut out: Vec<Edge> = Vec::with_capacity(edges.len());
+    for edge in edges {
+        match out.last_mut().filter(|last| (last.from, last.to) == (edge.from, edge.to)) {
+            Some(last) => {
+                for relation in [Relation::Links, Relation::Requires, Relation::Then, Relation::Uses] {
+                    last.add(relation, edge.count(relation));
+                }
+                last.terms.extend(edge.terms);
+                last.weight = weight::sum(last.weight, edge.weight);
+            }
+            None => out.push(edge),
+        }
+    }
+    out
+}
