@@ -7,8 +7,12 @@ use clap::{Args, Parser, Subcommand};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
 
 mod client;
+mod specmap;
 
 pub(crate) use client::{ConnectArguments, DoctorArguments, DoctorFormat, ImportArguments, LoginArguments, ServerUrl};
+pub(crate) use specmap::{
+    SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat, WayThere,
+};
 
 /// An authorization checkpoint for the Model Context Protocol.
 ///
@@ -124,6 +128,8 @@ pub(crate) enum Command {
     /// List and remove servers that `run` keeps, and classify their tools
     #[command(subcommand)]
     Server(ServerCommand),
+    /// Draw how the sections of a specification relate, and cut out what one question needs
+    Specmap(Box<SpecmapArguments>),
     /// Begin, list and end tasks: what a grant is held to for a piece of work
     #[command(subcommand)]
     Task(TaskCommand),

@@ -22,6 +22,7 @@ pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod server;
+pub(crate) mod specmap;
 pub(crate) mod task;
 pub(crate) mod trace;
 pub(crate) mod user;

@@ -72,6 +72,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Loan(act) => command::access::loans(&common, act).await,
         Command::Request(act) => command::access::requests(&common, act).await,
         Command::Replay(arguments) => Box::pin(command::history::replay(&common, &arguments)).await,
+        Command::Specmap(arguments) => Box::pin(command::specmap::specmap(&common, &arguments)).await,
         Command::Task(act) => command::task::perform(&common, act).await,
         Command::Token(arguments) => Box::pin(command::login::token(&common, &arguments)).await,
         Command::Trace { id } => command::trace::trace(&common, &id).await,

@@ -18,7 +18,6 @@ use sekisho_protocol::refusal::SetName;
 mod flowchart;
 mod geometry;
 mod layout;
-mod measure;
 mod svg;
 mod words;
 

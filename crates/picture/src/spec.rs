@@ -104,7 +104,8 @@ impl Kind {
             Self::Mdx
         } else if ends(&[".md", ".markdown"]) {
             Self::Markdown
-        } else if ends(&[".html", ".htm", ".xhtml"]) || ["<!doctype", "<html", "<?xml"].iter().any(|tag| begins.starts_with(tag))
+        } else if ends(&[".html", ".htm", ".xhtml"])
+            || ["<!doctype", "<html", "<?xml"].iter().any(|tag| begins.starts_with(tag))
         {
             Self::Html
         } else if rfc::is_rfc(text) {

@@ -33,6 +33,22 @@ pub(crate) fn clean(text: &str, chars_max: usize) -> String {
     if out.is_empty() { NOTHING.to_owned() } else { out.to_owned() }
 }
 
+/// Text as XML has it.
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
 fn is_space(character: char) -> bool {
     character.is_whitespace() || character.is_control()
 }

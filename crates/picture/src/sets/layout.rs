@@ -4,9 +4,9 @@
 use sekisho_protocol::refusal::SetName;
 
 use super::geometry::{self, Area, Place, points};
-use super::measure::Face;
 use super::words::{self, TEXT_CHARS_MAX};
 use super::{Chosen, Part, Parts, SetsFigure, Tool, listed};
+use crate::measure::Face;
 use crate::text::clean;
 
 /// The width of the figure.

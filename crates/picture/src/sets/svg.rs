@@ -7,6 +7,7 @@ use sekisho_protocol::refusal::SetName;
 use super::geometry::{self, Place, RADIUS};
 use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
 use super::{STYLE, SvgUse};
+use crate::text::escape;
 
 const SANS: &str =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
@@ -236,20 +237,4 @@ fn centre(set: SetName) -> (i32, i32) {
         SetName::Need => geometry::NEED,
         SetName::Rights => geometry::RIGHTS,
     }
-}
-
-/// Text in XML, within an element.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }

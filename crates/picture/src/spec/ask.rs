@@ -60,7 +60,10 @@ pub(super) fn find(graph: &Graph, name: &str) -> Result<usize, AskError> {
     let exact = |at: usize| path(graph, at).to_lowercase() == wanted;
     let rounds: [Vec<usize>; 4] = [
         sections().filter(|(_, text)| text.anchors.contains(&wanted)).map(|(at, _)| at).collect(),
-        sections().filter(|(_, text)| !number.is_empty() && text.number.to_lowercase() == number).map(|(at, _)| at).collect(),
+        sections()
+            .filter(|(_, text)| !number.is_empty() && text.number.to_lowercase() == number)
+            .map(|(at, _)| at)
+            .collect(),
         sections().filter(|(at, text)| text.title.to_lowercase() == wanted || exact(*at)).map(|(at, _)| at).collect(),
         sections()
             .filter(|(_, text)| !wanted.is_empty() && text.title.to_lowercase().starts_with(&wanted))
@@ -72,13 +75,18 @@ pub(super) fn find(graph: &Graph, name: &str) -> Result<usize, AskError> {
             [] => {}
             [one] => return Ok(*one),
             several => {
-                return Err(AskError::Ambiguous { section: shown(name), candidates: listed(graph, several.iter().copied()) });
+                return Err(AskError::Ambiguous {
+                    section: shown(name),
+                    candidates: listed(graph, several.iter().copied()),
+                });
             }
         }
     }
     // What holds the word, or else what is most central.
-    let mut near: Vec<usize> =
-        sections().filter(|(_, text)| !wanted.is_empty() && text.title.to_lowercase().contains(&wanted)).map(|(at, _)| at).collect();
+    let mut near: Vec<usize> = sections()
+        .filter(|(_, text)| !wanted.is_empty() && text.title.to_lowercase().contains(&wanted))
+        .map(|(at, _)| at)
+        .collect();
     if near.is_empty() {
         near = (0..graph.nodes.len()).collect();
         near.sort_by_key(|at| (std::cmp::Reverse(graph.weights.get(*at).copied()), *at));

@@ -10,16 +10,42 @@ const TERMS_MAX: usize = 16;
 const BEFORE_BYTES_MAX: usize = 24;
 /// Words that follow a term that is set off, and say what it is.
 const SAYS: [&str; 14] = [
-    "is a ", "is an ", "is the ", "are the ", "is any ", "means ", "mean ", "refers to ", "refer to ", "denotes ",
-    "acts as ", "is defined as ", "are defined as ", "is responsible for ",
+    "is a ",
+    "is an ",
+    "is the ",
+    "are the ",
+    "is any ",
+    "means ",
+    "mean ",
+    "refers to ",
+    "refer to ",
+    "denotes ",
+    "acts as ",
+    "is defined as ",
+    "are defined as ",
+    "is responsible for ",
 ];
 /// Words that define by themselves, so that what stands before needs no marks.
 const DEFINES: [&str; 6] =
     [" means ", " is defined as ", " are defined as ", " refers to ", " denotes ", " is referred to as "];
 /// What is set off to be noticed, not to be defined.
 const NOTICES: [&str; 16] = [
-    "note", "important", "warning", "caution", "tip", "example", "examples", "todo", "required", "optional", "no",
-    "yes", "deprecated", "new", "default", "see also",
+    "note",
+    "important",
+    "warning",
+    "caution",
+    "tip",
+    "example",
+    "examples",
+    "todo",
+    "required",
+    "optional",
+    "no",
+    "yes",
+    "deprecated",
+    "new",
+    "default",
+    "see also",
 ];
 
 /// The terms that a block defines. `marks` are the pieces of it that are set off.
@@ -99,7 +125,19 @@ fn is_reference(subject: &str) -> bool {
     let first = subject.split(' ').next().unwrap_or_default().to_lowercase();
     matches!(
         first.as_str(),
-        "" | "it" | "this" | "that" | "these" | "those" | "they" | "which" | "what" | "and" | "or" | "he" | "she" | "there"
+        "" | "it"
+            | "this"
+            | "that"
+            | "these"
+            | "those"
+            | "they"
+            | "which"
+            | "what"
+            | "and"
+            | "or"
+            | "he"
+            | "she"
+            | "there"
     )
 }
 
@@ -109,13 +147,15 @@ fn japanese(text: &str, add: &mut impl FnMut(&str)) {
         return;
     }
     for sentence in text.split_inclusive('。') {
-        for (opened, rest) in sentence.match_indices('「').filter_map(|(at, open)| {
-            sentence.get(at + open.len()..).map(|rest| (at, rest))
-        }) {
+        for (opened, rest) in
+            sentence.match_indices('「').filter_map(|(at, open)| sentence.get(at + open.len()..).map(|rest| (at, rest)))
+        {
             let Some((term, after)) = rest.split_once('」') else { continue };
             let named = sentence.get(..opened).unwrap_or_default().ends_with("以下")
                 || ["とは", "をいう", "を指す"].iter().any(|says| after.starts_with(says))
-                || ["という。", "と呼ぶ。", "という）", "と呼ぶ）", "という)", "という、"].iter().any(|says| after.starts_with(says));
+                || ["という。", "と呼ぶ。", "という）", "と呼ぶ）", "という)", "という、"]
+                    .iter()
+                    .any(|says| after.starts_with(says));
             if named {
                 add(term);
             }
@@ -131,17 +171,70 @@ fn japanese(text: &str, add: &mut impl FnMut(&str)) {
 
 /// Headings that every document has: they name no term.
 const GENERIC: [&str; 64] = [
-    "introduction", "overview", "abstract", "purpose and scope", "scope", "background", "terminology", "definitions",
-    "conventions", "notation", "requirements notation and conventions", "notational conventions", "references",
-    "normative references", "informative references", "security considerations", "privacy considerations",
-    "iana considerations", "acknowledgements", "acknowledgments", "authors addresses", "copyright notice",
-    "status of this memo", "table of contents", "contents", "examples", "example", "see also", "next steps",
-    "error handling", "attack description", "common mistakes", "best practices", "key changes", "related documentation",
-    "getting started", "how it works", "use cases", "data types", "protocol messages", "message flow", "user interaction model",
-    "sequence diagram", "implementation considerations", "implementation guidelines", "protocol requirements",
-    "standards compliance", "error response", "successful response", "registration template", "initial registry contents",
-    "document history", "change log", "release notes", "licence", "license", "はじめに", "概要", "用語", "用語の定義",
-    "参考文献", "目的と範囲", "目次", "まとめ",
+    "introduction",
+    "overview",
+    "abstract",
+    "purpose and scope",
+    "scope",
+    "background",
+    "terminology",
+    "definitions",
+    "conventions",
+    "notation",
+    "requirements notation and conventions",
+    "notational conventions",
+    "references",
+    "normative references",
+    "informative references",
+    "security considerations",
+    "privacy considerations",
+    "iana considerations",
+    "acknowledgements",
+    "acknowledgments",
+    "authors addresses",
+    "copyright notice",
+    "status of this memo",
+    "table of contents",
+    "contents",
+    "examples",
+    "example",
+    "see also",
+    "next steps",
+    "error handling",
+    "attack description",
+    "common mistakes",
+    "best practices",
+    "key changes",
+    "related documentation",
+    "getting started",
+    "how it works",
+    "use cases",
+    "data types",
+    "protocol messages",
+    "message flow",
+    "user interaction model",
+    "sequence diagram",
+    "implementation considerations",
+    "implementation guidelines",
+    "protocol requirements",
+    "standards compliance",
+    "error response",
+    "successful response",
+    "registration template",
+    "initial registry contents",
+    "document history",
+    "change log",
+    "release notes",
+    "licence",
+    "license",
+    "はじめに",
+    "概要",
+    "用語",
+    "用語の定義",
+    "参考文献",
+    "目的と範囲",
+    "目次",
+    "まとめ",
 ];
 
 /// The term that a heading names: several words, or one that Japanese writes as such; nothing that every document has.
@@ -167,9 +260,12 @@ mod tests {
         for (text, mark, item, expected) in [
             ("\"Token passthrough\" is an anti-pattern where", None, false, &["Token passthrough"][..]),
             ("A protected MCP server acts as a resource server.", Some("MCP server"), false, &["MCP server"]),
-            ("The authorization server is responsible for it.", Some("authorization server"), false, &[
-                "authorization server",
-            ]),
+            (
+                "The authorization server is responsible for it.",
+                Some("authorization server"),
+                false,
+                &["authorization server"],
+            ),
             ("This is important and bold here.", Some("important"), false, &[]),
             ("Use the token to go on.", Some("token"), false, &[]),
             ("Note: this", Some("Note:"), true, &[]),
@@ -184,7 +280,8 @@ mod tests {
             ("これを「手形」と呼ぶ。", None, false, &["手形"]),
             ("「手形」を示す。", None, false, &[]),
         ] {
-            let marks: Vec<_> = mark.and_then(|mark| text.find(mark).map(|at| at..at + mark.len())).into_iter().collect();
+            let marks: Vec<_> =
+                mark.and_then(|mark| text.find(mark).map(|at| at..at + mark.len())).into_iter().collect();
             assert_eq!(of_block(text, &marks, item), expected, "{text}");
         }
     }

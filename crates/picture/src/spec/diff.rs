@@ -190,7 +190,9 @@ fn pairs(before: &Graph, after: &Graph) -> Vec<(usize, usize)> {
 /// Sections of other titles with mostly the same sentences. A sentence that stands in several says nothing.
 fn alike(before: &Graph, after: &Graph, old: &[usize], new: &[usize]) -> Vec<(usize, usize)> {
     let sentences = |graph: &Graph, at: usize| -> Vec<String> {
-        graph.text(at).map_or_else(Vec::new, |text| text.sentences.iter().map(|one| words(text.part(&one.at))).collect())
+        graph
+            .text(at)
+            .map_or_else(Vec::new, |text| text.sentences.iter().map(|one| words(text.part(&one.at))).collect())
     };
     let mut homes: HashMap<String, Option<usize>> = HashMap::new();
     let mut sizes: HashMap<usize, usize> = HashMap::new();
@@ -248,7 +250,8 @@ fn compare(section: &str, old: Vec<Requirement>, new: Vec<Requirement>) -> Vec<S
     let mut gone: Vec<Requirement> = old.into_iter().filter(|row| !stays.contains(&key(row))).collect();
     let mut changes = Vec::new();
     for row in new.into_iter().filter(|row| !stays.contains(&key(row))) {
-        let near = gone.iter().take(COMPARED_MAX).enumerate().map(|(at, old)| (likeness(&old.sentence, &row.sentence), at));
+        let near =
+            gone.iter().take(COMPARED_MAX).enumerate().map(|(at, old)| (likeness(&old.sentence, &row.sentence), at));
         let best = near.max_by_key(|(alike, at)| (*alike, std::cmp::Reverse(*at))).filter(|(alike, _)| *alike >= ALIKE);
         let before = best.map(|(_, at)| gone.remove(at).sentence);
         let change = if before.is_some() { Change::Changed } else { Change::Added };
@@ -311,7 +314,12 @@ impl Difference {
         let shown: Vec<&SectionChange> = order.into_iter().take(room).collect();
         let mut out = String::from("flowchart LR\n");
         let mut node = 0;
-        let kinds = [(Change::Added, "added"), (Change::Changed, "changed"), (Change::Moved, "moved"), (Change::Removed, "removed")];
+        let kinds = [
+            (Change::Added, "added"),
+            (Change::Changed, "changed"),
+            (Change::Moved, "moved"),
+            (Change::Removed, "removed"),
+        ];
         for (change, word) in kinds {
             let (all, _) = self.counted(change);
             let mut here = shown.iter().filter(|section| section.change == change).peekable();
@@ -333,7 +341,8 @@ impl Difference {
             out.push_str("  end\n");
         }
         let left_out = self.sections.len() - node;
-        let note = format!("{} Not shown: {left_out} of these. Unchanged: {} sections.", self.summary(), self.unchanged);
+        let note =
+            format!("{} Not shown: {left_out} of these. Unchanged: {} sections.", self.summary(), self.unchanged);
         let _ = writeln!(out, "  note>\"{}\"]", quoted(&note, 400));
         if lines >= 20 {
             out.push_str("  classDef added stroke:#1d7044,stroke-width:3px\n  classDef changed stroke:#85560a,stroke-width:3px\n");

@@ -129,7 +129,8 @@ struct Open {
 impl Builder {
     pub(super) fn new(name: &str, kind: Kind) -> Self {
         let root = Section { title: clean(stem(name), TITLE_CHARS_MAX), ..Section::default() };
-        let document = Document { name: name.to_owned(), kind, sections: vec![root], labels: BTreeMap::new(), rfc: None };
+        let document =
+            Document { name: name.to_owned(), kind, sections: vec![root], labels: BTreeMap::new(), rfc: None };
         Self { document, slugs: HashMap::new(), block: None, leads: Vec::new(), terms: Vec::new(), last_number: None }
     }
 
@@ -183,7 +184,8 @@ impl Builder {
             parent = above.parent.unwrap_or(0);
         }
         let anchors = if slug.is_empty() { Vec::new() } else { vec![slug] };
-        let section = Section { level: level.max(1), parent: Some(parent), number, title, anchors, ..Section::default() };
+        let section =
+            Section { level: level.max(1), parent: Some(parent), number, title, anchors, ..Section::default() };
         self.document.sections.push(section);
     }
 
@@ -195,14 +197,8 @@ impl Builder {
     /// Begins a piece of text; one that is open ends.
     pub(super) fn begin(&mut self, block: Block) {
         self.end();
-        self.block = Some(Open {
-            block,
-            text: String::new(),
-            marks: Vec::new(),
-            links: Vec::new(),
-            mark: None,
-            link: None,
-        });
+        self.block =
+            Some(Open { block, text: String::new(), marks: Vec::new(), links: Vec::new(), mark: None, link: None });
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -316,11 +312,13 @@ impl Builder {
         let found = definitions::of_block(text, &open.marks, item);
         let found = found.into_iter().map(|term| (term, Rank::Sentence));
         let listed = terms.into_iter().filter_map(|term| definitions::fit(&term)).map(|term| (term, Rank::List));
-        let added: Vec<Definition> =
-            found.chain(listed).map(|(term, rank)| {
+        let added: Vec<Definition> = found
+            .chain(listed)
+            .map(|(term, rank)| {
                 let sign = is_plain_word(&term) && (rfc || text.contains(&format!("`{term}`")));
                 Definition { term, at: whole.clone(), rank, sign }
-            }).collect();
+            })
+            .collect();
         section.definitions.extend(added);
         if ordered {
             match section.steps.last_mut().filter(|_| continued) {
@@ -398,8 +396,9 @@ fn numbered(title: &str) -> (String, String) {
     let digits = |part: &str| !part.is_empty() && part.len() <= 4 && part.bytes().all(|byte| byte.is_ascii_digit());
     let (first, others) = parts.split_first().map_or(("", &[][..]), |(first, others)| (*first, others));
     let letter = first.len() == 1 && first.bytes().all(|byte| byte.is_ascii_uppercase()) && !others.is_empty();
-    let decimal =
-        (digits(first) || letter) && others.iter().all(|part| digits(part)) && (word.ends_with('.') || !others.is_empty());
+    let decimal = (digits(first) || letter)
+        && others.iter().all(|part| digits(part))
+        && (word.ends_with('.') || !others.is_empty());
     let japanese = word.starts_with('第') && word.ends_with(['条', '章', '節', '項']);
     if (decimal || japanese) && !rest.trim().is_empty() { (number.to_owned(), rest.trim().to_owned()) } else { none() }
 }

@@ -5,9 +5,7 @@ use std::cell::RefCell;
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
-use html5ever::tokenizer::{
-    BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
-};
+use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
 
 use super::Kind;
 use super::document::{Block, Builder, Document};
@@ -77,7 +75,8 @@ impl Reader {
             }
             return raw(name);
         }
-        let attribute = |name: &str| tag.attrs.iter().find(|one| &*one.name.local == name).map(|one| one.value.to_string());
+        let attribute =
+            |name: &str| tag.attrs.iter().find(|one| &*one.name.local == name).map(|one| one.value.to_string());
         let id = attribute("id").or_else(|| attribute("name").filter(|_| name == "a"));
         if let Some(level) = heading_level(name) {
             self.builder.end();
@@ -237,8 +236,26 @@ fn heading_level(name: &str) -> Option<u8> {
 fn is_block(name: &str) -> bool {
     matches!(
         name,
-        "p" | "div" | "section" | "article" | "main" | "aside" | "blockquote" | "table" | "tr" | "td" | "th" | "figure"
-            | "figcaption" | "details" | "summary" | "dl" | "address" | "hr" | "body" | "form" | "fieldset"
+        "p" | "div"
+            | "section"
+            | "article"
+            | "main"
+            | "aside"
+            | "blockquote"
+            | "table"
+            | "tr"
+            | "td"
+            | "th"
+            | "figure"
+            | "figcaption"
+            | "details"
+            | "summary"
+            | "dl"
+            | "address"
+            | "hr"
+            | "body"
+            | "form"
+            | "fieldset"
     )
 }
 

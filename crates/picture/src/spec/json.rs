@@ -81,7 +81,12 @@ pub(super) fn write(map: &Map) -> String {
                 then: edge.count(Relation::Then),
                 links: edge.count(Relation::Links),
                 uses: edge.count(Relation::Uses),
-                terms: edge.terms.iter().filter_map(|term| graph.terms.get(*term)).map(|term| term.name.as_str()).collect(),
+                terms: edge
+                    .terms
+                    .iter()
+                    .filter_map(|term| graph.terms.get(*term))
+                    .map(|term| term.name.as_str())
+                    .collect(),
             })
             .collect(),
         terms: graph

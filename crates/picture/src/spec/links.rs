@@ -181,7 +181,11 @@ mod tests {
     fn a_link_leads_where_it_says() {
         let documents = [
             markdown::read("docs/one.md", "# One\n\n## First Part\n\ntext\n\n## 第二 部\n\ntext\n", Kind::Markdown),
-            markdown::read("docs/sub/security_two.md", "---\ntitle: Second Thing\n---\n\n## Part: A & B\n\ntext\n", Kind::Mdx),
+            markdown::read(
+                "docs/sub/security_two.md",
+                "---\ntitle: Second Thing\n---\n\n## Part: A & B\n\ntext\n",
+                Kind::Mdx,
+            ),
         ];
         let addresses = Addresses::new(&documents);
         for (target, expected) in [

@@ -13,7 +13,11 @@ const TAG_LINES_MAX: usize = 24;
 
 /// Reads one document.
 pub(super) fn read(name: &str, text: &str, kind: Kind) -> Document {
-    let plain = if kind == Kind::Mdx || text.contains("\n<") { Cow::Owned(without_tags(text, kind)) } else { Cow::Borrowed(text) };
+    let plain = if kind == Kind::Mdx || text.contains("\n<") {
+        Cow::Owned(without_tags(text, kind))
+    } else {
+        Cow::Borrowed(text)
+    };
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_STRIKETHROUGH
@@ -138,7 +142,12 @@ impl Reader {
                 }
             }
             Tag::FootnoteDefinition(_) | Tag::BlockQuote(_) => self.builder.end(),
-            Tag::DefinitionList | Tag::Link { .. } | Tag::Strikethrough | Tag::Subscript | Tag::Superscript | Tag::Table(_) => {}
+            Tag::DefinitionList
+            | Tag::Link { .. }
+            | Tag::Strikethrough
+            | Tag::Subscript
+            | Tag::Superscript
+            | Tag::Table(_) => {}
         }
     }
 
@@ -161,7 +170,8 @@ impl Reader {
                 self.column += 1;
                 if first && let Some(heading) = self.builder.open_text() {
                     let heading = heading.trim().to_lowercase();
-                    self.glossary = matches!(heading.as_str(), "term" | "word" | "concept" | "用語" | "語" | "ことば" | "言葉");
+                    self.glossary =
+                        matches!(heading.as_str(), "term" | "word" | "concept" | "用語" | "語" | "ことば" | "言葉");
                 }
                 self.builder.end();
             }
@@ -284,7 +294,9 @@ fn push_line(out: &mut String, line: &str, indent: usize) {
 fn tag<'a>(first: &str, lines: &mut std::iter::Peekable<impl Iterator<Item = &'a str> + Clone>) -> Option<String> {
     let name = first.strip_prefix('<')?;
     let name = name.strip_prefix('/').unwrap_or(name);
-    let known = name.starts_with(|first: char| first.is_ascii_alphabetic()) || first.starts_with("<>") || first.starts_with("</>");
+    let known = name.starts_with(|first: char| first.is_ascii_alphabetic())
+        || first.starts_with("<>")
+        || first.starts_with("</>");
     // `<https://…>` is a link.
     if !known || name.split(['>', ' ']).next().is_some_and(|name| name.contains(':') || name.contains('@')) {
         return None;

@@ -46,7 +46,8 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
         for (at, sentence) in text.sentences.iter().enumerate() {
             let lead = sentence.lead.and_then(|lead| text.sentences.get(lead));
             // What introduces a list demands what its entries say.
-            let introduces = text.sentences.get(at + 1).is_some_and(|next| next.lead == Some(at) && next.keywords.is_empty());
+            let introduces =
+                text.sentences.get(at + 1).is_some_and(|next| next.lead == Some(at) && next.keywords.is_empty());
             if introduces && !sentence.keywords.is_empty() {
                 continue;
             }
@@ -58,7 +59,8 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
                 None => whole(sentence),
             };
             for (keyword, place) in &demands.keywords {
-                let (subject, actors) = bound(text.part(&(demands.at.start..*place)), lead.map(|lead| text.part(&lead.at)));
+                let (subject, actors) =
+                    bound(text.part(&(demands.at.start..*place)), lead.map(|lead| text.part(&lead.at)));
                 rows.push(Requirement {
                     document: map.document_of(section).to_owned(),
                     section: path.clone(),

@@ -62,7 +62,8 @@ pub(super) fn of(graph: &Graph) -> ReadingOrder {
             need(edge.from, edge.to, edge.weight);
         }
     }
-    let mut ready: BTreeSet<usize> = needs.iter().enumerate().filter(|(_, needs)| needs.is_empty()).map(|(at, _)| at).collect();
+    let mut ready: BTreeSet<usize> =
+        needs.iter().enumerate().filter(|(_, needs)| needs.is_empty()).map(|(at, _)| at).collect();
     // Those that wait, least need first, then the most central, then as in the text.
     let rank = |needs: &Needs, at: usize| {
         (needs.values().sum::<u64>(), std::cmp::Reverse(graph.weights.get(at).copied().unwrap_or(0)), at)

@@ -63,7 +63,11 @@ fn documents<'a>(
         if let Some(name) = name {
             let range = at..at + end + 2;
             labelled.push(range.clone());
-            found.push(Reference { text: prose.get(range.clone()).unwrap_or_default(), at: range, target: target(&name) });
+            found.push(Reference {
+                text: prose.get(range.clone()).unwrap_or_default(),
+                at: range,
+                target: target(&name),
+            });
         }
     }
     for (at, _) in prose.match_indices("RFC") {
@@ -121,13 +125,16 @@ fn sections<'a>(
     }
     for (at, _) in prose.match_indices('第') {
         let rest = prose.get(at..).unwrap_or_default();
-        let Some((end, sign)) = rest.char_indices().take(8).find(|(_, sign)| matches!(sign, '条' | '章' | '節' | '項')) else {
+        let Some((end, sign)) = rest.char_indices().take(8).find(|(_, sign)| matches!(sign, '条' | '章' | '節' | '項'))
+        else {
             continue;
         };
         let range = at..at + end + sign.len_utf8();
         let number = prose.get(range.clone()).unwrap_or_default();
         // Of another law or document, or of none: only what is here can be meant.
-        if let Some(section) = addresses.number(document, number).filter(|_| !prose.get(..at).unwrap_or_default().ends_with('法')) {
+        if let Some(section) =
+            addresses.number(document, number).filter(|_| !prose.get(..at).unwrap_or_default().ends_with('法'))
+        {
             found.push(Reference { text: number, at: range, target: Target::Section(section) });
         }
     }
@@ -138,7 +145,11 @@ fn number_at(prose: &str, at: usize) -> Option<Range<usize>> {
     let rest = prose.get(at..)?;
     let text = rest.trim_start_matches(['\u{a0}', ' ']);
     let skipped = rest.len() - text.len();
-    let length = text.bytes().take(20).take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase() || *byte == b'.').count();
+    let length = text
+        .bytes()
+        .take(20)
+        .take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase() || *byte == b'.')
+        .count();
     let number = text.get(..length)?.trim_end_matches('.');
     let first = number.split('.').next().unwrap_or_default();
     let digits = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
@@ -167,6 +178,8 @@ fn is_of_another(prose: &str, at: usize, end: usize, links: &[super::document::L
     }
     let before = before.trim_end_matches([' ', ',', '-', '(']);
     let word = before.rsplit(' ').next().unwrap_or_default();
-    before.ends_with(']') || outside::rfc_number(word).is_some() || (word.contains('.') && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    before.ends_with(']')
+        || outside::rfc_number(word).is_some()
+        || (word.contains('.') && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
         || before.strip_suffix(word).map(|rest| rest.trim_end().ends_with("RFC")).unwrap_or(false)
 }

@@ -187,7 +187,8 @@ impl Here<'_> {
             return;
         }
         let from = self.section;
-        let edge = self.edges.entry(to).or_insert_with(|| Edge { from, to, counts: [0; 4], terms: Vec::new(), weight: 0 });
+        let edge =
+            self.edges.entry(to).or_insert_with(|| Edge { from, to, counts: [0; 4], terms: Vec::new(), weight: 0 });
         for relation in relations {
             edge.add(*relation, 1);
         }
@@ -223,7 +224,11 @@ impl Here<'_> {
                 Target::Section(to) => {
                     let demands = demands(&node.text, at.start);
                     self.targets.push((at.start, to));
-                    self.add(to, if demands { &[Relation::Links, Relation::Requires] } else { &[Relation::Links] }, None);
+                    self.add(
+                        to,
+                        if demands { &[Relation::Links, Relation::Requires] } else { &[Relation::Links] },
+                        None,
+                    );
                 }
             }
         }
@@ -309,10 +314,12 @@ fn says_to_see(prose: &str, place: &Range<usize>) -> bool {
     let before = prose.get(..place.start).unwrap_or_default().trim_end_matches(['"', '“', '「', '*', '_', ' ']);
     let after = prose.get(place.end..).unwrap_or_default().trim_start_matches(['"', '”', '」', '*', '_', ' ']);
     let sees = ["see", "See", "see the", "See the", "see also", "See also", "section", "described in", "defined in"];
-    let whole = |word: &str| {
-        before.strip_suffix(word).is_some_and(|rest| !rest.ends_with(|last: char| last.is_alphanumeric()))
-    };
-    sees.iter().any(|word| whole(word)) || after.starts_with("section") || after.starts_with("を参照") || after.starts_with("の節")
+    let whole =
+        |word: &str| before.strip_suffix(word).is_some_and(|rest| !rest.ends_with(|last: char| last.is_alphanumeric()));
+    sees.iter().any(|word| whole(word))
+        || after.starts_with("section")
+        || after.starts_with("を参照")
+        || after.starts_with("の節")
 }
 
 /// Whether the words before it leave a title what it is: `access token handling` is not what "Token Handling" is about.
@@ -328,9 +335,46 @@ fn stands_alone(prose: &str, place: &Range<usize>) -> bool {
 
 /// Words that may stand before a title that is meant as such.
 const LEADS: [&str; 40] = [
-    "a", "about", "after", "all", "an", "and", "any", "as", "at", "before", "by", "called", "does", "during", "each",
-    "for", "from", "implement", "in", "into", "is", "its", "of", "on", "or", "our", "perform", "see", "support",
-    "that", "the", "their", "this", "through", "to", "use", "using", "via", "with", "without",
+    "a",
+    "about",
+    "after",
+    "all",
+    "an",
+    "and",
+    "any",
+    "as",
+    "at",
+    "before",
+    "by",
+    "called",
+    "does",
+    "during",
+    "each",
+    "for",
+    "from",
+    "implement",
+    "in",
+    "into",
+    "is",
+    "its",
+    "of",
+    "on",
+    "or",
+    "our",
+    "perform",
+    "see",
+    "support",
+    "that",
+    "the",
+    "their",
+    "this",
+    "through",
+    "to",
+    "use",
+    "using",
+    "via",
+    "with",
+    "without",
 ];
 
 /// Sections side by side whose titles count steps: `Step 1: …`, `手順1 …`.

@@ -11,7 +11,8 @@ const TERM_BYTES_MAX: usize = 50;
 /// Reads one document.
 pub(super) fn read(name: &str, text: &str) -> Document {
     let lines = without_pages(text);
-    let mut reader = Reader { builder: Builder::new(name, Kind::Rfc), contents: false, bibliography: false, entry: String::new() };
+    let mut reader =
+        Reader { builder: Builder::new(name, Kind::Rfc), contents: false, bibliography: false, entry: String::new() };
     let body = reader.front(&lines);
     let mut at = body;
     while let Some(line) = lines.get(at) {
@@ -22,8 +23,12 @@ pub(super) fn read(name: &str, text: &str) -> Document {
             at += if wrapped.is_some() { 2 } else { 1 };
             continue;
         }
-        let block: Vec<&str> =
-            lines.iter().skip(at).take_while(|line| !line.trim().is_empty() && line.starts_with(' ')).copied().collect();
+        let block: Vec<&str> = lines
+            .iter()
+            .skip(at)
+            .take_while(|line| !line.trim().is_empty() && line.starts_with(' '))
+            .copied()
+            .collect();
         reader.block(&block);
         // A line at the margin that is no heading is a block of its own.
         let taken = block.len().max(1);
@@ -89,7 +94,9 @@ fn heading(line: &str) -> Option<(u8, &str, &str)> {
     let (word, title) = line.split_once(' ').unwrap_or((line, ""));
     let number = word.trim_end_matches('.');
     let mut parts = number.split('.');
-    let begins = parts.next().is_some_and(|part| is_number(part) || (part.len() == 1 && part.chars().all(|c| c.is_ascii_uppercase())));
+    let begins = parts
+        .next()
+        .is_some_and(|part| is_number(part) || (part.len() == 1 && part.chars().all(|c| c.is_ascii_uppercase())));
     let levels = number.split('.').count();
     let others = parts.all(is_number);
     let dotted = word.ends_with('.') || levels > 1 || title.starts_with(' ');
@@ -123,8 +130,10 @@ impl Reader {
     fn front(&mut self, lines: &[&str]) -> usize {
         let begins = lines.iter().position(|line| {
             let line = line.trim_end();
-            matches!(line, "Abstract" | "Status of This Memo" | "Status of this Memo" | "Table of Contents" | "Introduction")
-                || line.starts_with("1. ")
+            matches!(
+                line,
+                "Abstract" | "Status of This Memo" | "Status of this Memo" | "Table of Contents" | "Introduction"
+            ) || line.starts_with("1. ")
         });
         let body = begins.unwrap_or(0);
         let front = lines.get(..body).unwrap_or_default();
@@ -268,7 +277,9 @@ fn bullet(line: &str) -> (Option<Option<u64>>, &str) {
 
 /// A short line that ends in nothing: what hangs under it says what it means.
 fn is_term(line: &str) -> bool {
-    line.len() <= TERM_BYTES_MAX && !line.ends_with(['.', ',', ';', ':', '-', '{', '}']) && !line.contains(['=', '|', '<', '/'])
+    line.len() <= TERM_BYTES_MAX
+        && !line.ends_with(['.', ',', ';', ':', '-', '{', '}'])
+        && !line.contains(['=', '|', '<', '/'])
 }
 
 /// A figure, a message or code: no sentences.
@@ -336,14 +347,17 @@ RFC 9999                    A Small Protocol                October 2026
         let document = read("rfc9999.txt", TEXT);
         let titles: Vec<_> =
             document.sections.iter().map(|section| (section.number.as_str(), section.title.as_str())).collect();
-        assert_eq!(titles, [
-            ("", "RFC 9999: A Small Protocol"),
-            ("", "Abstract"),
-            ("1", "Introduction"),
-            ("2", "Terms"),
-            ("2.1", "Access Token"),
-            ("3", "References"),
-        ]);
+        assert_eq!(
+            titles,
+            [
+                ("", "RFC 9999: A Small Protocol"),
+                ("", "Abstract"),
+                ("1", "Introduction"),
+                ("2", "Terms"),
+                ("2.1", "Access Token"),
+                ("3", "References"),
+            ]
+        );
         assert!(document.sections[2].prose.ends_with("It goes on."), "{}", document.sections[2].prose);
         assert!(!document.sections[2].prose.contains("Page"), "{}", document.sections[2].prose);
         assert_eq!(document.sections[4].definitions[0].term, "access token");

@@ -209,8 +209,28 @@ const ACTORS_JAPANESE: [&str; 10] = [
 
 /// After these words no subject is named, only what it does or where.
 const ENDS_SUBJECT: [&str; 22] = [
-    "that", "which", "who", "when", "where", "whose", "returned", "issued", "sent", "using", "acting", "intending",
-    "implementing", "for", "of", "to", "by", "with", "in", "on", "from", "as",
+    "that",
+    "which",
+    "who",
+    "when",
+    "where",
+    "whose",
+    "returned",
+    "issued",
+    "sent",
+    "using",
+    "acting",
+    "intending",
+    "implementing",
+    "for",
+    "of",
+    "to",
+    "by",
+    "with",
+    "in",
+    "on",
+    "from",
+    "as",
 ];
 
 /// Whom a demand binds: the words of the subject before the keyword, and the roles named in them.
@@ -226,9 +246,36 @@ pub(super) fn subject(before: &str) -> (String, Vec<String>) {
         let first = condition.split(' ').next().unwrap_or_default().to_lowercase();
         if !matches!(
             first.as_str(),
-            "if" | "when" | "for" | "to" | "where" | "in" | "after" | "before" | "once" | "note" | "while" | "unless"
-                | "otherwise" | "however" | "therefore" | "additionally" | "finally" | "instead" | "since" | "because"
-                | "although" | "on" | "upon" | "during" | "as" | "with" | "even" | "by" | "at" | "second" | "first"
+            "if" | "when"
+                | "for"
+                | "to"
+                | "where"
+                | "in"
+                | "after"
+                | "before"
+                | "once"
+                | "note"
+                | "while"
+                | "unless"
+                | "otherwise"
+                | "however"
+                | "therefore"
+                | "additionally"
+                | "finally"
+                | "instead"
+                | "since"
+                | "because"
+                | "although"
+                | "on"
+                | "upon"
+                | "during"
+                | "as"
+                | "with"
+                | "even"
+                | "by"
+                | "at"
+                | "second"
+                | "first"
         ) {
             break;
         }
@@ -258,13 +305,13 @@ fn roles(subject: &str) -> Vec<String> {
             let letter = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
             let plural = rest.get(end..).unwrap_or_default().strip_prefix('s');
             let after = plural.unwrap_or_else(|| rest.get(end..).unwrap_or_default());
-            let whole = !letter(rest.get(..at).and_then(|before| before.chars().next_back()))
-                && !letter(after.chars().next());
+            let whole =
+                !letter(rest.get(..at).and_then(|before| before.chars().next_back())) && !letter(after.chars().next());
             // The role is the subject's last word, or one of several: `client metadata` is no client.
             let following = after.trim_start();
-            let ends = ["", "and ", "or ", "/", "also"].iter().any(|next| {
-                if next.is_empty() { following.is_empty() } else { following.starts_with(next) }
-            });
+            let ends = ["", "and ", "or ", "/", "also"]
+                .iter()
+                .any(|next| if next.is_empty() { following.is_empty() } else { following.starts_with(next) });
             if whole && ends {
                 found.push((at, role));
             }
@@ -320,10 +367,11 @@ mod tests {
     fn who_is_bound_stands_before_the_word() {
         for (before, named, roles) in [
             ("MCP clients ", "MCP clients", &["MCP client"][..]),
-            ("Authorization servers and MCP clients ", "Authorization servers and MCP clients", &[
-                "authorization server",
-                "MCP client",
-            ]),
+            (
+                "Authorization servers and MCP clients ",
+                "Authorization servers and MCP clients",
+                &["authorization server", "MCP client"],
+            ),
             ("If validation fails, servers ", "servers", &["server"]),
             ("For public clients, authorization servers ", "authorization servers", &["authorization server"]),
             ("MCP servers, acting in their role as an OAuth 2.1 resource server, ", "MCP servers", &["MCP server"]),
@@ -334,7 +382,10 @@ mod tests {
             ("", "", &[]),
         ] {
             let (subject, found) = subject(before);
-            assert_eq!((subject.as_str(), found.iter().map(String::as_str).collect::<Vec<_>>()), (named, roles.to_vec()));
+            assert_eq!(
+                (subject.as_str(), found.iter().map(String::as_str).collect::<Vec<_>>()),
+                (named, roles.to_vec())
+            );
         }
     }
 }

@@ -85,7 +85,8 @@ impl Term {
     /// The section that defines it for a document: one of that document, else one of another.
     pub(super) fn definer(&self, document: usize, nodes: &[Node]) -> Option<usize> {
         let of = |section: usize| nodes.get(section).map(|node| node.document);
-        let mut here = self.definers.iter().map(|(section, _)| *section).filter(|section| of(*section) == Some(document));
+        let mut here =
+            self.definers.iter().map(|(section, _)| *section).filter(|section| of(*section) == Some(document));
         let (first, second) = (here.next(), here.next());
         match (self.rank, first, second) {
             // Several sections of one name: none is meant by it.

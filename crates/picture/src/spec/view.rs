@@ -135,7 +135,8 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(graph: &'a Graph, chosen: &[usize], asked: Asked) -> Self {
         let kept = with_surroundings(graph, chosen);
-        let places: BTreeMap<usize, usize> = kept.iter().enumerate().map(|(place, section)| (*section, place)).collect();
+        let places: BTreeMap<usize, usize> =
+            kept.iter().enumerate().map(|(place, section)| (*section, place)).collect();
         // Parents stand before their children, so that one pass finds for each section its box.
         let mut home: Vec<Option<usize>> = Vec::with_capacity(graph.nodes.len());
         let mut boxes: Vec<Shown> = Vec::with_capacity(kept.len());
@@ -168,7 +169,8 @@ impl<'a> Draft<'a> {
                 inside += 1;
                 continue;
             }
-            let arrow = merged.entry((from, to)).or_insert(Arrow { from, to, counts: [0; 4], terms: Vec::new(), weight: 0 });
+            let arrow =
+                merged.entry((from, to)).or_insert(Arrow { from, to, counts: [0; 4], terms: Vec::new(), weight: 0 });
             for (sum, count) in arrow.counts.iter_mut().zip(edge.counts) {
                 *sum += count;
             }

@@ -2,7 +2,7 @@
 
 /// A way of writing. All sizes are in units of the figure, which are pixels at its natural width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Face {
+pub(crate) enum Face {
     /// Sentences.
     Body,
     /// Numbers within the circles, and names of sets.
@@ -16,7 +16,7 @@ pub(super) enum Face {
 }
 
 impl Face {
-    pub(super) const fn size(self) -> i32 {
+    pub(crate) const fn size(self) -> i32 {
         match self {
             Self::Body | Self::Code | Self::CodeBold => 12,
             Self::Bold => 13,
@@ -24,16 +24,16 @@ impl Face {
         }
     }
 
-    pub(super) const fn is_bold(self) -> bool {
+    pub(crate) const fn is_bold(self) -> bool {
         matches!(self, Self::Bold | Self::CodeBold | Self::Title)
     }
 
-    pub(super) const fn is_code(self) -> bool {
+    pub(crate) const fn is_code(self) -> bool {
         matches!(self, Self::Code | Self::CodeBold)
     }
 
     /// The width of a text, rounded up.
-    pub(super) fn width(self, text: &str) -> i32 {
+    pub(crate) fn width(self, text: &str) -> i32 {
         let thousandths: i32 = text.chars().map(|character| self.advance(character)).sum();
         (thousandths * self.size() + 999) / 1000
     }
@@ -58,7 +58,7 @@ impl Face {
     }
 
     /// The text in at most `lines_max` lines, broken at spaces where there are any; the last is shortened.
-    pub(super) fn wrap(self, text: &str, width_max: i32, lines_max: usize) -> Vec<String> {
+    pub(crate) fn wrap(self, text: &str, width_max: i32, lines_max: usize) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = text.to_owned();
         while lines.len() + 1 < lines_max && self.width(&rest) > width_max {
@@ -81,7 +81,7 @@ impl Face {
     }
 
     /// The text, or as much of its beginning and its end as fits.
-    pub(super) fn shorten(self, text: &str, width_max: i32) -> String {
+    pub(crate) fn shorten(self, text: &str, width_max: i32) -> String {
         if self.width(text) <= width_max {
             return text.to_owned();
         }

@@ -1,0 +1,107 @@
+//! `sekisho specmap`: a specification as a picture. The work is `sekisho_picture::spec`'s; here texts are found and fetched.
+
+use sekisho_picture::spec::{self, AskError, External, Format, Map, Options, ReadError, Source};
+
+use super::print_json;
+use crate::cli::{
+    Common, SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat,
+    WayThere,
+};
+use crate::error::CommandError;
+use crate::telemetry;
+
+mod sources;
+
+/// Reads the texts, and prints what was asked of them.
+pub(crate) async fn specmap(common: &Common, arguments: &SpecmapArguments) -> Result<(), CommandError> {
+    telemetry::start_quiet();
+    if let Some(SpecmapCommand::Diff(arguments)) = &arguments.command {
+        return diff(common, arguments).await;
+    }
+    let map = read(&arguments.sources, &arguments.way).await?;
+    let json = common.json || arguments.format == Some(SpecmapFormat::Json);
+    if arguments.normative {
+        let rows = map.normative();
+        return match arguments.format {
+            _ if json => print_json(&rows),
+            None | Some(SpecmapFormat::Markdown) => print(&spec::normative_markdown(&rows)),
+            Some(_) => Err(other_format("--normative", "json or markdown")),
+        };
+    }
+    if arguments.reading_order {
+        let order = map.reading_order();
+        return match arguments.format {
+            _ if json => print_json(&order),
+            None | Some(SpecmapFormat::Markdown) => print(&order.to_string()),
+            Some(_) => Err(other_format("--reading-order", "json or markdown")),
+        };
+    }
+    if let Some(section) = &arguments.pack {
+        return match arguments.format {
+            None | Some(SpecmapFormat::Markdown) => print(&map.pack(section, arguments.size).map_err(asked)?),
+            Some(_) => Err(other_format("--pack", "markdown")),
+        };
+    }
+    let format = match arguments.format {
+        _ if json => Format::Json,
+        Some(SpecmapFormat::Dot) => Format::Dot,
+        Some(SpecmapFormat::Markdown) => return Err(other_format("a picture", "mermaid, svg, dot or json")),
+        Some(SpecmapFormat::Svg) => Format::Svg,
+        None | Some(SpecmapFormat::Json | SpecmapFormat::Mermaid) => Format::Mermaid,
+    };
+    let external = match arguments.external {
+        SpecmapExternal::All => External::All,
+        SpecmapExternal::Collapsed => External::Collapsed,
+        SpecmapExternal::None => External::None,
+    };
+    let options = Options { lines: arguments.lines, format, external, focus: arguments.focus.clone() };
+    print(&map.draw(&options).map_err(asked)?)
+}
+
+async fn diff(common: &Common, arguments: &SpecmapDiffArguments) -> Result<(), CommandError> {
+    let before = read(std::slice::from_ref(&arguments.before), &arguments.way).await?;
+    let after = read(std::slice::from_ref(&arguments.after), &arguments.way).await?;
+    let difference = spec::diff(&before, &after);
+    let picture = difference.to_mermaid(arguments.lines).map_err(asked)?;
+    match arguments.format {
+        _ if common.json => print_json(&difference),
+        SpecmapDiffFormat::Json => print_json(&difference),
+        SpecmapDiffFormat::Markdown => print(&format!("```mermaid\n{picture}```\n\n{}", difference.to_markdown())),
+        SpecmapDiffFormat::Mermaid => print(&picture),
+    }
+}
+
+async fn read(names: &[String], way: &WayThere) -> Result<Map, CommandError> {
+    let mut texts: Vec<Source> = Vec::new();
+    for name in names {
+        sources::add(name, way, &mut texts).await?;
+    }
+    spec::read(&texts).map_err(unread)
+}
+
+/// The sentence and, after its colon, what to do.
+fn parted(text: &str) -> CommandError {
+    let (message, help) = text.rsplit_once(": ").unwrap_or((text, "see `sekisho specmap --help`"));
+    CommandError::usage(message, help)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` wants it")]
+fn asked(error: AskError) -> CommandError {
+    parted(&error.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` wants it")]
+fn unread(error: ReadError) -> CommandError {
+    parted(&error.to_string())
+}
+
+fn other_format(what: &str, formats: &str) -> CommandError {
+    CommandError::usage(format!("{what} is not written in this format"), format!("name {formats}"))
+}
+
+/// Foreign text for a terminal, which obeys control characters (ATK-95).
+fn print(text: &str) -> Result<(), CommandError> {
+    let control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    anstream::print!("{}", text.replace(control, "\u{fffd}"));
+    Ok(())
+}
