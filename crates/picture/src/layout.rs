@@ -286,7 +286,7 @@ fn order(places: &mut [Place], columns: &mut [Vec<usize>]) {
                 let ties = ties.into_iter().flatten().filter_map(|tie| rank.get(*tie)).map(|rank| *rank * 1_000);
                 let (sum, count) = ties.fold((0, 0), |(sum, count), rank| (sum + rank, count + 1));
                 let own = rank.get(*index).copied().unwrap_or(0);
-                if count == 0 { (own * 1_000, own) } else { (sum / count, own) }
+                (sum.checked_div(count).unwrap_or(own * 1_000), own)
             });
             renew(&mut rank, column);
         }

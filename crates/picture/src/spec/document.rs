@@ -113,6 +113,8 @@ pub(super) struct Builder {
     leads: Vec<Option<usize>>,
     terms: Vec<String>,
     last_number: Option<u64>,
+    /// The document says how it is called.
+    titled: bool,
 }
 
 /// The block that is being written.
@@ -131,13 +133,22 @@ impl Builder {
         let root = Section { title: clean(stem(name), TITLE_CHARS_MAX), ..Section::default() };
         let document =
             Document { name: name.to_owned(), kind, sections: vec![root], labels: BTreeMap::new(), rfc: None };
-        Self { document, slugs: HashMap::new(), block: None, leads: Vec::new(), terms: Vec::new(), last_number: None }
+        Self {
+            document,
+            slugs: HashMap::new(),
+            block: None,
+            leads: Vec::new(),
+            terms: Vec::new(),
+            last_number: None,
+            titled: false,
+        }
     }
 
     /// The title of the whole document.
     pub(super) fn title(&mut self, title: &str) {
         if let Some(root) = self.document.sections.first_mut().filter(|_| !title.trim().is_empty()) {
             root.title = clean(title, TITLE_CHARS_MAX);
+            self.titled = true;
         }
     }
 
@@ -340,7 +351,7 @@ impl Builder {
         let top = sections.iter().skip(1).map(|section| section.level).min().unwrap_or(0);
         let single = sections.iter().skip(1).filter(|section| section.level == top).count() == 1;
         let leads = sections.get(1).is_some_and(|section| section.level == top);
-        if silent && single && leads {
+        if silent && single && leads && (top == 1 || !self.titled) {
             let root = self.document.sections.remove(0);
             if let Some(first) = self.document.sections.first_mut() {
                 first.level = 0;

@@ -248,6 +248,14 @@ impl Here<'_> {
             return;
         }
         for place in &used.places {
+            // The text of a link is told of by the link.
+            let link = node.text.links.partition_point(|link| link.at.end <= place.start);
+            if node.text.links.get(link).is_some_and(|link| link.at.start <= place.start) {
+                continue;
+            }
+            if lends(&node.text, place.start) {
+                continue;
+            }
             if term.rank == Rank::Heading && !stands_alone(&node.text.prose, place) {
                 continue;
             }
@@ -277,8 +285,14 @@ impl Here<'_> {
         for steps in text.steps.iter().filter(|steps| steps.len() > 1) {
             let mut before: Option<usize> = None;
             for (index, step) in steps.iter().enumerate() {
-                // What follows an entry belongs to it, up to the next.
-                let end = steps.get(index + 1).map_or(step.end, |next| next.start);
+                // What follows an entry belongs to it, up to the next. Where paragraphs stand between entries, one
+                // follows the last, too.
+                let apart = steps
+                    .windows(2)
+                    .any(|pair| pair.first().zip(pair.last()).is_some_and(|(a, b)| a.end + 1 < b.start));
+                let after = text.prose.get(step.end + 1..).filter(|_| apart).and_then(|rest| rest.lines().next());
+                let last = step.end + after.map_or(0, |line| line.len() + 1);
+                let end = steps.get(index + 1).map_or(last, |next| next.start);
                 let first = self.targets.partition_point(|(at, _)| *at < step.start);
                 let named = self.targets.get(first).filter(|(at, to)| *at < end && *to != self.section);
                 if let Some((_, to)) = named {
@@ -307,6 +321,13 @@ fn demands(text: &Section, at: usize) -> bool {
     let strict = |keywords: &[(super::Keyword, usize)]| keywords.iter().any(|(keyword, _)| keyword.is_strict());
     let lead = sentence.lead.and_then(|lead| text.sentences.get(lead));
     strict(&sentence.keywords) || (sentence.keywords.is_empty() && lead.is_some_and(|lead| strict(&lead.keywords)))
+}
+
+/// `uses the terms "access token" … defined by OAuth 2.0`: whose the terms are is said, and it is nobody here.
+fn lends(text: &Section, at: usize) -> bool {
+    let index = text.sentences.partition_point(|sentence| sentence.at.end <= at);
+    let sentence = text.sentences.get(index).map_or("", |sentence| text.part(&sentence.at));
+    sentence.contains("the terms ") && sentence.contains("defined ")
 }
 
 /// `see Token Handling`, `the Token Handling section`, 「…」を参照.

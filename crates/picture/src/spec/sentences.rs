@@ -330,7 +330,7 @@ mod tests {
     fn sentences(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
         split(text, 0, None, &mut found);
-        found.iter().map(|sentence| &text[sentence.at.clone()]).collect()
+        found.iter().map(|sentence| text.get(sentence.at.clone()).unwrap()).collect()
     }
 
     #[test]

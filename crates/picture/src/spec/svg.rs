@@ -16,8 +16,10 @@ const SANS: &str =
 const MARGIN: i32 = 24;
 /// The widest text in a box, and in a label.
 const BOX_TEXT_MAX: i32 = 190;
-const LABEL_TEXT_MAX: i32 = 210;
-/// Between a box and its text.
+const LABEL_TEXT_MAX: i32 = 260;
+/// The widest line that says where a section stands.
+const SOFT_TEXT_MAX: i32 = 240;
+/// Between a box and its text, to each side.
 const INSET: i32 = 12;
 const TITLE_LINES_MAX: usize = 3;
 const LINE: i32 = 17;
@@ -129,15 +131,15 @@ fn root(view: &View, at: usize) -> usize {
 /// What stands under a title. How many are folded is never what is cut.
 fn shortened(parts: &[String]) -> String {
     let whole = parts.join(" · ");
-    if Face::Body.width(&whole) <= BOX_TEXT_MAX {
+    if Face::Body.width(&whole) <= SOFT_TEXT_MAX {
         return whole;
     }
     match parts {
         [within, folded] => {
             let rest = format!(" · {folded}");
-            format!("{}{rest}", Face::Body.shorten(within, BOX_TEXT_MAX - Face::Body.width(&rest)))
+            format!("{}{rest}", Face::Body.shorten(within, SOFT_TEXT_MAX - Face::Body.width(&rest)))
         }
-        _ => Face::Body.shorten(&whole, BOX_TEXT_MAX),
+        _ => Face::Body.shorten(&whole, SOFT_TEXT_MAX),
     }
 }
 

@@ -49,7 +49,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> CommandError {
 }
 
 fn no_text(name: &str) -> CommandError {
-    CommandError::usage(format!("`{name}` is not a text"), "give Markdown, MDX, HTML, or an RFC as plain text, in UTF-8")
+    CommandError::usage(
+        format!("`{name}` is not a text"),
+        "give Markdown, MDX, HTML, or an RFC as plain text, in UTF-8",
+    )
 }
 
 /// The texts in a folder and below, in the order of their paths. Links are not followed, hidden folders not entered.
@@ -85,8 +88,11 @@ fn within(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
 /// What a URL gives, by the way that reaches no address inside unless that is allowed.
 async fn fetch(url: &str, way: &WayThere) -> Result<Source, CommandError> {
     let address = url.split('#').next().unwrap_or(url);
-    let options =
-        ClientOptions { ca_file: way.ca_file.clone(), allow_network: way.allow_network.clone(), ..ClientOptions::default() };
+    let options = ClientOptions {
+        ca_file: way.ca_file.clone(),
+        allow_network: way.allow_network.clone(),
+        ..ClientOptions::default()
+    };
     let mut request = Request::new(Method::GET, address.to_owned(), bytes::Bytes::new())
         .header(ACCEPT, "text/markdown, text/plain, text/html;q=0.9, */*;q=0.1");
     request.body_bytes_max = BYTES_MAX;
