@@ -370,25 +370,31 @@ pub(crate) struct TaskStart {
     /// The grant that is held to it (`sekisho grant list`)
     #[arg(long)]
     pub(crate) grant: GrantId,
+    /// A task that the configuration offers; what is said beside it counts in its place
+    #[arg(long, value_name = "SERVER/NAME", requires = "config")]
+    pub(crate) template: Option<String>,
+    /// The configuration file that offers it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// What it is for
-    #[arg(long)]
-    pub(crate) purpose: String,
+    #[arg(long, required_unless_present = "template")]
+    pub(crate) purpose: Option<String>,
     /// A tool it needs; may be given several times
-    #[arg(long = "tool", value_name = "NAME")]
+    #[arg(long = "tool", value_name = "NAME", conflicts_with = "template")]
     pub(crate) tools: Vec<String>,
     /// Bounds on a tool's arguments, as a JSON Schema
-    #[arg(long = "bounds", value_name = "TOOL=SCHEMA")]
+    #[arg(long = "bounds", value_name = "TOOL=SCHEMA", conflicts_with = "template")]
     pub(crate) bounds: Vec<String>,
     /// A resource it reads, or its beginning and `*`; may be given several times
-    #[arg(long = "resource", value_name = "URI")]
+    #[arg(long = "resource", value_name = "URI", conflicts_with = "template")]
     pub(crate) resources: Vec<String>,
     /// A prompt it gets; may be given several times
-    #[arg(long = "prompt", value_name = "NAME")]
+    #[arg(long = "prompt", value_name = "NAME", conflicts_with = "template")]
     pub(crate) prompts: Vec<String>,
     /// How many calls it may make in all
     #[arg(long, value_name = "N")]
     pub(crate) calls: Option<u32>,
-    /// How long it lasts, such as `45m` or `2h` [default: as long as the grant]
+    /// How long it lasts, such as `45m` or `2h` [default: as its template says, or as long as the grant]
     #[arg(long = "for", value_name = "TIME")]
     pub(crate) lasts: Option<String>,
 }
@@ -471,6 +477,9 @@ pub(crate) struct RunArguments {
     /// Protect the MCP server that listens at this URL
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub(crate) http: Option<String>,
+    /// Protect the checkpoint's own server: specifications as pictures, and why a call was refused
+    #[arg(long, conflicts_with_all = ["command", "http"])]
+    pub(crate) builtin: bool,
     /// Give the program a variable: `NAME` passes ours through, `NAME=VALUE` sets one
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub(crate) environment: Vec<String>,

@@ -2,7 +2,7 @@
 
 mod load;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -144,7 +144,7 @@ impl Default for Limits {
     }
 }
 
-/// One protected server: a program (`command`) or a URL (`url`).
+/// One protected server: a program (`command`), a URL (`url`), or the checkpoint itself (`builtin = true`).
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerDefinition {
@@ -168,6 +168,9 @@ pub(crate) struct ServerDefinition {
     /// The URL of an MCP server that listens somewhere (Streamable HTTP).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
+    /// The checkpoint itself: reads specifications, and tells an agent why it was refused and how little it needs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) builtin: bool,
     /// Headers to show that server. `${env:NAME}` and `${file:PATH}` are replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) headers: BTreeMap<String, String>,
@@ -186,6 +189,9 @@ pub(crate) struct ServerDefinition {
     pub(crate) groups: Vec<String>,
     /// Whether it belongs to somebody else: `party` in the policies is then `"third"`.
     pub(crate) third_party: bool,
+    /// Tools that do not reach beyond the server. For the policies any other is of the open world (`open_world`).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) closed_world: BTreeSet<String>,
     /// `"observe until YYYY-MM-DD"`: through that day, what rights or need would refuse is recorded and let pass.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rights: Option<Observe>,

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use sekisho_client::http::{HttpSettings, SafeHttp};
 use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
-use sekisho_gateway::{Gateway, GatewayParts, GatewaySettings, Limits, Routes};
+use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::{PolicyFile, Rights};
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
@@ -18,6 +18,7 @@ use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
+use crate::builtin::{self, CheckpointServer};
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
@@ -51,6 +52,7 @@ pub(crate) struct Instance {
     /// The protected resource.
     pub(crate) gateway: Arc<Gateway>,
     issuer: Arc<Issuer>,
+    builtin: BuiltInSettings,
     data: DataDir,
     source: Source,
     extra_ca: Option<Vec<u8>>,
@@ -148,10 +150,16 @@ impl Instance {
         let (rights, rights_seen) =
             watch::channel(Arc::new(servers::rights(&defined, (&users, loans), &configuration)?));
         let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url)?));
+        let builtin = BuiltInSettings(Arc::new(CheckpointServer::new(
+            (store.clone(), rights_seen.clone(), directory_seen.clone()),
+            clock.clone(),
+            Arc::new(documents(&configuration, extra_ca.clone())?),
+            base_url.clone(),
+        )));
         let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(
             &defined,
             (&base_url, configuration.audit.arguments_days),
-            extra_ca.as_deref(),
+            (extra_ca.as_deref(), &builtin),
         )?));
         let issuer = Issuer::new(IssuerParts {
             store: store.clone(),
@@ -182,6 +190,7 @@ impl Instance {
             clock,
             gateway,
             issuer,
+            builtin,
             data,
             source,
             extra_ca,
@@ -302,8 +311,11 @@ impl Instance {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let (users, loans) = people(&self.store, self.clock.now()).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
-        let routes =
-            servers::routes(&defined, (&self.base_url, configuration.audit.arguments_days), self.extra_ca.as_deref())?;
+        let routes = servers::routes(
+            &defined,
+            (&self.base_url, configuration.audit.arguments_days),
+            (self.extra_ca.as_deref(), &self.builtin),
+        )?;
         let rights = servers::rights(&defined, (&users, loans), configuration)?;
         self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
@@ -365,7 +377,7 @@ pub(crate) async fn judge(
     let no = |error: ActError| CommandError::no(error.to_string());
     match act {
         Act::Advise { since } => {
-            Ok(Outcome::Advice { advice: acts::advise(store, &classes, since, now).await.map_err(no)? })
+            Ok(Outcome::Advice { advice: acts::advise(store, &classes, since, now, None).await.map_err(no)? })
         }
         Act::Explain(question) => {
             let rights = servers::rights(&defined, (&users, loans), configuration)?;
@@ -463,6 +475,12 @@ fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandErro
 
 fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
     SafeHttp::new(outbound_settings(configuration, extra_ca)?).map_err(no_outbound)
+}
+
+/// The way to documents that somebody wants read: a stranger's URL, and longer answers than OAuth has.
+fn documents(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
+    let settings = outbound_settings(configuration, extra_ca)?;
+    SafeHttp::new(HttpSettings { body_bytes_max: builtin::DOCUMENT_BYTES_MAX, ..settings }).map_err(no_outbound)
 }
 
 fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {

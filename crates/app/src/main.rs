@@ -1,5 +1,6 @@
 //! The binary: arguments, configuration, wiring, listening, shutting down. No product logic.
 
+mod builtin;
 mod cli;
 mod command;
 mod config;

@@ -1,5 +1,6 @@
 //! What is bound to the machine: real time, real chance, environment, files that only we may read.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -25,13 +26,42 @@ impl Clock for SystemClock {
 pub(crate) struct OsEntropy;
 
 impl Entropy for OsEntropy {
+    /// Identifiers are drawn for every call, and each draw asks the processor for fresh randomness: short draws, which
+    /// no secret is, come from a stock that each thread draws at once.
     fn fill(&self, bytes: &mut [u8]) {
-        #[expect(
-            clippy::expect_used,
-            reason = "without randomness nothing here may go on; aws-lc aborts rather than fail"
-        )]
-        aws_lc_rs::rand::fill(bytes).expect("the operating system gives randomness");
+        if bytes.len() > STOCK_DRAW_MAX {
+            return draw(bytes);
+        }
+        STOCK.with_borrow_mut(|stock| {
+            if stock.left < bytes.len() {
+                draw(&mut stock.bytes);
+                stock.left = stock.bytes.len();
+            }
+            let from = stock.left - bytes.len();
+            if let Some(fresh) = stock.bytes.get(from..stock.left) {
+                bytes.copy_from_slice(fresh);
+            }
+            stock.left = from;
+        });
     }
+}
+
+/// The longest draw that comes from the stock: an identifier's. Secrets have at least twice as many bytes.
+const STOCK_DRAW_MAX: usize = 16;
+
+/// Randomness that was drawn and is handed out once, from its end.
+struct Stock {
+    bytes: [u8; 512],
+    left: usize,
+}
+
+thread_local! {
+    static STOCK: RefCell<Stock> = const { RefCell::new(Stock { bytes: [0; 512], left: 0 }) };
+}
+
+#[expect(clippy::expect_used, reason = "without randomness nothing here may go on; aws-lc aborts rather than fail")]
+fn draw(bytes: &mut [u8]) {
+    aws_lc_rs::rand::fill(bytes).expect("the operating system gives randomness");
 }
 
 /// One variable of our environment.
@@ -113,4 +143,27 @@ pub(crate) fn open_in_browser(url: &str) -> bool {
     // Whoever starts a child waits for it; the browser may stay for hours.
     std::thread::spawn(move || child.wait());
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use sekisho_protocol::env::random;
+
+    use super::OsEntropy;
+
+    /// What comes from the stock is given out once, whatever the lengths, and never left as it was.
+    #[test]
+    fn no_draw_is_given_twice() {
+        let mut seen = HashSet::new();
+        for _ in 0..2_000 {
+            let (short, long): ([u8; 10], [u8; 16]) = (random(&OsEntropy), random(&OsEntropy));
+            assert!(short != [0; 10] && long != [0; 16]);
+            assert!(seen.insert(short.to_vec()) && seen.insert(long.to_vec()));
+            // Nor does a part of one stand in another.
+            assert!(!long.windows(10).any(|part| seen.contains(part)));
+        }
+        assert_ne!(random::<32>(&OsEntropy), random::<32>(&OsEntropy));
+    }
 }

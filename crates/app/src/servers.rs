@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use sekisho_gateway::{EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings};
+use sekisho_gateway::{
+    BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
+};
 use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
@@ -40,12 +42,13 @@ pub(crate) fn directory(servers: &[Defined], base_url: &str) -> Result<ServerDir
 pub(crate) fn routes(
     servers: &[Defined],
     (base_url, arguments_days): (&str, u32),
-    extra_ca: Option<&[u8]>,
+    (extra_ca, builtin): (Option<&[u8]>, &BuiltInSettings),
 ) -> Result<Routes, CommandError> {
     let mut routes = BTreeMap::new();
     for server in servers {
         let definition = &server.definition;
         let upstream = match &definition.url {
+            _ if definition.builtin => UpstreamSettings::BuiltIn(builtin.clone()),
             Some(url) => UpstreamSettings::Http(http(server, url, extra_ca)?),
             None => UpstreamSettings::Stdio(stdio(server)?),
         };
@@ -137,6 +140,7 @@ fn rights_parts(servers: &[Defined], users: &[User], configuration: &Configurati
             users: named.collect(),
             groups: definition.groups.clone(),
             third_party: definition.third_party,
+            closed_world: definition.closed_world.clone(),
             observe_until: definition.rights.and_then(Observe::end),
         };
         (server.name.clone(), rights)

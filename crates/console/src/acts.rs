@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use access::Wanted;
 pub use explain::{Explained, Question, Standing, explain};
-pub use history::{Change, Classes, Report, advise, replay};
+pub use history::{Change, Classes, Report, Whose, advise, replay};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]

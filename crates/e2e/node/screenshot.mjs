@@ -4,6 +4,7 @@
 //       [--user U --password P]    passes a client page, signs in first and shows the page after
 //       [--decision approve|deny|cancel]    then decides, and shows the page after
 //           (a client page is passed with `approve`)
+//       [--unfold]    opens what is folded before the picture is taken
 //       [--cookie NAME=VALUE]... [--check]
 //
 // Prints {ok, url, title, lang, text, picture, complaints, problems: {contrast, keyboard, names, overflow, page}}.
@@ -178,6 +179,7 @@ await run(90, async () => {
       decision: { type: 'string' },
       cookie: { type: 'string', multiple: true },
       check: { type: 'boolean' },
+      unfold: { type: 'boolean' },
     },
   });
   const [url, picture] = positionals;
@@ -199,6 +201,7 @@ await run(90, async () => {
     if (!(await signIn(page, who))) throw new Error('the page has no sign-in form');
   }
   if (values.decision && !(await decide(page, who))) throw new Error(`the page has no button for \`${values.decision}\``);
+  if (values.unfold) for (const summary of await page.locator('details:not([open]) > summary').all()) await summary.press('Enter');
   await page.screenshot({ path: picture, fullPage: true });
   const problems = { contrast: await page.evaluate(contrastProblems), ...(await page.evaluate(pageProblems)) };
   problems.keyboard = await keyboardProblems(page);

@@ -1,12 +1,13 @@
 //! Step 8 of a request: what was cleared goes to the upstream, and its answer comes back as it is made.
 //!
 //! [`Upstreams`] is the registry, one entry per mounted server. An upstream is an enum, not a trait: over HTTP
-//! ([`http`]) or a program that we start and speak to over its standard streams ([`stdio`]). Nothing here decides
-//! anything: sending takes [`Cleared`](crate::settle::Cleared) by value, and what comes back is unfiltered.
+//! ([`http`]), a program that we start and speak to over its standard streams ([`stdio`]), or a part of the checkpoint
+//! itself ([`builtin`]). Nothing here decides anything: sending takes [`Cleared`](crate::settle::Cleared) by value, and what comes back is unfiltered.
 //!
 //! What leaves is the authorised bytes. Over HTTP they go as they are; to a child, which many callers may share,
 //! the id and the progress token are replaced by our own and put back in the answer (TR-11, ATK-73).
 
+mod builtin;
 mod children;
 mod error;
 mod exchange;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sekisho_protocol::ids::ServerName;
 use serde_json::value::RawValue;
 
+pub use builtin::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings};
 pub(crate) use error::ForwardError;
 pub(crate) use exchange::{
     Answer, AnswerBody, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest, Outgoing,
@@ -40,6 +42,7 @@ use stdio::StdioUpstream;
 /// One thing that stands behind a server.
 #[derive(Clone, Debug)]
 enum Upstream {
+    BuiltIn(BuiltInSettings),
     Http(Arc<HttpUpstream>),
     Stdio(Arc<StdioUpstream>),
 }
@@ -47,6 +50,7 @@ enum Upstream {
 impl Upstream {
     fn new(limits: &ForwardLimits, name: &ServerName, settings: &UpstreamSettings) -> Self {
         match settings {
+            UpstreamSettings::BuiltIn(settings) => Self::BuiltIn(settings.clone()),
             UpstreamSettings::Http(settings) => {
                 Self::Http(Arc::new(HttpUpstream::new(limits.clone(), name.clone(), settings)))
             }
@@ -58,8 +62,8 @@ impl Upstream {
 
     async fn stop(&self) {
         match self {
-            // Its connections end with the streams that use them; there is nothing to wait for.
-            Self::Http(_) => {}
+            // Connections end with the streams that use them; there is nothing to wait for.
+            Self::BuiltIn(_) | Self::Http(_) => {}
             Self::Stdio(upstream) => upstream.stop().await,
         }
     }
@@ -104,6 +108,7 @@ impl Upstreams {
     /// else `initialize`: ST-10, ST-11, TR-52) and kept until the upstream was seen to restart.
     pub(crate) async fn revisions(&self, server: &ServerName) -> Result<Arc<Spoken>, ForwardError> {
         match self.find(server)? {
+            Upstream::BuiltIn(upstream) => Ok(upstream.revisions()),
             Upstream::Http(upstream) => upstream.revisions().await,
             Upstream::Stdio(upstream) => upstream.revisions().await,
         }
@@ -113,6 +118,7 @@ impl Upstreams {
     /// session or a child that never serves a caller.
     pub(crate) async fn list_tools(&self, server: &ServerName) -> Result<Vec<Box<RawValue>>, ForwardError> {
         match self.find(server)? {
+            Upstream::BuiltIn(upstream) => Ok(upstream.list_tools()),
             Upstream::Http(upstream) => upstream.list_tools().await,
             Upstream::Stdio(upstream) => upstream.list_tools().await,
         }
@@ -125,6 +131,7 @@ impl Upstreams {
     pub(crate) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
         let (server, id) = (request.server.clone(), request.cleared.request());
         let sent = match self.find(&server)? {
+            Upstream::BuiltIn(upstream) => upstream.send(request).await,
             Upstream::Http(upstream) => upstream.send(request).await,
             Upstream::Stdio(upstream) => upstream.send(request).await,
         };
@@ -137,6 +144,8 @@ impl Upstreams {
     /// Opens the stream of a session on which the upstream speaks unasked (`GET` of the older revisions).
     pub(crate) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
         match self.find(&request.server)? {
+            // It says nothing unasked.
+            Upstream::BuiltIn(_) => Err(ForwardError::MethodNotAllowed),
             Upstream::Http(upstream) => upstream.listen(request).await,
             Upstream::Stdio(upstream) => upstream.listen(request),
         }

@@ -56,7 +56,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use forward::guard;
-pub use forward::{EnvValue, HttpSettings, Isolation, StdioSettings, UpstreamSettings};
+pub use forward::{
+    BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, EnvValue, HttpSettings, Isolation, StdioSettings,
+    UpstreamSettings,
+};
 pub use limits::{GatewaySettings, Limits};
 pub use route::{KeepArguments, Route, Routes};
 

@@ -219,9 +219,6 @@ fn task(server: &ServerName, used: &[&SeenCall]) -> Option<Advice> {
         }
         tools.insert(name.to_owned(), bounds);
     }
-    if tools.is_empty() || tools.len() > TaskDefinition::NAMES_MAX {
-        return None;
-    }
     let purpose = format!("what was done at {server} so far");
     let definition = TaskDefinition { purpose, tools, ..TaskDefinition::default() };
     // What would not be taken as a task is not proposed as one.

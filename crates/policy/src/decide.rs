@@ -179,8 +179,7 @@ pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
 
 /// The rules behind a refusal: those that could not be evaluated, where there are any.
 fn denying(answer: &Answer) -> Arc<[RuleId]> {
-    let broken = !answer.permitted && !answer.broken.is_empty();
-    Arc::clone(if broken { &answer.broken } else { &answer.because })
+    Arc::clone(if answer.broken.is_empty() { &answer.because } else { &answer.broken })
 }
 
 /// The three sets, each asked for itself.

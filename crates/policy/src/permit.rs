@@ -79,11 +79,6 @@ impl Permit {
         &self.call
     }
 
-    /// By which rules.
-    pub fn because(&self) -> &[RuleId] {
-        &self.because
-    }
-
     /// What is owed.
     pub fn owes(&self) -> &Owed {
         &self.owes

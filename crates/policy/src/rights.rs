@@ -13,7 +13,7 @@ mod lent;
 mod load;
 mod request;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -78,6 +78,8 @@ pub struct RightsServer {
     pub groups: Vec<String>,
     /// Whether it belongs to somebody else.
     pub third_party: bool,
+    /// The tools that do not reach beyond it. Any other is of the open world.
+    pub closed_world: BTreeSet<String>,
     /// Until then, a refusal by rights or need is put on record and let pass.
     pub observe_until: Option<Timestamp>,
 }
@@ -121,7 +123,6 @@ impl fmt::Debug for Rights {
             .debug_struct("Rights")
             .field("users", &self.users.len())
             .field("servers", &self.servers.len())
-            .field("policies", &self.index.len())
             .finish_non_exhaustive()
     }
 }
@@ -156,21 +157,6 @@ impl Rights {
             slices: moka::sync::Cache::new(SLICES_MAX),
             answers: moka::sync::Cache::new(ANSWERS_MAX),
         }
-    }
-
-    /// How many policies there are.
-    pub fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether this user owns the checkpoint.
-    pub fn is_owner(&self, user: UserId) -> bool {
-        self.users.get(&user).is_some_and(|user| user.owner)
     }
 
     /// Whether refusals by rights or need at this server are only recorded at this moment.
@@ -272,7 +258,10 @@ fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked, slice:
         }
     };
     let name = if slice.tells_apart(name) { name } else { "" };
-    let asked = u8::from(asked == Asked::This);
+    let asked = match asked {
+        Asked::Any => 0,
+        Asked::This => 1,
+    };
     let trust = u8::try_from(authority.trust.level()).unwrap_or_default();
     let mut parts: Vec<&[u8]> =
         vec![subject.as_bytes(), call.server.as_str().as_bytes(), kind.as_bytes(), name.as_bytes()];
@@ -282,3 +271,6 @@ fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked, slice:
     parts.extend(hops.iter().map(|hop| hop.as_str().as_bytes()));
     Digest::of_list(&parts)
 }
+
+#[cfg(test)]
+mod tests;

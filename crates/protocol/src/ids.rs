@@ -40,7 +40,9 @@ macro_rules! id {
 
         impl Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "_{}"), self.0.simple())
+                let mut hex = [0; uuid::fmt::Simple::LENGTH];
+                f.write_str(concat!($prefix, "_"))?;
+                f.write_str(self.0.simple().encode_lower(&mut hex))
             }
         }
 

@@ -95,11 +95,10 @@ macro_rules! select_audit {
 
 /// Columns of a record's row.
 const COLUMNS: usize = 7;
-/// Rows that one statement inserts when there are as many: a statement costs more than a row.
-const ROWS_AT_ONCE: usize = 32;
+/// How many rows one statement inserts, at most and when there are fewer: a statement costs more than a row.
+const ROWS_AT_ONCE: [usize; 4] = [128, 32, 8, 1];
 
-static INSERT_ONE: LazyLock<Rows> = LazyLock::new(|| insert(1));
-static INSERT_MANY: LazyLock<Rows> = LazyLock::new(|| insert(ROWS_AT_ONCE));
+static INSERTS: LazyLock<[Rows; 4]> = LazyLock::new(|| ROWS_AT_ONCE.map(insert));
 
 /// The statement that inserts so many rows.
 fn insert(rows: usize) -> Rows {
@@ -140,21 +139,18 @@ impl Audit<'_> {
             .await?;
         let row = row.ok_or_else(|| corrupt("audit_heads"))?;
         let (mut seq, mut mac): (i64, Digest) = (row.int("seq")?, row.parse("mac")?);
-        for chunk in batch.chunks(ROWS_AT_ONCE) {
-            let mut row_values = Vec::with_capacity(chunk.len() * COLUMNS);
-            for record in chunk {
-                seq = seq.saturating_add(1);
-                let text = json(record)?;
-                mac = self.mac(&Link { node, seq, previous: mac, kept_at: now, text: &text });
-                row_values.extend(values![node, seq, record.at, record.request, text, now, mac]);
-            }
-            if chunk.len() == ROWS_AT_ONCE {
-                self.tx.execute_rows(&INSERT_MANY, row_values).await?;
-                continue;
-            }
-            let mut left = row_values.into_iter();
-            for _ in chunk {
-                self.tx.execute_rows(&INSERT_ONE, left.by_ref().take(COLUMNS).collect()).await?;
+        let mut left = batch.as_slice();
+        for (rows, insert) in ROWS_AT_ONCE.into_iter().zip(INSERTS.iter()) {
+            while let Some((some, others)) = left.split_at_checked(rows) {
+                let mut row_values = Vec::with_capacity(rows * COLUMNS);
+                for record in some {
+                    seq = seq.saturating_add(1);
+                    let text = json(record)?;
+                    mac = self.mac(&Link { node, seq, previous: mac, kept_at: now, text: &text });
+                    row_values.extend(values![node, seq, record.at, record.request, text, now, mac]);
+                }
+                self.tx.execute_rows(insert, row_values).await?;
+                left = others;
             }
         }
         self.tx.execute("UPDATE audit_heads SET seq = $2, mac = $3 WHERE node = $1", values![node, seq, mac]).await?;

@@ -19,10 +19,8 @@ use crate::{control, listen, os, telemetry};
 pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
     telemetry::start(common.json);
     let data = DataDir::open(common.data_dir.as_deref())?;
-    let server = match (&arguments.http, arguments.command.is_empty()) {
-        (None, true) => None,
-        _ => Some(definition(arguments)?),
-    };
+    let names_one = arguments.builtin || arguments.http.is_some() || !arguments.command.is_empty();
+    let server = if names_one { Some(definition(arguments)?) } else { None };
     match data.lock()? {
         Some(lock) => {
             let store = data.store().await?;
@@ -197,8 +195,9 @@ fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
     for name in &arguments.secret_headers {
         secrets.push((format!("header:{name}"), ask(name)?));
     }
-    let directory = std::env::current_dir().ok().filter(|_| arguments.http.is_none());
+    let directory = std::env::current_dir().ok().filter(|_| !arguments.command.is_empty());
     let definition = ServerDefinition {
+        builtin: arguments.builtin,
         command: arguments.command.clone(),
         directory,
         url: arguments.http.clone(),
@@ -238,7 +237,12 @@ fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
         let base = word.rsplit('/').next().unwrap_or(word);
         !word.starts_with('-') && !launchers.contains(&base)
     });
-    let word = from_url.or_else(|| word.cloned()).or_else(|| arguments.command.first().cloned()).unwrap_or_default();
+    let itself = arguments.builtin.then(|| "sekisho".to_owned());
+    let word = itself
+        .or(from_url)
+        .or_else(|| word.cloned())
+        .or_else(|| arguments.command.first().cloned())
+        .unwrap_or_default();
     // `…/server-everything/dist/index.js` is called after the folder that says what it is.
     let generic =
         ["app", "bin", "build", "cli", "dist", "index", "lib", "main", "mod", "out", "server", "src", "target"];
@@ -290,6 +294,7 @@ mod tests {
             ("--http https://api.example.com/mcp", "api-example-com"),
             ("--http http://127.0.0.1:3000/mcp", "server"),
             ("--http http://[::1]:3000/mcp", "server"),
+            ("--builtin", "sekisho"),
         ] {
             let cli = Cli::try_parse_from(["sekisho", "run"].into_iter().chain(words.split(' '))).unwrap();
             let Command::Run(arguments) = cli.command else { panic!("{words}") };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::Watcher as _;
+use sekisho_protocol::digest::Digest;
 use tokio::sync::{mpsc, watch};
 
 use super::check;
@@ -139,14 +140,18 @@ fn watch_files(
 ) -> Option<notify::RecommendedWatcher> {
     let (sender, mut changed) = mpsc::channel::<()>(1);
     let hup = sender.clone();
-    let mut watcher = notify::recommended_watcher(move |_| {
-        let _ = sender.try_send(());
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // That a file was opened is told as well, and reading it again would be told in its turn.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            let _ = sender.try_send(());
+        }
     })
     .ok()?;
     let files = [Some(path.to_owned()), configuration.tls.cert.clone(), configuration.tls.key.clone()];
-    let parents = files.iter().flatten().filter_map(|file| std::path::absolute(file).ok()?.parent().map(PathBuf::from));
+    let files: Vec<PathBuf> = files.into_iter().flatten().collect();
+    let parents = files.iter().filter_map(|file| std::path::absolute(file).ok()?.parent().map(PathBuf::from));
     let policies = policy_folder(path, configuration);
-    for folder in parents.chain(policies.is_dir().then_some(policies)) {
+    for folder in parents.chain(policies.is_dir().then(|| policies.clone())) {
         if let Err(error) = watcher.watch(&folder, notify::RecursiveMode::NonRecursive) {
             tracing::warn!(%error, folder = %folder.display(), "changes are not noticed there; send SIGHUP after a change");
         }
@@ -160,14 +165,37 @@ fn watch_files(
     });
     let path = path.to_owned();
     let mut last = configuration.clone();
+    // Not read yet: what changed while we started is taken over at the first notice.
+    let mut seen = None;
     tokio::spawn(async move {
         while changed.recv().await.is_some() {
             tokio::time::sleep(SETTLE).await;
             while changed.try_recv().is_ok() {}
+            let now = fingerprint(&files, &policies);
+            if seen.replace(now) == Some(now) {
+                // Something else in these folders.
+                continue;
+            }
             reload(&path, &mut last, &instance, certificate.as_deref()).await;
         }
     });
     Some(watcher)
+}
+
+/// Of all that is watched, as it is on the disk: reading configuration and policies with care costs more than looking.
+fn fingerprint(files: &[PathBuf], policies: &Path) -> Digest {
+    let mut paths = files.to_vec();
+    let mut rules: Vec<PathBuf> =
+        std::fs::read_dir(policies).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    rules.sort();
+    paths.append(&mut rules);
+    let mut parts = Vec::with_capacity(2 * paths.len());
+    for path in paths {
+        parts.push(path.as_os_str().as_encoded_bytes().to_vec());
+        // What cannot be read is another state than what is empty.
+        parts.push(std::fs::read(&path).unwrap_or_else(|error| error.to_string().into_bytes()));
+    }
+    Digest::of_list(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
 async fn reload(path: &Path, last: &mut Configuration, instance: &Instance, certificate: Option<&listen::Certificate>) {

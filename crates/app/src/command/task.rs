@@ -1,27 +1,33 @@
 //! `sekisho task`
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use sekisho_console::acts::{Act, Outcome, TaskRow};
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::task::TaskDefinition;
+use serde_json::Value;
 
-use super::{print_json, print_table, seconds, unexpected};
+use super::{check, print_json, print_table, seconds, unexpected};
 use crate::cli::{Common, TaskCommand, TaskStart};
 use crate::control;
+use crate::data_dir::DataDir;
 use crate::error::CommandError;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(), CommandError> {
+    let mut data_dir = common.data_dir.clone();
     let (act, done) = match command {
         TaskCommand::Finish { task } => (Act::TaskFinish { task }, "finished; `sekisho task resume` frees its grant"),
         TaskCommand::List { user, all } => (Act::TaskList { user, all }, ""),
         TaskCommand::Resume { grant } => (Act::TaskResume { grant }, "resumed; the client gets a new token by itself"),
         TaskCommand::Start(start) => {
-            let grant = start.grant;
-            (Act::TaskStart { grant, definition: definition(*start)? }, "")
+            let (grant, definition, configured) = read(*start)?;
+            data_dir = data_dir.or(configured);
+            (Act::TaskStart { grant, definition }, "")
         }
     };
-    let outcome = control::act(common, act).await?;
+    let outcome = control::act_in(&DataDir::open(data_dir.as_deref())?, act).await?;
     if common.json {
         return print_json(&outcome);
     }
@@ -51,9 +57,47 @@ fn row(task: &TaskRow) -> Vec<String> {
     ]
 }
 
-fn definition(start: TaskStart) -> Result<TaskDefinition, CommandError> {
-    let mut tools: BTreeMap<_, _> = start.tools.into_iter().map(|tool| (tool, None)).collect();
-    for bound in start.bounds {
+/// What is to begin on which grant, and where the checkpoint of the configuration that was named keeps its data.
+fn read(start: TaskStart) -> Result<(GrantId, TaskDefinition, Option<PathBuf>), CommandError> {
+    let (offered, data_dir) = match (&start.template, &start.config) {
+        (Some(template), Some(config)) => offered(template, config)?,
+        // Without a template nothing is read from the file but where the checkpoint is.
+        (_, Some(config)) => (TaskDefinition::default(), check::read(config)?.configuration.data_dir),
+        (_, None) => (TaskDefinition::default(), None),
+    };
+    let TaskStart { grant, purpose, tools, bounds, resources, prompts, calls, lasts, .. } = start;
+    let expires_in = lasts.as_deref().map(seconds).transpose()?.or(offered.expires_in);
+    let (purpose, calls) = (purpose.unwrap_or(offered.purpose), calls.or(offered.calls));
+    let definition = if start.template.is_some() {
+        TaskDefinition { purpose, calls, expires_in, ..offered }
+    } else {
+        TaskDefinition { purpose, tools: bound(tools, bounds)?, resources, prompts, calls, expires_in }
+    };
+    Ok((grant, definition, data_dir))
+}
+
+/// The task that a configuration offers under this name.
+fn offered(template: &str, config: &Path) -> Result<(TaskDefinition, Option<PathBuf>), CommandError> {
+    let loaded = check::read(config)?;
+    if !loaded.is_usable() {
+        check::report(&loaded);
+        let message = format!("`{}` has mistakes", config.display());
+        return Err(CommandError::usage(message, "correct them; `sekisho check` shows them all"));
+    }
+    let servers = &loaded.configuration.servers;
+    let found = template.split_once('/').and_then(|(server, name)| servers.get(server)?.templates.get(name));
+    if let Some(found) = found {
+        return Ok((found.definition(), loaded.configuration.data_dir));
+    }
+    let all = servers.iter().flat_map(|(server, of)| of.templates.keys().map(move |name| format!("{server}/{name}")));
+    let all: Vec<String> = all.collect();
+    let hint = if all.is_empty() { "it offers none".to_owned() } else { format!("it offers {}", all.join(", ")) };
+    Err(CommandError::usage(format!("`{}` offers no task `{template}`", config.display()), hint))
+}
+
+fn bound(tools: Vec<String>, bounds: Vec<String>) -> Result<BTreeMap<String, Option<Value>>, CommandError> {
+    let mut tools: BTreeMap<_, _> = tools.into_iter().map(|tool| (tool, None)).collect();
+    for bound in bounds {
         let wrong = |error: &dyn std::fmt::Display| {
             CommandError::usage(
                 format!("`--bounds {bound}`: {error}"),
@@ -64,8 +108,5 @@ fn definition(start: TaskStart) -> Result<TaskDefinition, CommandError> {
         let schema = serde_json::from_str(schema).map_err(|error| wrong(&error))?;
         tools.insert(tool.to_owned(), Some(schema));
     }
-    let expires_in = start.lasts.as_deref().map(seconds).transpose()?;
-    let TaskStart { purpose, resources, prompts, calls, .. } =
-        TaskStart { tools: Vec::new(), bounds: Vec::new(), lasts: None, ..start };
-    Ok(TaskDefinition { purpose, tools, resources, prompts, calls, expires_in })
+    Ok(tools)
 }

@@ -322,20 +322,26 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     let mut note = |key, message: &str, help: &str, fatal| {
         problems.push(Problem { key, message: message.to_owned(), help: Some(help.to_owned()), fatal });
     };
-    match (&server.url, server.command.is_empty()) {
-        (None, true) => {
+    let stands_behind = [server.builtin, server.url.is_some(), !server.command.is_empty()];
+    match (stands_behind.iter().filter(|is| **is).count(), &server.url) {
+        (0, _) => {
             note("command", "a server needs `command` or `url`", "give the program to start, or the URL to reach", true)
         }
-        (Some(_), false) => note("url", "a server has either `command` or `url`", "remove one of them", true),
-        (Some(url), true) if !is_http(url) => {
-            note("url", "not an http(s) URL", "write it as `https://host/path`", true)
+        (1, Some(url)) if !is_http(url) => note("url", "not an http(s) URL", "write it as `https://host/path`", true),
+        (1, _) => {}
+        (_, _) if server.builtin => {
+            let help = "remove `command` and `url`, or `builtin`";
+            note("builtin", "`builtin` is a server by itself", help, true)
         }
-        _ => {}
+        _ => note("url", "a server has either `command` or `url`", "remove one of them", true),
+    }
+    if server.builtin && !(server.environment.is_empty() && server.pass.is_empty() && server.headers.is_empty()) {
+        note("builtin", "the checkpoint is shown no credential", "remove `environment`, `pass` and `headers`", true);
     }
     if server.url.is_some() && !(server.environment.is_empty() && server.pass.is_empty()) {
         note("environment", "a URL has no environment", "use `headers` for its credential", true);
     }
-    if server.url.is_none() && !server.headers.is_empty() {
+    if server.url.is_none() && !server.builtin && !server.headers.is_empty() {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
     }
     for scope in server.scopes_default.iter().flatten() {

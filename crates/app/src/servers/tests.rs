@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use sekisho_gateway::UpstreamSettings;
+use sekisho_gateway::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, UpstreamSettings};
 use sekisho_protocol::secret::UpstreamSecret;
+use serde_json::{Value, json};
 
 use super::{Defined, directory, resolve, routes};
 use crate::config::ServerDefinition;
@@ -15,10 +17,37 @@ fn program() -> ServerDefinition {
     ServerDefinition { command: vec!["notes".to_owned(), "--flag".to_owned()], ..ServerDefinition::default() }
 }
 
+/// A built-in server that can do nothing.
+#[derive(Debug)]
+struct Idle;
+
+impl BuiltIn for Idle {
+    fn info(&self) -> Value {
+        json!({ "name": "idle" })
+    }
+
+    fn tools(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn prompts(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn call(&self, asked: BuiltInCall) -> BuiltInAnswer<'_> {
+        self.prompt(asked)
+    }
+
+    fn prompt(&self, _: BuiltInCall) -> BuiltInAnswer<'_> {
+        Box::pin(async { Err("it can do nothing".to_owned()) })
+    }
+}
+
 /// ST-01, ATK-90: a child gets what is named and nothing else of our environment.
 #[test]
 fn a_program_gets_named_variables_only() {
-    let routes = routes(&[defined(program())], ("http://localhost:1", 30), None).unwrap();
+    let idle = BuiltInSettings(Arc::new(Idle));
+    let routes = routes(&[defined(program())], ("http://localhost:1", 30), (None, &idle)).unwrap();
     let route = routes.servers.values().next().unwrap();
     let UpstreamSettings::Stdio(stdio) = &route.upstream else { panic!("not a program") };
     assert!(stdio.environment.contains_key("TOKEN"));
@@ -26,6 +55,17 @@ fn a_program_gets_named_variables_only() {
     assert!(!stdio.environment.contains_key("CARGO_MANIFEST_DIR"));
     assert!(stdio.withheld.iter().any(|name| name == "CARGO_MANIFEST_DIR"));
     assert!(!format!("{route:?}").contains("sealed"));
+}
+
+/// What is the checkpoint itself is no program and no URL, and is shown no secret.
+#[test]
+fn the_checkpoint_itself_is_mounted_like_any_other() {
+    let idle = BuiltInSettings(Arc::new(Idle));
+    let itself = ServerDefinition { builtin: true, ..ServerDefinition::default() };
+    let routes = routes(&[defined(itself)], ("http://localhost:1", 30), (None, &idle)).unwrap();
+    let route = routes.servers.values().next().unwrap();
+    assert_eq!(route.upstream, UpstreamSettings::BuiltIn(idle));
+    assert_eq!(route.card.resource.as_str(), "http://localhost:1/mcp/notes");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::canonical;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{GrantId, RequestId, ServerName, TaskId};
+use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{AUDIT_PAGE_MAX, AuditFilter, GrantFilter, Store, Tx};
@@ -72,15 +72,49 @@ struct Recorded {
     arguments: Option<Bytes>,
 }
 
-/// What could be narrower, by what was seen since then.
+/// Whose calls are looked at: those of one user through one client, who may know no more than the user may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// The user.
+    pub subject: &'a Subject,
+    /// The client.
+    pub client: &'a ClientId,
+    /// What the user may do.
+    pub rights: &'a Rights,
+}
+
+impl Whose<'_> {
+    fn made(self, decision: &Decision) -> bool {
+        decision.subject == *self.subject && decision.client.as_ref() == Some(self.client)
+    }
+
+    /// Whether the user may use this tool with any arguments.
+    fn may_know(self, server: &ServerName, name: &str, class: Option<ToolClass>, now: Timestamp) -> bool {
+        let caller = Caller { subject: self.subject.clone(), ..Caller::anonymous(ScopeSet::empty()) };
+        let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+        let call = Call {
+            server: server.clone(),
+            method: "tools/call",
+            target: Target::Tool { name: name.to_owned(), standing },
+            arguments: None,
+            arguments_digest: None,
+            round: None,
+            source: None,
+        };
+        self.rights.judge(&caller, &Authority::default(), &call, now).permitted
+    }
+}
+
+/// What could be narrower, by what was seen since then; of everybody, or within what one caller may know.
 pub async fn advise(
     store: &Store,
     classes: &Classes,
     since: Timestamp,
     now: Timestamp,
+    whose: Option<Whose<'_>>,
 ) -> Result<Vec<Advice>, ActError> {
     let mut tx = store.read().await?;
-    let (recorded, _) = calls(&mut tx, since).await?;
+    let (recorded, _) = calls(&mut tx, since, |decision| whose.is_none_or(|whose| whose.made(decision))).await?;
     let names = Names::read(&mut tx).await?;
     let mut seen = Seen::default();
     for call in recorded {
@@ -89,7 +123,8 @@ pub async fn advise(
             let tools = tx.catalogue().list(&server).await?;
             let tools = tools.into_iter().filter(|tool| !tool.is_held());
             let tools = tools.map(|tool| (tool.name.clone(), class(classes, &server, &tool)));
-            seen.tools.insert(server.clone(), tools.collect());
+            let may_know = |name: &str, class| whose.is_none_or(|whose| whose.may_know(&server, name, class, now));
+            seen.tools.insert(server.clone(), tools.filter(|(name, class)| may_know(name, *class)).collect());
         }
         seen.calls.push(SeenCall {
             request: call.request,
@@ -102,7 +137,12 @@ pub async fn advise(
             arguments: call.arguments.and_then(|text| serde_json::from_slice(&text).ok()),
         });
     }
-    for grant in tx.grants().list(&GrantFilter::default()).await? {
+    let filter = GrantFilter {
+        subject: whose.map(|whose| whose.subject.clone()),
+        client: whose.map(|whose| whose.client.clone()),
+        ..GrantFilter::default()
+    };
+    for grant in tx.grants().list(&filter).await? {
         let lives = grant.revoked_at.is_none() && grant.expires_at.is_none_or(|end| now < end);
         if lives {
             seen.grants.push(SeenGrant { id: grant.id, server: grant.server, scopes: grant.scopes });
@@ -118,7 +158,7 @@ fn class(classes: &Classes, server: &ServerName, tool: &Tool) -> Option<ToolClas
 /// The calls since then, under these rights.
 pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Timestamp) -> Result<Report, ActError> {
     let mut tx = store.read().await?;
-    let (recorded, cut) = calls(&mut tx, since).await?;
+    let (recorded, cut) = calls(&mut tx, since, |_| true).await?;
     let names = Names::read(&mut tx).await?;
     let gone: Vec<Subject> =
         tx.users().list().await?.into_iter().filter(|user| user.disabled).map(|user| Subject::User(user.id)).collect();
@@ -190,7 +230,11 @@ fn caller(decision: &Decision) -> Caller {
 }
 
 /// Calls of tools, and whether there are more. Not those that were judged a second time after a person was asked.
-async fn calls(tx: &mut Tx, since: Timestamp) -> Result<(Vec<Recorded>, bool), ActError> {
+async fn calls(
+    tx: &mut Tx,
+    since: Timestamp,
+    wanted: impl Fn(&Decision) -> bool,
+) -> Result<(Vec<Recorded>, bool), ActError> {
     let mut found = Vec::new();
     for node in tx.audit().nodes().await? {
         let mut after = 0;
@@ -206,7 +250,7 @@ async fn calls(tx: &mut Tx, since: Timestamp) -> Result<(Vec<Recorded>, bool), A
             let Some(last) = page.last().map(|stored| stored.seq) else { break };
             after = last;
             for stored in page {
-                if let Some(recorded) = recorded(tx, stored.record).await? {
+                if let Some(recorded) = recorded(tx, stored.record, &wanted).await? {
                     if found.len() >= CALLS_MAX {
                         return Ok((found, true));
                     }
@@ -218,9 +262,16 @@ async fn calls(tx: &mut Tx, since: Timestamp) -> Result<(Vec<Recorded>, bool), A
     Ok((found, false))
 }
 
-async fn recorded(tx: &mut Tx, record: Record) -> Result<Option<Recorded>, ActError> {
+async fn recorded(
+    tx: &mut Tx,
+    record: Record,
+    wanted: impl Fn(&Decision) -> bool,
+) -> Result<Option<Recorded>, ActError> {
     let Record { at, request, event } = record;
     let Event::Decision(decision) = event else { return Ok(None) };
+    if !wanted(&decision) {
+        return Ok(None);
+    }
     let Some(tool) = decision.target.clone().filter(|_| decision.method == "tools/call") else { return Ok(None) };
     let none = decision.arguments == Some(canonical::digest_of_text(None));
     let kept = if none { None } else { tx.audit().arguments(request).await? };

@@ -6,7 +6,7 @@ mod configuration;
 mod failures;
 mod handover;
 mod import;
-mod pinning;
+pub(crate) mod pinning;
 mod secrets;
 mod tls;
 

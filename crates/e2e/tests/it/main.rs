@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod builtin;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod clients;

@@ -91,6 +91,30 @@ async fn an_operator_begins_and_ends_a_task() {
     assert_eq!(call(&checkpoint, &fresh.access, "keep").await.status, 200);
 }
 
+/// What an owner offers on the grant page can be begun by its name at the command line, and bound further there.
+#[tokio::test]
+async fn an_operator_begins_what_the_configuration_offers() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let offered =
+        "[servers.up.templates.glance]\npurpose = \"look once\"\ntools = [\"look\"]\ncalls = 7\nseconds = 60\n";
+    let checkpoint = Checkpoint::configured(&format!("{}{offered}", toml(&upstream))).owner("alice", PASSWORD);
+    let checkpoint = checkpoint.start().await;
+    let granted = let_in(&checkpoint, "mcp:read mcp:write").await;
+    let file = checkpoint.configuration().display().to_string();
+    let grant = granted.claim("grant").as_str().unwrap().to_owned();
+    let start = ["task", "start", "--grant", &grant, "-c", &file, "--template"];
+    let unknown = checkpoint.command(&[&start[..], &["up/stare"]].concat()).await;
+    assert!(unknown.stderr.contains("offers no task `up/stare`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("it offers up/glance"), "{}", unknown.stderr);
+    checkpoint.ask(&[&start[..], &["up/glance", "--calls", "2"]].concat()).await;
+    felt(&checkpoint, &granted.access, "keep", 403).await;
+    assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
+    let task = checkpoint.ask(&["task", "list"]).await[0]["tasks"][0].clone();
+    let definition = &task["definition"];
+    assert_eq!((definition["purpose"].as_str(), task["calls_left"].as_i64()), (Some("look once"), Some(1)), "{task}");
+    assert_eq!(definition["expires_in"], 60, "{task}");
+}
+
 /// RFC 9396: a task that the client declares is shown, agreed to, begins with the grant, and is told in the token
 /// response; what is unknown, broken or for another server is refused as such.
 #[tokio::test]

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -306,6 +306,13 @@ impl HttpUpstream {
     }
 }
 
+/// Host and, unless it is the scheme's own, port (RFC 9110 §7.2).
+fn authority(url: &url::Url) -> Option<HeaderValue> {
+    let host = url.host_str()?;
+    let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    HeaderValue::try_from(authority).ok()
+}
+
 impl Ready {
     fn new(settings: &HttpSettings) -> Result<Self, ForwardError> {
         let misconfigured = |reason: &str| ForwardError::Misconfigured { reason: reason.to_owned() };
@@ -320,6 +327,12 @@ impl Ready {
         let text = url.as_str().split('#').next().unwrap_or_default();
         let uri: Uri = text.parse().map_err(|_| misconfigured("its URL is not a URL"))?;
         let mut headers = HeaderMap::new();
+        // The client below would write it anew for each call. Over TLS it may be HTTP/2, which has no such header.
+        if url.scheme() == "http"
+            && let Some(authority) = authority(&url)
+        {
+            headers.insert(HOST, authority);
+        }
         for (name, secret) in &settings.headers {
             // No value with a line break or another control character becomes a header (ATK-64).
             let mut value = HeaderValue::from_str(secret.expose())

@@ -10,9 +10,13 @@ use std::time::Duration;
 use http::HeaderName;
 use sekisho_protocol::secret::UpstreamSecret;
 
+use super::builtin::BuiltInSettings;
+
 /// What stands behind a server. Equality tells whether a reload changed anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum UpstreamSettings {
+    /// A part of the checkpoint itself.
+    BuiltIn(BuiltInSettings),
     /// A server that speaks Streamable HTTP.
     Http(HttpSettings),
     /// A program that speaks MCP over its standard streams.

@@ -1,13 +1,17 @@
 use std::collections::BTreeMap;
 
 use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
-use sekisho_protocol::ids::{GrantId, RequestId};
+use sekisho_protocol::ids::{GrantId, RequestId, UserId};
 use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::scope::ScopeSet;
 use serde_json::{Value, json};
 
 use super::{Advice, Proposal, Seen, SeenCall, SeenGrant, advise};
+use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use crate::task::check_bounds;
 
 fn call(tool: &str, verdict: Verdict, set: Option<SetName>, arguments: Option<Value>) -> SeenCall {
@@ -49,7 +53,7 @@ fn what_was_never_used_is_proposed_to_go() {
     };
     assert_eq!(scopes.to_string(), "mcp:read tool:odd");
     assert!(policy.ends_with("unless { [\"odd\", \"read\"].contains(resource.name) };\n"), "{policy}");
-    assert!(advice[1].evidence.contains(&"never called: write".to_owned()));
+    assert_eq!(advice[1].evidence, ["odd was called once", "read was called 2 times", "never called: write"]);
     assert_eq!(task.tools.keys().collect::<Vec<_>>(), ["odd", "read"]);
     // Nothing is proposed to whoever has no more than was used, and nothing of what was never seen.
     let calls = vec![used("read", json!({})), used("write", json!({})), used("odd", json!({}))];
@@ -91,6 +95,15 @@ fn bounds_are_drawn_from_what_was_kept() {
     );
     assert!(unknown.is_empty());
     check_bounds(&found).unwrap();
+    // A beginning that is shared by chance bounds nothing.
+    for (beginning, expected) in
+        [("ab", json!({ "type": "string" })), ("abc", json!({ "type": "string", "pattern": "^abc" }))]
+    {
+        let texts =
+            ["1", "2", "3", "4", "5", "6"].map(|end| used("write", json!({ "path": format!("{beginning}{end}") })));
+        let (found, _) = task(texts.to_vec());
+        assert_eq!(found.tools["write"].as_ref().unwrap()["properties"]["path"], expected);
+    }
     let (found, _) = task(vec![used("write", json!({ "path": "/a", "n": 1 })), used("write", json!({ "path": "/b" }))]);
     let properties = &found.tools["write"].as_ref().unwrap()["properties"];
     assert_eq!(properties, &json!({ "path": { "type": "string" }, "n": { "type": "integer" } }));
@@ -110,14 +123,45 @@ fn what_is_refused_again_and_again_is_said() {
     assert!(only.what.starts_with("bob was refused write again and again; the user may not"), "{}", only.what);
 }
 
-/// ATK-95: a tool's name cannot end the string in which it stands.
+/// ATK-95: a tool's name cannot end the string in which it stands, nor do anything to the terminal that shows it; and
+/// the rule that is proposed is one, about that very tool.
 #[test]
 fn a_name_stays_inside_its_string() {
-    let calls = vec![used("a\"].contains(\"\\", json!({}))];
-    let advice = advise(&seen("mcp:read tool:x", calls));
-    let policy = advice.iter().find_map(|advice| match &advice.proposal {
-        Proposal::Policy(text) => Some(text),
-        _ => None,
-    });
-    assert!(policy.unwrap().contains(r#"["a\"].contains(\"\\"].contains(resource.name)"#), "{policy:?}");
+    let subject = UserId::generate(ManualClock::default().now(), &SeededEntropy::default());
+    let proposed = |name| {
+        let advice = advise(&seen("mcp:read tool:x", vec![used(name, json!({}))]));
+        let policy = advice.into_iter().find_map(|advice| match advice.proposal {
+            Proposal::Policy(text) => Some(text),
+            _ => None,
+        });
+        policy.unwrap()
+    };
+    let lines = proposed("plain").lines().count();
+    // The last is no escape: it must not be read as `A`.
+    for name in ["plain", "a\"].contains(\"\\", "\u{1b}[2J", "two\nlines", "名前", "\\u{41}"] {
+        let policy = proposed(name);
+        assert!(policy.lines().all(|line| !line.chars().any(char::is_control)), "{policy:?}");
+        assert_eq!(policy.lines().count(), lines, "{policy}");
+        let rights = Rights::new(RightsParts {
+            users: BTreeMap::from([(subject, RightsUser { owner: true, ..RightsUser::default() })]),
+            servers: BTreeMap::from([("notes".parse().unwrap(), RightsServer::default())]),
+            files: vec![PolicyFile { name: "advice.cedar".to_owned(), text: policy }],
+            ..RightsParts::default()
+        });
+        let rights = rights.unwrap();
+        for (called, expected) in [(name, true), ("read", false), ("A", false)] {
+            let caller = Caller { subject: Subject::User(subject), ..Caller::anonymous(ScopeSet::empty()) };
+            let call = Call {
+                server: "notes".parse().unwrap(),
+                method: "tools/call",
+                target: Target::Tool { name: called.to_owned(), standing: ToolStanding::Unclassified },
+                arguments: None,
+                arguments_digest: None,
+                round: None,
+                source: None,
+            };
+            let answer = rights.judge(&caller, &Authority::default(), &call, ManualClock::default().now());
+            assert_eq!(answer.permitted, expected, "{called:?} where {name:?} was used");
+        }
+    }
 }

@@ -91,10 +91,6 @@ impl Index {
         index
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.policies.len()
-    }
-
     /// The policies that can concern this subject (`around`: itself and its groups) at this server (`at`: itself and
     /// its groups).
     pub(super) fn slice(&self, around: &[EntityUid], at: &[EntityUid], server: &ServerName) -> Slice {
@@ -172,7 +168,8 @@ impl Slice {
     /// Whether an answer depends on which of the server's tools, resources or prompts this is, and not on its class
     /// alone. Where it does not, one answer is good for all of its class: a list costs a few evaluations.
     pub(super) fn tells_apart(&self, name: &str) -> bool {
-        self.closed_uses.identity || self.open_uses.identity || self.singled_out.contains(name)
+        // The policies that are asked for lists look at nothing beyond what those for calls do.
+        self.closed_uses.identity || self.singled_out.contains(name)
     }
 
     /// The same, and what was lent for this very call.

@@ -98,8 +98,9 @@ impl Terms {
         let call = asked.call;
         let mut entities = Vec::with_capacity(6);
         let principal = self.principal(users, &asked.caller.subject, &mut entities)?;
-        let server = self.server(servers.get(&call.server)?, &call.server, &mut entities)?;
-        let (action, resource) = self.resource(call, &server, &mut entities)?;
+        let definition = servers.get(&call.server)?;
+        let server = self.server(definition, &call.server, &mut entities)?;
+        let (action, resource) = self.resource(call, (&server, definition), &mut entities)?;
         let context = self.context(asked, &mut entities)?;
         let request = Request::new(principal, uid(&self.action, action), resource, context, None).ok()?;
         Some((request, entities))
@@ -143,7 +144,7 @@ impl Terms {
     fn resource(
         &self,
         call: &Call,
-        server: &EntityUid,
+        (server, definition): (&EntityUid, &RightsServer),
         entities: &mut Vec<Entity>,
     ) -> Option<(&'static str, EntityUid)> {
         let name = |name: &str| ("name".to_owned(), Expression::new_string(name.to_owned()));
@@ -169,6 +170,7 @@ impl Terms {
                     name(own),
                     ("class".to_owned(), Expression::new_string(class.to_owned())),
                     ("level".to_owned(), Expression::new_long(level)),
+                    ("open_world".to_owned(), Expression::new_bool(!definition.closed_world.contains(own))),
                 ];
                 ("call", &self.tool, own, attributes)
             }

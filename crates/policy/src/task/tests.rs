@@ -6,9 +6,9 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Asked, BoundTask, BoundsError, Need, OutsideWhy, check_bounds};
+use super::{Asked, BoundTask, BoundsError, Need, OutsideWhy, check_bounds, check_schema};
 use crate::model::{Call, Target, ToolStanding};
 
 fn now() -> Timestamp {
@@ -140,30 +140,85 @@ fn a_task_that_nobody_knows_has_nothing_in_it() {
     }
 }
 
-/// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded.
+/// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded: alone, or as
+/// part of a task.
 #[test]
 fn a_schema_that_is_broken_or_explosive_is_refused() {
-    let bounds = |schema: Value| {
-        let tools = BTreeMap::from([("t".to_owned(), Some(schema))]);
-        check_bounds(&TaskDefinition { tools, ..TaskDefinition::default() })
-    };
-    assert_eq!(bounds(json!({"type":"object","$comment":"fine"})), Ok(()));
-    assert_eq!(bounds(json!(false)), Ok(()));
-    for broken in [json!({"type":"nothing"}), json!(7), json!({"pattern":"("}), json!({"pattern":"(a+)+\\1"})] {
-        assert!(matches!(bounds(broken.clone()), Err(BoundsError::Invalid { .. })), "{broken}");
+    let invalid = |error: &BoundsError| matches!(error, BoundsError::Invalid { .. });
+    let reference = |error: &BoundsError| matches!(error, BoundsError::Reference { .. });
+    let too_large = |error: &BoundsError| matches!(error, BoundsError::TooLarge { .. });
+    let wide = |values: usize| json!({ "enum": (2..values).collect::<Vec<_>>() });
+    let deep = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "not": inner }));
+    // Lists count like objects: two levels at a time, an object and the list in it.
+    let deep_lists = |levels: usize| (1..levels / 2).fold(json!({"enum": []}), |inner, _| json!({ "allOf": [inner] }));
+    let word = |word: &str| json!({"properties": {"a": {word: "#"}}});
+    let fine: Option<fn(&BoundsError) -> bool> = None;
+    for (schema, expected) in [
+        (json!({"type": "object", "$comment": "fine"}), fine),
+        (json!(false), fine),
+        (json!({"properties": {"path": {"pattern": "^/srv/[a-z]{1,40}/[0-9a-f-]{36}$"}}}), fine),
+        (json!({"type": "nothing"}), Some(invalid)),
+        (json!(7), Some(invalid)),
+        (json!({"pattern": "("}), Some(invalid)),
+        (json!({"pattern": "(a+)+\\1"}), Some(invalid)),
+        (json!({"pattern": "(((a{1,100}){1,100}){1,100}){1,100}"}), Some(invalid)),
+        (word("$ref"), Some(reference)),
+        (word("$dynamicRef"), Some(reference)),
+        (word("$id"), Some(reference)),
+        (word("$defs"), Some(reference)),
+        (wide(512), fine),
+        (wide(513), Some(too_large)),
+        (wide(600), Some(too_large)),
+        (deep(16), fine),
+        (deep(17), Some(too_large)),
+        (deep(40), Some(too_large)),
+        (deep_lists(16), fine),
+        (deep_lists(18), Some(too_large)),
+    ] {
+        let tools = BTreeMap::from([("t".to_owned(), Some(schema.clone()))]);
+        let whole = check_bounds(&TaskDefinition { tools, ..TaskDefinition::default() });
+        assert_eq!(check_schema("t", &schema), whole, "{schema}");
+        let is_expected = match (whole, expected) {
+            (Ok(()), None) => true,
+            (Err(error), Some(is)) => is(&error),
+            _ => false,
+        };
+        assert!(is_expected, "{schema}");
     }
-    let huge = json!({"pattern":"(((a{1,100}){1,100}){1,100}){1,100}"});
-    assert!(matches!(bounds(huge), Err(BoundsError::Invalid { .. })));
-    for word in ["$ref", "$dynamicRef", "$id", "$defs"] {
-        assert!(matches!(bounds(json!({"properties":{"a":{word:"#"}}})), Err(BoundsError::Reference { .. })), "{word}");
+}
+
+/// What a stranger wrote into a schema is said back in one short line, for it is shown to people and put on record.
+#[test]
+fn a_refused_schema_is_told_in_a_short_line() {
+    let long = "x".repeat(1000);
+    for (schema, beginning) in [
+        (json!({ format!("$\u{1b}[2J\nref{long}"): "#" }), "the bounds on `t` hold `$[2Jrefxxx"),
+        (json!({ "type": format!("odd\n{long}") }), "the bounds on `t` are not a JSON Schema: \"odd\\nxxx"),
+        (json!(7), "the bounds on `t` are not a JSON Schema: 7 is not"),
+    ] {
+        let said = check_schema("t", &schema).unwrap_err().to_string();
+        assert!(said.starts_with(beginning), "{said}");
+        assert!(said.chars().count() < 200 && !said.chars().any(char::is_control), "{said:?}");
     }
-    let wide = json!({"enum": (0..600).collect::<Vec<_>>()});
-    assert!(matches!(bounds(wide), Err(BoundsError::TooLarge { .. })));
-    let mut deep = json!({});
-    for _ in 0..20 {
-        deep = json!({ "not": deep });
+}
+
+/// A budget counts tools, resources and prompts, in each task that has one; what every session needs is free.
+#[test]
+fn a_call_takes_from_every_budget_around_it() {
+    let id = |seed| TaskId::generate(now(), &SeededEntropy::from_seed(seed));
+    let of = |id, calls| Arc::new(BoundTask::new(Task { id, ..task(TaskDefinition { calls, ..tidy_up() }) }).unwrap());
+    let need = Need::of([of(id(1), Some(3)), of(id(2), None), of(id(3), Some(1))]);
+    let all = vec![id(1), id(3)];
+    for (target, expected) in [
+        (tool("look"), all.clone()),
+        (Target::Prompt { name: "summary".to_owned() }, all.clone()),
+        (Target::Resource { uri: "notes://today".to_owned() }, all),
+        (Target::Server, vec![]),
+        (Target::Job { id: "j".to_owned(), own: true }, vec![]),
+        (Target::Checkpoint { name: "end_task" }, vec![]),
+    ] {
+        assert_eq!(need.budgets(&call(target.clone(), None)), expected, "{target:?}");
     }
-    assert!(matches!(bounds(deep), Err(BoundsError::TooLarge { .. })));
 }
 
 /// A task that is named holds a call to what it is inside of, too; the innermost is the one that was declared last.

@@ -1,5 +1,10 @@
-//! The policy through its public face: against a second, naive implementation, and by files of rules.
+//! The policy through its public face: against a second, naive implementation, by files of rules, and
+//! decision by decision.
 
+#[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

@@ -1,22 +1,19 @@
 //! Policy files: what they mean, and what is refused in them. And what is lent beside them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
-use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, format_policies};
-use sekisho_policy::task::{BoundTask, Need};
+use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, format_policies, schema_text};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{SeededEntropy, after};
-use sekisho_protocol::ids::{ClientId, GrantId, LoanId, TaskId};
+use sekisho_protocol::ids::{ClientId, LoanId};
 use sekisho_protocol::refusal::SetName;
-use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+use sekisho_protocol::registration::ClientOrigin;
+use sekisho_protocol::task::TaskDefinition;
 
-use crate::world::{caller, may, now, parts, rights, tool, user};
+use crate::world::{caller, declared, may, now, parts, rights, task, tidy_up, tool, user};
 
 /// A loan is for one user, one client, one tool, and, where it says so, one task and these arguments, until it ends; a
 /// rule that forbids beats it. No kept answer outlives it or hides it.
@@ -56,10 +53,9 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
         assert!(!rights.judge(caller, &none, call, at).permitted, "{what}");
     }
     // A no that is kept, and then asked for with what the loan is for, and the other way around.
-    let task = bound_task();
-    let id = task.task().id;
-    let for_task = with(lent(Some(id), None), "");
-    let inside = Authority { need: Need::of([Arc::new(task)]), ..Authority::default() };
+    let task = task(tidy_up(&["wipe"]));
+    let for_task = with(lent(Some(task.id), None), "");
+    let inside = declared(task);
     for (authority, expected) in [(&none, false), (&inside, true), (&none, false), (&inside, true)] {
         assert_eq!(for_task.judge(&bob, authority, &wipe, now()).permitted, expected);
     }
@@ -75,28 +71,6 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     assert_eq!(says(&with(lent(None, None), forbid), &bob, &none, &wipe, now()), (false, vec!["no-wipe".to_owned()]));
     let faults = Rights::new(parts(r#"@id("loan:x") permit(principal, action, resource);"#)).unwrap_err();
     assert!(faults[0].message.contains("loans"), "{faults:?}");
-}
-
-fn bound_task() -> BoundTask {
-    let definition = TaskDefinition {
-        purpose: "tidy up".to_owned(),
-        tools: BTreeMap::from([("wipe".to_owned(), None)]),
-        ..TaskDefinition::default()
-    };
-    let entropy = SeededEntropy::from_seed(2);
-    BoundTask::new(Task {
-        id: TaskId::generate(now(), &entropy),
-        grant: GrantId::generate(now(), &entropy),
-        parent: None,
-        server: "notes".parse().unwrap(),
-        definition,
-        origin: TaskOrigin::Command,
-        created_at: now(),
-        ends_at: None,
-        ended_at: None,
-        calls_left: None,
-    })
-    .unwrap()
 }
 
 /// Nothing said means no; an owner may everything that no rule forbids.
@@ -345,4 +319,171 @@ fn a_file_of_rules_has_one_form() {
     let file = parts("permit(principal,action,resource)when{true};").files.remove(0);
     let once = format_policies(&file).unwrap();
     assert!(once.contains("permit (principal, action, resource)\nwhen { true };"), "{once}");
+}
+
+/// A rule about users is about no service and not about nobody, and the other way around; who is in no group of that
+/// name is not meant by it.
+#[test]
+fn a_rule_concerns_only_whom_its_principal_names() {
+    let cli = ClientId::parse("cli_a").unwrap();
+    let subjects = [Subject::User(user(2)), Subject::User(user(3)), Subject::Service(cli), Subject::Anonymous];
+    let own = format!(r#"principal == User::"{}""#, user(2));
+    for (principal, expected) in [
+        ("principal", [true, true, true, true]),
+        (own.as_str(), [true, false, false, false]),
+        (r#"principal in Group::"editors""#, [true, false, false, false]),
+        (r#"principal is User in Group::"editors""#, [true, false, false, false]),
+        ("principal is User", [true, true, false, false]),
+        ("principal is Service", [false, false, true, false]),
+        ("principal is Nobody", [false, false, false, true]),
+    ] {
+        let rights = rights(&format!(
+            r#"permit({principal}, action == Action::"call", resource in Server::"notes")
+                 when {{ context.arguments.hasTag("a") }};"#
+        ));
+        let call = tool("notes", "look", ToolClass::Read, r#"{"a":"b"}"#);
+        for (subject, expected) in subjects.iter().zip(expected) {
+            let caller = Caller { subject: subject.clone(), ..caller(user(3), "") };
+            let may = rights.judge(&caller, &Authority::default(), &call, now()).permitted;
+            assert_eq!(may, expected, "{principal}: {subject}");
+            // A rule that cannot concern somebody is not asked: what it looks at does not matter to them.
+            assert_eq!(rights.looks_at_arguments(subject, &call.server), expected, "{principal}: {subject}");
+        }
+    }
+}
+
+/// What a rule looks at beside the tool is looked at each time: no answer is kept for other circumstances.
+#[test]
+fn an_answer_is_for_its_own_circumstances() {
+    let call = |arguments| tool("notes", "look", ToolClass::Read, arguments);
+    let from = |source: &str| Call { source: Some(source.parse().unwrap()), ..call("") };
+    let task = |purpose: &str| {
+        let definition = TaskDefinition { purpose: purpose.to_owned(), ..tidy_up(&["look"]) };
+        declared(task(definition))
+    };
+    let none = Authority::default();
+    let (tidy, other, later) = (task("tidy up"), task("something else"), after(now(), 60));
+    let until = format!(r#"context.now < datetime("{later}")"#);
+    for (condition, inside, outside) in [
+        (r#"context.arguments.hasTag("to")"#, (&none, call(r#"{"to":"a"}"#), now()), (&none, call(""), now())),
+        (
+            r#"context has source && context.source.isInRange(ip("10.0.0.0/8"))"#,
+            (&none, from("10.2.3.4"), now()),
+            (&none, from("192.0.2.1"), now()),
+        ),
+        (
+            r#"context has task && context.task.purpose == "tidy up""#,
+            (&tidy, call(""), now()),
+            (&other, call(""), now()),
+        ),
+        ("context has task", (&tidy, call(""), now()), (&none, call(""), now())),
+        (&until, (&none, call(""), now()), (&none, call(""), later)),
+    ] {
+        let rights = rights(&format!(
+            r#"permit(principal, action == Action::"call", resource in Server::"notes") when {{ {condition} }};"#
+        ));
+        let may = |(authority, call, at): &(&Authority, Call, _)| {
+            rights.judge(&caller(user(3), ""), authority, call, *at).permitted
+        };
+        let found = [&inside, &outside, &inside, &outside].map(may);
+        assert_eq!(found, [true, false, true, false], "{condition}");
+    }
+}
+
+/// `trust` in a rule is how the least known client on the path came to be known.
+#[test]
+fn a_rule_sees_how_far_a_client_is_trusted() {
+    for (origin, expected) in [
+        (ClientOrigin::Dynamic, [true, false, false]),
+        (ClientOrigin::MetadataDocument, [true, true, false]),
+        (ClientOrigin::Registered, [true, true, true]),
+    ] {
+        let authority = Authority { trust: Trust::of(origin), ..Authority::default() };
+        let least = [0, 1, 2].map(|least| {
+            let rights = rights(&format!(
+                r#"permit(principal, action == Action::"call", resource in Server::"notes")
+                     when {{ context has path && context.path.trust >= {least} }};"#
+            ));
+            let call = tool("notes", "look", ToolClass::Read, "");
+            rights.judge(&caller(user(3), ""), &authority, &call, now()).permitted
+        });
+        assert_eq!(least, expected, "{origin:?}");
+    }
+}
+
+/// A list leaves out what needs a task only where every way to it needs one: a rule that wants a task for some
+/// arguments leaves others.
+#[test]
+fn a_list_wants_a_task_only_where_every_way_does() {
+    let plain = r#"permit(principal, action == Action::"call", resource == Tool::"notes/purge");"#;
+    let always = r#"@task_required permit(principal, action == Action::"call", resource == Tool::"notes/purge");"#;
+    let some = r#"@task_required permit(principal, action == Action::"call", resource == Tool::"notes/purge")
+                    when { context.flags.hasTag("all") && context.flags.getTag("all") };"#;
+    let tasked = declared(task(tidy_up(&["purge"])));
+    for (rules, listed, called) in [
+        (vec![plain], true, true),
+        (vec![always], false, false),
+        (vec![some], false, false),
+        (vec![plain, always], false, false),
+        (vec![plain, some], true, false),
+    ] {
+        let (rights, bob) = (rights(&rules.join("\n")), caller(user(2), "mcp:write"));
+        let call = tool("notes", "purge", ToolClass::Write, r#"{"all":true}"#);
+        assert_eq!(may_see(&rights, &bob, &Authority::default(), &call, now()), listed, "{rules:?}");
+        let decision = decide(&rights, &bob, &Authority::default(), &call, now());
+        assert_eq!(matches!(decision, Decision::Permit(_)), called, "{rules:?}");
+        assert!(may_see(&rights, &bob, &tasked, &call, now()), "{rules:?}");
+        assert!(matches!(decide(&rights, &bob, &tasked, &call, now()), Decision::Permit(_)), "{rules:?}");
+    }
+}
+
+/// Records and explanations name a rule by its `@id`, and one that has none, or an empty one, by its place in its file.
+#[test]
+fn a_rule_without_a_name_is_named_by_its_place() {
+    let rights = rights(
+        r#"@id permit(principal, action, resource in Server::"notes");
+           @id("named") permit(principal, action, resource in Server::"notes");
+           @id("") permit(principal, action, resource in Server::"notes");
+           permit(principal, action, resource in Server::"notes");"#,
+    );
+    let look = tool("notes", "look", ToolClass::Read, "");
+    let answer = rights.judge(&caller(user(3), ""), &Authority::default(), &look, now());
+    let names: Vec<&str> = answer.because.iter().map(|rule| rule.0.as_str()).collect();
+    assert_eq!(names, ["named", "rules.cedar#1", "rules.cedar#3", "rules.cedar#4"]);
+}
+
+/// `sekisho policy schema` shows people what their rules are checked against, not something like it.
+#[test]
+fn the_schema_that_is_shown_is_what_rules_are_checked_against() {
+    let (schema, _) = cedar_policy::Schema::from_cedarschema_str(schema_text()).unwrap();
+    let validator = cedar_policy::Validator::new(schema);
+    for rule in [
+        r#"permit(principal is User, action == Action::"call", resource is Tool) when { resource.level <= 1 };"#,
+        r#"permit(principal in Group::"a", action == Action::"read", resource) when { context has task };"#,
+        r#"forbid(principal is Service, action == Action::"delegate", resource in ServerGroup::"a");"#,
+        r#"permit(principal, action == Action::"fly", resource);"#,
+        r#"permit(principal, action == Action::"call", resource) when { resource.colour == "red" };"#,
+        r#"permit(principal, action == Action::"call", resource) when { context.now };"#,
+    ] {
+        let shown = validator.validate(&rule.parse().unwrap(), cedar_policy::ValidationMode::Strict);
+        let loaded = Rights::new(parts(rule));
+        assert_eq!(shown.validation_passed(), loaded.is_ok(), "{rule}: {loaded:?}");
+    }
+}
+
+/// Whatever an owner did not say to stay inside its server reaches beyond it; that is known of each tool by its name.
+#[test]
+fn a_tool_is_of_the_open_world_unless_an_owner_said_otherwise() {
+    let rule = r#"permit(principal, action == Action::"call", resource in Server::"notes")
+                    unless { resource.open_world };"#;
+    let mut parts = parts(rule);
+    let notes = parts.servers.get_mut(&"notes".parse().unwrap()).unwrap();
+    notes.closed_world.insert("look".to_owned());
+    let rights = Rights::new(parts).unwrap();
+    for (name, expected) in [("look", true), ("fetch", false), ("look", true)] {
+        let call = tool("notes", name, ToolClass::Read, "");
+        assert_eq!(may(&rights, user(3), &call), expected, "{name}");
+        let shown = may_see(&rights, &caller(user(3), "mcp:read"), &Authority::default(), &call, now());
+        assert_eq!(shown, expected, "{name} in a list");
+    }
 }

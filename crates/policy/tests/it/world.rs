@@ -1,14 +1,17 @@
 //! What the tests of rules need: users, servers, callers, calls.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
-use sekisho_protocol::ids::{ClientId, GrantId, UserId};
+use sekisho_protocol::ids::{ClientId, GrantId, TaskId, UserId};
+use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
 
 pub(crate) fn now() -> Timestamp {
     ManualClock::default().now()
@@ -68,6 +71,37 @@ pub(crate) fn tool(server: &str, name: &str, class: ToolClass, arguments: &str) 
         round: None,
         source: None,
     }
+}
+
+/// A task that has just begun.
+pub(crate) fn task(definition: TaskDefinition) -> Task {
+    let entropy = SeededEntropy::from_seed(2);
+    Task {
+        id: TaskId::generate(now(), &entropy),
+        grant: GrantId::generate(now(), &entropy),
+        parent: None,
+        server: "notes".parse().unwrap(),
+        calls_left: definition.calls.map(i64::from),
+        definition,
+        origin: TaskOrigin::Command,
+        created_at: now(),
+        ends_at: None,
+        ended_at: None,
+    }
+}
+
+/// To tidy up: it names these tools, with any arguments.
+pub(crate) fn tidy_up(tools: &[&str]) -> TaskDefinition {
+    TaskDefinition {
+        purpose: "tidy up".to_owned(),
+        tools: tools.iter().map(|name| ((*name).to_owned(), None)).collect(),
+        ..TaskDefinition::default()
+    }
+}
+
+/// What stands behind a caller that declared this task.
+pub(crate) fn declared(task: Task) -> Authority {
+    Authority { need: Need::of([Arc::new(BoundTask::new(task).unwrap())]), ..Authority::default() }
 }
 
 /// What the rights alone say.

@@ -141,11 +141,15 @@ pub(super) fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str
         return Err(StrictError::ByteOrderMark);
     }
     let text = std::str::from_utf8(bytes).map_err(|error| StrictError::NotUtf8 { at: error.valid_up_to() })?;
-    let mut walk = Walk { text, at: 0, limits, counted: 0, frames: Vec::new(), names: Vec::new() };
+    let (frames, names) = (Vec::with_capacity(FRAMES_USUAL), Vec::with_capacity(NAMES_USUAL));
+    let mut walk = Walk { text, at: 0, limits, counted: 0, frames, names };
     walk.message()?;
     Ok(text)
 }
 
+/// Objects and arrays inside one another, and names in them, of most messages: room for so many is made at once.
+const FRAMES_USUAL: usize = 8;
+const NAMES_USUAL: usize = 24;
 /// Up to this many names in one object are compared one by one; beyond it a set is cheaper.
 const LINEAR_NAMES_MAX: usize = 16;
 

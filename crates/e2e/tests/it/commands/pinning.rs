@@ -9,7 +9,7 @@ use super::script;
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A server of 2025-11-25 whose tools stand in a file.
-fn changeable(folder: &std::path::Path) -> String {
+pub(crate) fn changeable(folder: &std::path::Path) -> String {
     let tools = folder.join("tools.json");
     let body = format!(
         r#"while IFS= read -r line; do
@@ -28,7 +28,7 @@ done"#,
     script(folder, &body)
 }
 
-fn tool(name: &str, description: &str) -> Value {
+pub(crate) fn tool(name: &str, description: &str) -> Value {
     json!({ "name": name, "description": description, "inputSchema": { "type": "object" } })
 }
 

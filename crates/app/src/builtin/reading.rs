@@ -1,0 +1,186 @@
+//! Specifications as graphs: drawn, packed for one question, and handed to a model that draws them better.
+
+use std::time::Duration;
+
+use sekisho_client::http::Request;
+use sekisho_picture::spec::{self, External, Format, LINES_DEFAULT, Map, Options, PACK_BYTES_DEFAULT, Source};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{CheckpointServer, DOCUMENT_BYTES_MAX, Found, tool};
+
+/// The name of the prompt.
+pub(super) const PROMPT: &str = "read_specification";
+
+/// How long a document may take to begin.
+const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
+
+/// A document, as it is named in a call.
+#[derive(Debug, Deserialize)]
+pub(super) struct Document {
+    text: Option<String>,
+    url: Option<String>,
+}
+
+/// Arguments of `specmap`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drawing {
+    text: Option<String>,
+    url: Option<String>,
+    lines: Option<usize>,
+    format: Option<Format>,
+    focus: Option<String>,
+    external: Option<External>,
+}
+
+/// Arguments of `specmap_pack`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Packing {
+    text: Option<String>,
+    url: Option<String>,
+    section: String,
+    size: Option<usize>,
+}
+
+/// Arguments of the prompt. Those of prompts are texts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    text: Option<String>,
+    url: Option<String>,
+    lines: Option<String>,
+}
+
+pub(super) fn tools() -> Vec<Value> {
+    let document = json!({
+        "text": { "type": "string", "description": "The document itself: Markdown, MDX, HTML or the plain text of an RFC." },
+        "url": { "type": "string", "description": "Where the document is, over https, instead of `text`." },
+    });
+    let with = |more: Value| {
+        let mut all = document.clone();
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
+        }
+        all
+    };
+    vec![
+        tool(
+            "specmap",
+            "How a specification hangs together",
+            "Draws a specification as a graph of its sections: what builds on what, where terms are defined and used, \
+             which requirements bind which section. Read the picture first, then ask for single sections with \
+             specmap_pack.",
+            with(json!({
+                "lines": { "type": "integer", "minimum": spec::LINES_MIN, "maximum": spec::LINES_MAX, "description": "About how many lines the picture may have; 50 if left out." },
+                "format": { "enum": ["mermaid", "json", "dot", "svg"], "description": "mermaid if left out." },
+                "focus": { "type": "string", "description": "A section (its title, number or anchor) that gets the room." },
+                "external": { "enum": ["collapsed", "none", "all"], "description": "How documents outside are shown: as one node, not at all, or each." },
+            })),
+            &[],
+            true,
+        ),
+        tool(
+            "specmap_pack",
+            "One section with what it needs",
+            "The text of one section of a specification, with the definitions it uses and the sections around it, within \
+             a size: enough to answer one pinpoint question.",
+            with(json!({
+                "section": { "type": "string", "description": "Its title, number or anchor." },
+                "size": { "type": "integer", "minimum": spec::PACK_BYTES_MIN, "description": "The most bytes; 20000 if left out." },
+            })),
+            &["section"],
+            true,
+        ),
+    ]
+}
+
+pub(super) fn prompt_definition() -> Value {
+    json!({
+        "name": PROMPT,
+        "title": "Read a specification as a picture",
+        "description": "Gives the graph that was extracted from a specification, and asks for a better one.",
+        "arguments": [
+            { "name": "url", "description": "Where the document is, over https." },
+            { "name": "text", "description": "The document itself, instead of `url`." },
+            { "name": "lines", "description": "About how many lines the picture may have; 50 if left out." },
+        ],
+    })
+}
+
+pub(super) async fn specmap(server: &CheckpointServer, asked: Drawing) -> Result<Found, String> {
+    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let options = Options {
+        lines: asked.lines.unwrap_or(LINES_DEFAULT),
+        format: asked.format.unwrap_or(Format::Mermaid),
+        external: asked.external.unwrap_or(External::Collapsed),
+        focus: asked.focus,
+    };
+    work(source, move |map| map.draw(&options).map_err(|error| error.to_string())).await.map(Found::from)
+}
+
+pub(super) async fn pack(server: &CheckpointServer, asked: Packing) -> Result<Found, String> {
+    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let size = asked.size.unwrap_or(PACK_BYTES_DEFAULT);
+    let section = asked.section;
+    work(source, move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
+}
+
+/// The extracted graph, whole and drawn, and what to do with it.
+pub(super) async fn prompt(server: &CheckpointServer, asked: Asked) -> Result<Value, String> {
+    let lines = match asked.lines.as_deref() {
+        None => LINES_DEFAULT,
+        Some(text) => text.trim().parse().map_err(|_| "`lines` is not a number".to_owned())?,
+    };
+    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let name = source.name.clone();
+    let (drawn, order) = work(source, move |map| {
+        let drawn = map.draw(&Options { lines, ..Options::default() }).map_err(|error| error.to_string())?;
+        Ok((drawn, map.reading_order().to_string()))
+    })
+    .await?;
+    let text = format!(
+        "This graph was extracted from {name} without a language model: its sections, and how they relate.\n\n\
+         ```mermaid\n{drawn}```\n\n{order}\n\
+         Draw a better one in Mermaid, within {lines} lines, for somebody who is about to read the document: keep what \
+         has to be known first, name what the central terms are and where they meet, give the relations inside the \
+         document the room, and show outside documents as one node with their names only. Add no relation that is not \
+         in the text: ask for a section with the tool specmap_pack where the graph does not say enough."
+    );
+    Ok(json!({
+        "description": format!("How {name} hangs together"),
+        "messages": [{ "role": "user", "content": { "type": "text", "text": text } }],
+    }))
+}
+
+/// Reads a document and does something with it, beside everything that waits for answers.
+async fn work<T: Send + 'static>(
+    source: Source,
+    then: impl FnOnce(&Map) -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(move || {
+        let map = spec::read(&[source]).map_err(|error| error.to_string())?;
+        then(&map)
+    });
+    done.await.map_err(|_| "the document could not be read".to_owned())?
+}
+
+/// The document: as it was sent, or from where it is.
+async fn source(server: &CheckpointServer, document: Document) -> Result<Source, String> {
+    let url = match (document.text, document.url) {
+        (Some(text), None) => return Ok(Source::new("the document", text)),
+        (None, Some(url)) => url,
+        _ => return Err("give either `text` or `url`".to_owned()),
+    };
+    let mut request = Request::get(&url).header(axum::http::header::ACCEPT, "text/markdown, text/plain, text/html");
+    request.body_bytes_max = DOCUMENT_BYTES_MAX;
+    request.begins_within = Some(DOCUMENT_WAIT);
+    let opened = server.http.open(request).await.map_err(|error| format!("{url}: {error}"))?;
+    if !opened.status.is_success() {
+        return Err(format!("{url} answered {}", opened.status));
+    }
+    let answer = opened.read(DOCUMENT_BYTES_MAX).await.map_err(|error| format!("{url}: {error}"))?;
+    let text = String::from_utf8(answer.body.to_vec()).map_err(|_| format!("{url} is not a text"))?;
+    Ok(Source::new(url, text))
+}

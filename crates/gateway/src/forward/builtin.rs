@@ -1,0 +1,157 @@
+//! Upstreams that are part of the checkpoint itself. A call of them was cleared like any other, and ends here in this
+//! process: nothing is opened, and no credential goes anywhere.
+//!
+//! What every server has to say of itself is said here, in each revision; what it can do is [`BuiltIn`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
+use sekisho_protocol::mcp::message::{Id, Message};
+use sekisho_protocol::mcp::method::{Era, Method, Revision};
+use sekisho_protocol::mcp::strict::Limits;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::probe::Spoken;
+use super::{Answer, AnswerBody, ForwardError, ForwardRequest, Outgoing};
+
+/// How long a list of a built-in server may be kept, in milliseconds: it changes with the program only.
+const LIST_MILLIS: u32 = 3_600_000;
+
+/// What a built-in server can do.
+pub trait BuiltIn: fmt::Debug + Send + Sync {
+    /// Name and version, as in `serverInfo`.
+    fn info(&self) -> Value;
+
+    /// The definitions of its tools, as `tools/list` shows them.
+    fn tools(&self) -> Vec<Value>;
+
+    /// The definitions of its prompts, as `prompts/list` shows them; may be none.
+    fn prompts(&self) -> Vec<Value>;
+
+    /// The result of `tools/call`.
+    fn call(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
+
+    /// The result of `prompts/get`.
+    fn prompt(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
+}
+
+/// What is asked of a built-in server, and by whom. The caller may ask it: that was decided.
+#[derive(Debug)]
+pub struct BuiltInCall {
+    /// Who asks. What is answered must be within what this caller may know.
+    pub caller: Caller,
+    /// The tool or prompt.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Map<String, Value>,
+}
+
+/// A result object, or why the parameters make no sense; the caller reads either.
+pub type BuiltInAnswer<'a> = Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>>;
+
+/// A built-in server. The same one is equal to itself only.
+#[derive(Clone, Debug)]
+pub struct BuiltInSettings(pub Arc<dyn BuiltIn>);
+
+impl PartialEq for BuiltInSettings {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for BuiltInSettings {}
+
+impl BuiltInSettings {
+    /// All revisions that are served.
+    pub(super) fn revisions(&self) -> Arc<Spoken> {
+        let server_info = serde_json::value::to_raw_value(&self.0.info()).ok();
+        Arc::new(Spoken { revisions: Revision::ALL.to_vec(), server_info })
+    }
+
+    pub(super) fn list_tools(&self) -> Vec<Box<RawValue>> {
+        self.0.tools().iter().filter_map(|tool| serde_json::value::to_raw_value(tool).ok()).collect()
+    }
+
+    pub(super) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
+        let deadline = request.deadline;
+        let Outgoing::Request { id, method, .. } = request.kind.clone() else {
+            // It asks nobody anything, and notices nothing.
+            return Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted });
+        };
+        let message = match tokio::time::timeout_at(deadline, self.answer(request, &id, method)).await {
+            Ok(message) => message?,
+            Err(_) => return Err(ForwardError::Timeout { sent: true }),
+        };
+        Ok(Answer { status: StatusCode::OK, session: None, body: AnswerBody::Json(Bytes::from(message)) })
+    }
+
+    async fn answer(&self, request: ForwardRequest, id: &Id, method: Method) -> Result<Vec<u8>, ForwardError> {
+        let refuse = |code, why: &str| Ok(error_response(Some(id), code, why, None::<&()>));
+        let mut result = match method {
+            Method::Initialize => json!({
+                "protocolVersion": request.revision.as_str(),
+                "capabilities": self.capabilities(),
+                "serverInfo": self.0.info(),
+            }),
+            Method::ServerDiscover => json!({
+                "supportedVersions": Revision::ALL.map(Revision::as_str),
+                "capabilities": self.capabilities(),
+                "serverInfo": self.0.info(),
+            }),
+            Method::Ping => json!({}),
+            Method::ToolsList => json!({ "tools": self.0.tools() }),
+            Method::PromptsList => json!({ "prompts": self.0.prompts() }),
+            Method::ToolsCall | Method::PromptsGet => {
+                let asked = read(&request)?;
+                let answered = match method {
+                    Method::ToolsCall => self.0.call(asked).await,
+                    _ => self.0.prompt(asked).await,
+                };
+                match answered {
+                    Ok(result) => result,
+                    Err(why) => return refuse(ErrorCode::InvalidParams, &why),
+                }
+            }
+            _ => return refuse(ErrorCode::MethodNotFound, "this server does not offer this method"),
+        };
+        if request.revision.era() == Era::Stateless
+            && let Some(members) = result.as_object_mut()
+        {
+            members.insert("resultType".to_owned(), json!("complete"));
+            if matches!(method, Method::PromptsList | Method::ServerDiscover | Method::ToolsList) {
+                members.insert("ttlMs".to_owned(), json!(LIST_MILLIS));
+                members.insert("cacheScope".to_owned(), json!("public"));
+            }
+        }
+        result_response(id, &result).map_err(|error| ForwardError::Malformed { reason: error.to_string() })
+    }
+
+    fn capabilities(&self) -> Value {
+        let mut capabilities = json!({ "tools": {} });
+        if !self.0.prompts().is_empty()
+            && let Some(members) = capabilities.as_object_mut()
+        {
+            members.insert("prompts".to_owned(), json!({}));
+        }
+        capabilities
+    }
+}
+
+/// Name and arguments, from the bytes that were authorised.
+fn read(request: &ForwardRequest) -> Result<BuiltInCall, ForwardError> {
+    let edit = |error: &dyn fmt::Display| ForwardError::Edit { reason: error.to_string() };
+    let message = Message::read(&request.body, &Limits::default()).map_err(|error| edit(&error))?;
+    let params = message.params();
+    let arguments = match params.and_then(|params| params.arguments) {
+        Some(arguments) => serde_json::from_str(arguments.get()).map_err(|error| edit(&error))?,
+        None => Map::new(),
+    };
+    let name = params.and_then(|params| params.name.as_deref()).unwrap_or_default().to_owned();
+    Ok(BuiltInCall { caller: request.cleared.caller().clone(), name, arguments })
+}
