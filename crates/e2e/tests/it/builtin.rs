@@ -25,7 +25,7 @@ async fn started() -> Checkpoint {
     Checkpoint::configured(&toml()).owner("alice", PASSWORD).user("bob", PASSWORD).start().await
 }
 
-/// One client of one person, at both servers.
+/// One client of one person, at both servers. The notebook is spoken to in the newest revision.
 struct Pair {
     own: Mcp,
     notes: Mcp,
@@ -38,12 +38,13 @@ async fn pair(checkpoint: &Checkpoint, user: &str, revision: Revision) -> Pair {
     let scopes = Some("mcp:read mcp:write");
     let own = first.be_let_in(&mut person, scopes).await;
     let notes = second.be_let_in(&mut person, scopes).await;
-    let talk = async |server: &str, token: &str| {
+    let talk = async |server: &str, revision, token: &str| {
         let mut mcp = Mcp::new(&checkpoint.server_named(server), revision, Some(token));
         mcp.begin().await;
         mcp
     };
-    Pair { own: talk("sekisho", &own.access).await, notes: talk("notes", &notes.access).await }
+    let notes = talk("notes", Revision::V2026_07_28, &notes.access).await;
+    Pair { own: talk("sekisho", revision, &own.access).await, notes }
 }
 
 impl Pair {

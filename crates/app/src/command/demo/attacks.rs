@@ -72,9 +72,10 @@ pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<
     };
     let registration = register(&world.http, &server, &wish).await.map_err(failure)?;
     let request = world.invite_to(&server, &registration, &world.notes, scopes.as_ref(), TRAP)?;
+    scene.arrows("Mallory", "Checkpoint", "RFC 7591: anybody may register", world.http.take());
     let mut alice = Person::new(OWNER, &world.password);
     world.log_in(&mut alice).await?;
-    scene.arrows("Mallory", "Checkpoint", "RFC 7591: anybody may register", world.http.take());
+    scene.arrows("Alice", "Checkpoint", "she logs in, for an agent of her own", world.http.take());
     let arrived = alice.open(&world.http, request.url()).await?;
     scene.arrows("Alice", "Checkpoint", DEPUTY, world.http.take());
     let (asked, names) = match &arrived {
