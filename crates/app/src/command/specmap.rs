@@ -85,9 +85,17 @@ fn parted(text: &str) -> CommandError {
     CommandError::usage(message, help)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` wants it")]
 fn asked(error: AskError) -> CommandError {
-    parted(&error.to_string())
+    match error {
+        AskError::Ambiguous { section, candidates } => CommandError::usage(
+            format!("`{section}` may be {candidates}"),
+            "name one by its anchor, its number or its whole title",
+        ),
+        AskError::Unknown { section, candidates } => {
+            CommandError::usage(format!("there is no section `{section}`"), format!("there are {candidates}"))
+        }
+        AskError::Lines { .. } | AskError::Size { .. } => parted(&error.to_string()),
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` wants it")]

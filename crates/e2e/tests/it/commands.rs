@@ -8,6 +8,7 @@ mod handover;
 mod import;
 pub(crate) mod pinning;
 mod secrets;
+mod specmap;
 mod tls;
 
 use std::process::Command;

@@ -119,3 +119,103 @@ async fn what_was_done_is_read_and_drawn() {
     let unknown = format!("rid_{}", "0".repeat(32));
     assert_eq!(checkpoint.command(&["trace", &unknown]).await.code(), Some(1));
 }
+
+/// A title that tries to be more than a title, the same for the same number.
+fn hostile(seed: usize) -> String {
+    const BITS: [&str; 24] = [
+        "\"",
+        "`",
+        "#",
+        ";",
+        "<b>",
+        "</b>",
+        "<script>",
+        "&amp;",
+        "[x]",
+        "(y)",
+        "{z}",
+        "|",
+        "%%{init: {}}%%",
+        "end",
+        "subgraph",
+        "click a",
+        "style",
+        "-->",
+        "\u{202e}",
+        "👩‍👩‍👧",
+        "認可",
+        "**b**",
+        "1. ",
+        "Token",
+    ];
+    (0..1 + seed % 7).map(|at| BITS[(seed * 31 + at * at * 17 + at * 7) % BITS.len()]).collect::<Vec<_>>().join(" ")
+}
+
+/// A specification of hostile titles with links between them.
+fn generated(seed: usize) -> String {
+    (0..seed % 41)
+        .map(|at| {
+            let (level, to, title) = ("#".repeat(1 + (seed + at * 5) % 6), (at * 13 + seed) % 41, hostile(seed * 41 + at));
+            format!("{level} {title} {{#p{at}}}\n\nA client MUST see [it](#p{to}) and [x](https://example.com/{at}). The *{title}* is a thing.\n\n")
+        })
+        .collect()
+}
+
+/// 200 specifications made to break a picture, and the documents of this project: `mermaid` reads and draws each of them,
+/// and in the browser's fonts nothing of the SVGs overlaps or leaves its box.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_specification_is_read_and_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: String, text: &str| -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let specmap = async |source: &Path, more: &[&str]| -> String {
+        let mut command = Command::new(binary());
+        command.arg("specmap").arg(source).args(more).env("SEKISHO_DATA_DIR", folder.path().join("unused"));
+        let process = Process::start(&mut command);
+        assert!(process.ended().await.success(), "{}: {}", source.display(), process.stderr().now());
+        process.stdout().now()
+    };
+    let mut sources: Vec<PathBuf> =
+        (0..200).map(|seed| write(format!("generated-{seed}.md"), &generated(seed))).collect();
+    let mut real = vec![node::root().join("README.md"), node::root().join("README.ja.md")];
+    let mut open = vec![node::root().join("docs")];
+    while let Some(folder) = open.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "md") {
+                real.push(path);
+            }
+        }
+    }
+    real.sort();
+    assert!(real.len() >= 20, "{} documents", real.len());
+    sources.extend(real);
+    let (mut diagrams, mut pictures) = (Vec::new(), Vec::new());
+    for (at, source) in sources.iter().enumerate() {
+        let lines = ["10", "15", "30", "50", "120", "300"][at % 6];
+        let external = ["all", "collapsed", "none"][at % 3];
+        let text = specmap(source, &["--lines", lines, "--external", external]).await;
+        assert!(text.lines().count() <= lines.parse().unwrap(), "{}", source.display());
+        diagrams.push(write(format!("specmap-{at}.mmd"), &text));
+        if at % 8 == 0 || at >= 200 {
+            pictures.push(write(
+                format!("specmap-{at}.svg"),
+                &specmap(source, &["--lines", lines, "--format", "svg"]).await,
+            ));
+        }
+    }
+    // A few at a time: the browser has its own bound on how long it may take.
+    for some in diagrams.chunks(60) {
+        let arguments: Vec<String> = some.iter().map(|file| file.display().to_string()).collect();
+        let outcome = node::run("mermaid", &arguments).await;
+        assert!(outcome.ok, "{:#}\n{}", outcome.result["diagrams"], outcome.stderr);
+        assert_eq!(outcome.result["diagrams"].as_array().unwrap().len(), some.len());
+    }
+    let arguments: Vec<String> = pictures.iter().map(|file| file.display().to_string()).collect();
+    let outcome = node::run("svg", &arguments).await;
+    assert!(outcome.ok, "{:#}\n{}", outcome.result["pictures"], outcome.stderr);
+}

@@ -1,9 +1,12 @@
 //! Where links lead: to a section of what was read, to a document outside, or nowhere.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::document::{Document, slug, stem};
 use super::outside;
+
+/// How many parts of a path are looked at.
+const TAIL_PARTS_MAX: usize = 4;
 
 /// Where a link leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +53,8 @@ impl Addresses {
             addresses.roots.push(next);
             addresses.by_name.entry(document.name.trim_end_matches('/').to_owned()).or_insert(at);
             let title = document.sections.first().map_or("", |root| &root.title);
-            let mut keys = vec![key(stem(&document.name)), key(&slug(title))];
-            keys.dedup();
+            let mut keys: BTreeSet<String> = tails(&document.name).collect();
+            keys.insert(key(&slug(title)));
             for key in keys {
                 // Two documents of one name: the name says nothing.
                 addresses.by_key.entry(key).and_modify(|known| *known = None).or_insert(Some(at));
@@ -117,7 +120,8 @@ impl Addresses {
         let joined = joined(folder, path);
         let endings = ["", ".md", ".mdx", ".html", ".txt", "/index.md", "/index.mdx", "/README.md"];
         let found = endings.iter().find_map(|ending| self.by_name.get(&format!("{joined}{ending}")));
-        found.copied().or_else(|| self.by_key.get(&key(stem(last))).copied().flatten())
+        // The longest end of the path that names one document: files are often kept elsewhere than they are published.
+        found.copied().or_else(|| tails(path).filter_map(|tail| self.by_key.get(&tail).copied().flatten()).last())
     }
 
     fn within(&self, document: usize, fragment: &str) -> Target {
@@ -133,6 +137,19 @@ impl Addresses {
         });
         found.map_or(Target::Broken, |section| Target::Section(*section))
     }
+}
+
+/// The last one, two, … parts of a path as one name, without its ending; `index` and `README` are their folder.
+fn tails(path: &str) -> impl Iterator<Item = String> {
+    let path = path.trim_end_matches('/');
+    let cut = path.len() - path.rsplit('/').next().map_or(0, str::len);
+    let mut parts: Vec<&str> = path.get(..cut).unwrap_or_default().split('/').filter(|part| !part.is_empty()).collect();
+    let last = stem(path);
+    if !matches!(last, "index" | "README") || parts.is_empty() {
+        parts.push(last);
+    }
+    (1..=TAIL_PARTS_MAX.min(parts.len()))
+        .map(move |count| key(&parts.get(parts.len() - count..).unwrap_or_default().join("-")))
 }
 
 fn key(name: &str) -> String {
@@ -194,6 +211,7 @@ mod tests {
             ("sub/security_two.md#part-a--b", Target::Section(4)),
             ("./sub/security_two", Target::Section(3)),
             ("/anywhere/second_thing", Target::Section(3)),
+            ("/published/security/two", Target::Section(3)),
             ("#nowhere", Target::Broken),
             ("sub/security_two.md#nowhere", Target::Broken),
             ("other.md#x", Target::Outside("other.md".to_owned())),

@@ -282,7 +282,7 @@ impl Here<'_> {
         self.targets.sort_unstable();
         let Some(text) = self.graph.text(self.section) else { return Vec::new() };
         let mut edges = Vec::new();
-        for steps in text.steps.iter().filter(|steps| steps.len() > 1) {
+        for steps in text.steps.iter().filter(|steps| steps.len() > 1 && !are_demands(text, steps)) {
             let mut before: Option<usize> = None;
             for (index, step) in steps.iter().enumerate() {
                 // What follows an entry belongs to it, up to the next. Where paragraphs stand between entries, one
@@ -305,6 +305,16 @@ impl Here<'_> {
         }
         edges
     }
+}
+
+/// Whether half of the entries demand something: such a list counts demands, not steps.
+fn are_demands(text: &Section, steps: &[Range<usize>]) -> bool {
+    let demanding = |step: &&Range<usize>| {
+        let first = text.sentences.partition_point(|sentence| sentence.at.start < step.start);
+        let mut here = text.sentences.iter().skip(first).take_while(|sentence| sentence.at.start < step.end);
+        here.any(|sentence| !sentence.keywords.is_empty())
+    };
+    2 * steps.iter().filter(demanding).count() >= steps.len()
 }
 
 fn then(from: usize, to: usize) -> Edge {

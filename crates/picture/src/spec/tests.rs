@@ -131,6 +131,11 @@ fn a_mention_that_means_something_else_is_no_use() {
                    ## Other\n\nAccess token handling is hard. See [token handling](https://example.com/).\n\n## Real\n\nIt is about token handling.\n",
     );
     assert_eq!(relations(&map).into_iter().collect::<Vec<_>>(), ["Real uses Token Handling"]);
+    // A list of demands is in no order of time.
+    let listed = self::map(
+        "# A\n\n## All\n\n1. A client MUST [ask](#ask).\n2. A server MUST [tell](#tell).\n\n## Ask\n\na\n\n## Tell\n\nb\n",
+    );
+    assert!(!relations(&listed).iter().any(|relation| relation.contains(" then ")), "{:?}", relations(&listed));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use sekisho_picture::spec::{Format, Map, Options, Source, read};
+use sekisho_picture::spec::{Format, Map, Options, Source, diff, read};
 
 /// The folder that this variable names. Without it, the test is left out, by name.
 fn folder(variable: &str, test: &str) -> Option<PathBuf> {
@@ -197,4 +197,38 @@ fn two_rfcs_are_drawn_true() {
     assert_eq!(map.broken_links(), []);
     let picture = drawn(&map, 50);
     assert!((44..=50).contains(&picture.lines().count()), "{picture}");
+}
+
+/// The page in the documentation is what is drawn today. `UPDATE=1` writes it.
+#[test]
+fn the_documentation_shows_these_pictures() {
+    let Some(folder) = folder("SEKISHO_TEST_MCP_PAGES", "the_documentation_shows_these_pictures") else { return };
+    let first = ["authorization.mdx"];
+    let last = [
+        "authorization_authorization-server-discovery.mdx",
+        "authorization_client-registration.mdx",
+        "authorization_index.mdx",
+        "authorization_security-considerations.mdx",
+    ];
+    let revisions = [("2025-06-18", &first[..]), ("2025-11-25", &first[..]), ("2026-07-28", &last[..])];
+    let maps: Vec<(&str, Map)> =
+        revisions.iter().map(|(revision, names)| (*revision, map(&folder.join(revision), names))).collect();
+    let mut page = String::from(
+        "# The authorization chapter of MCP, as pictures\n\nMade by `sekisho specmap` from the pages of the specification \
+         ([how](specmap.md)); it is the work of the Model Context Protocol project. Each revision in 50 lines, then what changed \
+         from one to the next.\n",
+    );
+    for (revision, map) in &maps {
+        page += &format!("\n## {revision}\n\n```mermaid\n{}```\n", drawn(map, 50));
+    }
+    for pair in maps.windows(2) {
+        let picture = diff(&pair[0].1, &pair[1].1).to_mermaid(50).expect("it can be drawn");
+        page += &format!("\n## From {} to {}\n\n```mermaid\n{picture}```\n", pair[0].0, pair[1].0);
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/mcp-authorization.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &page).expect("it can be written");
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == page, "docs/mcp-authorization.md is not what is drawn today: run this test with UPDATE=1");
 }
