@@ -98,7 +98,6 @@ fn asked(error: AskError) -> CommandError {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` wants it")]
 fn unread(error: ReadError) -> CommandError {
     parted(&error.to_string())
 }

@@ -150,6 +150,8 @@ fn japanese(text: &str, add: &mut impl FnMut(&str)) {
         for (opened, rest) in
             sentence.match_indices('「').filter_map(|(at, open)| sentence.get(at + open.len()..).map(|rest| (at, rest)))
         {
+            // A term is short: what is not closed soon is none.
+            let rest = rest.get(..rest.floor_char_boundary(4 * TERM_CHARS_MAX)).unwrap_or_default();
             let Some((term, after)) = rest.split_once('」') else { continue };
             let named = sentence.get(..opened).unwrap_or_default().ends_with("以下")
                 || ["とは", "をいう", "を指す"].iter().any(|says| after.starts_with(says))

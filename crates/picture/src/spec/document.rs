@@ -10,6 +10,8 @@ use crate::text::clean;
 
 /// What a section is called that explains terms.
 const GLOSSARIES: [&str; 8] = ["term", "glossary", "definition", "concept", "vocabulary", "用語", "定義", "言葉"];
+/// How many terms share one meaning.
+const TERMS_MAX: usize = 16;
 /// How deep lists are told apart.
 const DEPTH_MAX: usize = 16;
 /// The longest title that is kept, in characters.
@@ -284,7 +286,7 @@ impl Builder {
         if text.is_empty() {
             return;
         }
-        if open.block == Block::Term {
+        if open.block == Block::Term && self.terms.len() < TERMS_MAX {
             self.terms.push(text.to_owned());
         }
         let terms = if open.block == Block::Meaning { std::mem::take(&mut self.terms) } else { Vec::new() };

@@ -53,14 +53,18 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
             }
             let demands = if sentence.keywords.is_empty() { leads_demand(sentence.lead) } else { Some(sentence) };
             let Some(demands) = demands else { continue };
-            let whole = |one: &Sentence| text.part(&one.at).to_owned();
+            // Bounded before it is repeated for every entry of a list.
+            let whole = |one: &Sentence| clean(text.part(&one.at), SENTENCE_CHARS_MAX);
             let said = match lead {
                 Some(lead) => format!("{} {}", whole(lead), whole(sentence)),
                 None => whole(sentence),
             };
+            let introduced = lead.map(|lead| {
+                let end = lead.keywords.first().map_or(lead.at.end, |(_, at)| *at);
+                text.part(&(lead.at.start..end))
+            });
             for (keyword, place) in &demands.keywords {
-                let (subject, actors) =
-                    bound(text.part(&(demands.at.start..*place)), lead.map(|lead| text.part(&lead.at)));
+                let (subject, actors) = bound(text.part(&(demands.at.start..*place)), introduced);
                 rows.push(Requirement {
                     document: map.document_of(section).to_owned(),
                     section: path.clone(),
@@ -84,10 +88,7 @@ fn bound(before: &str, lead: Option<&str>) -> (String, Vec<String>) {
     };
     let (subject, actors) = near(before);
     match lead {
-        Some(lead) if subject.is_empty() => {
-            let end = sentences::keywords(lead).first().map_or(lead.len(), |(_, at)| *at);
-            near(lead.get(..end).unwrap_or(lead).trim_end_matches([':', '：']))
-        }
+        Some(lead) if subject.is_empty() => near(lead.trim_end_matches([':', '：'])),
         _ => (subject, actors),
     }
 }

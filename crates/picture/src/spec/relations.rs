@@ -14,6 +14,9 @@ const RELATIONS_MAX: usize = 400;
 /// How far from the beginning of a step its name may stand: an article, a sign.
 const STEP_BYTES_MAX: usize = 6;
 
+/// How far around a mention it is read for what it means.
+const VIEW_BYTES: usize = 400;
+
 /// A section among all.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -116,7 +119,10 @@ pub(super) fn build(documents: Vec<Document>) -> Graph {
     let mut uses = uses.into_iter().peekable();
     let mut outside: BTreeMap<String, Outside> = BTreeMap::new();
     for section in 0..graph.nodes.len() {
-        let mut here = Here { graph: &graph, section, edges: BTreeMap::new(), targets: Vec::new(), left_out: 0 };
+        let steps = graph.nodes.get(section).map(|node| node.text.steps.iter().flatten().map(|step| step.start));
+        let begins = steps.into_iter().flatten().collect();
+        let mut here =
+            Here { graph: &graph, section, edges: BTreeMap::new(), targets: Vec::new(), begins, left_out: 0 };
         let (names, broken) = here.links(&addresses, &labels);
         while let Some(used) = uses.next_if(|used| used.section == section) {
             here.uses(&used);
@@ -173,6 +179,8 @@ struct Here<'a> {
     edges: BTreeMap<usize, Edge>,
     /// Where in the prose which section is named: for the order of steps.
     targets: Vec<(usize, usize)>,
+    /// Where the entries of its ordered lists begin.
+    begins: Vec<usize>,
     left_out: usize,
 }
 
@@ -260,8 +268,10 @@ impl Here<'_> {
                 continue;
             }
             // A step is named by what it begins with.
-            let begins = |step: &Range<usize>| (step.start..step.start + STEP_BYTES_MAX).contains(&place.start);
-            if term.rank == Rank::Heading && node.text.steps.iter().flatten().any(begins) {
+            let begun = self.begins.partition_point(|begin| *begin <= place.start).checked_sub(1);
+            let near =
+                begun.and_then(|step| self.begins.get(step)).is_some_and(|begin| place.start < begin + STEP_BYTES_MAX);
+            if term.rank == Rank::Heading && near {
                 self.targets.push((place.start, to));
             }
             let seen = term.rank == Rank::Heading && says_to_see(&node.text.prose, place);
@@ -284,12 +294,11 @@ impl Here<'_> {
         let mut edges = Vec::new();
         for steps in text.steps.iter().filter(|steps| steps.len() > 1 && !are_demands(text, steps)) {
             let mut before: Option<usize> = None;
+            let apart =
+                steps.windows(2).any(|pair| pair.first().zip(pair.last()).is_some_and(|(a, b)| a.end + 1 < b.start));
             for (index, step) in steps.iter().enumerate() {
                 // What follows an entry belongs to it, up to the next. Where paragraphs stand between entries, one
                 // follows the last, too.
-                let apart = steps
-                    .windows(2)
-                    .any(|pair| pair.first().zip(pair.last()).is_some_and(|(a, b)| a.end + 1 < b.start));
                 let after = text.prose.get(step.end + 1..).filter(|_| apart).and_then(|rest| rest.lines().next());
                 let last = step.end + after.map_or(0, |line| line.len() + 1);
                 let end = steps.get(index + 1).map_or(last, |next| next.start);
@@ -336,8 +345,13 @@ fn demands(text: &Section, at: usize) -> bool {
 /// `uses the terms "access token" … defined by OAuth 2.0`: whose the terms are is said, and it is nobody here.
 fn lends(text: &Section, at: usize) -> bool {
     let index = text.sentences.partition_point(|sentence| sentence.at.end <= at);
-    let sentence = text.sentences.get(index).map_or("", |sentence| text.part(&sentence.at));
-    sentence.contains("the terms ") && sentence.contains("defined ")
+    let Some(sentence) = text.sentences.get(index) else { return false };
+    // As much of it as a reader has in view.
+    let prose = text.prose.as_str();
+    let from = prose.ceil_char_boundary(sentence.at.start.max(at.saturating_sub(VIEW_BYTES)));
+    let to = prose.floor_char_boundary(sentence.at.end.min(at + VIEW_BYTES));
+    let near = prose.get(from..to).unwrap_or_default();
+    near.contains("the terms ") && near.contains("defined ")
 }
 
 /// `see Token Handling`, `the Token Handling section`, 「…」を参照.
@@ -355,7 +369,8 @@ fn says_to_see(prose: &str, place: &Range<usize>) -> bool {
 
 /// Whether the words before it leave a title what it is: `access token handling` is not what "Token Handling" is about.
 fn stands_alone(prose: &str, place: &Range<usize>) -> bool {
-    let before = prose.get(..place.start).unwrap_or_default();
+    let from = prose.ceil_char_boundary(place.start.saturating_sub(VIEW_BYTES));
+    let before = prose.get(from..place.start).unwrap_or_default();
     if !prose.get(place.clone()).unwrap_or_default().is_ascii() || !before.ends_with(' ') {
         return true;
     }

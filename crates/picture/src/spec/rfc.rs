@@ -259,7 +259,6 @@ fn indent(line: &str) -> usize {
 }
 
 /// `o  text`, `*  text`, `1.  text`, `(A)  text`: whether an entry of a list begins, its number, and its text.
-#[expect(clippy::option_option, reason = "an entry may have a number or none; no entry is a third thing")]
 fn bullet(line: &str) -> (Option<Option<u64>>, &str) {
     let Some((mark, text)) = line.split_once(' ') else { return (None, line) };
     let digits = mark.trim_end_matches(['.', ')']).trim_start_matches('(');

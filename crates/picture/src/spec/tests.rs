@@ -303,6 +303,22 @@ fn ten_thousand_sections_are_drawn_in_fifty_lines() {
     assert!((45..=50).contains(&lines), "{lines}");
 }
 
+/// What a reader that looks too far would take minutes for.
+#[test]
+fn long_texts_without_an_end_are_read_in_one_pass() {
+    let mut texts =
+        vec!["「".repeat(200_000), "a MUST: ".repeat(30_000) + "\n\n" + &"1. x\n".repeat(30_000), "\"".repeat(300_000)];
+    let terms: String = (0..2_000).map(|at| format!("## Alpha Beta {at}\n\nx\n\n")).collect();
+    let uses: String = (0..2_000).map(|at| format!("1. the Alpha Beta {at} ")).collect();
+    texts.push(format!("{terms}## All\n\n{}", uses.repeat(20)));
+    texts.push(format!("{terms}## List\n\n{}", uses.replace("1. ", "\n1. ").repeat(5)));
+    for text in texts {
+        let map = map(&text);
+        assert!(drawn(&map, 20).lines().count() <= 20);
+        assert!(map.normative().iter().all(|row| row.sentence.len() < 5_000));
+    }
+}
+
 #[test]
 fn a_focus_gives_its_neighbours_the_room() {
     let far: String = (0..60)
