@@ -9,7 +9,7 @@ use sekisho_picture::spec::{BYTES_MAX, Kind, SOURCES_MAX, Source};
 
 use crate::cli::WayThere;
 use crate::error::CommandError;
-use crate::outside::{ClientOptions, failed};
+use crate::outside::ClientOptions;
 
 /// What in a folder is taken for a text.
 const ENDINGS: [&str; 6] = ["htm", "html", "markdown", "md", "mdx", "txt"];
@@ -96,7 +96,10 @@ async fn fetch(url: &str, way: &WayThere) -> Result<Source, CommandError> {
     let mut request = Request::new(Method::GET, address.to_owned(), bytes::Bytes::new())
         .header(ACCEPT, "text/markdown, text/plain, text/html;q=0.9, */*;q=0.1");
     request.body_bytes_max = BYTES_MAX;
-    let answer = options.http()?.send(request).await.map_err(|error| failed(&error))?;
+    let answer = options.http()?.send(request).await.map_err(|error| {
+        let help = "check the URL; `--allow-network` and `--ca-file` widen the way there";
+        CommandError::environment(format!("`{address}`: {error}"), help)
+    })?;
     if answer.status.is_redirection() {
         let there = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
         return Err(CommandError::environment(

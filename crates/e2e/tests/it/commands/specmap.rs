@@ -29,7 +29,7 @@ async fn a_specification_is_drawn_and_answers_questions() {
     let drawn = run(folder.path(), &[&file]).await;
     assert!(drawn.status.success(), "{}", drawn.stderr);
     assert!(
-        drawn.stdout.starts_with("flowchart LR\n") && drawn.stdout.contains("requires: permit"),
+        drawn.stdout.starts_with("flowchart LR\n") && drawn.stdout.contains("requires, links: permit"),
         "{}",
         drawn.stdout
     );
@@ -41,7 +41,7 @@ async fn a_specification_is_drawn_and_answers_questions() {
     assert!(svg.starts_with("<svg ") && svg.contains("role=\"img\"") && !svg.contains("<script"), "{svg}");
     assert!(run(folder.path(), &[&file, "--format", "dot"]).await.stdout.starts_with("digraph"));
     let json: Value = serde_json::from_str(&run(folder.path(), &[&file, "--json"]).await.stdout).unwrap();
-    assert_eq!((json["sections"].as_array().unwrap().len(), &json["relations"][0]["requires"]), (4, &Value::from(2)));
+    assert_eq!((json["sections"].as_array().unwrap().len(), &json["relations"][0]["requires"]), (4, &Value::from(1)));
     let order = run(folder.path(), &[&file, "--reading-order"]).await.stdout;
     assert!(order.find("Gate › Terms").unwrap() < order.find("Gate › Asking").unwrap(), "{order}");
     let pack = run(folder.path(), &[&file, "--pack", "Asking", "--size", "2000"]).await.stdout;
