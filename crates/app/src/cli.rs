@@ -9,7 +9,9 @@ use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestI
 mod client;
 mod specmap;
 
-pub(crate) use client::{ConnectArguments, DoctorArguments, DoctorFormat, ImportArguments, LoginArguments, ServerUrl};
+pub(crate) use client::{
+    ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ImportArguments, LoginArguments, ServerUrl,
+};
 pub(crate) use specmap::{
     SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat, WayThere,
 };
@@ -135,10 +137,13 @@ pub(crate) enum Command {
     Task(TaskCommand),
     /// Print an access token for a server, renewed if it has to be; for scripts
     Token(Box<ServerUrl>),
-    /// Draw one recorded request, or one grant from its login on, as a sequence diagram (Mermaid)
+    /// Draw one recorded request, or one grant from its login on, as a sequence diagram
     Trace {
         /// The id of a request (rid_…) or of a grant (grt_…)
         id: String,
+        /// How to draw it
+        #[arg(long, value_enum, default_value_t = DiagramFormat::Mermaid)]
+        format: DiagramFormat,
     },
     /// Add, list and disable users
     #[command(subcommand)]

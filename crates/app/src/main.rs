@@ -76,7 +76,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Specmap(arguments) => Box::pin(command::specmap::specmap(&common, &arguments)).await,
         Command::Task(act) => command::task::perform(&common, act).await,
         Command::Token(arguments) => Box::pin(command::login::token(&common, &arguments)).await,
-        Command::Trace { id } => command::trace::trace(&common, &id).await,
+        Command::Trace { id, format } => command::trace::trace(&common, &id, format).await,
         Command::User(act) => command::user::perform(&common, act).await,
         Command::Whoami => command::login::whoami(&common),
     }

@@ -201,7 +201,8 @@ await run(90, async () => {
     if (!(await signIn(page, who))) throw new Error('the page has no sign-in form');
   }
   if (values.decision && !(await decide(page, who))) throw new Error(`the page has no button for \`${values.decision}\``);
-  if (values.unfold) for (const summary of await page.locator('details:not([open]) > summary').all()) await summary.press('Enter');
+  const folded = page.locator('details:not([open]) > summary');
+  while (values.unfold && (await folded.count()) > 0) await folded.first().press('Enter');
   await page.screenshot({ path: picture, fullPage: true });
   const problems = { contrast: await page.evaluate(contrastProblems), ...(await page.evaluate(pageProblems)) };
   problems.keyboard = await keyboardProblems(page);

@@ -1,4 +1,6 @@
-//! Sequence diagrams (Mermaid): what really went between the parties, in order.
+//! Sequence diagrams (Mermaid, SVG): what really went between the parties, in order.
+
+mod svg;
 
 use std::fmt::Write as _;
 
@@ -78,6 +80,13 @@ impl Sequence {
             };
         }
         out
+    }
+}
+
+impl Sequence {
+    /// The diagram as a picture, legible in light and dark. Valid whatever the labels contain.
+    pub fn to_svg(&self) -> String {
+        svg::figure(self).to_svg(&self.title)
     }
 }
 

@@ -193,6 +193,9 @@ async fn possible(
     };
     let name = {
         let mut tx = server.store.read().await.map_err(|error| failed(error.into()))?;
+        if tx.catalogue().list(&at).await.map_err(|error| failed(error.into()))?.is_empty() {
+            return Err(format!("nothing is known of the tools of `{at}` yet: list them there first"));
+        }
         let found = tx.users().find(*user).await.map_err(|error| failed(error.into()))?;
         found.ok_or_else(|| "there is no such user any more".to_owned())?.name
     };

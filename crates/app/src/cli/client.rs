@@ -47,7 +47,7 @@ pub(crate) struct DoctorArguments {
     /// How to write the report
     #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
     pub(crate) format: DoctorFormat,
-    /// Also write the exchange as a sequence diagram (Mermaid)
+    /// Also write the exchange as a sequence diagram: SVG where the name ends so, else Mermaid
     #[arg(long, value_name = "FILE")]
     pub(crate) diagram: Option<PathBuf>,
     /// Exit 1 also where only a SHOULD is broken
@@ -69,6 +69,33 @@ pub(crate) enum DoctorFormat {
     Sarif,
     /// For people
     Text,
+}
+
+/// How a sequence diagram is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum DiagramFormat {
+    /// Text, for documents
+    Mermaid,
+    /// A picture, legible in light and dark
+    Svg,
+}
+
+impl DiagramFormat {
+    /// As the ending of a file's name says.
+    pub(crate) fn of(file: &std::path::Path) -> Self {
+        if file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg")) {
+            Self::Svg
+        } else {
+            Self::Mermaid
+        }
+    }
+
+    pub(crate) fn write(self, sequence: &sekisho_picture::sequence::Sequence) -> String {
+        match self {
+            Self::Mermaid => sequence.to_mermaid(),
+            Self::Svg => sequence.to_svg(),
+        }
+    }
 }
 
 /// A server, and as whom it is called.

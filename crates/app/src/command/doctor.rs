@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::legs::{answered, path, said};
 use super::{print_json, visible};
-use crate::cli::{Common, DoctorArguments, DoctorFormat};
+use crate::cli::{Common, DiagramFormat, DoctorArguments, DoctorFormat};
 use crate::error::CommandError;
 use crate::os::{OsEntropy, SystemClock};
 use crate::outside::{self, Terminal, failed};
@@ -32,7 +32,7 @@ pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Res
         failed(&error)
     })?;
     if let Some(file) = &arguments.diagram {
-        write(file, &diagram(&diagnosis))?;
+        write(file, &DiagramFormat::of(file).write(&diagram(&diagnosis)))?;
     }
     match arguments.format {
         _ if common.json => print_json(&report(&diagnosis))?,
@@ -72,7 +72,7 @@ fn write(file: &Path, text: &str) -> Result<(), CommandError> {
 }
 
 /// What really went over the wire.
-fn diagram(diagnosis: &Diagnosis) -> String {
+fn diagram(diagnosis: &Diagnosis) -> Sequence {
     let mut sequence = Sequence::new(&format!("Examination of {}", diagnosis.server));
     for step in &diagnosis.steps {
         let party = step.party.name();
@@ -81,7 +81,7 @@ fn diagram(diagnosis: &Diagnosis) -> String {
         let status = step.leg.outcome.as_ref().map_or_else(String::clone, ToString::to_string);
         sequence.answer(party, "Doctor", &format!("{status}{}", answered(&step.leg)));
     }
-    sequence.to_mermaid()
+    sequence
 }
 
 fn today() -> jiff::civil::Date {

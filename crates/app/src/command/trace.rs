@@ -10,7 +10,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
 
 use super::{print_json, unexpected};
-use crate::cli::Common;
+use crate::cli::{Common, DiagramFormat};
 use crate::control;
 use crate::error::CommandError;
 
@@ -25,7 +25,7 @@ const ISSUER: &str = "Issuer";
 const PERSON: &str = "Person";
 
 /// Draws what the records say of a request or of a grant.
-pub(crate) async fn trace(common: &Common, id: &str) -> Result<(), CommandError> {
+pub(crate) async fn trace(common: &Common, id: &str, format: DiagramFormat) -> Result<(), CommandError> {
     let (title, records) = match (id.parse::<RequestId>(), id.parse::<GrantId>()) {
         (Ok(request), _) => (format!("Request {request}"), all(common, Some(request)).await?),
         (_, Ok(grant)) => (format!("Grant {grant}"), of_grant(all(common, None).await?, grant)),
@@ -40,7 +40,8 @@ pub(crate) async fn trace(common: &Common, id: &str) -> Result<(), CommandError>
     if common.json {
         return records.iter().try_for_each(print_json);
     }
-    anstream::print!("{}", drawn(&title, &records));
+    let sequence = drawn(&title, &records);
+    anstream::print!("{}", format.write(&sequence));
     Ok(())
 }
 
@@ -96,7 +97,7 @@ fn under(event: &Event) -> Option<GrantId> {
     }
 }
 
-fn drawn(title: &str, records: &[RecordRow]) -> String {
+fn drawn(title: &str, records: &[RecordRow]) -> Sequence {
     let mut sequence = Sequence::new(title);
     for RecordRow { record, .. } in records {
         match &record.event {
@@ -120,7 +121,7 @@ fn drawn(title: &str, records: &[RecordRow]) -> String {
             Event::Rejection(rejection) => rejected(&mut sequence, rejection),
         }
     }
-    sequence.to_mermaid()
+    sequence
 }
 
 fn at(server: Option<&ServerName>) -> String {

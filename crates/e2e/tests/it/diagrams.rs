@@ -27,6 +27,18 @@ fn has(labels: &[&str], wanted: &str) -> bool {
     labels.iter().any(|label| label.contains(wanted))
 }
 
+/// Pictures in a browser, as its fonts draw them: nothing leaves its room, nothing lies over anything else.
+///
+/// `kept` are there to be looked at, in `target/screenshots`.
+async fn measured(pictures: &[PathBuf], kept: bool) {
+    let out = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("screenshots");
+    std::fs::create_dir_all(&out).unwrap();
+    let mut arguments = if kept { vec!["--out".to_owned(), out.display().to_string()] } else { Vec::new() };
+    arguments.extend(pictures.iter().map(|file| file.display().to_string()));
+    let outcome = node::run("svg", &arguments).await;
+    assert!(outcome.ok, "{:#}\n{}", outcome.result["pictures"], outcome.stderr);
+}
+
 /// Every scene of the demo, attacks too, with the clauses on the arrows.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scene_is_read_and_drawn() {
@@ -35,14 +47,16 @@ async fn every_scene_is_read_and_drawn() {
     command.args(["demo", "--once", "--out"]).arg(folder.path()).env("SEKISHO_DATA_DIR", folder.path().join("unused"));
     let process = Process::start(&mut command);
     assert!(process.ended().await.success(), "{}", process.stdout().now());
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "mmd"))
-        .collect();
-    files.sort();
-    assert_eq!(files.len(), 12, "{files:?}");
-    let diagrams = drawn(&files).await;
+    let ending = |wanted: &str| {
+        let all = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<PathBuf> =
+            all.filter(|path| path.extension().is_some_and(|ending| ending == wanted)).collect();
+        files.sort();
+        assert_eq!(files.len(), 12, "{files:?}");
+        files
+    };
+    let diagrams = drawn(&ending("mmd")).await;
+    measured(&ending("svg"), true).await;
     for diagram in diagrams.as_array().unwrap() {
         assert_eq!(diagram["type"], "sequence", "{diagram:#}");
     }
@@ -97,6 +111,8 @@ async fn what_was_done_is_read_and_drawn() {
         assert!(traced.status.success(), "{}", traced.stderr);
         files.push(write(name, &traced.stdout));
     }
+    let traced = checkpoint.command(&["trace", &call("echo"), "--format", "svg"]).await;
+    measured(&[write("call.svg", &traced.stdout)], true).await;
     let words = ["explain", "--user", OWNER, "--server", "everything", "--tool", "echo", "--format", "mermaid"];
     files.push(write("sets.mmd", &checkpoint.command(&words).await.stdout));
 
@@ -215,7 +231,5 @@ async fn every_specification_is_read_and_drawn() {
         assert!(outcome.ok, "{:#}\n{}", outcome.result["diagrams"], outcome.stderr);
         assert_eq!(outcome.result["diagrams"].as_array().unwrap().len(), some.len());
     }
-    let arguments: Vec<String> = pictures.iter().map(|file| file.display().to_string()).collect();
-    let outcome = node::run("svg", &arguments).await;
-    assert!(outcome.ok, "{:#}\n{}", outcome.result["pictures"], outcome.stderr);
+    measured(&pictures, false).await;
 }

@@ -7,7 +7,8 @@ use sekisho_e2e::fakes::call::tool;
 use sekisho_e2e::fakes::oauth::{Client, REDIRECT};
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::fakes::wire::ask;
-use sekisho_e2e::harness::{Agent, Checkpoint, Person, node};
+use sekisho_e2e::harness::{Agent, Checkpoint, Mcp, Person, node};
+use sekisho_protocol::mcp::method::Revision;
 use serde_json::Value;
 
 use crate::clients::{OWNER, PASSWORD};
@@ -219,7 +220,8 @@ async fn what_narrows_a_grant_can_be_read_by_everybody() {
     let at = format!("{}/mcp/up", checkpoint.base_url());
     let agent = Agent::register_as(&at, &planner()).await;
     // Somebody was there before: the tools are known.
-    agent.be_let_in(&mut Person::new(OWNER, PASSWORD), Some("mcp:read")).await;
+    let tokens = agent.be_let_in(&mut Person::new(OWNER, PASSWORD), Some("mcp:read")).await;
+    Mcp::new(&at, Revision::V2026_07_28, Some(&tokens.access)).tools().await;
     let url = agent.invite(Some("mcp:read mcp:write offline_access")).url;
     for view in VIEWS {
         let options = ["--user", OWNER, "--password", PASSWORD, "--unfold"];

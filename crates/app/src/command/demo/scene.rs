@@ -141,6 +141,7 @@ impl Scene {
         };
         std::fs::create_dir_all(folder).map_err(failed)?;
         std::fs::write(folder.join(format!("{}.mmd", self.script.name)), self.sequence.to_mermaid()).map_err(failed)?;
+        std::fs::write(folder.join(format!("{}.svg", self.script.name)), self.sequence.to_svg()).map_err(failed)?;
         std::fs::write(folder.join(format!("{}.http", self.script.name)), &self.exchange).map_err(failed)
     }
 }
