@@ -31,8 +31,6 @@ impl SqliteDatabase {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("trusted_schema", "OFF")
-            // Pages are written to the file less often than to the log, where most of them change again soon. 16 MiB.
-            .pragma("wal_autocheckpoint", "4000")
             .disable_statement_logging();
         // One connection writes: SQLite has one writer anyway, and waiting in our queue is fair.
         let pool = SqlitePoolOptions::new()
