@@ -17,10 +17,13 @@ use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::Store;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Calls that are worked on at once: each may keep a processor busy for a while. Others wait.
 const AT_ONCE_MAX: usize = 2;
+
+/// Its tools. All of them only read, and are of that class unless the configuration says otherwise.
+pub(crate) const TOOLS: [&str; 4] = ["advise", "explain", "specmap", "specmap_pack"];
 
 /// Bytes of a document that is fetched: the longest RFCs have about two million.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -39,7 +42,7 @@ pub(crate) struct CheckpointServer {
     http: Arc<dyn HttpClient>,
     /// For the pages that a person has to open.
     base_url: String,
-    busy: Semaphore,
+    busy: Arc<Semaphore>,
 }
 
 /// What a tool found: words for the model, and the same as data, where it has that form.
@@ -61,19 +64,24 @@ impl CheckpointServer {
         http: Arc<dyn HttpClient>,
         base_url: String,
     ) -> Self {
-        Self { store, rights, directory, clock, http, base_url, busy: Semaphore::new(AT_ONCE_MAX) }
+        Self { store, rights, directory, clock, http, base_url, busy: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+    }
+
+    /// A place among those that are worked on. It goes along with the work, which may outlast whoever asked for it.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
+        // Never closed: it lives as long as we do.
+        Arc::clone(&self.busy).acquire_owned().await.map_err(|error| error.to_string())
     }
 
     /// The outer error is the client's (JSON-RPC), the inner one the model's.
     async fn answer(&self, asked: BuiltInCall) -> Result<Value, String> {
         let BuiltInCall { caller, name, arguments } = asked;
-        // Closed never: it lives as long as we do.
-        let _place = self.busy.acquire().await.map_err(|error| error.to_string())?;
+        let place = self.place().await?;
         let found = match name.as_str() {
             "advise" => within::advise(self, &caller, read(arguments)?).await,
             "explain" => within::explain(self, &caller, read(arguments)?).await,
-            "specmap" => reading::specmap(self, read(arguments)?).await,
-            "specmap_pack" => reading::pack(self, read(arguments)?).await,
+            "specmap" => reading::specmap(self, read(arguments)?, place).await,
+            "specmap_pack" => reading::pack(self, read(arguments)?, place).await,
             _ => return Err(format!("there is no tool `{name}` here")),
         };
         let (found, is_error) = match found {
@@ -112,8 +120,8 @@ impl BuiltIn for CheckpointServer {
             if asked.name != reading::PROMPT {
                 return Err(format!("there is no prompt `{}` here", asked.name));
             }
-            let _place = self.busy.acquire().await.map_err(|error| error.to_string())?;
-            reading::prompt(self, read(asked.arguments)?).await
+            let place = self.place().await?;
+            reading::prompt(self, read(asked.arguments)?, place).await
         })
     }
 }

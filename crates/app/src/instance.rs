@@ -371,8 +371,7 @@ pub(crate) async fn judge(
     act: Act,
 ) -> Result<Outcome, CommandError> {
     let defined = defined(store, source, configuration).await?;
-    let classes: Classes =
-        defined.iter().map(|server| (server.name.clone(), server.definition.tools.clone())).collect();
+    let classes: Classes = defined.iter().map(|server| (server.name.clone(), server.classes())).collect();
     let (users, loans) = people(store, now).await?;
     let no = |error: ActError| CommandError::no(error.to_string());
     match act {

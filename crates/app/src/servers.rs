@@ -8,6 +8,7 @@ use sekisho_gateway::{
     BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
 };
 use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser};
+use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
@@ -15,6 +16,7 @@ use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{Loan, User};
 
+use crate::builtin;
 use crate::config::{Access, Arguments, Configuration, Isolation, Observe, ServerDefinition};
 use crate::error::CommandError;
 use crate::os;
@@ -30,6 +32,17 @@ pub(crate) struct Defined {
     pub(crate) secrets: BTreeMap<String, UpstreamSecret>,
     /// Whether the owner's first consent classifies its tools.
     pub(crate) classify_at_consent: bool,
+}
+
+impl Defined {
+    /// The classes that need nobody's word: those of the configuration, and of what we offer ourselves.
+    pub(crate) fn classes(&self) -> BTreeMap<String, ToolClass> {
+        let mut classes = self.definition.tools.clone();
+        for tool in builtin::TOOLS.iter().filter(|_| self.definition.builtin) {
+            classes.entry((*tool).to_owned()).or_insert(ToolClass::Read);
+        }
+        classes
+    }
 }
 
 /// What the issuer and the gateway know of all servers.
@@ -170,7 +183,7 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
         resource,
         scopes_default,
         public: definition.access == Access::Public,
-        classes: definition.tools.clone(),
+        classes: server.classes(),
         templates: definition
             .templates
             .iter()

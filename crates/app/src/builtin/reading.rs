@@ -6,6 +6,7 @@ use sekisho_client::http::Request;
 use sekisho_picture::spec::{self, External, Format, LINES_DEFAULT, Map, Options, PACK_BYTES_DEFAULT, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{CheckpointServer, DOCUMENT_BYTES_MAX, Found, tool};
 
@@ -109,7 +110,11 @@ pub(super) fn prompt_definition() -> Value {
     })
 }
 
-pub(super) async fn specmap(server: &CheckpointServer, asked: Drawing) -> Result<Found, String> {
+pub(super) async fn specmap(
+    server: &CheckpointServer,
+    asked: Drawing,
+    place: OwnedSemaphorePermit,
+) -> Result<Found, String> {
     let source = source(server, Document { text: asked.text, url: asked.url }).await?;
     let options = Options {
         lines: asked.lines.unwrap_or(LINES_DEFAULT),
@@ -117,25 +122,33 @@ pub(super) async fn specmap(server: &CheckpointServer, asked: Drawing) -> Result
         external: asked.external.unwrap_or(External::Collapsed),
         focus: asked.focus,
     };
-    work(source, move |map| map.draw(&options).map_err(|error| error.to_string())).await.map(Found::from)
+    work((source, place), move |map| map.draw(&options).map_err(|error| error.to_string())).await.map(Found::from)
 }
 
-pub(super) async fn pack(server: &CheckpointServer, asked: Packing) -> Result<Found, String> {
+pub(super) async fn pack(
+    server: &CheckpointServer,
+    asked: Packing,
+    place: OwnedSemaphorePermit,
+) -> Result<Found, String> {
     let source = source(server, Document { text: asked.text, url: asked.url }).await?;
     let size = asked.size.unwrap_or(PACK_BYTES_DEFAULT);
     let section = asked.section;
-    work(source, move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
+    work((source, place), move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
 }
 
 /// The extracted graph, whole and drawn, and what to do with it.
-pub(super) async fn prompt(server: &CheckpointServer, asked: Asked) -> Result<Value, String> {
+pub(super) async fn prompt(
+    server: &CheckpointServer,
+    asked: Asked,
+    place: OwnedSemaphorePermit,
+) -> Result<Value, String> {
     let lines = match asked.lines.as_deref() {
         None => LINES_DEFAULT,
         Some(text) => text.trim().parse().map_err(|_| "`lines` is not a number".to_owned())?,
     };
     let source = source(server, Document { text: asked.text, url: asked.url }).await?;
     let name = source.name.clone();
-    let (drawn, order) = work(source, move |map| {
+    let (drawn, order) = work((source, place), move |map| {
         let drawn = map.draw(&Options { lines, ..Options::default() }).map_err(|error| error.to_string())?;
         Ok((drawn, map.reading_order().to_string()))
     })
@@ -156,10 +169,11 @@ pub(super) async fn prompt(server: &CheckpointServer, asked: Asked) -> Result<Va
 
 /// Reads a document and does something with it, beside everything that waits for answers.
 async fn work<T: Send + 'static>(
-    source: Source,
+    (source, place): (Source, OwnedSemaphorePermit),
     then: impl FnOnce(&Map) -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
         let map = spec::read(&[source]).map_err(|error| error.to_string())?;
         then(&map)
     });
@@ -173,14 +187,25 @@ async fn source(server: &CheckpointServer, document: Document) -> Result<Source,
         (None, Some(url)) => url,
         _ => return Err("give either `text` or `url`".to_owned()),
     };
-    let mut request = Request::get(&url).header(axum::http::header::ACCEPT, "text/markdown, text/plain, text/html");
+    let text = fetched(server, &url).await.map_err(|why| {
+        tracing::info!(%why, "a document could not be fetched");
+        // The same words whatever went wrong: what is there inside is not told by how it fails (ATK-29).
+        format!(
+            "{url} could not be read: it must be public, over https, and a text of at most {DOCUMENT_BYTES_MAX} bytes"
+        )
+    })?;
+    Ok(Source::new(url, text))
+}
+
+/// Why it failed is for the log alone.
+async fn fetched(server: &CheckpointServer, url: &str) -> Result<String, String> {
+    let mut request = Request::get(url).header(axum::http::header::ACCEPT, "text/markdown, text/plain, text/html");
     request.body_bytes_max = DOCUMENT_BYTES_MAX;
     request.begins_within = Some(DOCUMENT_WAIT);
-    let opened = server.http.open(request).await.map_err(|error| format!("{url}: {error}"))?;
+    let opened = server.http.open(request).await.map_err(|error| error.to_string())?;
     if !opened.status.is_success() {
-        return Err(format!("{url} answered {}", opened.status));
+        return Err(format!("it answered {}", opened.status));
     }
-    let answer = opened.read(DOCUMENT_BYTES_MAX).await.map_err(|error| format!("{url}: {error}"))?;
-    let text = String::from_utf8(answer.body.to_vec()).map_err(|_| format!("{url} is not a text"))?;
-    Ok(Source::new(url, text))
+    let answer = opened.read(DOCUMENT_BYTES_MAX).await.map_err(|error| error.to_string())?;
+    String::from_utf8(answer.body.to_vec()).map_err(|error| error.to_string())
 }

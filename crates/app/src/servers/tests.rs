@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sekisho_gateway::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, UpstreamSettings};
+use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::secret::UpstreamSecret;
 use serde_json::{Value, json};
 
 use super::{Defined, directory, resolve, routes};
+use crate::builtin::TOOLS;
 use crate::config::ServerDefinition;
 
 fn defined(definition: ServerDefinition) -> Defined {
@@ -66,6 +68,7 @@ fn the_checkpoint_itself_is_mounted_like_any_other() {
     let route = routes.servers.values().next().unwrap();
     assert_eq!(route.upstream, UpstreamSettings::BuiltIn(idle));
     assert_eq!(route.card.resource.as_str(), "http://localhost:1/mcp/notes");
+    assert!(TOOLS.iter().all(|tool| route.card.classes.get(*tool) == Some(&ToolClass::Read)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn toml() -> String {
     let program = sekisho_e2e::harness::binary();
     format!(
         "[servers.sekisho]\nbuiltin = true\nusers = {{ bob = \"read\" }}\n\
-         tools = {{ specmap = \"read\", specmap_pack = \"read\", explain = \"read\", advise = \"write\" }}\n\
+         tools = {{ advise = \"write\" }}\n\
          [servers.notes]\ncommand = [{program:?}, \"bundled\", \"notes\"]\nusers = {{ bob = \"read\" }}\n\
          tools = {{ list_notes = \"read\", read_note = \"read\", write_note = \"write\" }}\n"
     )
@@ -62,7 +62,7 @@ impl Pair {
     }
 }
 
-/// RS-36: a refusal is explained to the client that was refused, in every revision, and is unknown to every other.
+/// RS-36, ATK-70: a refusal is explained to the client that was refused, in every revision, and is unknown to every other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_to_whom_it_concerns() {
     let checkpoint = started().await;
@@ -87,7 +87,7 @@ async fn a_refusal_is_explained_to_whom_it_concerns() {
     }
 }
 
-/// RS-36: what would be refused is told before it is called; of what the user may not use, not even whether it is there.
+/// RS-36, ATK-70: what would be refused is told before it is called; of what the user may not use, not even whether it is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_explained_before_it_is_made() {
     let checkpoint = started().await;
@@ -130,7 +130,8 @@ async fn advice_is_on_ones_own_calls() {
     assert_eq!(bob.own.tool("advise", json!({})).await.status, 403);
 }
 
-/// A document is drawn and packed as it was sent; what is no document, or lies inside, is an error that says so.
+/// ATK-28, ATK-29: a document is drawn and packed as it was sent; what cannot be fetched is told in the same words,
+/// whether it is inside, is no address, or does not answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_specification_is_read_for_whoever_sends_it() {
     let checkpoint = started().await;
@@ -143,9 +144,13 @@ async fn a_specification_is_read_for_whoever_sends_it() {
         (json!({}), "give either `text` or `url`"),
         (json!({ "text": "a", "url": "https://example.com/" }), "give either `text` or `url`"),
         (json!({ "text": SPECIFICATION, "focus": "Walls" }), "Walls"),
-        (json!({ "url": "file:///etc/passwd" }), "file:///etc/passwd"),
-        (json!({ "url": "https://127.0.0.1/" }), "must not be called"),
-        (json!({ "url": format!("{}/healthz", checkpoint.base_url()) }), "http"),
+        (json!({ "url": "file:///etc/passwd" }), "file:///etc/passwd could not be read: it must be public"),
+        (json!({ "url": "https://127.0.0.1/" }), "https://127.0.0.1/ could not be read: it must be public"),
+        (json!({ "url": "https://[::1]:1/" }), "https://[::1]:1/ could not be read: it must be public"),
+        (
+            json!({ "url": format!("{}/healthz", checkpoint.base_url()) }),
+            "/healthz could not be read: it must be public",
+        ),
     ] {
         let result = bob.ask("specmap", arguments).await;
         assert_eq!(result["isError"], true, "{result}");

@@ -64,13 +64,7 @@ pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<
     );
 
     let (server, _, scopes) = world.introduce(&world.notes).await?;
-    let wish = RegistrationRequest {
-        client_name: "Mallory's helper".to_owned(),
-        redirect_uris: vec![RedirectUri::parse(TRAP).map_err(failure)?],
-        application_type: ApplicationType::Web,
-        scope: None,
-    };
-    let registration = register(&world.http, &server, &wish).await.map_err(failure)?;
+    let registration = register(&world.http, &server, &helper()?).await.map_err(failure)?;
     let request = world.invite_to(&server, &registration, &world.notes, scopes.as_ref(), TRAP)?;
     scene.arrows("Mallory", "Checkpoint", "RFC 7591: anybody may register", world.http.take());
     let mut alice = Person::new(OWNER, &world.password);
@@ -95,6 +89,16 @@ pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<
         names,
     );
     Ok(())
+}
+
+/// What mallory registers.
+fn helper() -> Result<RegistrationRequest, Failure> {
+    Ok(RegistrationRequest {
+        client_name: "Mallory's helper".to_owned(),
+        redirect_uris: vec![RedirectUri::parse(TRAP).map_err(failure)?],
+        application_type: ApplicationType::Web,
+        scope: None,
+    })
 }
 
 /// A server is shown its caller's token, and uses it elsewhere.
