@@ -270,13 +270,23 @@ impl Grants {
             && !self.is_down()
     }
 
-    /// Whether the grant still honours tokens, asked of the store where something may have changed.
-    pub(crate) async fn still_stands(&self, grant: GrantId, standing: &Standing, now: Timestamp) -> bool {
+    /// That the grant still honours tokens, asked of the store where something may have changed. Whoever comes too late
+    /// is told what everybody is told who comes later.
+    pub(crate) async fn still_stands(
+        &self,
+        grant: GrantId,
+        standing: &Standing,
+        now: Timestamp,
+    ) -> Result<(), AuthenticateError> {
         if self.is_current(standing) {
-            return true;
+            return Ok(());
         }
-        let Some(epoch) = standing.state.as_ref().map(|state| state.epoch) else { return false };
-        self.standing(grant).await.is_ok_and(|standing| standing.honours(epoch, now))
+        let epoch = standing.state.as_ref().map(|state| state.epoch).ok_or(AuthenticateError::Ended)?;
+        match self.standing(grant).await {
+            Ok(standing) if standing.honours(epoch, now) => Ok(()),
+            Ok(_) => Err(AuthenticateError::Ended),
+            Err(error) => Err(AuthenticateError::Unavailable(Some(error))),
+        }
     }
 
     /// Whether a grant lives, whatever the epoch: for streams and sessions that the feed asks about.

@@ -23,7 +23,7 @@ use crate::Gateway;
 use crate::answer::{self, Passage};
 use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
-use crate::authenticate::Authenticated;
+use crate::authenticate::{AuthenticateError, Authenticated};
 use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
 use crate::call::{self, Asked, CallFault, Form, Posted};
 use crate::cors;
@@ -128,9 +128,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
     let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
     let watch = gateway.watchdog.open(caller, routed.server(), span).map_err(|error| refused(error.into(), &asked))?;
-    if !stands(gateway, &who, routed.now).await {
-        return Err(refused(Fault::Ended, &asked));
-    }
+    stands(gateway, &who, routed.now).await.map_err(|error| refused(error.into(), &asked))?;
     let counted = counted(caller, &permit);
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, *permit).await {
         Ok(settled) => settled,
@@ -160,11 +158,11 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     conclude(gateway, &asked, answer, passage).await
 }
 
-/// Whether the authority that was established above still stands, now that its end would be noticed.
-async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> bool {
+/// That the authority that was established above still stands, now that its end would be noticed.
+async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
     match (&who.standing, who.caller.grant) {
         (Some(standing), Some(grant)) => gateway.authenticator.grants().still_stands(grant, standing, now).await,
-        _ => true,
+        _ => Ok(()),
     }
 }
 

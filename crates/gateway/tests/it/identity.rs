@@ -8,6 +8,7 @@ use sekisho_protocol::ids::KeyId;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey, forge};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::{NOVEMBER, Reply, World, keys_of};
 
@@ -179,6 +180,38 @@ async fn becomes(world: &World, token: &str, status: u16) {
     tokio::time::timeout(Duration::from_secs(1), asking)
         .await
         .unwrap_or_else(|_| panic!("not {status} within a second"));
+}
+
+/// ATK-59, RS-14: a call that was begun before its grant ended, and whose body comes after, is answered like one that
+/// begins now; nothing of it reaches the upstream.
+#[tokio::test]
+async fn what_ends_while_a_call_arrives_is_answered_as_what_has_ended() {
+    let world = World::new().await.classified().await;
+    let grantee = world.granted("mcp:read").await;
+    let token = world.token(&grantee);
+    assert_eq!(world.call(&token, "get_note").send().await.status, 200);
+    let body = world.call(&token, "get_note").text();
+    let host = world.base.strip_prefix("http://").unwrap();
+    let head = format!(
+        "POST /mcp/notes HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\n\
+         mcp-name: get_note\r\ncontent-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
+    // Whoever is asked for the body has been let in.
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100");
+    world.revoke(grantee.grant).await;
+    becomes(&world, &token, 401).await;
+    let before = world.fake.of_callers().len();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("HTTP/1.1 401") && answer.contains("error=\"invalid_token\""), "{answer}");
+    assert_eq!(world.fake.of_callers().len(), before);
 }
 
 /// ATK-59, RS-14: revocation, a disabled user, a disabled client and removed keys end a token within a second.

@@ -396,6 +396,8 @@ async fn revocation(world: &World, scene: &mut Scene) -> Result<(), Failure> {
 
 /// Calls until the revocation has arrived; the product promises a second.
 async fn until_refused(world: &World, tokens: &sekisho_client::token::Tokens) -> Result<McpAnswer, Failure> {
+    // A call that is under way when its authority ends is broken off as such, and the next one is refused.
+    let refuses = |answer: &McpAnswer| answer.status.as_u16() == 401;
     until(async || world.tool(&world.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
 }
 
