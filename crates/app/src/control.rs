@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// What comes back.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Reply {
+pub(crate) enum Reply {
     Done(Outcome),
     /// What was asked for cannot work on this machine.
     Failed {
@@ -100,8 +100,24 @@ impl Control {
         writer.write_all(&line).await
     }
 
-    async fn perform(&self, act: Act) -> Reply {
-        perform(&self.store, self.node, self.clock.as_ref(), act).await
+    /// Who and what there is, is in force when the command returns: the next thing that is typed may need it. Whatever
+    /// cannot be taken over stays as it was, and the feed tells of it again.
+    pub(crate) async fn perform(&self, act: Act) -> Reply {
+        let changes_rights = matches!(
+            act,
+            Act::LoanRevoke { .. }
+                | Act::RequestGrant { .. }
+                | Act::ServerRemove { .. }
+                | Act::UserAdd { .. }
+                | Act::UserDisable { .. }
+        );
+        let reply = perform(&self.store, self.node, self.clock.as_ref(), act).await;
+        if let (true, Reply::Done(_), Some(instance)) = (changes_rights, &reply, self.instance.upgrade())
+            && let Err(error) = instance.take_over().await
+        {
+            tracing::error!(%error, "a change could not be taken over; the old state stays");
+        }
+        reply
     }
 
     /// What is in force is ours alone to ask.

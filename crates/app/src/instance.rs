@@ -62,6 +62,7 @@ pub(crate) struct Instance {
     rights: watch::Sender<Arc<Rights>>,
     directory: watch::Sender<Arc<ServerDirectory>>,
     routes: watch::Sender<Arc<Routes>>,
+    reloading: tokio::sync::Mutex<()>,
     _lock: InstanceLock,
 }
 
@@ -199,6 +200,7 @@ impl Instance {
             rights,
             directory,
             routes,
+            reloading: tokio::sync::Mutex::default(),
             _lock: lock,
         }))
     }
@@ -296,7 +298,7 @@ impl Instance {
     /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work.
     pub(crate) async fn look_behind(&self, name: &ServerName) -> Result<(), CommandError> {
         // A server that was added a moment ago is not in force yet.
-        self.reload(&self.configuration.load_full()).await?;
+        self.take_over().await?;
         match self.gateway.probe(name).await {
             Ok(_) => Ok(()),
             Err(error) => Err(CommandError::environment(
@@ -306,8 +308,20 @@ impl Instance {
         }
     }
 
+    /// Takes over what changed in the store, so that it is in force when this returns and not a moment later.
+    pub(crate) async fn take_over(&self) -> Result<(), CommandError> {
+        let _turn = self.reloading.lock().await;
+        self.put_in_force(&self.configuration.load_full()).await
+    }
+
     /// Takes over changed definitions; on a mistake the old ones stay.
     pub(crate) async fn reload(&self, configuration: &Configuration) -> Result<(), CommandError> {
+        let _turn = self.reloading.lock().await;
+        self.put_in_force(configuration).await
+    }
+
+    /// For whoever has the turn: what was read earlier must not be put over what was read later.
+    async fn put_in_force(&self, configuration: &Configuration) -> Result<(), CommandError> {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let (users, loans) = people(&self.store, self.clock.now()).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
@@ -339,7 +353,7 @@ impl Instance {
                 self.keys.send_replace(keys);
             }
             if matches!(kind, None | Some(ChangeKind::Loan | ChangeKind::Server | ChangeKind::User))
-                && let Err(error) = self.reload(&self.configuration.load_full()).await
+                && let Err(error) = self.take_over().await
             {
                 tracing::error!(%error, "a change could not be taken over; the old state stays");
             }
@@ -534,37 +548,4 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{check_base_url, hosts};
-
-    /// AS-03, AS-07, RS-06: an issuer identifier has one spelling and is https, but for loopback.
-    #[test]
-    fn a_base_url_is_bare_and_secure() {
-        for good in
-            ["https://mcp.example.com", "https://mcp.example.com:8443", "http://localhost:8420", "http://127.0.0.1:1"]
-        {
-            assert_eq!(check_base_url(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "mcp.example.com",
-            "http://mcp.example.com",
-            "https://mcp.example.com/",
-            "https://mcp.example.com/x",
-            "https://h?q",
-            "https://h#f",
-            "https://u@h",
-            "https://H.example",
-            "https://h:443",
-            "ftp://h",
-        ] {
-            assert!(check_base_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_loopback_address_has_three_spellings() {
-        assert_eq!(hosts("http://localhost:8420"), ["localhost:8420", "127.0.0.1:8420", "[::1]:8420"]);
-        assert_eq!(hosts("https://mcp.example.com"), ["mcp.example.com"]);
-    }
-}
+mod tests;

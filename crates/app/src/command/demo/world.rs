@@ -107,6 +107,7 @@ impl World {
             })?;
             perform(&instance, Act::UserAdd { name: name.to_owned(), owner, password: Some(hashed) }).await?;
         }
+        instance.take_over().await?;
         let identifier = |name: &str| {
             ResourceId::parse(&format!("{base_url}/mcp/{name}"))
                 .map_err(|error| CommandError::environment(error.to_string(), "leave out --listen"))
