@@ -483,7 +483,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "URL", conflicts_with = "command")]
     pub(crate) http: Option<String>,
     /// Protect the checkpoint's own server: specifications as pictures, and why a call was refused
-    #[arg(long, conflicts_with_all = ["command", "http"])]
+    #[arg(long, conflicts_with_all = ["command", "environment", "http", "secrets"])]
     pub(crate) builtin: bool,
     /// Give the program a variable: `NAME` passes ours through, `NAME=VALUE` sets one
     #[arg(long = "env", value_name = "NAME[=VALUE]")]

@@ -38,8 +38,9 @@ impl Entropy for OsEntropy {
                 stock.left = stock.bytes.len();
             }
             let from = stock.left - bytes.len();
-            if let Some(fresh) = stock.bytes.get(from..stock.left) {
-                bytes.copy_from_slice(fresh);
+            match stock.bytes.get(from..stock.left) {
+                Some(fresh) => bytes.copy_from_slice(fresh),
+                None => draw(bytes),
             }
             stock.left = from;
         });

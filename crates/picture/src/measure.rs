@@ -1,5 +1,9 @@
 //! How wide a text will be, guessed on the side of too wide: whoever shows the figure has fonts that we do not know.
 
+/// The fonts of sentences; whichever the reader has.
+pub(crate) const SANS: &str =
+    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
+
 /// A way of writing. All sizes are in units of the figure, which are pixels at its natural width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Face {

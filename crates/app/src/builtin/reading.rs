@@ -1,20 +1,15 @@
 //! Specifications as graphs: drawn, packed for one question, and handed to a model that draws them better.
 
-use std::time::Duration;
-
-use sekisho_client::http::Request;
 use sekisho_picture::spec::{self, External, Format, LINES_DEFAULT, Map, Options, PACK_BYTES_DEFAULT, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{CheckpointServer, DOCUMENT_BYTES_MAX, Found, tool};
+use crate::documents;
 
 /// The name of the prompt.
 pub(super) const PROMPT: &str = "read_specification";
-
-/// How long a document may take to begin.
-const DOCUMENT_WAIT: Duration = Duration::from_secs(10);
 
 /// A document, as it is named in a call.
 #[derive(Debug, Deserialize)]
@@ -187,25 +182,11 @@ async fn source(server: &CheckpointServer, document: Document) -> Result<Source,
         (None, Some(url)) => url,
         _ => return Err("give either `text` or `url`".to_owned()),
     };
-    let text = fetched(server, &url).await.map_err(|why| {
+    documents::fetch(server.http.as_ref(), &url, DOCUMENT_BYTES_MAX).await.map_err(|why| {
         tracing::info!(%why, "a document could not be fetched");
         // The same words whatever went wrong: what is there inside is not told by how it fails (ATK-29).
         format!(
             "{url} could not be read: it must be public, over https, and a text of at most {DOCUMENT_BYTES_MAX} bytes"
         )
-    })?;
-    Ok(Source::new(url, text))
-}
-
-/// Why it failed is for the log alone.
-async fn fetched(server: &CheckpointServer, url: &str) -> Result<String, String> {
-    let mut request = Request::get(url).header(axum::http::header::ACCEPT, "text/markdown, text/plain, text/html");
-    request.body_bytes_max = DOCUMENT_BYTES_MAX;
-    request.begins_within = Some(DOCUMENT_WAIT);
-    let opened = server.http.open(request).await.map_err(|error| error.to_string())?;
-    if !opened.status.is_success() {
-        return Err(format!("it answered {}", opened.status));
-    }
-    let answer = opened.read(DOCUMENT_BYTES_MAX).await.map_err(|error| error.to_string())?;
-    String::from_utf8(answer.body.to_vec()).map_err(|error| error.to_string())
+    })
 }

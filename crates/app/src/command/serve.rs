@@ -141,8 +141,7 @@ fn watch_files(
     let (sender, mut changed) = mpsc::channel::<()>(1);
     let hup = sender.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // That a file was opened is told as well, and reading it again would be told in its turn.
-        if !event.is_ok_and(|event| event.kind.is_access()) {
+        if is_news(&event) {
             let _ = sender.try_send(());
         }
     })
@@ -180,6 +179,12 @@ fn watch_files(
         }
     });
     Some(watcher)
+}
+
+/// That a file was opened is told as well, and reading it again would be told in its turn. What could not be told may be
+/// a change.
+fn is_news(event: &notify::Result<notify::Event>) -> bool {
+    !event.as_ref().is_ok_and(|event| event.kind.is_access())
 }
 
 /// Of all that is watched, as it is on the disk: reading configuration and policies with care costs more than looking.
@@ -224,5 +229,53 @@ async fn reload(path: &Path, last: &mut Configuration, instance: &Instance, cert
             *last = configuration;
         }
         Err(error) => tracing::error!(%error, "the configuration was not taken over; the old one stays"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, ModifyKind, RemoveKind};
+    use notify::{Error, Event, EventKind};
+
+    use super::{fingerprint, is_news};
+
+    /// Reading what is watched must not look like a change of it, or it is read for ever.
+    #[test]
+    fn looking_at_a_file_is_no_change() {
+        for (kind, expected) in [
+            (EventKind::Access(AccessKind::Any), false),
+            (EventKind::Any, true),
+            (EventKind::Create(CreateKind::Any), true),
+            (EventKind::Modify(ModifyKind::Any), true),
+            (EventKind::Remove(RemoveKind::Any), true),
+        ] {
+            assert_eq!(is_news(&Ok(Event::new(kind))), expected, "{kind:?}");
+        }
+        assert!(is_news(&Err(Error::generic("too many were told"))));
+    }
+
+    #[test]
+    fn whatever_is_watched_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, policies) = (folder.path().join("sekisho.toml"), folder.path().join("policies"));
+        std::fs::create_dir(&policies).unwrap();
+        let mut seen = Vec::new();
+        let mut look = || {
+            let now = fingerprint(std::slice::from_ref(&file), &policies);
+            assert_eq!(now, fingerprint(std::slice::from_ref(&file), &policies));
+            assert!(!seen.contains(&now), "{now}");
+            seen.push(now);
+        };
+        look();
+        std::fs::write(&file, "").unwrap();
+        look();
+        std::fs::write(&file, "a").unwrap();
+        look();
+        std::fs::write(policies.join("a.cedar"), "").unwrap();
+        look();
+        std::fs::write(policies.join("a.cedar"), "b").unwrap();
+        look();
+        std::fs::rename(policies.join("a.cedar"), policies.join("b.cedar")).unwrap();
+        look();
     }
 }

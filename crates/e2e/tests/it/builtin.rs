@@ -177,6 +177,7 @@ async fn a_real_client_uses_the_checkpoint_itself() {
             let words =
                 [&url, "--user", user, "--password", PASSWORD, "--era", era, "--call", &drawing, "--call", "advise={}"];
             let shown = node::run("client-sdk2", &words.map(str::to_owned)).await.worked().result;
+            assert_eq!(shown["server"], "sekisho", "{user} {era}: {shown:#}");
             let calls = &shown["calls"];
             let drawn = calls[0]["result"]["content"][0]["text"].as_str().unwrap_or_default();
             assert!(drawn.contains("Gates"), "{user} {era}: {calls:#}");

@@ -180,7 +180,8 @@ async fn what_was_established_before_is_asked_again_after_a_change() {
     let nobodys = GrantId::generate(world.now, &SeededEntropy::from_seed(2));
     let standing = world.grants.standing(nobodys).await.unwrap();
     world.grants.forget(nobodys);
-    assert!(world.grants.still_stands(nobodys, &standing, world.now).await.is_err());
+    let nobody = world.grants.still_stands(nobodys, &standing, world.now).await;
+    assert!(matches!(nobody, Err(AuthenticateError::Ended)), "{nobody:?}");
     assert!(!world.grants.lives(nobodys, world.now).await);
 }
 
@@ -206,6 +207,7 @@ async fn what_was_known_before_the_store_went_away_is_not_known_after() {
     assert!(!Arc::ptr_eq(&last, &after) && world.grants.is_current(&after));
     world.store.close().await;
     world.grants.forget(world.grant);
-    assert!(world.grants.still_stands(world.grant, &after, world.now).await.is_err());
+    let unknown = world.grants.still_stands(world.grant, &after, world.now).await;
+    assert!(matches!(unknown, Err(AuthenticateError::Unavailable(_))), "{unknown:?}");
     assert!(!world.grants.lives(world.grant, world.now).await);
 }

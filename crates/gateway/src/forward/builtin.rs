@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
-use sekisho_protocol::mcp::message::{Id, Message};
+use sekisho_protocol::mcp::message::{Id, Message, Meta};
 use sekisho_protocol::mcp::method::{Era, Method, Revision};
 use sekisho_protocol::mcp::strict::Limits;
 use serde_json::value::RawValue;
@@ -100,9 +100,9 @@ impl BuiltInSettings {
                 "serverInfo": self.0.info(),
             }),
             Method::ServerDiscover => json!({
-                "supportedVersions": Revision::ALL.map(Revision::as_str),
+                "supportedVersions": stateless(),
                 "capabilities": self.capabilities(),
-                "serverInfo": self.0.info(),
+                "_meta": { Meta::SERVER_INFO: self.0.info() },
             }),
             Method::Ping => json!({}),
             Method::ToolsList => json!({ "tools": self.0.tools() }),
@@ -141,6 +141,12 @@ impl BuiltInSettings {
         }
         capabilities
     }
+}
+
+/// What `server/discover` names: the revisions that have it (TR-14).
+fn stateless() -> Vec<&'static str> {
+    let all = Revision::ALL.into_iter().filter(|revision| revision.era() == Era::Stateless);
+    all.map(Revision::as_str).collect()
 }
 
 /// Name and arguments, from the bytes that were authorised.

@@ -11,6 +11,8 @@ mod agent_tasks;
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
+mod builtin;
+#[cfg(test)]
 mod children;
 #[cfg(test)]
 mod discovery;

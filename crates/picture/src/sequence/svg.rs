@@ -4,12 +4,10 @@
 use std::fmt::Write as _;
 
 use super::{LABEL_CHARS_MAX, Sequence, Step};
-use crate::measure::Face;
+use crate::measure::{Face, SANS};
 use crate::text::{clean, escape};
 
 const STYLE: &str = include_str!("standalone.css");
-const SANS: &str =
-    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 const MARGIN: i32 = 24;
 const LINE: i32 = 16;
 /// Between two neighbouring columns.

@@ -7,10 +7,9 @@ use sekisho_protocol::refusal::SetName;
 use super::geometry::{self, Place, RADIUS};
 use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
 use super::{STYLE, SvgUse};
+use crate::measure::SANS;
 use crate::text::escape;
 
-const SANS: &str =
-    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 const CODE: &str = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 
 /// The figure, its name and what is drawn in words.

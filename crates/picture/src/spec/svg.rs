@@ -7,12 +7,10 @@ use std::fmt::Write as _;
 use super::relations::Relation;
 use super::view::{Arrow, View};
 use crate::layout::{self, Area, Layout, Size};
-use crate::measure::Face;
+use crate::measure::{Face, SANS};
 use crate::text::{clean, escape};
 
 const STYLE: &str = include_str!("standalone.css");
-const SANS: &str =
-    "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 const MARGIN: i32 = 24;
 /// The widest text in a box, and in a label.
 const BOX_TEXT_MAX: i32 = 190;

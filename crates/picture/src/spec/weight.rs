@@ -19,9 +19,8 @@
 //! | from a section to the one it stands in | 1 |
 //!
 //! Against its direction, a relation counts for a third of that: what demands something of a central section is of
-//! interest, too. A beginning counts 1, and 1 more for every sentence of the section with MUST or MUST NOT, up to eight. With a focus,
-//! every walk begins there, and goes along
-//! relations alike in both directions.
+//! interest, too. A beginning counts 1, and 1 more for every sentence of the section with MUST or MUST NOT, up to
+//! eight. With a focus, every walk begins there, and goes along relations alike in both directions.
 //!
 //! All of it is whole numbers and [`ROUNDS`] rounds, so that it is the same on every machine.
 

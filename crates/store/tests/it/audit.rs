@@ -72,13 +72,13 @@ async fn records_come_back_as_they_were_written_and_by_what_is_asked() {
 async fn a_large_batch_is_one_chain_in_order() {
     on_both(|world| async move {
         let node = node(&world);
-        let batch: Vec<Record> = (0..101).map(|number| record(&world, number, &format!("act {number}"))).collect();
+        let batch: Vec<Record> = (0..301).map(|number| record(&world, number, &format!("act {number}"))).collect();
         append(&world, node, &batch).await;
         append(&world, node, &batch[..32]).await;
         let kept = list(&world, AuditFilter { node: Some(node), ..AuditFilter::default() }).await;
         let expected: Vec<Record> = batch.iter().chain(&batch[..32]).cloned().collect();
         assert_eq!(kept.iter().map(|stored| stored.record.clone()).collect::<Vec<_>>(), expected);
-        assert_eq!(kept.iter().map(|stored| stored.seq).collect::<Vec<_>>(), (1..=133).collect::<Vec<i64>>());
+        assert_eq!(kept.iter().map(|stored| stored.seq).collect::<Vec<_>>(), (1..=333).collect::<Vec<i64>>());
         assert!(matches!(verify(&world, node).await, ChainCheck::Intact(_)));
     })
     .await;

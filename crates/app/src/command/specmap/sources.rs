@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use http::Method;
-use http::header::{ACCEPT, LOCATION};
-use sekisho_client::http::{HttpClient as _, Request};
-use sekisho_picture::spec::{BYTES_MAX, Kind, SOURCES_MAX, Source};
+use sekisho_picture::spec::{BYTES_MAX, SOURCES_MAX, Source};
 
 use crate::cli::WayThere;
+use crate::command::visible;
+use crate::documents::{self, DocumentError};
 use crate::error::CommandError;
 use crate::outside::ClientOptions;
 
@@ -93,31 +92,19 @@ async fn fetch(url: &str, way: &WayThere) -> Result<Source, CommandError> {
         allow_network: way.allow_network.clone(),
         ..ClientOptions::default()
     };
-    let mut request = Request::new(Method::GET, address.to_owned(), bytes::Bytes::new())
-        .header(ACCEPT, "text/markdown, text/plain, text/html;q=0.9, */*;q=0.1");
-    request.body_bytes_max = BYTES_MAX;
-    let answer = options.http()?.send(request).await.map_err(|error| {
-        let help = "check the URL; `--allow-network` and `--ca-file` widen the way there";
-        CommandError::environment(format!("`{address}`: {error}"), help)
-    })?;
-    if answer.status.is_redirection() {
-        let there = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
-        return Err(CommandError::environment(
-            format!("`{address}` leads to `{}`", super::super::visible(there)),
+    documents::fetch(options.http()?.as_ref(), url, BYTES_MAX).await.map_err(|error| match error {
+        DocumentError::Http(error) => CommandError::environment(
+            format!("`{address}`: {error}"),
+            "check the URL; `--allow-network` and `--ca-file` widen the way there",
+        ),
+        DocumentError::NotText => no_text(address),
+        DocumentError::Redirect { there } => CommandError::environment(
+            format!("`{address}` leads to `{}`", visible(&there)),
             "give that URL, if you mean it: redirects are not followed",
-        ));
-    }
-    if !answer.status.is_success() {
-        return Err(CommandError::environment(
-            format!("`{address}` answered {}", answer.status.as_u16()),
+        ),
+        DocumentError::Status(status) => CommandError::environment(
+            format!("`{address}` answered {}", status.as_u16()),
             "open it in a browser to see what is there",
-        ));
-    }
-    let html = answer.media_type().is_some_and(|kind| kind == "text/html" || kind == "application/xhtml+xml");
-    let text = String::from_utf8(answer.body.to_vec()).map_err(|_| no_text(address))?;
-    let mut source = Source::new(address, text);
-    if html {
-        source.kind = Kind::Html;
-    }
-    Ok(source)
+        ),
+    })
 }

@@ -89,6 +89,16 @@ fn a_server_cannot_demand_offline_access() {
     );
 }
 
+/// The checkpoint itself is a server like a program or a URL: one of them, and shown no credential.
+#[test]
+fn the_checkpoint_itself_is_nothing_else() {
+    assert!(mistakes("[servers.own]\nbuiltin = true\nclosed_world = [\"explain\"]\n").is_empty());
+    for more in ["command = [\"x\"]", "url = \"https://h/\"", "environment = { A = \"b\" }", "headers = { A = \"b\" }"]
+    {
+        assert!(!mistakes(&format!("[servers.own]\nbuiltin = true\n{more}\n")).is_empty(), "{more}");
+    }
+}
+
 #[test]
 fn a_public_server_is_warned_about() {
     let loaded = Reader::new("test.toml", "[servers.a]\ncommand = [\"x\"]\naccess = \"public\"\n").read();

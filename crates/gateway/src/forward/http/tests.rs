@@ -121,6 +121,7 @@ async fn only_listed_headers_go_on_and_the_body_as_it_is() {
     assert!(received.head.starts_with("POST /mcp?key=1 HTTP/1.1\r\n"), "{}", received.head);
     assert_eq!(received.body, body);
     for (name, value) in [
+        ("host", server.url().trim_start_matches("http://").split('/').next().unwrap()),
         ("x-api-key", "own"),
         ("mcp-method", "tools/call"),
         ("mcp-param-place", "=?base64?w6k=?="),

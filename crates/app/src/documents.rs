@@ -1,0 +1,55 @@
+//! Documents at URLs, for whoever wants them read: fetched once, without following anything, and known for what they are.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, LOCATION};
+use http::{Method, StatusCode};
+use sekisho_client::http::{HttpClient, HttpError, Request};
+use sekisho_picture::spec::{Kind, Source};
+
+/// How long a document may take to begin.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why there is no document. Says what is there: not for strangers (ATK-29).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DocumentError {
+    /// It cannot be reached, or is too large.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// It is no text in UTF-8.
+    #[error("it is not a text")]
+    NotText,
+    /// It lies elsewhere.
+    #[error("it leads to `{there}`")]
+    Redirect {
+        /// As the server names the place; foreign text.
+        there: String,
+    },
+    /// The server has something else to say.
+    #[error("it answered {0}")]
+    Status(StatusCode),
+}
+
+/// What a URL gives, up to so many bytes.
+pub(crate) async fn fetch(http: &dyn HttpClient, url: &str, bytes_max: usize) -> Result<Source, DocumentError> {
+    let address = url.split('#').next().unwrap_or(url);
+    let mut request = Request::new(Method::GET, address.to_owned(), bytes::Bytes::new())
+        .header(ACCEPT, "text/markdown, text/plain, text/html;q=0.9, */*;q=0.1");
+    request.body_bytes_max = bytes_max;
+    request.begins_within = Some(BEGINS_WITHIN);
+    let answer = http.send(request).await?;
+    if answer.status.is_redirection() {
+        let there = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("elsewhere");
+        return Err(DocumentError::Redirect { there: there.to_owned() });
+    }
+    if !answer.status.is_success() {
+        return Err(DocumentError::Status(answer.status));
+    }
+    let html = answer.media_type().is_some_and(|kind| kind == "text/html" || kind == "application/xhtml+xml");
+    let text = String::from_utf8(answer.body.to_vec()).map_err(|_| DocumentError::NotText)?;
+    let mut source = Source::new(address, text);
+    if html {
+        source.kind = Kind::Html;
+    }
+    Ok(source)
+}
