@@ -15,7 +15,7 @@ use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{Store, StoreError, Tx};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::route::{KeepArguments, Routed};
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ pub(crate) enum JournalError {
 
 enum Entry {
     Flush(oneshot::Sender<()>),
-    Record(Box<Noted>),
+    Record(Noted),
 }
 
 /// A record, and what is kept beside it.
@@ -80,6 +80,8 @@ pub(crate) struct Journal {
     node: NodeId,
     store: Store,
     queue: mpsc::Sender<Entry>,
+    /// Told when what waits should not wait for more.
+    hurry: Arc<Notify>,
     failing: Arc<AtomicBool>,
     reads_first: bool,
 }
@@ -98,8 +100,10 @@ impl Journal {
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, entries) = mpsc::channel(queued_max.max(1));
         let failing = Arc::new(AtomicBool::new(false));
-        let writer = Writer { node, store: store.clone(), clock, entries, failing: Arc::clone(&failing) };
-        (Self { node, store, queue, failing, reads_first }, writer.run())
+        let hurry = Arc::new(Notify::new());
+        let (failing_too, hurry_too) = (Arc::clone(&failing), Arc::clone(&hurry));
+        let writer = Writer { node, store: store.clone(), clock, entries, hurry: hurry_too, failing: failing_too };
+        (Self { node, store, queue, hurry, failing, reads_first }, writer.run())
     }
 
     /// Whether reads are on record before their effect, too.
@@ -124,8 +128,13 @@ impl Journal {
         if self.failing.load(Ordering::Relaxed) {
             return Err(JournalError::Failing);
         }
-        match tokio::time::timeout(PLACE_WAIT, self.queue.send(Entry::Record(Box::new(noted.into())))).await {
-            Ok(Ok(())) => Ok(()),
+        match tokio::time::timeout(PLACE_WAIT, self.queue.send(Entry::Record(noted.into()))).await {
+            Ok(Ok(())) => {
+                if self.queue.capacity() < self.queue.max_capacity() / 2 {
+                    self.hurry.notify_one();
+                }
+                Ok(())
+            }
             Ok(Err(_)) => Err(JournalError::Failing),
             Err(_) => Err(JournalError::Full),
         }
@@ -152,7 +161,7 @@ impl Journal {
 
     /// Hands over a record that nobody waits for: it is dropped when the queue is full.
     pub(crate) fn note(&self, record: Record) {
-        if self.queue.try_send(Entry::Record(Box::new(record.into()))).is_err() {
+        if self.queue.try_send(Entry::Record(record.into())).is_err() {
             tracing::warn!("a rejection did not fit into the queue of records");
         }
     }
@@ -166,6 +175,7 @@ impl Journal {
     pub(crate) async fn flush(&self) {
         let (done, written) = oneshot::channel();
         if self.queue.send(Entry::Flush(done)).await.is_ok() {
+            self.hurry.notify_one();
             // An error means that the writer is gone, and nothing waits any more.
             let _ = written.await;
         }
@@ -177,27 +187,30 @@ struct Writer {
     store: Store,
     clock: Arc<dyn Clock>,
     entries: mpsc::Receiver<Entry>,
+    hurry: Arc<Notify>,
     failing: Arc<AtomicBool>,
 }
 
 impl Writer {
     async fn run(mut self) {
         let mut entries = Vec::with_capacity(BATCH_MAX);
-        while self.entries.recv_many(&mut entries, BATCH_MAX).await > 0 {
-            let deadline = Instant::now() + BATCH_WAIT;
-            while entries.len() < BATCH_MAX && !entries.iter().any(|entry| matches!(entry, Entry::Flush(_))) {
-                let room = BATCH_MAX - entries.len();
-                let more = tokio::time::timeout_at(deadline, self.entries.recv_many(&mut entries, room));
-                if !matches!(more.await, Ok(1..)) {
-                    break;
-                }
+        while let Some(first) = self.entries.recv().await {
+            entries.push(first);
+            // Not woken by each that comes: nobody waits for them, and a turn for each would cost more than its record.
+            if !matches!(entries.first(), Some(Entry::Flush(_))) {
+                let _ = tokio::time::timeout(BATCH_WAIT, self.hurry.notified()).await;
+            }
+            while entries.len() < BATCH_MAX
+                && let Ok(entry) = self.entries.try_recv()
+            {
+                entries.push(entry);
             }
             let mut batch = Vec::with_capacity(entries.len());
             let mut waiting = Vec::new();
             for entry in entries.drain(..) {
                 match entry {
                     Entry::Flush(done) => waiting.push(done),
-                    Entry::Record(record) => batch.push(*record),
+                    Entry::Record(record) => batch.push(record),
                 }
             }
             self.write(&batch).await;
@@ -340,6 +353,6 @@ impl Drop for OutcomeEntry {
             millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let record = Record { at: self.clock.now(), request: self.request, event: Event::Outcome(outcome) };
-        permit.send(Entry::Record(Box::new(record.into())));
+        permit.send(Entry::Record(record.into()));
     }
 }

@@ -22,6 +22,9 @@ fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &random::<10>(entropy)).into_uuid()
 }
 
+/// Of the text form of every identifier: a prefix of three letters, an underscore, and the digits.
+const TEXT_BYTES: usize = 4 + uuid::fmt::Simple::LENGTH;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
         $(#[$doc])*
@@ -38,11 +41,19 @@ macro_rules! id {
             }
         }
 
+        impl $name {
+            /// Writes the text form into a buffer, without the machinery of formatting: a call names itself often.
+            fn encode<'b>(&self, text: &'b mut [u8; TEXT_BYTES]) -> &'b str {
+                let (prefix, hex) = text.split_at_mut(TEXT_BYTES - uuid::fmt::Simple::LENGTH);
+                prefix.copy_from_slice(concat!($prefix, "_").as_bytes());
+                self.0.simple().encode_lower(hex);
+                std::str::from_utf8(text).unwrap_or_default()
+            }
+        }
+
         impl Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut hex = [0; uuid::fmt::Simple::LENGTH];
-                f.write_str(concat!($prefix, "_"))?;
-                f.write_str(self.0.simple().encode_lower(&mut hex))
+                f.write_str(self.encode(&mut [0; TEXT_BYTES]))
             }
         }
 
@@ -62,7 +73,7 @@ macro_rules! id {
 
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(self.encode(&mut [0; TEXT_BYTES]))
             }
         }
 
@@ -87,6 +98,16 @@ id!(
     /// One exchange with the outside: on every leg, page, error and record.
     RequestId, "rid", "request"
 );
+impl RequestId {
+    /// The least that an exchange of this moment can be called: those that began earlier are less, and in their text
+    /// form stand before it.
+    pub fn first_at(at: Timestamp) -> Self {
+        // RFC 9562 §5.7: 48 bits of milliseconds come first.
+        let millis = u128::try_from(at.as_millisecond()).unwrap_or(0);
+        Self(Uuid::from_u128(millis.min((1 << 48) - 1) << 80))
+    }
+}
+
 id!(
     /// One access token (`jti`, RFC 7519 §4.1.7).
     TokenId, "tok", "token"

@@ -11,7 +11,7 @@ CREATE TABLE counters (
     name TEXT NOT NULL PRIMARY KEY,
     value BIGINT NOT NULL
 );
-INSERT INTO counters (name, value) VALUES ('changes', 0);
+INSERT INTO counters (name, value) VALUES ('chains', 0), ('changes', 0);
 
 CREATE TABLE changes (
     seq BIGINT NOT NULL PRIMARY KEY,
@@ -214,23 +214,23 @@ CREATE TABLE refresh_tokens (
 );
 CREATE INDEX refresh_tokens_by_end ON refresh_tokens (expires_at);
 
+-- The end of each node's chain, and the number of the chain, which is never another's.
 CREATE TABLE audit_heads (
     node TEXT NOT NULL PRIMARY KEY,
+    chain BIGINT NOT NULL UNIQUE,
     seq BIGINT NOT NULL,
     mac TEXT NOT NULL
 );
 
+-- Records, one a line; those of one exchange that were written together share a row. `place` is the number of the chain
+-- times 2^40, and the place in it of the last of them: rows are appended in order, by one key.
 CREATE TABLE audit (
-    node TEXT NOT NULL,
-    seq BIGINT NOT NULL,
-    recorded_at BIGINT NOT NULL,
+    place BIGINT NOT NULL PRIMARY KEY,
     request TEXT NOT NULL,
-    record TEXT NOT NULL,
+    records TEXT NOT NULL,
     kept_at BIGINT NOT NULL,
-    mac TEXT NOT NULL,
-    PRIMARY KEY (node, seq)
+    mac TEXT NOT NULL
 );
-CREATE INDEX audit_by_time ON audit (recorded_at);
 CREATE INDEX audit_by_request ON audit (request);
 
 -- Where a chain begins whose oldest records were removed, sealed under the key of the chain.

@@ -1,5 +1,9 @@
-//! The records: one chain per node, each entry bound to the one before it by a keyed hash.
+//! The records: one chain per node, whose links are bound to the one before them by a keyed hash.
+//!
+//! A link is a row: the records of one exchange that were written together, a line each. Most calls begin and end within
+//! one batch, so that what is known of them costs one row, one hash and one entry of the index.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use sekisho_protocol::audit::Record;
@@ -21,18 +25,18 @@ pub struct StoredRecord {
     pub seq: i64,
     /// What it says.
     pub record: Record,
-    /// The keyed hash over place, the hash before it, and its text.
+    /// The keyed hash of its link: over place, the hash before it, and the text of all its records.
     pub mac: Digest,
 }
 
 /// Which records are wanted. A field that is `None` asks nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of which node's chain. Then their order is that of the chain, otherwise that of time.
+    /// Of which node's chain. Then their order is that of the chain, otherwise that in which exchanges began.
     pub node: Option<NodeId>,
-    /// Not before this moment.
+    /// Of exchanges that began at this moment or later.
     pub since: Option<Timestamp>,
-    /// Before this moment.
+    /// Of exchanges that began before this moment.
     pub until: Option<Timestamp>,
     /// Of this exchange.
     pub request: Option<RequestId>,
@@ -78,23 +82,26 @@ pub enum ChainCheck {
     Intact(AuditHead),
 }
 
-/// The records that a filter asks for, found by the index that the condition names, in its order.
+/// The links that a filter asks for, found by the index that the condition names, in its order.
 macro_rules! select_audit {
     ($condition:literal, $order:literal) => {
         concat!(
             "SELECT * FROM audit
              WHERE ",
             $condition,
-            " AND ($1 IS NULL OR node = $1) AND ($2 IS NULL OR request = $2)
-                 AND recorded_at >= $3 AND recorded_at < $4 AND seq > $5 ORDER BY ",
+            " AND place > $1 AND place < $2 AND place % 1099511627776 > $7 AND ($3 IS NULL OR request = $3)
+                 AND request >= $4 AND request < $5 ORDER BY ",
             $order,
             " LIMIT $6"
         )
     };
 }
 
-/// Columns of a record's row.
-const COLUMNS: usize = 7;
+/// Places of one chain: as many as 2^40, so that a chain and a place in it are one number.
+const CHAIN_PLACES: i64 = 1 << 40;
+
+/// Columns of a link's row.
+const COLUMNS: usize = 5;
 /// How many rows one statement inserts, at most and when there are fewer: a statement costs more than a row.
 const ROWS_AT_ONCE: [usize; 4] = [128, 32, 8, 1];
 
@@ -102,7 +109,7 @@ static INSERTS: LazyLock<[Rows; 4]> = LazyLock::new(|| ROWS_AT_ONCE.map(insert))
 
 /// The statement that inserts so many rows.
 fn insert(rows: usize) -> Rows {
-    Rows::new("INSERT INTO audit (node, seq, recorded_at, request, record, kept_at, mac) VALUES", rows, COLUMNS)
+    Rows::new("INSERT INTO audit (place, request, records, kept_at, mac) VALUES", rows, COLUMNS)
 }
 
 /// The records. See [`Tx::audit`].
@@ -127,27 +134,18 @@ impl Audit<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        // Writing to the head's row makes a second writer of this node wait until we are committed.
-        let row = self
-            .tx
-            .fetch_optional(
-                "INSERT INTO audit_heads (node, seq, mac) VALUES ($1, 0, $2)
-                 ON CONFLICT (node) DO UPDATE SET seq = audit_heads.seq
-                 RETURNING seq, mac",
-                values![node, genesis()],
-            )
-            .await?;
-        let row = row.ok_or_else(|| corrupt("audit_heads"))?;
-        let (mut seq, mut mac): (i64, Digest) = (row.int("seq")?, row.parse("mac")?);
-        let mut left = batch.as_slice();
+        let (chain, head) = self.take_head(node).await?;
+        let AuditHead { mut seq, mut mac } = head;
+        let exchanges = exchanges(&batch)?;
+        let node_text = node.to_string();
+        let mut left = exchanges.as_slice();
         for (rows, insert) in ROWS_AT_ONCE.into_iter().zip(INSERTS.iter()) {
             while let Some((some, others)) = left.split_at_checked(rows) {
                 let mut row_values = Vec::with_capacity(rows * COLUMNS);
-                for record in some {
-                    seq = seq.saturating_add(1);
-                    let text = json(record)?;
-                    mac = self.mac(&Link { node, seq, previous: mac, kept_at: now, text: &text });
-                    row_values.extend(values![node, seq, record.at, record.request, text, now, mac]);
+                for Exchange { request, count, text } in some {
+                    seq = seq.saturating_add(*count);
+                    mac = self.mac(&Link { node: &node_text, seq, previous: mac, kept_at: now, text });
+                    row_values.extend(values![chain.place(seq), request, text.as_str(), now, mac]);
                 }
                 self.tx.execute_rows(insert, row_values).await?;
                 left = others;
@@ -157,24 +155,75 @@ impl Audit<'_> {
         Ok(())
     }
 
+    /// The end of a node's chain, which is begun if need be. Writing to the head's row makes a second writer of this node
+    /// wait until we are committed.
+    async fn take_head(&mut self, node: NodeId) -> Result<(Chain, AuditHead), StoreError> {
+        const TAKE: &str = "UPDATE audit_heads SET seq = seq WHERE node = $1 RETURNING chain, seq, mac";
+        let mut row = self.tx.fetch_optional(TAKE, values![node]).await?;
+        if row.is_none() {
+            self.tx.execute("UPDATE counters SET value = value + 1 WHERE name = 'chains'", values![]).await?;
+            self.tx
+                .execute(
+                    "INSERT INTO audit_heads (node, chain, seq, mac)
+                     SELECT $1, value, 0, $2 FROM counters WHERE name = 'chains' ON CONFLICT (node) DO NOTHING",
+                    values![node, genesis()],
+                )
+                .await?;
+            row = self.tx.fetch_optional(TAKE, values![node]).await?;
+        }
+        let row = row.ok_or_else(|| corrupt("audit_heads"))?;
+        Ok((Chain(row.int("chain")?), AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? }))
+    }
+
     /// The records that the filter asks for.
     pub async fn list(&mut self, filter: &AuditFilter) -> Result<Vec<StoredRecord>, StoreError> {
         let limit = if filter.limit == 0 { AUDIT_PAGE_MAX } else { filter.limit.min(AUDIT_PAGE_MAX) };
+        let chains = self.chains().await?;
+        let after = filter.after_seq.unwrap_or(0);
+        let (above, below) = match filter.node {
+            None => (0, i64::MAX),
+            Some(node) => match chains.iter().find(|(known, _)| *known == node) {
+                Some((_, chain)) => (chain.place(after), chain.next()),
+                None => return Ok(Vec::new()),
+            },
+        };
         let rows = self
             .tx
             .fetch_all(
                 select(filter),
                 values![
-                    filter.node.as_ref(),
+                    above,
+                    below,
                     filter.request.as_ref(),
-                    filter.since.unwrap_or(Timestamp::MIN),
-                    filter.until.unwrap_or(Timestamp::MAX),
-                    filter.after_seq.unwrap_or(0),
-                    i64::from(limit)
+                    RequestId::first_at(filter.since.unwrap_or(Timestamp::MIN)),
+                    RequestId::first_at(filter.until.unwrap_or(Timestamp::MAX)),
+                    i64::from(limit),
+                    after
                 ],
             )
             .await?;
-        rows.into_iter().map(read).collect()
+        let mut found = Vec::new();
+        for row in rows {
+            let mut link = read(&row, &chains)?;
+            link.retain(|stored| stored.seq > after);
+            if filter.order == AuditOrder::NewestFirst {
+                link.reverse();
+            }
+            found.extend(link);
+        }
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(found)
+    }
+
+    /// Every node with the number of its chain.
+    async fn chains(&mut self) -> Result<Vec<(NodeId, Chain)>, StoreError> {
+        let rows = self.tx.fetch_all("SELECT node, chain FROM audit_heads ORDER BY node", values![]).await?;
+        rows.iter().map(|row| Ok((row.parse("node")?, Chain(row.int("chain")?)))).collect()
+    }
+
+    async fn chain(&mut self, node: NodeId) -> Result<Option<Chain>, StoreError> {
+        let row = self.tx.fetch_optional("SELECT chain FROM audit_heads WHERE node = $1", values![node]).await?;
+        row.map(|row| row.int("chain").map(Chain)).transpose()
     }
 
     /// The end of a node's chain, to be kept in a second place. `None`: the node never wrote.
@@ -185,14 +234,14 @@ impl Audit<'_> {
 
     /// The nodes that ever wrote.
     pub async fn nodes(&mut self) -> Result<Vec<NodeId>, StoreError> {
-        let rows = self.tx.fetch_all("SELECT node FROM audit_heads ORDER BY node", values![]).await?;
-        rows.iter().map(|row| row.parse("node")).collect()
+        Ok(self.chains().await?.into_iter().map(|(node, _)| node).collect())
     }
 
-    /// The hash of one record of a chain. `None`: it is not there, or not any more.
+    /// The hash of the link of a chain that ends with this record, as every head does. `None`: there is none, or not any
+    /// more.
     pub async fn mac_at(&mut self, node: NodeId, seq: i64) -> Result<Option<Digest>, StoreError> {
-        let row =
-            self.tx.fetch_optional("SELECT mac FROM audit WHERE node = $1 AND seq = $2", values![node, seq]).await?;
+        let Some(chain) = self.chain(node).await? else { return Ok(None) };
+        let row = self.tx.fetch_optional("SELECT mac FROM audit WHERE place = $1", values![chain.place(seq)]).await?;
         row.map(|row| row.parse("mac")).transpose()
     }
 
@@ -220,18 +269,21 @@ impl Audit<'_> {
         if matches!(check, ChainCheck::Broken { .. }) {
             return Ok(Err(check));
         }
+        let Some(chain) = self.chain(node).await? else { return Ok(Ok(0)) };
         // The first that stays: moments do not fall along a chain, but for clocks that were set back.
         let row = self
             .tx
             .fetch_optional(
-                "SELECT seq, mac FROM audit WHERE node = $1 AND kept_at < $2
-                     AND seq < COALESCE((SELECT MIN(seq) FROM audit WHERE node = $1 AND kept_at >= $2), seq + 1)
-                 ORDER BY seq DESC LIMIT 1",
-                values![node, before],
+                "SELECT place, mac FROM audit WHERE place > $1 AND place < $2 AND kept_at < $3
+                     AND place < COALESCE(
+                         (SELECT MIN(place) FROM audit WHERE place > $1 AND place < $2 AND kept_at >= $3), place + 1)
+                 ORDER BY place DESC LIMIT 1",
+                values![chain.place(0), chain.next(), before],
             )
             .await?;
         let Some(row) = row else { return Ok(Ok(0)) };
-        let last = AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? };
+        let began = self.beginning(node).await?.map_or(0, |beginning| beginning.seq);
+        let last = AuditHead { seq: chain.seq(row.int("place")?), mac: row.parse("mac")? };
         let sealed = self.checkpoint_mac(node, last);
         self.tx
             .execute(
@@ -241,8 +293,13 @@ impl Audit<'_> {
                 values![node, last.seq, last.mac, sealed, now],
             )
             .await?;
-        let gone = self.tx.execute("DELETE FROM audit WHERE node = $1 AND seq <= $2", values![node, last.seq]).await?;
-        Ok(Ok(gone))
+        self.tx
+            .execute(
+                "DELETE FROM audit WHERE place > $1 AND place <= $2",
+                values![chain.place(0), chain.place(last.seq)],
+            )
+            .await?;
+        Ok(Ok(last.seq.abs_diff(began)))
     }
 
     fn checkpoint_mac(&self, node: NodeId, head: AuditHead) -> Digest {
@@ -291,12 +348,13 @@ impl Audit<'_> {
             Ok(beginning) => beginning,
             Err(seq) => return Ok(ChainCheck::Broken { seq }),
         };
+        let chain = self.chain(node).await?.unwrap_or(Chain(0));
         loop {
             let rows = self
                 .tx
                 .fetch_all(
-                    "SELECT * FROM audit WHERE node = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-                    values![node, reached.seq, i64::from(AUDIT_PAGE_MAX)],
+                    "SELECT * FROM audit WHERE place > $1 AND place < $2 ORDER BY place LIMIT $3",
+                    values![chain.place(reached.seq), chain.next(), i64::from(AUDIT_PAGE_MAX)],
                 )
                 .await?;
             if rows.is_empty() {
@@ -308,31 +366,37 @@ impl Audit<'_> {
                 });
             }
             for row in rows {
-                let seq = reached.seq.saturating_add(1);
-                match self.follow(node, seq, reached.mac, &row)? {
-                    Some(mac) => reached = AuditHead { seq, mac },
-                    None => return Ok(ChainCheck::Broken { seq }),
+                match self.follow(node, chain, reached, &row)? {
+                    Some(next) => reached = next,
+                    None => return Ok(ChainCheck::Broken { seq: reached.seq.saturating_add(1) }),
                 }
             }
         }
     }
 
-    /// The hash of the next record, if it is the one that was written after `previous`.
-    fn follow(&self, node: NodeId, seq: i64, previous: Digest, row: &Row) -> Result<Option<Digest>, StoreError> {
-        let text = row.text("record")?;
+    /// The end of the next link, if it is the one that was written after `previous`.
+    fn follow(
+        &self,
+        node: NodeId,
+        chain: Chain,
+        previous: AuditHead,
+        row: &Row,
+    ) -> Result<Option<AuditHead>, StoreError> {
+        let (text, request) = (row.text("records")?, row.text("request")?);
         let (Ok(kept_at), Ok(written)) = (row.time("kept_at"), row.parse::<Digest>("mac")) else { return Ok(None) };
-        let mac = self.mac(&Link { node, seq, previous, kept_at, text: &text });
-        // The columns that only serve searching must say what the record says.
-        let searchable = serde_json::from_str::<Record>(&text).is_ok_and(|record| {
-            row.int("recorded_at").ok() == Some(record.at.as_millisecond())
-                && row.parse("request").ok() == Some(record.request)
-        });
-        Ok((row.int("seq")? == seq && mac == written && searchable).then_some(mac))
+        let seq = chain.seq(row.int("place")?);
+        let node = node.to_string();
+        let mac = self.mac(&Link { node: &node, seq, previous: previous.mac, kept_at, text: &text });
+        // As many as the place says, each of the exchange under which they are found.
+        let Ok(records) = records(&text) else { return Ok(None) };
+        let fits = i64::try_from(records.len()).is_ok_and(|count| previous.seq.saturating_add(count) == seq)
+            && records.iter().all(|record| record.request.to_string() == request);
+        Ok((mac == written && fits).then_some(AuditHead { seq, mac }))
     }
 
     fn mac(&self, link: &Link<'_>) -> Digest {
         self.tx.seal.audit_mac(&[
-            link.node.to_string().as_bytes(),
+            link.node.as_bytes(),
             &link.seq.to_be_bytes(),
             link.previous.as_bytes(),
             &link.kept_at.as_millisecond().to_be_bytes(),
@@ -344,29 +408,88 @@ impl Audit<'_> {
 /// The statement that finds soonest what the filter asks for.
 fn select(filter: &AuditFilter) -> &'static str {
     match (filter.request, filter.node, filter.order) {
-        (Some(_), _, AuditOrder::NewestFirst) => select_audit!("request = $2", "recorded_at DESC, node DESC, seq DESC"),
-        (Some(_), _, AuditOrder::OldestFirst) => select_audit!("request = $2", "recorded_at, node, seq"),
-        (None, Some(_), AuditOrder::NewestFirst) => select_audit!("node = $1", "seq DESC"),
-        (None, Some(_), AuditOrder::OldestFirst) => select_audit!("node = $1", "seq"),
-        (None, None, AuditOrder::NewestFirst) => select_audit!("0 = 0", "recorded_at DESC, node DESC, seq DESC"),
-        (None, None, AuditOrder::OldestFirst) => select_audit!("0 = 0", "recorded_at, node, seq"),
+        (Some(_), _, AuditOrder::NewestFirst) => select_audit!("request = $3", "place DESC"),
+        (Some(_), _, AuditOrder::OldestFirst) => select_audit!("request = $3", "place"),
+        (None, Some(_), AuditOrder::NewestFirst) => select_audit!("0 = 0", "place DESC"),
+        (None, Some(_), AuditOrder::OldestFirst) => select_audit!("0 = 0", "place"),
+        (None, None, AuditOrder::NewestFirst) => select_audit!("0 = 0", "request DESC, place DESC"),
+        (None, None, AuditOrder::OldestFirst) => select_audit!("0 = 0", "request, place"),
+    }
+}
+
+/// The number of a node's chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Chain(i64);
+
+impl Chain {
+    /// Where a record stands among those of all chains.
+    fn place(self, seq: i64) -> i64 {
+        self.0.saturating_mul(CHAIN_PLACES).saturating_add(seq.clamp(0, CHAIN_PLACES - 1))
+    }
+
+    /// Where the next chain begins.
+    fn next(self) -> i64 {
+        self.0.saturating_add(1).saturating_mul(CHAIN_PLACES)
+    }
+
+    /// The place of a record in this chain.
+    fn seq(self, place: i64) -> i64 {
+        place.saturating_sub(self.place(0))
     }
 }
 
 /// What one hash of the chain covers.
 struct Link<'a> {
-    node: NodeId,
+    node: &'a str,
     seq: i64,
     previous: Digest,
     kept_at: Timestamp,
     text: &'a str,
 }
 
-fn read(row: Row) -> Result<StoredRecord, StoreError> {
-    Ok(StoredRecord {
-        node: row.parse("node")?,
-        seq: row.int("seq")?,
-        record: row.json("record")?,
-        mac: row.parse("mac")?,
-    })
+/// The records of one exchange in a batch.
+struct Exchange {
+    request: RequestId,
+    count: i64,
+    /// A line each.
+    text: String,
+}
+
+/// A batch by exchanges, in the order of their first records.
+fn exchanges(batch: &[&Record]) -> Result<Vec<Exchange>, StoreError> {
+    let mut exchanges: Vec<Exchange> = Vec::with_capacity(batch.len());
+    let mut begun: HashMap<RequestId, usize> = HashMap::with_capacity(batch.len());
+    for record in batch {
+        let known = begun.get(&record.request).and_then(|at| exchanges.get_mut(*at));
+        match known {
+            Some(exchange) => {
+                exchange.count = exchange.count.saturating_add(1);
+                exchange.text.push('\n');
+                exchange.text.push_str(&json(record)?);
+            }
+            None => {
+                begun.insert(record.request, exchanges.len());
+                exchanges.push(Exchange { request: record.request, count: 1, text: json(record)? });
+            }
+        }
+    }
+    Ok(exchanges)
+}
+
+/// The records of a link.
+fn records(text: &str) -> Result<Vec<Record>, StoreError> {
+    let records: Result<Vec<Record>, _> = text.lines().map(serde_json::from_str).collect();
+    records.map_err(|_| corrupt("records"))
+}
+
+/// The records of a row, in order.
+fn read(row: &Row, chains: &[(NodeId, Chain)]) -> Result<Vec<StoredRecord>, StoreError> {
+    let place = row.int("place")?;
+    let number = place.div_euclid(CHAIN_PLACES);
+    let (node, chain) = chains.iter().find(|(_, chain)| chain.0 == number).ok_or_else(|| corrupt("place"))?;
+    let (records, mac) = (records(&row.text("records")?)?, row.parse("mac")?);
+    let seqs = (1..=chain.seq(place)).rev().take(records.len());
+    let mut seqs: Vec<i64> = seqs.collect();
+    seqs.reverse();
+    Ok(records.into_iter().zip(seqs).map(|(record, seq)| StoredRecord { node: *node, seq, record, mac }).collect())
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use crate::error::StoreError;
 
@@ -13,9 +13,24 @@ const MIGRATIONS: [(i64, &str, &str); 2] = [
     (2, "three sets", include_str!("../migrations/0002_three_sets.sql")),
 ];
 
-pub(crate) fn migrator() -> Migrator {
+/// What a table is keyed by whose rows are appended in order.
+const NUMBERED: &str = "BIGINT NOT NULL PRIMARY KEY";
+/// The same in SQLite: by this word alone the key is the row's own place, and needs no index beside the table
+/// (sqlite.org/lang_createtable.html#rowid).
+const NUMBERED_SQLITE: &str = "INTEGER NOT NULL PRIMARY KEY";
+
+pub(crate) fn postgres() -> Migrator {
+    migrator(|sql| sql.into_sql_str())
+}
+
+pub(crate) fn sqlite() -> Migrator {
+    // Nothing from outside is in it: both texts are constants.
+    migrator(|sql| AssertSqlSafe(sql.replace(NUMBERED, NUMBERED_SQLITE)).into_sql_str())
+}
+
+fn migrator(text: impl Fn(&'static str) -> SqlStr) -> Migrator {
     let migrations = MIGRATIONS.into_iter().map(|(version, name, sql)| {
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, text(sql), false)
     });
     Migrator::with_migrations(migrations.collect())
 }

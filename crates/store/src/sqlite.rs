@@ -72,7 +72,7 @@ impl SqliteDatabase {
 /// without that lock, whoever holds it.
 async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     let mut connection = writer.acquire().await?;
-    let migrator = crate::migrations::migrator();
+    let migrator = crate::migrations::sqlite();
     if migrator.run_direct(None, &mut *connection, false).await.is_ok() {
         return Ok(());
     }

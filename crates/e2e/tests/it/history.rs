@@ -101,7 +101,8 @@ async fn a_second_place_shows_what_was_cut_off() {
     // Whoever has the database cuts the tail off, and the head with it.
     sql(
         &checkpoint,
-        "DELETE FROM audit WHERE seq > 2; UPDATE audit_heads SET seq = 2, mac = (SELECT mac FROM audit WHERE seq = 2)",
+        "DELETE FROM audit WHERE place > (SELECT MIN(place) FROM audit);
+         UPDATE audit_heads SET seq = (SELECT MIN(place) % 1099511627776 FROM audit), mac = (SELECT mac FROM audit)",
     );
     assert_eq!(verify(&[]).await.code(), Some(0));
     let cut = verify(&["--checkpoint", &name]).await;
