@@ -28,6 +28,7 @@ pub(crate) mod trace;
 pub(crate) mod user;
 
 use sekisho_console::acts::Outcome;
+use sekisho_protocol::audit::RuleId;
 use sekisho_protocol::text::is_invisible;
 use serde::Serialize;
 
@@ -95,6 +96,11 @@ pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
 /// Foreign text on one line: whatever is not seen where it stands, or moves what is, is escaped (ATK-95).
 pub(crate) fn visible(text: &str) -> String {
     text.chars().flat_map(|c| if is_invisible(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// Rules as one line.
+pub(crate) fn rules(rules: &[RuleId]) -> String {
+    rules.iter().map(|rule| rule.0.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

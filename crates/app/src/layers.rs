@@ -1,27 +1,28 @@
 //! What happens to every request before any surface sees it: an id, one spelling of its path, a known host.
 //!
-//! A plain service and not a stack of layers: this stands in front of every call, and each layer would cost it a
-//! box. A panic of one request is that request's 500, and nobody else's.
+//! One function and not a stack of layers: this stands in front of every call, and each layer would cost it a box. A panic of one request is that request's 500, and nobody else's.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use sekisho_gateway::Gateway;
+use sekisho_gateway::{Arrival, Gateway};
 use sekisho_protocol::caller::PeerAddress;
 use sekisho_protocol::env::{Clock, Entropy};
 use sekisho_protocol::ids::RequestId;
-use tower::{Service, ServiceExt as _};
+use tower::ServiceExt as _;
+
+use crate::listen::Surface;
+
+/// Under which id the records know a request; on every answer.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the entrance needs to know, and what lies behind it.
 pub(crate) struct Entrance {
@@ -29,17 +30,13 @@ pub(crate) struct Entrance {
     pub(crate) clock: Arc<dyn Clock>,
     /// For request ids.
     pub(crate) entropy: Arc<dyn Entropy>,
-    /// Values of `Host` under which we are reached, in lower case.
+    /// Values of `Host` under which we are reached.
     pub(crate) hosts: Vec<String>,
     /// Everything at `/mcp/{name}`.
     pub(crate) gateway: Arc<Gateway>,
     /// Everything else.
     pub(crate) pages: Router,
 }
-
-/// The peer of a connection, put into every request by the accept loop.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// The one way in.
 #[derive(Clone, Debug)]
@@ -57,29 +54,16 @@ impl fmt::Debug for Entrance {
     }
 }
 
-impl Service<Request<Incoming>> for Front {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let entrance = Arc::clone(&self.0);
-        Box::pin(async move { Ok(entrance.answer(request).await) })
+impl Surface for Front {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+        self.0.answer(request, peer).await
     }
 }
 
 impl Entrance {
     /// Admits a request: names it, refuses ambiguous paths (ATK-63) and unknown hosts (TR-03, ATK-13, ATK-78).
-    async fn answer(&self, mut request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let id = RequestId::generate(self.clock.now(), self.entropy.as_ref());
-        if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() {
-            request.extensions_mut().insert(PeerAddress(peer.ip()));
-        }
-        request.extensions_mut().insert(id);
         let refusal = if !is_canonical(request.uri()) {
             Some((StatusCode::BAD_REQUEST, "this spelling of the path is not accepted"))
         } else if !is_known_host(&self.hosts, request.uri(), request.headers()) {
@@ -92,21 +76,28 @@ impl Entrance {
         };
         let mut response = match refusal {
             Some((status, text)) => said(status, text, id),
-            None => AssertUnwindSafe(self.surface(request)).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(request = %id, "a request made us panic");
-                said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
-            }),
+            None => {
+                let answering = self.surface(request, Arrival { request: id, source: Some(peer.ip()) });
+                AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| {
+                    tracing::error!(request = %id, "a request made us panic");
+                    said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
+                })
+            }
         };
-        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-            response.headers_mut().insert("x-request-id", value);
+        if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, value);
         }
         response
     }
 
-    async fn surface(&self, request: Request<Incoming>) -> Response {
-        let request = request.map(Body::new);
+    async fn surface(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
+        let mut request = request.map(Body::new);
         if request.uri().path().starts_with("/mcp/") {
-            return self.gateway.serve(request).await;
+            return self.gateway.serve(request, arrival).await;
+        }
+        request.extensions_mut().insert(arrival.request);
+        if let Some(source) = arrival.source {
+            request.extensions_mut().insert(PeerAddress(source));
         }
         // Boxed: a call need not have the room that a page needs.
         match Box::pin(self.pages.clone().oneshot(request)).await {
@@ -123,25 +114,29 @@ fn said(status: StatusCode, text: &str, id: RequestId) -> Response {
 /// One spelling per path: no empty or dot segments, no parameters, no encoded separators, no backslash.
 fn is_canonical(uri: &Uri) -> bool {
     let path = uri.path();
-    let lower = path.to_ascii_lowercase();
     let segments = path
         .strip_prefix('/')
         .is_some_and(|rest| rest.is_empty() || rest.split('/').all(|segment| !matches!(segment, "" | "." | "..")));
-    let hidden = ["%2e", "%2f", "%5c", "%00", "%25", ";", "\\"].iter().any(|bad| lower.contains(bad));
-    segments && !hidden
+    segments && (path.bytes().all(|byte| !matches!(byte, b'%' | b';' | b'\\')) || !hides(path))
+}
+
+/// Whether something in a path may mean more than it shows.
+fn hides(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    ["%2e", "%2f", "%5c", "%00", "%25", ";", "\\"].iter().any(|bad| lower.contains(bad))
 }
 
 fn is_known_host(hosts: &[String], uri: &Uri, headers: &HeaderMap) -> bool {
     let mut given = headers.get_all(header::HOST).iter();
     // HTTP/2 carries the host in the URI (RFC 9113 §8.3.1); both, if present, must be known.
-    let authority = uri.authority().map(|authority| authority.as_str().to_ascii_lowercase());
-    let known = |host: &str| hosts.iter().any(|own| own == host);
+    let authority = uri.authority().map(axum::http::uri::Authority::as_str);
+    let known = |host: &str| hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
     match (given.next(), given.next()) {
         (Some(host), None) => {
-            let host = host.to_str().map(str::to_ascii_lowercase).unwrap_or_default();
-            known(&host) && authority.is_none_or(|authority| known(&authority))
+            let host = host.to_str().unwrap_or_default();
+            known(host) && authority.is_none_or(known)
         }
-        (None, None) => authority.is_some_and(|authority| known(&authority)),
+        (None, None) => authority.is_some_and(known),
         _ => false,
     }
 }

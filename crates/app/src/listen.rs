@@ -11,19 +11,17 @@ use arc_swap::ArcSwap;
 use axum::http::Request;
 use axum::response::Response;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
-use tower::{Service, ServiceExt as _};
 
 use crate::error::CommandError;
-use crate::layers::Peer;
 
 /// Connections served at one time; more wait in the kernel's queue (ATK-91).
 const CONNECTIONS_MAX: usize = 4096;
@@ -112,14 +110,9 @@ fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandEr
 }
 
 /// What answers requests: in production the entrance.
-pub(crate) trait Surface:
-    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
-}
-
-impl<S> Surface for S where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
-{
+pub(crate) trait Surface: Clone + Send + Sync + 'static {
+    /// Answers one request of this peer, whatever it is.
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Response> + Send;
 }
 
 /// Serves until `stop` says so; then lets what is open finish for a moment.
@@ -188,11 +181,11 @@ impl<S: Surface> Door<S> {
         drop((graceful, slots));
         let asked = Arc::new(AtomicBool::new(false));
         let has_asked = asked.clone();
-        let service = TowerToHyperService::new(surface.map_request(move |mut request: Request<Incoming>| {
+        let service = service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(Peer(peer));
-            request
-        }));
+            let surface = surface.clone();
+            async move { Ok::<_, Infallible>(surface.answer(request, peer).await) }
+        });
         let mut builder = Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
         builder

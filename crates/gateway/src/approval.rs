@@ -50,7 +50,7 @@ pub(crate) async fn ask(
         // What the person reads is what the digest is of.
         arguments: Some(SecretBytes::new(canonical::arguments(call.arguments.as_deref()).into_owned().into_bytes())),
         task: asked.task,
-        rule: asked.rule.clone(),
+        rule: asked.rule.0.clone(),
         reason: asked.reason.clone(),
         request: routed.request,
         expires_at: sekisho_protocol::env::after(routed.now, APPROVAL_SECONDS),

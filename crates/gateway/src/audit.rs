@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sekisho_policy::model::Call;
-use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, Verdict};
+use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
@@ -258,7 +258,7 @@ pub(crate) struct Judgement {
     pub(crate) why: Option<&'static str>,
     /// The same, for what was only observed.
     pub(crate) observed: Option<&'static str>,
-    pub(crate) because: Vec<String>,
+    pub(crate) because: Arc<[RuleId]>,
     pub(crate) scopes: sekisho_protocol::scope::ScopeSet,
 }
 
@@ -272,14 +272,14 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         token: caller.token,
         task: judgement.task,
         server: call.server.clone(),
-        method: call.method.to_owned(),
-        target: call.target.name().map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect()),
+        method: call.method.into(),
+        target: call.target.name().map(bounded),
         arguments: call.arguments_digest,
         verdict: judgement.verdict,
         set: judgement.set,
         need: judgement.need,
-        why: judgement.why.map(str::to_owned),
-        observed: judgement.observed.map(str::to_owned),
+        why: judgement.why.map(Into::into),
+        observed: judgement.observed.map(Into::into),
         because: judgement.because,
         scopes: judgement.scopes,
     };
@@ -291,6 +291,13 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
     };
     let record = Record { at: routed.now, request: routed.request, event: Event::Decision(Box::new(decision)) };
     Noted { record, arguments }
+}
+
+fn bounded(name: &str) -> String {
+    match name.char_indices().nth(NAME_CHARACTERS_MAX) {
+        Some((end, _)) if name.len() > NAME_CHARACTERS_MAX => name.get(..end).unwrap_or_default().to_owned(),
+        _ => name.to_owned(),
+    }
 }
 
 /// The record of a request that never became a call. Its words are ours; nothing of the request is quoted (ATK-95).

@@ -75,8 +75,10 @@ fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
     }
     let token = rest.trim_matches(' ');
     let body = token.trim_end_matches('=');
-    let is_b64token =
-        !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
+    let is_b64token = !body.is_empty()
+        && body.bytes().all(
+            |byte| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/'),
+        );
     if is_b64token { Ok(token) } else { Err(AuthenticateError::Malformed) }
 }
 
@@ -183,6 +185,8 @@ impl Believed {
 #[derive(Debug)]
 pub(crate) struct Standing {
     state: Option<GrantState>,
+    /// What a token needs that names no task of its own.
+    need: Need,
     /// The tasks of the grant, their bounds ready; one whose bounds cannot be read is missing, and so refuses.
     tasks: Vec<Arc<BoundTask>>,
     trust: Trust,
@@ -197,16 +201,20 @@ impl Standing {
 
     fn of(state: Option<GrantState>, generation: u64) -> Self {
         let tasks = state.iter().flat_map(|state| &state.tasks);
-        let tasks = tasks.filter_map(|task| BoundTask::new(task.clone()).ok().map(Arc::new)).collect();
+        let tasks: Vec<_> = tasks.filter_map(|task| BoundTask::new(task.clone()).ok().map(Arc::new)).collect();
         let origins = state.iter().flat_map(|state| &state.origins).copied();
         let trust = origins.map(Trust::of).min().unwrap_or_default();
-        Self { state, tasks, trust, stale: AtomicBool::new(false), generation }
+        let need = Need::named(state.as_ref().and_then(|state| state.task), &tasks);
+        Self { state, need, tasks, trust, stale: AtomicBool::new(false), generation }
     }
 
     /// What stands behind a token of this grant: the grant's current task, and the task that the token names.
     pub(crate) fn authority(&self, caller: &Caller) -> Authority {
         let current = self.state.as_ref().and_then(|state| state.task);
-        let need = Need::named([current, caller.task].into_iter().flatten(), &self.tasks);
+        let need = match caller.task {
+            None => self.need.clone(),
+            Some(task) => Need::named(current.into_iter().chain([task]), &self.tasks),
+        };
         Authority { need, trust: self.trust }
     }
 }
@@ -238,11 +246,11 @@ impl Grants {
     pub(crate) async fn standing(&self, grant: GrantId) -> Result<Arc<Standing>, StoreError> {
         if self.is_down() {
             // The store answers again, or it does not: either way the answer is fresh.
-            return self.read(grant).await;
+            return Box::pin(self.read(grant)).await;
         }
         match self.known.get(&grant) {
             Some(standing) => Ok(standing),
-            None => self.read(grant).await,
+            None => Box::pin(self.read(grant)).await,
         }
     }
 

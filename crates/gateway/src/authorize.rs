@@ -1,11 +1,13 @@
 //! Step 5: rights, need and grant judge the call, and a refusal becomes the one documented object.
 
+use std::sync::Arc;
+
 use sekisho_policy::decide::{Ask, Decision, Denial, Reason, decide};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{Outside, OutsideWhy};
-use sekisho_protocol::audit::{Need, Verdict};
+use sekisho_protocol::audit::{Need, RuleId, Verdict};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -37,7 +39,7 @@ pub(crate) struct Denied {
     pub(crate) told: Told,
     /// The approval that is waited for; only of an ask.
     pub(crate) approval: Option<(Digest, ApprovalId)>,
-    because: Vec<String>,
+    because: Arc<[RuleId]>,
     kind: RemedyKind,
     /// Where a person can take the way out, below the base URL.
     page: Option<String>,
@@ -81,7 +83,7 @@ pub(crate) fn authorize(
             unknown_job: false,
             told: Told::Error,
             approval: None,
-            because: step.because.iter().map(|rule| rule.0.clone()).collect(),
+            because: step.because,
             kind: RemedyKind::StepUp,
             page: None,
             askable: false,
@@ -126,7 +128,7 @@ impl Denied {
             unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
             told: Told::Error,
             approval: None,
-            because: because.iter().map(|rule| rule.0.clone()).collect(),
+            because,
             kind,
             page,
             why: if is_held { "held_back" } else { reason.word() },
@@ -150,7 +152,7 @@ impl Denied {
             unknown_job: false,
             told: Told::Error,
             approval: None,
-            because: Vec::new(),
+            because: Arc::default(),
             kind: RemedyKind::WidenTask,
             page: Some(format!("/tasks/{task}")),
             askable: false,
@@ -174,7 +176,7 @@ impl Denied {
             unknown_job: false,
             told: Told::Error,
             approval: Some((ask.call, approval)),
-            because: vec![ask.rule.clone()],
+            because: [ask.rule.clone()].into(),
             kind: RemedyKind::Approve,
             page: Some(format!("/approvals/{approval}")),
             askable: false,
@@ -194,7 +196,7 @@ impl Denied {
             unknown_job: false,
             told: Told::Error,
             approval: None,
-            because: vec![ask.rule.clone()],
+            because: [ask.rule.clone()].into(),
             kind: RemedyKind::None,
             page: None,
             askable: false,
@@ -237,7 +239,7 @@ impl Denied {
             task: self.task,
             why: Some(self.why),
             observed: None,
-            because: self.because.clone(),
+            because: Arc::clone(&self.because),
             scopes: self.scopes.clone(),
         }
     }
@@ -247,7 +249,7 @@ impl Denied {
 #[derive(Debug)]
 pub(crate) struct AskedFor {
     pub(crate) call: Digest,
-    pub(crate) rule: String,
+    pub(crate) rule: RuleId,
     pub(crate) reason: Option<String>,
     pub(crate) need: Need,
     pub(crate) task: Option<TaskId>,
@@ -258,7 +260,7 @@ impl AskedFor {
     pub(crate) fn of(ask: &Ask, authority: &Authority) -> Self {
         Self {
             call: ask.call,
-            rule: ask.rule.0.clone(),
+            rule: ask.rule.clone(),
             reason: ask.reason.clone(),
             need: authority.need.word(true),
             task: authority.need.task(),

@@ -428,7 +428,13 @@ async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolSt
     if is_known && gateway.catalogues.was_listed(server) {
         return standing;
     }
-    let (catalogues, upstreams) = (&gateway.catalogues, &gateway.upstreams);
+    // Boxed: seldom, and a call need not have the room.
+    Box::pin(list_again(gateway, routed, is_known)).await;
+    route.standing(name, gateway.catalogues.snapshot(server).standing(name))
+}
+
+async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
+    let (catalogues, upstreams, server) = (&gateway.catalogues, &gateway.upstreams, routed.server());
     let refreshed = if is_known {
         catalogues.refresh_unless_busy(upstreams, server, routed.now).await
     } else {
@@ -437,7 +443,6 @@ async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolSt
     if let Err(error) = refreshed {
         tracing::warn!(%server, %error, "the upstream's tools could not be listed");
     }
-    route.standing(name, gateway.catalogues.snapshot(server).standing(name))
 }
 
 /// An absolute URI (RFC 3986 §4.3) that climbs out of nothing, however it is encoded (RS-62).

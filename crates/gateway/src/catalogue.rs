@@ -186,7 +186,7 @@ impl Catalogues {
         }
         // Counted also when it fails: an upstream that is down is not asked at every call.
         *listed = Some(Instant::now());
-        self.take_list(&shelf, upstreams, server, now).await
+        Box::pin(self.take_list(&shelf, upstreams, server, now)).await
     }
 
     /// The same for who can do without: returns at once while another asks.
@@ -200,7 +200,7 @@ impl Catalogues {
         let Ok(mut listed) = shelf.listed.try_lock() else { return Ok(()) };
         if listed.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
             *listed = Some(Instant::now());
-            self.take_list(&shelf, upstreams, server, now).await?;
+            Box::pin(self.take_list(&shelf, upstreams, server, now)).await?;
         }
         Ok(())
     }
@@ -215,7 +215,7 @@ impl Catalogues {
         let shelf = self.shelf(server);
         let mut listed = shelf.listed.lock().await;
         *listed = Some(Instant::now());
-        self.take_list(&shelf, upstreams, server, now).await
+        Box::pin(self.take_list(&shelf, upstreams, server, now)).await
     }
 
     async fn take_list(

@@ -11,24 +11,31 @@ use sekisho_protocol::mcp::method::Era;
 
 /// Both kinds of answer that an upstream may choose from (TR-07).
 const ANSWERS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+/// Headers that usually go on, ours among them, and some more.
+const ROOM: usize = 12;
 /// Trace context (W3C): says nothing about who calls.
 const TRACE: [HeaderName; 3] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
 
 /// The headers that go on with a permitted call. It takes the permit as proof that something goes on at all.
-pub(crate) fn outbound(_permit: &Permit, headers: &HeaderMap, era: Era) -> HeaderMap {
-    let mut outbound = HeaderMap::with_capacity(8);
+pub(crate) fn outbound(_permit: &Permit, headers: HeaderMap, era: Era) -> HeaderMap {
+    // Room for these and what is added on the way: a map that grows is made anew.
+    let mut outbound = HeaderMap::with_capacity(ROOM);
     outbound.insert(ACCEPT, ANSWERS);
     outbound.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut last: Option<HeaderName> = None;
     for (name, value) in headers {
+        // Of a name that occurs twice, the second comes without it.
+        let Some(name) = name.or_else(|| last.clone()) else { continue };
+        last = Some(name.clone());
         let mirrored = match name.as_str() {
             PROTOCOL_VERSION => true,
             // What mirrors the body was compared with it, or is unknown to us and not ours to drop (PX-29).
             METHOD | NAME => era == Era::Stateless,
             other => era == Era::Stateless && other.starts_with(PARAM_PREFIX),
         };
-        if mirrored || TRACE.contains(name) {
-            outbound.append(name.clone(), value.clone());
+        if mirrored || TRACE.contains(&name) {
+            outbound.append(name, value);
         }
     }
     outbound
@@ -111,7 +118,8 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("canary"));
         }
         let names = |era| {
-            let mut names: Vec<String> = outbound(&permit(), &headers, era).keys().map(ToString::to_string).collect();
+            let mut names: Vec<String> =
+                outbound(&permit(), headers.clone(), era).keys().map(ToString::to_string).collect();
             names.sort();
             names.join(" ")
         };

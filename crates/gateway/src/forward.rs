@@ -110,7 +110,7 @@ impl Upstreams {
         match self.find(server)? {
             Upstream::BuiltIn(upstream) => Ok(upstream.revisions()),
             Upstream::Http(upstream) => upstream.revisions().await,
-            Upstream::Stdio(upstream) => upstream.revisions().await,
+            Upstream::Stdio(upstream) => Box::pin(upstream.revisions()).await,
         }
     }
 
@@ -119,8 +119,8 @@ impl Upstreams {
     pub(crate) async fn list_tools(&self, server: &ServerName) -> Result<Vec<Box<RawValue>>, ForwardError> {
         match self.find(server)? {
             Upstream::BuiltIn(upstream) => Ok(upstream.list_tools()),
-            Upstream::Http(upstream) => upstream.list_tools().await,
-            Upstream::Stdio(upstream) => upstream.list_tools().await,
+            Upstream::Http(upstream) => Box::pin(upstream.list_tools()).await,
+            Upstream::Stdio(upstream) => Box::pin(upstream.list_tools()).await,
         }
     }
 
@@ -131,9 +131,10 @@ impl Upstreams {
     pub(crate) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
         let (server, id) = (request.server.clone(), request.cleared.request());
         let sent = match self.find(&server)? {
-            Upstream::BuiltIn(upstream) => upstream.send(request).await,
+            // Boxed: what goes over HTTP, where most goes, need not have the room for the others.
+            Upstream::BuiltIn(upstream) => Box::pin(upstream.send(request)).await,
             Upstream::Http(upstream) => upstream.send(request).await,
-            Upstream::Stdio(upstream) => upstream.send(request).await,
+            Upstream::Stdio(upstream) => Box::pin(upstream.send(request)).await,
         };
         sent.inspect_err(|error| {
             // The operator's copy; what the caller is told is decided where answers are written.

@@ -61,7 +61,7 @@ pub use forward::{
     UpstreamSettings,
 };
 pub use limits::{GatewaySettings, Limits};
-pub use route::{KeepArguments, Route, Routes};
+pub use route::{Arrival, KeepArguments, Route, Routes};
 
 use audit::Journal;
 use authenticate::Authenticator;
@@ -191,8 +191,8 @@ impl Gateway {
     }
 
     /// One request to something below `/mcp/`. Nothing else is answered there (ATK-61).
-    pub async fn serve(self: &Arc<Self>, request: Request) -> Response {
-        pipeline::serve(self, request).await
+    pub async fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Response {
+        pipeline::serve(self, request, arrival).await
     }
 
     /// The metadata of the servers below `/mcp/`.

@@ -13,9 +13,9 @@ use http::{HeaderValue, Method, StatusCode};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
-use sekisho_protocol::caller::{Caller, PeerAddress};
+use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ApprovalId, RequestId};
+use sekisho_protocol::ids::ApprovalId;
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need};
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::profiles;
 use crate::rounds::{self, Brought, PaidCall};
-use crate::route::{self, RouteError, Routed};
+use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
 use crate::watchdog::Span;
 
@@ -45,13 +45,9 @@ const DETAIL_CHARACTERS_MAX: usize = 200;
 const ALLOW: &str = "GET, POST, DELETE";
 
 /// Everything at `/mcp/{name}`.
-pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request) -> Response {
+pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arrival) -> Response {
     let now = gateway.clock.now();
-    let id = request
-        .extensions()
-        .get::<RequestId>()
-        .copied()
-        .unwrap_or_else(|| RequestId::generate(now, gateway.entropy.as_ref()));
+    let Arrival { request: id, source } = arrival;
     let (route, origin) = match screen(gateway, &request) {
         Ok(screened) => screened,
         Err(error) => {
@@ -63,7 +59,6 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request) -> Response 
     if request.method() == Method::OPTIONS {
         return cors::preflight(origin.as_ref(), request.headers());
     }
-    let source = request.extensions().get::<PeerAddress>().map(|peer| peer.0);
     let routed = Routed { route, request: id, now, started: Instant::now(), source };
     let mut response = match pass(gateway, &routed, request).await {
         Ok(response) => response,
@@ -111,18 +106,18 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let (permit, ask) = match authorize(&rights, caller, &who.authority, &asked.call, routed.now) {
         Ok(Allowed::Permit(permit)) => (permit, None),
         Ok(Allowed::Ask(ask)) => approval::part(*ask, &who.authority),
-        Err(denied) => return Err(deny(gateway, routed, caller, &asked, denied).await),
+        Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
     };
 
     if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought) {
         // Boxed, like all that is seldom: a call need not have the room.
         if let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await? {
-            return Err(deny(gateway, routed, caller, &asked, Box::new(denied)).await);
+            return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
         }
     }
 
     // 6 credential
-    let outbound = credential::outbound(&permit, headers, asked.revision.era());
+    let outbound = credential::outbound(&permit, head.headers, asked.revision.era());
 
     // 7 settle
     let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
@@ -132,7 +127,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let counted = counted(caller, &permit);
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, *permit).await {
         Ok(settled) => settled,
-        Err(error) => return Err(unsettled(gateway, routed, &who, &asked, (error, ask)).await),
+        Err(error) => return Err(Box::pin(unsettled(gateway, routed, &who, &asked, (error, ask))).await),
     };
     let outcome =
         OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
@@ -322,7 +317,8 @@ async fn conclude(
         Err(fault) => return Err(failed(gateway, asked, passage, fault)),
     };
     if asked.row().is_some_and(|row| row.method == McpMethod::Initialize) {
-        return handshake(gateway, asked, answer, passage).await;
+        // Boxed: once in a session, and a call need not have the room.
+        return Box::pin(handshake(gateway, asked, answer, passage)).await;
     }
     match answer.body {
         AnswerBody::Accepted if asked.id().is_none() => Ok(answer::accepted(passage.outcome)),

@@ -62,6 +62,15 @@ pub enum KeepArguments {
     },
 }
 
+/// What the listener knows of a request beyond the request itself: nothing of it is read from a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// Under which id the records know it.
+    pub request: RequestId,
+    /// Where it came from.
+    pub source: Option<IpAddr>,
+}
+
 /// A request that found its server.
 #[derive(Debug, Clone)]
 pub(crate) struct Routed {

@@ -5,6 +5,8 @@
 //! approval of this very call, and one call of each budget. Whatever needs the store is one transaction: all of it is
 //! paid, or nothing. What was taken is given back only if nothing was sent.
 
+use std::sync::Arc;
+
 use sekisho_policy::model::Call;
 use sekisho_policy::permit::{Owed, Permit};
 use sekisho_protocol::audit::Verdict;
@@ -14,7 +16,7 @@ use sekisho_protocol::ids::{RequestId, TaskId};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{StoreError, Taken, Tx};
 
-use crate::audit::{Journal, JournalError, Judgement, OutcomePlace, decision};
+use crate::audit::{Journal, JournalError, Judgement, Noted, OutcomePlace, decision};
 use crate::route::Routed;
 
 /// How long a round that was given back waits for its client, in seconds.
@@ -98,7 +100,7 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -
         task: parts.task,
         why: None,
         observed: parts.observed.as_ref().map(sekisho_policy::decide::Reason::word),
-        because: parts.because.iter().map(|rule| rule.0.clone()).collect(),
+        because: Arc::clone(&parts.because),
         scopes: ScopeSet::empty(),
     };
     let record = decision(routed, &parts.caller, &parts.call, judgement);
@@ -106,13 +108,25 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -
         journal.write(record).await?;
         Paid::default()
     } else {
-        let mut tx = journal.begin().await?;
-        pay(&mut tx, &parts.caller, &owes, routed.now).await?;
-        journal.conclude(tx, record, routed.now).await?;
+        // Boxed: a read need not have the room.
+        Box::pin(pay_first(journal, &parts.caller, &owes, record, routed.now)).await?;
         Paid::of(&parts.caller, owes)
     };
     let cleared = Cleared { caller: parts.caller, call: parts.call, request: routed.request };
     Ok(Settled { cleared, paid, place })
+}
+
+/// All that is owed and the record, in one transaction, before anything happens.
+async fn pay_first(
+    journal: &Journal,
+    caller: &Caller,
+    owes: &Owed,
+    record: Noted,
+    now: Timestamp,
+) -> Result<(), SettleError> {
+    let mut tx = journal.begin().await?;
+    pay(&mut tx, caller, owes, now).await?;
+    Ok(journal.conclude(tx, record, now).await?)
 }
 
 /// Each is one conditional statement; whatever cannot be paid undoes the rest.

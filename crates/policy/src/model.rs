@@ -82,7 +82,7 @@ impl Target {
 }
 
 /// What the catalogue knows of a tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ToolStanding {
     /// The owner gave it a class.
     Classified(ToolClass),
@@ -166,21 +166,25 @@ impl Call {
     /// Every scope this call needs, of which the token must satisfy all (RS-20). For a tool, its own
     /// `tool:NAME` serves as well: see [`Call::is_granted_by`].
     pub fn scopes(&self) -> ScopeSet {
+        self.scope().into_iter().collect()
+    }
+
+    fn scope(&self) -> Option<Scope> {
         match &self.target {
-            Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => ScopeSet::empty(),
-            Target::Prompt { .. } | Target::Resource { .. } => one(Scope::read()),
-            Target::Tool { standing: ToolStanding::Classified(class), .. } => one(Scope::of_class(*class)),
-            Target::Tool { name, .. } => one(Scope::tool(name)),
+            Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => None,
+            Target::Prompt { .. } | Target::Resource { .. } => Some(Scope::read()),
+            Target::Tool { standing: ToolStanding::Classified(class), .. } => Some(Scope::of_class(*class)),
+            Target::Tool { name, .. } => Some(Scope::tool(name)),
         }
     }
 
     /// Whether `held` covers this call.
     pub fn is_granted_by(&self, held: &ScopeSet) -> bool {
-        let by_name = match &self.target {
+        let by_name = || match &self.target {
             Target::Tool { name, .. } => held.contains(&Scope::tool(name)),
             _ => false,
         };
-        by_name || held.satisfies_all(&self.scopes())
+        self.scope().is_none_or(|scope| held.satisfies(&scope)) || by_name()
     }
 
     /// The arguments, read. `None`: they are not an object, which the strict reading of a message excludes.
@@ -190,8 +194,4 @@ impl Call {
             Some(text) => serde_json::from_slice(text).ok(),
         }
     }
-}
-
-fn one(scope: Scope) -> ScopeSet {
-    std::iter::once(scope).collect()
 }

@@ -18,13 +18,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer, Decision, Entities, PolicySet};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
-use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolStanding, Trust};
 use crate::task::Asked;
 use index::{Index, Slice};
 use lent::Lent;
@@ -32,6 +31,7 @@ use request::{Question, Terms};
 
 pub use lent::RightsLoan;
 pub use load::{Fault, PolicyFile, Span, format_policies, schema_text};
+pub use sekisho_protocol::audit::RuleId;
 
 /// The group whose members are the owners.
 pub const OWNERS: &str = "owners";
@@ -84,10 +84,6 @@ pub struct RightsServer {
     pub observe_until: Option<Timestamp>,
 }
 
-/// The rule that led to an answer, by its name in the configuration or the policy files; for the records.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RuleId(pub String);
-
 /// What rights say to one question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -114,7 +110,7 @@ pub struct Rights {
     terms: Terms,
     authorizer: Authorizer,
     slices: moka::sync::Cache<(Subject, ServerName), Arc<Slice>>,
-    answers: moka::sync::Cache<Digest, Arc<Answer>>,
+    answers: moka::sync::Cache<Key, Arc<Answer>>,
 }
 
 impl fmt::Debug for Rights {
@@ -191,7 +187,7 @@ impl Rights {
         }
         let slice = self.slice(&caller.subject, &call.server);
         // Only answers that last are kept, so whatever is found here holds.
-        let key = key(caller, authority, call, asked, &slice);
+        let key = Key::of(caller, authority, call, asked, &slice);
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
@@ -216,6 +212,9 @@ impl Rights {
 
     fn slice(&self, subject: &Subject, server: &ServerName) -> Arc<Slice> {
         let key = (subject.clone(), server.clone());
+        if let Some(known) = self.slices.get(&key) {
+            return known;
+        }
         self.slices.get_with(key, || {
             let groups = |groups: &[String], term: &cedar_policy::EntityTypeName| -> Vec<_> {
                 groups.iter().map(|name| request::uid(term, name)).collect()
@@ -237,39 +236,48 @@ impl Rights {
 }
 
 /// Everything that an answer depends on, when it depends on neither arguments nor circumstances.
-fn key(caller: &Caller, authority: &Authority, call: &Call, asked: Asked, slice: &Slice) -> Digest {
-    let subject = caller.subject.to_string();
-    let (kind, name, class) = match &call.target {
-        // Somebody else's job is no question to the rights at all, and must not answer for one.
-        Target::Job { own: false, .. } => ("foreign job", "", 0),
-        Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => ("list", "", 0),
-        Target::Prompt { name } => ("get", name.as_str(), 0),
-        Target::Resource { uri } => ("read", uri.as_str(), 0),
-        Target::Tool { name, standing } => {
-            let class = match standing {
-                ToolStanding::Classified(ToolClass::Read) => 1,
-                ToolStanding::Classified(ToolClass::Write) => 2,
-                ToolStanding::Classified(ToolClass::Destructive) => 3,
-                ToolStanding::Unclassified => 4,
-                ToolStanding::Unknown => 5,
-                ToolStanding::Held => 6,
-            };
-            ("call", name.as_str(), class)
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    subject: Subject,
+    server: ServerName,
+    path: Option<ActorPath>,
+    trust: Trust,
+    kind: Kind,
+    /// Empty where the rules do not tell one from another.
+    name: String,
+    any_arguments: bool,
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// Somebody else's job is no question to the rights at all, and must not answer for one.
+    ForeignJob,
+    Prompt,
+    Resource,
+    Server,
+    Tool(ToolStanding),
+}
+
+impl Key {
+    fn of(caller: &Caller, authority: &Authority, call: &Call, asked: Asked, slice: &Slice) -> Self {
+        let (kind, name) = match &call.target {
+            Target::Job { own: false, .. } => (Kind::ForeignJob, ""),
+            Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => (Kind::Server, ""),
+            Target::Prompt { name } => (Kind::Prompt, name.as_str()),
+            Target::Resource { uri } => (Kind::Resource, uri.as_str()),
+            Target::Tool { name, standing } => (Kind::Tool(*standing), name.as_str()),
+        };
+        Self {
+            subject: caller.subject.clone(),
+            server: call.server.clone(),
+            path: caller.path.clone(),
+            trust: authority.trust,
+            kind,
+            name: if slice.tells_apart(name) { name.to_owned() } else { String::new() },
+            any_arguments: asked == Asked::Any,
         }
-    };
-    let name = if slice.tells_apart(name) { name } else { "" };
-    let asked = match asked {
-        Asked::Any => 0,
-        Asked::This => 1,
-    };
-    let trust = u8::try_from(authority.trust.level()).unwrap_or_default();
-    let mut parts: Vec<&[u8]> =
-        vec![subject.as_bytes(), call.server.as_str().as_bytes(), kind.as_bytes(), name.as_bytes()];
-    let numbers = [class, asked, trust];
-    parts.push(&numbers);
-    let hops = caller.path.as_ref().map(sekisho_protocol::caller::ActorPath::hops).unwrap_or_default();
-    parts.extend(hops.iter().map(|hop| hop.as_str().as_bytes()));
-    Digest::of_list(&parts)
+    }
 }
 
 #[cfg(test)]

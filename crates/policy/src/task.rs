@@ -178,10 +178,11 @@ pub(crate) enum Asked {
     This,
 }
 
-/// What the declared tasks need. A call must be inside all of them; none is no bound at all, and is said to be none.
+/// What the declared tasks need. A call must be inside all of them; none is no bound at all, and is said to be none. Cheap
+/// to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Need {
-    tasks: Vec<Arc<BoundTask>>,
+    tasks: Arc<[Arc<BoundTask>]>,
     /// A task is named that nobody knows: nothing is inside it.
     unknown: Option<TaskId>,
 }
@@ -226,7 +227,7 @@ impl Need {
                 distinct.push(task);
             }
         }
-        Self { tasks: distinct, unknown: None }
+        Self { tasks: distinct.into(), unknown: None }
     }
 
     /// The tasks that are named, each with those that it is inside of, found among `known`. One that is not there: see
@@ -251,7 +252,7 @@ impl Need {
 
     /// A task that is named, and that is not there: nothing is inside it.
     pub fn unknown(task: TaskId) -> Self {
-        Self { tasks: Vec::new(), unknown: Some(task) }
+        Self { tasks: Arc::default(), unknown: Some(task) }
     }
 
     /// Whether a task was declared.

@@ -1,5 +1,8 @@
 //! The words of the records: one entry for a decision, one for its outcome, joined by the request id.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::caller::{ActorPath, Subject};
@@ -157,6 +160,15 @@ pub enum Need {
     Undeclared,
 }
 
+/// A rule that led to an answer, by its name in the configuration or the policy files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RuleId(pub String);
+
+fn is_empty(rules: &Arc<[RuleId]>) -> bool {
+    rules.is_empty()
+}
+
 /// A judged call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
@@ -180,7 +192,7 @@ pub struct Decision {
     /// At which server.
     pub server: ServerName,
     /// Which method.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// Which tool, resource or prompt; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
@@ -196,13 +208,13 @@ pub struct Decision {
     pub need: Need,
     /// Why it was refused, as a closed word of the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub why: Option<Cow<'static, str>>,
     /// What would have refused it, had the server not been told to observe only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed: Option<String>,
+    pub observed: Option<Cow<'static, str>>,
     /// The rules that led to the answer.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub because: Vec<String>,
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub because: Arc<[RuleId]>,
     /// Scopes that were asked for, on a step-up (RS-64).
     #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
     pub scopes: ScopeSet,

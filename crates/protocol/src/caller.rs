@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ impl<'de> Deserialize<'de> for Subject {
 /// no actor twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
-pub struct ActorPath(Vec<ClientId>);
+pub struct ActorPath(Arc<[ClientId]>);
 
 /// Why actors do not make a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,7 +96,7 @@ impl ActorPath {
 
     /// The path of a client that a user let in directly.
     pub fn direct(client: ClientId) -> Self {
-        Self(vec![client])
+        Self([client].into())
     }
 
     /// A path of these actors, first to last.
@@ -108,7 +109,7 @@ impl ActorPath {
         }
         let repeats =
             actors.iter().enumerate().any(|(at, actor)| actors.iter().skip(at + 1).any(|later| later == actor));
-        if repeats { Err(ActorPathError::Loop) } else { Ok(Self(actors)) }
+        if repeats { Err(ActorPathError::Loop) } else { Ok(Self(actors.into())) }
     }
 
     /// The actors, first to last.

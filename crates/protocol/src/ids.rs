@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
@@ -143,10 +144,11 @@ id!(
 
 /// An OAuth client: one we named (`cli_…`), or the URL of its metadata document.
 ///
-/// Equality is that of the characters (draft-ietf-oauth-client-id-metadata-document, "simple string comparison").
+/// Equality is that of the characters (draft-ietf-oauth-client-id-metadata-document, "simple string comparison"). Cheap
+/// to clone: every call carries it to its record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct ClientId(String);
+pub struct ClientId(Arc<str>);
 
 /// Why a text cannot be a client identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -159,14 +161,14 @@ impl ClientId {
 
     /// A new identifier for a client that we register. It never looks like a URL (AS-38).
     pub fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
-        Self(format!("cli_{}", uuid_v7(now, entropy).simple()))
+        Self(format!("cli_{}", uuid_v7(now, entropy).simple()).into())
     }
 
     /// Reads an identifier as a client or an operator gives it (RFC 6749 appendix A.1: visible ASCII).
     pub fn parse(text: &str) -> Result<Self, ClientIdError> {
         let visible = text.bytes().all(|b| b.is_ascii_graphic());
         let sized = !text.is_empty() && text.len() <= Self::BYTES_MAX;
-        if visible && sized { Ok(Self(text.to_owned())) } else { Err(ClientIdError) }
+        if visible && sized { Ok(Self(text.into())) } else { Err(ClientIdError) }
     }
 
     /// Whether this is the URL of a metadata document. Only such identifiers contain `://`.
@@ -201,10 +203,10 @@ impl<'de> Deserialize<'de> for ClientId {
     }
 }
 
-/// The name of a protected server: the last segment of `{base_url}/mcp/{name}`.
+/// The name of a protected server: the last segment of `{base_url}/mcp/{name}`. Cheap to clone, like [`ClientId`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct ServerName(String);
+pub struct ServerName(Arc<str>);
 
 /// Why a text cannot name a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -225,7 +227,7 @@ impl FromStr for ServerName {
         let letters = text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         let begins = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
         if letters && begins && text.len() <= 63 && !text.ends_with('-') {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(ServerNameError(text.chars().take(80).collect()))
         }

@@ -1,8 +1,10 @@
 //! Scopes (RFC 6749 §3.3) and the vocabulary of one server with its hierarchy.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,7 +13,7 @@ use crate::catalogue::ToolClass;
 /// One scope token: `1*NQCHAR` (RFC 6749 appendix A.4), at most [`Scope::BYTES_MAX`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Scope(String);
+pub struct Scope(Cow<'static, str>);
 
 /// A text that is not a scope, or a list with such a text in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,22 +30,22 @@ impl Scope {
 
     /// `mcp:read`: what does not change anything.
     pub fn read() -> Self {
-        Self("mcp:read".to_owned())
+        Self(Cow::Borrowed("mcp:read"))
     }
 
     /// `mcp:write`: what changes something and can be undone; includes `mcp:read`.
     pub fn write() -> Self {
-        Self("mcp:write".to_owned())
+        Self(Cow::Borrowed("mcp:write"))
     }
 
     /// `mcp:destructive`: what cannot be undone; includes `mcp:write`.
     pub fn destructive() -> Self {
-        Self("mcp:destructive".to_owned())
+        Self(Cow::Borrowed("mcp:destructive"))
     }
 
     /// `offline_access`: whoever asks for it wants a refresh token. A server never demands it (RS-11).
     pub fn offline_access() -> Self {
-        Self("offline_access".to_owned())
+        Self(Cow::Borrowed("offline_access"))
     }
 
     /// `tool:NAME`: exactly this tool. A name that no scope can hold is written with `%XX` for each such byte.
@@ -55,7 +57,7 @@ impl Scope {
                 plain => scope.push(char::from(plain)),
             }
         }
-        Self(scope)
+        Self(Cow::Owned(scope))
     }
 
     /// The scope that allows every tool of `class`.
@@ -100,7 +102,7 @@ impl FromStr for Scope {
     fn from_str(text: &str) -> Result<Self, ScopeError> {
         let plain = text.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
         if plain && !text.is_empty() && text.len() <= Self::BYTES_MAX {
-            Ok(Self(text.to_owned()))
+            Ok(Self(Cow::Owned(text.to_owned())))
         } else {
             Err(ScopeError)
         }
@@ -109,14 +111,17 @@ impl FromStr for Scope {
 
 impl<'de> Deserialize<'de> for Scope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }
 
-/// A set of scopes. Its text form is sorted, so that the same set always reads the same (RS-23).
+/// A set of scopes. Its text form is sorted, so that the same set always reads the same (RS-23). Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ScopeSet(BTreeSet<Scope>);
+pub struct ScopeSet(Sorted);
+
+/// In ascending order, none twice.
+type Sorted = Arc<[Scope]>;
 
 impl ScopeSet {
     /// How many scopes one request, grant or token may carry.
@@ -144,7 +149,7 @@ impl ScopeSet {
 
     /// Whether exactly this scope is in the set, whatever includes it.
     pub fn contains(&self, scope: &Scope) -> bool {
-        self.0.contains(scope)
+        self.0.binary_search(scope).is_ok()
     }
 
     /// Whether some scope of the set includes `wanted` (RS-25).
@@ -160,25 +165,26 @@ impl ScopeSet {
     /// Everything in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self(self.0.union(&other.0).cloned().collect())
+        self.iter().chain(other.iter()).cloned().collect()
     }
 
     /// The scopes of `self` that `limit` satisfies: what is left of a wish under a bound.
     #[must_use]
     pub fn within(&self, limit: &Self) -> Self {
-        Self(self.0.iter().filter(|scope| limit.satisfies(scope)).cloned().collect())
+        self.iter().filter(|scope| limit.satisfies(scope)).cloned().collect()
     }
 
     /// The set without one scope.
     #[must_use]
     pub fn without(&self, scope: &Scope) -> Self {
-        Self(self.0.iter().filter(|held| *held != scope).cloned().collect())
+        self.iter().filter(|held| *held != scope).cloned().collect()
     }
 }
 
 impl FromIterator<Scope> for ScopeSet {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().collect())
+        let sorted: BTreeSet<Scope> = scopes.into_iter().collect();
+        if sorted.is_empty() { Self::empty() } else { Self(sorted.into_iter().collect()) }
     }
 }
 
@@ -199,9 +205,8 @@ impl FromStr for ScopeSet {
 
     /// Reads the space-separated list of RFC 6749 §3.3.
     fn from_str(text: &str) -> Result<Self, ScopeError> {
-        let scopes: BTreeSet<Scope> =
-            text.split(' ').filter(|part| !part.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
-        if scopes.len() > Self::LEN_MAX { Err(ScopeError) } else { Ok(Self(scopes)) }
+        let scopes: Self = text.split(' ').filter(|part| !part.is_empty()).map(str::parse).collect::<Result<_, _>>()?;
+        if scopes.len() > Self::LEN_MAX { Err(ScopeError) } else { Ok(scopes) }
     }
 }
 
@@ -213,7 +218,7 @@ impl Serialize for ScopeSet {
 
 impl<'de> Deserialize<'de> for ScopeSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -147,7 +147,7 @@ fn say_decision(decision: &Decision) {
         decision.subject,
         decision.client.as_ref().map_or("nobody", |id| id.as_str())
     );
-    anstream::println!("  rights  {}", decision.because.join(", "));
+    anstream::println!("  rights  {}", super::rules(&decision.because));
     if !decision.scopes.is_empty() {
         anstream::println!("  grant   needs {}", decision.scopes);
     }

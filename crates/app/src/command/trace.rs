@@ -180,7 +180,7 @@ fn decided(sequence: &mut Sequence, decision: &Decision) {
         Need::Outside => "outside",
         Need::Undeclared => "undeclared",
     };
-    let rules = if decision.because.is_empty() { "no rule".to_owned() } else { decision.because.join(", ") };
+    let rules = if decision.because.is_empty() { "no rule".to_owned() } else { super::rules(&decision.because) };
     sequence.note(
         GATEWAY,
         &format!("{}: rights by {rules}, need {need}", who(Some(&decision.subject), decision.client.as_ref())),

@@ -1,16 +1,22 @@
 //! Floods that HTTP/2 makes cheap, written as bare frames.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::Response;
 use axum::routing::get;
+use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tower::ServiceExt as _;
 
-use super::{bind, serve};
+use super::{Surface, bind, serve};
 
 /// The connection preface and our empty settings (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -42,6 +48,13 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
         bytes = rest;
     }
     found
+}
+
+impl Surface for Router {
+    async fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> Response {
+        let Ok(response) = self.clone().oneshot(request.map(Body::new)).await;
+        response
+    }
 }
 
 /// What is being worked on.

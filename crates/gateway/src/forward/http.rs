@@ -87,17 +87,18 @@ impl HttpUpstream {
 
     /// Sends one message and gives the answer once its head is there.
     pub(super) async fn send(self: Arc<Self>, request: ForwardRequest) -> Result<Answer, ForwardError> {
-        let exchange = self.post(&request)?;
-        match request.revision.era() {
+        let revision = request.revision;
+        let exchange = self.post(request)?;
+        match revision.era() {
             Era::Stateless => self.exchange(exchange).await,
-            Era::Initialize => self.exchange_to_the_end(exchange, request.revision).await,
+            Era::Initialize => self.exchange_to_the_end(exchange, revision).await,
         }
     }
 
     /// `GET` of the older revisions. The stream is not a request, so it ends with its client.
     pub(super) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
         let session = http_session(request.session.as_ref())?;
-        let mut headers = self.headers(&request.headers, request.revision, session)?;
+        let mut headers = self.headers(request.headers, request.revision, session)?;
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         headers.remove(CONTENT_TYPE);
         if let Some(id) = &request.last_event_id {
@@ -120,7 +121,7 @@ impl HttpUpstream {
     /// `DELETE`. The upstream may not let sessions be ended (405); nothing follows from that.
     pub(super) async fn end_session(&self, id: &str) {
         let Ok(ready) = self.ready() else { return };
-        let Ok(headers) = self.headers(&HeaderMap::new(), Revision::V2025_11_25, Some(id)) else { return };
+        let Ok(headers) = self.headers(HeaderMap::new(), Revision::V2025_11_25, Some(id)) else { return };
         let ended = self.exchange(Exchange {
             request: ready.request(HttpMethod::DELETE, headers, Bytes::new()),
             owes_answer: false,
@@ -138,7 +139,7 @@ impl HttpUpstream {
         self.ready.as_ref().map_err(Clone::clone)
     }
 
-    fn post(&self, request: &ForwardRequest) -> Result<Exchange, ForwardError> {
+    fn post(&self, request: ForwardRequest) -> Result<Exchange, ForwardError> {
         let ready = self.ready()?;
         let method = match &request.kind {
             Outgoing::Request { method, .. } => Some(*method),
@@ -146,7 +147,7 @@ impl HttpUpstream {
         };
         let begins_session = method == Some(Method::Initialize) && request.revision.era() == Era::Initialize;
         let session = http_session(request.session.as_ref())?;
-        let mut headers = self.headers(&request.headers, request.revision, session)?;
+        let mut headers = self.headers(request.headers, request.revision, session)?;
         if begins_session {
             // Negotiated by this very message, so it cannot say it yet.
             headers.remove(PROTOCOL_VERSION);
@@ -154,7 +155,7 @@ impl HttpUpstream {
         let head_deadline = request.deadline.min(Instant::now() + ready.answer_timeout);
         let endless = method == Some(Method::SubscriptionsListen);
         Ok(Exchange {
-            request: ready.request(HttpMethod::POST, headers, request.body.clone()),
+            request: ready.request(HttpMethod::POST, headers, request.body),
             owes_answer: method.is_some(),
             begins_session,
             has_session: session.is_some(),
@@ -166,13 +167,15 @@ impl HttpUpstream {
     /// The headers that go: of the caller's those on the list, then ours over them.
     fn headers(
         &self,
-        from_caller: &HeaderMap,
+        mut headers: HeaderMap,
         revision: Revision,
         session: Option<&str>,
     ) -> Result<HeaderMap, ForwardError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in from_caller.iter().filter(|(name, _)| goes_on(name)) {
-            headers.append(name.clone(), value.clone());
+        // Of these two ours stand in the place of what came.
+        let stays = |name: &HeaderName| goes_on(name) || *name == ACCEPT || *name == CONTENT_TYPE;
+        let foreign: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
+        for name in foreign {
+            headers.remove(name);
         }
         if !headers.contains_key(PROTOCOL_VERSION) {
             headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));

@@ -13,14 +13,15 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sekisho_gateway::{
-    Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, UpstreamSettings,
+    Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes,
+    UpstreamSettings,
 };
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, Entropy, ManualClock, SeededEntropy, after};
-use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, ServerName, TaskId, TokenId, UserId};
+use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, RequestId, ServerName, TaskId, TokenId, UserId};
 use sekisho_protocol::registration::{Client as OAuthClient, ClientAuthentication, ClientOrigin};
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::server::ServerCard;
@@ -124,10 +125,11 @@ impl World {
             },
         })
         .await;
-        let served = Arc::clone(&gateway);
-        let router = Arc::clone(&gateway)
-            .router()
-            .fallback(async move |request: axum::extract::Request| served.serve(request).await);
+        let (served, named) = (Arc::clone(&gateway), (Arc::clone(&clock), Arc::clone(&entropy)));
+        let router = Arc::clone(&gateway).router().fallback(async move |request: axum::extract::Request| {
+            let id = RequestId::generate(named.0.now(), named.1.as_ref());
+            served.serve(request, Arrival { request: id, source: None }).await
+        });
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let world = Self {
             fake,

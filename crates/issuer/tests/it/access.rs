@@ -26,7 +26,7 @@ impl Site {
             token: None,
             task: None,
             server: stored.server,
-            method: "tools/call".to_owned(),
+            method: "tools/call".into(),
             target: Some(tool.to_owned()),
             arguments: None,
             verdict: Verdict::Deny,
@@ -34,7 +34,7 @@ impl Site {
             need: Need::Undeclared,
             why: None,
             observed: None,
-            because: Vec::new(),
+            because: std::sync::Arc::default(),
             scopes: ScopeSet::empty(),
         };
         let record = Record { at: now, request: call, event: Event::Decision(Box::new(decision)) };

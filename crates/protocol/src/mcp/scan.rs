@@ -80,11 +80,11 @@ pub(super) fn elements(text: &str, array: Range<usize>) -> Option<Vec<Range<usiz
 
 /// The value of a JSON string with its quotes; borrowed unless something was escaped.
 pub(super) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
-    if quoted.contains('\\') {
-        return serde_json::from_str(quoted).ok().map(Cow::Owned);
-    }
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    (!inner.contains('"')).then_some(Cow::Borrowed(inner))
+    match memchr::memchr2(b'"', b'\\', inner.as_bytes()) {
+        None => Some(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(quoted).ok().map(Cow::Owned),
+    }
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {
@@ -108,7 +108,7 @@ fn skip_string(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = expect(bytes, from, b'"')?;
     loop {
         let rest = bytes.get(at..)?;
-        at += rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        at += memchr::memchr2(b'"', b'\\', rest)?;
         if byte_at(bytes, at)? == b'"' {
             return Some(at + 1);
         }

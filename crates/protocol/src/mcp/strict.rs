@@ -316,7 +316,10 @@ impl<'a> Walk<'a, '_> {
         }
         // What a tool takes its arguments by is not known here, so two that differ by case alone are refused.
         let key = match place {
-            Place::Arguments => Cow::Owned(known::folded(&name)),
+            Place::Arguments => match &name {
+                Cow::Borrowed(name) => known::folded(name),
+                Cow::Owned(name) => Cow::Owned(known::folded(name).into_owned()),
+            },
             _ => name.clone(),
         };
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };

@@ -27,7 +27,10 @@ impl HttpUpstream {
     /// Asked once for all who wait; see [`super::super::Upstreams::revisions`].
     pub(in super::super) async fn revisions(&self) -> Result<Arc<Spoken>, ForwardError> {
         let cell = self.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        cell.get_or_try_init(|| self.probe()).await.cloned()
+        if let Some(known) = cell.get() {
+            return Ok(Arc::clone(known));
+        }
+        Box::pin(cell.get_or_try_init(|| self.probe())).await.cloned()
     }
 
     /// See [`super::super::Upstreams::list_tools`].
@@ -116,7 +119,7 @@ impl HttpUpstream {
     ) -> Result<(Told, Option<UpstreamSession>), ForwardError> {
         let ready = self.ready()?;
         let session = http_session(session)?;
-        let mut headers = self.headers(&HeaderMap::new(), revision, session)?;
+        let mut headers = self.headers(HeaderMap::new(), revision, session)?;
         let is_initialize = question.method == "initialize";
         if is_initialize {
             headers.remove(super::PROTOCOL_VERSION);

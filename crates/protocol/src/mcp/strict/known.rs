@@ -167,7 +167,9 @@ impl Place {
         // What upstreams answer is full of members nobody specified; there only case is suspicious.
         let joined = !matches!(self, Self::Item | Self::Result | Self::Task);
         let name = if name.is_ascii() { Cow::Borrowed(name) } else { Cow::Owned(visible(name)) };
-        let read: Vec<_> = letters(&name, joined).take(KNOWN_LETTERS_MAX + 1).collect();
+        let mut room = [0; KNOWN_LETTERS_MAX + 1];
+        let count = room.iter_mut().zip(letters(&name, joined)).map(|(place, letter)| *place = letter).count();
+        let read = room.get(..count).unwrap_or_default();
         known.iter().copied().find(|known| letters(known, joined).eq(read.iter().copied()))
     }
 }
@@ -188,8 +190,10 @@ pub fn same_when_folded(one: &str, other: &str) -> bool {
     fold(one).eq(fold(other))
 }
 
-pub(super) fn folded(name: &str) -> String {
-    fold(name).collect()
+pub(super) fn folded(name: &str) -> Cow<'_, str> {
+    // Nothing that these could be folded to is another.
+    let is_plain = name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_plain { Cow::Borrowed(name) } else { Cow::Owned(fold(name).collect()) }
 }
 
 /// Folded, and without what cannot be seen.

@@ -11,12 +11,15 @@ pub(super) fn string_end(bytes: &[u8], start: usize) -> Result<usize, StrictErro
     let mut at = start + 1;
     loop {
         let rest = bytes.get(at..).unwrap_or_default();
-        let plain = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)).count();
-        at += plain;
+        let end = memchr::memchr2(b'"', b'\\', rest);
+        let plain = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
+        if let Some(control) = plain.iter().position(|byte| *byte < b' ') {
+            return Err(StrictError::ControlCharacter { at: at + control });
+        }
+        at += plain.len();
         match bytes.get(at) {
             Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at = escape_end(bytes, at)?,
-            Some(_) => return Err(StrictError::ControlCharacter { at }),
+            Some(_) => at = escape_end(bytes, at)?,
             None => return Err(StrictError::Syntax { at }),
         }
     }
@@ -74,8 +77,15 @@ pub(super) fn number(text: &str) -> Option<&str> {
     text.get(..at)
 }
 
+/// An integer of so many digits is one in every parser.
+const SURELY_HELD_DIGITS: usize = 15;
+
 /// Whether every parser holds the same value for this number.
 pub(super) fn is_held(number: &str, numbers: Numbers) -> bool {
+    // Most numbers: integers far below 2^53.
+    if number.len() <= SURELY_HELD_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return true;
+    }
     let Ok(double) = number.parse::<f64>() else { return false };
     if !double.is_finite() {
         return false;
