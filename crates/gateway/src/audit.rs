@@ -1,6 +1,6 @@
 //! Step 10, and what settling needs: the records of this surface on their way to the store.
 //!
-//! Reads are recorded in batches that wait 50 ms at most; what changes something is on record before it happens
+//! Reads are recorded in batches that wait 100 ms at most; what changes something is on record before it happens
 //! ([`Journal::write_first`]). The queue is bounded: when it is full, calls wait, and when the store does not take
 //! records any more, calls are refused (ATK-98).
 
@@ -15,13 +15,14 @@ use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{Store, StoreError, Tx};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::route::{KeepArguments, Routed};
 use tokio::time::Instant;
 
 /// The longest a record waits for others to be written with.
-const BATCH_WAIT: Duration = Duration::from_millis(50);
+const BATCH_WAIT: Duration = Duration::from_millis(100);
 /// Records written at once: each batch waits for the disk, and fewer of them disturb the calls between less.
 const BATCH_MAX: usize = 1024;
 /// How long a call waits for a place in the queue.
@@ -116,7 +117,12 @@ impl Journal {
         if self.failing.load(Ordering::Relaxed) {
             return Err(JournalError::Failing);
         }
-        match tokio::time::timeout(PLACE_WAIT, self.queue.clone().reserve_owned()).await {
+        let queue = match self.queue.clone().try_reserve_owned() {
+            Ok(permit) => return Ok(OutcomePlace(permit)),
+            Err(TrySendError::Closed(_)) => return Err(JournalError::Failing),
+            Err(TrySendError::Full(queue)) => queue,
+        };
+        match tokio::time::timeout(PLACE_WAIT, queue.reserve_owned()).await {
             Ok(Ok(permit)) => Ok(OutcomePlace(permit)),
             Ok(Err(_)) => Err(JournalError::Failing),
             Err(_) => Err(JournalError::Full),
@@ -128,13 +134,18 @@ impl Journal {
         if self.failing.load(Ordering::Relaxed) {
             return Err(JournalError::Failing);
         }
-        match tokio::time::timeout(PLACE_WAIT, self.queue.send(Entry::Record(noted.into()))).await {
-            Ok(Ok(())) => {
+        let entry = match self.queue.try_send(Entry::Record(noted.into())) {
+            Ok(()) => {
                 if self.queue.capacity() < self.queue.max_capacity() / 2 {
                     self.hurry.notify_one();
                 }
-                Ok(())
+                return Ok(());
             }
+            Err(TrySendError::Closed(_)) => return Err(JournalError::Failing),
+            Err(TrySendError::Full(entry)) => entry,
+        };
+        match tokio::time::timeout(PLACE_WAIT, self.queue.send(entry)).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(JournalError::Failing),
             Err(_) => Err(JournalError::Full),
         }

@@ -1,12 +1,14 @@
 //! Step 4: what is asked. The body is read once, strictly; headers have to say the same; the method table says what
 //! the method touches; the catalogue says what is known of it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -209,7 +211,9 @@ pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
     if !is_json || headers.get_all(CONTENT_TYPE).iter().count() != 1 {
         return Err(CallFault::ContentType);
     }
-    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") {
+    // As nearly everybody says it.
+    let is_usual = headers.get(ACCEPT).is_some_and(|value| value == "application/json, text/event-stream");
+    if is_usual || (accepts(headers, "application/json") && accepts(headers, "text/event-stream")) {
         Ok(())
     } else {
         Err(CallFault::Accept)
@@ -243,7 +247,13 @@ pub(crate) async fn read_body(
     if declared.is_some_and(|declared| declared > max as u64) {
         return Err(CallFault::TooLarge { max });
     }
-    match tokio::time::timeout(limit, Limited::new(body, max).collect()).await {
+    let mut collecting = pin!(Limited::new(body, max).collect());
+    // Mostly it came with the head, and nothing is waited for.
+    let collected = match collecting.as_mut().now_or_never() {
+        Some(collected) => Ok(collected),
+        None => tokio::time::timeout(limit, collecting).await,
+    };
+    match collected {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallFault::TooLarge { max }),
         Ok(Err(_)) => Err(CallFault::BodyBroken),

@@ -103,9 +103,9 @@ const CHAIN_PLACES: i64 = 1 << 40;
 /// Columns of a link's row.
 const COLUMNS: usize = 5;
 /// How many rows one statement inserts, at most and when there are fewer: a statement costs more than a row.
-const ROWS_AT_ONCE: [usize; 4] = [128, 32, 8, 1];
+const ROWS_AT_ONCE: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
 
-static INSERTS: LazyLock<[Rows; 4]> = LazyLock::new(|| ROWS_AT_ONCE.map(insert));
+static INSERTS: LazyLock<[Rows; 9]> = LazyLock::new(|| ROWS_AT_ONCE.map(insert));
 
 /// The statement that inserts so many rows.
 fn insert(rows: usize) -> Rows {

@@ -195,7 +195,7 @@ fn a_person_is_asked_where_there_is_one() {
         assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (SetName::Rights, kind, url));
         assert_eq!((judged.verdict, judged.why, denied.is_declined()), (verdict, Some(why), why == "declined"));
         assert!(refusal.reason.contains(said), "{}", refusal.reason);
-        assert_eq!(judged.because, [ask.rule.as_str()]);
+        assert_eq!(judged.because, [ask.rule.clone()].into());
     }
     assert_eq!(asked.approval, Some((ask.call, approval)));
 }

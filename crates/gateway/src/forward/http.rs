@@ -9,10 +9,11 @@ mod own;
 mod relay;
 
 use std::error::Error as _;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -277,12 +278,14 @@ impl HttpUpstream {
 
     async fn collect(&self, response: Response<Incoming>, reading: Reading) -> Result<Bytes, ForwardError> {
         let max = self.limits.answer_bytes_max;
-        let collecting = Limited::new(response.into_body(), max).collect();
-        let collected = match reading.deadline {
-            Some(deadline) => {
+        let mut collecting = pin!(Limited::new(response.into_body(), max).collect());
+        // Mostly it came with the head, and nothing is waited for.
+        let collected = match (collecting.as_mut().now_or_never(), reading.deadline) {
+            (Some(collected), _) => collected,
+            (None, Some(deadline)) => {
                 tokio::time::timeout_at(deadline, collecting).await.map_err(|_| ForwardError::Timeout { sent: true })?
             }
-            None => collecting.await,
+            (None, None) => collecting.await,
         };
         match collected {
             Ok(collected) => Ok(collected.to_bytes()),
