@@ -85,7 +85,7 @@ impl Bridge {
                     state.initialize = line.cloned();
                 }
                 Some("tools/list") => replaced = self.read_tools(bytes),
-                Some("tools/call") => self.show(result.raw.get()),
+                Some("tools/call") => self.show(result.raw),
                 _ => {}
             }
         }

@@ -76,7 +76,7 @@ impl Line {
             name: row.and_then(|row| named(row.name_header)),
             arguments: params.and_then(|params| params.arguments).map(ToOwned::to_owned),
             meta: version.as_ref().and(params).and_then(|params| {
-                let params: Value = serde_json::from_str(params.raw.get()).ok()?;
+                let params: Value = serde_json::from_str(params.raw).ok()?;
                 params.get("_meta").cloned()
             }),
             kind,

@@ -158,13 +158,13 @@ pub(super) fn read_initialized(answer: &[u8]) -> Result<Spoken, ForwardError> {
     Ok(Spoken { revisions, server_info: server_info(result.raw) })
 }
 
-fn server_info(result: &RawValue) -> Option<Box<RawValue>> {
+fn server_info(result: &str) -> Option<Box<RawValue>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Told {
         server_info: Option<Box<RawValue>>,
     }
-    serde_json::from_str::<Told>(result.get()).ok()?.server_info
+    serde_json::from_str::<Told>(result).ok()?.server_info
 }
 
 /// Those of the offered versions that we serve, oldest first.

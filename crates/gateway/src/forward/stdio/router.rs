@@ -217,7 +217,7 @@ impl Router {
         self.forget_asked(|asked| asked.via == Some(*number));
         let restored = splice::replace_id(line, &pending.id).and_then(|line| match outcome {
             Outcome::Result(result) if result.meta.subscription_id.is_some() => {
-                let mut result: Value = serde_json::from_str(result.raw.get())?;
+                let mut result: Value = serde_json::from_str(result.raw)?;
                 if let Some(Value::Object(meta)) = result.get_mut("_meta") {
                     meta.insert(Meta::SUBSCRIPTION_ID.to_owned(), json!(pending.id));
                 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::object::Object;
-use super::{Meta, Params, ReadError, raw_value};
+use super::{Meta, Params, ReadError};
 use crate::mcp::scan;
 use crate::mcp::strict;
 
@@ -47,7 +47,7 @@ impl<'a> ErrorView<'a> {
 #[derive(Debug)]
 pub struct ResultView<'a> {
     /// All of `result`, as it stands; an object.
-    pub raw: &'a RawValue,
+    pub raw: &'a str,
     /// `complete`, `input_required`, `task`, or absent, which means `complete` (TR-20).
     pub result_type: Option<Cow<'a, str>>,
     /// `public` or `private`.
@@ -77,7 +77,7 @@ pub struct ResultView<'a> {
 impl<'a> ResultView<'a> {
     pub(super) fn read(text: &'a str, range: Range<usize>) -> Result<Self, ReadError> {
         let wrong = ReadError::WrongType { member: "result", expected: "an object" };
-        let raw = raw_value(strict::slice(text, range.clone())).ok_or_else(|| wrong.clone())?;
+        let raw = strict::slice(text, range.clone());
         let object = Object::read(text, range).ok_or(wrong)?;
         let (task_id, status) = match object.inner("task", "result.task") {
             Ok(Some(task)) => {

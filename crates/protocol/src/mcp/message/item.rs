@@ -105,9 +105,8 @@ impl<'a> ListItem<'a> {
 }
 
 /// The items of a list result, for the catalogue. Items that cannot be judged are left out.
-pub fn list_items(result: &RawValue, kind: ListKind) -> Result<Vec<ListItem<'_>>, ReadError> {
+pub fn list_items(text: &str, kind: ListKind) -> Result<Vec<ListItem<'_>>, ReadError> {
     let error = ReadError::WrongType { member: kind.member(), expected: "an array" };
-    let text = result.get();
     let object = Object::read(text, scan::root(text)).ok_or_else(|| error.clone())?;
     let range = object.range(kind.member()).ok_or_else(|| error.clone())?;
     let elements = scan::elements(text, range).ok_or(error)?;

@@ -14,7 +14,7 @@ use crate::mcp::strict;
 #[derive(Debug)]
 pub struct Params<'a> {
     /// All of `params`, as it stands.
-    pub raw: &'a RawValue,
+    pub raw: &'a str,
     /// The tool or prompt.
     pub name: Option<Cow<'a, str>>,
     /// The resource.
@@ -65,7 +65,7 @@ pub struct Params<'a> {
 
 impl<'a> Params<'a> {
     pub(super) fn read(text: &'a str, range: Range<usize>) -> Result<Self, ReadError> {
-        let raw = super::raw_value(strict::slice(text, range.clone())).ok_or(ReadError::ParamsNotObject)?;
+        let raw = strict::slice(text, range.clone());
         let object = Object::read(text, range).ok_or(ReadError::ParamsNotObject)?;
         Ok(Self {
             raw,

@@ -254,18 +254,18 @@ fn list_items_are_named_by_what_calls_them() {
     )
     .unwrap();
     for (kind, keys) in ListKind::ALL.into_iter().zip(["j", "p", "t", "u", "a"]) {
-        let items = list_items(result, kind).unwrap();
+        let items = list_items(result.get(), kind).unwrap();
         let found: Vec<_> = items.iter().map(ListItem::key).collect();
         assert_eq!(found, [keys], "{kind:?}");
     }
-    let items = list_items(result, ListKind::Tools).unwrap();
+    let items = list_items(result.get(), ListKind::Tools).unwrap();
     let ListItem::Tool { title, input_schema, annotations, description, .. } = &items[0] else { panic!() };
     assert_eq!(title.as_deref(), Some("A"));
     assert_eq!(input_schema.unwrap().get(), r#"{"type":"object"}"#);
     assert_eq!(annotations.unwrap().get(), r#"{"readOnlyHint":true}"#);
     assert_eq!(*description, None);
     let none: &RawValue = serde_json::from_str(r#"{"tools":{}}"#).unwrap();
-    assert!(list_items(none, ListKind::Tools).is_err());
+    assert!(list_items(none.get(), ListKind::Tools).is_err());
 }
 
 /// TR-19, TR-35: a method has a row only as the kind of message it is, in its direction and revision.
