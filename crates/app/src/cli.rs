@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
+use sekisho_protocol::role::Role;
 
 mod client;
 mod specmap;
@@ -558,9 +559,13 @@ pub(crate) enum UserCommand {
     Add {
         /// A name to log in with
         name: String,
-        /// The user owns the checkpoint
-        #[arg(long)]
+        /// The user owns the checkpoint; the same as `--role owner`
+        #[arg(long, conflicts_with = "role")]
         owner: bool,
+        /// The user's part in running the checkpoint: `owner`, `administrator` (accepts tools, lends access), `auditor`
+        /// (reads the records) or `user`
+        #[arg(long, default_value_t)]
+        role: Role,
         /// Read the password from standard input; otherwise a one-time link is printed
         #[arg(long)]
         password_stdin: bool,
@@ -577,4 +582,11 @@ pub(crate) enum UserCommand {
     },
     /// List users
     List,
+    /// Give a user another part in running the checkpoint
+    Role {
+        /// Which
+        name: String,
+        /// `owner`, `administrator`, `auditor` or `user`
+        role: Role,
+    },
 }

@@ -141,9 +141,9 @@ fn rights_parts(servers: &[Defined], users: &[User], configuration: &Configurati
         let of = configuration.groups.iter().filter(|(_, members)| members.iter().any(|member| member == name));
         of.map(|(group, _)| group.clone()).collect()
     };
-    let known = users
-        .clone()
-        .map(|user| (user.id, RightsUser { name: user.name.clone(), owner: user.owner, groups: groups(&user.name) }));
+    let known = users.clone().map(|user| {
+        (user.id, RightsUser { name: user.name.clone(), owner: user.role.owns(), groups: groups(&user.name) })
+    });
     let servers = servers.iter().map(|server| {
         let definition = &server.definition;
         let named = users.clone().filter_map(|user| Some((user.id, *definition.users.get(&user.name)?)));

@@ -17,6 +17,7 @@ use sekisho_protocol::catalogue::{Difference, Tool, ToolClass};
 use sekisho_protocol::env::{Entropy, Timestamp};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_protocol::redirect::RedirectUri;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -186,10 +187,17 @@ pub enum Act {
     UserAdd {
         /// A name to log in with.
         name: String,
-        /// Whether the user owns the checkpoint.
-        owner: bool,
+        /// The user's part in running the checkpoint.
+        role: Role,
         /// The password's PHC string; without one the user needs a link.
         password: Option<String>,
+    },
+    /// Gives a user another part in running the checkpoint. The last owner stays one.
+    UserRole {
+        /// Who.
+        name: String,
+        /// Which part.
+        role: Role,
     },
     /// Shuts a user out: sessions and grants end.
     UserDisable {
@@ -489,8 +497,8 @@ pub struct ServerRow {
 pub struct UserRow {
     /// The name to log in with.
     pub name: String,
-    /// Whether the user owns the checkpoint.
-    pub owner: bool,
+    /// The user's part in running the checkpoint.
+    pub role: Role,
     /// Whether the user is shut out.
     pub disabled: bool,
     /// Whether a password is set.
@@ -575,10 +583,11 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::ToolsClassify { server, classes } => servers::classify(store, who, &server, &classes).await,
         Act::ToolsHeld { server } => servers::held(store, &server).await,
         Act::ToolsList { server } => servers::tools(store, &server).await,
-        Act::UserAdd { name, owner, password } => users::add(store, who, &name, owner, password).await,
+        Act::UserAdd { name, role, password } => users::add(store, who, &name, role, password).await,
         Act::UserDisable { name } => users::disable(store, who, &name).await,
         Act::UserLink { name } => users::link(store, who, &name).await,
         Act::UserList => users::list(store).await,
+        Act::UserRole { name, role } => users::role(store, who, &name, role).await,
     }
 }
 

@@ -280,7 +280,7 @@ struct Found {
 async fn find(tx: &mut Tx, visit: &Visit, id: AccessRequestId, session: Session) -> Result<(Found, Session), OwnError> {
     let subject = own::subject(&session);
     let found = tx.access_requests().find(id).await?;
-    let found = found.filter(|asked| session.user.owner || asked.subject == subject);
+    let found = found.filter(|asked| session.user.role.administers() || asked.subject == subject);
     let (asked, session) = own::only(found, session, Place::Access(id))?;
     let loan = match asked.loan {
         Some(loan) => tx.loans().find(loan).await?,
@@ -293,6 +293,12 @@ async fn find(tx: &mut Tx, visit: &Visit, id: AccessRequestId, session: Session)
     Ok((Found { asked, loan, alive }, session))
 }
 
+/// Whether this is somebody who answers such requests: an owner; or an administrator, if it is not the administrator's own.
+fn may_answer(session: &Session, asked: &AccessRequest) -> bool {
+    let role = session.user.role;
+    role.owns() || (role.administers() && asked.subject != own::subject(session))
+}
+
 async fn request_page(
     issuer: &Issuer,
     tx: &mut Tx,
@@ -303,7 +309,7 @@ async fn request_page(
 ) -> Result<AccessPage, OwnError> {
     let (found, session) = find(tx, visit, id, session).await?;
     let id = id.to_string();
-    let owner = session.user.owner;
+    let owner = may_answer(&session, &found.asked);
     let standing = Standing::of(&found.asked, found.loan.as_ref(), found.alive, owner, visit.now);
     let token = |kind| form_token(visit, Some(&session), kind, &id).expose().to_owned();
     let facts = Facts {
@@ -390,10 +396,11 @@ pub(crate) async fn asked_lines(
     visit: &Visit,
     session: &Session,
 ) -> Result<Vec<AskedLine>, StoreError> {
-    if !session.user.owner {
+    if !session.user.role.administers() {
         return Ok(Vec::new());
     }
     let mut open = tx.access_requests().open(visit.now).await?;
+    open.retain(|asked| may_answer(session, asked));
     open.truncate(ASKED_MAX);
     let mut lines = Vec::new();
     for asked in open {

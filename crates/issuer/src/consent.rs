@@ -220,7 +220,7 @@ fn about_grant(pending: &Pending, tools: &[Tool]) -> String {
 
 /// The tools that the owner's first consent classifies (product §4, Scopes); none on any other consent.
 async fn tools_to_classify(tx: &mut Tx, request: &Request, session: &Session) -> Result<Vec<Tool>, StoreError> {
-    if !request.server.classify_at_consent || !session.user.owner {
+    if !request.server.classify_at_consent || !session.user.role.owns() {
         return Ok(Vec::new());
     }
     let row = tx.servers().find(&request.server.name).await?;

@@ -32,6 +32,8 @@ struct HomePage {
     asked: Vec<AskedLine>,
     grants: Vec<GrantLine>,
     servers: Vec<ProtectedLine>,
+    /// Whether the records are there to be read.
+    audits: bool,
 }
 
 /// One protected server.
@@ -70,12 +72,13 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
             asked: Vec::new(),
             grants: Vec::new(),
             servers: Vec::new(),
+            audits: false,
         });
     };
     let waiting = waiting_lines(issuer, &mut tx, visit, &session).await?;
     let asked = access::asked_lines(issuer, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(issuer, &mut tx, visit, &session).await?;
-    let held = if session.user.owner { tx.catalogue().held_counts().await? } else { Vec::new() };
+    let held = if session.user.role.administers() { tx.catalogue().held_counts().await? } else { Vec::new() };
     let servers = Arc::clone(&issuer.servers.borrow());
     let line = |card: &sekisho_protocol::server::ServerCard| ProtectedLine {
         name: card.name.to_string(),
@@ -84,7 +87,8 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
         held: held.iter().find(|(server, _)| *server == card.name).map(|(_, held)| *held),
     };
     let servers = servers.iter().map(line).collect();
-    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, servers })
+    let audits = session.user.role.audits();
+    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, servers, audits })
 }
 
 async fn waiting_lines(

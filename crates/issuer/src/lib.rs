@@ -32,6 +32,7 @@ use tokio::sync::watch;
 mod access;
 mod agents;
 mod approvals;
+mod auditing;
 mod authorize;
 mod clients;
 mod consent;
@@ -167,6 +168,8 @@ impl Issuer {
             .route(&at("/grants/{id}/end"), post(agents::end))
             .route(&at("/grants/{id}/tasks"), post(agents::begin))
             .route(&at("/servers/{name}/tools"), get(tools::show).post(tools::accept))
+            .route(&at("/records"), get(auditing::list))
+            .route(&at("/records/{request}"), get(auditing::show).post(auditing::reveal))
             .route(&at("/assets/{name}"), get(pages::asset))
             .route(&at("/"), get(home::show));
         programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(people).with_state(self)

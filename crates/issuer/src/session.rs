@@ -88,6 +88,8 @@ pub(crate) enum FormKind {
     ResumeTask,
     /// Choose a password.
     Setup,
+    /// Show the arguments of a recorded call.
+    ShowArguments,
     /// Take back what was lent.
     TakeBack,
     /// Give a task more room.
@@ -110,6 +112,7 @@ impl FormKind {
             Self::Logout => "logout",
             Self::ResumeTask => "resume-task",
             Self::Setup => "setup",
+            Self::ShowArguments => "show-arguments",
             Self::TakeBack => "take-back",
             Self::WidenTask => "widen-task",
         }

@@ -90,6 +90,11 @@ pub(crate) fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
+/// A moment, to the second.
+pub(crate) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// Whole minutes until then, rounded up.
 pub(crate) fn minutes_until(end: Timestamp, now: Timestamp) -> i64 {
     (end.as_second() - now.as_second() + 59).max(0) / 60

@@ -15,6 +15,7 @@ use sekisho_protocol::pkce::{CodeChallenge, generate_verifier};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
 use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, CsrfToken};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_store::{Code, Conditions, NewClient, SealKey, Store, StoreSettings, StoreUrl, User};
@@ -128,9 +129,9 @@ impl World {
         let [owner, reader] = [UserId::generate(now, &*entropy), UserId::generate(now, &*entropy)];
         let mut tx = store.begin().await.unwrap();
         for (id, name) in [(owner, "owner"), (reader, "reader")] {
-            let owner = name == "owner";
+            let role = if name == "owner" { Role::Owner } else { Role::User };
             let user =
-                User { id, name: name.to_owned(), password: None, owner, disabled: false, created_at: now, epoch: 0 };
+                User { id, name: name.to_owned(), password: None, role, disabled: false, created_at: now, epoch: 0 };
             tx.users().insert(&user).await.unwrap();
         }
         tx.commit().await.unwrap();
@@ -257,7 +258,9 @@ impl World {
     /// The entries of the records that say that this happened.
     pub(crate) async fn entries(&self, act: AuthorizationAct) -> Vec<Authorization> {
         let mut tx = self.issuer.store.read().await.unwrap();
-        let records = tx.audit().list(&sekisho_store::AuditFilter::default()).await.unwrap();
+        let mut records = tx.audit().list(&sekisho_store::AuditFilter::default()).await.unwrap();
+        // In the order in which they were made; exchanges of one moment have none.
+        records.sort_by_key(|stored| stored.seq);
         let entry = |event: Event| match event {
             Event::Authorization(what) if what.act == act => Some(what),
             _ => None,

@@ -171,6 +171,15 @@ sentences! {
     HeldChanged: "changed", "変更";
     HeldAccept: "Let the ticked ones through", "選んだものを通す";
     HeldNote: "What you leave unticked stays held back.", "選ばなかったものは保留のままです。";
+    RecordsTitle: "What happened", "記録";
+    RecordsLead: "The newest first: every call with its decision and its outcome, every login, consent and refusal.",
+        "新しい順です。すべての呼び出しの判断と結果、ログイン、同意、拒否を示します。";
+    RecordsNone: "Nothing is on record here.", "記録はありません。";
+    RecordsOlder: "Older", "以前の記録";
+    RecordTitle: "One exchange", "一つのやり取り";
+    RecordNumber: "Record", "記録番号";
+    ArgumentsKept: "The arguments of this call were kept. That you read them goes on record.", "この呼び出しの引数は保存されています。閲覧したことは記録されます。";
+    ShowArguments: "Show the arguments", "引数を表示する";
     HeldCount: "{} held back", "{} 件を保留中";
     MoreLeft: "and {} more", "ほか {} 件";
 

@@ -1,4 +1,4 @@
-//! `/servers/{name}/tools`: tools that are new or changed, for an owner to read and to let through (ATK-76).
+//! `/servers/{name}/tools`: tools that are new or changed, for an owner or an administrator to read and to let through (ATK-76).
 
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ async fn held_page(issuer: &Issuer, visit: &Visit, name: &str) -> Result<Option<
     }))
 }
 
-/// A server that is mounted, and what is held back of it, for owners; for everybody else there is no such page.
+/// A server that is mounted, and what is held back of it, for whoever administers; for everybody else there is no such page.
 async fn find(
     issuer: &Issuer,
     tx: &mut Tx,
@@ -119,7 +119,7 @@ async fn find(
 ) -> Result<(ServerName, Vec<HeldTool>), OwnError> {
     let server: ServerName = name.parse().map_err(|_| OwnError::NotThere)?;
     let mounted = issuer.servers.borrow().find(&server).is_some();
-    if !session.user.owner || !mounted {
+    if !session.user.role.administers() || !mounted {
         return Err(OwnError::NotThere);
     }
     let held = tx.catalogue().held(&server).await?;

@@ -96,6 +96,8 @@ pub enum AuthorizationAct {
     ApprovalDeclined,
     /// A person approved one call.
     ApprovalGiven,
+    /// An auditor read the arguments of a call.
+    ArgumentsRead,
     /// An authorization request was refused.
     AuthorizationRefused,
     /// A client registered itself.

@@ -23,6 +23,7 @@ pub mod redirect;
 pub mod refusal;
 pub mod registration;
 pub mod resource;
+pub mod role;
 pub mod scope;
 pub mod secret;
 pub mod server;

@@ -25,7 +25,7 @@ CREATE TABLE users (
     name_folded TEXT NOT NULL UNIQUE,
     password TEXT,
     password_set_at BIGINT,
-    owner BIGINT NOT NULL,
+    role TEXT NOT NULL,
     disabled BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     epoch BIGINT NOT NULL

@@ -32,7 +32,8 @@ pub struct StoredRecord {
 /// Which records are wanted. A field that is `None` asks nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of which node's chain. Then their order is that of the chain, otherwise that in which exchanges began.
+    /// Of which node's chain. Then their order is that of the chain, otherwise that in which exchanges began, to the
+    /// millisecond.
     pub node: Option<NodeId>,
     /// Of exchanges that began at this moment or later.
     pub since: Option<Timestamp>,
@@ -40,6 +41,8 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
     /// Of this exchange.
     pub request: Option<RequestId>,
+    /// Of exchanges before this one, in the order in which they began: to go on with the next older page.
+    pub before: Option<RequestId>,
     /// After this place of the chain: to read on, give `node` too.
     pub after_seq: Option<i64>,
     /// Which come first, and so which a limit leaves out.
@@ -187,6 +190,8 @@ impl Audit<'_> {
                 None => return Ok(Vec::new()),
             },
         };
+        let until = RequestId::first_at(filter.until.unwrap_or(Timestamp::MAX));
+        let until = filter.before.map_or(until, |before| before.min(until));
         let rows = self
             .tx
             .fetch_all(
@@ -196,7 +201,7 @@ impl Audit<'_> {
                     below,
                     filter.request.as_ref(),
                     RequestId::first_at(filter.since.unwrap_or(Timestamp::MIN)),
-                    RequestId::first_at(filter.until.unwrap_or(Timestamp::MAX)),
+                    until,
                     i64::from(limit),
                     after
                 ],

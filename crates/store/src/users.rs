@@ -3,6 +3,7 @@
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::UserId;
+use sekisho_protocol::role::Role;
 
 use crate::changes::ChangeKind;
 use crate::error::StoreError;
@@ -18,8 +19,8 @@ pub struct User {
     pub name: String,
     /// The hash of the password in PHC form; `None` until one is set.
     pub password: Option<String>,
-    /// Whether this user administers the instance.
-    pub owner: bool,
+    /// The user's part in running the checkpoint.
+    pub role: Role,
     /// Whether this user may do nothing at all.
     pub disabled: bool,
     /// When the user was made.
@@ -34,7 +35,7 @@ impl std::fmt::Debug for User {
         f.debug_struct("User")
             .field("id", &self.id)
             .field("name", &self.name)
-            .field("owner", &self.owner)
+            .field("role", &self.role)
             .field("disabled", &self.disabled)
             .finish_non_exhaustive()
     }
@@ -50,14 +51,14 @@ impl Users<'_> {
     pub async fn insert(&mut self, user: &User) -> Result<(), StoreError> {
         self.tx
             .execute(
-                "INSERT INTO users (id, name, name_folded, password, owner, disabled, created_at, epoch)
+                "INSERT INTO users (id, name, name_folded, password, role, disabled, created_at, epoch)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                 values![
                     user.id,
                     user.name.as_str(),
                     folded(&user.name),
                     user.password.as_deref(),
-                    user.owner,
+                    user.role.as_str(),
                     user.disabled,
                     user.created_at,
                     user.epoch
@@ -114,11 +115,27 @@ impl Users<'_> {
         Ok(set)
     }
 
-    /// How many users administer the instance and may log in.
+    /// Gives a user another part. `false`: no such user, or the last owner who may log in, who has to stay one.
+    pub async fn set_role(&mut self, id: UserId, role: Role) -> Result<bool, StoreError> {
+        let set = self
+            .tx
+            .execute_one(
+                "UPDATE users SET role = $2 WHERE id = $1 AND ($2 = 'owner' OR role <> 'owner' OR EXISTS (
+                     SELECT 1 FROM users other WHERE other.id <> $1 AND other.role = 'owner' AND other.disabled = 0))",
+                values![id, role.as_str()],
+            )
+            .await?;
+        if set {
+            self.tx.changed(ChangeKind::User, id);
+        }
+        Ok(set)
+    }
+
+    /// How many owners may log in.
     pub async fn owners_count(&mut self) -> Result<u64, StoreError> {
         let row = self
             .tx
-            .fetch_optional("SELECT COUNT(*) AS owners FROM users WHERE owner = 1 AND disabled = 0", values![])
+            .fetch_optional("SELECT COUNT(*) AS owners FROM users WHERE role = 'owner' AND disabled = 0", values![])
             .await?;
         row.map_or(Ok(0), |row| row.count("owners"))
     }
@@ -134,7 +151,7 @@ fn read(row: Row) -> Result<User, StoreError> {
         id: row.parse("id")?,
         name: row.text("name")?,
         password: row.text_opt("password")?,
-        owner: row.flag("owner")?,
+        role: row.parse("role")?,
         disabled: row.flag("disabled")?,
         created_at: row.time("created_at")?,
         epoch: row.int("epoch")?,

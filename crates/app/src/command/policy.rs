@@ -11,6 +11,7 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, Timestamp, after};
 use sekisho_protocol::ids::{ClientId, ServerName, UserId};
 use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::User;
 use serde::Deserialize;
@@ -223,7 +224,7 @@ fn rights(configuration: &Configuration, test: &TestCall, id: UserId) -> Result<
         id,
         name: test.user.clone(),
         password: None,
-        owner: test.owner,
+        role: if test.owner { Role::Owner } else { Role::User },
         disabled: false,
         created_at: Timestamp::UNIX_EPOCH,
         epoch: 0,

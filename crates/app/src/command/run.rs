@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sekisho_console::acts::{Act, Outcome, ServerAdd};
 use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::role::Role;
 
 use super::connect_lines::{connect_lines, print_connect_lines};
 use super::serve::{PORT, at_stored_port, stop_signal};
@@ -134,9 +135,9 @@ async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<
         Outcome::Users { users } => users,
         other => return Err(super::unexpected(&other)),
     };
-    let owners: Vec<_> = users.iter().filter(|user| user.owner && !user.disabled).collect();
+    let owners: Vec<_> = users.iter().filter(|user| user.role.owns() && !user.disabled).collect();
     let act = match owners.first() {
-        None => Act::UserAdd { name: owner.to_owned(), owner: true, password: None },
+        None => Act::UserAdd { name: owner.to_owned(), role: Role::Owner, password: None },
         Some(owner) if owners.iter().all(|owner| !owner.password) => Act::UserLink { name: owner.name.clone() },
         Some(_) => return Ok(None),
     };

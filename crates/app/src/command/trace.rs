@@ -163,6 +163,7 @@ fn authorization(sequence: &mut Sequence, event: &Authorization) {
         A::TaskFinished => (PERSON, "ends the task", "RFC 9396"),
         A::TaskResumed => (PERSON, "goes on without the task", "RFC 9396"),
         A::TaskWidened => (PERSON, "widens the task", "RFC 9396"),
+        A::ArgumentsRead => (PERSON, "reads the arguments of a call", "the records"),
         A::ToolAccepted => (PERSON, "accepts a tool", "pinning"),
     };
     sequence.message(from, ISSUER, &format!("{what}{about}{scopes} ({clause})"));

@@ -2,6 +2,7 @@
 
 use sekisho_console::acts::{Act, Outcome};
 use sekisho_issuer::setup::PASSWORD_CHARS_MIN;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::Password;
 use tokio::io::AsyncReadExt as _;
 
@@ -13,13 +14,15 @@ use crate::error::CommandError;
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(), CommandError> {
     let act = match command {
-        UserCommand::Add { name, owner, password_stdin } => {
+        UserCommand::Add { name, owner, role, password_stdin } => {
             let password = if password_stdin { Some(hashed_password().await?) } else { None };
-            Act::UserAdd { name, owner, password }
+            let role = if owner { Role::Owner } else { role };
+            Act::UserAdd { name, role, password }
         }
         UserCommand::Disable { name } => Act::UserDisable { name },
         UserCommand::Link { name } => Act::UserLink { name },
         UserCommand::List => Act::UserList,
+        UserCommand::Role { name, role } => Act::UserRole { name, role },
     };
     let outcome = control::act(common, act).await?;
     if common.json {
@@ -44,7 +47,7 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
                         (false, true) => "active",
                         (false, false) => "no password yet",
                     };
-                    vec![user.name, if user.owner { "owner" } else { "user" }.to_owned(), state.to_owned()]
+                    vec![user.name, user.role.to_string(), state.to_owned()]
                 })
                 .collect();
             print_table(&["NAME", "ROLE", "STATE"], &rows);

@@ -41,7 +41,7 @@ async fn what_an_operator_did_is_in_force_when_the_command_returns() {
     let control = Control::of(&instance);
     let mut rights = instance.rights.subscribe();
     for act in [
-        Act::UserAdd { name: "bob".to_owned(), owner: false, password: None },
+        Act::UserAdd { name: "bob".to_owned(), role: sekisho_protocol::role::Role::User, password: None },
         Act::UserDisable { name: "bob".to_owned() },
     ] {
         assert!(!rights.has_changed().unwrap(), "{act:?}");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::UserId;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::SetupToken;
 use sekisho_store::{SetupLink, Store, StoreError, Tx, User};
 
@@ -31,7 +32,7 @@ pub(super) async fn add(
     store: &Store,
     who: Performer<'_>,
     name: &str,
-    owner: bool,
+    role: Role,
     password: Option<String>,
 ) -> Result<Outcome, ActError> {
     let plain = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | '+'));
@@ -45,7 +46,7 @@ pub(super) async fn add(
         id: UserId::generate(who.now, who.entropy),
         name: name.to_owned(),
         password,
-        owner,
+        role,
         disabled: false,
         created_at: who.now,
         epoch: 0,
@@ -68,11 +69,22 @@ pub(super) async fn list(store: &Store) -> Result<Outcome, ActError> {
     let users = tx.users().list().await?;
     let row = |user: User| UserRow {
         name: user.name,
-        owner: user.owner,
+        role: user.role,
         disabled: user.disabled,
         password: user.password.is_some(),
     };
     Ok(Outcome::Users { users: users.into_iter().map(row).collect() })
+}
+
+pub(super) async fn role(store: &Store, who: Performer<'_>, name: &str, role: Role) -> Result<Outcome, ActError> {
+    let mut tx = store.begin().await?;
+    let user = find(&mut tx, name).await?;
+    if !tx.users().set_role(user.id, role).await? {
+        return Err(ActError::Invalid(format!("`{name}` is the only owner who can sign in: make another one first")));
+    }
+    tx.audit().append(who.node, &record(who, "user role", &format!("{name} {role}")), who.now).await?;
+    tx.commit().await?;
+    Ok(Outcome::Done { count: 0 })
 }
 
 pub(super) async fn disable(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {

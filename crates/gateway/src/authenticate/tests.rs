@@ -100,7 +100,7 @@ impl World {
             id: user,
             name: "owner".to_owned(),
             password: None,
-            owner: true,
+            role: sekisho_protocol::role::Role::Owner,
             disabled: false,
             created_at: now,
             epoch: 0,

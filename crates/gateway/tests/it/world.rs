@@ -188,7 +188,7 @@ impl World {
             id,
             name: name.to_owned(),
             password: None,
-            owner: false,
+            role: sekisho_protocol::role::Role::User,
             disabled: false,
             created_at: self.clock.now(),
             epoch: 0,
@@ -392,7 +392,9 @@ impl World {
     /// Every record, once what waits is written.
     pub(crate) async fn records(&self) -> Vec<Record> {
         let mut tx = self.store.read().await.unwrap();
-        let stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
+        let mut stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
+        // In the order in which they were made; exchanges of one moment have none.
+        stored.sort_by_key(|stored| stored.seq);
         stored.into_iter().map(|stored| stored.record).collect()
     }
 

@@ -7,7 +7,7 @@ use sekisho_protocol::ids::{AccessRequestId, LoanId, RequestId};
 use sekisho_store::{ACCESS_REASON_CHARS_MAX, AccessRequest, NewAccessRequest, StoreError, Tx};
 use serde_json::Value;
 
-use super::{Found, Named, find, refused};
+use super::{Found, Named, find, may_answer, refused};
 use crate::clients::plain_text;
 use crate::own::{self, OwnError};
 use crate::pages::End;
@@ -93,8 +93,8 @@ pub(super) async fn change(issuer: &Issuer, visit: &Visit, id: &str, form: &Form
         Named::Call(call) => ask(issuer, &mut tx, visit, (call, session), form).await?,
         Named::Request(id) => {
             let (found, session) = find(&mut tx, visit, id, session).await?;
-            // Who asked may look, and only owners answer.
-            if !session.user.owner {
+            // Who asked may look, and others answer.
+            if !may_answer(&session, &found.asked) {
                 return Err(OwnError::NotYours { place: Place::Access(id), session: Box::new(session) });
             }
             match form.one("decision") {

@@ -6,6 +6,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::{GrantId, NodeId, RequestId};
 use sekisho_protocol::refusal::SetName;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::Loan;
 
@@ -116,6 +117,40 @@ async fn what_is_refused_can_be_asked_for_lent_and_taken_back() {
     for act in [AuthorizationAct::AccessAsked, AuthorizationAct::AccessLent, AuthorizationAct::AccessTakenBack] {
         assert_eq!(acts.iter().filter(|found| **found == act).count(), 1, "{act:?}");
     }
+}
+
+/// Product §7: an administrator answers for others, never for oneself; an auditor answers nobody.
+#[tokio::test]
+async fn an_administrator_lends_to_others_and_an_auditor_to_nobody() {
+    let site = Site::new().await;
+    let grant = site.grant("reader", "mcp:read").await;
+    let call = site.refused(grant, "delete_note", SetName::Rights).await;
+    let (_, at) = ask(&site, "reader", call).await;
+    // The one who asked becomes an administrator: that is no answer to the own question.
+    site.role("reader", Role::Administrator).await;
+    let mut asker = site.signed_in("reader").await;
+    assert!(!asker.get("/").await.body.contains(&at));
+    let own = asker.get(&at).await;
+    assert!(!own.body.contains("value=\"lend\""), "{}", own.body);
+    let csrf = asker.get("/").await.csrf();
+    let fields = [("csrf", csrf.as_str()), ("end", "hour"), ("decision", "lend")];
+    assert!(asker.post(&at, &fields).await.status.is_client_error());
+    // The owner, now with each of these parts.
+    let mut owner = site.signed_in("owner").await;
+    site.role("reader", Role::Owner).await;
+    for (role, answers) in [(Role::Auditor, false), (Role::User, false), (Role::Administrator, true)] {
+        site.role("owner", role).await;
+        assert_eq!(owner.get("/").await.body.contains(&at), answers, "{role}");
+        assert_eq!(owner.get(&at).await.body.contains("value=\"lend\""), answers, "{role}");
+    }
+    let csrf = owner.get(&at).await.csrf();
+    let fields = [("csrf", csrf.as_str()), ("end", "hour"), ("decision", "lend")];
+    site.role("owner", Role::Auditor).await;
+    assert!(owner.post(&at, &fields).await.status.is_client_error(), "who was an administrator is none any more");
+    assert!(site.loans().await.is_empty());
+    site.role("owner", Role::Administrator).await;
+    assert_eq!(owner.post(&at, &fields).await.location(), at);
+    assert_eq!(site.loans().await.len(), 1);
 }
 
 /// ATK-70: only owners answer, whoever has the address and a form; a refusal of somebody else, or of another set, is no page.

@@ -19,6 +19,7 @@ use sekisho_protocol::ids::{KeyId, NodeId, UserId};
 use sekisho_protocol::pkce::{CodeChallenge, generate_verifier};
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::{CodeVerifier, Password};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_store::{AuditFilter, NewClient, SealKey, Store, StoreSettings, StoreUrl, User};
@@ -126,7 +127,7 @@ impl Site {
                 id,
                 name: name.to_owned(),
                 password: Some(hash.clone()),
-                owner: is_owner,
+                role: if is_owner { Role::Owner } else { Role::User },
                 disabled: false,
                 created_at: now,
                 epoch: 0,
@@ -159,6 +160,14 @@ impl Site {
         });
         let router = issuer.router();
         Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, _rights: rights, folder }
+    }
+
+    /// Gives a user another part in running the checkpoint.
+    pub(crate) async fn role(&self, name: &str, role: Role) {
+        let mut tx = self.store.begin().await.unwrap();
+        let user = tx.users().find_by_name(name).await.unwrap().unwrap();
+        assert!(tx.users().set_role(user.id, role).await.unwrap());
+        tx.commit().await.unwrap();
     }
 
     /// Where the store keeps its files.
@@ -215,7 +224,9 @@ impl Site {
 
     pub(crate) async fn acts(&self) -> Vec<AuthorizationAct> {
         let mut tx = self.store.read().await.unwrap();
-        let stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
+        let mut stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
+        // In the order in which they were made; exchanges of one moment have none.
+        stored.sort_by_key(|stored| stored.seq);
         let act = |event: &Event| match event {
             Event::Authorization(what) => Some(what.act),
             _ => None,

@@ -8,6 +8,7 @@ mod harness;
 mod access;
 mod agents;
 mod approvals;
+mod auditing;
 mod consent;
 mod csrf;
 mod documents;

@@ -4,6 +4,7 @@ use http::StatusCode;
 use sekisho_protocol::audit::AuthorizationAct;
 use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::role::Role;
 
 use crate::harness::{Ask, Site};
 
@@ -71,10 +72,17 @@ async fn what_changes_while_it_is_read_is_not_let_through() {
     assert_eq!(standing(&site).await, [("wipe".to_owned(), None, true)]);
 }
 
-/// Nobody but an owner sees what is held back, or that anything is.
+/// Nobody but an owner or an administrator sees what is held back, or that anything is.
 #[tokio::test]
-async fn only_owners_see_what_is_held_back() {
+async fn only_who_administers_sees_what_is_held_back() {
     let site = site().await;
+    for (role, sees) in [(Role::Administrator, true), (Role::Auditor, false), (Role::User, false)] {
+        site.role("reader", role).await;
+        let mut reader = site.signed_in("reader").await;
+        assert_eq!(reader.get("/").await.body.contains(PAGE), sees, "{role}");
+        let expected = if sees { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        assert_eq!(reader.get(PAGE).await.status, expected, "{role}");
+    }
     let mut reader = site.signed_in("reader").await;
     assert!(!reader.get("/").await.body.contains(PAGE));
     assert_eq!(reader.get(PAGE).await.status, StatusCode::NOT_FOUND);

@@ -37,8 +37,8 @@ async fn opens_from_the_first_schema(url: StoreUrl) {
         Raw::Sqlite(connection) => migrator.run_direct(None, connection, false).await.unwrap(),
     }
     raw.execute(
-        r#"INSERT INTO users (id, name, name_folded, owner, disabled, created_at, epoch)
-               VALUES ('usr_00000000000000000000000000000001', 'ada', 'ada', 1, 0, 0, 0);
+        r#"INSERT INTO users (id, name, name_folded, role, disabled, created_at, epoch)
+               VALUES ('usr_00000000000000000000000000000001', 'ada', 'ada', 'owner', 0, 0, 0);
            INSERT INTO grants (id, subject, client_id, server, resource, scopes, path, task, epoch, created_at)
                VALUES ('grt_00000000000000000000000000000002', 'usr_00000000000000000000000000000001', 'cli_a',
                    'notes', 'https://sekisho.example/mcp/notes', 'mcp:read', '["cli_a"]',

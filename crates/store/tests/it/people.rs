@@ -1,6 +1,7 @@
 //! Users, their setup links, browsers, and failed attempts.
 
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::role::Role;
 use sekisho_store::{BrowserSession, SecretKey, SetupLink, StoreError, User};
 
 use crate::harness::{World, on_both};
@@ -9,7 +10,7 @@ use crate::things::{digest, keep};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_found_by_identifier_and_by_name_in_any_case() {
     on_both(async |world| {
-        let ada = User { owner: true, ..world.user("Ada") };
+        let ada = User { role: Role::Owner, ..world.user("Ada") };
         let mut tx = world.begin().await;
         tx.users().insert(&ada).await.unwrap();
         tx.users().insert(&world.user("bob")).await.unwrap();
@@ -40,11 +41,38 @@ async fn a_password_is_set_and_a_stranger_has_none() {
     .await;
 }
 
+/// A user has one part in running the checkpoint at a time, and the last owner who may log in stays one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_owner_stays_one() {
+    on_both(async |world| {
+        let [ada, bob] = ["ada", "bob"].map(|name| User { role: Role::Owner, ..world.user(name) });
+        let eve = world.user("eve");
+        let mut tx = world.begin().await;
+        for user in [&ada, &bob, &eve] {
+            tx.users().insert(user).await.unwrap();
+        }
+        assert!(tx.users().set_role(eve.id, Role::Auditor).await.unwrap());
+        assert!(tx.users().set_role(eve.id, Role::Administrator).await.unwrap());
+        assert!(tx.users().set_role(bob.id, Role::User).await.unwrap());
+        assert!(!tx.users().set_role(ada.id, Role::Auditor).await.unwrap(), "the last one");
+        assert!(tx.users().set_role(ada.id, Role::Owner).await.unwrap());
+        // One who may not log in is none to rely on.
+        assert!(tx.users().set_role(bob.id, Role::Owner).await.unwrap());
+        tx.users().set_disabled(bob.id, true).await.unwrap();
+        assert!(!tx.users().set_role(ada.id, Role::User).await.unwrap());
+        assert!(!tx.users().set_role(world.user("nobody").id, Role::Owner).await.unwrap());
+        let roles = tx.users().list().await.unwrap().into_iter().map(|user| user.role);
+        assert_eq!(roles.collect::<Vec<_>>(), [Role::Owner, Role::Owner, Role::Administrator]);
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
 /// ATK-59: tokens made before a user was disabled stay dead when the user is enabled again.
 #[tokio::test(flavor = "multi_thread")]
 async fn disabling_a_user_ends_what_was_made_before_for_good() {
     on_both(async |world| {
-        let ada = User { owner: true, ..world.user("ada") };
+        let ada = User { role: Role::Owner, ..world.user("ada") };
         let grant = world.grant(Subject::User(ada.id));
         let mut tx = world.begin().await;
         tx.users().insert(&ada).await.unwrap();

@@ -37,7 +37,7 @@ impl World {
             id: UserId::generate(self.now, &*self.entropy),
             name: name.to_owned(),
             password: None,
-            owner: false,
+            role: sekisho_protocol::role::Role::User,
             disabled: false,
             created_at: self.now,
             epoch: 0,

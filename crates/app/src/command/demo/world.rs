@@ -20,6 +20,7 @@ use sekisho_protocol::mcp::method::Revision;
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::Password;
 use serde_json::{Value, json};
@@ -100,12 +101,12 @@ impl World {
             async move { instance.serve(listeners, None, stopped, || Ok(())).await }
         });
         let password = password();
-        for (name, owner) in [(OWNER, true), (READER, false)] {
+        for (name, role) in [(OWNER, Role::Owner), (READER, Role::User)] {
             let hashed = hash_password(Password::from_outside(password.clone()), &OsEntropy).await;
             let hashed = hashed.map_err(|error| {
                 CommandError::environment(format!("no password could be made: {error}"), "free some memory")
             })?;
-            perform(&instance, Act::UserAdd { name: name.to_owned(), owner, password: Some(hashed) }).await?;
+            perform(&instance, Act::UserAdd { name: name.to_owned(), role, password: Some(hashed) }).await?;
         }
         instance.take_over().await?;
         let identifier = |name: &str| {

@@ -1,0 +1,388 @@
+//! `/records` and `/records/{request}`: what happened, for who audits, and for nobody else.
+//!
+//! The pages only read. Arguments that were kept are shown when they are asked for, and who asked is on record before
+//! they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, OutcomeResult, Record, Verdict};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::ids::RequestId;
+use sekisho_store::{AuditFilter, AuditOrder, StoreError, Tx};
+use serde::{Deserialize, Serialize};
+
+use crate::own::{self, OwnError};
+use crate::pages::{self, Chrome};
+use crate::parameters::Form;
+use crate::session::{self, FormKind, Session, form_token, is_ours};
+use crate::shown::{self, JsonText};
+use crate::text::Sentence;
+use crate::visit::Visit;
+use crate::{Issuer, error, records};
+
+/// Records on one page.
+const PAGE_MAX: u32 = 100;
+/// Characters of arguments that are shown.
+const ARGUMENTS_CHARS_MAX: usize = 20_000;
+/// Characters of one text of a record that are shown.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// What happened lately, the newest first.
+#[derive(Template)]
+#[template(path = "records.html")]
+struct RecordsPage {
+    chrome: Chrome,
+    lines: Vec<ExchangeLine>,
+    /// Where the older ones begin, if there may be any.
+    older: Option<String>,
+}
+
+/// One exchange in one line.
+#[derive(Debug)]
+struct ExchangeLine {
+    id: String,
+    at: String,
+    what: What,
+    who: String,
+    /// Where, and through whom.
+    around: String,
+}
+
+/// What an exchange was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct What {
+    /// The tool, the method, the act.
+    name: String,
+    /// What came of it: a word of the records.
+    word: String,
+    /// Whether it is one to look at: refused, failed, rejected.
+    refused: bool,
+}
+
+/// All that is known of one exchange.
+#[derive(Template)]
+#[template(path = "record.html")]
+struct RecordPage {
+    chrome: Chrome,
+    id: String,
+    entries: Vec<EntryBox>,
+    /// The arguments of its call.
+    arguments: Arguments,
+}
+
+/// One record, as its members.
+#[derive(Debug)]
+struct EntryBox {
+    seq: i64,
+    at: String,
+    what: What,
+    facts: Vec<(String, String)>,
+}
+
+/// What there is of a call's arguments.
+enum Arguments {
+    /// It was no call, or nothing of them was kept.
+    None,
+    /// They were kept, and can be asked for.
+    Kept { csrf: String },
+    /// They were asked for.
+    Shown(JsonText),
+}
+
+/// Where older records begin.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Older {
+    before: Option<String>,
+}
+
+/// `GET /records`.
+pub(crate) async fn list(State(issuer): State<Arc<Issuer>>, visit: Visit, Query(older): Query<Older>) -> Response {
+    match records_page(&issuer, &visit, &older).await {
+        Ok(Some(page)) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
+        // Whoever signs in finds the way here from the first page.
+        Ok(None) => pages::go(&issuer, "/"),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+/// `GET /records/{request}`.
+pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>) -> Response {
+    match record_page(&issuer, &visit, &id).await {
+        Ok(Some(page)) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
+        Ok(None) => pages::go(&issuer, "/"),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+/// `POST /records/{request}`: shows the arguments, too.
+pub(crate) async fn reveal(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match revealed_page(&issuer, &visit, &id, &form).await {
+        Ok(page) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
+/// Who is signed in and audits. `None`: nobody is signed in. For everybody else there is no such page.
+async fn auditor(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, OwnError> {
+    match session::current(tx, visit).await? {
+        Some(session) if session.user.role.audits() => Ok(Some(session)),
+        Some(_) => Err(OwnError::NotThere),
+        None => Ok(None),
+    }
+}
+
+async fn records_page(issuer: &Issuer, visit: &Visit, older: &Older) -> Result<Option<RecordsPage>, OwnError> {
+    let mut tx = issuer.store.read().await?;
+    let Some(session) = auditor(&mut tx, visit).await? else { return Ok(None) };
+    let before = older.before.as_deref().map(str::parse).transpose().map_err(|_| OwnError::NotThere)?;
+    let filter = AuditFilter { before, order: AuditOrder::NewestFirst, limit: PAGE_MAX, ..AuditFilter::default() };
+    let found = tx.audit().list(&filter).await?;
+    let is_full = found.len() >= PAGE_MAX as usize;
+    let mut exchanges: Vec<(RequestId, Vec<Record>)> = Vec::new();
+    for stored in found {
+        match exchanges.last_mut() {
+            Some((request, records)) if *request == stored.record.request => records.push(stored.record),
+            _ => exchanges.push((stored.record.request, vec![stored.record])),
+        }
+    }
+    // The last one may go on beyond the page: the next page begins with it.
+    if is_full && exchanges.len() > 1 {
+        exchanges.pop();
+    }
+    let older = exchanges.last().filter(|_| is_full).map(|(request, _)| request.to_string());
+    let mut people = People::default();
+    let mut lines = Vec::new();
+    for (request, records) in exchanges {
+        lines.push(line(issuer, &mut tx, &mut people, (request, records)).await?);
+    }
+    Ok(Some(RecordsPage { chrome: Chrome::new(issuer, visit).with(visit, &session, None), lines, older }))
+}
+
+/// An exchange in one line: what it was about comes from its oldest record, what came of it from its newest.
+async fn line(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    people: &mut People,
+    (request, records): (RequestId, Vec<Record>),
+) -> Result<ExchangeLine, StoreError> {
+    let at = records.last().map(|record| shown::moment(record.at)).unwrap_or_default();
+    let mut told: Vec<What> = Vec::new();
+    let (mut who, mut around) = (String::new(), Vec::new());
+    for record in records.iter().rev() {
+        told.push(What::of(&record.event));
+        let (subject, client, server) = parties(&record.event);
+        if let (Some(subject), true) = (subject, who.is_empty()) {
+            who = people.name(tx, subject).await?;
+        }
+        if let (Event::Act { by, .. }, true) = (&record.event, who.is_empty()) {
+            who = text(by);
+        }
+        if around.is_empty() {
+            if let Some(server) = server {
+                around.push(shown::server(issuer, server).title);
+            }
+            if let Some(client) = client {
+                around.push(shown::client(tx, client).await?.name);
+            }
+        }
+    }
+    let mut what = told.first().cloned().unwrap_or_else(|| What::new("", "", false));
+    if let Some(last) = told.last().filter(|_| told.len() > 1) {
+        what.word = format!("{} · {}", what.word, last.word);
+        what.refused |= last.refused;
+    }
+    Ok(ExchangeLine { id: request.to_string(), at, what, who, around: around.join(" · ") })
+}
+
+async fn record_page(issuer: &Issuer, visit: &Visit, id: &str) -> Result<Option<RecordPage>, OwnError> {
+    let request: RequestId = id.parse().map_err(|_| OwnError::NotThere)?;
+    let mut tx = issuer.store.read().await?;
+    let Some(session) = auditor(&mut tx, visit).await? else { return Ok(None) };
+    let entries = entries(&mut tx, request).await?;
+    let arguments = match tx.audit().arguments(request).await? {
+        Some(_) => {
+            let csrf = form_token(visit, Some(&session), FormKind::ShowArguments, id).expose().to_owned();
+            Arguments::Kept { csrf }
+        }
+        None => Arguments::None,
+    };
+    let chrome = Chrome::new(issuer, visit).with(visit, &session, None);
+    Ok(Some(RecordPage { chrome, id: request.to_string(), entries, arguments }))
+}
+
+async fn revealed_page(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<RecordPage, OwnError> {
+    let request: RequestId = id.parse().map_err(|_| OwnError::NotThere)?;
+    let form = own::fields(form, &[])?;
+    let mut tx = issuer.store.begin().await?;
+    let session = auditor(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
+    if !is_ours(visit, Some(&session), FormKind::ShowArguments, id, form.one("csrf")) {
+        return Err(OwnError::Forgery);
+    }
+    let entries = entries(&mut tx, request).await?;
+    let kept = tx.audit().arguments(request).await?.ok_or(OwnError::Ended)?;
+    let kept = shown::json(&String::from_utf8_lossy(kept.expose()), ARGUMENTS_CHARS_MAX);
+    // On record first: what was read cannot be unread.
+    let mut entry = records::entry(AuthorizationAct::ArgumentsRead);
+    entry.subject = Some(own::subject(&session));
+    entry.detail = format!("`{request}`");
+    records::append(issuer, &mut tx, visit, entry).await?;
+    tx.commit().await?;
+    let chrome = Chrome::new(issuer, visit).with(visit, &session, None);
+    Ok(RecordPage { chrome, id: request.to_string(), entries, arguments: Arguments::Shown(kept) })
+}
+
+/// Every record of an exchange, in order. None at all: there is no such exchange.
+async fn entries(tx: &mut Tx, request: RequestId) -> Result<Vec<EntryBox>, OwnError> {
+    let found = tx.audit().list(&AuditFilter { request: Some(request), ..AuditFilter::default() }).await?;
+    if found.is_empty() {
+        return Err(OwnError::NotThere);
+    }
+    let mut people = People::default();
+    let mut boxes = Vec::new();
+    for stored in found {
+        let mut facts = facts(&stored.record.event);
+        if let (Some(subject), ..) = parties(&stored.record.event) {
+            let name = people.name(tx, subject).await?;
+            facts.insert(0, ("user".to_owned(), name));
+        }
+        boxes.push(EntryBox {
+            seq: stored.seq,
+            at: shown::second(stored.record.at),
+            what: What::of(&stored.record.event),
+            facts,
+        });
+    }
+    Ok(boxes)
+}
+
+/// The members of a record, named as in the records: what is read here can be looked for there.
+fn facts(event: &Event) -> Vec<(String, String)> {
+    let Ok(serde_json::Value::Object(members)) = serde_json::to_value(event) else { return Vec::new() };
+    let plain = |value: serde_json::Value| match value {
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Array(items) => {
+            let items: Vec<String> =
+                items.into_iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
+            items.join(", ")
+        }
+        other => other.to_string(),
+    };
+    let members = members.into_iter().filter(|(name, _)| name != "kind");
+    members.map(|(name, value)| (name, text(&plain(value)))).collect()
+}
+
+impl What {
+    fn new(name: &str, word: &str, refused: bool) -> Self {
+        Self { name: text(name), word: text(word), refused }
+    }
+
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Act { act, on, .. } => Self::new(act, on, false),
+            Event::Authorization(authorization) => {
+                Self::new(&word(&authorization.act), &authorization.detail, is_refusal(authorization.act))
+            }
+            Event::Decision(decision) => {
+                let set = decision.set.map(|set| format!(" ({})", word(&set))).unwrap_or_default();
+                let verdict = format!("{}{set}", word(&decision.verdict));
+                Self::new(name_of(decision), &verdict, decision.verdict != Verdict::Permit)
+            }
+            Event::Outcome(outcome) => {
+                let bad = matches!(outcome.result, OutcomeResult::UpstreamFailed | OutcomeResult::Revoked);
+                Self::new("", &word(&outcome.result), bad)
+            }
+            Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),
+            Event::Child { act, detail, .. } => Self::new(act, detail, false),
+        }
+    }
+}
+
+fn name_of(decision: &Decision) -> &str {
+    decision.target.as_deref().unwrap_or(&decision.method)
+}
+
+fn is_refusal(act: AuthorizationAct) -> bool {
+    matches!(
+        act,
+        AuthorizationAct::AccessRefused
+            | AuthorizationAct::AuthorizationRefused
+            | AuthorizationAct::ClientRefused
+            | AuthorizationAct::CodeReplayed
+            | AuthorizationAct::ConsentDenied
+            | AuthorizationAct::LoginFailed
+            | AuthorizationAct::RefreshReplayed
+            | AuthorizationAct::TokenRefused
+    )
+}
+
+/// Who is in a record: for whom, through which client, at which server.
+fn parties(
+    event: &Event,
+) -> (Option<&Subject>, Option<&sekisho_protocol::ids::ClientId>, Option<&sekisho_protocol::ids::ServerName>) {
+    match event {
+        Event::Act { .. } => (None, None, None),
+        Event::Authorization(it) => (it.subject.as_ref(), it.client.as_ref(), it.server.as_ref()),
+        Event::Decision(it) => (Some(&it.subject), it.client.as_ref(), Some(&it.server)),
+        Event::Outcome(it) => (None, None, Some(&it.server)),
+        Event::Rejection(it) => (None, None, it.server.as_ref()),
+        Event::Child { server, .. } => (None, None, Some(server)),
+    }
+}
+
+/// A word of the records, as it is written there.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn text(text: &str) -> String {
+    shown::exact(text, TEXT_CHARS_MAX)
+}
+
+/// Users that were looked up for one page, each once.
+#[derive(Debug, Default)]
+struct People(BTreeMap<Subject, String>);
+
+impl People {
+    async fn name(&mut self, tx: &mut Tx, subject: &Subject) -> Result<String, StoreError> {
+        if let Some(known) = self.0.get(subject) {
+            return Ok(known.clone());
+        }
+        let user = match subject {
+            Subject::User(user) => tx.users().find(*user).await?,
+            Subject::Anonymous | Subject::Service(_) => None,
+        };
+        let name = user.map_or_else(|| text(&subject.to_string()), |user| text(&user.name));
+        self.0.insert(subject.clone(), name.clone());
+        Ok(name)
+    }
+}
+
+impl Arguments {
+    /// What is sent to ask for them.
+    fn kept(&self) -> Option<&str> {
+        match self {
+            Self::Kept { csrf } => Some(csrf),
+            Self::None | Self::Shown(_) => None,
+        }
+    }
+
+    fn shown(&self) -> Option<&JsonText> {
+        match self {
+            Self::Shown(text) => Some(text),
+            Self::Kept { .. } | Self::None => None,
+        }
+    }
+}

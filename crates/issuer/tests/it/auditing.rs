@@ -1,0 +1,139 @@
+//! Who reads the records, who changes what, and that neither is the other.
+
+use http::StatusCode;
+use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, Need, Outcome, OutcomeResult, Record, Verdict};
+use sekisho_protocol::env::{Clock as _, after};
+use sekisho_protocol::ids::{NodeId, RequestId};
+use sekisho_protocol::role::Role;
+use sekisho_protocol::scope::ScopeSet;
+
+use crate::harness::Site;
+
+const ARGUMENTS: &str = r#"{"title":"<b>plans</b>\u202e","to":"nobody"}"#;
+
+impl Site {
+    /// A call of the reader's that passed and was answered, its arguments kept.
+    async fn passed(&self, tool: &str) -> RequestId {
+        let now = self.clock.now();
+        let reader = self.store.read().await.unwrap().users().find_by_name("reader").await.unwrap().unwrap();
+        let request = RequestId::generate(now, &*self.entropy);
+        let server: sekisho_protocol::ids::ServerName = "notes".parse().unwrap();
+        let decision = Decision {
+            subject: sekisho_protocol::caller::Subject::User(reader.id),
+            client: None,
+            path: None,
+            grant: None,
+            token: None,
+            task: None,
+            server: server.clone(),
+            method: "tools/call".into(),
+            target: Some(tool.to_owned()),
+            arguments: None,
+            verdict: Verdict::Permit,
+            set: None,
+            need: Need::Undeclared,
+            why: None,
+            observed: None,
+            because: std::sync::Arc::default(),
+            scopes: ScopeSet::empty(),
+        };
+        let outcome = Outcome { server, result: OutcomeResult::Answered, status: 200, bytes: 7, millis: 3 };
+        let records = [Event::Decision(Box::new(decision)), Event::Outcome(outcome)];
+        let records = records.map(|event| Record { at: now, request, event });
+        let mut tx = self.store.begin().await.unwrap();
+        tx.audit().append(NodeId::generate(now, &*self.entropy), &records, now).await.unwrap();
+        tx.audit().keep_arguments(request, ARGUMENTS.as_bytes(), after(now, 60)).await.unwrap();
+        tx.commit().await.unwrap();
+        request
+    }
+}
+
+fn path(request: RequestId) -> String {
+    format!("/records/{request}")
+}
+
+/// Product §7: only auditors and owners read the records; for everybody else there are none, and no link to them.
+#[tokio::test]
+async fn the_records_are_there_for_who_audits_and_for_nobody_else() {
+    let site = Site::new().await;
+    let call = site.passed("read_note").await;
+    for (role, reads) in [(Role::User, false), (Role::Administrator, false), (Role::Auditor, true), (Role::Owner, true)]
+    {
+        site.role("reader", role).await;
+        let mut reader = site.signed_in("reader").await;
+        assert_eq!(reader.get("/").await.body.contains("href=\"/records\""), reads, "{role}");
+        let expected = if reads { StatusCode::OK } else { StatusCode::NOT_FOUND };
+        for page in ["/records".to_owned(), path(call), format!("/records?before={call}")] {
+            assert_eq!(reader.get(&page).await.status, expected, "{role} {page}");
+        }
+        // No form of another page opens what is kept.
+        let csrf = reader.get("/").await.csrf();
+        assert!(reader.post(&path(call), &[("csrf", csrf.as_str())]).await.status.is_client_error(), "{role}");
+    }
+    assert_eq!(site.browser().get("/records").await.location(), "/");
+    assert_eq!(site.browser().get(&path(call)).await.location(), "/");
+    assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));
+}
+
+/// Product §7: what is on record of a call is shown with nothing hidden in it; its arguments only when they are asked for,
+/// and that they were is on record.
+#[tokio::test]
+async fn an_auditor_reads_a_call_and_its_arguments_on_record() {
+    let site = Site::new().await;
+    site.role("reader", Role::Auditor).await;
+    let call = site.passed("read_note").await;
+    let mut auditor = site.signed_in("reader").await;
+    let list = auditor.get("/records").await;
+    assert!(list.body.contains("<code>read_note</code>") && list.body.contains("permit · answered"), "{}", list.body);
+    let page = auditor.get(&path(call)).await;
+    for words in ["read_note", "permit", "answered", "undeclared", "<dd>reader</dd>", "Show the arguments"] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    assert!(!page.body.contains("plans"), "{}", page.body);
+    let other = site.passed("other_note").await;
+    let csrf = page.csrf();
+    assert_eq!(auditor.post(&path(other), &[("csrf", csrf.as_str())]).await.status, StatusCode::FORBIDDEN);
+    assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));
+
+    let shown = auditor.post(&path(call), &[("csrf", csrf.as_str())]).await;
+    assert!(shown.body.contains("&#60;b&#62;plans&#60;/b&#62;\\u202e"), "{}", shown.body);
+    let acts = site.acts().await;
+    assert_eq!(acts.iter().filter(|act| **act == AuthorizationAct::ArgumentsRead).count(), 1);
+    // Beyond their time they are gone, and nobody reads them.
+    site.store.sweep(after(site.clock.now(), 60)).await.unwrap();
+    assert_eq!(auditor.post(&path(call), &[("csrf", csrf.as_str())]).await.status, StatusCode::GONE);
+    assert!(!auditor.get(&path(call)).await.body.contains("Show the arguments"));
+    let acts = site.acts().await;
+    assert_eq!(acts.iter().filter(|act| **act == AuthorizationAct::ArgumentsRead).count(), 1);
+}
+
+/// Every exchange is on one page and on no other, whole, however many there are.
+#[tokio::test]
+async fn older_records_are_on_the_next_page() {
+    let site = Site::new().await;
+    let mut calls = Vec::new();
+    for number in 0..120 {
+        calls.push((site.passed(&format!("tool_{number}")).await, number));
+        site.clock.advance_seconds(1);
+    }
+    let mut owner = site.signed_in("owner").await;
+    let (mut next, mut seen) = ("/records".to_owned(), Vec::new());
+    for _ in 0..5 {
+        let page = owner.get(&next).await;
+        assert_eq!(page.status, StatusCode::OK, "{next}");
+        for (_, number) in calls.iter().rev() {
+            if page.body.contains(&format!("<code>tool_{number}</code>")) {
+                seen.push(*number);
+            }
+        }
+        assert!(!page.body.contains(">permit</span>"), "an exchange was cut: {}", page.body);
+        let Some((_, rest)) = page.body.split_once("/records?before=") else { break };
+        next = format!("/records?before={}", rest.split('"').next().unwrap());
+    }
+    assert_eq!(seen, (0..120).rev().collect::<Vec<_>>());
+    for wrong in
+        ["/records?before=x", "/records?before=", "/records/x", "/records/rid_00000000000000000000000000000000"]
+    {
+        assert_eq!(owner.get(wrong).await.status, StatusCode::NOT_FOUND, "{wrong}");
+    }
+}
