@@ -149,6 +149,7 @@ enum Woken {
     Event(Option<Result<Event, crate::forward::ForwardError>>),
     Expired,
     Nudged,
+    QuestionOver(Vec<u8>),
     Quiet,
 }
 
@@ -180,6 +181,7 @@ impl Relay {
             () = self.passage.watch.ended() => Woken::Ended,
             () = until(ends_at) => Woken::Expired,
             () = self.passage.watch.nudged() => Woken::Nudged,
+            notice = self.passage.filter.question_over() => Woken::QuestionOver(notice),
             event = self.events.next() => Woken::Event(event),
             () = &mut self.quiet => Woken::Quiet,
         }
@@ -193,6 +195,7 @@ impl Relay {
                 write_comment(&mut out);
                 Some(out.into())
             }
+            Woken::QuestionOver(notice) => Some(event(None, None, &notice)),
             Woken::Nudged => self.passage.filter.tools_changed().map(|notice| event(None, None, &notice)),
             Woken::Event(Some(Ok(Event::Retry(millis)))) => Some(format!("retry: {millis}\n\n").into()),
             Woken::Event(Some(Ok(Event::Position { id }))) => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_protocol::ids::{GrantId, ServerName};
+use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName};
 use sekisho_store::{Change, ChangeFeed, ChangeKind, FeedEvent};
 
 use crate::Gateway;
@@ -96,6 +96,11 @@ async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent) {
 async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
     let grants = gateway.authenticator.grants();
     match change.kind {
+        ChangeKind::Approval => {
+            if let Ok(question) = change.id.parse::<ApprovalId>() {
+                gateway.sessions.is_answered(question);
+            }
+        }
         ChangeKind::Catalogue => {
             if let Ok(server) = change.id.parse::<ServerName>() {
                 reload(gateway, &server).await;

@@ -125,6 +125,17 @@ impl Filter {
         }
     }
 
+    /// Resolves when what the client of this stream sent its user to a page for is over, with what it is told then
+    /// (2025-11-25 Elicitation, Completion Notifications). Never on a stream that does not carry it.
+    pub(crate) async fn question_over(&self) -> Vec<u8> {
+        const METHOD: &str = "notifications/elicitation/complete";
+        let (Place::Standing, Some(session)) = (&self.place, &self.session) else {
+            return std::future::pending().await;
+        };
+        let question = session.next_over().await;
+        notification(METHOD, Some(&serde_json::json!({ "elicitationId": question }))).unwrap_or_default()
+    }
+
     /// The request whose answer this place is for.
     pub(crate) fn question(&self) -> Option<&Question> {
         match &self.place {

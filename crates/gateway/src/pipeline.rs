@@ -196,7 +196,10 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
                     return Told::InputRequired(state);
                 }
             }
-            (_, Some(session)) if session.elicits_urls => return Told::Elicitation(approval),
+            (_, Some(session)) if session.elicits_urls => {
+                session.asks(approval);
+                return Told::Elicitation(approval);
+            }
             _ => {}
         }
     }

@@ -13,16 +13,20 @@ use std::time::Duration;
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Entropy;
-use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
+use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{MethodRow, Revision};
 use sekisho_protocol::secret::McpSessionToken;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::forward::UpstreamSession;
 
 /// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
 const OPEN_REQUESTS_MAX: usize = 1024;
+
+/// Questions to a person that one session waits for; of more, the oldest are no longer waited for.
+const QUESTIONS_MAX: usize = 64;
 
 /// Event ids of one session that can be resumed from.
 const EVENTS_MAX: usize = 4096;
@@ -74,8 +78,17 @@ pub(crate) struct Session {
     open: Mutex<OpenRequests>,
     /// Digests of the last event ids that were passed on, oldest first.
     events: Mutex<VecDeque<Digest>>,
+    /// What a person was sent to a page for, and what of it is over, to be told on the standing stream.
+    questions: Mutex<Questions>,
+    over: Notify,
     used_at_millis: AtomicU64,
     standing: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Questions {
+    open: VecDeque<ApprovalId>,
+    over: VecDeque<ApprovalId>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +121,42 @@ impl Session {
         let (at, row) = open.rows.remove(id)?;
         open.by_age.remove(&at);
         Some(row)
+    }
+
+    /// The client of this session was told to send its user to the page of this question.
+    pub(crate) fn asks(&self, question: ApprovalId) {
+        let mut questions = lock(&self.questions);
+        if questions.open.contains(&question) {
+            return;
+        }
+        if questions.open.len() >= QUESTIONS_MAX {
+            questions.open.pop_front();
+        }
+        questions.open.push_back(question);
+    }
+
+    /// A person has answered somewhere. News only for the session that asked this.
+    fn is_answered(&self, question: ApprovalId) {
+        let mut questions = lock(&self.questions);
+        let Some(at) = questions.open.iter().position(|open| *open == question) else { return };
+        questions.open.remove(at);
+        if questions.over.len() >= QUESTIONS_MAX {
+            questions.over.pop_front();
+        }
+        questions.over.push_back(question);
+        drop(questions);
+        self.over.notify_one();
+    }
+
+    /// Resolves when a question of this session is over, with the question. Dropping it before loses nothing.
+    pub(crate) async fn next_over(&self) -> ApprovalId {
+        loop {
+            let next = self.over.notified();
+            if let Some(question) = lock(&self.questions).over.pop_front() {
+                return question;
+            }
+            next.await;
+        }
     }
 
     /// An event with this id is passed on in this session.
@@ -188,6 +237,8 @@ impl Sessions {
             has_tools: new.has_tools,
             open: Mutex::default(),
             events: Mutex::default(),
+            questions: Mutex::default(),
+            over: Notify::new(),
             used_at_millis: AtomicU64::new(self.millis()),
             standing: AtomicBool::new(false),
         };
@@ -239,6 +290,11 @@ impl Sessions {
     /// Ends all at servers that are not mounted any more, and gives them.
     pub(crate) fn end_unless(&self, mounted: impl Fn(&ServerName) -> bool) -> Vec<Arc<Session>> {
         self.take(|session| !mounted(&session.server))
+    }
+
+    /// A person has answered a question, whichever session asked it.
+    pub(crate) fn is_answered(&self, question: ApprovalId) {
+        lock(&self.by_key).values().for_each(|session| session.is_answered(question));
     }
 
     /// Every grant that has a session.

@@ -5,6 +5,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, ServerName, TaskId};
 
+use crate::changes::ChangeKind;
 use crate::error::StoreError;
 use crate::seal::{Purpose, SecretBytes};
 use crate::sql::{Row, conflict, grant_alive, values};
@@ -207,7 +208,8 @@ impl Approvals<'_> {
         approve: bool,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.tx
+        let decided = self
+            .tx
             .execute_one(
                 concat!(
                     "UPDATE approvals
@@ -219,7 +221,11 @@ impl Approvals<'_> {
                 ),
                 values![id, by, approve, now],
             )
-            .await
+            .await?;
+        if decided {
+            self.tx.changed(ChangeKind::Approval, id);
+        }
+        Ok(decided)
     }
 
     /// Uses a yes up. `true` for exactly one caller, only before it expires and while its grant is alive.

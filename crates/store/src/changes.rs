@@ -16,6 +16,8 @@ use crate::tx::{Connection, Tx};
 /// What kind of thing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChangeKind {
+    /// A person's answer to one call.
+    Approval,
     /// The tools of a server; the id is its name.
     Catalogue,
     /// A client.
@@ -35,12 +37,22 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 8] =
-        [Self::Catalogue, Self::Client, Self::Grant, Self::Key, Self::Loan, Self::Server, Self::Setting, Self::User];
+    const ALL: [Self; 9] = [
+        Self::Approval,
+        Self::Catalogue,
+        Self::Client,
+        Self::Grant,
+        Self::Key,
+        Self::Loan,
+        Self::Server,
+        Self::Setting,
+        Self::User,
+    ];
 
     /// The word kept in the store.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Approval => "approval",
             Self::Catalogue => "catalogue",
             Self::Client => "client",
             Self::Grant => "grant",
@@ -282,6 +294,7 @@ mod tests {
     fn every_kind_is_read_back_from_its_word() {
         // Each names the next, so that a kind which is added does not go unread.
         let next = |kind| match kind {
+            ChangeKind::Approval => Some(ChangeKind::Catalogue),
             ChangeKind::Catalogue => Some(ChangeKind::Client),
             ChangeKind::Client => Some(ChangeKind::Grant),
             ChangeKind::Grant => Some(ChangeKind::Key),
@@ -292,7 +305,7 @@ mod tests {
             ChangeKind::User => None,
         };
         let mut kinds = vec![];
-        let mut kind = Some(ChangeKind::Catalogue);
+        let mut kind = Some(ChangeKind::Approval);
         while let Some(each) = kind {
             assert_eq!(ChangeKind::read(each.as_str()), Some(each));
             kinds.push(each);

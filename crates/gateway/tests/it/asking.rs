@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fake::Speaks;
 use crate::sets::{answer, approving};
+use crate::streams::{next, standing};
 use crate::world::{Grantee, JUNE, NOVEMBER, Plan, Reply, World};
 
 const DECLARED: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -159,6 +160,48 @@ async fn an_older_client_that_opens_pages_is_asked_by_an_error() {
         assert_ne!(passed.json()["result"]["isError"], true, "{}", passed.body);
     }
     assert_eq!(sent(&world).len(), 1);
+}
+
+/// 2025-11-25 Elicitation, Completion Notifications: once the person has answered, the session whose client was sent to the
+/// page is told so on its standing stream, once, whether it was open by then or not; no other session is.
+#[tokio::test]
+async fn an_older_client_is_told_when_its_user_has_answered() {
+    let (world, grantee, token) = world().await;
+    let declared = || json!({ "elicitation": { "url": {} } });
+    let asking = world.session_with(&token, NOVEMBER, declared()).await;
+    let other = world.session_with(&token, NOVEMBER, declared()).await;
+    let mut streams = (standing(&world, &token, &asking).await, standing(&world, &token, &other).await);
+    world.fake.open_streams(2).await;
+    let last = json!({ "jsonrpc": "2.0", "id": 9, "method": "ping" });
+    for (yes, number) in [(true, 1), (false, 2)] {
+        let params = json!({ "name": "add_note", "arguments": { "n": number } });
+        let asked = world.legacy(&token, &asking, NOVEMBER, "tools/call", params).send().await;
+        let question = asked.json()["error"]["data"]["elicitations"][0]["elicitationId"].clone();
+        assert!(question.as_str().is_some_and(|id| id.starts_with("apr_")), "{}", asked.body);
+        assert!(answer(&world, &grantee, yes).await);
+        let told = next(&mut streams.0).await;
+        assert_eq!(told["method"], "notifications/elicitation/complete");
+        assert_eq!(told["params"], json!({ "elicitationId": question }));
+        world.fake.news.send(last.to_string()).unwrap();
+        assert_eq!(next(&mut streams.0).await, last);
+        assert_eq!(next(&mut streams.1).await, last);
+    }
+    // Answered while nobody listens: told as soon as somebody does.
+    drop(streams.0);
+    let params = json!({ "name": "add_note", "arguments": { "n": 3 } });
+    let asked = world.legacy(&token, &asking, NOVEMBER, "tools/call", params).send().await;
+    let question = &asked.json()["error"]["data"]["elicitations"][0]["elicitationId"];
+    assert!(answer(&world, &grantee, true).await);
+    let mut stream = loop {
+        // The place of the stream that was closed is free a moment later.
+        let ask = world.ask(http::Method::GET, "/mcp/notes").header("authorization", &format!("Bearer {token}"));
+        let stream = ask.header("accept", "text/event-stream").header("mcp-session-id", &asking).open().await;
+        if stream.status == 200 {
+            break stream;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(next(&mut stream).await["params"], json!({ "elicitationId": question }));
 }
 
 /// Product §4: what the upstream asks back belongs to the call that was paid for: its later rounds take nothing again,

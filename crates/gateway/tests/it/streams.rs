@@ -25,7 +25,7 @@ pub(crate) async fn standing(world: &World, token: &str, session: &str) -> Strea
 }
 
 /// The next message, apart from the news that a list changed: that is told whenever a change before is noticed.
-async fn next(stream: &mut Stream) -> Value {
+pub(crate) async fn next(stream: &mut Stream) -> Value {
     loop {
         let message = stream.next().await.unwrap();
         if message["method"] != "notifications/tools/list_changed" {
