@@ -219,11 +219,8 @@ async fn details(tx: &mut Tx, task: Option<TaskId>, resource: &str) -> Result<Op
 fn check_target(issuer: &Issuer, asked: &[String], granted: &str) -> Result<(), TokenError> {
     let granted = ResourceId::parse(granted).map_err(|_| TokenError::Target)?;
     let mounted = issuer.servers.borrow().of_resource(&granted).is_some();
-    let same = match asked {
-        [] => true,
-        [one] => ResourceId::parse(one).is_ok_and(|asked| asked == granted),
-        _ => false,
-    };
+    // Named once, or in two ways (RFC 8693 §2.1: `resource` and `audience`), or not at all.
+    let same = asked.iter().all(|asked| ResourceId::parse(asked).is_ok_and(|asked| asked == granted));
     if mounted && same { Ok(()) } else { Err(TokenError::Target) }
 }
 

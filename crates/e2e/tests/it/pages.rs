@@ -213,6 +213,41 @@ async fn the_pages_about_a_call_and_a_task_can_be_read_by_everybody() {
     }
 }
 
+/// Product §7: the pages on which an auditor reads what happened, and the arguments that were kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_records_can_be_read_by_everybody_who_may() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let toml = format!(
+        "[servers.up]\nurl = \"{}\"\neveryone = \"read\"\narguments = \"sealed\"\n\
+         tools = {{ look = \"read\", wipe = \"destructive\" }}\n",
+        upstream.url()
+    );
+    let checkpoint = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user("bob", PASSWORD).start().await;
+    let at = format!("{}/mcp/up", checkpoint.base_url());
+    let mut auditor = Person::new("bob", PASSWORD);
+    let tokens = Agent::register_as(&at, &planner()).await.be_let_in(&mut auditor, Some("mcp:read")).await;
+    let port = checkpoint.base_url().rsplit(':').next().unwrap();
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let passed = ask(address, &tool("/mcp/up", &tokens.access, "look")).await.unwrap();
+    assert_eq!(passed.status, 200, "{}", passed.text());
+    assert_eq!(ask(address, &tool("/mcp/up", &tokens.access, "wipe")).await.unwrap().status, 403);
+    let records = format!("{}/records", checkpoint.base_url());
+    assert_eq!(checkpoint.command(&["user", "role", "bob", "auditor"]).await.code(), Some(0));
+    let cookies: Vec<String> = auditor.cookies().iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let signed_in: Vec<&str> = cookies.iter().flat_map(|cookie| ["--cookie", cookie]).collect();
+    let exported = checkpoint.command(&["audit", "export", "--format", "jsonl"]).await.stdout;
+    let exported = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let call = exported.map(|row| row["record"].clone()).find(|record| record["event"]["target"] == "look").unwrap();
+    let call = format!("{records}/{}", call["request"].as_str().unwrap());
+    for view in VIEWS {
+        let seen = look("records", &records, &signed_in, view, ["What happened", "記録"]).await;
+        let text = seen["text"].as_str().unwrap();
+        assert!(text.contains("permit · answered") && text.contains("deny (rights)"), "{text}");
+        let words = ["Show the arguments", "引数を表示する"];
+        look("record", &call, &signed_in, view, words).await;
+    }
+}
+
 /// Product §4: what narrows a grant, unfolded: the tools, the tasks that the owner offers, and the three sets drawn.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_narrows_a_grant_can_be_read_by_everybody() {

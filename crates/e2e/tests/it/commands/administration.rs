@@ -33,6 +33,26 @@ async fn started() -> Checkpoint {
     checkpoint
 }
 
+/// `user role`: who may read the records and who may change things is told at once, and the last owner stays one.
+#[tokio::test]
+async fn a_user_has_one_part_at_a_time() {
+    let checkpoint = started().await;
+    for (role, word) in [("auditor", "auditor"), ("administrator", "administrator"), ("user", "user")] {
+        assert_eq!(checkpoint.command(&["user", "role", "alice", role]).await.code(), Some(1), "the last owner");
+        let name = format!("{word}-1");
+        checkpoint.add_user(&name, PASSWORD, false).await;
+        assert_eq!(checkpoint.command(&["user", "role", &name, role]).await.code(), Some(0));
+        let listed = checkpoint.command(&["user", "list"]).await.stdout;
+        let line = listed.lines().find(|line| line.starts_with(&name)).unwrap();
+        assert!(line.split_whitespace().any(|cell| cell == word), "{line}");
+    }
+    let wrong = checkpoint.command(&["user", "role", "alice", "root"]).await;
+    assert_eq!(wrong.code(), Some(2));
+    assert!(wrong.stderr.contains("expected `owner`, `administrator`, `auditor` or `user`"), "{}", wrong.stderr);
+    let both = checkpoint.command(&["user", "add", "eve", "--owner", "--role", "auditor"]).await;
+    assert_eq!(both.code(), Some(2), "{}", both.stderr);
+}
+
 /// `user disable`: tokens, sessions and logins of that user end at once, and only that user's.
 #[tokio::test]
 async fn a_disabled_user_is_out_at_once() {
