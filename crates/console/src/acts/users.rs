@@ -82,7 +82,7 @@ pub(super) async fn role(store: &Store, who: Performer<'_>, name: &str, role: Ro
     if !tx.users().set_role(user.id, role).await? {
         return Err(ActError::Invalid(format!("`{name}` is the only owner who can sign in: make another one first")));
     }
-    tx.audit().append(who.node, &record(who, "user role", &format!("{name} {role}")), who.now).await?;
+    tx.audit().append(who.node, &record(who, "user role", format!("{name} {role}")), who.now).await?;
     tx.commit().await?;
     Ok(Outcome::Done { count: 0 })
 }
