@@ -205,10 +205,12 @@ struct Writer {
 impl Writer {
     async fn run(mut self) {
         let mut entries = Vec::with_capacity(BATCH_MAX);
+        // More waited than one batch takes: the next is not waited for.
+        let mut behind = false;
         while let Some(first) = self.entries.recv().await {
             entries.push(first);
             // Not woken by each that comes: nobody waits for them, and a turn for each would cost more than its record.
-            if !matches!(entries.first(), Some(Entry::Flush(_))) {
+            if !behind && !matches!(entries.first(), Some(Entry::Flush(_))) {
                 let _ = tokio::time::timeout(BATCH_WAIT, self.hurry.notified()).await;
             }
             while entries.len() < BATCH_MAX
@@ -216,6 +218,7 @@ impl Writer {
             {
                 entries.push(entry);
             }
+            behind = entries.len() >= BATCH_MAX;
             let mut batch = Vec::with_capacity(entries.len());
             let mut waiting = Vec::new();
             for entry in entries.drain(..) {
@@ -306,8 +309,8 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
 
 fn bounded(name: &str) -> String {
     match name.char_indices().nth(NAME_CHARACTERS_MAX) {
-        Some((end, _)) if name.len() > NAME_CHARACTERS_MAX => name.get(..end).unwrap_or_default().to_owned(),
-        _ => name.to_owned(),
+        Some((end, _)) => name.get(..end).unwrap_or_default().to_owned(),
+        None => name.to_owned(),
     }
 }
 

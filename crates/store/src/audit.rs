@@ -346,8 +346,20 @@ impl Audit<'_> {
     }
 
     /// Recomputes the chain of a node from its beginning (ATK-98). Compare the head with the one kept elsewhere:
-    /// only that shows a tail that was cut together with the head.
+    /// only that shows a tail that was cut together with the head. Records of a chain that has no head any more break
+    /// every chain: nobody can say whose they were.
     pub async fn verify(&mut self, node: NodeId) -> Result<ChainCheck, StoreError> {
+        let orphan = self
+            .tx
+            .fetch_optional(
+                "SELECT place FROM audit WHERE place / 1099511627776 NOT IN (SELECT chain FROM audit_heads)
+                 ORDER BY place LIMIT 1",
+                values![],
+            )
+            .await?;
+        if let Some(orphan) = orphan {
+            return Ok(ChainCheck::Broken { seq: orphan.int("place")?.rem_euclid(CHAIN_PLACES) });
+        }
         let head = self.head(node).await?.unwrap_or(AuditHead { seq: 0, mac: genesis() });
         let mut reached = match self.beginning(node).await? {
             Ok(beginning) => beginning,

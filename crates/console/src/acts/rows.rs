@@ -78,7 +78,7 @@ pub struct HeldRow {
     pub tool: Tool,
     /// Whether it was never accepted in any form.
     pub is_new: bool,
-    /// What tells this form of it from others, for [`Act::ToolsAccept`].
+    /// What tells this form of it from others, for [`super::Act::ToolsAccept`].
     pub fingerprint: String,
     /// In what it differs from what was accepted.
     pub differences: Vec<Difference>,

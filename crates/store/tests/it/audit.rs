@@ -160,7 +160,8 @@ async fn concurrent_writers_of_one_node_make_one_chain() {
 /// ATK-98: what is changed, removed, put in or cut off by whoever has the database is found by recomputing.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_done_to_the_records_is_found() {
-    let tampering: [(&'static str, i64); 10] = [
+    let tampering: [(&'static str, i64); 11] = [
+        ("DELETE FROM audit_heads", 1),
         ("UPDATE audit SET records = REPLACE(records, 'act 3', 'act 4') WHERE place % 1099511627776 = 3", 3),
         ("UPDATE audit SET request = 'rid_00000000000000000000000000000000' WHERE place % 1099511627776 = 2", 2),
         ("UPDATE audit SET kept_at = kept_at + 1 WHERE place % 1099511627776 = 4", 4),
