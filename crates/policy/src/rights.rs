@@ -245,7 +245,7 @@ struct Key {
     kind: Kind,
     /// Empty where the rules do not tell one from another.
     name: String,
-    any_arguments: bool,
+    asked: Asked,
 }
 
 /// What is asked about.
@@ -275,7 +275,7 @@ impl Key {
             trust: authority.trust,
             kind,
             name: if slice.tells_apart(name) { name.to_owned() } else { String::new() },
-            any_arguments: asked == Asked::Any,
+            asked,
         }
     }
 }

@@ -170,7 +170,7 @@ fn covers(pattern: &str, uri: &str) -> bool {
 }
 
 /// Whether the question is about these arguments, or about any that there could be (for lists).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Asked {
     /// Could it be called at all?
     Any,
