@@ -1,6 +1,7 @@
 //! What happens to every request before any surface sees it: an id, one spelling of its path, a known host.
 //!
-//! One function and not a stack of layers: this stands in front of every call, and each layer would cost it a box. A panic of one request is that request's 500, and nobody else's.
+//! One function and not a stack of layers: this stands in front of every call, and each layer would cost it a box. A
+//! panic of one request is that request's 500, and nobody else's.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -205,19 +205,8 @@ struct Writer {
 impl Writer {
     async fn run(mut self) {
         let mut entries = Vec::with_capacity(BATCH_MAX);
-        // More waited than one batch takes: the next is not waited for.
         let mut behind = false;
-        while let Some(first) = self.entries.recv().await {
-            entries.push(first);
-            // Not woken by each that comes: nobody waits for them, and a turn for each would cost more than its record.
-            if !behind && !matches!(entries.first(), Some(Entry::Flush(_))) {
-                let _ = tokio::time::timeout(BATCH_WAIT, self.hurry.notified()).await;
-            }
-            while entries.len() < BATCH_MAX
-                && let Ok(entry) = self.entries.try_recv()
-            {
-                entries.push(entry);
-            }
+        while gather(&mut self.entries, &self.hurry, behind, &mut entries).await {
             behind = entries.len() >= BATCH_MAX;
             let mut batch = Vec::with_capacity(entries.len());
             let mut waiting = Vec::new();
@@ -259,6 +248,24 @@ impl Writer {
         tx.audit().append(self.node, batch.iter().map(|noted| &noted.record), self.clock.now()).await?;
         tx.commit().await
     }
+}
+
+/// Fills an empty batch, with what comes within [`BATCH_WAIT`] of the first; at once if it hurries, or if the batch before
+/// was full and left some behind. `false`: nothing will come any more.
+async fn gather(entries: &mut mpsc::Receiver<Entry>, hurry: &Notify, behind: bool, batch: &mut Vec<Entry>) -> bool {
+    let Some(first) = entries.recv().await else { return false };
+    let flushes = matches!(first, Entry::Flush(_));
+    batch.push(first);
+    // Not woken by each that comes: nobody waits for them, and a turn for each would cost more than its record.
+    if !behind && !flushes {
+        let _ = tokio::time::timeout(BATCH_WAIT, hurry.notified()).await;
+    }
+    while batch.len() < BATCH_MAX
+        && let Ok(entry) = entries.try_recv()
+    {
+        batch.push(entry);
+    }
+    true
 }
 
 /// What a decision was, beside the caller and the call.
@@ -375,5 +382,58 @@ impl Drop for OutcomeEntry {
         };
         let record = Record { at: self.clock.now(), request: self.request, event: Event::Outcome(outcome) };
         permit.send(Entry::Record(record.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
+    use sekisho_protocol::ids::RequestId;
+    use tokio::sync::{Notify, mpsc, oneshot};
+    use tokio::time::Instant;
+
+    use super::{BATCH_MAX, BATCH_WAIT, Entry, NAME_CHARACTERS_MAX, bounded, gather, rejection};
+
+    fn entry() -> Entry {
+        let now = ManualClock::default().now();
+        let request = RequestId::generate(now, &SeededEntropy::default());
+        Entry::Record(rejection(now, request, None, 401, "test", String::new()).into())
+    }
+
+    /// A record waits for others, but not for long; and not at all when somebody waits for it, when many wait, or when more
+    /// waited than one batch takes.
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_for_others_unless_there_is_a_reason_not_to() {
+        let (queue, mut entries) = mpsc::channel(3 * BATCH_MAX);
+        let hurry = Notify::new();
+        let mut took = async |behind| {
+            let (began, mut batch) = (Instant::now(), Vec::new());
+            assert!(gather(&mut entries, &hurry, behind, &mut batch).await);
+            (batch.len(), began.elapsed())
+        };
+        queue.try_send(entry()).unwrap();
+        assert_eq!(took(false).await, (1, BATCH_WAIT));
+        for _ in 0..BATCH_MAX + 7 {
+            queue.try_send(entry()).unwrap();
+        }
+        assert_eq!(took(false).await, (BATCH_MAX, BATCH_WAIT));
+        assert_eq!(took(true).await, (7, Duration::ZERO));
+        let (done, _waits) = oneshot::channel();
+        queue.try_send(Entry::Flush(done)).unwrap();
+        assert_eq!(took(false).await, (1, Duration::ZERO));
+        queue.try_send(entry()).unwrap();
+        hurry.notify_one();
+        assert_eq!(took(false).await, (1, Duration::ZERO));
+        drop(queue);
+        assert!(!gather(&mut entries, &hurry, false, &mut Vec::new()).await);
+    }
+
+    #[test]
+    fn a_name_stands_in_a_record_up_to_its_bound() {
+        for (characters, kept) in [(0, 0), (NAME_CHARACTERS_MAX, NAME_CHARACTERS_MAX), (300, NAME_CHARACTERS_MAX)] {
+            assert_eq!(bounded(&"é".repeat(characters)), "é".repeat(kept));
+        }
     }
 }

@@ -10,7 +10,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use sekisho_protocol::audit::{Decision, Event, Verdict};
-use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{AccessRequestId, ClientId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::SetName;
@@ -313,7 +312,7 @@ async fn request_page(
     let standing = Standing::of(&found.asked, found.loan.as_ref(), found.alive, owner, visit.now);
     let token = |kind| form_token(visit, Some(&session), kind, &id).expose().to_owned();
     let facts = Facts {
-        person: person(tx, &found.asked.subject).await?,
+        person: shown::person(tx, &found.asked.subject).await?,
         client: &found.asked.client,
         server: &found.asked.server,
         tool: &found.asked.tool,
@@ -341,15 +340,6 @@ async fn request_page(
         take_back_csrf: (standing.is_lent() && owner).then(|| token(FormKind::TakeBack)),
         id,
     })
-}
-
-/// A name for people.
-async fn person(tx: &mut Tx, subject: &Subject) -> Result<String, StoreError> {
-    let user = match subject {
-        Subject::User(user) => tx.users().find(*user).await?,
-        Subject::Anonymous | Subject::Service(_) => None,
-    };
-    Ok(user.map_or_else(|| subject.to_string(), |user| plain_text(&user.name, 80)))
 }
 
 struct Facts<'a> {
@@ -406,7 +396,7 @@ pub(crate) async fn asked_lines(
     for asked in open {
         lines.push(AskedLine {
             id: asked.id.to_string(),
-            person: person(tx, &asked.subject).await?,
+            person: shown::person(tx, &asked.subject).await?,
             server: shown::server(issuer, &asked.server).title,
             tool: shown::exact(&asked.tool, 80),
         });

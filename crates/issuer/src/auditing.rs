@@ -7,18 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
 use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, OutcomeResult, Record, Verdict};
 use sekisho_protocol::caller::Subject;
-use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::ids::{ClientId, RequestId, ServerName};
 use sekisho_store::{AuditFilter, AuditOrder, StoreError, Tx};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::own::{self, OwnError};
 use crate::pages::{self, Chrome};
-use crate::parameters::Form;
+use crate::parameters::{Form, Parameters};
 use crate::session::{self, FormKind, Session, form_token, is_ours};
 use crate::shown::{self, JsonText};
 use crate::text::Sentence;
@@ -94,29 +94,16 @@ enum Arguments {
     Shown(JsonText),
 }
 
-/// Where older records begin.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Older {
-    before: Option<String>,
-}
-
-/// `GET /records`.
-pub(crate) async fn list(State(issuer): State<Arc<Issuer>>, visit: Visit, Query(older): Query<Older>) -> Response {
-    match records_page(&issuer, &visit, &older).await {
-        Ok(Some(page)) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
-        // Whoever signs in finds the way here from the first page.
-        Ok(None) => pages::go(&issuer, "/"),
-        Err(error) => error::own(&issuer, &visit, &error),
-    }
+/// `GET /records`; with `before`, what came before that exchange.
+pub(crate) async fn list(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
+    let page = records_page(&issuer, &visit, query.as_deref().unwrap_or_default()).await;
+    own::page_or_home(&issuer, &visit, page)
 }
 
 /// `GET /records/{request}`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>) -> Response {
-    match record_page(&issuer, &visit, &id).await {
-        Ok(Some(page)) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
-        Ok(None) => pages::go(&issuer, "/"),
-        Err(error) => error::own(&issuer, &visit, &error),
-    }
+    let page = record_page(&issuer, &visit, &id).await;
+    own::page_or_home(&issuer, &visit, page)
 }
 
 /// `POST /records/{request}`: shows the arguments, too.
@@ -141,10 +128,14 @@ async fn auditor(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, OwnError
     }
 }
 
-async fn records_page(issuer: &Issuer, visit: &Visit, older: &Older) -> Result<Option<RecordsPage>, OwnError> {
+async fn records_page(issuer: &Issuer, visit: &Visit, query: &str) -> Result<Option<RecordsPage>, OwnError> {
+    let parameters = Parameters::read(query).map_err(|_| OwnError::Malformed)?;
     let mut tx = issuer.store.read().await?;
     let Some(session) = auditor(&mut tx, visit).await? else { return Ok(None) };
-    let before = older.before.as_deref().map(str::parse).transpose().map_err(|_| OwnError::NotThere)?;
+    if parameters.repeated(&[]).is_some() {
+        return Err(OwnError::Malformed);
+    }
+    let before = parameters.one("before").map(str::parse).transpose().map_err(|_| OwnError::NotThere)?;
     let filter = AuditFilter { before, order: AuditOrder::NewestFirst, limit: PAGE_MAX, ..AuditFilter::default() };
     let found = tx.audit().list(&filter).await?;
     let is_full = found.len() >= PAGE_MAX as usize;
@@ -326,9 +317,7 @@ fn is_refusal(act: AuthorizationAct) -> bool {
 }
 
 /// Who is in a record: for whom, through which client, at which server.
-fn parties(
-    event: &Event,
-) -> (Option<&Subject>, Option<&sekisho_protocol::ids::ClientId>, Option<&sekisho_protocol::ids::ServerName>) {
+fn parties(event: &Event) -> (Option<&Subject>, Option<&ClientId>, Option<&ServerName>) {
     match event {
         Event::Act { .. } => (None, None, None),
         Event::Authorization(it) => (it.subject.as_ref(), it.client.as_ref(), it.server.as_ref()),
@@ -360,11 +349,7 @@ impl People {
         if let Some(known) = self.0.get(subject) {
             return Ok(known.clone());
         }
-        let user = match subject {
-            Subject::User(user) => tx.users().find(*user).await?,
-            Subject::Anonymous | Subject::Service(_) => None,
-        };
-        let name = user.map_or_else(|| text(&subject.to_string()), |user| text(&user.name));
+        let name = shown::person(tx, subject).await?;
         self.0.insert(subject.clone(), name.clone());
         Ok(name)
     }

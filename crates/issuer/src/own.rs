@@ -1,9 +1,14 @@
 //! Pages about what is one's own: who has to sign in first, and who is told that there is nothing.
 
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
 use sekisho_protocol::caller::Subject;
 use sekisho_store::{Grant, StoreError, Tx};
 
-use crate::error::Fault;
+use crate::Issuer;
+use crate::error::{self, Fault};
+use crate::pages;
 use crate::parameters::{Form, Parameters};
 use crate::place::Place;
 use crate::session::{self, Session};
@@ -45,6 +50,16 @@ pub(crate) fn only<T>(found: Option<T>, session: Session, place: Place) -> Resul
     match found {
         Some(found) => Ok((found, session)),
         None => Err(OwnError::NotYours { place, session: Box::new(session) }),
+    }
+}
+
+/// A page that only who is signed in may see, and whose way one finds from the first page: whoever is not signed in is sent
+/// there.
+pub(crate) fn page_or_home<P: Template>(issuer: &Issuer, visit: &Visit, page: Result<Option<P>, OwnError>) -> Response {
+    match page {
+        Ok(Some(page)) => pages::page(visit, issuer, StatusCode::OK, &page, ""),
+        Ok(None) => pages::go(issuer, "/"),
+        Err(error) => error::own(issuer, visit, &error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
@@ -51,6 +52,15 @@ impl Clients {
         self.0.insert(id.clone(), line.clone());
         Ok(line)
     }
+}
+
+/// A user's name; or the subject, where it is no user's.
+pub(crate) async fn person(tx: &mut Tx, subject: &Subject) -> Result<String, StoreError> {
+    let user = match subject {
+        Subject::User(user) => tx.users().find(*user).await?,
+        Subject::Anonymous | Subject::Service(_) => None,
+    };
+    Ok(user.map_or_else(|| subject.to_string(), |user| plain_text(&user.name, 80)))
 }
 
 /// A server as people see it.

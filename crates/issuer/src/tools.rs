@@ -5,7 +5,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::StatusCode;
 use sekisho_protocol::audit::AuthorizationAct;
 use sekisho_protocol::catalogue::{Difference, HeldTool, ToolClass};
 use sekisho_protocol::digest::Digest;
@@ -73,12 +72,8 @@ impl HeldLine {
 
 /// `GET /servers/{name}/tools`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(name): Path<String>) -> Response {
-    match held_page(&issuer, &visit, &name).await {
-        Ok(Some(page)) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
-        // Whoever signs in finds the way here from the first page.
-        Ok(None) => pages::go(&issuer, "/"),
-        Err(error) => error::own(&issuer, &visit, &error),
-    }
+    let page = held_page(&issuer, &visit, &name).await;
+    own::page_or_home(&issuer, &visit, page)
 }
 
 /// `POST /servers/{name}/tools`: lets those through that were ticked, each with the class that was chosen.

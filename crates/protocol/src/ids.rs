@@ -249,8 +249,8 @@ impl<'de> Deserialize<'de> for ServerName {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientId, GrantId, ServerName, UserId};
-    use crate::env::{Clock, ManualClock, SeededEntropy};
+    use super::{ClientId, GrantId, RequestId, ServerName, UserId};
+    use crate::env::{Clock, ManualClock, SeededEntropy, Timestamp};
 
     #[test]
     fn an_identifier_survives_writing_and_reading() {
@@ -274,6 +274,19 @@ mod tests {
         let first = GrantId::generate(clock.now(), &entropy);
         clock.advance_seconds(1);
         assert!(first.to_string() < GrantId::generate(clock.now(), &entropy).to_string());
+    }
+
+    /// What began earlier is less than anything that began later, whatever moment is asked for.
+    #[test]
+    fn the_first_name_of_a_moment_is_less_than_all_of_it() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+        let before = RequestId::generate(clock.now(), &entropy);
+        clock.advance_seconds(1);
+        let first = RequestId::first_at(clock.now());
+        let after = RequestId::generate(clock.now(), &entropy);
+        assert!(before < first && first < after);
+        assert!(before.to_string() < first.to_string() && first.to_string() < after.to_string());
+        assert!(RequestId::first_at(Timestamp::MIN) < before && after < RequestId::first_at(Timestamp::MAX));
     }
 
     #[test]

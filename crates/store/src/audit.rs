@@ -37,8 +37,6 @@ pub struct AuditFilter {
     pub node: Option<NodeId>,
     /// Of exchanges that began at this moment or later.
     pub since: Option<Timestamp>,
-    /// Of exchanges that began before this moment.
-    pub until: Option<Timestamp>,
     /// Of this exchange.
     pub request: Option<RequestId>,
     /// Of exchanges before this one, in the order in which they began: to go on with the next older page.
@@ -190,8 +188,6 @@ impl Audit<'_> {
                 None => return Ok(Vec::new()),
             },
         };
-        let until = RequestId::first_at(filter.until.unwrap_or(Timestamp::MAX));
-        let until = filter.before.map_or(until, |before| before.min(until));
         let rows = self
             .tx
             .fetch_all(
@@ -201,7 +197,7 @@ impl Audit<'_> {
                     below,
                     filter.request.as_ref(),
                     RequestId::first_at(filter.since.unwrap_or(Timestamp::MIN)),
-                    until,
+                    filter.before.unwrap_or_else(|| RequestId::first_at(Timestamp::MAX)),
                     i64::from(limit),
                     after
                 ],

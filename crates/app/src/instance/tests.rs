@@ -1,4 +1,5 @@
 use sekisho_console::acts::Act;
+use sekisho_protocol::role::Role;
 
 use super::{Instance, Parts, Source, check_base_url, hosts};
 use crate::config::Configuration;
@@ -41,7 +42,8 @@ async fn what_an_operator_did_is_in_force_when_the_command_returns() {
     let control = Control::of(&instance);
     let mut rights = instance.rights.subscribe();
     for act in [
-        Act::UserAdd { name: "bob".to_owned(), role: sekisho_protocol::role::Role::User, password: None },
+        Act::UserAdd { name: "bob".to_owned(), role: Role::User, password: None },
+        Act::UserRole { name: "bob".to_owned(), role: Role::Owner },
         Act::UserDisable { name: "bob".to_owned() },
     ] {
         assert!(!rights.has_changed().unwrap(), "{act:?}");

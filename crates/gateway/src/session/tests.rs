@@ -2,14 +2,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, after};
-use sekisho_protocol::ids::{ClientId, GrantId, ServerName, UserId};
+use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Direction, Revision, lookup};
 use sekisho_protocol::scope::ScopeSet;
 
-use super::{NewSession, Sessions};
+use super::{NewSession, QUESTIONS_MAX, Sessions};
 
 fn caller(user: u64, client: &str, grant: u64) -> Caller {
     let now = ManualClock::default().now();
@@ -125,4 +126,29 @@ fn an_answer_belongs_to_a_request_of_its_session_once() {
     }
     assert!(session.answered(&Id::Integer(0)).is_none());
     assert!(session.answered(&Id::Integer(4999)).is_some());
+}
+
+/// 2025-11-25 Elicitation: what a person answered is told in the session that asked, once; of too many questions the oldest
+/// are no longer waited for.
+#[tokio::test]
+async fn a_session_hears_of_its_own_questions_alone() {
+    let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(8, Duration::from_secs(60)));
+    let me = caller(1, "cli_a", 1);
+    let [asking, other] = [0, 1].map(|_| {
+        let token = open(&sessions, &me, &entropy);
+        sessions.find(&token, &me, &server("notes")).unwrap()
+    });
+    let question = || ApprovalId::generate(ManualClock::default().now(), &entropy);
+    let asked: Vec<ApprovalId> = std::iter::repeat_with(question).take(QUESTIONS_MAX + 1).collect();
+    for question in &asked {
+        asking.asks(*question);
+        asking.asks(*question);
+    }
+    for answered in [asked[0], asked[1], asked[1], question(), asked[QUESTIONS_MAX]] {
+        sessions.is_answered(answered);
+    }
+    assert_eq!(asking.next_over().now_or_never(), Some(asked[1]));
+    assert_eq!(asking.next_over().now_or_never(), Some(asked[QUESTIONS_MAX]));
+    assert_eq!(asking.next_over().now_or_never(), None);
+    assert_eq!(other.next_over().now_or_never(), None);
 }

@@ -48,7 +48,7 @@ async fn records_come_back_as_they_were_written_and_by_what_is_asked() {
         assert_eq!(acts(list(&world, all()).await), records);
         let newest = AuditFilter { order: AuditOrder::NewestFirst, limit: 2, ..all() };
         assert_eq!(acts(list(&world, newest).await), [records[5].clone(), records[4].clone()]);
-        let between = AuditFilter { since: Some(world.at(1)), until: Some(world.at(3)), ..all() };
+        let between = AuditFilter { since: Some(world.at(1)), before: Some(records[3].request), ..all() };
         assert_eq!(acts(list(&world, between).await), records[1..3]);
         let exchange = AuditFilter { request: Some(records[2].request), ..all() };
         assert_eq!(acts(list(&world, exchange).await), records[2..3]);
