@@ -322,7 +322,7 @@ async fn of_message(
         server: routed.server().clone(),
         method: row.map_or(ANSWER_METHOD, |row| row.name),
         target,
-        arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.get().as_bytes())),
+        arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.as_bytes())),
         arguments_digest: None,
         round: None,
         source: routed.source,

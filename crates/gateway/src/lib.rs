@@ -231,7 +231,7 @@ impl Gateway {
             Err(RefreshError::Forward(error)) => return Err(upstream(error)),
             Err(RefreshError::Store(error)) => return Err(error.into()),
         };
-        let server_info = spoken.server_info.as_ref().map(|raw| raw.get().to_owned());
+        let server_info = spoken.server_info.clone();
         Ok(Probe { revisions: spoken.revisions.clone(), server_info, tools })
     }
 

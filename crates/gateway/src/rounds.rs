@@ -126,7 +126,7 @@ pub(crate) fn read(
     let state = state.ok_or(CallFault::RequestState)?;
     let (brought, edited) = match state.what {
         What::Approval(approval) => {
-            let declined = params.input_responses.is_some_and(|responses| is_declined(responses.get()));
+            let declined = params.input_responses.is_some_and(|responses| is_declined(responses));
             let edited = splice::remove_param(body, "requestState")
                 .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
             (Brought::Answer { approval, declined }, edited)
@@ -148,7 +148,7 @@ pub(crate) fn read(
 fn checked(edited: Result<Vec<u8>, SpliceError>, before: &Params<'_>) -> Result<Bytes, CallFault> {
     let edited = Bytes::from(edited.map_err(|_| CallFault::RequestState)?);
     let message = Message::read(&edited, &Limits::default())?;
-    let text = |params: &Params<'_>| params.arguments.map(|raw| raw.get().to_owned());
+    let text = |params: &Params<'_>| params.arguments.map(ToOwned::to_owned);
     let same = message
         .params()
         .is_some_and(|after| after.name == before.name && after.uri == before.uri && text(after) == text(before));

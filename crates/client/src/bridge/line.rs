@@ -7,7 +7,6 @@ use sekisho_protocol::mcp::headers::{METHOD, NAME, PROTOCOL_VERSION, encode_valu
 use sekisho_protocol::mcp::message::{self, Id, Message, ReadError};
 use sekisho_protocol::mcp::method::{Direction, NameSource, Revision, lookup};
 use sekisho_protocol::mcp::strict::Limits;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Bridge;
@@ -27,7 +26,7 @@ pub(super) struct Line {
     pub(super) tool: Option<String>,
     /// What `Mcp-Name` repeats.
     name: Option<String>,
-    arguments: Option<Box<RawValue>>,
+    arguments: Option<String>,
     /// Its `_meta`, for a question of ours in its place.
     meta: Option<Value>,
 }

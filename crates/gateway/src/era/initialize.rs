@@ -103,7 +103,7 @@ pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) 
         Some(_) => None,
         None => Some(rewritten(body, message, newest)?),
     };
-    let capabilities = params.and_then(|params| params.capabilities).map_or("{}", |raw| raw.get());
+    let capabilities = params.and_then(|params| params.capabilities).unwrap_or("{}");
     let init = InitDigest::of(served.unwrap_or(newest), capabilities);
     Ok(Some(Proposal { init, body: edited }))
 }
@@ -236,7 +236,7 @@ fn with_notices(message: Bytes) -> Result<(Bytes, bool), ForwardError> {
     let Kind::Response { outcome: Outcome::Result(result), .. } = read.kind() else {
         return Ok((message.clone(), false));
     };
-    let capabilities = result.capabilities.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let capabilities = result.capabilities.and_then(|raw| serde_json::from_str::<Value>(raw).ok());
     let Some(mut capabilities) = capabilities else { return Ok((message.clone(), false)) };
     let Some(tools) = capabilities.get_mut("tools").and_then(Value::as_object_mut) else {
         return Ok((message.clone(), false));

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_protocol::mcp::message::{InputRequest, Kind, Message};
+use sekisho_protocol::mcp::message::{Kind, Message, asked_methods};
 use sekisho_protocol::mcp::method::{self, Direction, Method, MethodRow, Revision, Shape, TASKS_EXTENSION};
 use sekisho_protocol::mcp::strict::Limits;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 use crate::call::CallFault;
 
@@ -54,7 +53,7 @@ impl Declared {
     pub(crate) fn in_initialize(body: &[u8]) -> Self {
         let Ok(message) = Message::read(body, &Limits::default()) else { return Self::default() };
         let declared = message.params().and_then(|params| params.capabilities);
-        declared.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+        declared.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 
     /// Whether the client opens pages for its user.
@@ -65,7 +64,7 @@ impl Declared {
     /// By the `_meta` of a request. What cannot be read was not declared.
     fn by(message: &Message<'_>) -> Self {
         let declared = message.meta().and_then(|meta| meta.client_capabilities);
-        declared.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+        declared.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 
     /// By the request in these bytes, which were read before.
@@ -84,10 +83,10 @@ impl Declared {
 
     /// Whether everything that a result asks of the client is something that may be asked inside a result, and that
     /// this client declared (TR-17, TR-45, TR-57).
-    pub(crate) fn allows(&self, input_requests: &RawValue) -> bool {
-        let Ok(requests) = InputRequest::read_all(input_requests) else { return false };
-        requests.iter().all(|request| {
-            let row = method::lookup(Revision::V2026_07_28, Direction::ServerToClient, &request.method);
+    pub(crate) fn allows(&self, input_requests: &str) -> bool {
+        let Ok(methods) = asked_methods(input_requests) else { return false };
+        methods.iter().all(|asked| {
+            let row = method::lookup(Revision::V2026_07_28, Direction::ServerToClient, asked);
             match row.filter(|row| row.shape == Shape::InputRequest).map(|row| row.method) {
                 Some(Method::ElicitationCreate) => self.elicitation.is_some(),
                 Some(Method::RootsList) => self.roots.is_some(),
@@ -100,8 +99,6 @@ impl Declared {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::Declared;
 
     fn declared(capabilities: &str) -> Declared {
@@ -129,8 +126,7 @@ mod tests {
             (r#"{"roots":{}}"#, "[]", false),
             ("7", r#"{"a":{"method":"roots/list"}}"#, false),
         ] {
-            let raw = RawValue::from_string(requests.to_owned()).unwrap();
-            assert_eq!(declared(capabilities).allows(&raw), allowed, "{capabilities} {requests}");
+            assert_eq!(declared(capabilities).allows(requests), allowed, "{capabilities} {requests}");
         }
     }
 

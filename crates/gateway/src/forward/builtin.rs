@@ -70,7 +70,7 @@ impl Eq for BuiltInSettings {}
 impl BuiltInSettings {
     /// All revisions that are served.
     pub(super) fn revisions(&self) -> Arc<Spoken> {
-        let server_info = serde_json::value::to_raw_value(&self.0.info()).ok();
+        let server_info = serde_json::to_string(&self.0.info()).ok();
         Arc::new(Spoken { revisions: Revision::ALL.to_vec(), server_info })
     }
 
@@ -155,7 +155,7 @@ fn read(request: &ForwardRequest) -> Result<BuiltInCall, ForwardError> {
     let message = Message::read(&request.body, &Limits::default()).map_err(|error| edit(&error))?;
     let params = message.params();
     let arguments = match params.and_then(|params| params.arguments) {
-        Some(arguments) => serde_json::from_str(arguments.get()).map_err(|error| edit(&error))?,
+        Some(arguments) => serde_json::from_str(arguments).map_err(|error| edit(&error))?,
         None => Map::new(),
     };
     let name = params.and_then(|params| params.name.as_deref()).unwrap_or_default().to_owned();

@@ -27,7 +27,7 @@ pub(crate) struct Spoken {
     /// The revisions it speaks that we serve too, oldest first, never empty.
     pub(crate) revisions: Vec<Revision>,
     /// Name and version, as it writes them; never decided on.
-    pub(crate) server_info: Option<Box<RawValue>>,
+    pub(crate) server_info: Option<String>,
 }
 
 impl Spoken {
@@ -158,13 +158,13 @@ pub(super) fn read_initialized(answer: &[u8]) -> Result<Spoken, ForwardError> {
     Ok(Spoken { revisions, server_info: server_info(result.raw) })
 }
 
-fn server_info(result: &str) -> Option<Box<RawValue>> {
+fn server_info(result: &str) -> Option<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Told {
         server_info: Option<Box<RawValue>>,
     }
-    serde_json::from_str::<Told>(result).ok()?.server_info
+    serde_json::from_str::<Told>(result).ok()?.server_info.map(|info| info.get().to_owned())
 }
 
 /// Those of the offered versions that we serve, oldest first.
@@ -307,7 +307,7 @@ mod tests {
         let answer = r#"{"jsonrpc":"2.0","id":2,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"n"}}}"#;
         let spoken = read_initialized(answer.as_bytes()).unwrap();
         assert_eq!(spoken.revisions, [Revision::V2025_06_18, Revision::V2025_11_25]);
-        assert_eq!(spoken.server_info.unwrap().get(), r#"{"name":"n"}"#);
+        assert_eq!(spoken.server_info.unwrap(), r#"{"name":"n"}"#);
         let old = answer.replace("2025-11-25", "2024-11-05");
         assert!(matches!(read_initialized(old.as_bytes()), Err(ForwardError::UnsupportedRevision { .. })));
     }

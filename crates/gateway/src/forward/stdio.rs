@@ -367,7 +367,7 @@ fn outgoing(request: &ForwardRequest, method: Method, number: i64) -> Result<Vec
     let target = |message: &Message<'_>| {
         message.params().map(|params| {
             let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_deref().map(str::to_owned);
-            let arguments = params.arguments.map(|arguments| arguments.get().to_owned());
+            let arguments = params.arguments.map(ToOwned::to_owned);
             (text(&params.name), text(&params.uri), text(&params.task_id), arguments)
         })
     };

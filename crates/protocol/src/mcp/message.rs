@@ -13,16 +13,18 @@ use serde_json::value::RawValue;
 use super::error::ErrorCode;
 use super::method::{self, Direction, MethodRow, Revision, Shape};
 use super::scan;
-use super::strict::{self, Limits, StrictError};
+use super::strict::{self, Checked, Limits, StrictError};
 
 mod answer;
 mod item;
 mod object;
 mod params;
 
-pub use answer::{ErrorView, InputRequest, Outcome, ResultView};
+pub use answer::{ErrorView, Outcome, ResultView, asked_methods};
 pub use item::{ListItem, list_items};
 pub use params::{CompletionReference, Filter, Meta, Params};
+
+use object::Object;
 
 /// The id of a request, or a progress token: a string or an integer, never `null`, never fractional (TR-11).
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -50,8 +52,7 @@ impl Id {
             return scan::unescape(raw).map(|text| Self::String(text.into_owned()));
         }
         // `-0` would come back as `0`, and 1.0 or 1e2 are integers to some parsers only.
-        let number: i64 = raw.parse().ok()?;
-        (number.to_string() == raw).then_some(Self::Integer(number))
+        raw.parse().ok().filter(|_| raw != "-0").map(Self::Integer)
     }
 }
 
@@ -132,9 +133,8 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// Reads one message. Everything that could be read in two ways is refused.
     pub fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
-        let text = strict::check_text(bytes, limits)?;
-        let envelope = Envelope::read(text)?;
-        Ok(Self { text, kind: envelope.classify()? })
+        let checked = strict::read(bytes, limits)?;
+        Ok(Self { text: checked.text, kind: Envelope::read(&checked).classify()? })
     }
 
     /// The bytes as they were read: what is forwarded.
@@ -190,9 +190,8 @@ impl<'a> Message<'a> {
 }
 
 /// The top level, where `None` is absent and `null` is not.
-#[derive(Default)]
-struct Envelope<'a> {
-    text: &'a str,
+struct Envelope<'a, 'm> {
+    checked: &'m Checked<'a>,
     jsonrpc: Option<Range<usize>>,
     id: Option<Range<usize>>,
     method: Option<Range<usize>>,
@@ -201,23 +200,18 @@ struct Envelope<'a> {
     error: Option<Range<usize>>,
 }
 
-impl<'a> Envelope<'a> {
-    fn read(text: &'a str) -> Result<Self, ReadError> {
-        let mut envelope = Self { text, ..Self::default() };
-        let members = scan::members(text, scan::root(text)).ok_or(ReadError::Shape)?;
-        for member in members {
-            let slot = match member.name.as_ref() {
-                "jsonrpc" => &mut envelope.jsonrpc,
-                "id" => &mut envelope.id,
-                "method" => &mut envelope.method,
-                "params" => &mut envelope.params,
-                "result" => &mut envelope.result,
-                "error" => &mut envelope.error,
-                _ => continue,
-            };
-            *slot = Some(member.value);
+impl<'a, 'm> Envelope<'a, 'm> {
+    fn read(checked: &'m Checked<'a>) -> Self {
+        let object = Object::of(checked, checked.root.start);
+        Self {
+            checked,
+            jsonrpc: object.range("jsonrpc"),
+            id: object.range("id"),
+            method: object.range("method"),
+            params: object.range("params"),
+            result: object.range("result"),
+            error: object.range("error"),
         }
-        Ok(envelope)
     }
 
     fn classify(self) -> Result<Kind<'a>, ReadError> {
@@ -229,7 +223,7 @@ impl<'a> Envelope<'a> {
             (Some(method), None, None) => self.call(method),
             (None, Some(result), None) if self.params.is_none() => {
                 let id = Some(self.id()?.ok_or(ReadError::Id)?);
-                let outcome = Outcome::Result(Box::new(ResultView::read(self.text, result)?));
+                let outcome = Outcome::Result(Box::new(ResultView::read(self.checked, result)?));
                 Ok(Kind::Response { id, outcome })
             }
             (None, None, Some(error)) if self.params.is_none() => {
@@ -238,7 +232,7 @@ impl<'a> Envelope<'a> {
                     Some("null") => None,
                     _ => self.id()?,
                 };
-                Ok(Kind::Response { id, outcome: Outcome::Error(ErrorView::read(self.text, error)?) })
+                Ok(Kind::Response { id, outcome: Outcome::Error(ErrorView::read(self.checked, error)?) })
             }
             _ => Err(ReadError::Shape),
         }
@@ -250,7 +244,7 @@ impl<'a> Envelope<'a> {
             .and_then(scan::unescape)
             .ok_or(ReadError::WrongType { member: "method", expected: "a string" })?;
         let params = match self.params.clone() {
-            Some(params) => Some(Params::read(self.text, params)?),
+            Some(params) => Some(Params::read(self.checked, params)?),
             None => None,
         };
         Ok(match self.id()? {
@@ -267,7 +261,7 @@ impl<'a> Envelope<'a> {
     }
 
     fn raw(&self, range: Option<Range<usize>>) -> Option<&'a str> {
-        self.text.get(range?)
+        self.checked.text.get(range?)
     }
 }
 

@@ -110,7 +110,7 @@ impl Annotations {
 
     /// The headers that a client sends along with `arguments` (TR-33). What cannot be mirrored is left out: the
     /// upstream will say so.
-    pub fn headers(&self, arguments: Option<&RawValue>) -> Vec<(String, String)> {
+    pub fn headers(&self, arguments: Option<&str>) -> Vec<(String, String)> {
         let arguments = parse(arguments);
         let mirrored = self.0.iter().filter_map(|annotation| {
             let text = match find(&arguments, &annotation.path)? {
@@ -130,7 +130,7 @@ impl Annotations {
 pub fn params_agree(
     annotations: &Annotations,
     headers: &HeaderView<'_>,
-    arguments: Option<&RawValue>,
+    arguments: Option<&str>,
 ) -> Result<(), HeaderError> {
     if annotations.is_empty() {
         return Ok(());
@@ -253,9 +253,9 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_tchar)
 }
 
-fn parse(arguments: Option<&RawValue>) -> Value {
+fn parse(arguments: Option<&str>) -> Value {
     // What was checked parses, save for depth, and then nothing is found and nothing agrees.
-    arguments.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+    arguments.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
 }
 
 fn find<'a>(arguments: &'a Value, path: &[String]) -> Option<&'a Value> {

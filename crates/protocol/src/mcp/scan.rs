@@ -9,6 +9,8 @@ use std::ops::Range;
 /// One member of an object.
 #[derive(Debug)]
 pub(super) struct Member<'a> {
+    /// Where the object stands whose member it is.
+    pub(super) of: usize,
     /// Unescaped.
     pub(super) name: Cow<'a, str>,
     /// Where the opening quote of the name stands.
@@ -48,7 +50,7 @@ pub(super) fn members(text: &str, object: Range<usize>) -> Option<Vec<Member<'_>
         at = expect(bytes, skip_blanks(bytes, end), b':')?;
         at = skip_blanks(bytes, at);
         let end = skip_value(bytes, at)?;
-        members.push(Member { name, start, value: at..end });
+        members.push(Member { of: object.start, name, start, value: at..end });
         at = skip_blanks(bytes, end);
         match byte_at(bytes, at)? {
             b',' => at = skip_blanks(bytes, at + 1),
@@ -81,10 +83,39 @@ pub(super) fn elements(text: &str, array: Range<usize>) -> Option<Vec<Range<usiz
 /// The value of a JSON string with its quotes; borrowed unless something was escaped.
 pub(super) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    match memchr::memchr2(b'"', b'\\', inner.as_bytes()) {
-        None => Some(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str(quoted).ok().map(Cow::Owned),
+    if plain_length(inner.as_bytes()) == inner.len() {
+        return Some(Cow::Borrowed(inner));
     }
+    serde_json::from_str(quoted).ok().map(Cow::Owned)
+}
+
+/// How many bytes from the start stand for themselves in a string: up to a quote, a backslash or a control character.
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    /// Most strings are short. Beyond this the search by vectors pays for being set up.
+    const WORDS_MAX: usize = 5;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words.iter().take(WORDS_MAX) {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return length + special.trailing_zeros() as usize / 8;
+        }
+        length += word.len();
+    }
+    let rest = bytes.get(length..).unwrap_or_default();
+    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let plain = rest.get(..end).unwrap_or_default();
+    length + plain.iter().position(|byte| *byte < b' ').unwrap_or(end)
+}
+
+/// Marks the quotes, backslashes and control characters among eight bytes, each in its highest bit. What is marked first,
+/// from the lowest byte, is one; above it a borrow may mark another by mistake.
+fn special(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGHEST;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    below(word, b' ') | equal(b'"') | equal(b'\\')
 }
 
 pub(super) fn is_blank(byte: u8) -> bool {
@@ -92,8 +123,11 @@ pub(super) fn is_blank(byte: u8) -> bool {
 }
 
 pub(super) fn skip_blanks(bytes: &[u8], from: usize) -> usize {
-    let rest = bytes.get(from..).unwrap_or_default();
-    from + rest.iter().take_while(|byte| is_blank(**byte)).count()
+    let mut at = from;
+    while bytes.get(at).is_some_and(|byte| is_blank(*byte)) {
+        at += 1;
+    }
+    at
 }
 
 fn byte_at(bytes: &[u8], at: usize) -> Option<u8> {
@@ -107,12 +141,12 @@ fn expect(bytes: &[u8], at: usize, wanted: u8) -> Option<usize> {
 fn skip_string(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = expect(bytes, from, b'"')?;
     loop {
-        let rest = bytes.get(at..)?;
-        at += memchr::memchr2(b'"', b'\\', rest)?;
-        if byte_at(bytes, at)? == b'"' {
-            return Some(at + 1);
+        at += plain_length(bytes.get(at..)?);
+        match byte_at(bytes, at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => return None,
         }
-        at += 2;
     }
 }
 
@@ -148,6 +182,44 @@ fn skip_container(bytes: &[u8], from: usize) -> Option<usize> {
         at += 1;
         if depth == 0 {
             return Some(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::plain_length;
+
+    fn one_by_one(bytes: &[u8]) -> usize {
+        bytes.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')).unwrap_or(bytes.len())
+    }
+
+    proptest! {
+        /// Eight at a time finds what one at a time finds: ATK-66 rests on it.
+        #[test]
+        fn what_stands_for_itself_is_found_as_if_byte_by_byte(
+            plain in 0usize..90,
+            filler in prop::sample::select(vec![b'a', b' ', b'!', b'#', b'[', b']', 0x7F, 0x80, 0xA2, 0xDC, 0xFF]),
+            rest in prop::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut bytes = vec![filler; plain];
+            bytes.extend(rest);
+            prop_assert_eq!(plain_length(&bytes), one_by_one(&bytes));
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_is_seen_for_what_it_is() {
+        for byte in 0..=u8::MAX {
+            for place in 0..70 {
+                for around in [b'a', byte, 0x80, 0xFF] {
+                    let mut bytes = vec![around; 70];
+                    bytes[place] = byte;
+                    assert_eq!(plain_length(&bytes), one_by_one(&bytes), "{byte:#x} at {place} among {around:#x}");
+                }
+            }
         }
     }
 }

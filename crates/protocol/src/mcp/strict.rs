@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::scan;
+use super::scan::{self, Member};
 
 mod known;
 mod text;
@@ -131,25 +131,39 @@ impl StrictError {
 
 /// Refuses what is not exactly one JSON object that every parser reads alike.
 pub fn check(bytes: &[u8], limits: &Limits) -> Result<(), StrictError> {
-    check_text(bytes, limits).map(drop)
+    read(bytes, limits).map(drop)
 }
 
-/// The same, and the text: bytes that passed are UTF-8.
-pub(super) fn check_text<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, StrictError> {
+/// A text that passed, with what the walk met on its way.
+#[derive(Debug)]
+pub(super) struct Checked<'a> {
+    /// All of it: bytes that passed are UTF-8.
+    pub(super) text: &'a str,
+    /// Where its object stands, without the blanks around it.
+    pub(super) root: Range<usize>,
+    /// Members with a name that is known in their place, of all objects that are read further, in order.
+    pub(super) members: Vec<Member<'a>>,
+}
+
+/// The same, with what is in it.
+pub(super) fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Checked<'a>, StrictError> {
     // UTF-8, and UTF-16 in either order: none of them starts a JSON text (RFC 8259 §8.1).
     if bytes.starts_with(b"\xEF\xBB\xBF") || bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(StrictError::ByteOrderMark);
     }
     let text = std::str::from_utf8(bytes).map_err(|error| StrictError::NotUtf8 { at: error.valid_up_to() })?;
     let (frames, names) = (Vec::with_capacity(FRAMES_USUAL), Vec::with_capacity(NAMES_USUAL));
-    let mut walk = Walk { text, at: 0, limits, counted: 0, frames, names };
-    walk.message()?;
-    Ok(text)
+    let members = Vec::with_capacity(MEMBERS_USUAL);
+    let mut walk = Walk { text, at: 0, limits, counted: 0, frames, names, members };
+    let root = walk.message()?;
+    Ok(Checked { text, root, members: walk.members })
 }
 
-/// Objects and arrays inside one another, and names in them, of most messages: room for so many is made at once.
+/// Objects and arrays inside one another, names in those that are open, and members that are read further, of most
+/// messages: room for so many is made at once.
 const FRAMES_USUAL: usize = 8;
 const NAMES_USUAL: usize = 24;
+const MEMBERS_USUAL: usize = 16;
 /// Up to this many names in one object are compared one by one; beyond it a set is cheaper.
 const LINEAR_NAMES_MAX: usize = 16;
 
@@ -159,10 +173,16 @@ struct Frame<'a> {
     /// No member or element was read yet.
     fresh: bool,
     place: Place,
+    /// Whether what is known of its members is kept for readers.
+    is_read: bool,
+    /// Where it stands.
+    start: usize,
+    /// Which of `Walk::members` it is the value of.
+    value_of: Option<usize>,
     /// Where this object's names start in `Walk::names`.
     names_from: usize,
     /// The same names, once they are many.
-    seen: Option<HashSet<Cow<'a, str>>>,
+    seen: Option<Box<HashSet<Cow<'a, str>>>>,
 }
 
 struct Walk<'a, 'l> {
@@ -173,35 +193,41 @@ struct Walk<'a, 'l> {
     frames: Vec<Frame<'a>>,
     /// The names of all open objects, outermost first.
     names: Vec<Cow<'a, str>>,
+    /// See [`Checked::members`].
+    members: Vec<Member<'a>>,
 }
 
 impl<'a> Walk<'a, '_> {
-    fn message(&mut self) -> Result<(), StrictError> {
+    /// Where the object stands that is the whole.
+    fn message(&mut self) -> Result<Range<usize>, StrictError> {
         self.skip_blanks();
+        let start = self.at;
         match self.peek() {
             None => return Err(StrictError::Empty),
             Some(b'[') => return Err(StrictError::Batch),
-            Some(b'{') => self.open(true, Place::Message)?,
+            Some(b'{') => self.open(true, Place::Message, None)?,
             Some(_) => {
                 // A lone scalar is JSON but no message; anything else is not JSON.
-                self.value(Place::Free)?;
+                self.value(Place::Free, None)?;
                 return Err(StrictError::NotObject);
             }
         }
         while !self.frames.is_empty() {
             self.step()?;
         }
+        let end = self.at;
         self.skip_blanks();
         if self.peek().is_some() {
             return Err(StrictError::Trailing { at: self.at });
         }
-        Ok(())
+        Ok(start..end)
     }
 
     /// One member, one element, or the end of the innermost open object or array.
     fn step(&mut self) -> Result<(), StrictError> {
         let Some(frame) = self.frames.last_mut() else { return Ok(()) };
         let (is_object, place) = (frame.is_object, frame.place);
+        let (is_read, of) = (frame.is_read, frame.start);
         let fresh = std::mem::replace(&mut frame.fresh, false);
         self.skip_blanks();
         let close = if is_object { b'}' } else { b']' };
@@ -219,52 +245,70 @@ impl<'a> Walk<'a, '_> {
             return Err(StrictError::Members { at: self.at, max: self.limits.members_max });
         }
         if !is_object {
-            return self.value(place.element());
+            return self.value(place.element(), None);
         }
-        let at = self.at;
+        let start = self.at;
         let name = self.name()?;
         let child = place.child(&name);
-        self.remember(name, place, at)?;
+        let is_known = place.knows(&name);
+        let kept = (is_read && is_known).then(|| name.clone());
+        self.remember(name, (place, is_known), start)?;
         self.skip_blanks();
         self.expect(b':')?;
         self.skip_blanks();
-        self.value(child)
+        let value = self.at..self.at;
+        let value_of = kept.map(|name| {
+            self.members.push(Member { of, name, start, value });
+            self.members.len() - 1
+        });
+        self.value(child, value_of)
     }
 
-    fn open(&mut self, is_object: bool, place: Place) -> Result<(), StrictError> {
+    fn open(&mut self, is_object: bool, place: Place, value_of: Option<usize>) -> Result<(), StrictError> {
         if self.frames.len() >= self.limits.depth_max {
             return Err(StrictError::Depth { at: self.at, max: self.limits.depth_max });
         }
+        let is_read = is_object && self.frames.last().is_none_or(|around| around.is_read && place.is_read());
+        let (start, names_from) = (self.at, self.names.len());
         self.at += 1;
-        let names_from = self.names.len();
-        self.frames.push(Frame { is_object, fresh: true, place, names_from, seen: None });
+        self.frames.push(Frame { is_object, fresh: true, place, is_read, start, value_of, names_from, seen: None });
         Ok(())
     }
 
     fn close(&mut self) {
         if let Some(frame) = self.frames.pop() {
             self.names.truncate(frame.names_from);
+            self.end_value(frame.value_of);
         }
     }
 
-    fn value(&mut self, place: Place) -> Result<(), StrictError> {
+    /// What was the value of this member ends here.
+    fn end_value(&mut self, value_of: Option<usize>) {
+        if let Some(member) = value_of.and_then(|member| self.members.get_mut(member)) {
+            member.value.end = self.at;
+        }
+    }
+
+    fn value(&mut self, place: Place, value_of: Option<usize>) -> Result<(), StrictError> {
         match self.peek() {
-            Some(b'{') => self.open(true, place),
-            Some(b'[') => self.open(false, place),
+            // These end when they are closed.
+            Some(b'{') => return self.open(true, place, value_of),
+            Some(b'[') => return self.open(false, place, value_of),
             Some(b'"') => {
                 let at = self.at;
-                let quoted = self.string()?;
+                let (quoted, _) = self.string()?;
                 if quoted.len() > self.limits.string_bytes_max {
                     return Err(StrictError::StringTooLong { at, max: self.limits.string_bytes_max });
                 }
-                Ok(())
             }
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal("true"),
-            Some(b'f') => self.literal("false"),
-            Some(b'n') => self.literal("null"),
-            _ => Err(StrictError::Syntax { at: self.at }),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.literal("true")?,
+            Some(b'f') => self.literal("false")?,
+            Some(b'n') => self.literal("null")?,
+            _ => return Err(StrictError::Syntax { at: self.at }),
         }
+        self.end_value(value_of);
+        Ok(())
     }
 
     fn literal(&mut self, word: &str) -> Result<(), StrictError> {
@@ -287,19 +331,23 @@ impl<'a> Walk<'a, '_> {
         Ok(())
     }
 
-    /// A string with its quotes.
-    fn string(&mut self) -> Result<&'a str, StrictError> {
+    /// A string with its quotes, and whether anything in it is escaped.
+    fn string(&mut self) -> Result<(&'a str, bool), StrictError> {
         let start = self.at;
-        let end = text::string_end(self.text.as_bytes(), start)?;
+        let (end, escaped) = text::string_end(self.text.as_bytes(), start)?;
         self.at = end;
-        self.text.get(start..end).ok_or(StrictError::Syntax { at: start })
+        let quoted = self.text.get(start..end).ok_or(StrictError::Syntax { at: start })?;
+        Ok((quoted, escaped))
     }
 
     fn name(&mut self) -> Result<Cow<'a, str>, StrictError> {
         let at = self.at;
-        let quoted = self.string()?;
+        let (quoted, escaped) = self.string()?;
         if quoted.len() > self.limits.name_bytes_max {
             return Err(StrictError::NameTooLong { at, max: self.limits.name_bytes_max });
+        }
+        if !escaped {
+            return Ok(Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()));
         }
         let name = scan::unescape(quoted).ok_or(StrictError::Syntax { at })?;
         // A parser in C takes the name to end here.
@@ -310,8 +358,13 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Refuses a name that was seen in this object, or that could be taken for one that is known here.
-    fn remember(&mut self, name: Cow<'a, str>, place: Place, at: usize) -> Result<(), StrictError> {
-        if let Some(known) = place.taken_for(&name) {
+    fn remember(
+        &mut self,
+        name: Cow<'a, str>,
+        (place, is_known): (Place, bool),
+        at: usize,
+    ) -> Result<(), StrictError> {
+        if !is_known && let Some(known) = place.taken_for(&name) {
             return Err(StrictError::Folded { name: shown(&name), known: known.to_owned(), at });
         }
         // What a tool takes its arguments by is not known here, so two that differ by case alone are refused.
@@ -330,7 +383,7 @@ impl<'a> Walk<'a, '_> {
             None => {
                 let mut seen: HashSet<_> = names.iter().cloned().collect();
                 let is_new = seen.insert(key.clone());
-                frame.seen = Some(seen);
+                frame.seen = Some(Box::new(seen));
                 is_new
             }
         };

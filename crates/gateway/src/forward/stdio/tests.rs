@@ -472,7 +472,7 @@ async fn the_era_of_a_program_is_found_out() {
         let upstream = stdio(settings);
         let spoken = upstream.revisions().await.unwrap();
         assert_eq!(spoken.revisions, revisions, "{era}");
-        assert!(spoken.server_info.as_ref().unwrap().get().contains("scripted"), "{era}");
+        assert!(spoken.server_info.as_ref().unwrap().contains("scripted"), "{era}");
         let tools = upstream.list_tools().await.unwrap();
         let tools: Vec<_> = tools.iter().map(|tool| tool.get()).collect();
         assert_eq!(tools, [r#"{"name":"one"}"#, r#"{"name":"two"}"#], "{era}");

@@ -6,9 +6,9 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::object::Object;
-use super::{Meta, Params, ReadError};
-use crate::mcp::scan;
-use crate::mcp::strict;
+use super::{Meta, ReadError};
+use crate::mcp::scan::{self, Member};
+use crate::mcp::strict::{self, Checked};
 
 /// How a request ended.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub struct ErrorView<'a> {
 }
 
 impl<'a> ErrorView<'a> {
-    pub(super) fn read(text: &'a str, range: Range<usize>) -> Result<Self, ReadError> {
+    pub(super) fn read(checked: &Checked<'a>, range: Range<usize>) -> Result<Self, ReadError> {
         let wrong = |member, expected| ReadError::WrongType { member, expected };
-        let object = Object::read(text, range).ok_or(wrong("error", "an object"))?;
+        let object = Object::at(checked, &range).ok_or(wrong("error", "an object"))?;
         let code = object.text("code").and_then(|code| code.parse().ok());
         Ok(Self {
             code: code.ok_or(wrong("error.code", "an integer"))?,
@@ -54,51 +54,42 @@ pub struct ResultView<'a> {
     pub cache_scope: Option<Cow<'a, str>>,
     /// Where a list goes on.
     pub next_cursor: Option<Cow<'a, str>>,
-    /// What the server asks of the client before it goes on; read with [`InputRequest::read_all`].
-    pub input_requests: Option<&'a RawValue>,
+    /// What the server asks of the client before it goes on; see [`asked_methods`].
+    pub input_requests: Option<&'a str>,
     /// To be repeated with the answers.
     pub request_state: Option<Cow<'a, str>>,
     /// The job that was made or is described: `taskId`, or `task.taskId` in 2025-11-25.
     pub task_id: Option<Cow<'a, str>>,
-    /// The state of that job.
-    pub status: Option<Cow<'a, str>>,
     /// Chosen by `initialize`.
     pub protocol_version: Option<Cow<'a, str>>,
     /// Offered by `server/discover`.
     pub supported_versions: Vec<Cow<'a, str>>,
     /// Of the server, from `initialize` or `server/discover`; an object.
-    pub capabilities: Option<&'a RawValue>,
-    /// A tool that failed.
-    pub is_error: bool,
+    pub capabilities: Option<&'a str>,
     /// `result._meta`; empty when absent.
     pub meta: Meta<'a>,
 }
 
 impl<'a> ResultView<'a> {
-    pub(super) fn read(text: &'a str, range: Range<usize>) -> Result<Self, ReadError> {
+    pub(super) fn read(checked: &Checked<'a>, range: Range<usize>) -> Result<Self, ReadError> {
         let wrong = ReadError::WrongType { member: "result", expected: "an object" };
-        let raw = strict::slice(text, range.clone());
-        let object = Object::read(text, range).ok_or(wrong)?;
-        let (task_id, status) = match object.inner("task", "result.task") {
-            Ok(Some(task)) => {
-                (task.string("taskId", "result.task.taskId")?, task.string("status", "result.task.status")?)
-            }
+        let object = Object::at(checked, &range).ok_or(wrong)?;
+        let task_id = match object.inner("task", "result.task") {
+            Ok(Some(task)) => task.string("taskId", "result.task.taskId")?,
             // Anything may be called `task` in a result of an extension; only an object with an id is a job.
-            Ok(None) | Err(_) => (object.string("taskId", "result.taskId")?, object.string("status", "result.status")?),
+            Ok(None) | Err(_) => object.string("taskId", "result.taskId")?,
         };
         Ok(Self {
-            raw,
+            raw: strict::slice(checked.text, range),
             result_type: object.string("resultType", "result.resultType")?,
             cache_scope: object.string("cacheScope", "result.cacheScope")?,
             next_cursor: object.string("nextCursor", "result.nextCursor")?,
             input_requests: object.object("inputRequests", "result.inputRequests")?,
             request_state: object.string("requestState", "result.requestState")?,
             task_id,
-            status,
             protocol_version: object.string("protocolVersion", "result.protocolVersion")?,
             supported_versions: object.strings("supportedVersions", "result.supportedVersions")?,
             capabilities: object.object("capabilities", "result.capabilities")?,
-            is_error: object.boolean("isError", "result.isError")?.unwrap_or_default(),
             meta: match object.inner("_meta", "result._meta")? {
                 Some(meta) => Meta::read(&meta)?,
                 None => Meta::default(),
@@ -107,34 +98,18 @@ impl<'a> ResultView<'a> {
     }
 }
 
-/// One thing that a result or a job asks of the client: elicitation, sampling or roots (2026-07-28 MRTR).
-#[derive(Debug)]
-pub struct InputRequest<'a> {
-    /// The key that the answer repeats.
-    pub key: Cow<'a, str>,
-    /// To be looked up as [`super::super::method::Shape::InputRequest`].
-    pub method: Cow<'a, str>,
-    /// As of a request of that method.
-    pub params: Option<Params<'a>>,
-}
-
-impl<'a> InputRequest<'a> {
-    /// Reads the object `inputRequests`, in order.
-    pub fn read_all(raw: &'a RawValue) -> Result<Vec<Self>, ReadError> {
-        let text = raw.get();
-        let error =
-            ReadError::WrongType { member: "inputRequests", expected: "an object of requests, each with `method`" };
-        let entries = scan::members(text, scan::root(text)).ok_or_else(|| error.clone())?;
-        let mut requests = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let object = Object::read(text, entry.value).ok_or_else(|| error.clone())?;
-            let method = object.string("method", "inputRequests.method")?.ok_or_else(|| error.clone())?;
-            let params = match object.range("params") {
-                Some(range) => Some(Params::read(text, range)?),
-                None => None,
-            };
-            requests.push(Self { key: entry.name, method, params });
-        }
-        Ok(requests)
-    }
+/// The methods of what a result or a job asks of the client, by the text of its `inputRequests`: elicitation, sampling
+/// or roots (2026-07-28 MRTR), to be looked up as [`super::super::method::Shape::InputRequest`].
+pub fn asked_methods(input_requests: &str) -> Result<Vec<Cow<'_, str>>, ReadError> {
+    let error =
+        || ReadError::WrongType { member: "inputRequests", expected: "an object of requests, each with `method`" };
+    let entries = scan::members(input_requests, scan::root(input_requests)).ok_or_else(error)?;
+    let method = |entry: Member<'_>| {
+        let text = input_requests.get(entry.value)?;
+        let members = scan::members(text, scan::root(text))?;
+        let request = Object::scanned(text, &members);
+        request.object("params", "inputRequests.params").ok()?;
+        request.string("method", "inputRequests.method").ok()?
+    };
+    entries.into_iter().map(|entry| method(entry).ok_or_else(error)).collect()
 }

@@ -63,7 +63,8 @@ impl<'a> ListItem<'a> {
     /// Reads one item. `None` when it lacks what names it: such an item cannot be judged.
     pub fn read(kind: ListKind, raw: &'a RawValue) -> Option<Self> {
         let text = raw.get();
-        let object = Object::read(text, scan::root(text))?;
+        let members = scan::members(text, scan::root(text))?;
+        let object = Object::scanned(text, &members);
         let string = |name| object.string(name, "item").ok().flatten();
         Some(match kind {
             ListKind::Jobs => Self::Job { raw, task_id: string("taskId")? },
@@ -107,8 +108,8 @@ impl<'a> ListItem<'a> {
 /// The items of a list result, for the catalogue. Items that cannot be judged are left out.
 pub fn list_items(text: &str, kind: ListKind) -> Result<Vec<ListItem<'_>>, ReadError> {
     let error = ReadError::WrongType { member: kind.member(), expected: "an array" };
-    let object = Object::read(text, scan::root(text)).ok_or_else(|| error.clone())?;
-    let range = object.range(kind.member()).ok_or_else(|| error.clone())?;
+    let members = scan::members(text, scan::root(text)).ok_or_else(|| error.clone())?;
+    let range = Object::scanned(text, &members).range(kind.member()).ok_or_else(|| error.clone())?;
     let elements = scan::elements(text, range).ok_or(error)?;
     let raws = elements.into_iter().filter_map(|range| text.get(range).and_then(raw_value));
     Ok(raws.filter_map(|raw| ListItem::read(kind, raw)).collect())

@@ -7,25 +7,46 @@ use serde_json::value::RawValue;
 
 use super::{Id, ReadError, raw_value};
 use crate::mcp::scan::{self, Member};
+use crate::mcp::strict::Checked;
 
 /// One object of a checked text.
-pub(super) struct Object<'a> {
+#[derive(Clone, Copy)]
+pub(super) struct Object<'a, 'm> {
     text: &'a str,
-    members: Vec<Member<'a>>,
+    /// Where it stands.
+    start: usize,
+    /// Its members, and maybe those of other objects.
+    members: &'m [Member<'a>],
 }
 
-impl<'a> Object<'a> {
-    /// `None` when no object stands there.
-    pub(super) fn read(text: &'a str, range: Range<usize>) -> Option<Self> {
-        Some(Self { text, members: scan::members(text, range)? })
+impl<'a, 'm> Object<'a, 'm> {
+    /// The object that begins there.
+    pub(super) fn of(checked: &'m Checked<'a>, start: usize) -> Self {
+        Self { text: checked.text, start, members: &checked.members }
     }
 
-    pub(super) fn members(&self) -> &[Member<'a>] {
-        &self.members
+    /// `None` when no object stands there.
+    pub(super) fn at(checked: &'m Checked<'a>, range: &Range<usize>) -> Option<Self> {
+        Self::of(checked, range.start).is_object().then(|| Self::of(checked, range.start))
+    }
+
+    /// The object that is all of a text, with the members that [`scan::members`] found in it.
+    pub(super) fn scanned(text: &'a str, members: &'m [Member<'a>]) -> Self {
+        Self { text, start: scan::root(text).start, members }
+    }
+
+    fn is_object(&self) -> bool {
+        self.text.as_bytes().get(self.start) == Some(&b'{')
+    }
+
+    /// In order.
+    pub(super) fn members(&self) -> impl Iterator<Item = &'m Member<'a>> {
+        let start = self.start;
+        self.members.iter().filter(move |member| member.of == start)
     }
 
     pub(super) fn range(&self, name: &str) -> Option<Range<usize>> {
-        self.members.iter().find(|member| member.name == name).map(|member| member.value.clone())
+        self.members().find(|member| member.name == name).map(|member| member.value.clone())
     }
 
     /// The text of a member's value; `null` counts as absent, as every MCP implementation has it.
@@ -63,21 +84,19 @@ impl<'a> Object<'a> {
     }
 
     /// An object, as its bytes.
-    pub(super) fn object(&self, name: &str, member: &'static str) -> Result<Option<&'a RawValue>, ReadError> {
+    pub(super) fn object(&self, name: &str, member: &'static str) -> Result<Option<&'a str>, ReadError> {
         let Some(raw) = self.text(name) else { return Ok(None) };
         if !raw.starts_with('{') {
             return Err(ReadError::WrongType { member, expected: "an object" });
         }
-        Ok(raw_value(raw))
+        Ok(Some(raw))
     }
 
     /// An object, to be read further.
-    pub(super) fn inner(&self, name: &str, member: &'static str) -> Result<Option<Object<'a>>, ReadError> {
-        if self.text(name).is_none() {
-            return Ok(None);
-        }
-        let object = self.range(name).and_then(|range| Object::read(self.text, range));
-        object.map(Some).ok_or(ReadError::WrongType { member, expected: "an object" })
+    pub(super) fn inner(&self, name: &str, member: &'static str) -> Result<Option<Self>, ReadError> {
+        let Some(range) = self.range(name).filter(|_| self.text(name).is_some()) else { return Ok(None) };
+        let inner = Self { start: range.start, ..*self };
+        if inner.is_object() { Ok(Some(inner)) } else { Err(ReadError::WrongType { member, expected: "an object" }) }
     }
 
     pub(super) fn strings(&self, name: &str, member: &'static str) -> Result<Vec<Cow<'a, str>>, ReadError> {

@@ -3,11 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use serde_json::value::RawValue;
-
 use super::object::Object;
 use super::{Id, ReadError};
-use crate::mcp::strict;
+use crate::mcp::strict::{self, Checked};
 
 /// The members of `params` that some method gives a meaning to. Which of them a method must have is the reader's
 /// to ask: an absent `name` of `tools/call` is `None` here. `null` counts as absent.
@@ -20,61 +18,40 @@ pub struct Params<'a> {
     /// The resource.
     pub uri: Option<Cow<'a, str>>,
     /// What the tool or prompt is called with; an object.
-    pub arguments: Option<&'a RawValue>,
+    pub arguments: Option<&'a str>,
     /// The job.
     pub task_id: Option<Cow<'a, str>>,
-    /// 2025-11-25: asks for the call to run as a job; an object. Without meaning in 2026-07-28.
-    pub task: Option<&'a RawValue>,
-    /// Where a list goes on.
-    pub cursor: Option<Cow<'a, str>>,
     /// What the server gave with `input_required`; opaque, and foreign until its seal was verified (RS-50).
     pub request_state: Option<Cow<'a, str>>,
     /// Answers to `inputRequests`; an object.
-    pub input_responses: Option<&'a RawValue>,
-    /// What a job asks, in `notifications/tasks`; an object. Read with [`super::InputRequest::read_all`].
-    pub input_requests: Option<&'a RawValue>,
+    pub input_responses: Option<&'a str>,
+    /// What a job asks, in `notifications/tasks`; an object. See [`super::asked_methods`].
+    pub input_requests: Option<&'a str>,
     /// What `subscriptions/listen` asks for, or its acknowledgement promises.
     pub notifications: Option<Filter<'a>>,
     /// Proposed by `initialize`.
     pub protocol_version: Option<Cow<'a, str>>,
     /// Declared by `initialize`; an object.
-    pub capabilities: Option<&'a RawValue>,
-    /// Said by `initialize` about the client; never decided on (RS-55).
-    pub client_info: Option<&'a RawValue>,
+    pub capabilities: Option<&'a str>,
     /// What is to be completed.
     pub reference: Option<CompletionReference<'a>>,
-    /// Which argument of it, and what was typed; an object.
-    pub argument: Option<&'a RawValue>,
     /// `notifications/progress`: of which request.
     pub progress_token: Option<Id>,
     /// `notifications/cancelled`: which request.
     pub request_id: Option<Id>,
-    /// `logging/setLevel` and `notifications/message`.
-    pub level: Option<Cow<'a, str>>,
-    /// `elicitation/create`: `form` or `url`; absent means `form`.
-    pub mode: Option<Cow<'a, str>>,
-    /// `elicitation/create` in URL mode.
-    pub url: Option<Cow<'a, str>>,
-    /// 2025-11-25 URL elicitation.
-    pub elicitation_id: Option<Cow<'a, str>>,
-    /// `elicitation/create` in form mode; an object.
-    pub requested_schema: Option<&'a RawValue>,
     /// `params._meta`; empty when absent.
     pub meta: Meta<'a>,
 }
 
 impl<'a> Params<'a> {
-    pub(super) fn read(text: &'a str, range: Range<usize>) -> Result<Self, ReadError> {
-        let raw = strict::slice(text, range.clone());
-        let object = Object::read(text, range).ok_or(ReadError::ParamsNotObject)?;
+    pub(super) fn read(checked: &Checked<'a>, range: Range<usize>) -> Result<Self, ReadError> {
+        let object = Object::at(checked, &range).ok_or(ReadError::ParamsNotObject)?;
         Ok(Self {
-            raw,
+            raw: strict::slice(checked.text, range),
             name: object.string("name", "params.name")?,
             uri: object.string("uri", "params.uri")?,
             arguments: object.object("arguments", "params.arguments")?,
             task_id: object.string("taskId", "params.taskId")?,
-            task: object.object("task", "params.task")?,
-            cursor: object.string("cursor", "params.cursor")?,
             request_state: object.string("requestState", "params.requestState")?,
             input_responses: object.object("inputResponses", "params.inputResponses")?,
             input_requests: object.object("inputRequests", "params.inputRequests")?,
@@ -84,19 +61,12 @@ impl<'a> Params<'a> {
             },
             protocol_version: object.string("protocolVersion", "params.protocolVersion")?,
             capabilities: object.object("capabilities", "params.capabilities")?,
-            client_info: object.object("clientInfo", "params.clientInfo")?,
             reference: match object.inner("ref", "params.ref")? {
                 Some(reference) => Some(CompletionReference::read(&reference)?),
                 None => None,
             },
-            argument: object.object("argument", "params.argument")?,
             progress_token: object.id("progressToken", "params.progressToken")?,
             request_id: object.id("requestId", "params.requestId")?,
-            level: object.string("level", "params.level")?,
-            mode: object.string("mode", "params.mode")?,
-            url: object.string("url", "params.url")?,
-            elicitation_id: object.string("elicitationId", "params.elicitationId")?,
-            requested_schema: object.object("requestedSchema", "params.requestedSchema")?,
             meta: match object.inner("_meta", "params._meta")? {
                 Some(meta) => Meta::read(&meta)?,
                 None => Meta::default(),
@@ -121,7 +91,7 @@ pub struct Filter<'a> {
 }
 
 impl<'a> Filter<'a> {
-    fn read(object: &Object<'a>) -> Result<Self, ReadError> {
+    fn read(object: &Object<'a, '_>) -> Result<Self, ReadError> {
         let flag = |name, member| object.boolean(name, member).map(Option::unwrap_or_default);
         Ok(Self {
             prompts_list_changed: flag("promptsListChanged", "params.notifications.promptsListChanged")?,
@@ -144,7 +114,7 @@ pub enum CompletionReference<'a> {
 }
 
 impl<'a> CompletionReference<'a> {
-    fn read(object: &Object<'a>) -> Result<Self, ReadError> {
+    fn read(object: &Object<'a, '_>) -> Result<Self, ReadError> {
         let wrong = |expected| ReadError::WrongType { member: "params.ref", expected };
         let name = object.string("name", "params.ref.name")?;
         let uri = object.string("uri", "params.ref.uri")?;
@@ -157,28 +127,24 @@ impl<'a> CompletionReference<'a> {
     }
 }
 
-/// The members of a `_meta` that the protocol defines. Everything else in it passes through (TR-23), and nothing
+/// The members of a `_meta` that something is decided by. Everything else in it passes through (TR-23), and nothing
 /// in it authenticates anybody.
 #[derive(Clone, Debug, Default)]
 pub struct Meta<'a> {
-    /// The names of all members, known or not, in order.
-    pub names: Vec<Cow<'a, str>>,
+    /// Something in it belongs to the stateless era.
+    modern: bool,
     /// `io.modelcontextprotocol/protocolVersion`
     pub protocol_version: Option<Cow<'a, str>>,
     /// `io.modelcontextprotocol/clientCapabilities`; an object.
-    pub client_capabilities: Option<&'a RawValue>,
-    /// `io.modelcontextprotocol/clientInfo`; an object, never decided on (RS-55).
-    pub client_info: Option<&'a RawValue>,
+    pub client_capabilities: Option<&'a str>,
     /// `io.modelcontextprotocol/serverInfo`, in results; never decided on.
-    pub server_info: Option<&'a RawValue>,
+    pub server_info: Option<&'a str>,
     /// `io.modelcontextprotocol/logLevel`; without it no log messages belong to the request (TR-24).
     pub log_level: Option<Cow<'a, str>>,
     /// `progressToken`
     pub progress_token: Option<Id>,
     /// `io.modelcontextprotocol/subscriptionId`
     pub subscription_id: Option<Id>,
-    /// The job of `io.modelcontextprotocol/related-task` (2025-11-25).
-    pub related_task_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> Meta<'a> {
@@ -186,7 +152,7 @@ impl<'a> Meta<'a> {
     pub const PROTOCOL_VERSION: &'static str = "io.modelcontextprotocol/protocolVersion";
     /// Wire name of [`Meta::client_capabilities`].
     pub const CLIENT_CAPABILITIES: &'static str = "io.modelcontextprotocol/clientCapabilities";
-    /// Wire name of [`Meta::client_info`].
+    /// What the client says of itself: never decided on (RS-55).
     pub const CLIENT_INFO: &'static str = "io.modelcontextprotocol/clientInfo";
     /// Wire name of [`Meta::server_info`].
     pub const SERVER_INFO: &'static str = "io.modelcontextprotocol/serverInfo";
@@ -196,31 +162,23 @@ impl<'a> Meta<'a> {
     pub const PROGRESS_TOKEN: &'static str = "progressToken";
     /// Wire name of [`Meta::subscription_id`].
     pub const SUBSCRIPTION_ID: &'static str = "io.modelcontextprotocol/subscriptionId";
-    /// Wire name of the object around [`Meta::related_task_id`].
-    pub const RELATED_TASK: &'static str = "io.modelcontextprotocol/related-task";
 
-    pub(super) fn read(object: &Object<'a>) -> Result<Self, ReadError> {
-        let related = object.inner(Self::RELATED_TASK, Self::RELATED_TASK)?;
+    pub(super) fn read(object: &Object<'a, '_>) -> Result<Self, ReadError> {
+        const MODERN: [&str; 4] =
+            [Meta::CLIENT_CAPABILITIES, Meta::CLIENT_INFO, Meta::LOG_LEVEL, Meta::PROTOCOL_VERSION];
         Ok(Self {
-            names: object.members().iter().map(|member| member.name.clone()).collect(),
+            modern: object.members().any(|member| MODERN.contains(&member.name.as_ref())),
             protocol_version: object.string(Self::PROTOCOL_VERSION, Self::PROTOCOL_VERSION)?,
             client_capabilities: object.object(Self::CLIENT_CAPABILITIES, Self::CLIENT_CAPABILITIES)?,
-            client_info: object.object(Self::CLIENT_INFO, Self::CLIENT_INFO)?,
             server_info: object.object(Self::SERVER_INFO, Self::SERVER_INFO)?,
             log_level: object.string(Self::LOG_LEVEL, Self::LOG_LEVEL)?,
             progress_token: object.id(Self::PROGRESS_TOKEN, "params._meta.progressToken")?,
             subscription_id: object.id(Self::SUBSCRIPTION_ID, Self::SUBSCRIPTION_ID)?,
-            related_task_id: match related {
-                Some(related) => related.string("taskId", Self::RELATED_TASK)?,
-                None => None,
-            },
         })
     }
 
     /// Whether anything says that this request belongs to the stateless era, be it malformed (TR-51).
     pub fn is_modern(&self) -> bool {
-        const MODERN: [&str; 4] =
-            [Meta::CLIENT_CAPABILITIES, Meta::CLIENT_INFO, Meta::LOG_LEVEL, Meta::PROTOCOL_VERSION];
-        self.names.iter().any(|name| MODERN.contains(&name.as_ref()))
+        self.modern
     }
 }

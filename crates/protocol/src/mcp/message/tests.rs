@@ -116,19 +116,15 @@ fn params_are_viewed_in_their_own_bytes() {
     let message = read(text).unwrap();
     let params = message.params().unwrap();
     assert_eq!(params.name.as_deref(), Some("tool"));
-    assert_eq!(params.arguments.unwrap().get(), r#"{ "a" : [1,  2] }"#);
+    assert_eq!(params.arguments.unwrap(), r#"{ "a" : [1,  2] }"#);
     assert_eq!(params.request_state.as_deref(), Some("s"));
-    assert_eq!(params.input_responses.unwrap().get(), r#"{"k":{}}"#);
-    assert_eq!(params.task.unwrap().get(), r#"{"ttl":1}"#);
+    assert_eq!(params.input_responses.unwrap(), r#"{"k":{}}"#);
     assert_eq!(params.uri, None);
     let meta = message.meta().unwrap();
     assert_eq!(meta.protocol_version.as_deref(), Some("2026-07-28"));
-    assert_eq!(meta.client_capabilities.unwrap().get(), r#"{"elicitation":{}}"#);
-    assert_eq!(meta.client_info.unwrap().get(), r#"{"name":"c"}"#);
+    assert_eq!(meta.client_capabilities.unwrap(), r#"{"elicitation":{}}"#);
     assert_eq!(meta.log_level.as_deref(), Some("info"));
     assert_eq!(meta.progress_token, Some(Id::Integer(7)));
-    assert_eq!(meta.related_task_id.as_deref(), Some("j"));
-    assert_eq!(meta.names.len(), 7);
     assert!(meta.is_modern());
     assert_eq!(message.bytes(), text.as_bytes());
 }
@@ -139,9 +135,9 @@ fn null_members_count_as_absent() {
     let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":null,"name":null,"arguments":null,"_meta":null,"ref":null,"notifications":null}}"#;
     let message = read(text).unwrap();
     let params = message.params().unwrap();
-    assert!(params.cursor.is_none() && params.name.is_none() && params.arguments.is_none());
+    assert!(params.name.is_none() && params.arguments.is_none());
     assert!(params.reference.is_none() && params.notifications.is_none());
-    assert!(params.meta.names.is_empty());
+    assert!(!params.meta.is_modern());
 }
 
 #[test]
@@ -150,7 +146,6 @@ fn members_that_are_judged_must_have_their_type() {
         r#""uri":1"#,
         r#""arguments":"{}""#,
         r#""taskId":{}"#,
-        r#""cursor":0"#,
         r#""requestState":{}"#,
         r#""inputResponses":[]"#,
         r#""requestId":1.5"#,
@@ -213,17 +208,9 @@ fn results_are_viewed_with_what_they_ask() {
     assert_eq!(result.result_type.as_deref(), Some("input_required"));
     assert_eq!(result.request_state.as_deref(), Some("s"));
     assert_eq!(result.meta.subscription_id, Some(Id::Integer(4)));
-    let asked = InputRequest::read_all(result.input_requests.unwrap()).unwrap();
-    assert_eq!(asked.len(), 2);
-    assert_eq!((asked[0].key.as_ref(), asked[0].method.as_ref()), ("a", "elicitation/create"));
-    let params = asked[0].params.as_ref().unwrap();
-    assert_eq!(params.mode.as_deref(), Some("url"));
-    assert_eq!(params.url.as_deref(), Some("https://x"));
-    assert_eq!(params.elicitation_id.as_deref(), Some("e"));
-    assert!(asked[1].params.is_none());
+    assert_eq!(asked_methods(result.input_requests.unwrap()).unwrap(), ["elicitation/create", "roots/list"]);
     for wrong in [r#"{"a":1}"#, r#"{"a":{}}"#, "[]", r#"{"a":{"method":"x","params":[]}}"#] {
-        let raw: &RawValue = serde_json::from_str(wrong).unwrap();
-        assert!(InputRequest::read_all(raw).is_err(), "{wrong}");
+        assert!(asked_methods(wrong).is_err(), "{wrong}");
     }
 }
 
@@ -236,7 +223,6 @@ fn jobs_are_found_in_both_shapes_of_result() {
         let message = read(&text).unwrap();
         let Kind::Response { outcome: Outcome::Result(result), .. } = message.kind() else { panic!() };
         assert_eq!(result.task_id.as_deref(), Some("j"));
-        assert_eq!(result.status.as_deref(), Some("working"));
     }
     let text = r#"{"jsonrpc":"2.0","id":1,"result":{"task":"a word"}}"#;
     assert!(read(text).is_ok());

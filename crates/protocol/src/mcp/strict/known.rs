@@ -131,6 +131,33 @@ impl Place {
         }
     }
 
+    /// Whether a member of this name means something here.
+    pub(super) fn knows(self, name: &str) -> bool {
+        self.known().contains(&name)
+    }
+
+    /// Whether the members of an object that stands here are read with the message. What lists hold and what a server asks
+    /// of the client is seldom looked at, and then by itself.
+    pub(super) fn is_read(self) -> bool {
+        match self {
+            Self::Argument
+            | Self::Arguments
+            | Self::Free
+            | Self::InputRequest
+            | Self::InputRequests
+            | Self::Item
+            | Self::List => false,
+            Self::Error
+            | Self::Filter
+            | Self::Message
+            | Self::Meta
+            | Self::Params
+            | Self::Reference
+            | Self::Result
+            | Self::Task => true,
+        }
+    }
+
     /// Where the value of the member `name` stands.
     pub(super) fn child(self, name: &str) -> Self {
         match (self, name) {

@@ -1,27 +1,24 @@
 //! Strings and numbers as RFC 8259 §6 and §7 have them, and what about them is still ambiguous.
 
 use super::{Numbers, StrictError};
+use crate::mcp::scan;
 
-/// Where the string that starts at `start` ends, its closing quote included. Refuses raw control characters,
-/// unknown escapes and halves of surrogate pairs.
-pub(super) fn string_end(bytes: &[u8], start: usize) -> Result<usize, StrictError> {
+/// Where the string that starts at `start` ends, its closing quote included, and whether anything in it is escaped.
+/// Refuses raw control characters, unknown escapes and halves of surrogate pairs.
+pub(super) fn string_end(bytes: &[u8], start: usize) -> Result<(usize, bool), StrictError> {
     if bytes.get(start) != Some(&b'"') {
         return Err(StrictError::Syntax { at: start });
     }
-    let mut at = start + 1;
+    let (mut at, mut escaped) = (start + 1, false);
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let end = memchr::memchr2(b'"', b'\\', rest);
-        let plain = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
-        if let Some(control) = plain.iter().position(|byte| *byte < b' ') {
-            return Err(StrictError::ControlCharacter { at: at + control });
-        }
-        at += plain.len();
+        at += scan::plain_length(bytes.get(at..).unwrap_or_default());
         match bytes.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(_) => at = escape_end(bytes, at)?,
+            Some(b'"') => return Ok((at + 1, escaped)),
+            Some(b'\\') => at = escape_end(bytes, at)?,
+            Some(_) => return Err(StrictError::ControlCharacter { at }),
             None => return Err(StrictError::Syntax { at }),
         }
+        escaped = true;
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn assert_all_agree(message: &Message<'_>) {
         assert_eq!(text(inside("uri")), params.uri.as_deref(), "{reader:?} {json:?}");
         assert_eq!(text(inside("taskId")), params.task_id.as_deref(), "{reader:?} {json:?}");
         assert_eq!(text(inside("requestState")), params.request_state.as_deref(), "{reader:?} {json:?}");
-        let ours = params.arguments.map(|raw| serde_json::from_str::<Json>(raw.get()).unwrap());
+        let ours = params.arguments.map(|raw| serde_json::from_str::<Json>(raw).unwrap());
         let theirs = inside("arguments").filter(|json| **json != Json::Other("null".to_owned()));
         assert_eq!(theirs, ours.as_ref(), "{reader:?}");
         if let Some(meta) = inside("_meta") {
