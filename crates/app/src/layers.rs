@@ -4,15 +4,17 @@
 //! panic of one request is that request's 500, and nobody else's.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use sekisho_gateway::{Arrival, Gateway};
 use sekisho_protocol::caller::PeerAddress;
@@ -78,8 +80,13 @@ impl Entrance {
         let mut response = match refusal {
             Some((status, text)) => said(status, text, id),
             None => {
-                let answering = self.surface(request, Arrival { request: id, source: Some(peer.ip()) });
-                AssertUnwindSafe(answering).catch_unwind().await.unwrap_or_else(|_| {
+                // Where it is from the start: it is large, and each combinator around it would move it once.
+                let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(peer.ip()) }));
+                let answered = poll_fn(|context| {
+                    let poll = AssertUnwindSafe(|| answering.as_mut().poll(context));
+                    catch_unwind(poll).map_or_else(|panicked| Poll::Ready(Err(panicked)), |poll| poll.map(Ok))
+                });
+                answered.await.unwrap_or_else(|_| {
                     tracing::error!(request = %id, "a request made us panic");
                     said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
                 })

@@ -57,29 +57,36 @@ impl Authenticated {
     }
 }
 
-/// The bearer token of a request (RFC 6750 §2.1), total over all headers. A token in the query is never looked at
-/// (RS-35), and no other header can stand in for this one (ATK-62).
-fn bearer(headers: &HeaderMap) -> Result<&str, AuthenticateError> {
+/// What stands where the bearer token of a request stands (RFC 6750 §2.1), total over all headers. A token in the query
+/// is never looked at (RS-35), and no other header can stand in for this one (ATK-62).
+fn bearer(headers: &HeaderMap) -> Result<&[u8], AuthenticateError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (None, _) => return Err(AuthenticateError::Missing),
-        (Some(value), None) => value.to_str().map_err(|_| AuthenticateError::Malformed)?,
+        (Some(value), None) => value.as_bytes(),
         (Some(_), Some(_)) => return Err(AuthenticateError::Malformed),
     };
-    let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let space = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+    let (scheme, mut token) = value.split_at(space);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
         // Another well-formed scheme is no bearer token; anything else is broken.
         let is_token = !scheme.is_empty()
-            && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+            && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
         return Err(if is_token { AuthenticateError::Missing } else { AuthenticateError::Malformed });
     }
-    let token = rest.trim_matches(' ');
+    while let [b' ', rest @ ..] | [rest @ .., b' '] = token {
+        token = rest;
+    }
+    Ok(token)
+}
+
+/// The `b64token` of RFC 6750 §2.1, which what stands there has to be.
+fn b64token(token: &[u8]) -> Result<&str, AuthenticateError> {
+    let token = std::str::from_utf8(token).map_err(|_| AuthenticateError::Malformed)?;
     let body = token.trim_end_matches('=');
     let plain =
         |byte| matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
-    // To the end without leaving early: so the compiler looks at many at once.
-    let is_b64token = !body.is_empty() && body.bytes().fold(true, |all, byte| all & plain(byte));
-    if is_b64token { Ok(token) } else { Err(AuthenticateError::Malformed) }
+    if !body.is_empty() && body.bytes().all(plain) { Ok(token) } else { Err(AuthenticateError::Malformed) }
 }
 
 /// A token that was believed once. Only the digest of its characters is kept.
@@ -140,15 +147,15 @@ impl Authenticator {
     fn believe(
         &self,
         keys: &Keys,
-        token: &str,
+        token: &[u8],
         audience: &ResourceId,
         now: Timestamp,
     ) -> Result<Arc<Believed>, AuthenticateError> {
-        let digest = Digest::of(token.as_bytes());
+        let digest = Digest::of(token);
         let believed = match self.tokens.get(&digest) {
             Some(believed) => believed,
             None => {
-                let claims = verify(keys, token, &Expectation::new(&self.issuer, audience, now))?;
+                let claims = verify(keys, b64token(token)?, &Expectation::new(&self.issuer, audience, now))?;
                 let believed = Arc::new(Believed::of(claims));
                 self.tokens.insert(digest, Arc::clone(&believed));
                 believed

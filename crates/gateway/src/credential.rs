@@ -3,14 +3,12 @@
 //!
 //! The upstream's own credential is part of its settings and is added where the request leaves (`forward`).
 
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::HeaderName;
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::mcp::headers::{METHOD, NAME, PARAM_PREFIX, PROTOCOL_VERSION};
 use sekisho_protocol::mcp::method::Era;
 
-/// Both kinds of answer that an upstream may choose from (TR-07).
-const ANSWERS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 /// Headers that usually go on, ours among them, and some more.
 const ROOM: usize = 12;
 /// Trace context (W3C): says nothing about who calls.
@@ -21,8 +19,6 @@ const TRACE: [HeaderName; 3] =
 pub(crate) fn outbound(_permit: &Permit, headers: HeaderMap, era: Era) -> HeaderMap {
     // Room for these and what is added on the way: a map that grows is made anew.
     let mut outbound = HeaderMap::with_capacity(ROOM);
-    outbound.insert(ACCEPT, ANSWERS);
-    outbound.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let mut last: Option<HeaderName> = None;
     for (name, value) in headers {
         // Of a name that occurs twice, the second comes without it.
@@ -125,8 +121,8 @@ mod tests {
         };
         assert_eq!(
             names(Era::Stateless),
-            "accept baggage content-type mcp-method mcp-name mcp-param-tenant mcp-protocol-version traceparent tracestate"
+            "baggage mcp-method mcp-name mcp-param-tenant mcp-protocol-version traceparent tracestate"
         );
-        assert_eq!(names(Era::Initialize), "accept baggage content-type mcp-protocol-version traceparent tracestate");
+        assert_eq!(names(Era::Initialize), "baggage mcp-protocol-version traceparent tracestate");
     }
 }

@@ -56,7 +56,10 @@ impl FromStr for Subject {
 
 impl Serialize for Subject {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Self::Anonymous | Self::Service(_) => serializer.collect_str(self),
+            Self::User(user) => user.serialize(serializer),
+        }
     }
 }
 

@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sekisho_protocol::audit::Record;
+use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{NodeId, RequestId};
+use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::seal::{Purpose, SecretBytes};
-use crate::sql::{Row, Rows, corrupt, json, values};
+use crate::sql::{Row, Rows, corrupt, values};
 use crate::tx::Tx;
 
 /// A record as it is kept.
@@ -25,7 +26,7 @@ pub struct StoredRecord {
     pub seq: i64,
     /// What it says.
     pub record: Record,
-    /// The keyed hash of its link: over place, the hash before it, and the text of all its records.
+    /// The keyed hash of its link: over place, the hash before it, the exchange, and the text of all its records.
     pub mac: Digest,
 }
 
@@ -145,7 +146,9 @@ impl Audit<'_> {
                 let mut row_values = Vec::with_capacity(rows * COLUMNS);
                 for Exchange { request, count, text } in some {
                     seq = seq.saturating_add(*count);
-                    mac = self.mac(&Link { node: &node_text, seq, previous: mac, kept_at: now, text });
+                    let request = request.to_string();
+                    let link = Link { node: &node_text, seq, previous: mac, request: &request, kept_at: now, text };
+                    mac = self.mac(&link);
                     row_values.extend(values![chain.place(seq), request, text.as_str(), now, mac]);
                 }
                 self.tx.execute_rows(insert, row_values).await?;
@@ -395,15 +398,16 @@ impl Audit<'_> {
         previous: AuditHead,
         row: &Row,
     ) -> Result<Option<AuditHead>, StoreError> {
-        let (text, request) = (row.text("records")?, row.text("request")?);
+        let text = row.text("records")?;
         let (Ok(kept_at), Ok(written)) = (row.time("kept_at"), row.parse::<Digest>("mac")) else { return Ok(None) };
+        let request = row.text("request")?;
         let seq = chain.seq(row.int("place")?);
         let node = node.to_string();
-        let mac = self.mac(&Link { node: &node, seq, previous: previous.mac, kept_at, text: &text });
-        // As many as the place says, each of the exchange under which they are found.
-        let Ok(records) = records(&text) else { return Ok(None) };
-        let fits = i64::try_from(records.len()).is_ok_and(|count| previous.seq.saturating_add(count) == seq)
-            && records.iter().all(|record| record.request.to_string() == request);
+        let link = Link { node: &node, seq, previous: previous.mac, request: &request, kept_at, text: &text };
+        let mac = self.mac(&link);
+        // As many as the place says, and readable.
+        let Ok(records) = row.parse("request").and_then(|request| records(request, &text)) else { return Ok(None) };
+        let fits = i64::try_from(records.len()).is_ok_and(|count| previous.seq.saturating_add(count) == seq);
         Ok((mac == written && fits).then_some(AuditHead { seq, mac }))
     }
 
@@ -412,6 +416,7 @@ impl Audit<'_> {
             link.node.as_bytes(),
             &link.seq.to_be_bytes(),
             link.previous.as_bytes(),
+            link.request.as_bytes(),
             &link.kept_at.as_millisecond().to_be_bytes(),
             link.text.as_bytes(),
         ])
@@ -456,6 +461,7 @@ struct Link<'a> {
     node: &'a str,
     seq: i64,
     previous: Digest,
+    request: &'a str,
     kept_at: Timestamp,
     text: &'a str,
 }
@@ -464,34 +470,49 @@ struct Link<'a> {
 struct Exchange {
     request: RequestId,
     count: i64,
-    /// A line each.
+    /// A [`Line`] each.
     text: String,
 }
 
+/// A record as it stands in its link. Of which exchange it is says the row.
+#[derive(Serialize, Deserialize)]
+struct Line<E> {
+    at: Timestamp,
+    event: E,
+}
+
+/// What is known of most exchanges, in bytes: room for so much is made at once.
+const LINK_BYTES_USUAL: usize = 1024;
+
 /// A batch by exchanges, in the order of their first records.
 fn exchanges(batch: &[&Record]) -> Result<Vec<Exchange>, StoreError> {
-    let mut exchanges: Vec<Exchange> = Vec::with_capacity(batch.len());
+    let mut exchanges: Vec<(RequestId, i64, Vec<u8>)> = Vec::with_capacity(batch.len());
     let mut begun: HashMap<RequestId, usize> = HashMap::with_capacity(batch.len());
     for record in batch {
-        let known = begun.get(&record.request).and_then(|at| exchanges.get_mut(*at));
-        match known {
-            Some(exchange) => {
-                exchange.count = exchange.count.saturating_add(1);
-                exchange.text.push('\n');
-                exchange.text.push_str(&json(record)?);
-            }
-            None => {
-                begun.insert(record.request, exchanges.len());
-                exchanges.push(Exchange { request: record.request, count: 1, text: json(record)? });
-            }
+        let at = *begun.entry(record.request).or_insert(exchanges.len());
+        if at == exchanges.len() {
+            exchanges.push((record.request, 0, Vec::with_capacity(LINK_BYTES_USUAL)));
         }
+        let Some((_, count, lines)) = exchanges.get_mut(at) else { continue };
+        *count = count.saturating_add(1);
+        let line = Line { at: record.at, event: &record.event };
+        serde_json::to_writer(&mut *lines, &line).map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
+        lines.push(b'\n');
     }
-    Ok(exchanges)
+    let exchange = |(request, count, lines)| match String::from_utf8(lines) {
+        Ok(text) => Ok(Exchange { request, count, text }),
+        Err(_) => Err(corrupt("records")),
+    };
+    exchanges.into_iter().map(exchange).collect()
 }
 
 /// The records of a link.
-fn records(text: &str) -> Result<Vec<Record>, StoreError> {
-    let records: Result<Vec<Record>, _> = text.lines().map(serde_json::from_str).collect();
+fn records(request: RequestId, text: &str) -> Result<Vec<Record>, StoreError> {
+    let record = |line| {
+        let Line { at, event } = serde_json::from_str::<Line<Event>>(line)?;
+        Ok(Record { at, request, event })
+    };
+    let records: Result<Vec<Record>, serde_json::Error> = text.lines().map(record).collect();
     records.map_err(|_| corrupt("records"))
 }
 
@@ -500,7 +521,7 @@ fn read(row: &Row, chains: &[(NodeId, Chain)]) -> Result<Vec<StoredRecord>, Stor
     let place = row.int("place")?;
     let number = place.div_euclid(CHAIN_PLACES);
     let (node, chain) = chains.iter().find(|(_, chain)| chain.0 == number).ok_or_else(|| corrupt("place"))?;
-    let (records, mac) = (records(&row.text("records")?)?, row.parse("mac")?);
+    let (records, mac) = (records(row.parse("request")?, &row.text("records")?)?, row.parse("mac")?);
     let seqs = (1..=chain.seq(place)).rev().take(records.len());
     let mut seqs: Vec<i64> = seqs.collect();
     seqs.reverse();

@@ -11,7 +11,7 @@ use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin}
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{NewClient, NewGrant, SealKey, Store, StoreSettings, StoreUrl, User};
 
-use super::{AuthenticateError, Grants, Standing, bearer};
+use super::{AuthenticateError, Grants, Standing, b64token, bearer};
 
 fn headers(values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -40,13 +40,14 @@ fn an_authorization_header_is_a_token_or_absent_or_malformed() {
         (&["Bearer a,Bearer b"], "malformed"),
         (&["Bearer \"abc\""], "malformed"),
         (&["Bearer\tabc"], "malformed"),
+        (&["Bearer \tabc"], "malformed"),
         (&["Bearer é"], "malformed"),
         (&[""], "malformed"),
         (&[" abc"], "malformed"),
         (&["Bearer abc", "Bearer abc"], "malformed"),
         (&["Bearer abc", "Basic abc"], "malformed"),
     ] {
-        let found = match bearer(&headers(values)) {
+        let found = match bearer(&headers(values)).and_then(b64token) {
             Ok(token) => token.to_owned(),
             Err(AuthenticateError::Missing) => "missing".to_owned(),
             Err(AuthenticateError::Malformed) => "malformed".to_owned(),

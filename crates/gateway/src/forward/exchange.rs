@@ -54,7 +54,7 @@ pub(crate) struct ForwardRequest {
     pub(crate) kind: Outgoing,
     /// In which revision it speaks.
     pub(crate) revision: Revision,
-    /// Already reduced to what may go on: `mcp-*`, `accept`, `content-type`, `traceparent` and the like, never a
+    /// Already reduced to what may go on: `mcp-*`, `traceparent` and the like, never a
     /// credential. Credentials, cookies, the session and hop-by-hop headers are dropped here once more.
     pub(crate) headers: HeaderMap,
     /// The upstream's session, in the older revisions.

@@ -172,15 +172,14 @@ impl HttpUpstream {
         revision: Revision,
         session: Option<&str>,
     ) -> Result<HeaderMap, ForwardError> {
-        // Of these two ours stand in the place of what came.
-        let stays = |name: &HeaderName| goes_on(name) || *name == ACCEPT || *name == CONTENT_TYPE;
-        let foreign: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
+        let foreign: Vec<HeaderName> = headers.keys().filter(|name| !goes_on(name)).cloned().collect();
         for name in foreign {
             headers.remove(name);
         }
         if !headers.contains_key(PROTOCOL_VERSION) {
             headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
         }
+        // Both kinds of answer that an upstream may choose from (TR-07).
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(session) = session {
@@ -373,10 +372,13 @@ enum ContentType {
 
 fn content_type(headers: &HeaderMap) -> Option<ContentType> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/json" => Some(ContentType::Json),
-        "text/event-stream" => Some(ContentType::EventStream),
-        _ => None,
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        Some(ContentType::Json)
+    } else if essence.eq_ignore_ascii_case("text/event-stream") {
+        Some(ContentType::EventStream)
+    } else {
+        None
     }
 }
 

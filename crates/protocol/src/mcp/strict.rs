@@ -358,12 +358,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Refuses a name that was seen in this object, or that could be taken for one that is known here.
-    fn remember(
-        &mut self,
-        name: Cow<'a, str>,
-        (place, is_known): (Place, bool),
-        at: usize,
-    ) -> Result<(), StrictError> {
+    fn remember(&mut self, name: Cow<'a, str>, (place, is_known): (Place, bool), at: usize) -> Result<(), StrictError> {
         if !is_known && let Some(known) = place.taken_for(&name) {
             return Err(StrictError::Folded { name: shown(&name), known: known.to_owned(), at });
         }
