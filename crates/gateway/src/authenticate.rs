@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use ahash::RandomState;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sekisho_policy::model::{Authority, Trust};
@@ -102,13 +103,13 @@ struct Believed {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     issuer: String,
-    tokens: moka::sync::Cache<Digest, Arc<Believed>>,
+    tokens: moka::sync::Cache<Digest, Arc<Believed>, RandomState>,
     grants: Grants,
 }
 
 impl Authenticator {
     pub(crate) fn new(issuer: String, tokens_cached_max: u64, store: Store) -> Self {
-        let tokens = moka::sync::Cache::new(tokens_cached_max);
+        let tokens = moka::sync::Cache::builder().max_capacity(tokens_cached_max).build_with_hasher(RandomState::new());
         Self { issuer, tokens, grants: Grants::new(tokens_cached_max, store) }
     }
 
@@ -230,7 +231,7 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Grants {
     store: Store,
-    known: moka::sync::Cache<GrantId, Arc<Standing>>,
+    known: moka::sync::Cache<GrantId, Arc<Standing>, RandomState>,
     /// Grows when everything is forgotten, and whenever anything is: who began to read before must not remember.
     generation: AtomicU64,
     all_before: AtomicU64,
@@ -242,7 +243,7 @@ impl Grants {
     fn new(known_max: u64, store: Store) -> Self {
         Self {
             store,
-            known: moka::sync::Cache::new(known_max),
+            known: moka::sync::Cache::builder().max_capacity(known_max).build_with_hasher(RandomState::new()),
             generation: AtomicU64::new(0),
             all_before: AtomicU64::new(0),
             down: AtomicBool::new(false),

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::{Call, Target, ToolStanding};
 use sekisho_protocol::caller::Caller;
@@ -23,6 +22,7 @@ use sekisho_protocol::mcp::mirror::params_agree;
 use sekisho_protocol::mcp::strict::Limits;
 
 use crate::Gateway;
+use crate::body::{Unread, whole};
 use crate::era::{initialize, stateless};
 use crate::forward::{ForwardError, InitDigest, Outgoing};
 use crate::own;
@@ -247,16 +247,16 @@ pub(crate) async fn read_body(
     if declared.is_some_and(|declared| declared > max as u64) {
         return Err(CallFault::TooLarge { max });
     }
-    let mut collecting = pin!(Limited::new(body, max).collect());
+    let mut reading = pin!(whole(body, max));
     // Mostly it came with the head, and nothing is waited for.
-    let collected = match collecting.as_mut().now_or_never() {
-        Some(collected) => Ok(collected),
-        None => tokio::time::timeout(limit, collecting).await,
+    let read = match reading.as_mut().now_or_never() {
+        Some(read) => Ok(read),
+        None => tokio::time::timeout(limit, reading).await,
     };
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallFault::TooLarge { max }),
-        Ok(Err(_)) => Err(CallFault::BodyBroken),
+    match read {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(Unread::TooLarge)) => Err(CallFault::TooLarge { max }),
+        Ok(Err(Unread::Broken(_))) => Err(CallFault::BodyBroken),
         Err(_) => Err(CallFault::BodySlow),
     }
 }

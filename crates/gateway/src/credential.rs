@@ -9,32 +9,23 @@ use sekisho_policy::permit::Permit;
 use sekisho_protocol::mcp::headers::{METHOD, NAME, PARAM_PREFIX, PROTOCOL_VERSION};
 use sekisho_protocol::mcp::method::Era;
 
-/// Headers that usually go on, ours among them, and some more.
-const ROOM: usize = 12;
 /// Trace context (W3C): says nothing about who calls.
 const TRACE: [HeaderName; 3] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
 
 /// The headers that go on with a permitted call. It takes the permit as proof that something goes on at all.
-pub(crate) fn outbound(_permit: &Permit, headers: HeaderMap, era: Era) -> HeaderMap {
-    // Room for these and what is added on the way: a map that grows is made anew.
-    let mut outbound = HeaderMap::with_capacity(ROOM);
-    let mut last: Option<HeaderName> = None;
-    for (name, value) in headers {
-        // Of a name that occurs twice, the second comes without it.
-        let Some(name) = name.or_else(|| last.clone()) else { continue };
-        last = Some(name.clone());
-        let mirrored = match name.as_str() {
-            PROTOCOL_VERSION => true,
-            // What mirrors the body was compared with it, or is unknown to us and not ours to drop (PX-29).
-            METHOD | NAME => era == Era::Stateless,
-            other => era == Era::Stateless && other.starts_with(PARAM_PREFIX),
-        };
-        if mirrored || TRACE.contains(&name) {
-            outbound.append(name, value);
-        }
+pub(crate) fn outbound(_permit: &Permit, mut headers: HeaderMap, era: Era) -> HeaderMap {
+    let goes_on = |name: &HeaderName| match name.as_str() {
+        PROTOCOL_VERSION => true,
+        // What mirrors the body was compared with it, or is unknown to us and not ours to drop (PX-29).
+        METHOD | NAME => era == Era::Stateless,
+        other => TRACE.contains(name) || (era == Era::Stateless && other.starts_with(PARAM_PREFIX)),
+    };
+    // Whatever is not on the list leaves with all its values; the map is not made anew for those that stay.
+    while let Some(name) = headers.keys().find(|name| !goes_on(name)).cloned() {
+        headers.remove(name);
     }
-    outbound
+    headers
 }
 
 #[cfg(test)]

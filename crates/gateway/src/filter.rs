@@ -94,7 +94,8 @@ impl Filter {
             return Judged::Broken("the upstream sent something that is not one readable JSON-RPC message");
         };
         match message.kind() {
-            Kind::Notification { .. } => self.notification(&message, &data).await,
+            // Boxed, like all that is seldom beside the answer: a call need not have the room.
+            Kind::Notification { .. } => Box::pin(self.notification(&message, &data)).await,
             Kind::Request { .. } => self.request(&message, &data),
             Kind::Response { id: Some(id), outcome } => self.response(id, outcome, &data).await,
             // An error to a request that could not be understood (JSON-RPC 2.0 §5): it can only be this one.
@@ -327,14 +328,14 @@ impl Filter {
         let edited = match (self.counted, row.need) {
             (Some(paid), _) if result.result_type.as_deref() == Some("input_required") => {
                 let state = result.request_state.as_deref();
-                let state = rounds::wrap(&self.gateway, &self.caller, self.routed.server(), paid, state).await;
-                let state = state.map_err(|error| {
+                let wrapping = rounds::wrap(&self.gateway, &self.caller, self.routed.server(), paid, state);
+                let state = Box::pin(wrapping).await.map_err(|error| {
                     tracing::error!(server = %self.routed.server(), %error, "a round of a call could not be kept");
                     "what the upstream asks could not be kept"
                 })?;
                 Some(splice::set_result(data, "requestState", &state).map_err(|_| UNREADABLE)?)
             }
-            (_, Need::List(kind)) => Some(self.trimmed(kind, result, data).await.map_err(|_| UNREADABLE)?),
+            (_, Need::List(kind)) => Some(Box::pin(self.trimmed(kind, result, data)).await.map_err(|_| UNREADABLE)?),
             // Whatever passed a checkpoint is for one caller, and no shared cache may hand it on (PX-23, ATK-74).
             _ if result.cache_scope.as_deref() == Some("public") => {
                 Some(splice::set_result(data, "cacheScope", &"private").map_err(|_| UNREADABLE)?)

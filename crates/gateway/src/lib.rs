@@ -16,6 +16,7 @@ mod approval;
 mod audit;
 mod authenticate;
 mod authorize;
+mod body;
 mod call;
 mod catalogue;
 mod challenge;
@@ -191,8 +192,8 @@ impl Gateway {
     }
 
     /// One request to something below `/mcp/`. Nothing else is answered there (ATK-61).
-    pub async fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Response {
-        pipeline::serve(self, request, arrival).await
+    pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> impl Future<Output = Response> + Send {
+        pipeline::serve(self, request, arrival)
     }
 
     /// The metadata of the servers below `/mcp/`.

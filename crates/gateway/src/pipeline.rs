@@ -96,8 +96,9 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
             let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout).await?;
             call::read(gateway, routed, caller, headers, body).await?
         }
-        Method::GET => call::read_stream(gateway, routed, caller, headers).await?,
-        Method::DELETE => return Ok(call::end_session(gateway, routed, caller, headers).await?),
+        // Boxed, like all that is seldom: a call need not have the room.
+        Method::GET => Box::pin(call::read_stream(gateway, routed, caller, headers)).await?,
+        Method::DELETE => return Ok(Box::pin(call::end_session(gateway, routed, caller, headers)).await?),
         _ => return Err(CallFault::MethodNotAllowed { allow: ALLOW }.into()),
     };
 
@@ -110,7 +111,6 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     };
 
     if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought) {
-        // Boxed, like all that is seldom: a call need not have the room.
         if let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await? {
             return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
         }
@@ -125,7 +125,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let watch = gateway.watchdog.open(caller, routed.server(), span).map_err(|error| refused(error.into(), &asked))?;
     stands(gateway, &who, routed.now).await.map_err(|error| refused(error.into(), &asked))?;
     let counted = counted(caller, &permit);
-    let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, *permit).await {
+    let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, permit).await {
         Ok(settled) => settled,
         Err(error) => return Err(Box::pin(unsettled(gateway, routed, &who, &asked, (error, ask))).await),
     };

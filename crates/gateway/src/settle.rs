@@ -25,20 +25,19 @@ const ROUND_AGAIN_SECONDS: u32 = 600;
 /// Proof that what was owed for a permitted call was paid. Not `Clone`; only [`settle`] makes one.
 #[derive(Debug)]
 pub(crate) struct Cleared {
-    caller: Caller,
-    call: Call,
+    permit: Box<Permit>,
     request: RequestId,
 }
 
 impl Cleared {
     /// Who was permitted.
     pub(crate) fn caller(&self) -> &Caller {
-        &self.caller
+        self.permit.caller()
     }
 
     /// What was permitted.
     pub(crate) fn call(&self) -> &Call {
-        &self.call
+        self.permit.call()
     }
 
     /// Under which id the records know it.
@@ -75,7 +74,7 @@ impl From<StoreError> for SettleError {
 
 /// What was taken for a call, to give it back if nothing of it was sent.
 #[derive(Debug, Default)]
-pub(crate) struct Paid(Option<(Caller, Owed)>);
+pub(crate) struct Paid(Option<Box<(Caller, Owed)>>);
 
 /// Everything that settling gives.
 #[derive(Debug)]
@@ -89,31 +88,29 @@ pub(crate) struct Settled {
 }
 
 /// Pays what the permit owes, and keeps a place for the record of the outcome.
-pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Permit) -> Result<Settled, SettleError> {
+pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permit>) -> Result<Settled, SettleError> {
     let place = journal.place().await?;
-    let owes = permit.owes().clone();
-    let parts = permit.into_parts();
+    let (caller, owes) = (permit.caller(), permit.owes());
     let judgement = Judgement {
         verdict: Verdict::Permit,
         set: None,
-        need: parts.need,
-        task: parts.task,
+        need: permit.need(),
+        task: permit.task(),
         why: None,
-        observed: parts.observed.as_ref().map(sekisho_policy::decide::Reason::word),
-        because: Arc::clone(&parts.because),
+        observed: permit.observed().map(sekisho_policy::decide::Reason::word),
+        because: Arc::clone(permit.because()),
         scopes: ScopeSet::empty(),
     };
-    let record = decision(routed, &parts.caller, &parts.call, judgement);
+    let record = decision(routed, caller, permit.call(), judgement);
     let paid = if owes.is_record_only() && !journal.records_reads_first() {
         journal.write(record).await?;
         Paid::default()
     } else {
         // Boxed: a read need not have the room.
-        Box::pin(pay_first(journal, &parts.caller, &owes, record, routed.now)).await?;
-        Paid::of(&parts.caller, owes)
+        Box::pin(pay_first(journal, caller, owes, record, routed.now)).await?;
+        Paid::of(caller, owes)
     };
-    let cleared = Cleared { caller: parts.caller, call: parts.call, request: routed.request };
-    Ok(Settled { cleared, paid, place })
+    Ok(Settled { cleared: Cleared { permit, request: routed.request }, paid, place })
 }
 
 /// All that is owed and the record, in one transaction, before anything happens.
@@ -154,13 +151,14 @@ async fn pay(tx: &mut Tx, caller: &Caller, owes: &Owed, now: Timestamp) -> Resul
 }
 
 impl Paid {
-    fn of(caller: &Caller, owes: Owed) -> Self {
-        Self(owes.takes().then(|| (caller.clone(), owes)))
+    fn of(caller: &Caller, owes: &Owed) -> Self {
+        Self(owes.takes().then(|| Box::new((caller.clone(), owes.clone()))))
     }
 
     /// Gives back what was taken: nothing was sent for it.
     pub(crate) async fn give_back(self, journal: &Journal, now: Timestamp) -> Result<(), SettleError> {
-        let Some((caller, owes)) = self.0 else { return Ok(()) };
+        let Some(taken) = self.0 else { return Ok(()) };
+        let (caller, owes) = &*taken;
         let mut tx = journal.begin().await?;
         if let (Some(call), Some(grant)) = (&owes.approval, caller.grant) {
             tx.approvals().unuse(grant, call, now).await?;
@@ -178,8 +176,8 @@ impl Paid {
 
 #[cfg(test)]
 impl Cleared {
-    /// For the tests of forwarding, which decide nothing.
-    pub(crate) fn for_test(caller: Caller, call: Call, request: RequestId) -> Self {
-        Self { caller, call, request }
+    /// For the tests of forwarding, in which nothing is owed.
+    pub(crate) fn for_test(permit: Permit, request: RequestId) -> Self {
+        Self { permit: Box::new(permit), request }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ahash::RandomState;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{GrantId, ServerName};
 use tokio::sync::Notify;
@@ -41,31 +42,38 @@ enum Holder {
     Grant(GrantId),
 }
 
-/// One thing that is open.
+/// One standing stream.
 #[derive(Debug)]
-struct Entry {
+struct Standing {
     ended: CancellationToken,
-    /// Of a standing stream: how it is told that its lists may have changed, and at which server it is.
-    standing: Option<(Arc<Notify>, ServerName)>,
+    /// How it is told that its lists may have changed.
+    nudge: Arc<Notify>,
+    server: ServerName,
 }
 
-impl Entry {
-    fn nudge(&self) {
-        if let Some((nudge, _)) = &self.standing {
-            nudge.notify_one();
-        }
+/// What one holder has open.
+#[derive(Debug, Default)]
+struct Held {
+    /// Ends all of it.
+    ended: CancellationToken,
+    answers: usize,
+    standing: HashMap<u64, Standing>,
+}
+
+impl Held {
+    fn is_empty(&self) -> bool {
+        self.answers == 0 && self.standing.is_empty()
+    }
+
+    /// Ends what is open now, and nothing that is opened later.
+    fn end(&mut self) {
+        std::mem::take(&mut self.ended).cancel();
     }
 }
 
 #[derive(Debug, Default)]
-struct Held {
-    open: HashMap<u64, Entry>,
-    standing: usize,
-}
-
-#[derive(Debug, Default)]
 struct Open {
-    by_holder: HashMap<Holder, Held>,
+    by_holder: HashMap<Holder, Held, RandomState>,
     standing: usize,
     next: u64,
 }
@@ -85,17 +93,17 @@ pub(crate) struct Watchdog {
 pub(crate) struct Watch {
     dog: Arc<Watchdog>,
     holder: Holder,
-    id: u64,
     ended: CancellationToken,
-    nudge: Option<Arc<Notify>>,
+    /// Of a standing stream: which it is, and how it is nudged.
+    standing: Option<(u64, Arc<Notify>)>,
 }
 
 impl Watch {
     /// Resolves when what this stream's lists show may have changed; never for the answer to one request. Several changes
     /// at once are one.
     pub(crate) async fn nudged(&self) {
-        match &self.nudge {
-            Some(nudge) => nudge.notified().await,
+        match &self.standing {
+            Some((_, nudge)) => nudge.notified().await,
             None => std::future::pending().await,
         }
     }
@@ -110,12 +118,14 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut open = self.dog.lock();
         let Some(held) = open.by_holder.get_mut(&self.holder) else { return };
-        let is_standing = held.open.remove(&self.id).is_some_and(|entry| entry.standing.is_some());
-        held.standing = held.standing.saturating_sub(usize::from(is_standing));
-        if held.open.is_empty() {
+        match self.standing {
+            None => held.answers = held.answers.saturating_sub(1),
+            Some((id, _)) => drop(held.standing.remove(&id)),
+        }
+        if held.is_empty() {
             open.by_holder.remove(&self.holder);
         }
-        open.standing = open.standing.saturating_sub(usize::from(is_standing));
+        open.standing = open.standing.saturating_sub(usize::from(self.standing.is_some()));
         if open.by_holder.is_empty() {
             self.dog.emptied.notify_waiters();
         }
@@ -138,62 +148,66 @@ impl Watchdog {
             return Err(OpenError::Total);
         }
         let id = open.next;
-        open.next = id.wrapping_add(1);
         let held = open.by_holder.entry(holder.clone()).or_default();
         let is_full = match span {
-            Span::Answer => held.open.len().saturating_sub(held.standing) >= ANSWERS_PER_GRANT.saturating_mul(factor),
-            Span::Standing => held.standing >= self.streams_per_grant.saturating_mul(factor),
+            Span::Answer => held.answers >= ANSWERS_PER_GRANT.saturating_mul(factor),
+            Span::Standing => held.standing.len() >= self.streams_per_grant.saturating_mul(factor),
         };
         if is_full {
-            // An entry that was just made for nothing goes again; a full one has something in it, except at bound 0.
-            if held.open.is_empty() {
+            // What was just made for nothing goes again; a full one has something in it, except at bound 0.
+            if held.is_empty() {
                 open.by_holder.remove(&holder);
             }
             return Err(OpenError::Own);
         }
-        let ended = CancellationToken::new();
-        let nudge = (span == Span::Standing).then(Arc::<Notify>::default);
-        let standing = nudge.clone().map(|nudge| (nudge, server.clone()));
-        held.open.insert(id, Entry { ended: ended.clone(), standing });
-        let is_standing = usize::from(span == Span::Standing);
-        held.standing += is_standing;
-        open.standing += is_standing;
-        Ok(Watch { dog: Arc::clone(self), holder, id, ended, nudge })
+        let (ended, standing) = match span {
+            Span::Answer => {
+                held.answers += 1;
+                (held.ended.clone(), None)
+            }
+            Span::Standing => {
+                let (ended, nudge) = (held.ended.child_token(), Arc::<Notify>::default());
+                let standing = Standing { ended: ended.clone(), nudge: Arc::clone(&nudge), server: server.clone() };
+                held.standing.insert(id, standing);
+                open.next = id.wrapping_add(1);
+                open.standing += 1;
+                (ended, Some((id, nudge)))
+            }
+        };
+        Ok(Watch { dog: Arc::clone(self), holder, ended, standing })
     }
 
     /// Ends everything of one grant.
     pub(crate) fn end_of_grant(&self, grant: GrantId) {
-        if let Some(held) = self.lock().by_holder.get(&Holder::Grant(grant)) {
-            held.open.values().for_each(|entry| entry.ended.cancel());
+        if let Some(held) = self.lock().by_holder.get_mut(&Holder::Grant(grant)) {
+            held.end();
         }
     }
 
     /// Ends what stands open without a request: nobody can say any more that its authority lasts.
     pub(crate) fn end_standing(&self) {
         let open = self.lock();
-        let held = open.by_holder.values().flat_map(|held| held.open.values());
-        held.filter(|entry| entry.standing.is_some()).for_each(|entry| entry.ended.cancel());
+        open.by_holder.values().flat_map(|held| held.standing.values()).for_each(|stream| stream.ended.cancel());
     }
 
     /// Tells the standing streams of one grant that what their lists show may have changed.
     pub(crate) fn nudge_grant(&self, grant: GrantId) {
         if let Some(held) = self.lock().by_holder.get(&Holder::Grant(grant)) {
-            held.open.values().for_each(Entry::nudge);
+            held.standing.values().for_each(|stream| stream.nudge.notify_one());
         }
     }
 
     /// The same, all of one server; all there are, without one.
     pub(crate) fn nudge(&self, server: Option<&ServerName>) {
         let open = self.lock();
-        let entries = open.by_holder.values().flat_map(|held| held.open.values());
-        let concerned =
-            |entry: &&Entry| server.is_none_or(|server| entry.standing.as_ref().is_some_and(|(_, own)| own == server));
-        entries.filter(concerned).for_each(Entry::nudge);
+        let streams = open.by_holder.values().flat_map(|held| held.standing.values());
+        let concerned = streams.filter(|stream| server.is_none_or(|server| stream.server == *server));
+        concerned.for_each(|stream| stream.nudge.notify_one());
     }
 
     /// Ends everything, because we stop.
     pub(crate) fn end_all(&self) {
-        self.lock().by_holder.values().flat_map(|held| held.open.values()).for_each(|entry| entry.ended.cancel());
+        self.lock().by_holder.values_mut().for_each(Held::end);
     }
 
     /// Waits until nothing is open.
@@ -265,6 +279,10 @@ mod tests {
         stream.ended().await;
         answer.ended().await;
         assert!(!other.ended.is_cancelled());
+        // What is opened later was judged later.
+        for span in [Span::Standing, Span::Answer] {
+            assert!(!dog.open(&caller(1), &server, span).unwrap().ended.is_cancelled());
+        }
         dog.end_standing();
         other.ended().await;
         tokio::join!(dog.closed(), async { drop((stream, answer, other)) });

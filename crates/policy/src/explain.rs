@@ -87,9 +87,7 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
     let (decision, set, observed) = match decide(rights, caller, authority, call, now) {
         Decision::Ask(_) => (Verdict::Ask, Some(SetName::Rights), None),
         Decision::Deny(denial) => (Verdict::Deny, Some(denial.reason.set()), None),
-        Decision::Permit(permit) => {
-            (Verdict::Permit, None, permit.into_parts().observed.map(|reason| reason.word().to_owned()))
-        }
+        Decision::Permit(permit) => (Verdict::Permit, None, permit.observed().map(|reason| reason.word().to_owned())),
         Decision::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
     };
     let names = |rules: &[crate::rights::RuleId]| rules.iter().map(|rule| rule.0.clone()).collect();

@@ -51,23 +51,6 @@ impl Owed {
     }
 }
 
-/// A permit taken apart, for the one who settles.
-#[derive(Debug)]
-pub struct Parts {
-    /// Who was permitted.
-    pub caller: Caller,
-    /// What was permitted.
-    pub call: Call,
-    /// By which rules.
-    pub because: Arc<[RuleId]>,
-    /// How the call stands to the declared tasks.
-    pub need: audit::Need,
-    /// The task that was declared last.
-    pub task: Option<TaskId>,
-    /// What would have refused, had its server not been told to observe only.
-    pub observed: Option<Reason>,
-}
-
 impl Permit {
     /// Who was permitted.
     pub fn caller(&self) -> &Caller {
@@ -84,9 +67,23 @@ impl Permit {
         &self.owes
     }
 
-    /// The parts, for the one who settles.
-    pub fn into_parts(self) -> Parts {
-        let Self { caller, call, because, need, task, owes: _, observed } = self;
-        Parts { caller, call, because, need, task, observed }
+    /// By which rules.
+    pub fn because(&self) -> &Arc<[RuleId]> {
+        &self.because
+    }
+
+    /// How the call stands to the declared tasks.
+    pub fn need(&self) -> audit::Need {
+        self.need
+    }
+
+    /// The task that was declared last.
+    pub fn task(&self) -> Option<TaskId> {
+        self.task
+    }
+
+    /// What would have refused, had its server not been told to observe only.
+    pub fn observed(&self) -> Option<&Reason> {
+        self.observed.as_ref()
     }
 }

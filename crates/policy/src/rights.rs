@@ -15,8 +15,10 @@ mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use cedar_policy::{Authorizer, Decision, Entities, PolicySet};
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
@@ -40,6 +42,13 @@ pub const OWNERS: &str = "owners";
 const ANSWERS_MAX: u64 = 100_000;
 /// Selections of policies that are kept: one for each subject at each server.
 const SLICES_MAX: u64 = 10_000;
+
+/// What was worked out before. Its keys are hashed for each call, and quickly.
+type Cache<K, V> = moka::sync::Cache<K, V, RandomState>;
+
+fn cache<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(max: u64) -> Cache<K, V> {
+    moka::sync::Cache::builder().max_capacity(max).build_with_hasher(RandomState::new())
+}
 
 /// Everything that rights are made from.
 #[derive(Debug, Clone, Default)]
@@ -109,8 +118,8 @@ pub struct Rights {
     lent: Lent,
     terms: Terms,
     authorizer: Authorizer,
-    slices: moka::sync::Cache<(Subject, ServerName), Arc<Slice>>,
-    answers: moka::sync::Cache<Key, Arc<Answer>>,
+    slices: Cache<(Subject, ServerName), Arc<Slice>>,
+    answers: Cache<Key, Arc<Answer>>,
 }
 
 impl fmt::Debug for Rights {
@@ -135,8 +144,8 @@ impl Rights {
             servers: parts.servers,
             terms,
             authorizer: Authorizer::new(),
-            slices: moka::sync::Cache::new(SLICES_MAX),
-            answers: moka::sync::Cache::new(ANSWERS_MAX),
+            slices: cache(SLICES_MAX),
+            answers: cache(ANSWERS_MAX),
         })
     }
 
@@ -150,8 +159,8 @@ impl Rights {
             servers: BTreeMap::new(),
             terms,
             authorizer: Authorizer::new(),
-            slices: moka::sync::Cache::new(SLICES_MAX),
-            answers: moka::sync::Cache::new(ANSWERS_MAX),
+            slices: cache(SLICES_MAX),
+            answers: cache(ANSWERS_MAX),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The words of the records: one entry for a decision, one for its outcome, joined by the request id.
 
+mod line;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

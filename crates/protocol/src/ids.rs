@@ -1,5 +1,6 @@
 //! Every identifier is its own type: prefixed, sortable by the time it was made, never a bare string.
 
+use std::borrow::Borrow;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ fn uuid_v7(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
 }
 
 /// Of the text form of every identifier: a prefix of three letters, an underscore, and the digits.
-const TEXT_BYTES: usize = 4 + uuid::fmt::Simple::LENGTH;
+pub(crate) const TEXT_BYTES: usize = 4 + uuid::fmt::Simple::LENGTH;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
@@ -44,7 +45,7 @@ macro_rules! id {
 
         impl $name {
             /// Writes the text form into a buffer, without the machinery of formatting: a call names itself often.
-            fn encode<'b>(&self, text: &'b mut [u8; TEXT_BYTES]) -> &'b str {
+            pub(crate) fn encode<'b>(&self, text: &'b mut [u8; TEXT_BYTES]) -> &'b str {
                 let (prefix, hex) = text.split_at_mut(TEXT_BYTES - uuid::fmt::Simple::LENGTH);
                 prefix.copy_from_slice(concat!($prefix, "_").as_bytes());
                 self.0.simple().encode_lower(hex);
@@ -231,6 +232,13 @@ impl FromStr for ServerName {
         } else {
             Err(ServerNameError(text.chars().take(80).collect()))
         }
+    }
+}
+
+/// So that a server is found by what stands in a path: what is no name is no server's.
+impl Borrow<str> for ServerName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

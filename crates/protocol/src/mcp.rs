@@ -17,4 +17,4 @@ pub mod splice;
 pub mod sse;
 pub mod strict;
 
-mod scan;
+pub(crate) mod scan;

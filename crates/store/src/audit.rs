@@ -6,11 +6,10 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use sekisho_protocol::audit::{Event, Record};
+use sekisho_protocol::audit::Record;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{NodeId, RequestId};
-use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::seal::{Purpose, SecretBytes};
@@ -470,15 +469,8 @@ struct Link<'a> {
 struct Exchange {
     request: RequestId,
     count: i64,
-    /// A [`Line`] each.
+    /// A line each.
     text: String,
-}
-
-/// A record as it stands in its link. Of which exchange it is says the row.
-#[derive(Serialize, Deserialize)]
-struct Line<E> {
-    at: Timestamp,
-    event: E,
 }
 
 /// What is known of most exchanges, in bytes: room for so much is made at once.
@@ -495,8 +487,7 @@ fn exchanges(batch: &[&Record]) -> Result<Vec<Exchange>, StoreError> {
         }
         let Some((_, count, lines)) = exchanges.get_mut(at) else { continue };
         *count = count.saturating_add(1);
-        let line = Line { at: record.at, event: &record.event };
-        serde_json::to_writer(&mut *lines, &line).map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
+        record.write_line(lines).map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
         lines.push(b'\n');
     }
     let exchange = |(request, count, lines)| match String::from_utf8(lines) {
@@ -508,11 +499,7 @@ fn exchanges(batch: &[&Record]) -> Result<Vec<Exchange>, StoreError> {
 
 /// The records of a link.
 fn records(request: RequestId, text: &str) -> Result<Vec<Record>, StoreError> {
-    let record = |line| {
-        let Line { at, event } = serde_json::from_str::<Line<Event>>(line)?;
-        Ok(Record { at, request, event })
-    };
-    let records: Result<Vec<Record>, serde_json::Error> = text.lines().map(record).collect();
+    let records: Result<Vec<Record>, _> = text.lines().map(|line| Record::read_line(request, line)).collect();
     records.map_err(|_| corrupt("records"))
 }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::HeaderMap;
-use sekisho_policy::model::{Call, Target};
+use sekisho_policy::decide::{Decision, decide};
+use sekisho_policy::model::{Authority, Call, Target};
+use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::{RequestId, ServerName};
@@ -47,7 +49,14 @@ pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
         source: None,
     };
     let id = RequestId::generate(ManualClock::default().now(), &SeededEntropy::default());
-    Cleared::for_test(caller, call, id)
+    let text = "permit (principal, action, resource);".to_owned();
+    let files = vec![PolicyFile { name: "all.cedar".into(), text }];
+    let servers = [(name(), RightsServer::default())].into();
+    let rights = Rights::new(RightsParts { files, servers, ..RightsParts::default() }).unwrap();
+    match decide(&rights, &caller, &Authority::default(), &call, ManualClock::default().now()) {
+        Decision::Permit(permit) => Cleared::for_test(permit, id),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A message of `subject`, as it was written: what it is follows from its own shape.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::message::{Kind, Message};
@@ -30,6 +30,7 @@ use super::{
     Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing, Spoken,
     UpstreamSession,
 };
+use crate::body::{Unread, whole};
 use connect::UpstreamClient;
 use relay::Relay;
 
@@ -172,8 +173,7 @@ impl HttpUpstream {
         revision: Revision,
         session: Option<&str>,
     ) -> Result<HeaderMap, ForwardError> {
-        let foreign: Vec<HeaderName> = headers.keys().filter(|name| !goes_on(name)).cloned().collect();
-        for name in foreign {
+        while let Some(name) = headers.keys().find(|name| !goes_on(name)).cloned() {
             headers.remove(name);
         }
         if !headers.contains_key(PROTOCOL_VERSION) {
@@ -241,7 +241,8 @@ impl HttpUpstream {
         let body = if status.is_success() {
             self.read(response, reading).await?
         } else {
-            self.read_refusal(response, reading).await?
+            // Boxed, like all that is seldom: a call need not have the room.
+            Box::pin(self.read_refusal(response, reading)).await?
         };
         Ok(Answer { status, session, body })
     }
@@ -277,7 +278,7 @@ impl HttpUpstream {
 
     async fn collect(&self, response: Response<Incoming>, reading: Reading) -> Result<Bytes, ForwardError> {
         let max = self.limits.answer_bytes_max;
-        let mut collecting = pin!(Limited::new(response.into_body(), max).collect());
+        let mut collecting = pin!(whole(response.into_body(), max));
         // Mostly it came with the head, and nothing is waited for.
         let collected = match (collecting.as_mut().now_or_never(), reading.deadline) {
             (Some(collected), _) => collected,
@@ -286,11 +287,10 @@ impl HttpUpstream {
             }
             (None, None) => collecting.await,
         };
-        match collected {
-            Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(ForwardError::TooLarge { max }),
-            Err(error) => Err(self.broken(&error.to_string(), true)),
-        }
+        collected.map_err(|error| match error {
+            Unread::TooLarge => ForwardError::TooLarge { max },
+            Unread::Broken(error) => self.broken(&error.to_string(), true),
+        })
     }
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> ForwardError {

@@ -48,7 +48,7 @@ async fn metadata_says_who_we_are_and_who_grants() {
     // Two servers: nothing at the root says for which.
     assert_eq!(world.ask(Method::GET, PRM).send().await.status, 404);
     let mut routes = (**world.routes.borrow()).clone();
-    routes.servers.remove(&"other".parse().unwrap());
+    routes.servers.remove("other");
     world.routes.send(std::sync::Arc::new(routes)).unwrap();
     let reply = world.ask(Method::GET, PRM).send().await;
     assert_eq!(reply.json()["resource"], format!("{}/mcp/notes", world.base));

@@ -198,7 +198,7 @@ fn a_decision_names_the_rules_behind_it() {
     ] {
         let (word, rules) = match decide(&rights, &carol, authority, &call, now()) {
             Decision::Deny(denial) => ("deny", denial.because),
-            Decision::Permit(permit) => ("permit", permit.into_parts().because),
+            Decision::Permit(permit) => ("permit", permit.because().clone()),
             Decision::StepUp(step_up) => ("step up", step_up.because),
             Decision::Ask(ask) => panic!("{ask:?}"),
         };
@@ -212,14 +212,14 @@ fn a_decision_names_the_rules_behind_it() {
 fn what_a_server_only_observes_asks_nobody() {
     let asks = r#"@approval permit(principal, action == Action::"call", resource == Tool::"notes/send");"#;
     let mut parts = parts(asks);
-    parts.servers.get_mut(&"notes".parse().unwrap()).unwrap().observe_until = Some(after(now(), 60));
+    parts.servers.get_mut("notes").unwrap().observe_until = Some(after(now(), 60));
     let rights = Rights::new(parts).unwrap();
     let send = tool("notes", "send", ToolClass::Read, "");
     let judge = |authority: &_| decide(&rights, &caller(user(3), "mcp:read"), authority, &send, now());
     assert!(matches!(judge(&Authority::default()), Decision::Ask(_)));
     let Decision::Permit(permit) = judge(&declared(task(moving()))) else { panic!() };
     assert_eq!(permit.owes(), &Owed::default());
-    assert!(matches!(permit.into_parts().observed, Some(Reason::OutsideTask(_))));
+    assert!(matches!(permit.observed(), Some(Reason::OutsideTask(_))));
 }
 
 /// Each set is said for itself, whichever refused; and where no task was declared, nothing is said to be inside one.

@@ -253,13 +253,13 @@ fn a_foreign_job_answers_for_nothing_else() {
 fn a_server_that_observes_lets_pass_and_says_so() {
     let mut parts = parts("");
     let end = after(now(), 60);
-    parts.servers.get_mut(&"notes".parse().unwrap()).unwrap().observe_until = Some(end);
+    parts.servers.get_mut("notes").unwrap().observe_until = Some(end);
     let rights = Rights::new(parts).unwrap();
     let caller = caller(user(3), "mcp:read");
     let look = tool("notes", "look", ToolClass::Read, "");
     let judge = |call: &_, now| decide(&rights, &caller, &Authority::default(), call, now);
     let Decision::Permit(permit) = judge(&look, now()) else { panic!() };
-    assert_eq!(permit.into_parts().observed, Some(Reason::Rights));
+    assert_eq!(permit.observed(), Some(&Reason::Rights));
     assert!(matches!(judge(&look, end), Decision::Deny(_)));
     assert!(matches!(judge(&tool("news", "look", ToolClass::Read, ""), now()), Decision::Deny(_)));
     assert!(matches!(judge(&tool("notes", "edit", ToolClass::Write, ""), now()), Decision::StepUp(_)));
@@ -477,7 +477,7 @@ fn a_tool_is_of_the_open_world_unless_an_owner_said_otherwise() {
     let rule = r#"permit(principal, action == Action::"call", resource in Server::"notes")
                     unless { resource.open_world };"#;
     let mut parts = parts(rule);
-    let notes = parts.servers.get_mut(&"notes".parse().unwrap()).unwrap();
+    let notes = parts.servers.get_mut("notes").unwrap();
     notes.closed_world.insert("look".to_owned());
     let rights = Rights::new(parts).unwrap();
     for (name, expected) in [("look", true), ("fetch", false), ("look", true)] {

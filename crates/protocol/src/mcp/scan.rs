@@ -90,7 +90,7 @@ pub(super) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
 }
 
 /// How many bytes from the start stand for themselves in a string: up to a quote, a backslash or a control character.
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
+pub(crate) fn plain_length(bytes: &[u8]) -> usize {
     /// Most strings are short. Beyond this the search by vectors pays for being set up.
     const WORDS_MAX: usize = 5;
     let (words, _) = bytes.as_chunks::<8>();

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::scan::{self, Member};
 
 mod known;
@@ -152,18 +154,17 @@ pub(super) fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Checked<'a>, 
         return Err(StrictError::ByteOrderMark);
     }
     let text = std::str::from_utf8(bytes).map_err(|error| StrictError::NotUtf8 { at: error.valid_up_to() })?;
-    let (frames, names) = (Vec::with_capacity(FRAMES_USUAL), Vec::with_capacity(NAMES_USUAL));
     let members = Vec::with_capacity(MEMBERS_USUAL);
-    let mut walk = Walk { text, at: 0, limits, counted: 0, frames, names, members };
+    let mut walk = Walk { text, at: 0, limits, counted: 0, frames: SmallVec::new(), names: SmallVec::new(), members };
     let root = walk.message()?;
     Ok(Checked { text, root, members: walk.members })
 }
 
 /// Objects and arrays inside one another, names in those that are open, and members that are read further, of most
-/// messages: room for so many is made at once.
-const FRAMES_USUAL: usize = 8;
-const NAMES_USUAL: usize = 24;
-const MEMBERS_USUAL: usize = 16;
+/// messages: there is room for so many from the start.
+const FRAMES_USUAL: usize = 6;
+const NAMES_USUAL: usize = 16;
+const MEMBERS_USUAL: usize = 12;
 /// Up to this many names in one object are compared one by one; beyond it a set is cheaper.
 const LINEAR_NAMES_MAX: usize = 16;
 
@@ -190,9 +191,9 @@ struct Walk<'a, 'l> {
     at: usize,
     limits: &'l Limits,
     counted: usize,
-    frames: Vec<Frame<'a>>,
+    frames: SmallVec<[Frame<'a>; FRAMES_USUAL]>,
     /// The names of all open objects, outermost first.
-    names: Vec<Cow<'a, str>>,
+    names: SmallVec<[Cow<'a, str>; NAMES_USUAL]>,
     /// See [`Checked::members`].
     members: Vec<Member<'a>>,
 }
