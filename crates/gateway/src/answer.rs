@@ -10,7 +10,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Frame, SizeHint};
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
@@ -28,6 +28,10 @@ use crate::watchdog::Watch;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long an upstream may keep its stream open after the answer, before we leave.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// Headers of most requests and answers: hyper reads the next request's into the map that an answer's were in, and a map
+/// that grows is made anew.
+const HEADERS_USUAL: usize = 12;
 
 /// Everything that accompanies an answer to its end.
 #[derive(Debug)]
@@ -82,8 +86,10 @@ pub(crate) fn whole(status: StatusCode, message: Bytes, outcome: OutcomeEntry, r
     let body = Recorded { body: http_body_util::Full::new(message), outcome, at_end: result };
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    *response.headers_mut() = headers;
     response
 }
 

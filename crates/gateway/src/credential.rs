@@ -1,5 +1,5 @@
-//! Step 6: the caller's token ends here. What goes on is made from a list of what may, never by striking out what
-//! may not (PX-10, PX-12, ATK-53).
+//! Step 6: the caller's token ends here. A list names what goes on; everything else leaves, whether we know it or not
+//! (PX-10, PX-12, ATK-53).
 //!
 //! The upstream's own credential is part of its settings and is added where the request leaves (`forward`).
 
@@ -22,7 +22,8 @@ pub(crate) fn outbound(_permit: &Permit, mut headers: HeaderMap, era: Era) -> He
         other => TRACE.contains(name) || (era == Era::Stateless && other.starts_with(PARAM_PREFIX)),
     };
     // Whatever is not on the list leaves with all its values; the map is not made anew for those that stay.
-    while let Some(name) = headers.keys().find(|name| !goes_on(name)).cloned() {
+    let foreign: Vec<HeaderName> = headers.keys().filter(|name| !goes_on(name)).cloned().collect();
+    for name in foreign {
         headers.remove(name);
     }
     headers

@@ -173,7 +173,8 @@ impl HttpUpstream {
         revision: Revision,
         session: Option<&str>,
     ) -> Result<HeaderMap, ForwardError> {
-        while let Some(name) = headers.keys().find(|name| !goes_on(name)).cloned() {
+        let foreign: Vec<HeaderName> = headers.keys().filter(|name| !goes_on(name)).cloned().collect();
+        for name in foreign {
             headers.remove(name);
         }
         if !headers.contains_key(PROTOCOL_VERSION) {

@@ -43,7 +43,7 @@ impl<'a> ErrorView<'a> {
     }
 }
 
-/// The members of a result that some method gives a meaning to. `null` counts as absent.
+/// The members of a result that something is decided by. `null` counts as absent.
 #[derive(Debug)]
 pub struct ResultView<'a> {
     /// All of `result`, as it stands; an object.

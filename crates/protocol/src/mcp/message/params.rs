@@ -7,7 +7,7 @@ use super::object::Object;
 use super::{Id, ReadError};
 use crate::mcp::strict::{self, Checked};
 
-/// The members of `params` that some method gives a meaning to. Which of them a method must have is the reader's
+/// The members of `params` that something is decided by. Which of them a method must have is the reader's
 /// to ask: an absent `name` of `tools/call` is `None` here. `null` counts as absent.
 #[derive(Debug)]
 pub struct Params<'a> {

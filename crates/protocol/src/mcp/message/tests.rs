@@ -129,6 +129,51 @@ fn params_are_viewed_in_their_own_bytes() {
     assert_eq!(message.bytes(), text.as_bytes());
 }
 
+/// The walk keeps what is known in its place: a name that were read and not known there would be lost without a word.
+#[test]
+fn whatever_is_read_was_kept() {
+    let meta = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/serverInfo":{},
+        "io.modelcontextprotocol/logLevel":"info","progressToken":1,"io.modelcontextprotocol/subscriptionId":2}"#;
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"name":"a","uri":"b:c","arguments":{{}},"taskId":"j",
+        "requestState":"s","inputResponses":{{}},"inputRequests":{{}},"protocolVersion":"v","capabilities":{{}},
+        "notifications":{{"promptsListChanged":true,"resourcesListChanged":true,"toolsListChanged":true,
+        "resourceSubscriptions":["b:c"],"taskIds":["j"]}},"ref":{{"type":"ref/prompt","name":"p"}},
+        "progressToken":3,"requestId":"r","_meta":{meta}}}}}"#
+    );
+    let message = read(&text).unwrap();
+    let assert_meta = |meta: &Meta<'_>| {
+        assert!(meta.is_modern() && meta.protocol_version.is_some() && meta.client_capabilities.is_some());
+        assert!(meta.server_info.is_some() && meta.log_level.is_some());
+        assert_eq!((&meta.progress_token, &meta.subscription_id), (&Some(Id::Integer(1)), &Some(Id::Integer(2))));
+    };
+    let params = message.params().unwrap();
+    assert!(params.name.is_some() && params.uri.is_some() && params.arguments.is_some() && params.task_id.is_some());
+    assert!(params.request_state.is_some() && params.input_responses.is_some() && params.input_requests.is_some());
+    assert!(params.protocol_version.is_some() && params.capabilities.is_some() && params.reference.is_some());
+    assert!(params.progress_token.is_some() && params.request_id.is_some());
+    let wish = params.notifications.as_ref().unwrap();
+    assert!(wish.prompts_list_changed && wish.resources_list_changed && wish.tools_list_changed);
+    assert!(!wish.resource_subscriptions.is_empty() && !wish.task_ids.is_empty());
+    assert_meta(&params.meta);
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"resultType":"complete","cacheScope":"public","nextCursor":"n",
+        "inputRequests":{{}},"requestState":"s","taskId":"j","protocolVersion":"v","supportedVersions":["v"],
+        "capabilities":{{}},"_meta":{meta}}}}}"#
+    );
+    let message = read(&text).unwrap();
+    let Kind::Response { outcome: Outcome::Result(result), .. } = message.kind() else { panic!() };
+    assert!(result.result_type.is_some() && result.cache_scope.is_some() && result.next_cursor.is_some());
+    assert!(result.input_requests.is_some() && result.request_state.is_some() && result.task_id.is_some());
+    assert!(result.protocol_version.is_some() && result.capabilities.is_some());
+    assert!(!result.supported_versions.is_empty());
+    assert_meta(&result.meta);
+    let message = read(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"m","data":[]}}"#).unwrap();
+    let Kind::Response { outcome: Outcome::Error(error), .. } = message.kind() else { panic!() };
+    assert_eq!((error.code, error.message.as_ref(), error.data.is_some()), (-1, "m", true));
+}
+
 /// `null` is what some clients send for "none"; nothing is taken from it.
 #[test]
 fn null_members_count_as_absent() {
