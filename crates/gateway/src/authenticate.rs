@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ahash::RandomState;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use quick_cache::sync::Cache;
 use sekisho_policy::model::{Authority, Trust};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Caller;
@@ -103,14 +103,13 @@ struct Believed {
 #[derive(Debug)]
 pub(crate) struct Authenticator {
     issuer: String,
-    tokens: moka::sync::Cache<Digest, Arc<Believed>, RandomState>,
+    tokens: Cache<Digest, Arc<Believed>>,
     grants: Grants,
 }
 
 impl Authenticator {
-    pub(crate) fn new(issuer: String, tokens_cached_max: u64, store: Store) -> Self {
-        let tokens = moka::sync::Cache::builder().max_capacity(tokens_cached_max).build_with_hasher(RandomState::new());
-        Self { issuer, tokens, grants: Grants::new(tokens_cached_max, store) }
+    pub(crate) fn new(issuer: String, tokens_cached_max: usize, store: Store) -> Self {
+        Self { issuer, tokens: Cache::new(tokens_cached_max), grants: Grants::new(tokens_cached_max, store) }
     }
 
     /// What the store says of grants.
@@ -120,7 +119,7 @@ impl Authenticator {
 
     /// Forgets every token, because the keys changed.
     pub(crate) fn forget_tokens(&self) {
-        self.tokens.invalidate_all();
+        self.tokens.clear();
     }
 
     /// Who sent this request (RS-27, RS-34): asked anew on every request, whatever came before on the connection.
@@ -231,7 +230,7 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Grants {
     store: Store,
-    known: moka::sync::Cache<GrantId, Arc<Standing>, RandomState>,
+    known: Cache<GrantId, Arc<Standing>>,
     /// Grows when everything is forgotten, and whenever anything is: who began to read before must not remember.
     generation: AtomicU64,
     all_before: AtomicU64,
@@ -240,10 +239,10 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    fn new(known_max: u64, store: Store) -> Self {
+    fn new(known_max: usize, store: Store) -> Self {
         Self {
             store,
-            known: moka::sync::Cache::builder().max_capacity(known_max).build_with_hasher(RandomState::new()),
+            known: Cache::new(known_max),
             generation: AtomicU64::new(0),
             all_before: AtomicU64::new(0),
             down: AtomicBool::new(false),
@@ -273,7 +272,7 @@ impl Grants {
         // or the removal comes after our insertion.
         if self.generation.load(Ordering::SeqCst) != before {
             standing.stale.store(true, Ordering::SeqCst);
-            self.known.invalidate(&grant);
+            self.known.remove(&grant);
         }
         Ok(standing)
     }
@@ -317,7 +316,7 @@ impl Grants {
     /// One grant changed.
     pub(crate) fn forget(&self, grant: GrantId) {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        if let Some(standing) = self.known.remove(&grant) {
+        if let Some((_, standing)) = self.known.remove(&grant) {
             standing.stale.store(true, Ordering::SeqCst);
         }
     }
@@ -326,7 +325,7 @@ impl Grants {
     pub(crate) fn forget_all(&self) {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst).saturating_add(1);
         self.all_before.store(generation, Ordering::SeqCst);
-        self.known.invalidate_all();
+        self.known.clear();
     }
 
     /// Whether the feed last said that the store is out of reach.

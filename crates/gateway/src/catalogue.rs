@@ -6,6 +6,7 @@
 mod propose;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ const SUMMARY_CHARACTERS_MAX: usize = 200;
 /// Tools of one server; what comes after is not known, and so not callable.
 const TOOLS_MAX: usize = 10_000;
 /// Texts of tools whose digests are remembered.
-const DIGESTS_MAX: u64 = 20_000;
+const DIGESTS_MAX: usize = 20_000;
 
 /// Why the catalogue could not be filled.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +127,7 @@ pub(crate) struct Catalogues {
     /// Servers whose list is being asked for in the background.
     asked: Mutex<Vec<ServerName>>,
     /// The digests of definitions, by the digest of the text in which they were sent.
-    digests: moka::sync::Cache<Digest, Digest>,
+    digests: quick_cache::sync::Cache<Digest, Digest>,
 }
 
 impl Catalogues {
@@ -135,7 +136,7 @@ impl Catalogues {
             store,
             shelves: RwLock::default(),
             asked: Mutex::default(),
-            digests: moka::sync::Cache::new(DIGESTS_MAX),
+            digests: quick_cache::sync::Cache::new(DIGESTS_MAX),
         }
     }
 
@@ -253,7 +254,8 @@ impl Catalogues {
     /// The digest of what a tool of a list promises. The same text is read once.
     pub(crate) fn digest(&self, item: &ListItem<'_>) -> Digest {
         let text = Digest::of(item.raw().get().as_bytes());
-        self.digests.get_with(text, || Digest::of(definition(item).as_bytes()))
+        let digest = self.digests.get_or_insert_with(&text, || Ok(Digest::of(definition(item).as_bytes())));
+        digest.unwrap_or_else(|never: Infallible| match never {})
     }
 
     /// When the upstream may be asked again.

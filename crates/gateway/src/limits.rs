@@ -50,7 +50,7 @@ pub struct Limits {
     /// Calls of one grant per second, with a burst of twice that (429 beyond; RS-61). `None` does not count.
     pub calls_per_second_max: Option<NonZeroU32>,
     /// Verified tokens that are remembered.
-    pub tokens_cached_max: u64,
+    pub tokens_cached_max: usize,
     /// Records that wait for their batch; when that many wait, calls wait too. Open calls hold a place each.
     pub records_queued_max: usize,
 }

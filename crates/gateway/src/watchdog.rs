@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ahash::RandomState;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{GrantId, ServerName};
 use tokio::sync::Notify;
@@ -73,7 +72,7 @@ impl Held {
 
 #[derive(Debug, Default)]
 struct Open {
-    by_holder: HashMap<Holder, Held, RandomState>,
+    by_holder: HashMap<Holder, Held>,
     standing: usize,
     next: u64,
 }

@@ -14,12 +14,12 @@ mod load;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::fmt;
-use std::hash::Hash;
 use std::sync::Arc;
 
-use ahash::RandomState;
 use cedar_policy::{Authorizer, Decision, Entities, PolicySet};
+use quick_cache::sync::Cache;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
@@ -39,16 +39,9 @@ pub use sekisho_protocol::audit::RuleId;
 pub const OWNERS: &str = "owners";
 
 /// Answers that are kept; each is about 200 bytes.
-const ANSWERS_MAX: u64 = 100_000;
+const ANSWERS_MAX: usize = 100_000;
 /// Selections of policies that are kept: one for each subject at each server.
-const SLICES_MAX: u64 = 10_000;
-
-/// What was worked out before. Its keys are hashed for each call, and quickly.
-type Cache<K, V> = moka::sync::Cache<K, V, RandomState>;
-
-fn cache<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(max: u64) -> Cache<K, V> {
-    moka::sync::Cache::builder().max_capacity(max).build_with_hasher(RandomState::new())
-}
+const SLICES_MAX: usize = 10_000;
 
 /// Everything that rights are made from.
 #[derive(Debug, Clone, Default)]
@@ -144,8 +137,8 @@ impl Rights {
             servers: parts.servers,
             terms,
             authorizer: Authorizer::new(),
-            slices: cache(SLICES_MAX),
-            answers: cache(ANSWERS_MAX),
+            slices: Cache::new(SLICES_MAX),
+            answers: Cache::new(ANSWERS_MAX),
         })
     }
 
@@ -159,8 +152,8 @@ impl Rights {
             servers: BTreeMap::new(),
             terms,
             authorizer: Authorizer::new(),
-            slices: cache(SLICES_MAX),
-            answers: cache(ANSWERS_MAX),
+            slices: Cache::new(SLICES_MAX),
+            answers: Cache::new(ANSWERS_MAX),
         }
     }
 
@@ -224,7 +217,7 @@ impl Rights {
         if let Some(known) = self.slices.get(&key) {
             return known;
         }
-        self.slices.get_with(key, || {
+        let selected = self.slices.get_or_insert_with(&key, || {
             let groups = |groups: &[String], term: &cedar_policy::EntityTypeName| -> Vec<_> {
                 groups.iter().map(|name| request::uid(term, name)).collect()
             };
@@ -239,8 +232,9 @@ impl Rights {
             if let Some(known) = self.servers.get(server) {
                 at.extend(groups(&known.groups, &self.terms.server_group));
             }
-            Arc::new(self.index.slice(&around, &at, server))
-        })
+            Ok(Arc::new(self.index.slice(&around, &at, server)))
+        });
+        selected.unwrap_or_else(|never: Infallible| match never {})
     }
 }
 
