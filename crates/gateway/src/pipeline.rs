@@ -110,10 +110,10 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
         Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
     };
 
-    if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought) {
-        if let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await? {
-            return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
-        }
+    if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought)
+        && let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await?
+    {
+        return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
     }
 
     // 6 credential

@@ -126,7 +126,7 @@ pub(crate) fn read(
     let state = state.ok_or(CallFault::RequestState)?;
     let (brought, edited) = match state.what {
         What::Approval(approval) => {
-            let declined = params.input_responses.is_some_and(|responses| is_declined(responses));
+            let declined = params.input_responses.is_some_and(is_declined);
             let edited = splice::remove_param(body, "requestState")
                 .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
             (Brought::Answer { approval, declined }, edited)

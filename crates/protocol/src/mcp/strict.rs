@@ -183,7 +183,7 @@ struct Frame<'a> {
     /// Where this object's names start in `Walk::names`.
     names_from: usize,
     /// The same names, once they are many.
-    seen: Option<Box<HashSet<Cow<'a, str>>>>,
+    seen: Option<HashSet<Cow<'a, str>>>,
 }
 
 struct Walk<'a, 'l> {
@@ -379,7 +379,7 @@ impl<'a> Walk<'a, '_> {
             None => {
                 let mut seen: HashSet<_> = names.iter().cloned().collect();
                 let is_new = seen.insert(key.clone());
-                frame.seen = Some(Box::new(seen));
+                frame.seen = Some(seen);
                 is_new
             }
         };
