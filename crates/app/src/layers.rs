@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -82,11 +82,7 @@ impl Entrance {
             None => {
                 // Where it is from the start: it is large, and each combinator around it would move it once.
                 let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(peer.ip()) }));
-                let answered = poll_fn(|context| {
-                    let poll = AssertUnwindSafe(|| answering.as_mut().poll(context));
-                    catch_unwind(poll).map_or_else(|panicked| Poll::Ready(Err(panicked)), |poll| poll.map(Ok))
-                });
-                answered.await.unwrap_or_else(|_| {
+                caught(answering.as_mut()).await.unwrap_or_else(|Panicked| {
                     tracing::error!(request = %id, "a request made us panic");
                     said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
                 })
@@ -113,6 +109,19 @@ impl Entrance {
             Err(never) => match never {},
         }
     }
+}
+
+/// It panicked, and must not be polled again.
+#[derive(Debug, PartialEq, Eq)]
+struct Panicked;
+
+/// What comes of a future, unless it panics.
+async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
+    poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
+        catch_unwind(poll).map_or(Poll::Ready(Err(Panicked)), |poll| poll.map(Ok))
+    })
+    .await
 }
 
 fn said(status: StatusCode, text: &str, id: RequestId) -> Response {
@@ -153,7 +162,30 @@ fn is_known_host(hosts: &[String], uri: &Uri, headers: &HeaderMap) -> bool {
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
-    use super::{is_canonical, is_known_host};
+    use std::pin::pin;
+
+    use super::{Panicked, caught, is_canonical, is_known_host};
+
+    /// A panic of one request is its own: at once, or after it waited for something.
+    #[tokio::test]
+    async fn a_panic_ends_its_request_and_nothing_else() {
+        let panics = async |waits: bool| -> u8 {
+            if waits {
+                tokio::task::yield_now().await;
+            }
+            panic!("as a bug would")
+        };
+        assert_eq!(caught(pin!(panics(false))).await, Err(Panicked));
+        assert_eq!(caught(pin!(panics(true))).await, Err(Panicked));
+        assert_eq!(
+            caught(pin!(async {
+                tokio::task::yield_now().await;
+                7
+            }))
+            .await,
+            Ok(7)
+        );
+    }
 
     /// ATK-63: every other spelling of a path is refused before routing.
     #[test]

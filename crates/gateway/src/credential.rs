@@ -21,12 +21,16 @@ pub(crate) fn outbound(_permit: &Permit, mut headers: HeaderMap, era: Era) -> He
         METHOD | NAME => era == Era::Stateless,
         other => TRACE.contains(name) || (era == Era::Stateless && other.starts_with(PARAM_PREFIX)),
     };
-    // Whatever is not on the list leaves with all its values; the map is not made anew for those that stay.
-    let foreign: Vec<HeaderName> = headers.keys().filter(|name| !goes_on(name)).cloned().collect();
+    keep_only(&mut headers, goes_on);
+    headers
+}
+
+/// Whatever is not on the list leaves, with all its values; the map is not made anew for those that stay.
+pub(crate) fn keep_only(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
+    let foreign: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
     for name in foreign {
         headers.remove(name);
     }
-    headers
 }
 
 #[cfg(test)]

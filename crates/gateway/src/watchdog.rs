@@ -244,7 +244,7 @@ mod tests {
     use sekisho_protocol::ids::GrantId;
     use sekisho_protocol::scope::ScopeSet;
 
-    use super::{OpenError, Span, Watchdog};
+    use super::{ANONYMOUS_FACTOR, ANSWERS_PER_GRANT, OpenError, Span, Watchdog};
 
     fn caller(seed: u64) -> Caller {
         let grant = GrantId::generate(ManualClock::default().now(), &SeededEntropy::from_seed(seed));
@@ -264,6 +264,23 @@ mod tests {
         assert_eq!(dog.open(&caller(3), &server, Span::Standing).unwrap_err(), OpenError::Total);
         drop(first);
         assert!(dog.open(&caller(1), &server, Span::Standing).is_ok());
+    }
+
+    /// ATK-94: so many answers of one grant at a time, and of all who are nobody in particular at a server.
+    #[test]
+    fn answers_are_counted_by_grant_and_of_nobody_by_server() {
+        let dog = Arc::new(Watchdog::new(1, 1));
+        let (notes, other) = ("notes".parse().unwrap(), "other".parse().unwrap());
+        let nobody = Caller::anonymous(ScopeSet::empty());
+        for (who, max) in [(&caller(1), ANSWERS_PER_GRANT), (&nobody, ANSWERS_PER_GRANT * ANONYMOUS_FACTOR)] {
+            let mut open: Vec<_> = (0..max).map(|_| dog.open(who, &notes, Span::Answer).unwrap()).collect();
+            assert_eq!(dog.open(who, &notes, Span::Answer).unwrap_err(), OpenError::Own);
+            assert!(dog.open(&caller(2), &notes, Span::Answer).is_ok());
+            assert!(dog.open(&nobody, &other, Span::Answer).is_ok());
+            open.pop();
+            assert!(dog.open(who, &notes, Span::Answer).is_ok());
+        }
+        assert!(dog.grants().is_empty());
     }
 
     /// ATK-59: what one grant holds open ends with it, and nothing else does.

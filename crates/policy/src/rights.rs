@@ -214,9 +214,6 @@ impl Rights {
 
     fn slice(&self, subject: &Subject, server: &ServerName) -> Arc<Slice> {
         let key = (subject.clone(), server.clone());
-        if let Some(known) = self.slices.get(&key) {
-            return known;
-        }
         let selected = self.slices.get_or_insert_with(&key, || {
             let groups = |groups: &[String], term: &cedar_policy::EntityTypeName| -> Vec<_> {
                 groups.iter().map(|name| request::uid(term, name)).collect()

@@ -485,7 +485,7 @@ fn exchanges(batch: &[&Record]) -> Result<Vec<Exchange>, StoreError> {
         if at == exchanges.len() {
             exchanges.push((record.request, 0, Vec::with_capacity(LINK_BYTES_USUAL)));
         }
-        let Some((_, count, lines)) = exchanges.get_mut(at) else { continue };
+        let (_, count, lines) = exchanges.get_mut(at).ok_or_else(|| corrupt("records"))?;
         *count = count.saturating_add(1);
         record.write_line(lines).map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
         lines.push(b'\n');

@@ -31,6 +31,7 @@ use super::{
     UpstreamSession,
 };
 use crate::body::{Unread, whole};
+use crate::credential::keep_only;
 use connect::UpstreamClient;
 use relay::Relay;
 
@@ -173,10 +174,7 @@ impl HttpUpstream {
         revision: Revision,
         session: Option<&str>,
     ) -> Result<HeaderMap, ForwardError> {
-        let foreign: Vec<HeaderName> = headers.keys().filter(|name| !goes_on(name)).cloned().collect();
-        for name in foreign {
-            headers.remove(name);
-        }
+        keep_only(&mut headers, goes_on);
         if !headers.contains_key(PROTOCOL_VERSION) {
             headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
         }

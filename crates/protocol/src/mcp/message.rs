@@ -1,6 +1,6 @@
 //! One JSON-RPC message, viewed in its own bytes.
 //!
-//! Reading starts with [`super::strict::check`]; what this view then says about the bytes is what every other
+//! Reading starts with the walk of [`super::strict`]; what this view then says about the bytes is what every other
 //! parser would say. Unknown members are not an error and are not lost, for the bytes are what is forwarded.
 
 use std::borrow::Cow;
@@ -134,7 +134,7 @@ impl<'a> Message<'a> {
     /// Reads one message. Everything that could be read in two ways is refused.
     pub fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
         let checked = strict::read(bytes, limits)?;
-        Ok(Self { text: checked.text, kind: Envelope::read(&checked).classify()? })
+        Ok(Self { text: checked.text, kind: Envelope::of(&checked).classify()? })
     }
 
     /// The bytes as they were read: what is forwarded.
@@ -192,43 +192,30 @@ impl<'a> Message<'a> {
 /// The top level, where `None` is absent and `null` is not.
 struct Envelope<'a, 'm> {
     checked: &'m Checked<'a>,
-    jsonrpc: Option<Range<usize>>,
-    id: Option<Range<usize>>,
-    method: Option<Range<usize>>,
-    params: Option<Range<usize>>,
-    result: Option<Range<usize>>,
-    error: Option<Range<usize>>,
+    members: Object<'a, 'm>,
 }
 
 impl<'a, 'm> Envelope<'a, 'm> {
-    fn read(checked: &'m Checked<'a>) -> Self {
-        let object = Object::of(checked, checked.root.start);
-        Self {
-            checked,
-            jsonrpc: object.range("jsonrpc"),
-            id: object.range("id"),
-            method: object.range("method"),
-            params: object.range("params"),
-            result: object.range("result"),
-            error: object.range("error"),
-        }
+    fn of(checked: &'m Checked<'a>) -> Self {
+        Self { checked, members: Object::of(checked, checked.root.start) }
     }
 
-    fn classify(self) -> Result<Kind<'a>, ReadError> {
-        let jsonrpc = self.raw(self.jsonrpc.clone()).and_then(scan::unescape);
-        if jsonrpc.as_deref() != Some("2.0") {
+    fn classify(&self) -> Result<Kind<'a>, ReadError> {
+        if self.raw("jsonrpc").and_then(scan::unescape).as_deref() != Some("2.0") {
             return Err(ReadError::Jsonrpc);
         }
-        match (self.method.clone(), self.result.clone(), self.error.clone()) {
-            (Some(method), None, None) => self.call(method),
-            (None, Some(result), None) if self.params.is_none() => {
+        let [method, params, result, error] =
+            ["method", "params", "result", "error"].map(|name| self.members.range(name));
+        match (method, params, result, error) {
+            (Some(_), params, None, None) => self.call(params),
+            (None, None, Some(result), None) => {
                 let id = Some(self.id()?.ok_or(ReadError::Id)?);
                 let outcome = Outcome::Result(Box::new(ResultView::read(self.checked, result)?));
                 Ok(Kind::Response { id, outcome })
             }
-            (None, None, Some(error)) if self.params.is_none() => {
+            (None, None, None, Some(error)) => {
                 // JSON-RPC 2.0 §5: null when the request's id could not be read; MCP leaves it out.
-                let id = match self.raw(self.id.clone()) {
+                let id = match self.raw("id") {
                     Some("null") => None,
                     _ => self.id()?,
                 };
@@ -238,15 +225,10 @@ impl<'a, 'm> Envelope<'a, 'm> {
         }
     }
 
-    fn call(&self, method: Range<usize>) -> Result<Kind<'a>, ReadError> {
-        let method = self
-            .raw(Some(method))
-            .and_then(scan::unescape)
-            .ok_or(ReadError::WrongType { member: "method", expected: "a string" })?;
-        let params = match self.params.clone() {
-            Some(params) => Some(Params::read(self.checked, params)?),
-            None => None,
-        };
+    fn call(&self, params: Option<Range<usize>>) -> Result<Kind<'a>, ReadError> {
+        let method = self.raw("method").and_then(scan::unescape);
+        let method = method.ok_or(ReadError::WrongType { member: "method", expected: "a string" })?;
+        let params = params.map(|params| Params::read(self.checked, params)).transpose()?;
         Ok(match self.id()? {
             Some(id) => Kind::Request { id, method, params },
             None => Kind::Notification { method, params },
@@ -254,14 +236,11 @@ impl<'a, 'm> Envelope<'a, 'm> {
     }
 
     fn id(&self) -> Result<Option<Id>, ReadError> {
-        match self.raw(self.id.clone()) {
-            Some(raw) => Id::read(raw).map(Some).ok_or(ReadError::Id),
-            None => Ok(None),
-        }
+        self.raw("id").map(|raw| Id::read(raw).ok_or(ReadError::Id)).transpose()
     }
 
-    fn raw(&self, range: Option<Range<usize>>) -> Option<&'a str> {
-        self.checked.text.get(range?)
+    fn raw(&self, name: &str) -> Option<&'a str> {
+        self.checked.text.get(self.members.range(name)?)
     }
 }
 
