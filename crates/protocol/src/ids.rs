@@ -108,6 +108,11 @@ impl RequestId {
         let millis = u128::try_from(at.as_millisecond()).unwrap_or(0);
         Self(Uuid::from_u128(millis.min((1 << 48) - 1) << 80))
     }
+
+    /// When the exchange began, in milliseconds since the epoch: what its name begins with.
+    pub fn began_at_millisecond(&self) -> i64 {
+        i64::try_from(self.0.as_u128() >> 80).unwrap_or(i64::MAX)
+    }
 }
 
 id!(
@@ -295,6 +300,8 @@ mod tests {
         assert!(before < first && first < after);
         assert!(before.to_string() < first.to_string() && first.to_string() < after.to_string());
         assert!(RequestId::first_at(Timestamp::MIN) < before && after < RequestId::first_at(Timestamp::MAX));
+        assert_eq!(after.began_at_millisecond(), clock.now().as_millisecond());
+        assert_eq!(first.began_at_millisecond(), clock.now().as_millisecond());
     }
 
     #[test]

@@ -222,16 +222,17 @@ CREATE TABLE audit_heads (
     mac TEXT NOT NULL
 );
 
--- Records, one a line; those of one exchange that were written together share a row. `place` is the number of the chain
--- times 2^40, and the place in it of the last of them: rows are appended in order, by one key.
+-- Records that were written together, one a line, compressed (LZ4 block, its length before it). `place` is the number of
+-- the chain times 2^40, and the place in it of the last of them: rows are appended in order, by one key. `began` is when
+-- their exchanges began, in units of 1,024 milliseconds.
 CREATE TABLE audit (
     place BIGINT NOT NULL PRIMARY KEY,
-    request TEXT NOT NULL,
-    records TEXT NOT NULL,
+    began BIGINT NOT NULL,
     kept_at BIGINT NOT NULL,
+    records BYTEA NOT NULL,
     mac TEXT NOT NULL
 );
-CREATE INDEX audit_by_request ON audit (request);
+CREATE INDEX audit_by_beginning ON audit (began, place);
 
 -- Where a chain begins whose oldest records were removed, sealed under the key of the chain.
 CREATE TABLE audit_checkpoints (

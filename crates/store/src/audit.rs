@@ -1,10 +1,9 @@
 //! The records: one chain per node, whose links are bound to the one before them by a keyed hash.
 //!
-//! A link is a row: the records of one exchange that were written together, a line each. Most calls begin and end within
-//! one batch, so that what is known of them costs one row, one hash and one entry of the index.
+//! A link is a row: the records of a batch whose exchanges began within a second. So what is known of a call costs a few
+//! bytes, and a row, a hash and an entry of the index are shared by hundreds.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+mod link;
 
 use sekisho_protocol::audit::Record;
 use sekisho_protocol::digest::Digest;
@@ -13,8 +12,10 @@ use sekisho_protocol::ids::{NodeId, RequestId};
 
 use crate::error::StoreError;
 use crate::seal::{Purpose, SecretBytes};
-use crate::sql::{Row, Rows, corrupt, values};
+use crate::sql::{Row, corrupt, values};
 use crate::tx::Tx;
+
+use self::link::NewLink;
 
 /// A record as it is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +26,7 @@ pub struct StoredRecord {
     pub seq: i64,
     /// What it says.
     pub record: Record,
-    /// The keyed hash of its link: over place, the hash before it, the exchange, and the text of all its records.
+    /// The keyed hash of its link: over its place, the hash before it, and all that was written with it.
     pub mac: Digest,
 }
 
@@ -83,17 +84,29 @@ pub enum ChainCheck {
     Intact(AuditHead),
 }
 
-/// The links that a filter asks for, found by the index that the condition names, in its order.
+/// The links that may hold what a filter asks for, in the order that is named first, from where the page before ended. The
+/// plus keeps a database from looking for them in another order and sorting them.
 macro_rules! select_audit {
-    ($condition:literal, $order:literal) => {
+    (by place, $after:literal, $order:literal) => {
         concat!(
-            "SELECT * FROM audit
-             WHERE ",
-            $condition,
-            " AND place > $1 AND place < $2 AND place % 1099511627776 > $7 AND ($3 IS NULL OR request = $3)
-                 AND request >= $4 AND request < $5 ORDER BY ",
+            "SELECT * FROM audit WHERE place > $1 AND place < $2 AND +began >= $3 AND +began <= $4
+                 AND (place, began) ",
+            $after,
+            " ($6, $5) ORDER BY place ",
             $order,
-            " LIMIT $6"
+            " LIMIT $7"
+        )
+    };
+    (by beginning, $after:literal, $order:literal) => {
+        concat!(
+            "SELECT * FROM audit WHERE +place > $1 AND +place < $2 AND began >= $3 AND began <= $4
+                 AND (began, place) ",
+            $after,
+            " ($5, $6) ORDER BY began ",
+            $order,
+            ", place ",
+            $order,
+            " LIMIT $7"
         )
     };
 }
@@ -101,17 +114,10 @@ macro_rules! select_audit {
 /// Places of one chain: as many as 2^40, so that a chain and a place in it are one number.
 const CHAIN_PLACES: i64 = 1 << 40;
 
-/// Columns of a link's row.
-const COLUMNS: usize = 5;
-/// How many rows one statement inserts, at most and when there are fewer: a statement costs more than a row.
-const ROWS_AT_ONCE: [usize; 9] = [256, 128, 64, 32, 16, 8, 4, 2, 1];
-
-static INSERTS: LazyLock<[Rows; 9]> = LazyLock::new(|| ROWS_AT_ONCE.map(insert));
-
-/// The statement that inserts so many rows.
-fn insert(rows: usize) -> Rows {
-    Rows::new("INSERT INTO audit (place, request, records, kept_at, mac) VALUES", rows, COLUMNS)
-}
+/// How many links are read at once.
+const LINKS_AT_ONCE: usize = 64;
+/// How many pages of records are held before those that will not be on the page go.
+const PAGES_HELD: usize = 4;
 
 /// The records. See [`Tx::audit`].
 pub struct Audit<'a> {
@@ -131,28 +137,22 @@ impl Audit<'_> {
         batch: impl IntoIterator<Item = &'r Record>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let batch: Vec<&Record> = batch.into_iter().collect();
-        if batch.is_empty() {
+        let links = link::links(batch)?;
+        if links.is_empty() {
             return Ok(());
         }
         let (chain, head) = self.take_head(node).await?;
         let AuditHead { mut seq, mut mac } = head;
-        let exchanges = exchanges(&batch)?;
         let node_text = node.to_string();
-        let mut left = exchanges.as_slice();
-        for (rows, insert) in ROWS_AT_ONCE.into_iter().zip(INSERTS.iter()) {
-            while let Some((some, others)) = left.split_at_checked(rows) {
-                let mut row_values = Vec::with_capacity(rows * COLUMNS);
-                for Exchange { request, count, text } in some {
-                    seq = seq.saturating_add(*count);
-                    let request = request.to_string();
-                    let link = Link { node: &node_text, seq, previous: mac, request: &request, kept_at: now, text };
-                    mac = self.mac(&link);
-                    row_values.extend(values![chain.place(seq), request, text.as_str(), now, mac]);
-                }
-                self.tx.execute_rows(insert, row_values).await?;
-                left = others;
-            }
+        for NewLink { began, count, packed } in links {
+            seq = seq.saturating_add(count);
+            mac = self.mac(&Link { node: &node_text, seq, previous: mac, began, kept_at: now, packed: &packed });
+            self.tx
+                .execute(
+                    "INSERT INTO audit (place, began, kept_at, records, mac) VALUES ($1, $2, $3, $4, $5)",
+                    values![chain.place(seq), began, now, packed, mac],
+                )
+                .await?;
         }
         self.tx.execute("UPDATE audit_heads SET seq = $2, mac = $3 WHERE node = $1", values![node, seq, mac]).await?;
         Ok(())
@@ -181,41 +181,42 @@ impl Audit<'_> {
     /// The records that the filter asks for.
     pub async fn list(&mut self, filter: &AuditFilter) -> Result<Vec<StoredRecord>, StoreError> {
         let limit = if filter.limit == 0 { AUDIT_PAGE_MAX } else { filter.limit.min(AUDIT_PAGE_MAX) };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let chains = self.chains().await?;
-        let after = filter.after_seq.unwrap_or(0);
         let (above, below) = match filter.node {
             None => (0, i64::MAX),
             Some(node) => match chains.iter().find(|(known, _)| *known == node) {
-                Some((_, chain)) => (chain.place(after), chain.next()),
+                Some((_, chain)) => (chain.place(filter.after_seq.unwrap_or(0)), chain.next()),
                 None => return Ok(Vec::new()),
             },
         };
-        let rows = self
-            .tx
-            .fetch_all(
-                select(filter),
-                values![
-                    above,
-                    below,
-                    filter.request.as_ref(),
-                    RequestId::first_at(filter.since.unwrap_or(Timestamp::MIN)),
-                    filter.before.unwrap_or_else(|| RequestId::first_at(Timestamp::MAX)),
-                    i64::from(limit),
-                    after
-                ],
-            )
-            .await?;
+        let (from, to) = filter.spans();
+        // Where it goes on: as yet, before all.
+        let (mut began, mut place) = match filter.order {
+            AuditOrder::NewestFirst => (i64::MAX, i64::MAX),
+            AuditOrder::OldestFirst => (-1, -1),
+        };
         let mut found = Vec::new();
-        for row in rows {
-            let mut link = read(&row, &chains)?;
-            link.retain(|stored| stored.seq > after);
-            if filter.order == AuditOrder::NewestFirst {
-                link.reverse();
+        loop {
+            let bounds = values![above, below, from, to, began, place, LINKS_AT_ONCE as i64];
+            let rows = self.tx.fetch_all(filter.select(), bounds).await?;
+            let is_last = rows.len() < LINKS_AT_ONCE;
+            for row in rows {
+                let before = std::mem::replace(&mut began, row.int("began")?);
+                // Exchanges that began in one span are in no order there.
+                if found.len() >= limit && (filter.is_by_place() || before != began) {
+                    return Ok(filter.page(found, limit));
+                }
+                place = row.int("place")?;
+                read(&row, &chains, filter, &mut found)?;
+                if found.len() > limit.saturating_mul(PAGES_HELD) {
+                    found = filter.page(found, limit);
+                }
             }
-            found.extend(link);
+            if is_last {
+                return Ok(filter.page(found, limit));
+            }
         }
-        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(found)
     }
 
     /// Every node with the number of its chain.
@@ -369,7 +370,7 @@ impl Audit<'_> {
                 .tx
                 .fetch_all(
                     "SELECT * FROM audit WHERE place > $1 AND place < $2 ORDER BY place LIMIT $3",
-                    values![chain.place(reached.seq), chain.next(), i64::from(AUDIT_PAGE_MAX)],
+                    values![chain.place(reached.seq), chain.next(), LINKS_AT_ONCE as i64],
                 )
                 .await?;
             if rows.is_empty() {
@@ -397,17 +398,19 @@ impl Audit<'_> {
         previous: AuditHead,
         row: &Row,
     ) -> Result<Option<AuditHead>, StoreError> {
-        let text = row.text("records")?;
         let (Ok(kept_at), Ok(written)) = (row.time("kept_at"), row.parse::<Digest>("mac")) else { return Ok(None) };
-        let request = row.text("request")?;
+        let (began, packed) = (row.int("began")?, row.blob("records")?);
         let seq = chain.seq(row.int("place")?);
         let node = node.to_string();
-        let link = Link { node: &node, seq, previous: previous.mac, request: &request, kept_at, text: &text };
-        let mac = self.mac(&link);
+        let mac = self.mac(&Link { node: &node, seq, previous: previous.mac, began, kept_at, packed: &packed });
+        if mac != written {
+            return Ok(None);
+        }
         // As many as the place says, and readable.
-        let Ok(records) = row.parse("request").and_then(|request| records(request, &text)) else { return Ok(None) };
-        let fits = i64::try_from(records.len()).is_ok_and(|count| previous.seq.saturating_add(count) == seq);
-        Ok((mac == written && fits).then_some(AuditHead { seq, mac }))
+        let Ok(lines) = link::unpack(&packed) else { return Ok(None) };
+        let readable = lines.lines().all(|line| Record::read_line(line).is_ok());
+        let fits = i64::try_from(lines.lines().count()).is_ok_and(|count| previous.seq.saturating_add(count) == seq);
+        Ok((readable && fits).then_some(AuditHead { seq, mac }))
     }
 
     fn mac(&self, link: &Link<'_>) -> Digest {
@@ -415,22 +418,59 @@ impl Audit<'_> {
             link.node.as_bytes(),
             &link.seq.to_be_bytes(),
             link.previous.as_bytes(),
-            link.request.as_bytes(),
+            &link.began.to_be_bytes(),
             &link.kept_at.as_millisecond().to_be_bytes(),
-            link.text.as_bytes(),
+            link.packed,
         ])
     }
 }
 
-/// The statement that finds soonest what the filter asks for.
-fn select(filter: &AuditFilter) -> &'static str {
-    match (filter.request, filter.node, filter.order) {
-        (Some(_), _, AuditOrder::NewestFirst) => select_audit!("request = $3", "place DESC"),
-        (Some(_), _, AuditOrder::OldestFirst) => select_audit!("request = $3", "place"),
-        (None, Some(_), AuditOrder::NewestFirst) => select_audit!("0 = 0", "place DESC"),
-        (None, Some(_), AuditOrder::OldestFirst) => select_audit!("0 = 0", "place"),
-        (None, None, AuditOrder::NewestFirst) => select_audit!("0 = 0", "request DESC, place DESC"),
-        (None, None, AuditOrder::OldestFirst) => select_audit!("0 = 0", "request, place"),
+impl AuditFilter {
+    /// Whether the order is that of a chain.
+    fn is_by_place(&self) -> bool {
+        self.node.is_some() && self.request.is_none()
+    }
+
+    /// The first and the last span in which exchanges that are wanted began.
+    fn spans(&self) -> (i64, i64) {
+        let since = self.since.map(|since| link::span(RequestId::first_at(since)));
+        let before = self.before.map(link::span);
+        match self.request.map(link::span) {
+            Some(span) => (span, span),
+            None => (since.unwrap_or(0), before.unwrap_or(i64::MAX)),
+        }
+    }
+
+    /// The statement that finds soonest what is asked for.
+    fn select(&self) -> &'static str {
+        match (self.is_by_place(), self.order) {
+            (true, AuditOrder::NewestFirst) => select_audit!(by place, "<", "DESC"),
+            (true, AuditOrder::OldestFirst) => select_audit!(by place, ">", "ASC"),
+            (false, AuditOrder::NewestFirst) => select_audit!(by beginning, "<", "DESC"),
+            (false, AuditOrder::OldestFirst) => select_audit!(by beginning, ">", "ASC"),
+        }
+    }
+
+    /// Whether a record of this exchange at this place is wanted.
+    fn wants(&self, request: RequestId, seq: i64) -> bool {
+        self.after_seq.is_none_or(|after| seq > after)
+            && self.request.is_none_or(|wanted| request == wanted)
+            && self.since.is_none_or(|since| request >= RequestId::first_at(since))
+            && self.before.is_none_or(|before| request < before)
+    }
+
+    /// The first of what was found, in order.
+    fn page(&self, mut found: Vec<StoredRecord>, limit: usize) -> Vec<StoredRecord> {
+        if self.is_by_place() {
+            found.sort_by_key(|stored| stored.seq);
+        } else {
+            found.sort_by_key(|stored| (stored.record.request, stored.node, stored.seq));
+        }
+        if self.order == AuditOrder::NewestFirst {
+            found.reverse();
+        }
+        found.truncate(limit);
+        found
     }
 }
 
@@ -460,57 +500,30 @@ struct Link<'a> {
     node: &'a str,
     seq: i64,
     previous: Digest,
-    request: &'a str,
+    began: i64,
     kept_at: Timestamp,
-    text: &'a str,
+    packed: &'a [u8],
 }
 
-/// The records of one exchange in a batch.
-struct Exchange {
-    request: RequestId,
-    count: i64,
-    /// A line each.
-    text: String,
-}
-
-/// What is known of most exchanges, in bytes: room for so much is made at once.
-const LINK_BYTES_USUAL: usize = 1024;
-
-/// A batch by exchanges, in the order of their first records.
-fn exchanges(batch: &[&Record]) -> Result<Vec<Exchange>, StoreError> {
-    let mut exchanges: Vec<(RequestId, i64, Vec<u8>)> = Vec::with_capacity(batch.len());
-    let mut begun: HashMap<RequestId, usize> = HashMap::with_capacity(batch.len());
-    for record in batch {
-        let at = *begun.entry(record.request).or_insert(exchanges.len());
-        if at == exchanges.len() {
-            exchanges.push((record.request, 0, Vec::with_capacity(LINK_BYTES_USUAL)));
-        }
-        let (_, count, lines) = exchanges.get_mut(at).ok_or_else(|| corrupt("records"))?;
-        *count = count.saturating_add(1);
-        record.write_line(lines).map_err(|error| StoreError::Corrupt { what: error.to_string() })?;
-        lines.push(b'\n');
-    }
-    let exchange = |(request, count, lines)| match String::from_utf8(lines) {
-        Ok(text) => Ok(Exchange { request, count, text }),
-        Err(_) => Err(corrupt("records")),
-    };
-    exchanges.into_iter().map(exchange).collect()
-}
-
-/// The records of a link.
-fn records(request: RequestId, text: &str) -> Result<Vec<Record>, StoreError> {
-    let records: Result<Vec<Record>, _> = text.lines().map(|line| Record::read_line(request, line)).collect();
-    records.map_err(|_| corrupt("records"))
-}
-
-/// The records of a row, in order.
-fn read(row: &Row, chains: &[(NodeId, Chain)]) -> Result<Vec<StoredRecord>, StoreError> {
+/// Adds what is wanted of a row.
+fn read(
+    row: &Row,
+    chains: &[(NodeId, Chain)],
+    filter: &AuditFilter,
+    found: &mut Vec<StoredRecord>,
+) -> Result<(), StoreError> {
     let place = row.int("place")?;
     let number = place.div_euclid(CHAIN_PLACES);
     let (node, chain) = chains.iter().find(|(_, chain)| chain.0 == number).ok_or_else(|| corrupt("place"))?;
-    let (records, mac) = (records(row.parse("request")?, &row.text("records")?)?, row.parse("mac")?);
-    let seqs = (1..=chain.seq(place)).rev().take(records.len());
-    let mut seqs: Vec<i64> = seqs.collect();
-    seqs.reverse();
-    Ok(records.into_iter().zip(seqs).map(|(record, seq)| StoredRecord { node: *node, seq, record, mac }).collect())
+    let (lines, mac) = (link::unpack(&row.blob("records")?)?, row.parse("mac")?);
+    let last = chain.seq(place);
+    for (line, back) in lines.lines().rev().zip(0..) {
+        let seq = last.saturating_sub(back);
+        let request = Record::request_of_line(line).ok_or_else(|| corrupt("records"))?;
+        if filter.wants(request, seq) {
+            let record = Record::read_line(line).map_err(|_| corrupt("records"))?;
+            found.push(StoredRecord { node: *node, seq, record, mac });
+        }
+    }
+    Ok(())
 }

@@ -168,30 +168,6 @@ where
     })
 }
 
-/// A statement with many rows of parameters, as each database reads it soonest.
-///
-/// SQLite keeps the names of numbered parameters in a list that is searched for each of them, so that a statement with
-/// hundreds costs their square; parameters without a number cost nothing there, and do not exist in PostgreSQL.
-pub(crate) struct Rows {
-    pub(crate) postgres: String,
-    pub(crate) sqlite: String,
-}
-
-impl Rows {
-    /// `head` followed by `rows` rows of `columns` parameters.
-    pub(crate) fn new(head: &str, rows: usize, columns: usize) -> Self {
-        let text = |place: &dyn Fn(usize) -> String| {
-            let row = |row: usize| {
-                let places: Vec<String> = (1..=columns).map(|column| place(row * columns + column)).collect();
-                format!("({})", places.join(", "))
-            };
-            let rows: Vec<String> = (0..rows).map(row).collect();
-            format!("{head} {}", rows.join(", "))
-        };
-        Self { postgres: text(&|place| format!("${place}")), sqlite: text(&|_| "?".to_owned()) }
-    }
-}
-
 /// One row of an answer of either database.
 pub(crate) enum Row {
     Postgres(PgRow),

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::changes::{self, ChangeKind};
 use crate::error::StoreError;
 use crate::seal::Sealer;
-use crate::sql::{Row, Rows, Value, statement};
+use crate::sql::{Row, Value, statement};
 
 /// Either database's transaction.
 pub(crate) enum Connection {
@@ -76,15 +76,6 @@ impl Tx {
                 Ok(within(self.limit, "a statement", work).await?.rows_affected())
             }
         }
-    }
-
-    /// Inserts many rows.
-    pub(crate) async fn execute_rows(&mut self, rows: &'static Rows, values: Vec<Value>) -> Result<u64, StoreError> {
-        let sql = match &self.connection {
-            Connection::Postgres(_) => &rows.postgres,
-            Connection::Sqlite(_) => &rows.sqlite,
-        };
-        self.execute(sql, values).await
     }
 
     /// Runs a statement that touches one row or none, and says whether it did.

@@ -10,7 +10,7 @@ use crate::env::Timestamp;
 use crate::ids::{ClientId, RequestId, TEXT_BYTES};
 use crate::mcp::scan::plain_length;
 
-/// What a line says. Of which exchange it is, the place where it is kept says.
+/// What a line says after the exchange and a space.
 #[derive(Serialize, Deserialize)]
 struct Line<E> {
     at: Timestamp,
@@ -18,9 +18,12 @@ struct Line<E> {
 }
 
 impl Record {
-    /// Appends the line, without the exchange and without a line break.
+    /// Appends the line, without a line break. It begins with the exchange, so that whoever looks for one need not read the
+    /// others.
     pub fn write_line(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let Self { at, request: _, event } = self;
+        let Self { at, request, event } = self;
+        out.extend_from_slice(request.encode(&mut [0; TEXT_BYTES]).as_bytes());
+        out.push(b' ');
         match event {
             Event::Decision(decision) => line(out, *at, |members| decision_members(members, decision)),
             Event::Outcome(outcome) => line(out, *at, |members| outcome_members(members, outcome)),
@@ -30,11 +33,22 @@ impl Record {
         }
     }
 
-    /// Reads a line of this exchange.
-    pub fn read_line(request: RequestId, line: &str) -> Result<Self, serde_json::Error> {
-        let Line { at, event } = serde_json::from_str(line)?;
+    /// Which exchange a line is of. `None`: it is not a line of ours.
+    pub fn request_of_line(line: &str) -> Option<RequestId> {
+        parts(line).map(|(request, _)| request)
+    }
+
+    /// Reads a line.
+    pub fn read_line(line: &str) -> Result<Self, serde_json::Error> {
+        let (request, rest) = parts(line).ok_or_else(|| serde::de::Error::custom("a line begins with its exchange"))?;
+        let Line { at, event } = serde_json::from_str(rest)?;
         Ok(Self { at, request, event })
     }
+}
+
+fn parts(line: &str) -> Option<(RequestId, &str)> {
+    let (request, rest) = line.split_once(' ')?;
+    Some((request.parse().ok()?, rest))
 }
 
 type Written = Result<(), serde_json::Error>;
@@ -181,9 +195,10 @@ mod tests {
         let mut line = Vec::new();
         record.write_line(&mut line).unwrap();
         let line = String::from_utf8(line).unwrap();
-        assert_eq!(line, serde_json::to_string(&Line { at, event: &record.event }).unwrap());
+        assert_eq!(line, format!("{request} {}", serde_json::to_string(&Line { at, event: &record.event }).unwrap()));
         assert!(!line.contains('\n'));
-        assert_eq!(Record::read_line(request, &line).unwrap(), record);
+        assert_eq!(Record::request_of_line(&line), Some(request));
+        assert_eq!(Record::read_line(&line).unwrap(), record);
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use sekisho_store::{
     AuditFilter, AuditOrder, ChainCheck, SealKey, SignedHead, Store, StoreSettings, StoreUrl, StoredRecord,
 };
 
-use crate::harness::{CONTENDERS, World, on_both, race};
+use crate::harness::{CONTENDERS, Raw, World, on_both, race};
 
 fn record(world: &World, seconds: u32, act: &str) -> Record {
     Record {
@@ -24,6 +24,13 @@ async fn append(world: &World, node: NodeId, records: &[Record]) {
     let mut tx = world.begin().await;
     tx.audit().append(node, records, world.now).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// Each record as a link of its own.
+async fn append_one_by_one(world: &World, node: NodeId, records: &[Record]) {
+    for record in records {
+        append(world, node, std::slice::from_ref(record)).await;
+    }
 }
 
 async fn list(world: &World, filter: AuditFilter) -> Vec<StoredRecord> {
@@ -67,43 +74,71 @@ async fn records_come_back_as_they_were_written_and_by_what_is_asked() {
     .await;
 }
 
-/// A batch is written by a few statements, and is the same chain as if each record had come alone.
+/// A batch is a few links, and the same records in the same order as if each had come alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_batch_is_one_chain_in_order() {
     on_both(|world| async move {
         let node = node(&world);
-        let batch: Vec<Record> = (0..301).map(|number| record(&world, number, &format!("act {number}"))).collect();
+        let batch: Vec<Record> =
+            (0..3_001).map(|number| record(&world, number / 100, &format!("act {number}"))).collect();
         append(&world, node, &batch).await;
         append(&world, node, &batch[..32]).await;
-        let kept = list(&world, AuditFilter { node: Some(node), ..AuditFilter::default() }).await;
         let expected: Vec<Record> = batch.iter().chain(&batch[..32]).cloned().collect();
+        let mut kept: Vec<StoredRecord> = Vec::new();
+        loop {
+            let after_seq = kept.last().map(|stored| stored.seq);
+            let page = list(&world, AuditFilter { node: Some(node), after_seq, ..AuditFilter::default() }).await;
+            if page.is_empty() {
+                break;
+            }
+            kept.extend(page);
+        }
         assert_eq!(kept.iter().map(|stored| stored.record.clone()).collect::<Vec<_>>(), expected);
-        assert_eq!(kept.iter().map(|stored| stored.seq).collect::<Vec<_>>(), (1..=333).collect::<Vec<i64>>());
+        assert_eq!(kept.iter().map(|stored| stored.seq).collect::<Vec<_>>(), (1..=3_033).collect::<Vec<i64>>());
         assert!(matches!(verify(&world, node).await, ChainCheck::Intact(_)));
+
+        // By the moment, there and back, page by page: everything once, in the order in which exchanges began.
+        let mut by_moment = expected;
+        by_moment.sort_by_key(|record| record.request);
+        let newest = AuditFilter { order: AuditOrder::NewestFirst, limit: 700, ..AuditFilter::default() };
+        let mut pages: Vec<Record> = Vec::new();
+        let mut before = None;
+        loop {
+            let page = list(&world, AuditFilter { before, ..newest.clone() }).await;
+            let Some(last) = page.last() else { break };
+            before = Some(last.record.request);
+            // Two of the first 32 may be on both sides of an edge: the page after begins before both.
+            pages.extend(page.into_iter().map(|stored| stored.record));
+        }
+        pages.reverse();
+        assert_eq!(pages, by_moment);
+        let since = AuditFilter { since: Some(world.at(29)), ..AuditFilter::default() };
+        let found = list(&world, since).await.into_iter().map(|stored| stored.record).collect::<Vec<_>>();
+        assert_eq!(found, by_moment[by_moment.len() - 101..]);
     })
     .await;
 }
 
-/// What is known of one exchange and was written together is one link: its records come back one by one, each in its
-/// place, and a page may begin or end between them.
+/// What was written together is one link: its records come back one by one, each in its place, and a page may begin or end
+/// between them.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_records_of_an_exchange_share_a_link_and_are_counted_one_by_one() {
+async fn the_records_of_a_batch_share_a_link_and_are_counted_one_by_one() {
     on_both(async |world| {
         let node = node(&world);
         let again = |first: &Record, act: &str| Record { request: first.request, ..record(&world, 9, act) };
-        let (one, two) = (record(&world, 1, "one"), record(&world, 2, "two"));
+        let (one, two) = (record(&world, 1, "one"), record(&world, 1, "two"));
         let (one_ended, one_more, two_ended) =
             (again(&one, "one ended"), again(&one, "more"), again(&two, "two ended"));
         append(&world, node, &[one.clone(), two.clone(), one_ended.clone(), one_more.clone()]).await;
         append(&world, node, std::slice::from_ref(&two_ended)).await;
 
-        let expected = [(1, &one), (2, &one_ended), (3, &one_more), (4, &two), (5, &two_ended)];
+        let expected = [(1, &one), (2, &two), (3, &one_ended), (4, &one_more), (5, &two_ended)];
         let told = |found: &[StoredRecord]| found.iter().map(|it| (it.seq, it.record.clone())).collect::<Vec<_>>();
         let expected: Vec<_> = expected.into_iter().map(|(seq, record)| (seq, record.clone())).collect();
         let of_node = || AuditFilter { node: Some(node), ..AuditFilter::default() };
         let all = list(&world, of_node()).await;
         assert_eq!(told(&all), expected);
-        assert!(all[0].mac == all[2].mac && all[2].mac != all[3].mac && all[3].mac != all[4].mac);
+        assert!(all[0].mac == all[3].mac && all[3].mac != all[4].mac);
         for after in 0..=5 {
             let after_seq = Some(i64::try_from(after).unwrap());
             assert_eq!(told(&list(&world, AuditFilter { after_seq, ..of_node() }).await), expected[after..]);
@@ -116,19 +151,65 @@ async fn the_records_of_an_exchange_share_a_link_and_are_counted_one_by_one() {
             }
         }
         // By exchange, whichever way: all that is known of it, and of no other.
-        let of_two = list(&world, AuditFilter { request: Some(two.request), ..AuditFilter::default() }).await;
-        assert_eq!(told(&of_two), expected[3..]);
-        // By the moment at which exchanges began, not at which they ended.
-        let since = list(&world, AuditFilter { since: Some(world.at(2)), ..AuditFilter::default() }).await;
-        assert_eq!(told(&since), expected[3..]);
+        let of_two = AuditFilter { request: Some(two.request), ..AuditFilter::default() };
+        assert_eq!(told(&list(&world, of_two.clone()).await), [expected[1].clone(), expected[4].clone()]);
+        assert_eq!(told(&list(&world, AuditFilter { node: Some(node), ..of_two }).await).len(), 2);
+        let ended = record(&world, 1, "began in the same span");
+        assert!(list(&world, AuditFilter { request: Some(ended.request), ..AuditFilter::default() }).await.is_empty());
         assert!(matches!(verify(&world, node).await, ChainCheck::Intact(head) if head.seq == 5));
-        // A line that is taken out of a link is missed like a link.
-        world
-            .raw()
-            .await
-            .execute("UPDATE audit SET records = REPLACE(records, 'more', 'less') WHERE place % 1099511627776 = 3")
-            .await;
-        assert_eq!(verify(&world, node).await, ChainCheck::Broken { seq: 1 });
+    })
+    .await;
+}
+
+/// A record that came hours after its exchange began belongs to the moment at which it began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_outcome_is_found_with_its_exchange() {
+    on_both(async |world| {
+        let node = node(&world);
+        let early = record(&world, 0, "begins");
+        let between: Vec<Record> = (1..200).map(|at| record(&world, at, "another")).collect();
+        let ended = Record { request: early.request, ..record(&world, 9_999, "ends") };
+        append(&world, node, std::slice::from_ref(&early)).await;
+        append(&world, node, &between).await;
+        append(&world, node, &[record(&world, 9_999, "last"), ended.clone()]).await;
+
+        let records =
+            async |filter| list(&world, filter).await.into_iter().map(|stored| stored.record).collect::<Vec<_>>();
+        let both = [early.clone(), ended.clone()];
+        let request = Some(early.request);
+        assert_eq!(records(AuditFilter { request, ..AuditFilter::default() }).await, both);
+        assert_eq!(records(AuditFilter { limit: 2, ..AuditFilter::default() }).await, both);
+        let since = records(AuditFilter { since: Some(world.at(1)), ..AuditFilter::default() }).await;
+        assert_eq!(since.len(), 200);
+        assert!(!since.contains(&ended));
+        assert!(matches!(verify(&world, node).await, ChainCheck::Intact(head) if head.seq == 202));
+    })
+    .await;
+}
+
+/// ATK-98: each bit of what was written counts, and what says how much it is is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bit_of_a_link_that_is_changed_is_found() {
+    on_both(async |world| {
+        let node = node(&world);
+        let records: Vec<Record> = (1..=4).map(|number| record(&world, 1, &format!("act {number}"))).collect();
+        append(&world, node, &records).await;
+        append(&world, node, &[record(&world, 2, "another")]).await;
+        let mut raw = world.raw().await;
+        let first = "SELECT records AS found FROM audit WHERE place = (SELECT MIN(place) FROM audit)";
+        let written = raw.blobs(first).await.remove(0);
+        const CHANGE: &str = "UPDATE audit SET records = $1 WHERE place = (SELECT MIN(place) FROM audit)";
+        for at in (0..written.len()).step_by(7) {
+            let mut changed = written.clone();
+            changed[at] ^= 1;
+            raw.execute_with(CHANGE, changed).await;
+            assert_eq!(verify(&world, node).await, ChainCheck::Broken { seq: 1 }, "byte {at}");
+        }
+        raw.execute_with(CHANGE, written.clone()).await;
+        assert!(matches!(verify(&world, node).await, ChainCheck::Intact(_)));
+        // Records that cannot be read are an error for whoever reads them, not a shorter list.
+        raw.execute_with(CHANGE, written[..written.len() - 1].to_vec()).await;
+        assert!(world.store.read().await.unwrap().audit().list(&AuditFilter::default()).await.is_err());
     })
     .await;
 }
@@ -162,8 +243,12 @@ async fn concurrent_writers_of_one_node_make_one_chain() {
 async fn whatever_is_done_to_the_records_is_found() {
     let tampering: [(&'static str, i64); 11] = [
         ("DELETE FROM audit_heads", 1),
-        ("UPDATE audit SET records = REPLACE(records, 'act 3', 'act 4') WHERE place % 1099511627776 = 3", 3),
-        ("UPDATE audit SET request = 'rid_00000000000000000000000000000000' WHERE place % 1099511627776 = 2", 2),
+        (
+            "UPDATE audit SET records = (SELECT records FROM audit WHERE place % 1099511627776 = 4)
+             WHERE place % 1099511627776 = 3",
+            3,
+        ),
+        ("UPDATE audit SET began = began + 1 WHERE place % 1099511627776 = 2", 2),
         ("UPDATE audit SET kept_at = kept_at + 1 WHERE place % 1099511627776 = 4", 4),
         ("UPDATE audit SET mac = (SELECT mac FROM audit_heads) WHERE place % 1099511627776 = 2", 2),
         ("DELETE FROM audit WHERE place % 1099511627776 = 2", 2),
@@ -177,7 +262,7 @@ async fn whatever_is_done_to_the_records_is_found() {
             3,
         ),
         (
-            "INSERT INTO audit SELECT place + 1, request, records, kept_at, mac FROM audit
+            "INSERT INTO audit SELECT place + 1, began, kept_at, records, mac FROM audit
              WHERE place % 1099511627776 = 5",
             6,
         ),
@@ -186,7 +271,7 @@ async fn whatever_is_done_to_the_records_is_found() {
         for (sql, broken) in tampering {
             let node = node(&world);
             let records: Vec<Record> = (1..=5).map(|number| record(&world, number, &format!("act {number}"))).collect();
-            append(&world, node, &records).await;
+            append_one_by_one(&world, node, &records).await;
             assert!(matches!(verify(&world, node).await, ChainCheck::Intact(_)));
             world.raw().await.execute(sql).await;
             assert_eq!(verify(&world, node).await, ChainCheck::Broken { seq: broken }, "{sql}");
@@ -201,7 +286,7 @@ async fn whatever_is_done_to_the_records_is_found() {
 async fn the_head_tells_of_a_cut_that_the_chain_cannot_tell_of() {
     on_both(async |world| {
         let node = node(&world);
-        append(&world, node, &[record(&world, 1, "one"), record(&world, 2, "two")]).await;
+        append_one_by_one(&world, node, &[record(&world, 1, "one"), record(&world, 2, "two")]).await;
         let kept_elsewhere = world.store.read().await.unwrap().audit().head(node).await.unwrap().unwrap();
         let cut = "DELETE FROM audit WHERE place % 1099511627776 = 2;
              UPDATE audit_heads SET seq = 1, mac = (SELECT mac FROM audit)";
@@ -300,31 +385,27 @@ async fn a_signed_head_is_ours_as_it_stands() {
 /// ATK-98: whoever has the database and not the key cannot make a chain of their own: all hashes computed anew are wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_was_computed_anew_without_the_key_is_found() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = StoreSettings::new(StoreUrl::Sqlite(folder.path().join("forged.db")), SealKey::from_bytes([9; 32]));
-    let forged_store = Store::open(settings).await.unwrap();
     on_both(async |world| {
+        let folder = tempfile::tempdir().unwrap();
+        let forgery = || StoreUrl::Sqlite(folder.path().join("forged.db"));
+        let settings = StoreSettings::new(forgery(), SealKey::from_bytes([9; 32]));
+        let forged_store = Store::open(settings).await.unwrap();
         let node = node(&world);
-        let mut records: Vec<Record> = (1..=3).map(|number| record(&world, number, &format!("act {number}"))).collect();
+        let mut records: Vec<Record> = (1..=3).map(|number| record(&world, 1, &format!("act {number}"))).collect();
         append(&world, node, &records).await;
-        records[1] = record(&world, 2, "another act");
+        records[1] = Record { request: records[1].request, ..record(&world, 1, "another act") };
         // The forger's own store, with a key of its own, computes what fits the changed record.
         let mut tx = forged_store.begin().await.unwrap();
         tx.audit().append(node, &records, world.now).await.unwrap();
-        let forged = tx.audit().list(&AuditFilter { node: Some(node), ..AuditFilter::default() }).await.unwrap();
+        let mac = tx.audit().head(node).await.unwrap().unwrap().mac;
         tx.commit().await.unwrap();
-        let mut statements = String::new();
-        for forged in forged {
-            let (text, mac) = (serde_json::to_string(&forged.record).unwrap(), forged.mac);
-            let request = forged.record.request;
-            statements.push_str(&format!(
-                "UPDATE audit SET records = '{text}', mac = '{mac}', request = '{request}'
-                 WHERE place % 1099511627776 = {};",
-                forged.seq
-            ));
-            statements.push_str(&format!("UPDATE audit_heads SET mac = '{mac}';"));
-        }
-        world.raw().await.execute(Box::leak(statements.into_boxed_str())).await;
+        let forged = Raw::connect(&forgery()).await.blobs("SELECT records AS found FROM audit").await.remove(0);
+        let mut raw = world.raw().await;
+        raw.execute_with("UPDATE audit SET records = $1", forged).await;
+        let hashes = format!("UPDATE audit SET mac = '{mac}'; UPDATE audit_heads SET mac = '{mac}'");
+        raw.execute(Box::leak(hashes.into_boxed_str())).await;
+        let shown = list(&world, AuditFilter { node: Some(node), ..AuditFilter::default() }).await;
+        assert_eq!(shown.into_iter().map(|stored| stored.record).collect::<Vec<_>>(), records, "what it was to show");
         assert_eq!(verify(&world, node).await, ChainCheck::Broken { seq: 1 });
     })
     .await;

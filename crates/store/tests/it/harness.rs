@@ -90,6 +90,14 @@ impl Raw {
         }
     }
 
+    /// The same for a statement with bytes in it.
+    pub(crate) async fn execute_with(&mut self, sql: &'static str, bytes: Vec<u8>) {
+        match self {
+            Self::Postgres(connection) => drop(sqlx::query(sql).bind(bytes).execute(connection).await.expect(sql)),
+            Self::Sqlite(connection) => drop(sqlx::query(sql).bind(bytes).execute(connection).await.expect(sql)),
+        }
+    }
+
     /// Waits until a statement of this database waits for a row. On SQLite whoever is to write waits before its first
     /// statement, so there is nothing to wait for.
     pub(crate) async fn until_somebody_waits(&mut self) {
