@@ -51,6 +51,15 @@ enum Entry {
     Record(Noted),
 }
 
+impl Entry {
+    fn noted(&self) -> Option<&Noted> {
+        match self {
+            Self::Flush(_) => None,
+            Self::Record(noted) => Some(noted),
+        }
+    }
+}
+
 /// A record, and what is kept beside it.
 #[derive(Debug)]
 pub(crate) struct Noted {
@@ -208,24 +217,18 @@ impl Writer {
         let mut behind = false;
         while gather(&mut self.entries, &self.hurry, behind, &mut entries).await {
             behind = entries.len() >= BATCH_MAX;
-            let mut batch = Vec::with_capacity(entries.len());
-            let mut waiting = Vec::new();
+            self.write(&entries).await;
             for entry in entries.drain(..) {
-                match entry {
-                    Entry::Flush(done) => waiting.push(done),
-                    Entry::Record(record) => batch.push(record),
+                if let Entry::Flush(done) = entry {
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
                 }
-            }
-            self.write(&batch).await;
-            for done in waiting {
-                // Whoever asked may have gone.
-                let _ = done.send(());
             }
         }
     }
 
     /// Writes a batch, however long it takes: records that were accepted are not thrown away.
-    async fn write(&self, batch: &[Noted]) {
+    async fn write(&self, batch: &[Entry]) {
         while let Err(error) = self.append(batch).await {
             if !self.failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "records cannot be written; calls are refused until they can");
@@ -237,15 +240,16 @@ impl Writer {
         }
     }
 
-    async fn append(&self, batch: &[Noted]) -> Result<(), StoreError> {
-        if batch.is_empty() {
+    async fn append(&self, batch: &[Entry]) -> Result<(), StoreError> {
+        let noted = || batch.iter().filter_map(Entry::noted);
+        if noted().next().is_none() {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        for noted in batch {
+        for noted in noted() {
             noted.keep(&mut tx).await?;
         }
-        tx.audit().append(self.node, batch.iter().map(|noted| &noted.record), self.clock.now()).await?;
+        tx.audit().append(self.node, noted().map(|noted| &noted.record), self.clock.now()).await?;
         tx.commit().await
     }
 }

@@ -194,6 +194,9 @@ async fn no_secret_is_kept_in_clear() {
         client.secret.clone().unwrap(),
         super::field::PASSWORD.to_owned(),
     ];
+    // The records are compressed where they are kept, so they are looked at as they are read, too.
+    let records = serde_json::to_string(&field.checkpoint.records().await).unwrap();
+    assert!(records.contains(&client.id), "what is no secret is found, so a secret would be");
     let (log, data) = (field.checkpoint.stderr().now(), field.checkpoint.data_dir());
     for entry in std::fs::read_dir(&data).unwrap() {
         let path = entry.unwrap().path();
@@ -205,5 +208,6 @@ async fn no_secret_is_kept_in_clear() {
     }
     for secret in &secrets {
         assert!(!log.contains(secret.as_str()), "a secret stands in the log");
+        assert!(!records.contains(secret.as_str()), "a secret stands in the records");
     }
 }
