@@ -75,9 +75,9 @@ pub struct AuditHead {
 /// What recomputing a chain found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainCheck {
-    /// Something at this place is missing or is not what was written.
+    /// A record is missing or is not what was written.
     Broken {
-        /// The first place that does not fit.
+        /// The first record of the first link that does not fit: it, or one that was written with it.
         seq: i64,
     },
     /// Every record is there and as it was written, up to this head.

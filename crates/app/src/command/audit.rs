@@ -123,7 +123,7 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
     }
     let mut wrong = Vec::new();
     for chain in &chains {
-        let broken = chain.broken_at.map(|at| format!("the record at {at} is missing or not what was written"));
+        let broken = chain.broken_at.map(|at| format!("record {at} or one written with it is missing or was changed"));
         wrong.extend([&broken, &chain.contradicted].into_iter().flatten().map(|why| format!("{}: {why}", chain.node)));
     }
     if !wrong.is_empty() {

@@ -17,7 +17,7 @@ pub struct ChainRow {
     pub records: Option<i64>,
     /// The hash of the last one, to be compared with what is kept elsewhere.
     pub head: Option<String>,
-    /// The first place that is missing or not what was written.
+    /// The first record that is missing or not what was written, or one that was written with it.
     pub broken_at: Option<i64>,
     /// What a head that was kept elsewhere says against it.
     pub contradicted: Option<String>,
