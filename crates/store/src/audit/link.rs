@@ -1,5 +1,5 @@
 //! What a link of a chain holds: records that were written together, a line each, compressed. Lines of calls are much
-//! alike, so that in a batch they take a tenth of their room and of the time that the disk wants.
+//! alike, so that in a full batch they take a tenth of their room or less, and what the database writes costs little.
 
 use std::collections::BTreeMap;
 

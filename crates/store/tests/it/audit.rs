@@ -107,11 +107,18 @@ async fn a_large_batch_is_one_chain_in_order() {
             let page = list(&world, AuditFilter { before, ..newest.clone() }).await;
             let Some(last) = page.last() else { break };
             before = Some(last.record.request);
-            // Two of the first 32 may be on both sides of an edge: the page after begins before both.
+            // The next page begins before this exchange. Here no page ends between two records of one: those are the oldest.
             pages.extend(page.into_iter().map(|stored| stored.record));
         }
         pages.reverse();
         assert_eq!(pages, by_moment);
+        // A page that is far shorter than what began in one span, which two links hold: the first of both, there and back.
+        let first = AuditFilter { limit: 7, ..AuditFilter::default() };
+        let found = list(&world, first.clone()).await.into_iter().map(|stored| stored.record).collect::<Vec<_>>();
+        assert_eq!(found, by_moment[..7]);
+        let last = AuditFilter { order: AuditOrder::NewestFirst, before: Some(by_moment[132].request), ..first };
+        let found = list(&world, last).await.into_iter().map(|stored| stored.record).collect::<Vec<_>>();
+        assert!(found.iter().eq(by_moment[125..132].iter().rev()));
         let since = AuditFilter { since: Some(world.at(29)), ..AuditFilter::default() };
         let found = list(&world, since).await.into_iter().map(|stored| stored.record).collect::<Vec<_>>();
         assert_eq!(found, by_moment[by_moment.len() - 101..]);
