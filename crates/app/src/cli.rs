@@ -110,7 +110,7 @@ pub(crate) enum Command {
     /// Check, format and test the policy files
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Judge recorded calls again by other policies: exit 1 if anything that was used would break
+    /// Judge recorded calls again by other policies: exit 1 if one that was used would break or cannot be judged
     Replay(ReplayArguments),
     /// List what users ask for beyond their rights; lend it for a time, or refuse
     #[command(subcommand)]
@@ -170,6 +170,9 @@ pub(crate) struct ReplayArguments {
     /// A folder with the policy files to judge by, in place of those in force
     #[arg(long, value_name = "DIR")]
     pub(crate) policies: PathBuf,
+    /// Exit 0 although some calls could not be judged, if no other would break
+    #[arg(long)]
+    pub(crate) allow_undecidable: bool,
     #[command(flatten)]
     pub(crate) of: SinceArguments,
 }
@@ -335,7 +338,7 @@ pub(crate) enum PolicyCommand {
     },
     /// Print what policies may speak of
     Schema,
-    /// Run the tests beside the policy files (`*.test.toml`)
+    /// Run the tests beside the policy files (`*.test.toml`): exit 1 if one fails, or if there are none
     Test {
         /// The configuration file beside which they are
         #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]

@@ -1,6 +1,7 @@
 //! The configuration file: its types, which are also its JSON Schema and the form in which `run` keeps a server.
 
 mod load;
+mod policies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,7 +14,8 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{Loaded, check_server, load, policy_files, policy_folder};
+pub(crate) use load::{Loaded, check_server, load};
+pub(crate) use policies::{UNREAD_HELP, policy_files, policy_folder};
 
 /// `sekisho.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]

@@ -30,19 +30,35 @@ pub enum Replayed {
     Passes,
     /// The same as before.
     Same,
-    /// Rules look at arguments, and those were not kept.
+    /// Rules look at something that is not on record.
     Undecidable,
 }
 
-/// Judges a call again, at the moment at which it was made. `kept`: whether its arguments are those that it had.
+/// What is known of a recorded call beside its caller, its tool and its time. The address that it came from is not on
+/// record, so it is never known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// Its arguments are those that it had.
+    pub arguments: bool,
+    /// The trust of the clients on its path is that of its grant.
+    pub path: bool,
+    /// Its task, if it had one, is still known.
+    pub task: bool,
+}
+
+/// Judges a call again, at the moment at which it was made. A call is undecidable where the rules that can concern it
+/// look at what was not kept of it.
 pub fn replay(
     rights: &Rights,
     (caller, authority): (&Caller, &Authority),
-    (call, kept): (&Call, bool),
+    (call, kept): (&Call, Kept),
     before: Before,
     at: Timestamp,
 ) -> Replayed {
-    if !kept && rights.looks_at_arguments(&caller.subject, &call.server) {
+    let looks = rights.looks_at(&caller.subject, &call.server);
+    let missing =
+        [looks.arguments && !kept.arguments, looks.path && !kept.path, looks.source, looks.task && !kept.task];
+    if missing.contains(&true) {
         return Replayed::Undecidable;
     }
     let answer = rights.judge(caller, authority, call, at);
@@ -66,7 +82,7 @@ mod tests {
     use sekisho_protocol::ids::{ClientId, UserId};
     use sekisho_protocol::scope::ScopeSet;
 
-    use super::{Before, Replayed, replay};
+    use super::{Before, Kept, Replayed, replay};
     use crate::model::{Authority, Call, Target, ToolStanding};
     use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 
@@ -75,6 +91,7 @@ mod tests {
     const ELSEWHERE: Before = Before { permitted: true, used: false, asked: false };
     const REFUSED: Before = Before { permitted: false, used: false, asked: false };
 
+    /// ATK-241: a call is judged by what is on record of it, or not at all.
     #[test]
     fn a_call_comes_to_what_the_other_rights_say() {
         let now = ManualClock::default().now();
@@ -102,22 +119,38 @@ mod tests {
             let rights = Rights::new(RightsParts { users, servers, files, ..RightsParts::default() }).unwrap();
             replay(&rights, (&caller, &Authority::default()), (&call, kept), before, now)
         };
+        let all = Kept { arguments: true, path: true, task: true };
+        let no_arguments = Kept { arguments: false, ..all };
+        let (no_path, no_task) = (Kept { path: false, ..all }, Kept { task: false, ..all });
         let yes = "permit(principal, action, resource);";
         let asks = "@approval permit(principal, action, resource);";
         let looks =
             "permit(principal, action == Action::\"call\", resource) when { !(context.arguments.hasTag(\"a\")) };";
+        let source = "permit(principal, action, resource);\n\
+            forbid(principal, action, resource) when { context has source && context.source.isLoopback() };";
+        let unless_source = "permit(principal, action, resource);\n\
+            forbid(principal, action, resource) unless { context has source };";
+        let trusted = "permit(principal, action, resource) when { context has path && context.path.trust >= 1 };";
+        let tidy = "permit(principal, action, resource) when { context has task && context.task.purpose == \"tidy\" };";
         for (text, kept, before, becomes) in [
-            (yes, false, USED, Replayed::Same),
-            ("", false, USED, Replayed::Breaks),
-            ("", false, ASKED, Replayed::Breaks),
-            ("", false, ELSEWHERE, Replayed::Same),
-            ("", false, REFUSED, Replayed::Same),
-            (yes, false, REFUSED, Replayed::Passes),
-            (asks, false, USED, Replayed::Asks),
-            (asks, false, ASKED, Replayed::Same),
-            (asks, false, ELSEWHERE, Replayed::Same),
-            (looks, false, USED, Replayed::Undecidable),
-            (looks, true, USED, Replayed::Same),
+            (yes, no_arguments, USED, Replayed::Same),
+            ("", no_arguments, USED, Replayed::Breaks),
+            ("", no_arguments, ASKED, Replayed::Breaks),
+            ("", no_arguments, ELSEWHERE, Replayed::Same),
+            ("", no_arguments, REFUSED, Replayed::Same),
+            (yes, no_arguments, REFUSED, Replayed::Passes),
+            (asks, no_arguments, USED, Replayed::Asks),
+            (asks, no_arguments, ASKED, Replayed::Same),
+            (asks, no_arguments, ELSEWHERE, Replayed::Same),
+            (looks, no_arguments, USED, Replayed::Undecidable),
+            (looks, all, USED, Replayed::Same),
+            (source, all, USED, Replayed::Undecidable),
+            (unless_source, all, USED, Replayed::Undecidable),
+            (trusted, all, USED, Replayed::Breaks),
+            (trusted, no_path, USED, Replayed::Undecidable),
+            (tidy, all, USED, Replayed::Breaks),
+            (tidy, no_task, USED, Replayed::Undecidable),
+            (yes, Kept { arguments: false, path: false, task: false }, USED, Replayed::Same),
         ] {
             assert_eq!(under(text, kept, before), becomes, "{text} {before:?}");
         }

@@ -31,7 +31,7 @@ use index::{Index, Slice};
 use lent::Lent;
 use request::{Question, Terms};
 
-pub use lent::RightsLoan;
+pub use lent::{LOAN_PREFIX, RightsLoan};
 pub use load::{Fault, PolicyFile, Span, format_policies, schema_text};
 pub use sekisho_protocol::audit::RuleId;
 
@@ -103,6 +103,19 @@ pub struct Answer {
     pub broken: Arc<[RuleId]>,
 }
 
+/// Which circumstances of a call some rules look at. Who must judge a call without knowing one of them asks this first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// The arguments.
+    pub arguments: bool,
+    /// The path, and the trust of the clients on it.
+    pub path: bool,
+    /// The address that the call came from.
+    pub source: bool,
+    /// The task that it is part of.
+    pub task: bool,
+}
+
 /// The rights in force. Made whole when users, configuration or policies change; never altered in place.
 pub struct Rights {
     users: BTreeMap<UserId, RightsUser>,
@@ -167,9 +180,10 @@ impl Rights {
         self.answer(caller, authority, call, Asked::This, now)
     }
 
-    /// Whether any rule that can concern this subject at this server looks at arguments.
-    pub fn looks_at_arguments(&self, subject: &Subject, server: &ServerName) -> bool {
-        self.slice(subject, server).asked(Asked::This).1.arguments
+    /// What the rules that can concern this subject at this server look at.
+    pub fn looks_at(&self, subject: &Subject, server: &ServerName) -> Looks {
+        let uses = self.slice(subject, server).asked(Asked::This).1;
+        Looks { arguments: uses.arguments, path: uses.path, source: uses.source, task: uses.task }
     }
 
     pub(crate) fn answer(

@@ -255,6 +255,11 @@ impl Need {
         Self { tasks: Arc::default(), unknown: Some(task) }
     }
 
+    /// The task that is named and that is not there, if there is one.
+    pub fn unknown_task(&self) -> Option<TaskId> {
+        self.unknown
+    }
+
     /// Whether a task was declared.
     pub fn is_declared(&self) -> bool {
         !self.tasks.is_empty() || self.unknown.is_some()

@@ -58,6 +58,13 @@ pub(crate) fn report(loaded: &Loaded) {
     }
 }
 
+/// Logs what is unwise in a file that is used all the same.
+pub(crate) fn warn(loaded: &Loaded) {
+    for mistake in loaded.mistakes.iter().filter(|mistake| !mistake.fatal) {
+        tracing::warn!(help = mistake.help.as_deref().unwrap_or_default(), "{mistake}");
+    }
+}
+
 /// Prints the JSON Schema.
 pub(crate) fn schema() -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&config::schema())

@@ -10,7 +10,7 @@ use sekisho_protocol::env::{Clock as _, Timestamp};
 
 use super::{print_json, unexpected, visible};
 use crate::cli::{Common, ReplayArguments, SinceArguments};
-use crate::config::{Template, policy_files};
+use crate::config::{Template, UNREAD_HELP, policy_files};
 use crate::control;
 use crate::error::CommandError;
 use crate::os::SystemClock;
@@ -82,19 +82,23 @@ pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     } else {
         say(&report);
     }
-    // What was used and would not pass any more is what an operator has to know of.
+    // Exit code 0 says that every call that was used would still pass. A call that cannot be judged says no such thing.
     let breaks = report.changes.iter().any(|change| change.becomes == Replayed::Breaks);
-    if breaks { Err(CommandError::no("")) } else { Ok(()) }
+    let unknown = report.undecidable > 0 && !arguments.allow_undecidable;
+    if breaks || unknown { Err(CommandError::no("")) } else { Ok(()) }
 }
 
 fn read(folder: &Path) -> Result<Vec<(String, String)>, CommandError> {
-    let files = policy_files(folder, true).map_err(|error| {
+    let found = policy_files(folder, true).map_err(|error| {
         CommandError::usage(
             format!("`{}` cannot be read: {error}", folder.display()),
             "name a folder with policy files",
         )
     })?;
-    Ok(files.into_iter().map(|file| (file.name, file.text)).collect())
+    if let Some(unread) = found.unread.iter().find(|unread| unread.is_policy) {
+        return Err(CommandError::usage(unread.sentence(folder), UNREAD_HELP));
+    }
+    Ok(found.files.into_iter().map(|file| (file.name, file.text)).collect())
 }
 
 fn say(report: &Report) {
@@ -114,10 +118,18 @@ fn say(report: &Report) {
         );
     }
     let changed: u64 = report.changes.iter().map(|change| change.count).sum();
-    let same = report.calls.saturating_sub(changed).saturating_sub(report.undecidable);
+    let unjudged = report.undecidable.saturating_add(report.gone);
+    let same = report.calls.saturating_sub(changed).saturating_sub(unjudged);
     anstream::println!("{} calls judged again: {same} stay as they were", report.calls);
     if report.undecidable > 0 {
-        anstream::println!("{} undecidable: arguments not kept, or the tool or the user is gone", report.undecidable);
+        anstream::println!(
+            "{} cannot be judged: the policies look at what is not on record (the address that a call came from, arguments \
+             that were not kept, tasks and grants that were removed)",
+            report.undecidable
+        );
+    }
+    if report.gone > 0 {
+        anstream::println!("{} are not judged: their tool or their user is not there any more", report.gone);
     }
     if report.lent > 0 {
         anstream::println!("{} were lent, and are not judged", report.lent);

@@ -33,6 +33,7 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
             "correct them; `sekisho check` shows them all",
         ));
     }
+    check::warn(&loaded);
     let mut configuration = loaded.configuration;
     configuration.listen = listen.or(configuration.listen);
     let data = DataDir::open(common.data_dir.as_deref().or(configuration.data_dir.as_deref()))?;
@@ -215,6 +216,7 @@ async fn reload(path: &Path, last: &mut Configuration, instance: &Instance, cert
         check::report(&loaded);
         return tracing::error!("the configuration has mistakes; the old one stays");
     }
+    check::warn(&loaded);
     let mut configuration = loaded.configuration;
     configuration.listen = last.listen.or(configuration.listen);
     if configuration == *last {

@@ -4,10 +4,10 @@
 //! does not hide what is wrong with another.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
-use sekisho_policy::rights::{Fault, OWNERS, PolicyFile};
+use sekisho_policy::rights::{Fault, OWNERS};
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::Scope;
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::policies::{UNREAD_HELP, policy_files, policy_folder};
 use super::{Access, Configuration, ServerDefinition};
 
 /// One mistake in the file.
@@ -74,7 +75,16 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
     let mut loaded = Reader::new(&path.display().to_string(), &text).read();
     let folder = policy_folder(path, &loaded.configuration);
     match policy_files(&folder, loaded.configuration.policies.is_some()) {
-        Ok(files) => loaded.configuration.policy_files = files,
+        Ok(found) => {
+            loaded.configuration.policy_files = found.files;
+            loaded.mistakes.extend(found.unread.iter().map(|unread| Mistake {
+                message: unread.sentence(&folder),
+                help: Some(UNREAD_HELP.to_owned()),
+                span: 0..0,
+                fatal: unread.is_policy,
+                file: NamedSource::new(path.display().to_string(), text.clone()),
+            }));
+        }
         Err(error) => loaded.mistakes.push(Mistake {
             message: format!("`{}` cannot be read: {error}", folder.display()),
             help: Some("name a folder with policy files".to_owned()),
@@ -86,30 +96,6 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
     let faults = crate::servers::policy_faults(&loaded.configuration);
     loaded.mistakes.extend(faults.into_iter().map(|fault| of_policy(&loaded.configuration, fault)));
     Ok(loaded)
-}
-
-/// Where the policy files are.
-pub(crate) fn policy_folder(path: &Path, configuration: &Configuration) -> PathBuf {
-    let beside = path.parent().unwrap_or(Path::new(""));
-    beside.join(configuration.policies.as_deref().unwrap_or(Path::new("policies")))
-}
-
-/// The policy files, in the order of their names. A folder that nobody named need not be there.
-pub(crate) fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<Vec<PolicyFile>> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "cedar") {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            files.push(PolicyFile { name, text: std::fs::read_to_string(&path)? });
-        }
-    }
-    files.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(files)
 }
 
 fn of_policy(configuration: &Configuration, fault: Fault) -> Mistake {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sekisho_policy::advise::{Advice, Seen, SeenCall, SeenGrant, advise as advise_on};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
-use sekisho_policy::replay::{Before, Replayed, replay as judge_again};
-use sekisho_policy::rights::Rights;
+use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
+use sekisho_policy::rights::{LOAN_PREFIX, Rights};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::audit::{Decision, Event, Record, Verdict};
+use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict};
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::canonical;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
@@ -35,8 +35,11 @@ pub type Classes = BTreeMap<ServerName, BTreeMap<String, ToolClass>>;
 pub struct Report {
     /// How many calls were judged again.
     pub calls: u64,
-    /// How many of them could not be, because rules look at arguments that were not kept, or the tool is gone.
+    /// How many of them could not be judged, because rules look at what is not on record: the address that the call came
+    /// from, arguments that were not kept, a task or a grant that was removed.
     pub undecidable: u64,
+    /// How many were not judged because their tool, user or grant's client is not there any more.
+    pub gone: u64,
     /// How many had been lent, and are not judged again.
     pub lent: u64,
     /// Whether there were more calls than are looked at.
@@ -167,35 +170,33 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     let mut changes: BTreeMap<(Replayed, String, ServerName, String), (u64, RequestId)> = BTreeMap::new();
     for call in recorded {
         let Recorded { at, request, decision, tool, arguments } = call;
-        if decision.because.iter().any(|rule| rule.0.starts_with("loan")) {
+        if decision.because.iter().any(|rule| is_loan(rule)) {
             report.lent += 1;
             continue;
         }
         report.calls += 1;
         // Who is shut out now may do nothing by any rule.
         if gone.contains(&decision.subject) {
-            report.undecidable += 1;
+            report.gone += 1;
             continue;
         }
         let standing = known.standing(&mut tx, classes, &decision.server, &tool).await?;
-        let authority = known.authority(&mut tx, &decision).await?;
-        let becomes = match standing {
-            None => Replayed::Undecidable,
-            Some(standing) => {
-                let kept = arguments.is_some();
-                let caller = caller(&decision);
-                let call = Call {
-                    server: decision.server.clone(),
-                    method: "tools/call",
-                    target: Target::Tool { name: tool.clone(), standing },
-                    arguments,
-                    arguments_digest: None,
-                    round: None,
-                    source: None,
-                };
-                judge_again(rights, (&caller, &authority), (&call, kept), before(&decision), at)
-            }
+        let Some(standing) = standing else {
+            report.gone += 1;
+            continue;
         };
+        let (authority, kept) = known.authority(&mut tx, &decision).await?;
+        let kept = Kept { arguments: arguments.is_some(), ..kept };
+        let call = Call {
+            server: decision.server.clone(),
+            method: "tools/call",
+            target: Target::Tool { name: tool.clone(), standing },
+            arguments,
+            arguments_digest: None,
+            round: None,
+            source: None,
+        };
+        let becomes = judge_again(rights, (&caller(&decision), &authority), (&call, kept), before(&decision), at);
         match becomes {
             Replayed::Same => {}
             Replayed::Undecidable => report.undecidable += 1,
@@ -209,6 +210,11 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     let change = |((becomes, who, server, tool), (count, last))| Change { becomes, who, server, tool, count, last };
     report.changes = changes.into_iter().map(change).collect();
     Ok(report)
+}
+
+/// Whether a rule is a loan. The identifiers of rules in files cannot begin with its prefix.
+fn is_loan(rule: &RuleId) -> bool {
+    rule.0.starts_with(LOAN_PREFIX)
 }
 
 /// What rights said when the call was made. Where a server only observed, what was let pass counts as use.
@@ -286,7 +292,8 @@ async fn recorded(
 #[derive(Default)]
 struct Known {
     tools: BTreeMap<ServerName, Vec<Tool>>,
-    trust: BTreeMap<GrantId, Trust>,
+    /// `None`: the grant or its clients are not there any more.
+    trust: BTreeMap<GrantId, Option<Trust>>,
     tasks: BTreeMap<TaskId, Option<Arc<BoundTask>>>,
 }
 
@@ -307,15 +314,16 @@ impl Known {
         Ok(tool.map(|tool| class(classes, server, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified)))
     }
 
-    async fn authority(&mut self, tx: &mut Tx, decision: &Decision) -> Result<Authority, ActError> {
+    /// What stood behind the call, and which parts of it are still known.
+    async fn authority(&mut self, tx: &mut Tx, decision: &Decision) -> Result<(Authority, Kept), ActError> {
         let trust = match decision.grant {
-            None => Trust::default(),
+            None => Some(Trust::default()),
             Some(grant) => match self.trust.get(&grant) {
                 Some(trust) => *trust,
                 None => {
                     let state = tx.grants().alive(grant).await?;
                     let origins = state.iter().flat_map(|state| &state.origins).copied();
-                    let trust = origins.map(Trust::of).min().unwrap_or_default();
+                    let trust = origins.map(Trust::of).min();
                     self.trust.insert(grant, trust);
                     trust
                 }
@@ -334,6 +342,7 @@ impl Known {
                 task.map_or_else(|| Need::unknown(id), |task| Need::of([task]))
             }
         };
-        Ok(Authority { need, trust })
+        let kept = Kept { arguments: false, path: trust.is_some(), task: need.unknown_task().is_none() };
+        Ok((Authority { need, trust: trust.unwrap_or_default() }, kept))
     }
 }

@@ -24,4 +24,5 @@ mod issuer_documents;
 mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
+mod operator_tools;
 mod records;

@@ -10,7 +10,7 @@ use sekisho_protocol::ids::ServerName;
 use serde_json::Value;
 
 use super::index::{Indexed, Uses};
-use super::lent::TEMPLATE_ID;
+use super::lent::LOAN_PREFIX;
 use super::request::{Terms, level, uid};
 use super::{OWNERS, RightsParts, RuleId};
 
@@ -129,8 +129,8 @@ fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
             Some(id) if !id.is_empty() => id.to_owned(),
             _ => format!("{}#{}", file.name, place + 1),
         };
-        if id.starts_with(TEMPLATE_ID) {
-            let message = format!("rule {}: names that begin with `{TEMPLATE_ID}` are those of loans", place + 1);
+        if id.starts_with(LOAN_PREFIX) {
+            let message = format!("rule {}: names that begin with `{LOAN_PREFIX}` are those of loans", place + 1);
             faults.push(fault(message, None, Some("give it another `@id`".to_owned())));
         }
         named.push(policy.new_id(PolicyId::new(id)));

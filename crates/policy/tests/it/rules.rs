@@ -347,7 +347,7 @@ fn a_rule_concerns_only_whom_its_principal_names() {
             let may = rights.judge(&caller, &Authority::default(), &call, now()).permitted;
             assert_eq!(may, expected, "{principal}: {subject}");
             // A rule that cannot concern somebody is not asked: what it looks at does not matter to them.
-            assert_eq!(rights.looks_at_arguments(subject, &call.server), expected, "{principal}: {subject}");
+            assert_eq!(rights.looks_at(subject, &call.server).arguments, expected, "{principal}: {subject}");
         }
     }
 }
