@@ -175,6 +175,12 @@ pub enum ReadError {
         /// Which.
         name: String,
     },
+    /// A tag of it has more attributes than a page has.
+    #[error("`{name}` is not read: one of its tags has too many attributes")]
+    TooManyAttributes {
+        /// Which.
+        name: String,
+    },
     /// There are too many.
     #[error("these are {count} texts, and at most {SOURCES_MAX} are read at once: name fewer")]
     TooMany {
@@ -222,7 +228,8 @@ pub fn read(sources: &[Source]) -> Result<Map, ReadError> {
             return Err(ReadError::NotText { name: source.name.clone() });
         }
         let document = match source.kind {
-            Kind::Html => html::read(&source.name, &source.text),
+            Kind::Html => html::read(&source.name, &source.text)
+                .map_err(|html::TooManyAttributes| ReadError::TooManyAttributes { name: source.name.clone() })?,
             Kind::Markdown | Kind::Mdx => markdown::read(&source.name, &source.text, source.kind),
             Kind::Rfc => rfc::read(&source.name, &source.text),
         };

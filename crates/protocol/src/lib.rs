@@ -14,6 +14,8 @@ pub mod catalogue;
 pub mod challenge;
 pub mod digest;
 pub mod env;
+#[cfg(feature = "test-util")]
+pub mod growth;
 pub mod ids;
 pub mod mcp;
 pub mod metadata;

@@ -186,3 +186,22 @@ async fn a_real_client_uses_the_checkpoint_itself() {
         }
     }
 }
+
+/// ATK-244: a document that is made to be expensive is refused, and costs so little that the next caller does not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_made_to_be_expensive_stops_nobody() {
+    let checkpoint = started().await;
+    let mut alice = pair(&checkpoint, "alice", Revision::V2026_07_28).await;
+    let names: String = (0..300_000).map(|at| format!(" a{at}")).collect();
+    let began = tokio::time::Instant::now();
+    // As many as are worked on at once, and more.
+    for _ in 0..4 {
+        let result = alice.ask("specmap", json!({ "text": format!("<!doctype html><h1>A</h1><p{names}>") })).await;
+        assert_eq!(result["isError"], true, "{result}");
+        let said = result["content"][0]["text"].as_str().unwrap();
+        assert!(said.contains("too many attributes"), "{said}");
+    }
+    alice.told("specmap", json!({ "text": SPECIFICATION })).await;
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+}

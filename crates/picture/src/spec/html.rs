@@ -1,7 +1,10 @@
 //! HTML, read as the stream of tags that `html5ever` makes of it. No tree is built: what is nested a million deep costs
 //! no more than what is not.
+//!
+//! `html5ever` compares each attribute of a tag with all attributes before it, as the standard demands (HTML §13.2.5.33), so
+//! that one tag with a million attributes would keep a processor busy for minutes. [`Attributes`] counts them first.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::states::RawKind;
@@ -10,35 +13,164 @@ use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSin
 use super::Kind;
 use super::document::{Block, Builder, Document};
 
+/// Attributes of one tag. No page that a person wrote comes near it.
+const ATTRIBUTES_MAX: usize = 256;
+
+/// A tag has more attributes than [`ATTRIBUTES_MAX`].
+pub(super) struct TooManyAttributes;
+
 /// Reads one document.
-pub(super) fn read(name: &str, text: &str) -> Document {
-    let sink = Sink(RefCell::new(Reader {
-        builder: Builder::new(name, Kind::Html),
-        heading: None,
-        title: None,
-        lists: Vec::new(),
-        skipped: None,
-        id: None,
-    }));
+pub(super) fn read(name: &str, text: &str) -> Result<Document, TooManyAttributes> {
+    let sink = Sink {
+        reader: RefCell::new(Reader {
+            builder: Builder::new(name, Kind::Html),
+            heading: None,
+            title: None,
+            lists: Vec::new(),
+            skipped: None,
+            id: None,
+        }),
+        emitted: Cell::new(false),
+    };
     let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
     let input = BufferQueue::default();
-    input.push_back(StrTendril::from_slice(text));
-    // Without scripts, nothing stops the reading.
-    while !input.is_empty() {
-        let _ = tokenizer.feed(&input);
+    let mut inside = Inside::Text;
+    for piece in pieces(text) {
+        inside.look(piece);
+        if matches!(&inside, Inside::Tag(attributes) if attributes.count > ATTRIBUTES_MAX) {
+            return Err(TooManyAttributes);
+        }
+        tokenizer.sink.emitted.set(false);
+        input.push_back(StrTendril::from_slice(piece));
+        // Without scripts, nothing stops the reading.
+        while !input.is_empty() {
+            let _ = tokenizer.feed(&input);
+        }
+        if tokenizer.sink.emitted.get() {
+            inside = Inside::Text;
+        }
     }
     tokenizer.end();
-    let reader = tokenizer.sink.0.into_inner();
-    reader.builder.finish()
+    let reader = tokenizer.sink.reader.into_inner();
+    Ok(reader.builder.finish())
 }
 
-struct Sink(RefCell<Reader>);
+/// A text cut before each `<` and behind each `>`.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('>').flat_map(|part| {
+        let at = part.find('<').filter(|at| *at > 0);
+        let (first, rest) = part.split_at_checked(at.unwrap_or(0)).unwrap_or(("", part));
+        // What follows the first `<` may hold more of them.
+        std::iter::once(first).filter(|first| !first.is_empty()).chain(Opened(rest))
+    })
+}
+
+/// The pieces of a text that begins with `<` or holds none.
+struct Opened<'t>(&'t str);
+
+impl<'t> Iterator for Opened<'t> {
+    type Item = &'t str;
+
+    fn next(&mut self) -> Option<&'t str> {
+        let mut others = self.0.char_indices();
+        others.next()?;
+        let end = others.find(|(_, character)| *character == '<').map_or(self.0.len(), |(at, _)| at);
+        let (piece, rest) = self.0.split_at_checked(end)?;
+        self.0 = rest;
+        Some(piece)
+    }
+}
+
+/// What a piece of the text stands in, as far as no token of it was seen yet.
+enum Inside {
+    /// A comment or a declaration.
+    Comment,
+    /// A tag.
+    Tag(Attributes),
+    /// Neither.
+    Text,
+}
+
+impl Inside {
+    fn look(&mut self, piece: &str) {
+        match self {
+            Self::Comment => {}
+            Self::Tag(attributes) => attributes.read(piece),
+            Self::Text => {
+                let Some(tag) = piece.strip_prefix('<') else { return };
+                if tag.starts_with(['!', '?']) {
+                    *self = Self::Comment;
+                } else if tag.strip_prefix('/').unwrap_or(tag).starts_with(|first: char| first.is_ascii_alphabetic()) {
+                    let mut attributes = Attributes { count: 0, at: At::Tag };
+                    attributes.read(tag.strip_prefix('/').unwrap_or(tag));
+                    *self = Self::Tag(attributes);
+                }
+            }
+        }
+    }
+}
+
+/// Counts the attributes of a tag, as the standard reads them (HTML §13.2.5.32 to §13.2.5.40).
+struct Attributes {
+    count: usize,
+    at: At,
+}
+
+#[derive(Clone, Copy)]
+enum At {
+    AfterName,
+    BeforeValue,
+    Between,
+    DoubleQuoted,
+    Name,
+    SingleQuoted,
+    Tag,
+    Unquoted,
+}
+
+impl Attributes {
+    fn read(&mut self, text: &str) {
+        for byte in text.bytes() {
+            let space = matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0c);
+            let next = match (self.at, byte) {
+                (At::DoubleQuoted, b'"') | (At::SingleQuoted, b'\'') => At::Between,
+                (At::DoubleQuoted | At::SingleQuoted, _) => self.at,
+                // The end of the tag. If it was none, the next attribute counts.
+                (_, b'>') => At::Between,
+                (At::AfterName | At::BeforeValue, _) if space => self.at,
+                (At::Name, _) if space => At::AfterName,
+                (At::Between | At::Tag | At::Unquoted, _) if space => At::Between,
+                (At::AfterName | At::Between | At::Name | At::Tag, b'/') => At::Between,
+                (At::AfterName | At::Name, b'=') => At::BeforeValue,
+                (At::BeforeValue, b'"') => At::DoubleQuoted,
+                (At::BeforeValue, b'\'') => At::SingleQuoted,
+                (At::BeforeValue | At::Unquoted, _) => At::Unquoted,
+                (At::AfterName | At::Between, _) => {
+                    self.count += 1;
+                    At::Name
+                }
+                (At::Name, _) => At::Name,
+                (At::Tag, _) => At::Tag,
+            };
+            self.at = next;
+        }
+    }
+}
+
+struct Sink {
+    reader: RefCell<Reader>,
+    /// Whether a token came since this was last set to false. Errors are no tokens.
+    emitted: Cell<bool>,
+}
 
 impl TokenSink for Sink {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
-        let mut reader = self.0.borrow_mut();
+        let mut reader = self.reader.borrow_mut();
+        if !matches!(token, Token::ParseError(_)) {
+            self.emitted.set(true);
+        }
         match token {
             Token::TagToken(tag) if tag.kind == TagKind::StartTag => return reader.start(&tag),
             Token::TagToken(tag) => reader.stop(&tag.name),
@@ -261,7 +393,51 @@ fn is_block(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    use super::{ATTRIBUTES_MAX, Document, pieces};
+
+    fn read(name: &str, text: &str) -> Document {
+        super::read(name, text).ok().unwrap()
+    }
+
+    #[test]
+    fn a_text_is_cut_around_its_tags() {
+        for (text, expected) in [
+            ("", vec![]),
+            ("a", vec!["a"]),
+            ("a<b>c", vec!["a", "<b>", "c"]),
+            ("<<é<b>>", vec!["<", "<é", "<b>", ">"]),
+            ("a>b<", vec!["a>", "b", "<"]),
+        ] {
+            assert_eq!(pieces(text).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
+
+    /// ATK-244: the attributes of a tag are counted however they are written, and nothing else is counted as one.
+    #[test]
+    fn a_tag_has_so_many_attributes_and_no_more() {
+        let many =
+            |unit: &str, count: usize| (0..count).map(|at| unit.replace('#', &at.to_string())).collect::<String>();
+        for unit in
+            [" a#", "\ta# ", "/a#", " a#=b", " a# = 'b'", "\x0ca#=\"b\"", " a#='<'", " a#=\"<!-- >\"", "\na#=>\" x"]
+        {
+            for tag in ["<p", "</p", "<p<!", "<p\""] {
+                let text = |count| format!("<h1>A</h1>{tag}{}>text", many(unit, count));
+                // A `>` that is no value ends the tag, so that unit never makes a long one.
+                let ends = unit.contains("=>");
+                assert_eq!(super::read("x.html", &text(ATTRIBUTES_MAX + 1)).is_ok(), ends, "{tag} {unit}");
+                assert!(super::read("x.html", &text(ATTRIBUTES_MAX)).is_ok(), "{tag} {unit}");
+            }
+        }
+        for text in [
+            format!("<p d=\"{}\">", "M 1 2 ".repeat(1_000)),
+            format!("<p>{}", "word ".repeat(1_000)),
+            format!("<!-- {} -->", "<p a b c> word ".repeat(1_000)),
+            format!("<script>{}</script>", "<p a b c ".repeat(1_000)),
+            "<p a=1 b=2>x</p>".repeat(1_000),
+        ] {
+            assert!(super::read("x.html", &text).is_ok(), "{}", text.split_at(20).0);
+        }
+    }
 
     #[test]
     fn a_page_is_its_headings_and_what_is_seen() {

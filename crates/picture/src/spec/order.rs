@@ -64,12 +64,12 @@ pub(super) fn of(graph: &Graph) -> ReadingOrder {
     }
     let mut ready: BTreeSet<usize> =
         needs.iter().enumerate().filter(|(_, needs)| needs.is_empty()).map(|(at, _)| at).collect();
+    // How much each still needs, added up once: a section that needs thousands is ranked anew after each of them.
+    let mut open: Vec<u64> = needs.iter().map(|needs| needs.values().sum()).collect();
     // Those that wait, least need first, then the most central, then as in the text.
-    let rank = |needs: &Needs, at: usize| {
-        (needs.values().sum::<u64>(), std::cmp::Reverse(graph.weights.get(at).copied().unwrap_or(0)), at)
-    };
-    let mut waiting: BTreeSet<_> =
-        needs.iter().enumerate().filter(|(_, needs)| !needs.is_empty()).map(|(at, needs)| rank(needs, at)).collect();
+    let rank = |open: u64, at: usize| (open, std::cmp::Reverse(graph.weights.get(at).copied().unwrap_or(0)), at);
+    let waits = needs.iter().zip(&open).enumerate().filter(|(_, (needs, _))| !needs.is_empty());
+    let mut waiting: BTreeSet<_> = waits.map(|(at, (_, open))| rank(*open, at)).collect();
     let mut sections = Vec::new();
     loop {
         let (at, circular) = match (ready.pop_first(), waiting.first().copied()) {
@@ -80,22 +80,23 @@ pub(super) fn of(graph: &Graph) -> ReadingOrder {
             }
             (None, None) => break,
         };
-        let open = needs.get_mut(at).map(std::mem::take).unwrap_or_default();
+        let unmet = needs.get_mut(at).map(std::mem::take).unwrap_or_default();
         for who in needed_by.get_mut(at).map(std::mem::take).unwrap_or_default() {
-            let Some(needs) = needs.get_mut(who).filter(|needs| needs.contains_key(&at)) else { continue };
-            waiting.remove(&rank(needs, who));
-            needs.remove(&at);
+            let (Some(needs), Some(open)) = (needs.get_mut(who), open.get_mut(who)) else { continue };
+            let Some(weight) = needs.remove(&at) else { continue };
+            waiting.remove(&rank(*open, who));
+            *open = open.saturating_sub(weight);
             if needs.is_empty() {
                 ready.insert(who);
             } else {
-                waiting.insert(rank(needs, who));
+                waiting.insert(rank(*open, who));
             }
         }
         if let Some(text) = graph.text(at).filter(|text| text.speaks()) {
             sections.push(Reading {
                 section: ask::path(graph, at),
                 anchor: text.anchors.first().cloned().unwrap_or_default(),
-                because: because(graph, at, if circular { Some(&open) } else { None }),
+                because: because(graph, at, if circular { Some(&unmet) } else { None }),
             });
         }
     }
