@@ -29,3 +29,4 @@ pub mod secret;
 pub mod server;
 pub mod task;
 pub mod text;
+pub mod uri;
