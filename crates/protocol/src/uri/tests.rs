@@ -186,7 +186,8 @@ fn a_beginning_is_one_of_a_canonical_uri() {
     for text in ["", "file", "file:", "file://", "file:///", "file:///pub/", "file:///pub/a", "note://p", "https://h"] {
         assert!(ResourceUri::is_beginning(text), "{text}");
     }
-    for text in ["FILE:///", "file:/pub/", "file:///pub/../", "file:///a//", "file:///%70", "file:///a b", "File", "/"] {
+    for text in ["FILE:///", "file:/pub/", "file:///pub/../", "file:///a//", "file:///%70", "file:///a b", "File", "/"]
+    {
         assert!(!ResourceUri::is_beginning(text), "{text}");
     }
 }
@@ -218,7 +219,9 @@ fn what_a_server_may_fold_is_a_reading() {
         let readings = ResourceUri::parse(text).expect(text).readings();
         assert!(readings.contains(&named), "{text}: {readings:?}");
     }
-    for text in ["note://priv/strasse", "note://pub/strasse,%20b", "note://priv/strasse,_b", "notes://priv/strasse,%20b"] {
+    for text in
+        ["note://priv/strasse", "note://pub/strasse,%20b", "note://priv/strasse,_b", "notes://priv/strasse,%20b"]
+    {
         let readings = ResourceUri::parse(text).unwrap().readings();
         assert!(!readings.contains(&named), "{text}: {readings:?}");
     }
@@ -250,9 +253,18 @@ fn anything() -> impl Strategy<Value = String> {
         1 => prop_oneof![Just("é".to_owned()), Just("／".to_owned()), Just("\u{200b}".to_owned()), Just("．．".to_owned())],
     ];
     let scheme = prop_oneof![
-        Just("file:///"), Just("FILE:///"), Just("file:"), Just("note://"), Just("http://"), Just("https://H/"), Just("urn:"), Just("note:/"), Just("")
+        Just("file:///"),
+        Just("FILE:///"),
+        Just("file:"),
+        Just("note://"),
+        Just("http://"),
+        Just("https://H/"),
+        Just("urn:"),
+        Just("note:/"),
+        Just("")
     ];
-    (scheme, proptest::collection::vec(pieces, 0..8)).prop_map(|(scheme, pieces)| format!("{scheme}{}", pieces.concat()))
+    (scheme, proptest::collection::vec(pieces, 0..8))
+        .prop_map(|(scheme, pieces)| format!("{scheme}{}", pieces.concat()))
 }
 
 proptest! {
