@@ -10,6 +10,7 @@
 )]
 
 mod field;
+mod folding;
 
 mod gateway_bodies;
 mod gateway_doors;
@@ -25,3 +26,4 @@ mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
 mod records;
+mod spellings;
