@@ -20,6 +20,8 @@ use sekisho_protocol::mcp::message::{CompletionReference, Filter, Id, Kind, Mess
 use sekisho_protocol::mcp::method::{Direction, Era, Method, MethodRow, Need, Revision};
 use sekisho_protocol::mcp::mirror::params_agree;
 use sekisho_protocol::mcp::strict::Limits;
+use sekisho_protocol::text::{NameFault, check_name};
+use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 
 use crate::Gateway;
 use crate::body::{Unread, whole};
@@ -64,8 +66,10 @@ pub(crate) enum CallFault {
     Read(#[from] ReadError),
     #[error("`requestState` is not of this call, has expired, or was used; make the call again without it")]
     RequestState,
-    #[error("not the URI of a resource: an absolute URI without `..` is needed")]
-    ResourceUri,
+    #[error("`params.{member}`: {why}")]
+    Name { member: &'static str, why: NameFault },
+    #[error("`params.{member}`: {refused}")]
+    ResourceUri { member: &'static str, refused: NotCanonical },
     #[error("an answer must have the `id` of the request it is to")]
     ResponseId,
     #[error("the session was opened in another protocol version")]
@@ -152,19 +156,25 @@ pub(crate) struct Posted {
 pub(crate) struct Wish {
     pub(crate) prompts: bool,
     pub(crate) resource_list: bool,
-    pub(crate) resources: Vec<String>,
+    pub(crate) resources: Vec<ResourceUri>,
     pub(crate) jobs: Vec<String>,
     pub(crate) tools: bool,
 }
 
 impl Wish {
-    pub(crate) fn of(filter: &Filter<'_>) -> Self {
-        let owned = |list: &[std::borrow::Cow<'_, str>]| list.iter().map(|text| text.clone().into_owned()).collect();
+    /// What a client asks for. One URI that is not canonical refuses all of it, for nobody can say what it would be.
+    pub(crate) fn of(filter: &Filter<'_>) -> Result<Self, NotCanonical> {
+        filter.resource_subscriptions.iter().try_for_each(|uri| ResourceUri::parse(uri).map(drop))?;
+        Ok(Self::promised(filter))
+    }
+
+    /// What an upstream promises. A URI that is not canonical was never asked for, and is not heard of.
+    pub(crate) fn promised(filter: &Filter<'_>) -> Self {
         Self {
             prompts: filter.prompts_list_changed,
             resource_list: filter.resources_list_changed,
-            resources: owned(&filter.resource_subscriptions),
-            jobs: owned(&filter.task_ids),
+            resources: filter.resource_subscriptions.iter().filter_map(|uri| ResourceUri::parse(uri).ok()).collect(),
+            jobs: filter.task_ids.iter().map(|id| id.clone().into_owned()).collect(),
             tools: filter.tools_list_changed,
         }
     }
@@ -345,13 +355,15 @@ async fn of_message(
     if let Some(Brought::Round(round)) = brought {
         call.round = Some(round);
     }
+    let wish = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).transpose();
+    let wish = wish.map_err(not_canonical("notifications.resourceSubscriptions"))?;
     let form = Form::Message(Posted {
         init: edited.as_ref().map(|proposal| proposal.init),
         body: edited.and_then(|proposal| proposal.body).or(without).unwrap_or_else(|| body.clone()),
         kind,
         row,
         logs: message.meta().is_some_and(|meta| meta.log_level.is_some()),
-        wish: message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of),
+        wish,
     });
     Ok(Asked { call, revision, session, brought, form })
 }
@@ -389,6 +401,7 @@ async fn target(
     let target = match row.need {
         Need::Tool => {
             let name = name()?;
+            check_name(name).map_err(|why| CallFault::Name { member: "name", why })?;
             if let Some(own) = own::named(&routed.route, caller, name) {
                 return Ok(own);
             }
@@ -401,17 +414,16 @@ async fn target(
             }
             Target::Tool { name: name.to_owned(), standing }
         }
-        Need::GetPrompt => Target::Prompt { name: name()?.to_owned() },
+        Need::GetPrompt => prompt("name", name()?)?,
         Need::ReadResource | Need::SubscribeResource => {
             let uri = params.and_then(|params| params.uri.as_deref()).ok_or(missing("params.uri"))?;
-            if !is_resource_uri(uri) {
-                return Err(CallFault::ResourceUri);
-            }
-            Target::Resource { uri: uri.to_owned() }
+            Target::Resource { uri: ResourceUri::parse(uri).map_err(not_canonical("uri"))? }
         }
         Need::Complete => match params.and_then(|params| params.reference.as_ref()).ok_or(missing("params.ref"))? {
-            CompletionReference::Prompt(name) => Target::Prompt { name: name.clone().into_owned() },
-            CompletionReference::Resource(uri) => Target::Resource { uri: uri.clone().into_owned() },
+            CompletionReference::Prompt(name) => prompt("ref.name", name)?,
+            CompletionReference::Resource(uri) => {
+                Target::Resource { uri: ResourceUri::parse_template(uri).map_err(not_canonical("ref.uri"))? }
+            }
         },
         Need::Job(_) => {
             let id = params.and_then(|params| params.task_id.as_deref()).ok_or(missing("params.taskId"))?;
@@ -455,18 +467,13 @@ async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
     }
 }
 
-/// An absolute URI (RFC 3986 §4.3) that climbs out of nothing, however it is encoded (RS-62).
-pub(crate) fn is_resource_uri(uri: &str) -> bool {
-    let Some((scheme, rest)) = uri.split_once(':') else { return false };
-    let mut characters = scheme.chars();
-    let has_scheme = characters.next().is_some_and(|first| first.is_ascii_alphabetic())
-        && characters.all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character));
-    if !has_scheme || rest.is_empty() || uri.chars().any(char::is_control) {
-        return false;
-    }
-    let plain =
-        rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace('\\', "/");
-    !plain.split(['/', '?', '#']).any(|segment| segment == "..")
+fn prompt(member: &'static str, name: &str) -> Result<Target, CallFault> {
+    check_name(name).map_err(|why| CallFault::Name { member, why })?;
+    Ok(Target::Prompt { name: name.to_owned() })
+}
+
+fn not_canonical(member: &'static str) -> impl Fn(NotCanonical) -> CallFault {
+    move |refused| CallFault::ResourceUri { member, refused }
 }
 
 /// What opening the standing stream asks (`GET`; 2025-06-18 and 2025-11-25).

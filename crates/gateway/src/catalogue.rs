@@ -20,6 +20,7 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::message::ListItem;
 use sekisho_protocol::mcp::method::ListKind;
 use sekisho_protocol::mcp::mirror::Annotations;
+use sekisho_protocol::text::check_name;
 use sekisho_store::{Store, StoreError};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -296,7 +297,8 @@ impl Catalogues {
     }
 }
 
-/// The tools of a list, and what they mirror. Of two with one name the first counts.
+/// The tools of a list, and what they mirror. Of two with one name the first counts; one whose name has several spellings
+/// cannot be called, and is not known.
 fn read_all(items: &[Box<RawValue>]) -> (Vec<ToolSeen>, HashMap<String, Annotations>) {
     let mut tools: Vec<ToolSeen> = Vec::new();
     let mut mirrors = HashMap::new();
@@ -304,7 +306,7 @@ fn read_all(items: &[Box<RawValue>]) -> (Vec<ToolSeen>, HashMap<String, Annotati
     for raw in items.iter().take(TOOLS_MAX) {
         let Some(item) = ListItem::read(ListKind::Tools, raw) else { continue };
         let ListItem::Tool { name, annotations, input_schema, .. } = &item else { continue };
-        if !names.insert(name.clone().into_owned()) {
+        if check_name(name).is_err() || !names.insert(name.clone().into_owned()) {
             continue;
         }
         if let Some(Ok(mirrored)) = input_schema.map(Annotations::read)

@@ -315,9 +315,10 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
             Draft { status: StatusCode::BAD_REQUEST, word: "capability_missing", body }
         }
         CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
+        CallFault::Name { .. } => bad("name", ErrorCode::InvalidParams),
         CallFault::Read(error) => bad("body_unreadable", error.code()),
         CallFault::RequestState => bad("request_state", ErrorCode::InvalidParams),
-        CallFault::ResourceUri => bad("resource_uri", ErrorCode::InvalidParams),
+        CallFault::ResourceUri { .. } => bad("resource_uri", ErrorCode::InvalidParams),
         CallFault::ResponseId => bad("answer_without_id", ErrorCode::InvalidRequest),
         CallFault::SessionRevision => bad("session_revision", ErrorCode::InvalidRequest),
         CallFault::SessionMissing => bad("session_missing", ErrorCode::InvalidRequest),

@@ -17,6 +17,8 @@ use sekisho_protocol::mcp::method::{Direction, Era, ListKind, Method, MethodRow,
 use sekisho_protocol::mcp::mirror::Annotations;
 use sekisho_protocol::mcp::splice::{self, SpliceError, SubscriptionList};
 use sekisho_protocol::mcp::strict::{self, Limits};
+use sekisho_protocol::text::check_name;
+use sekisho_protocol::uri::ResourceUri;
 
 use crate::Gateway;
 use crate::call::Wish;
@@ -184,8 +186,10 @@ impl Filter {
         }
     }
 
+    /// Whether the caller may read this resource. One that cannot be asked for by this text cannot be read.
     fn may_read(&self, moment: &Moment, uri: &str) -> bool {
-        let call = self.call("resources/read", Target::Resource { uri: uri.to_owned() });
+        let Ok(uri) = ResourceUri::parse(uri) else { return false };
+        let call = self.call("resources/read", Target::Resource { uri });
         matches!(decide(&moment.rights, &self.caller, &moment.authority, &call, moment.now), Decision::Permit(_))
     }
 
@@ -277,13 +281,14 @@ impl Filter {
     /// What was promised, without what may not be heard of.
     async fn acknowledged(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
         let promised =
-            message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).unwrap_or_default();
+            message.params().and_then(|params| params.notifications.as_ref()).map(Wish::promised).unwrap_or_default();
         let moment = self.moment().await;
         let edited = splice::filter_subscriptions(data, SubscriptionList::Resources, |uri| self.may_read(&moment, uri))
             .and_then(|edited| {
                 splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id))
             });
-        let resources: Vec<String> = promised.resources.into_iter().filter(|uri| self.may_read(&moment, uri)).collect();
+        let may_read = |uri: &ResourceUri| self.may_read(&moment, uri.as_str());
+        let resources: Vec<ResourceUri> = promised.resources.into_iter().filter(may_read).collect();
         let jobs: Vec<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
         let Place::Listen { wish, heard, .. } = &mut self.place else { return Judged::Drop("not a subscription") };
         *heard = Some(Wish {
@@ -375,6 +380,7 @@ impl Filter {
         if news {
             Gateway::list_now(&self.gateway, server, self.routed.now).await;
         }
+        self.tell_of_unusable(kind, result);
         let moment = self.moment().await;
         let trimmed = splice::filter_list(data, kind, |item| self.shows(&moment, item))?;
         // Our own stand at the end of the last page.
@@ -385,6 +391,21 @@ impl Filter {
         if own { splice::append_to_list(&trimmed, kind, &own::definitions()) } else { Ok(trimmed) }
     }
 
+    /// What the server lists and nobody can ask for is told its owner: once for a list, for a list is asked for often.
+    fn tell_of_unusable(&self, kind: ListKind, result: &ResultView<'_>) {
+        let Ok(items) = list_items(result.raw, kind) else { return };
+        let mut faults = items.iter().filter_map(|item| Some((item.key(), unusable(item)?)));
+        let Some((first, why)) = faults.next() else { return };
+        let first: String = first.chars().take(TOLD_CHARACTERS_MAX).collect();
+        tracing::warn!(
+            server = %self.routed.server(),
+            list = kind.member(),
+            first = ?first,
+            others = faults.count(),
+            "entries of the upstream's list are left out, for they cannot be asked for: {why}"
+        );
+    }
+
     fn shows(&self, moment: &Moment, item: &ListItem<'_>) -> bool {
         let (method, target) = match item {
             // Nobody in particular is many, and none of them sees the others' jobs (RS-54).
@@ -392,10 +413,14 @@ impl Filter {
                 return self.caller.subject != Subject::Anonymous && self.is_own_job(task_id);
             }
             ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
-            ListItem::Resource { uri, .. } => ("resources/read", Target::Resource { uri: uri.clone().into_owned() }),
-            ListItem::ResourceTemplate { uri_template, .. } => {
-                ("resources/read", Target::Resource { uri: uri_template.clone().into_owned() })
-            }
+            ListItem::Resource { uri, .. } => match ResourceUri::parse(uri) {
+                Ok(uri) => ("resources/read", Target::Resource { uri }),
+                Err(_) => return false,
+            },
+            ListItem::ResourceTemplate { uri_template, .. } => match ResourceUri::parse_template(uri_template) {
+                Ok(uri) => ("resources/read", Target::Resource { uri }),
+                Err(_) => return false,
+            },
             ListItem::Tool { name, input_schema, .. } => {
                 // A tool whose mirrored arguments are invalid is left out; the others stay (TR-32).
                 if self.is_stateless() && input_schema.is_some_and(|schema| Annotations::read(schema).is_err()) {
@@ -414,6 +439,22 @@ impl Filter {
     }
 }
 
+/// Why nobody can ask for an entry of a list: its URI is not canonical, or its name has no one spelling.
+fn unusable(item: &ListItem<'_>) -> Option<String> {
+    match item {
+        ListItem::Job { .. } => None,
+        ListItem::Prompt { name, .. } | ListItem::Tool { name, .. } => {
+            check_name(name).err().map(|fault| format!("the name is not one: {fault}"))
+        }
+        ListItem::Resource { uri, .. } => ResourceUri::parse(uri).err().map(|refused| refused.to_string()),
+        ListItem::ResourceTemplate { uri_template, .. } => {
+            ResourceUri::parse_template(uri_template).err().map(|refused| refused.to_string())
+        }
+    }
+}
+
+/// Characters of an upstream's text in a line of the log.
+const TOLD_CHARACTERS_MAX: usize = 200;
 const UNREADABLE: &str = "the upstream's answer cannot be read as what it should be";
 
 /// Before the answer of a stateless request: its own progress, and log messages if it wants them (TR-24, TR-35).

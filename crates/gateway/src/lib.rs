@@ -29,6 +29,7 @@ mod filter;
 mod forward;
 mod job;
 mod limits;
+mod listen;
 mod metadata;
 mod own;
 mod pipeline;

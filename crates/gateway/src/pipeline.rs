@@ -33,6 +33,7 @@ use crate::era::{self, initialize};
 use crate::error::{self, Fault, Refused};
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
+use crate::listen;
 use crate::profiles;
 use crate::rounds::{self, Brought, PaidCall};
 use crate::route::{self, Arrival, RouteError, Routed};
@@ -109,6 +110,10 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
         Ok(Allowed::Ask(ask)) => approval::part(*ask, &who.authority),
         Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
     };
+
+    if asked.row().is_some_and(|row| row.method == McpMethod::SubscriptionsListen) {
+        listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
+    }
 
     if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought)
         && let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await?

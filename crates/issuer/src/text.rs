@@ -362,6 +362,7 @@ sentences! {
     ProblemCalls: "Write the number of calls as a whole number from 1 to 1000000.", "回数は1から1000000までの整数で書いてください。";
     ProblemEnd: "A task can last at most 31 days.", "作業の期間は31日までです。";
     ProblemTooLarge: "That is more than one task can hold.", "一つの作業に入る量を超えています。";
+    ProblemResource: "The task names a resource in a form in which none can be read.", "作業が、読み取れない形でリソースを指定しています。";
     ProblemNothing: "Choose what to add.", "加えるものを選んでください。";
 
     // Between here and the application.

@@ -7,6 +7,7 @@ use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::uri::ResourceUri;
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::Rights;
@@ -49,11 +50,9 @@ pub fn grantable(
     let classes = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive].into_iter().filter(|class| {
         let any = may_call("", ToolStanding::Classified(*class));
         let known = || tools.iter().any(|tool| tool.class == Some(*class) && may_call(&tool.name, standing(tool)));
-        // Resources and prompts are read, too.
-        let looks = || {
-            *class == ToolClass::Read
-                && (may(Target::Resource { uri: String::new() }) || may(Target::Prompt { name: String::new() }))
-        };
+        // Resources and prompts are read, too: such as no rule names.
+        let may_read = || ResourceUri::parse("urn:sekisho:unnamed").is_ok_and(|uri| may(Target::Resource { uri }));
+        let looks = || *class == ToolClass::Read && (may_read() || may(Target::Prompt { name: String::new() }));
         any || known() || looks()
     });
     let by_class = classes.map(Scope::of_class);

@@ -8,6 +8,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::uri::ResourceUri;
 use serde_json::{Map, Value};
 
 use crate::task::Need;
@@ -52,10 +53,10 @@ pub enum Target {
         /// Its name.
         name: String,
     },
-    /// A resource.
+    /// A resource, or a template of resources.
     Resource {
-        /// Its URI.
-        uri: String,
+        /// Its URI. Nothing is judged by a text that is not canonical.
+        uri: ResourceUri,
     },
     /// Nothing beyond the server itself: a handshake, a list (which is filtered item by item), a notification.
     Server,
@@ -75,7 +76,7 @@ impl Target {
             Self::Checkpoint { name } => Some(name),
             Self::Job { id, .. } => Some(id),
             Self::Prompt { name } | Self::Tool { name, .. } => Some(name),
-            Self::Resource { uri } => Some(uri),
+            Self::Resource { uri } => Some(uri.as_str()),
             Self::Server => None,
         }
     }

@@ -12,6 +12,7 @@ mod index;
 mod lent;
 mod load;
 mod request;
+mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -223,7 +224,13 @@ impl Rights {
         let entities = Entities::from_entities(entities, None);
         let Ok(entities) = entities else { return Answer::default() };
         let response = self.authorizer.is_authorized(&request, policies, &entities);
-        slice.read(&response, response.decision() == Decision::Allow, asked)
+        let mut answer = slice.read(&response, response.decision() == Decision::Allow, asked);
+        if answer.permitted
+            && let Some(marks) = slice.marks(asked)
+        {
+            slice.mark(&mut answer, &self.authorizer.is_authorized(&request, marks, &entities));
+        }
+        answer
     }
 
     fn slice(&self, subject: &Subject, server: &ServerName) -> Arc<Slice> {
@@ -288,7 +295,7 @@ impl Key {
             path: caller.path.clone(),
             trust: authority.trust,
             kind,
-            name: if slice.tells_apart(name) { name.to_owned() } else { String::new() },
+            name: if slice.tells_apart(&call.target) { name.to_owned() } else { String::new() },
             asked,
         }
     }

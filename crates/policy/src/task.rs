@@ -86,7 +86,7 @@ impl BoundTask {
         let named = match &call.target {
             Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => true,
             Target::Prompt { name } => definition.prompts.contains(name),
-            Target::Resource { uri } => definition.resources.iter().any(|pattern| covers(pattern, uri)),
+            Target::Resource { uri } => definition.resources.iter().any(|pattern| covers(pattern, uri.as_str())),
             Target::Tool { name, .. } => self.bounds.contains_key(name),
         };
         if !named {

@@ -31,3 +31,4 @@ pub mod secret;
 pub mod server;
 pub mod task;
 pub mod text;
+pub mod uri;

@@ -11,9 +11,13 @@ use crate::env::Timestamp;
 use crate::ids::{GrantId, ServerName, TaskId};
 use crate::mcp::strict;
 use crate::resource::ResourceId;
+use crate::uri::ResourceUri;
 
 /// The parameter and the member that carry tasks (RFC 9396 §2).
 pub const DETAILS: &str = "authorization_details";
+
+/// Characters of a name of somebody else's that an error repeats.
+const NAMED_CHARS_MAX: usize = 200;
 
 /// The one type of `authorization_details` that is known here (RFC 9396 §2).
 pub const TASK_TYPE: &str = "mcp_task";
@@ -26,7 +30,8 @@ pub struct TaskDefinition {
     pub purpose: String,
     /// The tools it calls, each with the bounds on its arguments: a JSON Schema, or `null` for any.
     pub tools: BTreeMap<String, Option<Value>>,
-    /// The resources it reads: a URI, or its beginning followed by `*`.
+    /// The resources it reads: a URI, or its beginning followed by `*`; canonical (see [`ResourceUri`]), for nothing else
+    /// can be asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
     /// The prompts it gets.
@@ -141,6 +146,14 @@ pub enum TaskError {
     /// The purpose is missing, too long, or not one plain line.
     #[error("`purpose` must be one line of 1 to {} characters", TaskDefinition::PURPOSE_CHARS_MAX)]
     Purpose,
+    /// A resource is named in a form in which none can be asked for.
+    #[error("the resource `{named}` of the task can never be read: {why}")]
+    Resource {
+        /// As it was named, without what could disturb a reader.
+        named: String,
+        /// Why not.
+        why: String,
+    },
     /// More text or more names than one task may have.
     #[error("a task has at most {} names and {} bytes", TaskDefinition::NAMES_MAX, TaskDefinition::BYTES_MAX)]
     TooLarge,
@@ -175,6 +188,7 @@ impl TaskDefinition {
         if names > Self::NAMES_MAX || bytes > Self::BYTES_MAX {
             return Err(TaskError::TooLarge);
         }
+        self.resources.iter().try_for_each(|pattern| check_pattern(pattern))?;
         let within = |member, value: Option<u32>, max| match value {
             Some(value) if value == 0 || value > max => Err(TaskError::Bound { member, max }),
             _ => Ok(()),
@@ -283,6 +297,20 @@ impl Details {
     }
 }
 
+/// A task that named a resource in another spelling would look as if it covered it, and cover nothing.
+fn check_pattern(pattern: &str) -> Result<(), TaskError> {
+    let why = match pattern.strip_suffix('*') {
+        Some(beginning) if ResourceUri::is_beginning(beginning) => return Ok(()),
+        Some(_) => "no canonical URI begins so".to_owned(),
+        None => match ResourceUri::parse(pattern) {
+            Ok(_) => return Ok(()),
+            Err(refused) => refused.to_string(),
+        },
+    };
+    let named = pattern.chars().filter(|c| !is_unprintable(*c)).take(NAMED_CHARS_MAX).collect();
+    Err(TaskError::Resource { named, why })
+}
+
 /// Controls, marks that turn the direction of writing, and what is not there to the eye.
 fn is_unprintable(character: char) -> bool {
     character.is_control()
@@ -301,6 +329,22 @@ mod tests {
 
     fn read(text: &str) -> Result<Option<TaskDefinition>, TaskError> {
         TaskDefinition::read_details(text, &here())
+    }
+
+    /// ATK-103: a task names resources by canonical URIs, or by how one begins.
+    #[test]
+    fn a_task_names_resources_that_can_be_read() {
+        let named = |resource: &str| TaskDefinition {
+            purpose: "read".to_owned(),
+            resources: vec![resource.to_owned()],
+            ..TaskDefinition::default()
+        };
+        for fine in ["notes://today", "notes://*", "file:///pub/*", "file:///pub/a*", "greeting://Alice", "*"] {
+            assert_eq!(named(fine).check(), Ok(()), "{fine}");
+        }
+        for other in ["FILE:///pub/*", "file:/pub/a", "file:///pub/../*", "file:///%70ub/*", "notes", "a b:*", "/*"] {
+            assert!(matches!(named(other).check(), Err(TaskError::Resource { .. })), "{other}");
+        }
     }
 
     #[test]
@@ -329,6 +373,10 @@ mod tests {
             (format!(r#"[{{"type":"mcp_task","purpose":"a\nb",{tool}}}]"#), TaskError::Purpose),
             (format!(r#"[{{"type":"mcp_task","purpose":"a\u202eb",{tool}}}]"#), TaskError::Purpose),
             (format!(r#"[{{"type":"mcp_task","purpose":"{}",{tool}}}]"#, "x".repeat(201)), TaskError::Purpose),
+            (
+                r#"[{"type":"mcp_task","purpose":"a","resources":["note://a//*"]}]"#.to_owned(),
+                TaskError::Resource { named: "note://a//*".to_owned(), why: "no canonical URI begins so".to_owned() },
+            ),
             (r#"[{"type":"mcp_task","purpose":"a"}]"#.to_owned(), TaskError::Empty),
             (
                 format!(r#"[{{"type":"mcp_task","purpose":"a",{tool},"calls":0}}]"#),

@@ -72,10 +72,15 @@ async fn serving(process: Process, name: &str) -> Serving {
 
 /// Starts FastMCP with its own OAuth provider, and waits until it serves.
 pub async fn serve_fastmcp() -> Serving {
+    serve_python("fastmcp_oauth.py", &[]).await
+}
+
+/// Starts a program in `crates/e2e/python`, which serves something, and waits until it does.
+pub async fn serve_python(program: &str, arguments: &[&str]) -> Serving {
     let python = root().join("crates/e2e/python");
     let mut command = Command::new(python.join(".venv/bin/python"));
-    command.arg(python.join("fastmcp_oauth.py"));
-    serving(Process::start(&mut command), "fastmcp_oauth.py").await
+    command.arg(python.join(program)).args(arguments);
+    serving(Process::start(&mut command), program).await
 }
 
 /// The reference server over standard input and output, as program and arguments.

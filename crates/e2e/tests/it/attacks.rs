@@ -10,6 +10,7 @@
 )]
 
 mod field;
+mod folding;
 
 mod gateway_bodies;
 mod gateway_doors;
@@ -26,3 +27,4 @@ mod issuer_requests;
 mod issuer_tokens;
 mod operator_tools;
 mod records;
+mod spellings;

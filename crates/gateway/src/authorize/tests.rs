@@ -15,6 +15,7 @@ use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, TaskId, To
 use sekisho_protocol::refusal::{RemedyKind, SetName};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
 use super::{Allowed, AskedFor, Denied, authorize};
@@ -131,7 +132,7 @@ fn a_refusal_names_its_set_and_its_way_out() {
     let (caller, ask) = (&world.caller, RemedyKind::AskAccess);
     let read = || tool("get_note", ToolStanding::Classified(ToolClass::Read));
     let add = || tool("add_note", ToolStanding::Classified(ToolClass::Read));
-    let resource = || Target::Resource { uri: "file:///a".to_owned() };
+    let resource = || Target::Resource { uri: ResourceUri::parse("file:///a").unwrap() };
     let page = |path: String| Some(format!("{BASE}{path}"));
     let by_request = || page(format!("/access/{}", world.request));
     let (rights, need, grant) = (SetName::Rights, SetName::Need, SetName::Grant);

@@ -70,6 +70,7 @@ pub(crate) fn check(definition: &TaskDefinition) -> Result<(), Sentence> {
         TaskError::Bound { .. } => Sentence::ProblemEnd,
         TaskError::Empty => Sentence::ProblemNoTool,
         TaskError::Purpose => Sentence::ProblemPurpose,
+        TaskError::Resource { .. } => Sentence::ProblemResource,
         TaskError::Elsewhere
         | TaskError::Malformed
         | TaskError::Many

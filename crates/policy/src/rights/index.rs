@@ -7,10 +7,12 @@ use cedar_policy::{
     Response, SlotId, Template,
 };
 use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::text::fold;
 
 use super::lent::RightsLoan;
 use super::request::Terms;
 use super::{Answer, RuleId};
+use crate::model::Target;
 use crate::task::Asked;
 
 /// What a policy looks at beside principal, action and resource.
@@ -21,6 +23,8 @@ pub(super) struct Uses {
     pub(super) identity: bool,
     pub(super) path: bool,
     pub(super) source: bool,
+    /// The readings of a URI or a name: it was widened.
+    pub(super) spellings: bool,
     pub(super) task: bool,
     pub(super) time: bool,
 }
@@ -28,7 +32,7 @@ pub(super) struct Uses {
 impl Uses {
     /// Everything there is.
     pub(super) const ALL: Self =
-        Self { arguments: true, identity: true, path: true, source: true, task: true, time: true };
+        Self { arguments: true, identity: true, path: true, source: true, spellings: true, task: true, time: true };
 
     fn and(self, other: Self) -> Self {
         Self {
@@ -36,6 +40,7 @@ impl Uses {
             identity: self.identity || other.identity,
             path: self.path || other.path,
             source: self.source || other.source,
+            spellings: self.spellings || other.spellings,
             task: self.task || other.task,
             time: self.time || other.time,
         }
@@ -50,7 +55,12 @@ impl Uses {
 /// One policy, with what is known of it from reading it once.
 #[derive(Debug, Clone)]
 pub(super) struct Indexed {
+    /// As it was written.
     pub(super) policy: Policy,
+    /// As it is evaluated: what it takes away is widened.
+    pub(super) spelled: Policy,
+    /// Its widened form, if it permits and asks for a person or a task by URI or name.
+    pub(super) mark: Option<Policy>,
     pub(super) rule: RuleId,
     pub(super) uses: Uses,
     pub(super) approval: bool,
@@ -124,8 +134,13 @@ pub(super) struct Slice {
     open: PolicySet,
     open_uses: Uses,
     known: HashMap<PolicyId, Indexed>,
-    /// The tools, resources and prompts that some scope names.
+    /// Widened rules that ask for a person or a task: where one fits a permitted call, that is asked.
+    marks: PolicySet,
+    open_marks: PolicySet,
+    /// The tools and prompts that some scope names, folded.
     singled_out: HashSet<String>,
+    /// Whether some scope names a resource.
+    singles_out_resources: bool,
     /// The rules of loans, whose policies are linked and not indexed.
     lent: Vec<RuleId>,
 }
@@ -136,17 +151,25 @@ impl Slice {
             indexed.policy.resource_constraint()
             && let Some((_, name)) = uid.id().unescaped().split_once('/')
         {
-            self.singled_out.insert(name.to_owned());
+            self.singled_out.insert(fold(name).into_owned());
+            self.singles_out_resources |= uid.type_name().basename() == "Resource";
         }
         self.closed_uses = self.closed_uses.and(indexed.uses);
         // The same identifier twice cannot be: loading refuses it.
-        let _ = self.closed.add(indexed.policy.clone());
+        let _ = self.closed.add(indexed.spelled.clone());
         let open = match (&indexed.open, indexed.uses.arguments, indexed.policy.effect()) {
             (Some(open), ..) => Some((open, Uses::default())),
             // What forbids some arguments leaves others.
             (None, true, Effect::Forbid) => None,
-            (None, ..) => Some((&indexed.policy, indexed.uses)),
+            (None, ..) => Some((&indexed.spelled, indexed.uses)),
         };
+        if let Some(mark) = &indexed.mark {
+            let _ = self.marks.add(mark.clone());
+            if !indexed.uses.arguments {
+                self.open_uses = self.open_uses.and(indexed.uses);
+                let _ = self.open_marks.add(mark.clone());
+            }
+        }
         if let Some((policy, uses)) = open {
             self.open_uses = self.open_uses.and(uses);
             let _ = self.open.add(policy.clone());
@@ -167,9 +190,25 @@ impl Slice {
 
     /// Whether an answer depends on which of the server's tools, resources or prompts this is, and not on its class
     /// alone. Where it does not, one answer is good for all of its class: a list costs a few evaluations.
-    pub(super) fn tells_apart(&self, name: &str) -> bool {
+    pub(super) fn tells_apart(&self, target: &Target) -> bool {
         // The policies that are asked for lists look at nothing beyond what those for calls do.
-        self.closed_uses.identity || self.singled_out.contains(name)
+        self.closed_uses.identity
+            || match target {
+                Target::Resource { .. } => self.singles_out_resources,
+                Target::Prompt { name } | Target::Tool { name, .. } => {
+                    !self.singled_out.is_empty() && self.singled_out.contains(fold(name).as_ref())
+                }
+                Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => false,
+            }
+    }
+
+    /// The marks to look for, if there are any.
+    pub(super) fn marks(&self, asked: Asked) -> Option<&PolicySet> {
+        let marks = match asked {
+            Asked::Any => &self.open_marks,
+            Asked::This => &self.marks,
+        };
+        (!marks.is_empty()).then_some(marks)
     }
 
     /// The same, and what was lent for this very call.
@@ -190,16 +229,43 @@ impl Slice {
         with
     }
 
+    /// What the marks of a permitted call ask for beside what its rules do.
+    pub(super) fn mark(&self, answer: &mut Answer, response: &Response) {
+        let broken = response.diagnostics().errors().map(|error| self.failed(error));
+        let broken: Vec<RuleId> = broken.collect();
+        if !broken.is_empty() {
+            answer.permitted = false;
+            answer.broken = broken.into();
+            return;
+        }
+        let mut found: Vec<&Indexed> = response.diagnostics().reason().filter_map(|id| self.known.get(id)).collect();
+        found.sort_by(|one, other| one.rule.cmp(&other.rule));
+        for known in found {
+            if known.approval && answer.approval.is_none() {
+                answer.approval = Some(known.rule.clone());
+                // The reason of the rule that asks is what the person reads.
+                answer.reasons.splice(0..0, known.reason.clone());
+            }
+            if known.task_required && answer.task_required.is_none() {
+                answer.task_required = Some(known.rule.clone());
+            }
+        }
+    }
+
+    /// The rule that could not be evaluated.
+    fn failed(&self, error: &AuthorizationError) -> RuleId {
+        match error {
+            AuthorizationError::PolicyEvaluationError(error) => {
+                let known = self.known.get(error.policy_id());
+                known.map_or_else(|| RuleId(error.policy_id().to_string()), |known| known.rule.clone())
+            }
+        }
+    }
+
     /// What an evaluation came to.
     pub(super) fn read(&self, response: &Response, allowed: bool, asked: Asked) -> Answer {
         let diagnostics = response.diagnostics();
-        let rule = |id: &PolicyId| self.known.get(id).map(|known| known.rule.clone());
-        let failed = |error: &AuthorizationError| match error {
-            AuthorizationError::PolicyEvaluationError(error) => {
-                rule(error.policy_id()).unwrap_or_else(|| RuleId(error.policy_id().to_string()))
-            }
-        };
-        let broken: Vec<RuleId> = diagnostics.errors().map(failed).collect();
+        let broken: Vec<RuleId> = diagnostics.errors().map(|error| self.failed(error)).collect();
         let mut determining: Vec<&Indexed> = diagnostics.reason().filter_map(|id| self.known.get(id)).collect();
         determining.sort_by(|one, other| one.rule.cmp(&other.rule));
         let wants =

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::index::{Indexed, Uses};
 use super::lent::LOAN_PREFIX;
 use super::request::{Terms, level, uid};
+use super::spelling::{self, Unclear};
 use super::{OWNERS, RightsParts, RuleId};
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -185,6 +186,7 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
         help: None,
     };
     let json = policy.to_json().map_err(|error| fault(&error))?;
+    let given = json.clone();
     let mut uses = Uses::default();
     look(json.get("conditions").unwrap_or(&Value::Null), &mut uses);
     let open = match (policy.effect(), uses.arguments) {
@@ -195,6 +197,14 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
         }
         _ => None,
     };
+    let asks = policy.annotation("approval").is_some() || policy.annotation("task_required").is_some();
+    let written = |json: Result<Option<Value>, Unclear>| {
+        let json = json.map_err(|error| fault(&error))?;
+        json.map(|json| Policy::from_json(Some(policy.id().clone()), json)).transpose().map_err(|error| fault(&error))
+    };
+    let spelled = written(spelling::spell(&given, policy.effect()))?;
+    let mark = if asks { written(spelling::mark(&given))? } else { None };
+    uses.spellings |= spelled.is_some() || mark.is_some();
     let id = policy.id().to_string();
     // Several policies can come of one word of the configuration.
     let rule = if file.name == CONFIGURED { id.split('#').next().unwrap_or(&id).to_owned() } else { id.clone() };
@@ -205,6 +215,8 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
         task_required: policy.annotation("task_required").is_some(),
         reason: policy.annotation("reason").map(str::to_owned),
         open,
+        spelled: spelled.unwrap_or_else(|| policy.clone()),
+        mark,
         policy,
     })
 }

@@ -8,9 +8,11 @@ use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
+use sekisho_protocol::text::fold;
 use serde_json::{Map, Value};
 
 use super::index::Uses;
+use super::spelling::READINGS;
 use super::{OWNERS, RightsServer, RightsUser};
 use crate::model::{Authority, Call, Target, ToolStanding};
 
@@ -100,7 +102,7 @@ impl Terms {
         let principal = self.principal(users, &asked.caller.subject, &mut entities)?;
         let definition = servers.get(&call.server)?;
         let server = self.server(definition, &call.server, &mut entities)?;
-        let (action, resource) = self.resource(call, (&server, definition), &mut entities)?;
+        let (action, resource) = self.resource(asked, (&server, definition), &mut entities)?;
         let context = self.context(asked, &mut entities)?;
         let request = Request::new(principal, uid(&self.action, action), resource, context, None).ok()?;
         Some((request, entities))
@@ -143,20 +145,22 @@ impl Terms {
 
     fn resource(
         &self,
-        call: &Call,
+        asked: &Question<'_>,
         (server, definition): (&EntityUid, &RightsServer),
         entities: &mut Vec<Entity>,
     ) -> Option<(&'static str, EntityUid)> {
+        let call = asked.call;
         let name = |name: &str| ("name".to_owned(), Expression::new_string(name.to_owned()));
-        let (action, kind, own, attributes) = match &call.target {
+        let (action, kind, own, mut attributes) = match &call.target {
             Target::Job { own: false, .. } => return None,
             // Following up on what was started, and asking for less, are part of using the server.
             Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => {
                 return Some(("list", server.clone()));
             }
-            Target::Prompt { name: own } => ("get", &self.prompt, own, vec![name(own)]),
+            Target::Prompt { name: own } => ("get", &self.prompt, own.as_str(), vec![name(own)]),
             Target::Resource { uri } => {
-                ("read", &self.resource, uri, vec![("uri".to_owned(), Expression::new_string(uri.clone()))])
+                let uri = uri.as_str();
+                ("read", &self.resource, uri, vec![("uri".to_owned(), Expression::new_string(uri.to_owned()))])
             }
             Target::Tool { standing: ToolStanding::Held | ToolStanding::Unknown, .. } => return None,
             Target::Tool { name: own, standing } => {
@@ -172,9 +176,12 @@ impl Terms {
                     ("level".to_owned(), Expression::new_long(level)),
                     ("open_world".to_owned(), Expression::new_bool(!definition.closed_world.contains(own))),
                 ];
-                ("call", &self.tool, own, attributes)
+                ("call", &self.tool, own.as_str(), attributes)
             }
         };
+        if asked.uses.spellings {
+            attributes.extend(readings(&call.target));
+        }
         let own = uid(kind, &format!("{}/{own}", call.server));
         let parents = HashSet::from([server.clone()]);
         entities.push(Entity::new(own.clone(), attributes.into_iter().collect(), parents).ok()?);
@@ -241,6 +248,16 @@ impl Terms {
         ]);
         record.ok().map(Some)
     }
+}
+
+/// What widened comparisons look at.
+fn readings(target: &Target) -> Vec<(String, Expression)> {
+    let texts = match target {
+        Target::Prompt { name } | Target::Tool { name, .. } => vec![fold(name).into_owned()],
+        Target::Resource { uri } => uri.readings().into(),
+        Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => Vec::new(),
+    };
+    READINGS.iter().zip(texts).map(|(name, text)| ((*name).to_owned(), Expression::new_string(text))).collect()
 }
 
 /// As policies compare classes.

@@ -6,6 +6,7 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
 use super::{Asked, BoundTask, BoundsError, Need, OutsideWhy, check_bounds, check_schema};
@@ -66,7 +67,7 @@ fn why(task: Task, call: &Call, asked: Asked) -> Option<OutsideWhy> {
 
 #[test]
 fn a_task_is_what_it_names() {
-    let resource = |uri: &str| Target::Resource { uri: uri.to_owned() };
+    let resource = |uri: &str| Target::Resource { uri: ResourceUri::parse(uri).unwrap() };
     let prompt = |name: &str| Target::Prompt { name: name.to_owned() };
     let job = Target::Job { id: "j".to_owned(), own: true };
     for (target, inside) in [
@@ -212,7 +213,7 @@ fn a_call_takes_from_every_budget_around_it() {
     for (target, expected) in [
         (tool("look"), all.clone()),
         (Target::Prompt { name: "summary".to_owned() }, all.clone()),
-        (Target::Resource { uri: "notes://today".to_owned() }, all),
+        (Target::Resource { uri: ResourceUri::parse("notes://today").unwrap() }, all),
         (Target::Server, vec![]),
         (Target::Job { id: "j".to_owned(), own: true }, vec![]),
         (Target::Checkpoint { name: "end_task" }, vec![]),

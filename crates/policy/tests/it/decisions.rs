@@ -16,6 +16,7 @@ use sekisho_protocol::env::after;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::task::{Task, TaskDefinition};
+use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
 use crate::world::{caller, declared, now, parts, rights, task, tidy_up, tool, user};
@@ -90,7 +91,7 @@ fn a_permit_owes_what_its_call_takes() {
     let to = |target| Call { target, ..look.clone() };
     let new = to(Target::Tool { name: "new".to_owned(), standing: ToolStanding::Unclassified });
     let prompt = to(Target::Prompt { name: "summary".to_owned() });
-    let resource = to(Target::Resource { uri: "notes://today".to_owned() });
+    let resource = to(Target::Resource { uri: ResourceUri::parse("notes://today").unwrap() });
     let round = Some(Digest::of(b"an earlier call"));
     let nothing = Owed::default();
     let before = Owed { record_first: true, ..Owed::default() };
@@ -134,7 +135,7 @@ fn an_approval_is_for_one_user_client_server_tool_and_arguments() {
         (&bob, &tool("notes", "send", ToolClass::Write, r#"{"to":"b"}"#)),
         (&bob, &tool("notes", "send", ToolClass::Write, "")),
         (&bob, &Call { method: "prompts/get", ..send.clone() }),
-        (&bob, &other(Target::Resource { uri: "notes://today".to_owned() })),
+        (&bob, &other(Target::Resource { uri: ResourceUri::parse("notes://today").unwrap() })),
         (&bob, &other(Target::Server)),
     ]
     .map(|(caller, call)| approval_key(caller, call));
@@ -149,7 +150,7 @@ fn a_call_is_granted_by_its_class_or_by_its_name() {
     let named = |name: &str, standing| Target::Tool { name: name.to_owned(), standing };
     let edit = named("edit", ToolStanding::Classified(ToolClass::Write));
     let new = named("new", ToolStanding::Unclassified);
-    let resource = Target::Resource { uri: "notes://today".to_owned() };
+    let resource = Target::Resource { uri: ResourceUri::parse("notes://today").unwrap() };
     let prompt = Target::Prompt { name: "edit".to_owned() };
     for (target, scopes, lacks) in [
         (&edit, "mcp:write", None),

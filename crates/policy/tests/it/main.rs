@@ -9,5 +9,6 @@ mod limits;
 mod oracle;
 #[cfg(test)]
 mod rules;
+mod spellings;
 #[cfg(test)]
 mod world;

@@ -1,0 +1,64 @@
+//! `subscriptions/listen` names what it wants to hear of, and each of those is judged before anything is forwarded.
+//!
+//! An upstream is asked for what the caller may read and for the caller's own jobs, and for nothing else: what it does not
+//! promise, the caller knows to be refused (TR-42). The stream is judged once more, message by message (`filter.rs`).
+
+use sekisho_policy::decide::{Decision, decide};
+use sekisho_policy::model::{Call, Target};
+use sekisho_policy::rights::Rights;
+use sekisho_protocol::mcp::message::Message;
+use sekisho_protocol::mcp::splice::{self, SpliceError, SubscriptionList};
+use sekisho_protocol::mcp::strict::Limits;
+use sekisho_protocol::uri::ResourceUri;
+
+use crate::Gateway;
+use crate::authenticate::Authenticated;
+use crate::call::{Asked, CallError, CallFault, Form, Wish};
+use crate::forward::ForwardError;
+use crate::route::Routed;
+
+/// Leaves out of a permitted request what its caller may not hear of.
+pub(crate) fn narrow(
+    gateway: &Gateway,
+    routed: &Routed,
+    (who, rights): (&Authenticated, &Rights),
+    asked: &mut Asked,
+) -> Result<(), CallError> {
+    let id = asked.id().cloned();
+    let Form::Message(posted) = &mut asked.form else { return Ok(()) };
+    let Some(wish) = &posted.wish else { return Ok(()) };
+    let is_own = |id: &str| gateway.jobs.is_own(routed.server(), id, &who.caller);
+    let may_read = |uri: &ResourceUri| {
+        let call = Call {
+            server: routed.server().clone(),
+            method: "resources/read",
+            target: Target::Resource { uri: uri.clone() },
+            arguments: None,
+            arguments_digest: None,
+            round: None,
+            source: routed.source,
+        };
+        matches!(decide(rights, &who.caller, &who.authority, &call, routed.now), Decision::Permit(_))
+    };
+    let resources: Vec<&ResourceUri> = wish.resources.iter().filter(|uri| may_read(uri)).collect();
+    let jobs: Vec<&String> = wish.jobs.iter().filter(|id| is_own(id)).collect();
+    if resources.len() == wish.resources.len() && jobs.len() == wish.jobs.len() {
+        return Ok(());
+    }
+    let keeps = |uri: &str| resources.iter().any(|kept| kept.as_str() == uri);
+    let edited = splice::filter_subscriptions(&posted.body, SubscriptionList::Resources, keeps).and_then(|edited| {
+        splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| jobs.iter().any(|kept| *kept == id))
+    });
+    let refused = |fault: CallFault| CallError { id: id.clone(), fault };
+    let unsafe_edit = |error: SpliceError| refused(ForwardError::Edit { reason: error.to_string() }.into());
+    let edited = edited.map_err(unsafe_edit)?;
+    // INVARIANT: what is forwarded says what was permitted: an edited request is read again.
+    let message = Message::read(&edited, &Limits::default()).map_err(|error| refused(error.into()))?;
+    let kept = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::promised);
+    let kept = kept.filter(|kept| kept.resources.len() == resources.len() && kept.jobs.len() == jobs.len());
+    let lost =
+        || refused(ForwardError::Edit { reason: "the filter is another one than was written".to_owned() }.into());
+    posted.wish = Some(kept.ok_or_else(lost)?);
+    posted.body = edited.into();
+    Ok(())
+}

@@ -1,0 +1,354 @@
+//! Rules that take away hold for every spelling (decision 0033).
+//!
+//! A condition such as `resource.uri like "file:///priv/*"` compares texts, and a server may take two texts for one.
+//! Where such a comparison takes something away when it is true (in a `forbid`, behind `!` or `unless` in a `permit`), it
+//! is widened: it is true as well when its folded text fits one of the readings of the URI, or the fold of the name.
+//! Where it gives something, it stays as it is written. Policies are rewritten once, when they are loaded and were checked
+//! against the schema; the attributes that widened comparisons look at are in no schema.
+//!
+//! A `permit` that asks for a person or a task takes away, too, beside another that asks for nothing. Its widened form is
+//! evaluated apart, as a mark.
+
+use cedar_policy::Effect;
+use sekisho_protocol::text::fold;
+use sekisho_protocol::uri::{PatternPart, folded_pattern};
+use serde_json::{Value, json};
+
+/// The attributes of a resource that hold its readings. A tool and a prompt have the first: the fold of their name.
+pub(super) const READINGS: [&str; 4] = [" reading 0", " reading 1", " reading 2", " reading 3"];
+
+/// A comparison of which nobody can say what it takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "what it takes away by `resource`, `resource.uri` or `resource.name` is not clear; compare those with written-out values by `==`, `!=`, `like`, `in` and `contains`, joined by `&&`, `||`, `!` and `if`"
+)]
+pub(super) struct Unclear;
+
+/// What a comparison does when it is true, seen from the whole policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    Gives,
+    Takes,
+}
+
+impl Sense {
+    fn turned(self) -> Self {
+        match self {
+            Self::Gives => Self::Takes,
+            Self::Takes => Self::Gives,
+        }
+    }
+}
+
+/// What stands in place of a policy, in its JSON form. `None`: it stays as it is.
+pub(super) fn spell(json: &Value, effect: Effect) -> Result<Option<Value>, Unclear> {
+    let sense = match effect {
+        Effect::Forbid => Sense::Takes,
+        Effect::Permit => Sense::Gives,
+    };
+    let new = spelled(json, sense)?;
+    Ok((new != *json).then_some(new))
+}
+
+/// The mark of a `permit` that asks for a person or a task. `None`: it compares no URI and no name.
+pub(super) fn mark(json: &Value) -> Result<Option<Value>, Unclear> {
+    let new = spelled(json, Sense::Takes)?;
+    Ok((new != *json).then_some(new))
+}
+
+fn spelled(json: &Value, sense: Sense) -> Result<Value, Unclear> {
+    let mut json = json.clone();
+    if let Some(Value::Array(conditions)) = json.get_mut("conditions") {
+        for condition in conditions {
+            let is_unless = condition.get("kind").is_some_and(|kind| kind == "unless");
+            let sense = if is_unless { sense.turned() } else { sense };
+            if let Some(body) = condition.get_mut("body") {
+                *body = rewritten(body, sense)?;
+            }
+        }
+    }
+    if sense == Sense::Takes {
+        widen_scope(&mut json);
+    }
+    Ok(json)
+}
+
+/// A scope that names one resource becomes its server and a condition.
+fn widen_scope(json: &mut Value) {
+    let scope = json.get("resource");
+    let entity = scope.and_then(|scope| scope.get("entity").or_else(|| scope.pointer("/in/entity")));
+    let Some(named) = entity.and_then(Named::of) else { return };
+    let condition = json!({ "kind": "when", "body": named.widened() });
+    let scope = json!({ "op": "is", "entity_type": named.kind, "in": { "entity": named.server() } });
+    if let Some(members) = json.as_object_mut() {
+        members.insert("resource".to_owned(), scope);
+        if let Some(Value::Array(conditions)) = members.get_mut("conditions") {
+            conditions.insert(0, condition);
+        }
+    }
+}
+
+/// A tool, a resource or a prompt that a rule names.
+struct Named<'a> {
+    kind: &'a str,
+    server: &'a str,
+    name: &'a str,
+    entity: &'a Value,
+}
+
+impl<'a> Named<'a> {
+    fn of(entity: &'a Value) -> Option<Self> {
+        let entity = entity.get("__entity").unwrap_or(entity);
+        let kind = entity.get("type")?.as_str().filter(|kind| matches!(*kind, "Prompt" | "Resource" | "Tool"))?;
+        let (server, name) = entity.get("id")?.as_str()?.split_once('/')?;
+        Some(Self { kind, server, name, entity })
+    }
+
+    fn server(&self) -> Value {
+        json!({ "type": "Server", "id": self.server })
+    }
+
+    fn attribute(&self) -> Identity {
+        if self.kind == "Resource" { Identity::Uri } else { Identity::Name }
+    }
+
+    /// Whether the resource is this one, in any spelling.
+    fn widened(&self) -> Value {
+        let exact = equal(json!({ "Var": "resource" }), json!({ "Value": { "__entity": self.entity } }));
+        let here = json!({ "is": {
+            "left": { "Var": "resource" },
+            "entity_type": self.kind,
+            "in": { "Value": { "__entity": self.server() } },
+        } });
+        either(exact, both(here, self.attribute().equals(self.name)))
+    }
+}
+
+/// What says which resource it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    Name,
+    Uri,
+}
+
+impl Identity {
+    /// `resource.uri` or `resource.name`.
+    fn of(expression: &Value) -> Option<Self> {
+        let access = expression.get(".")?;
+        if !is_resource(access.get("left")?) {
+            return None;
+        }
+        match access.get("attr")?.as_str()? {
+            "name" => Some(Self::Name),
+            "uri" => Some(Self::Uri),
+            _ => None,
+        }
+    }
+
+    fn readings(self) -> impl Iterator<Item = Value> {
+        let count = if self == Self::Uri { READINGS.len() } else { 1 };
+        READINGS.into_iter().take(count).map(|name| json!({ ".": { "left": { "Var": "resource" }, "attr": name } }))
+    }
+
+    fn folded(self, parts: &[PatternPart]) -> Vec<PatternPart> {
+        match self {
+            Self::Uri => folded_pattern(parts),
+            Self::Name => parts
+                .iter()
+                .map(|part| match part {
+                    PatternPart::Text(text) => PatternPart::Text(fold(text).into_owned()),
+                    PatternPart::Wildcard => PatternPart::Wildcard,
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether a reading is what this text folds to.
+    fn equals(self, text: &str) -> Value {
+        let folded = self.folded(&[PatternPart::Text(text.to_owned())]);
+        let folded = folded.iter().map(|part| match part {
+            PatternPart::Text(text) => text.as_str(),
+            PatternPart::Wildcard => "",
+        });
+        let folded: String = folded.collect();
+        any(self.readings().map(|reading| equal(reading, json!({ "Value": folded }))))
+    }
+
+    /// Whether a reading fits what this pattern folds to.
+    fn fits(self, pattern: &[Value]) -> Value {
+        let folded: Vec<Value> = self
+            .folded(&parts(pattern))
+            .into_iter()
+            .map(|part| match part {
+                PatternPart::Text(text) => json!({ "Literal": text }),
+                PatternPart::Wildcard => json!("Wildcard"),
+            })
+            .collect();
+        any(self.readings().map(|reading| json!({ "like": { "left": reading, "pattern": folded } })))
+    }
+}
+
+/// The parts of a pattern, neighbouring texts joined: the JSON form has one for each character.
+fn parts(pattern: &[Value]) -> Vec<PatternPart> {
+    let mut parts = Vec::new();
+    for element in pattern {
+        match (element.get("Literal").and_then(Value::as_str), parts.last_mut()) {
+            (Some(text), Some(PatternPart::Text(run))) => run.push_str(text),
+            (Some(text), _) => parts.push(PatternPart::Text(text.to_owned())),
+            (None, _) => parts.push(PatternPart::Wildcard),
+        }
+    }
+    parts
+}
+
+fn rewritten(expression: &Value, sense: Sense) -> Result<Value, Unclear> {
+    if !tells_apart(expression) {
+        return Ok(expression.clone());
+    }
+    let Some((operator, operand)) = expression.as_object().and_then(|members| members.iter().next()) else {
+        return Err(Unclear);
+    };
+    let of = |name: &str| operand.get(name).ok_or(Unclear);
+    let inner = |name: &str, sense| rewritten(of(name)?, sense);
+    match operator.as_str() {
+        "!" => Ok(not(inner("arg", sense.turned())?)),
+        "&&" => Ok(both(inner("left", sense)?, inner("right", sense)?)),
+        "||" => Ok(either(inner("left", sense)?, inner("right", sense)?)),
+        // Written out, so that the condition stands once in each sense.
+        "if-then-else" => {
+            let then = both(inner("if", sense)?, inner("then", sense)?);
+            Ok(either(then, both(not(inner("if", sense.turned())?), inner("else", sense)?)))
+        }
+        "!=" => {
+            let equal = json!({ "==": operand });
+            Ok(not(rewritten(&equal, sense.turned())?))
+        }
+        "==" | "contains" | "in" | "is" | "like" => {
+            let widened = comparison(operator, operand)?;
+            match (sense, widened) {
+                (Sense::Gives, _) => Ok(expression.clone()),
+                (Sense::Takes, Some(widened)) => Ok(either(expression.clone(), widened)),
+                (Sense::Takes, None) => Err(Unclear),
+            }
+        }
+        _ => Err(Unclear),
+    }
+}
+
+/// What one comparison is widened by. `None`: it is one with a value that is not written out.
+fn comparison(operator: &str, operand: &Value) -> Result<Option<Value>, Unclear> {
+    let of = |name: &str| operand.get(name).ok_or(Unclear);
+    let text = |expression: &Value| expression.get("Value").and_then(Value::as_str).map(str::to_owned);
+    let named = |expression: &Value| expression.get("Value").and_then(Named::of).map(|named| named.widened());
+    match operator {
+        "like" => {
+            let identity = Identity::of(of("left")?).ok_or(Unclear)?;
+            let pattern = of("pattern")?.as_array().ok_or(Unclear)?;
+            Ok(Some(identity.fits(pattern)))
+        }
+        "contains" => {
+            let identity = Identity::of(of("right")?).filter(|_| !operand.get("left").is_some_and(tells_apart));
+            let identity = identity.ok_or(Unclear)?;
+            let elements = of("left")?.get("Set").and_then(Value::as_array);
+            let Some(elements) = elements else { return Ok(None) };
+            let texts: Option<Vec<String>> = elements.iter().map(text).collect();
+            Ok(texts.map(|texts| any(texts.iter().map(|text| identity.equals(text)))))
+        }
+        // `resource is Tool in …`, of which only the place can tell one resource from another.
+        "is" if is_resource(of("left")?) => Ok(named(of("in")?)),
+        "==" => {
+            let (left, right) = (of("left")?, of("right")?);
+            let sides = [(left, right), (right, left)];
+            let is_direct = |(one, other): &(&Value, &Value)| {
+                (Identity::of(one).is_some() || is_resource(one)) && !tells_apart(other)
+            };
+            if !sides.iter().any(is_direct) {
+                return Err(Unclear);
+            }
+            let by_text = sides.into_iter().find_map(|(one, other)| Some(Identity::of(one)?.equals(&text(other)?)));
+            let by_entity = || sides.into_iter().find_map(|(one, other)| named(other).filter(|_| is_resource(one)));
+            Ok(by_text.or_else(by_entity))
+        }
+        "in" if is_resource(of("left")?) => match of("right")?.get("Set").and_then(Value::as_array) {
+            Some(elements) => {
+                let widened: Vec<Value> = elements.iter().filter_map(named).collect();
+                let written_out = elements.iter().all(|element| element.get("Value").is_some());
+                Ok(written_out.then(|| any(widened.into_iter())))
+            }
+            None => Ok(named(of("right")?)),
+        },
+        _ => Err(Unclear),
+    }
+}
+
+/// Whether an expression asks which tool, resource or prompt it is, beyond its class, its server and its kind.
+fn tells_apart(expression: &Value) -> bool {
+    match expression {
+        Value::Array(items) => items.iter().any(tells_apart),
+        Value::Object(members) => members.iter().any(|(operator, operand)| match operator.as_str() {
+            "." if Identity::of(expression).is_some() => true,
+            "." | "has" => {
+                let is_named = operand.get("attr").is_some_and(|attribute| attribute == "name" || attribute == "uri");
+                operand.get("left").is_some_and(|left| {
+                    if is_named && !is_resource(left) { tells_apart(left) } else { finds_by_identity(left) }
+                })
+            }
+            "in" | "is" if operand.get("left").is_some_and(is_resource) => {
+                let place = operand.get(if operator == "in" { "right" } else { "in" });
+                place.is_some_and(|place| !is_group(place))
+            }
+            "Var" => operand == "resource",
+            "Value" => false,
+            _ => tells_apart(operand),
+        }),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// The same of an expression that is an entity, of which only a class or the like is looked at.
+fn finds_by_identity(entity: &Value) -> bool {
+    match entity.get("if-then-else") {
+        Some(choice) => {
+            let part = |name: &str| choice.get(name);
+            part("if").is_some_and(tells_apart) || ["then", "else"].into_iter().filter_map(part).any(finds_by_identity)
+        }
+        None => !is_resource(entity) && tells_apart(entity),
+    }
+}
+
+/// A server or a group of servers, or a set of those.
+fn is_group(place: &Value) -> bool {
+    if let Some(elements) = place.get("Set").and_then(Value::as_array) {
+        return elements.iter().all(is_group);
+    }
+    let entity = place.get("Value").and_then(|value| value.get("__entity"));
+    entity.is_some_and(|entity| Named::of(entity).is_none())
+}
+
+fn is_resource(expression: &Value) -> bool {
+    expression.get("Var").is_some_and(|variable| variable == "resource")
+}
+
+fn equal(left: Value, right: Value) -> Value {
+    json!({ "==": { "left": left, "right": right } })
+}
+
+fn both(left: Value, right: Value) -> Value {
+    json!({ "&&": { "left": left, "right": right } })
+}
+
+fn either(left: Value, right: Value) -> Value {
+    json!({ "||": { "left": left, "right": right } })
+}
+
+fn not(argument: Value) -> Value {
+    json!({ "!": { "arg": argument } })
+}
+
+fn any(mut of: impl Iterator<Item = Value>) -> Value {
+    let first = of.next().unwrap_or_else(|| json!({ "Value": false }));
+    of.fold(first, either)
+}
+
+#[cfg(test)]
+mod tests;
