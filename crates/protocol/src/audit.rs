@@ -38,12 +38,21 @@ pub enum Event {
         /// On what.
         on: String,
     },
+    /// The clock of the machine was set while we ran, or stood before the last record when we began.
+    ClockSet {
+        /// What it said until then, by our own count of time.
+        from: Timestamp,
+        /// What it says now.
+        to: Timestamp,
+    },
     /// Something at the issuer: a login, a consent, a registration, a token, a revocation.
     Authorization(Authorization),
     /// A call was judged.
     Decision(Box<Decision>),
     /// A judged call ended.
     Outcome(Outcome),
+    /// Requests that were refused and not recorded one by one, because too many came.
+    Refusals(RefusalCount),
     /// A request that never became a call: no or a bad token, a malformed body, a wrong host.
     Rejection(Rejection),
     /// A child process of a server began or ended.
@@ -251,8 +260,23 @@ pub enum OutcomeResult {
     Error,
     /// The authority ended while the answer was streaming.
     Revoked,
+    /// Nobody knows: the checkpoint ended before it could write it down.
+    Unknown,
     /// Nothing came from the upstream, or nothing that could be passed on.
     UpstreamFailed,
+}
+
+/// How many requests of one kind were refused since this was last written, besides those that are on record by
+/// themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalCount {
+    /// The word under which one of them would be on record: an act of the issuer, or the reason of a rejection.
+    pub what: Cow<'static, str>,
+    /// From which address (of IPv6: the /64). Absent: from all that are not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How many.
+    pub count: u64,
 }
 
 /// A request that never became a call.
