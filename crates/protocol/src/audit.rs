@@ -147,6 +147,39 @@ pub enum AuthorizationAct {
     ToolAccepted,
 }
 
+impl AuthorizationAct {
+    /// The word of the records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessAsked => "access_asked",
+            Self::AccessLent => "access_lent",
+            Self::AccessRefused => "access_refused",
+            Self::AccessTakenBack => "access_taken_back",
+            Self::ApprovalDeclined => "approval_declined",
+            Self::ApprovalGiven => "approval_given",
+            Self::ArgumentsRead => "arguments_read",
+            Self::AuthorizationRefused => "authorization_refused",
+            Self::ClientRegistered => "client_registered",
+            Self::ClientRefused => "client_refused",
+            Self::CodeReplayed => "code_replayed",
+            Self::ConsentDenied => "consent_denied",
+            Self::ConsentGiven => "consent_given",
+            Self::GrantRevoked => "grant_revoked",
+            Self::LoginFailed => "login_failed",
+            Self::LoginSucceeded => "login_succeeded",
+            Self::RefreshReplayed => "refresh_replayed",
+            Self::PasswordSet => "password_set",
+            Self::TaskBegun => "task_begun",
+            Self::TaskFinished => "task_finished",
+            Self::TaskResumed => "task_resumed",
+            Self::TaskWidened => "task_widened",
+            Self::TokenIssued => "token_issued",
+            Self::TokenRefused => "token_refused",
+            Self::ToolAccepted => "tool_accepted",
+        }
+    }
+}
+
 /// The answer of `decide`, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -244,6 +244,19 @@ impl Audit<'_> {
         row.map(|row| Ok(AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? })).transpose()
     }
 
+    /// When the last records of a node were kept: its clock stood there once. `None`: there are none, or not any more.
+    pub async fn last_kept_at(&mut self, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
+        let Some(chain) = self.chain(node).await? else { return Ok(None) };
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT kept_at FROM audit WHERE place > $1 AND place < $2 ORDER BY place DESC LIMIT 1",
+                values![chain.place(0), chain.next()],
+            )
+            .await?;
+        row.map(|row| row.time("kept_at")).transpose()
+    }
+
     /// The nodes that ever wrote.
     pub async fn nodes(&mut self) -> Result<Vec<NodeId>, StoreError> {
         Ok(self.chains().await?.into_iter().map(|(node, _)| node).collect())

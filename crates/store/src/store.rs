@@ -284,6 +284,7 @@ impl Store {
             wake: Arc::clone(&self.inner.wake),
             changed: BTreeSet::new(),
             fault: Fault::None,
+            wrote: false,
             turn: None,
         }
     }

@@ -32,6 +32,8 @@ pub struct Tx {
     pub(crate) wake: Arc<Notify>,
     pub(crate) changed: BTreeSet<(ChangeKind, String)>,
     pub(crate) fault: Fault,
+    /// Whether a statement changed anything.
+    pub(crate) wrote: bool,
     /// The turn of strangers, if it is one of theirs.
     pub(crate) turn: Option<OwnedSemaphorePermit>,
 }
@@ -74,6 +76,11 @@ impl Tx {
             Connection::Postgres(session) => session.rollback().await,
             Connection::Sqlite(session) => session.rollback().await,
         }
+    }
+
+    /// Whether there is anything to commit.
+    pub fn has_written(&self) -> bool {
+        self.wrote
     }
 
     /// That everything so far happened inside the transaction. PostgreSQL answers `COMMIT` with success where it has
@@ -119,6 +126,7 @@ impl Tx {
                 within(self.limit, "a statement", work).await.map(|done| done.rows_affected())
             }
         };
+        self.wrote |= outcome.as_ref().is_ok_and(|rows| *rows > 0);
         self.noted(outcome)
     }
 
@@ -140,6 +148,8 @@ impl Tx {
                 within(self.limit, "a statement", work).await.map(|rows| rows.into_iter().map(Row::from).collect())
             }
         };
+        let outcome: Result<Vec<Row>, StoreError> = outcome;
+        self.wrote |= !sql.starts_with("SELECT") && outcome.as_ref().is_ok_and(|rows| !rows.is_empty());
         self.noted(outcome)
     }
 

@@ -77,6 +77,30 @@ impl Audit<'_> {
     }
 }
 
+impl Audit<'_> {
+    /// Since when calls of a node may be without an outcome, as it was noted last.
+    pub async fn open_since(&mut self, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.tx.fetch_optional("SELECT value FROM counters WHERE name = $1", values![open_since(node)]).await?;
+        row.map(|row| row.time("value")).transpose()
+    }
+
+    /// Notes that every call of a node that began before this moment has its outcome on record.
+    pub async fn set_open_since(&mut self, node: NodeId, since: Timestamp) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO counters (name, value) VALUES ($1, $2)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                values![open_since(node), since],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+fn open_since(node: NodeId) -> String {
+    format!("calls open since {node}")
+}
+
 /// Most lines are told by their beginning, without reading all of what they say.
 fn note(open: &mut BTreeMap<RequestId, ServerName>, line: &str) -> Result<(), StoreError> {
     if line.contains(r#""event":{"kind":"outcome""#) {
