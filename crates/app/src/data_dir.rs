@@ -93,7 +93,8 @@ impl DataDir {
     fn seal_key(&self) -> Result<SealKey, CommandError> {
         let path = self.path.join("seal.key");
         if !path.exists() {
-            os::private_file(&path, &random::<32>(&os::OsEntropy)).map_err(|error| self.unusable("seal.key", &error))?;
+            os::private_file(&path, &random::<32>(&os::OsEntropy))
+                .map_err(|error| self.unusable("seal.key", &error))?;
         }
         let bytes = std::fs::read(&path).map_err(|error| self.unusable("seal.key", &error))?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| {

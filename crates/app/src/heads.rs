@@ -69,7 +69,8 @@ impl SecondPlace {
     /// Every head that is kept there. `None`: what was sent there cannot be asked back.
     pub(crate) fn all(&self) -> Result<Option<Vec<SignedHead>>, String> {
         let Self::File(path) = self else { return Ok(None) };
-        let bad = |error: String| format!("the second place of the records, `{}`, cannot be read: {error}", path.display());
+        let bad =
+            |error: String| format!("the second place of the records, `{}`, cannot be read: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
         read(whole_lines(&text)).map(Some).map_err(bad)
     }

@@ -19,12 +19,12 @@ use sekisho_token::Keys;
 use tokio::sync::watch;
 
 use crate::builtin::{self, CheckpointServer};
+use crate::clock::{SteadyClock, Timekeeper};
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
 use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
-use crate::clock::{SteadyClock, Timekeeper};
 use crate::os::OsEntropy;
 use crate::readiness::{self, Readiness};
 use crate::servers::{self, Defined};
@@ -440,9 +440,9 @@ async fn last_record(store: &Store, node: NodeId) -> Result<i64, CommandError> {
         let mut tx = store.read().await?;
         tx.audit().head(node).await
     };
-    let head = found.await.map_err(|error| {
-        CommandError::environment(format!("the records cannot be read: {error}"), "see the disk")
-    })?;
+    let head = found
+        .await
+        .map_err(|error| CommandError::environment(format!("the records cannot be read: {error}"), "see the disk"))?;
     Ok(head.map_or(0, |head| head.seq))
 }
 

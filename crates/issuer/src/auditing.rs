@@ -289,7 +289,10 @@ impl What {
                 Self::new(name_of(decision), &verdict, decision.verdict != Verdict::Permit)
             }
             Event::Outcome(outcome) => {
-                let bad = matches!(outcome.result, OutcomeResult::UpstreamFailed | OutcomeResult::Revoked | OutcomeResult::Unknown);
+                let bad = matches!(
+                    outcome.result,
+                    OutcomeResult::UpstreamFailed | OutcomeResult::Revoked | OutcomeResult::Unknown
+                );
                 Self::new("", &word(&outcome.result), bad)
             }
             Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),

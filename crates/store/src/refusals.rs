@@ -140,7 +140,8 @@ impl Refusals {
         }
         let others = others.into_iter().filter(|(_, count)| *count > 0).map(|(kind, count)| ((kind, None), count));
         let sums = sums.into_iter().chain(others);
-        sums.map(|((kind, address), count)| RefusalCount { what: kind.into(), source: address.map(text), count }).collect()
+        sums.map(|((kind, address), count)| RefusalCount { what: kind.into(), source: address.map(text), count })
+            .collect()
     }
 
     /// Brings back sums that could not be recorded, by kind.
@@ -253,6 +254,9 @@ mod tests {
         let found: Vec<_> = sums.iter().map(|sum| (sum.source.as_deref(), sum.count)).collect();
         assert_eq!(found, [(Some("0.0.0.1"), 100), (Some("2001:db8::/64"), 1)]);
         refusals.restore(&sums);
-        assert_eq!(refusals.take().iter().map(|sum| (sum.source.clone(), sum.count)).collect::<Vec<_>>(), [(None, 101)]);
+        assert_eq!(
+            refusals.take().iter().map(|sum| (sum.source.clone(), sum.count)).collect::<Vec<_>>(),
+            [(None, 101)]
+        );
     }
 }

@@ -80,7 +80,9 @@ impl SqliteDatabase {
 
     /// Keeps room for the time when the disk is full.
     pub(crate) fn keep_reserve(&self) -> Result<(), StoreError> {
-        self.reserve.fill().map_err(|error| StoreError::Unavailable { what: format!("keeping room on the disk: {error}") })
+        self.reserve
+            .fill()
+            .map_err(|error| StoreError::Unavailable { what: format!("keeping room on the disk: {error}") })
     }
 
     /// Gives up the room that was kept, and has the log carried over into the database, so that what is deleted next can

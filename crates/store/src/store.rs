@@ -208,8 +208,7 @@ impl Store {
                 (Database::Sqlite(database), vec![tail.abort_handle()])
             }
         };
-        let strangers =
-            Strangers { turn: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(STRANGERS_WAITING_MAX) };
+        let strangers = Strangers { turn: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(STRANGERS_WAITING_MAX) };
         let store = Self { inner: Arc::new(Inner { database, seal, limit, wake, strangers, feed, tasks }) };
         store.check_seal_key().await?;
         Ok(store)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sekisho_console::acts;
 use sekisho_protocol::audit::{Event, Outcome, OutcomeResult, Record};
-use sekisho_protocol::env::{Clock as _, Timestamp};
+use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
 use sekisho_store::{REFUSALS_WRITTEN_EVERY, StoreError, UnendedCall, UnendedCursor};
 use tokio::task::JoinHandle;
@@ -192,7 +192,8 @@ impl Instance {
         for why in &said {
             tracing::error!("the records contradict their second place: {why}; see `sekisho audit verify`");
         }
-        let acts = said.into_iter().map(|on| Event::Act { by: "checkpoint".into(), act: "audit contradicted".into(), on });
+        let acts =
+            said.into_iter().map(|on| Event::Act { by: "checkpoint".into(), act: "audit contradicted".into(), on });
         if let Err(error) = self.write_all(acts).await {
             tracing::error!(%error, "that the records contradict their second place is not on record");
         }

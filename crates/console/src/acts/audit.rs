@@ -70,7 +70,10 @@ pub async fn contradictions(store: &Store, heads: &[SignedHead]) -> Result<Vec<S
     let mut said = Vec::new();
     for head in heads {
         if !head.is_signed_by(&key) {
-            said.push(format!("the head of {} at {} is not one that this checkpoint signed, or was changed", head.node, head.seq));
+            said.push(format!(
+                "the head of {} at {} is not one that this checkpoint signed, or was changed",
+                head.node, head.seq
+            ));
             continue;
         }
         let why = contradiction(&mut tx, &[head]).await?;

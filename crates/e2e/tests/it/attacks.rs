@@ -11,6 +11,8 @@
 
 mod field;
 
+mod faults_of_clocks;
+mod faults_of_disks;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;
@@ -25,3 +27,5 @@ mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
 mod records;
+mod records_that_end;
+mod strangers;

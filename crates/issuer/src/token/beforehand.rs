@@ -40,9 +40,7 @@ pub(super) async fn check(
             let retry_seconds = issuer.settings.refresh_retry_seconds;
             match refresh_standing(&row, &grant, client_id, true, retry_seconds, visit.now) {
                 RefreshStanding::Ended => Err(TokenError::Grant("the refresh token has ended")),
-                RefreshStanding::Foreign => {
-                    Err(TokenError::Grant("the refresh token was issued to another client"))
-                }
+                RefreshStanding::Foreign => Err(TokenError::Grant("the refresh token was issued to another client")),
                 RefreshStanding::Replayed | RefreshStanding::Retried | RefreshStanding::Usable => Ok(()),
             }
         }

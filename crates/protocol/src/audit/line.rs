@@ -32,9 +32,7 @@ impl Record {
             | Event::Child { .. }
             | Event::ClockSet { .. }
             | Event::Refusals(_)
-            | Event::Rejection(_) => {
-                serde_json::to_writer(out, &Line { at: *at, event })
-            }
+            | Event::Rejection(_) => serde_json::to_writer(out, &Line { at: *at, event }),
         }
     }
 

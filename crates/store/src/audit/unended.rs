@@ -80,7 +80,8 @@ impl Audit<'_> {
 impl Audit<'_> {
     /// Since when calls of a node may be without an outcome, as it was noted last.
     pub async fn open_since(&mut self, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
-        let row = self.tx.fetch_optional("SELECT value FROM counters WHERE name = $1", values![open_since(node)]).await?;
+        let row =
+            self.tx.fetch_optional("SELECT value FROM counters WHERE name = $1", values![open_since(node)]).await?;
         row.map(|row| row.time("value")).transpose()
     }
 
