@@ -211,7 +211,7 @@ pub(crate) enum AuditCommand {
     },
     /// Recompute the chains of records: exit 1 if anything was changed, removed, moved or cut off
     Verify {
-        /// Heads that were kept elsewhere (`audit.heads`), to compare with
+        /// Heads that were kept elsewhere, to compare with: if not given, those of the second place (`audit.heads`)
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
     },

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sekisho_console::acts::{self, Act, Outcome, Performer, ServerAdd};
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::ids::{NodeId, ServerName};
-use sekisho_store::Store;
+use sekisho_store::{SignedHead, Store};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -19,6 +19,7 @@ use crate::cli::Common;
 use crate::command::check;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
+use crate::heads::{self, SecondPlace};
 use crate::instance::{self, Instance, Source};
 use crate::os::{OsEntropy, SystemClock};
 
@@ -91,6 +92,10 @@ impl Control {
         BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
         let reply = match serde_json::from_str(&line) {
             Ok(Act::ServerAdd(server)) => self.add(server).await,
+            Ok(Act::AuditVerify { heads }) => {
+                let place = self.instance.upgrade().and_then(|instance| instance.second_place());
+                verify(&self.store, (self.node, self.clock.as_ref()), heads, place).await
+            }
             Ok(act @ (Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. })) => self.judge(act).await,
             Ok(act) => self.perform(act).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
@@ -172,6 +177,37 @@ async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, act: Act) -> Re
     }
 }
 
+/// Compares the records with the heads that are given, otherwise with those of the second place.
+async fn verify(
+    store: &Store,
+    (node, clock): (NodeId, &dyn Clock),
+    heads: Vec<SignedHead>,
+    place: Option<SecondPlace>,
+) -> Reply {
+    let (heads, why) = match (heads.is_empty(), place) {
+        (false, _) => (heads, None),
+        (true, None) => (heads, Some("no second place is known (`audit.heads`)")),
+        (true, Some(place)) => match place.all() {
+            Ok(Some(heads)) => (heads, None),
+            Ok(None) => (heads, Some("what is sent to the second place cannot be asked back")),
+            Err(error) => return Reply::Refused(error),
+        },
+    };
+    match perform(store, node, clock, Act::AuditVerify { heads }).await {
+        Reply::Done(Outcome::Audit { chains, .. }) => {
+            Reply::Done(Outcome::Audit { chains, uncompared: why.map(str::to_owned) })
+        }
+        other => other,
+    }
+}
+
+/// The second place that the instance had which ran last, as it was noted in the store.
+async fn noted_place(store: &Store) -> Option<SecondPlace> {
+    let mut tx = store.read().await.ok()?;
+    let place = tx.settings().get(heads::PLACE_SETTING).await.ok()??;
+    SecondPlace::read(&place).ok()
+}
+
 /// Performs an act in a store that this process has open.
 pub(crate) async fn perform_here(
     store: &Store,
@@ -191,9 +227,16 @@ pub(crate) async fn act(common: &Common, act: Act) -> Result<Outcome, CommandErr
 pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
     let reply = match data.lock()? {
         Some(_lock) => {
-            let clock = SystemClock::default();
+            let clock = SystemClock;
             let store = data.store().await?;
-            let reply = perform(&store, data.node(&clock)?, &clock, act).await;
+            let node = data.node(&clock)?;
+            let reply = match act {
+                Act::AuditVerify { heads } => {
+                    let place = noted_place(&store).await;
+                    verify(&store, (node, &clock), heads, place).await
+                }
+                act => perform(&store, node, &clock, act).await,
+            };
             store.close().await;
             reply
         }
@@ -224,7 +267,7 @@ pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> R
         Some(_lock) => {
             let store = data.store().await?;
             let source = if configuration.is_some() { Source::File } else { Source::Store };
-            let now = SystemClock::default().now();
+            let now = SystemClock.now();
             let outcome = instance::judge(&store, (&source, &configuration.unwrap_or_default()), now, act).await;
             store.close().await;
             outcome

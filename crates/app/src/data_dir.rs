@@ -78,8 +78,11 @@ impl DataDir {
     /// The name under which this node chains its records.
     pub(crate) fn node(&self, clock: &dyn Clock) -> Result<NodeId, CommandError> {
         let path = self.path.join("node");
-        let fresh = NodeId::generate(clock.now(), &os::OsEntropy);
-        os::private_file(&path, fresh.to_string().as_bytes()).map_err(|error| self.unusable("node", &error))?;
+        // Nothing is written where it is there already: the disk may be full.
+        if !path.exists() {
+            let fresh = NodeId::generate(clock.now(), &os::OsEntropy);
+            os::private_file(&path, fresh.to_string().as_bytes()).map_err(|error| self.unusable("node", &error))?;
+        }
         let text = std::fs::read_to_string(&path).map_err(|error| self.unusable("node", &error))?;
         text.trim().parse().map_err(|error| {
             CommandError::environment(format!("`{}` is damaged: {error}", path.display()), "restore it from a backup")
@@ -89,7 +92,10 @@ impl DataDir {
     /// The key that seals secrets at rest.
     fn seal_key(&self) -> Result<SealKey, CommandError> {
         let path = self.path.join("seal.key");
-        os::private_file(&path, &random::<32>(&os::OsEntropy)).map_err(|error| self.unusable("seal.key", &error))?;
+        if !path.exists() {
+            os::private_file(&path, &random::<32>(&os::OsEntropy))
+                .map_err(|error| self.unusable("seal.key", &error))?;
+        }
         let bytes = std::fs::read(&path).map_err(|error| self.unusable("seal.key", &error))?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
             CommandError::environment(

@@ -1,6 +1,7 @@
 //! The second place of the records: where the signed heads of our chain go, out of reach of whoever has this machine.
 
-use std::io::Write as _;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,11 @@ use sekisho_store::{SignedHead, Store, StoreError};
 const SYSLOG: &str = "/dev/log";
 /// Facility `authpriv` (10), severity `notice` (5): 10 × 8 + 5 (RFC 5424 §6.2.1).
 const PRIORITY: u8 = 85;
+
+/// The setting in which the place is noted, for commands that run while no instance does.
+pub(crate) const PLACE_SETTING: &str = "audit.heads";
+/// How much of the end of a file is read at a start, in bytes: some thousand heads.
+const END_BYTES: u64 = 1 << 20;
 
 /// Where signed heads go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +50,31 @@ impl SecondPlace {
         if is_url { Ok(Self::Url(text.to_owned())) } else { Err(format!("`{text}` is not a place for signed heads")) }
     }
 
+    /// The newest head of every chain, as far as it can be read from the end of the place.
+    pub(crate) fn newest(&self) -> Result<Vec<SignedHead>, String> {
+        let Self::File(path) = self else { return Ok(Vec::new()) };
+        let text = match end_of(path) {
+            Ok(text) => text,
+            // Nothing was written there yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(format!("`{}`: {error}", path.display())),
+        };
+        let mut newest: BTreeMap<NodeId, SignedHead> = BTreeMap::new();
+        for head in read(&text)? {
+            newest.insert(head.node, head);
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    /// Every head that is kept there. `None`: what was sent there cannot be asked back.
+    pub(crate) fn all(&self) -> Result<Option<Vec<SignedHead>>, String> {
+        let Self::File(path) = self else { return Ok(None) };
+        let bad =
+            |error: String| format!("the second place of the records, `{}`, cannot be read: {error}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        read(whole_lines(&text)).map(Some).map_err(bad)
+    }
+
     async fn send(&self, http: &dyn HttpClient, head: &SignedHead) -> Result<(), String> {
         let line = serde_json::to_string(head).map_err(|error| error.to_string())?;
         match self {
@@ -57,6 +88,23 @@ impl SecondPlace {
             }
         }
     }
+}
+
+/// The last lines of a file, whole ones.
+fn end_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(END_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(END_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = if from == 0 { &text } else { text.split_once('\n').map_or("", |(_, rest)| rest) };
+    Ok(whole_lines(text).to_owned())
+}
+
+/// Without a last line that was begun and not finished: the machine stopped while it was being written.
+fn whole_lines(text: &str) -> &str {
+    text.rfind('\n').and_then(|end| text.get(..=end)).unwrap_or_default()
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
@@ -138,6 +186,8 @@ mod tests {
         ] {
             assert_eq!(SecondPlace::read(text).is_ok(), good, "{text}");
         }
+        assert_eq!(super::whole_lines("a\nb\nc"), "a\nb\n");
+        assert_eq!(super::whole_lines("c"), "");
         assert!(read("").unwrap().is_empty());
         assert!(read("\n{\"node\":1}\n").unwrap_err().starts_with("line 2: "));
     }

@@ -14,20 +14,24 @@ use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{ClientId, NodeId, ServerName};
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::ServerDirectory;
-use sekisho_store::{ChangeKind, FeedEvent, Store};
+use sekisho_store::{ChangeKind, FeedEvent, Refusals, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
 use crate::builtin::{self, CheckpointServer};
+use crate::clock::{SteadyClock, Timekeeper};
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
 use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
-use crate::os::{OsEntropy, SystemClock};
+use crate::os::OsEntropy;
+use crate::readiness::{self, Readiness};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
 use crate::{control, keys, listen};
+
+mod upkeep;
 
 /// Where the definitions of servers come from.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +55,12 @@ pub(crate) struct Instance {
     pub(crate) clock: Arc<dyn Clock>,
     /// The protected resource.
     pub(crate) gateway: Arc<Gateway>,
+    /// The same clock, as the one that keeps it right knows it.
+    steady: Arc<SteadyClock>,
+    /// The last record of this node before we began.
+    begins_after: i64,
+    refusals: Arc<Refusals>,
+    readiness: Arc<Readiness>,
     issuer: Arc<Issuer>,
     builtin: BuiltInSettings,
     data: DataDir,
@@ -108,10 +118,18 @@ pub(crate) async fn base_url(store: &Store, wanted: Option<&str>, port: u16) -> 
     let local = format!("http://localhost:{port}");
     let wanted_or_local = wanted.unwrap_or(&local);
     check_base_url(wanted_or_local).map_err(|message| CommandError::usage(message, "correct `base_url`"))?;
-    let mut tx = store.begin().await.map_err(failed)?;
-    tx.settings().put_new("base_url", wanted_or_local).await.map_err(failed)?;
-    let stored = tx.settings().get("base_url").await.map_err(failed)?.unwrap_or_else(|| wanted_or_local.to_owned());
-    tx.commit().await.map_err(failed)?;
+    // Read first: nothing has to be written at a later start, which may be one on a full disk.
+    let mut tx = store.read().await.map_err(failed)?;
+    let stored = match tx.settings().get("base_url").await.map_err(failed)? {
+        Some(stored) => stored,
+        None => {
+            let mut tx = store.begin().await.map_err(failed)?;
+            tx.settings().put_new("base_url", wanted_or_local).await.map_err(failed)?;
+            let stored = tx.settings().get("base_url").await.map_err(failed)?;
+            tx.commit().await.map_err(failed)?;
+            stored.unwrap_or_else(|| wanted_or_local.to_owned())
+        }
+    };
     match wanted {
         Some(wanted) if wanted != stored => Err(CommandError::environment(
             format!("the base URL is `{stored}` since first start, and `{wanted}` is configured"),
@@ -140,9 +158,16 @@ impl Instance {
     /// Wires everything.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, CommandError> {
         let Parts { data, lock, store, configuration, source, port } = parts;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let steady = Arc::new(SteadyClock::new());
+        let clock: Arc<dyn Clock> = steady.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let node = data.node(clock.as_ref())?;
+        let timekeeper = Timekeeper { clock: steady.clone(), entropy: entropy.clone(), store: store.clone(), node };
+        if let Err(error) = timekeeper.begin().await {
+            tracing::error!(%error, "the clock could not be compared with the records");
+        }
+        let begins_after = last_record(&store, node).await?;
+        let refusals = Arc::new(Refusals::default());
         let base_url = base_url(&store, configuration.base_url.as_deref(), port).await?;
         let extra_ca = read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
@@ -171,6 +196,7 @@ impl Instance {
             rights: rights_seen.clone(),
             servers: directory_seen,
             node,
+            refusals: refusals.clone(),
             settings: issuer_settings(&configuration, &base_url),
         });
         let gateway = Gateway::start(GatewayParts {
@@ -181,15 +207,21 @@ impl Instance {
             clock: clock.clone(),
             entropy,
             node,
+            refusals: refusals.clone(),
             settings: gateway_settings(&configuration, &base_url),
         })
         .await;
+        let store_too = store.clone();
         Ok(Arc::new(Self {
             base_url,
             store,
             node,
             clock,
+            readiness: Readiness::new(store_too, gateway.clone()),
             gateway,
+            steady,
+            begins_after,
+            refusals,
             issuer,
             builtin,
             data,
@@ -209,7 +241,7 @@ impl Instance {
     fn front(&self) -> Front {
         let health = Router::new()
             .route("/healthz", axum::routing::get(|| async { "ok\n" }))
-            .route("/readyz", axum::routing::get(ready).with_state(self.store.clone()));
+            .route("/readyz", axum::routing::get(readiness::show).with_state(self.readiness.clone()));
         Front::new(Entrance {
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
@@ -230,9 +262,15 @@ impl Instance {
     ) -> Result<(), CommandError> {
         let control = control::Control::of(self).listen(&self.data.socket())?;
         let follow = tokio::spawn(self.clone().follow());
-        let sweep = tokio::spawn(self.clone().housekeep());
         let heads = self.heads()?.map(Arc::new);
-        let mut tasks = vec![control, follow, sweep];
+        if let Err(error) = self.note_second_place().await {
+            tracing::warn!(%error, "the second place of the records could not be noted");
+        }
+        if let Some(heads) = &heads {
+            self.compare_heads(heads).await;
+        }
+        let mut tasks = vec![control, follow];
+        tasks.extend(self.upkeep());
         tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
         tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
         ready()?;
@@ -242,6 +280,9 @@ impl Instance {
         }
         let _ = std::fs::remove_file(self.data.socket());
         self.gateway.shutdown().await;
+        if let Err(error) = self.write_refusals().await {
+            tracing::error!(%error, "sums of refusals could not be recorded before the end");
+        }
         // Whatever was recorded up to the end.
         if let Some(heads) = heads
             && let Err(error) = heads.write(0).await
@@ -359,21 +400,6 @@ impl Instance {
             }
         }
     }
-
-    /// Deletes what has expired, renews keys.
-    async fn housekeep(self: Arc<Self>) {
-        let mut every = tokio::time::interval(std::time::Duration::from_secs(300));
-        loop {
-            every.tick().await;
-            if let Err(error) = self.store.sweep(self.clock.now()).await {
-                tracing::warn!(%error, "expired entries could not be deleted");
-            }
-            match keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await {
-                Ok(keys) => drop(self.keys.send_replace(keys)),
-                Err(error) => tracing::error!(%error, "signing keys could not be renewed"),
-            }
-        }
-    }
 }
 
 /// Answers a question about calls: what the three sets say to one, what could be narrower, what other policies would come
@@ -408,11 +434,16 @@ pub(crate) async fn judge(
     }
 }
 
-async fn ready(axum::extract::State(store): axum::extract::State<Store>) -> (axum::http::StatusCode, &'static str) {
-    match store.ping().await {
-        Ok(()) => (axum::http::StatusCode::OK, "ready\n"),
-        Err(_) => (axum::http::StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
-    }
+/// The place of the newest record of a node: what is on record beyond it was written by this process.
+async fn last_record(store: &Store, node: NodeId) -> Result<i64, CommandError> {
+    let found = async {
+        let mut tx = store.read().await?;
+        tx.audit().head(node).await
+    };
+    let head = found
+        .await
+        .map_err(|error| CommandError::environment(format!("the records cannot be read: {error}"), "see the disk"))?;
+    Ok(head.map_or(0, |head| head.seq))
 }
 
 /// Values of `Host` under which a base URL is reached: itself, and for loopback the three spellings.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sekisho_protocol::env::{Clock, Entropy, Timestamp, after};
 use sekisho_protocol::ids::KeyId;
-use sekisho_store::{SigningKeyRow, Store};
+use sekisho_store::{SigningKeyRow, Store, StoreError};
 use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
 
 use crate::error::CommandError;
@@ -25,14 +25,33 @@ pub(crate) async fn in_force(store: &Store, clock: &dyn Clock, entropy: &dyn Ent
             "restore the data directory from a backup, `seal.key` included",
         )
     };
-    let mut tx = store.begin().await.map_err(|error| failed(&error))?;
+    let mut tx = store.read().await.map_err(|error| failed(&error))?;
     let mut rows = tx.keys().list(now).await.map_err(|error| failed(&error))?;
-    if let Some(row) = due(&rows, now, entropy).map_err(|error| failed(&error))? {
-        tx.keys().insert(&row).await.map_err(|error| failed(&error))?;
+    drop(tx);
+    if due(&rows, now, entropy).map_err(|error| failed(&error))?.is_some() {
+        match renewed(store, now, entropy).await {
+            Ok(renewed) => rows = renewed,
+            // The old ones go on signing: a full disk does not keep us from starting.
+            Err(error) if error.is_unavailable() && !rows.is_empty() => {
+                tracing::error!(%error, "a new signing key could not be kept; the old one goes on");
+            }
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Keys::new(entries(&rows, now).map_err(|error| failed(&error))?).map_err(|error| failed(&error))
+}
+
+/// The keys that are kept, after the one that is due.
+async fn renewed(store: &Store, now: Timestamp, entropy: &dyn Entropy) -> Result<Vec<SigningKeyRow>, StoreError> {
+    let mut tx = store.begin().await?;
+    let mut rows = tx.keys().list(now).await?;
+    // Seen from inside the transaction: another node may have been quicker.
+    if let Ok(Some(row)) = due(&rows, now, entropy) {
+        tx.keys().insert(&row).await?;
         rows.push(row);
     }
-    tx.commit().await.map_err(|error| failed(&error))?;
-    Keys::new(entries(&rows, now).map_err(|error| failed(&error))?).map_err(|error| failed(&error))
+    tx.commit().await?;
+    Ok(rows)
 }
 
 /// A new key, if the newest is missing or about to be old.
@@ -60,9 +79,11 @@ fn due(
     }))
 }
 
-/// What each kept key does at `now`: the newest that has begun signs, older ones are believed for a while.
+/// What each kept key does at `now`: the newest that has begun signs, older ones are believed for a while (ATK-174).
 fn entries(rows: &[SigningKeyRow], now: Timestamp) -> Result<Vec<KeyEntry>, sekisho_token::KeyError> {
-    let signer = rows.iter().filter(|row| row.active_from <= now).max_by_key(|row| (row.active_from, row.id));
+    let begun = rows.iter().filter(|row| row.active_from <= now).max_by_key(|row| (row.active_from, row.id));
+    // If the clock was ahead when all of them were made and was set right, the oldest signs: tokens have to be made.
+    let signer = begun.or_else(|| rows.iter().min_by_key(|row| (row.active_from, row.id)));
     let signer_from = signer.map_or(now, |row| row.active_from);
     let believed_until = plus(signer_from, BELIEVED);
     let mut entries = Vec::new();
@@ -106,5 +127,15 @@ mod tests {
         assert!(matches!(duties(clock.now())[..], [KeyDuty::Verify { .. }, KeyDuty::Sign]));
         clock.advance_seconds(3600);
         assert_eq!(duties(clock.now()), [KeyDuty::Sign]);
+    }
+
+    /// ATK-174: where the clock stands before the beginning of every key, the oldest signs.
+    #[test]
+    fn a_clock_that_is_behind_leaves_a_key_that_signs() {
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+        let row = due(&[], clock.now(), &entropy).unwrap().unwrap();
+        clock.set(sekisho_protocol::env::Timestamp::from_second(86_400).unwrap());
+        let entries = entries(&[row], clock.now()).unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.duty).collect::<Vec<_>>(), [KeyDuty::Sign]);
     }
 }

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod cli;
+mod clock;
 mod command;
 mod config;
 mod control;
@@ -15,6 +16,7 @@ mod layers;
 mod listen;
 mod os;
 mod outside;
+mod readiness;
 mod servers;
 mod telemetry;
 mod webhook;

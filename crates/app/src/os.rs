@@ -8,17 +8,27 @@ use std::path::{Path, PathBuf};
 
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 
-/// The machine's clock, which never goes back within one process (ATK-99).
+/// The machine's clock as it is set, for commands that end soon. A checkpoint that runs has a `SteadyClock`.
 #[derive(Debug, Default)]
-pub(crate) struct SystemClock(std::sync::atomic::AtomicI64);
+pub(crate) struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "this is where `now` comes from")]
-        let now = Timestamp::now();
-        let floor = self.0.fetch_max(now.as_microsecond(), std::sync::atomic::Ordering::Relaxed);
-        if floor > now.as_microsecond() { Timestamp::from_microsecond(floor).unwrap_or(now) } else { now }
+        Timestamp::now()
     }
+}
+
+/// How long the machine has been running, in microseconds: a count of time that nobody sets. It goes on while the machine
+/// sleeps.
+pub(crate) fn since_boot_micros() -> i64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    // Elsewhere this one goes on while the machine sleeps.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+    let time = rustix::time::clock_gettime(CLOCK);
+    time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }
 
 /// The operating system's generator, through aws-lc-rs.

@@ -139,7 +139,7 @@ impl ClientOptions {
         Ok(Login::new(LoginParts {
             store: store(common)?,
             browser,
-            clock: Arc::new(SystemClock::default()),
+            clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             identity,
             grant,

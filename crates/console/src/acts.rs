@@ -24,6 +24,7 @@ use sekisho_store::{SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 pub use access::Wanted;
+pub use audit::contradictions;
 pub use explain::{Explained, Question, Standing, explain};
 pub use history::{Change, Classes, Report, Whose, advise, replay};
 pub use rows::{AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow};
@@ -255,6 +256,9 @@ pub enum Outcome {
     Audit {
         /// One row each.
         chains: Vec<ChainRow>,
+        /// Why they were compared with no second place, if they were not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncompared: Option<String>,
     },
     /// A base URL.
     BaseUrl {

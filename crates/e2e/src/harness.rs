@@ -1,6 +1,7 @@
 //! One running checkpoint, and everybody who meets it.
 
 mod checkpoint;
+mod faults;
 mod process;
 
 mod agent;
@@ -16,6 +17,7 @@ pub mod wait;
 pub use agent::{Agent, Invitation, REDIRECT, Tokens, parameter};
 pub use caller::{Answer, Call, Caller, Opened, raw};
 pub use checkpoint::{Checkpoint, Finished, Setup, binary, example, sekisho_alone};
+pub use faults::{Disk, Faults, SmallDisk};
 pub use form::{Form, forms, links};
 pub use mcp::{Mcp, Reply, body_of, text_of};
 pub use outside::Outside;

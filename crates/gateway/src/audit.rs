@@ -14,12 +14,16 @@ use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, R
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
-use sekisho_store::{Store, StoreError, Tx};
+use sekisho_store::{AuditHead, Store, StoreError, Tx};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::route::{KeepArguments, Routed};
 use tokio::time::Instant;
+
+use self::open::{OpenCalls, OpenMark};
+use crate::route::{KeepArguments, Routed};
+
+mod open;
 
 /// The longest a record waits for others to be written with.
 const BATCH_WAIT: Duration = Duration::from_millis(100);
@@ -66,11 +70,13 @@ pub(crate) struct Noted {
     record: Record,
     /// The arguments of the call, until when.
     arguments: Option<(Bytes, Timestamp)>,
+    /// Of an outcome: what says until it is written that its call is open.
+    _open: Option<OpenMark>,
 }
 
 impl From<Record> for Noted {
     fn from(record: Record) -> Self {
-        Self { record, arguments: None }
+        Self { record, arguments: None, _open: None }
     }
 }
 
@@ -93,12 +99,24 @@ pub(crate) struct Journal {
     /// Told when what waits should not wait for more.
     hurry: Arc<Notify>,
     failing: Arc<AtomicBool>,
+    open: Arc<OpenCalls>,
     reads_first: bool,
 }
 
 /// A place in the queue that is kept for the outcome of a call, so that an outcome is never lost for want of one.
 #[derive(Debug)]
-pub(crate) struct OutcomePlace(mpsc::OwnedPermit<Entry>);
+pub(crate) struct OutcomePlace {
+    permit: mpsc::OwnedPermit<Entry>,
+    open: OpenMark,
+}
+
+impl OutcomePlace {
+    /// Gives the place back without an outcome, although the call may be on record: it stays open there, until the next
+    /// start closes it.
+    pub(crate) fn leave_open(self) {
+        self.open.stay();
+    }
+}
 
 impl Journal {
     /// A journal and the work that empties it; the work ends when the journal is dropped.
@@ -113,7 +131,7 @@ impl Journal {
         let hurry = Arc::new(Notify::new());
         let (failing_too, hurry_too) = (Arc::clone(&failing), Arc::clone(&hurry));
         let writer = Writer { node, store: store.clone(), clock, entries, hurry: hurry_too, failing: failing_too };
-        (Self { node, store, queue, hurry, failing, reads_first }, writer.run())
+        (Self { node, store, queue, hurry, failing, open: Arc::default(), reads_first }, writer.run())
     }
 
     /// Whether reads are on record before their effect, too.
@@ -121,18 +139,34 @@ impl Journal {
         self.reads_first
     }
 
-    /// Keeps a place for the outcome of a call. Waits while the queue is full.
-    pub(crate) async fn place(&self) -> Result<OutcomePlace, JournalError> {
+    /// Whether the batches are being written.
+    pub(crate) fn is_recording(&self) -> bool {
+        !self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Every call that began before this moment has its outcome on record.
+    pub(crate) fn open_since(&self, now: Timestamp) -> Timestamp {
+        self.open.since(now)
+    }
+
+    /// Keeps a place for the outcome of a call that began at this moment. Waits while the queue is full.
+    pub(crate) async fn place(&self, began: Timestamp) -> Result<OutcomePlace, JournalError> {
+        let open = OpenCalls::mark(&self.open, began);
+        let permit = self.permit().await?;
+        Ok(OutcomePlace { permit, open })
+    }
+
+    async fn permit(&self) -> Result<mpsc::OwnedPermit<Entry>, JournalError> {
         if self.failing.load(Ordering::Relaxed) {
             return Err(JournalError::Failing);
         }
         let queue = match self.queue.clone().try_reserve_owned() {
-            Ok(permit) => return Ok(OutcomePlace(permit)),
+            Ok(permit) => return Ok(permit),
             Err(TrySendError::Closed(_)) => return Err(JournalError::Failing),
             Err(TrySendError::Full(queue)) => queue,
         };
         match tokio::time::timeout(PLACE_WAIT, queue.reserve_owned()).await {
-            Ok(Ok(permit)) => Ok(OutcomePlace(permit)),
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(JournalError::Failing),
             Err(_) => Err(JournalError::Full),
         }
@@ -179,11 +213,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands over a record that nobody waits for: it is dropped when the queue is full.
-    pub(crate) fn note(&self, record: Record) {
-        if self.queue.try_send(Entry::Record(record.into())).is_err() {
-            tracing::warn!("a rejection did not fit into the queue of records");
-        }
+    /// Hands over a record that nobody waits for. `false`: the queue is full.
+    pub(crate) fn note(&self, record: Record) -> bool {
+        self.queue.try_send(Entry::Record(record.into())).is_ok()
     }
 
     /// Waits until everything handed over so far is written, but not for long.
@@ -229,7 +261,8 @@ impl Writer {
 
     /// Writes a batch, however long it takes: records that were accepted are not thrown away.
     async fn write(&self, batch: &[Entry]) {
-        while let Err(error) = self.append(batch).await {
+        let mut attempted = None;
+        while let Err(error) = self.append(batch, &mut attempted).await {
             if !self.failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "records cannot be written; calls are refused until they can");
             }
@@ -240,16 +273,24 @@ impl Writer {
         }
     }
 
-    async fn append(&self, batch: &[Entry]) -> Result<(), StoreError> {
+    /// `attempted`: the head that the chain has if an attempt of which nothing was heard was taken after all. Then the batch
+    /// must not be written again.
+    async fn append(&self, batch: &[Entry], attempted: &mut Option<AuditHead>) -> Result<(), StoreError> {
         let noted = || batch.iter().filter_map(Entry::noted);
         if noted().next().is_none() {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
+        if let Some(head) = *attempted
+            && tx.audit().has_come_to(self.node, head).await?
+        {
+            return tx.rollback().await;
+        }
         for noted in noted() {
             noted.keep(&mut tx).await?;
         }
-        tx.audit().append(self.node, noted().map(|noted| &noted.record), self.clock.now()).await?;
+        let head = tx.audit().append(self.node, noted().map(|noted| &noted.record), self.clock.now()).await?;
+        *attempted = Some(head);
         tx.commit().await
     }
 }
@@ -315,7 +356,7 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         _ => None,
     };
     let record = Record { at: routed.now, request: routed.request, event: Event::Decision(Box::new(decision)) };
-    Noted { record, arguments }
+    Noted { record, arguments, _open: None }
 }
 
 fn bounded(name: &str) -> String {
@@ -376,7 +417,7 @@ impl OutcomeEntry {
 
 impl Drop for OutcomeEntry {
     fn drop(&mut self) {
-        let Some(OutcomePlace(permit)) = self.place.take() else { return };
+        let Some(OutcomePlace { permit, open }) = self.place.take() else { return };
         let outcome = Outcome {
             server: self.server.clone(),
             result: self.result,
@@ -385,7 +426,7 @@ impl Drop for OutcomeEntry {
             millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let record = Record { at: self.clock.now(), request: self.request, event: Event::Outcome(outcome) };
-        permit.send(Entry::Record(record.into()));
+        permit.send(Entry::Record(Noted { _open: Some(open), ..record.into() }));
     }
 }
 

@@ -11,7 +11,7 @@ use sekisho_policy::model::{Authority, Trust};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_store::{GrantState, Store, StoreError};
@@ -97,6 +97,7 @@ struct Believed {
     audience: ResourceId,
     grant: GrantId,
     epoch: i64,
+    issued: Timestamp,
 }
 
 /// Turns bearer tokens into callers.
@@ -168,6 +169,10 @@ impl Authenticator {
         if believed.caller.expires <= now {
             return Err(VerifyError::Expired.into());
         }
+        // The clock was ahead when it was issued, and was set right: its end is further away than was promised (ATK-173).
+        if believed.issued > after(now, Expectation::LEEWAY_SECONDS) {
+            return Err(VerifyError::NotYetValid.into());
+        }
         Ok(believed)
     }
 }
@@ -184,7 +189,8 @@ impl Believed {
             token: Some(claims.jti),
             expires: claims.exp,
         };
-        Self { caller: Arc::new(caller), audience: claims.aud, grant: claims.grant, epoch: claims.epoch }
+        let (grant, epoch, issued) = (claims.grant, claims.epoch, claims.iat);
+        Self { caller: Arc::new(caller), audience: claims.aud, grant, epoch, issued }
     }
 }
 

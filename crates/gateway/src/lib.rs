@@ -52,7 +52,7 @@ use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{NodeId, ServerName};
 use sekisho_protocol::mcp::method::Revision;
-use sekisho_store::Store;
+use sekisho_store::{Refusals, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -96,6 +96,8 @@ pub struct GatewayParts {
     pub entropy: Arc<dyn Entropy>,
     /// Whose chain of records this is.
     pub node: NodeId,
+    /// Where refusals are counted that are not recorded one by one.
+    pub refusals: Arc<Refusals>,
     /// The rest of the configuration.
     pub settings: GatewaySettings,
 }
@@ -114,6 +116,7 @@ pub struct Gateway {
     jobs: Jobs,
     journal: Journal,
     rates: Rates,
+    refusals: Arc<Refusals>,
     sessions: Sessions,
     stopped: CancellationToken,
     store: Store,
@@ -174,6 +177,7 @@ impl Gateway {
             jobs: Jobs::new(),
             journal,
             rates: Rates::new(&limits),
+            refusals: parts.refusals,
             sessions: Sessions::new(limits.sessions_per_grant, limits.session_idle),
             stopped: CancellationToken::new(),
             store: parts.store,
@@ -216,6 +220,21 @@ impl Gateway {
         if tokio::time::timeout(FLUSH_WAIT, self.journal.flush()).await.is_err() {
             tracing::error!("records could not be written before the end");
         }
+    }
+
+    /// Whether calls can be put on record at the moment; none is answered while they cannot.
+    pub fn is_recording(&self) -> bool {
+        self.journal.is_recording()
+    }
+
+    /// Every call that began before this moment has its outcome on record.
+    pub fn open_since(&self) -> Timestamp {
+        self.journal.open_since(self.clock.now())
+    }
+
+    /// Waits until every record that was handed over so far is written, but not for long.
+    pub async fn recorded(&self) {
+        self.journal.written().await;
     }
 
     /// Looks at what stands behind a server, and fills its part of the catalogue.

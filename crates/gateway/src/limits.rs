@@ -1,9 +1,9 @@
-//! Every bound of this surface, named and reasoned; and the two that need a memory: calls and rejections per second.
+//! Every bound of this surface, named and reasoned; and the one that needs a memory: calls per second.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{ClientId, GrantId};
 
@@ -79,15 +79,11 @@ impl Default for Limits {
 #[error("too many calls for one grant; wait a second and send fewer")]
 pub(crate) struct TooFast;
 
-/// Counts calls by grant, and rejections altogether.
+/// Counts calls by grant.
 #[derive(Debug)]
 pub(crate) struct Rates {
     calls: Option<DefaultKeyedRateLimiter<Option<GrantId>>>,
-    rejections: DefaultDirectRateLimiter,
 }
-
-/// Rejections per second that are put on record; what strangers send must not fill the disk (ATK-98).
-const REJECTIONS_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 
 impl Rates {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -95,7 +91,7 @@ impl Rates {
             let burst = calls.saturating_mul(NonZeroU32::MIN.saturating_add(1));
             RateLimiter::keyed(Quota::per_second(calls).allow_burst(burst))
         });
-        Self { calls, rejections: RateLimiter::direct(Quota::per_second(REJECTIONS_PER_SECOND)) }
+        Self { calls }
     }
 
     /// Takes one call of this caller. All anonymous callers count as one.
@@ -104,11 +100,6 @@ impl Rates {
             Some(calls) => calls.check_key(&caller.grant).map_err(|_| TooFast),
             None => Ok(()),
         }
-    }
-
-    /// Whether one more rejection goes on record.
-    pub(crate) fn records_rejection(&self) -> bool {
-        self.rejections.check().is_ok()
     }
 
     /// Forgets who was quiet for long enough to have all calls again.

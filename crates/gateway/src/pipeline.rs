@@ -53,7 +53,8 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         Ok(screened) => screened,
         Err(error) => {
             let (response, word) = error::unrouted(error);
-            reject(gateway, rejection(now, id, None, response.status().as_u16(), word, String::new()));
+            let record = rejection(now, id, None, response.status().as_u16(), word, String::new());
+            reject(gateway, (word, source), record);
             return response;
         }
     };
@@ -437,14 +438,19 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         }
         fault => fault.to_string().chars().take(DETAIL_CHARACTERS_MAX).collect(),
     };
-    reject(gateway, rejection(routed.now, routed.request, Some(server.clone()), status, word, detail));
+    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word, detail);
+    reject(gateway, (word, routed.source), record);
     response
 }
 
-/// Puts a rejection on record, as far as there is room for what strangers send.
-fn reject(gateway: &Gateway, record: sekisho_protocol::audit::Record) {
-    if gateway.rates.records_rejection() {
-        gateway.journal.note(record);
+/// Puts a rejection on record: by itself, or in a sum with others of its kind from its address (ATK-172).
+fn reject(
+    gateway: &Gateway,
+    (word, source): (&'static str, Option<std::net::IpAddr>),
+    record: sekisho_protocol::audit::Record,
+) {
+    if gateway.refusals.admit(word, source) && !gateway.journal.note(record) {
+        gateway.refusals.count(word, source);
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Settled {
 
 /// Pays what the permit owes, and keeps a place for the record of the outcome.
 pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permit>) -> Result<Settled, SettleError> {
-    let place = journal.place().await?;
+    let place = journal.place(routed.now).await?;
     let (caller, owes) = (permit.caller(), permit.owes());
     let judgement = Judgement {
         verdict: Verdict::Permit,
@@ -107,7 +107,11 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permi
         Paid::default()
     } else {
         // Boxed: a read need not have the room.
-        Box::pin(pay_first(journal, caller, owes, record, routed.now)).await?;
+        if let Err(error) = Box::pin(pay_first(journal, caller, owes, record, routed.now)).await {
+            // Whether it is on record after all, the next start finds out.
+            place.leave_open();
+            return Err(error);
+        }
         Paid::of(caller, owes)
     };
     Ok(Settled { cleared: Cleared { permit, request: routed.request }, paid, place })

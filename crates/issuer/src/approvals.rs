@@ -17,7 +17,7 @@ use crate::own::{self, OwnError};
 use crate::pages::{self, Chrome};
 use crate::parameters::Form;
 use crate::place::Place;
-use crate::session::{FormKind, Session, form_token, is_ours};
+use crate::session::{self, FormKind, Session, form_token, is_ours};
 use crate::shown::{self, ClientLine, JsonText, ServerLine};
 use crate::text::Sentence;
 use crate::visit::Visit;
@@ -214,7 +214,7 @@ async fn decide(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result
         Some("decline") => (false, AuthorizationAct::ApprovalDeclined),
         _ => return Err(OwnError::Malformed),
     };
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let (approval, alive, session) = find(&mut tx, visit, id).await?;
     if !is_ours(visit, Some(&session), FormKind::Approval, &about(&approval), form.one("csrf")) {
         return Err(OwnError::Forgery);

@@ -214,7 +214,7 @@ async fn record_page(issuer: &Issuer, visit: &Visit, id: &str) -> Result<Option<
 async fn revealed_page(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<RecordPage, OwnError> {
     let request: RequestId = id.parse().map_err(|_| OwnError::NotThere)?;
     let form = own::fields(form, &[])?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let session = auditor(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
     if !is_ours(visit, Some(&session), FormKind::ShowArguments, id, form.one("csrf")) {
         return Err(OwnError::Forgery);
@@ -289,11 +289,16 @@ impl What {
                 Self::new(name_of(decision), &verdict, decision.verdict != Verdict::Permit)
             }
             Event::Outcome(outcome) => {
-                let bad = matches!(outcome.result, OutcomeResult::UpstreamFailed | OutcomeResult::Revoked);
+                let bad = matches!(
+                    outcome.result,
+                    OutcomeResult::UpstreamFailed | OutcomeResult::Revoked | OutcomeResult::Unknown
+                );
                 Self::new("", &word(&outcome.result), bad)
             }
             Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),
             Event::Child { act, detail, .. } => Self::new(act, detail, false),
+            Event::ClockSet { from, to } => Self::new("clock_set", &format!("{from} → {to}"), true),
+            Event::Refusals(refused) => Self::new(&refused.what, &format!("× {}", refused.count), true),
         }
     }
 }
@@ -319,7 +324,7 @@ fn is_refusal(act: AuthorizationAct) -> bool {
 /// Who is in a record: for whom, through which client, at which server.
 fn parties(event: &Event) -> (Option<&Subject>, Option<&ClientId>, Option<&ServerName>) {
     match event {
-        Event::Act { .. } => (None, None, None),
+        Event::Act { .. } | Event::ClockSet { .. } | Event::Refusals(_) => (None, None, None),
         Event::Authorization(it) => (it.subject.as_ref(), it.client.as_ref(), it.server.as_ref()),
         Event::Decision(it) => (Some(&it.subject), it.client.as_ref(), Some(&it.server)),
         Event::Outcome(it) => (None, None, Some(&it.server)),

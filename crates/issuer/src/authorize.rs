@@ -160,7 +160,7 @@ pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result
     let mut client_id = None;
     match judge(issuer, visit, query, &mut client_id).await {
         Ok(pending) => {
-            let mut tx = issuer.store.begin().await.map_err(Fault::from)?;
+            let mut tx = issuer.store.begin_for_stranger().await.map_err(Fault::from)?;
             tx.pendings().insert(&pending).await.map_err(Fault::from)?;
             tx.commit().await.map_err(Fault::from)?;
             Ok(pending.id)

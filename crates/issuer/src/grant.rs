@@ -97,8 +97,9 @@ pub(crate) fn refresh_standing(
         return RefreshStanding::Ended;
     }
     let Some(used_at) = row.used_at else {
-        let over = row.expires_at <= now || row.issued_at > after(now, SKEW_SECONDS);
-        return if over { RefreshStanding::Ended } else { RefreshStanding::Usable };
+        // One from the future was issued when the clock was ahead. It is used up like any other, and nobody has to sign in
+        // again because a clock was wrong; how long it lasts, the store corrects (`Store::bring_back`).
+        return if row.expires_at <= now { RefreshStanding::Ended } else { RefreshStanding::Usable };
     };
     // A clock that was set back must not open the window again.
     let within = now < after(used_at, retry_seconds) && used_at <= after(now, retry_seconds);

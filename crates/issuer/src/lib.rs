@@ -25,7 +25,7 @@ pub use sekisho_protocol::caller::PeerAddress;
 use sekisho_protocol::env::{Clock, Entropy};
 use sekisho_protocol::ids::NodeId;
 use sekisho_protocol::server::ServerDirectory;
-use sekisho_store::Store;
+use sekisho_store::{Refusals, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
@@ -86,6 +86,8 @@ pub struct IssuerParts {
     pub servers: watch::Receiver<Arc<ServerDirectory>>,
     /// Whose chain of records is written.
     pub node: NodeId,
+    /// Where refusals are counted that are not recorded one by one.
+    pub refusals: Arc<Refusals>,
     /// What the operator decided.
     pub settings: IssuerSettings,
 }
@@ -100,6 +102,7 @@ pub struct Issuer {
     pub(crate) rights: watch::Receiver<Arc<Rights>>,
     pub(crate) servers: watch::Receiver<Arc<ServerDirectory>>,
     pub(crate) node: NodeId,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) settings: IssuerSettings,
     pub(crate) cookies: cookies::Cookies,
     pub(crate) limits: limits::Limits,
@@ -118,7 +121,7 @@ impl Debug for Issuer {
 impl Issuer {
     /// An issuer of these parts.
     pub fn new(parts: IssuerParts) -> Arc<Self> {
-        let IssuerParts { store, keys, clock, entropy, http, rights, servers, node, settings } = parts;
+        let IssuerParts { store, keys, clock, entropy, http, rights, servers, node, refusals, settings } = parts;
         Arc::new(Self {
             cookies: cookies::Cookies::new(&settings),
             limits: limits::Limits::new(&settings),
@@ -134,6 +137,7 @@ impl Issuer {
             rights,
             servers,
             node,
+            refusals,
             settings,
         })
     }

@@ -183,13 +183,13 @@ async fn fail(
     user: Option<&User>,
     keys: &[String],
 ) -> Result<SessionToken, LoginError> {
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = issuer.store.begin_for_stranger().await?;
     for key in keys {
         tx.throttle().fail(key, visit.now).await?;
     }
     let subject = user.map(|user| Subject::User(user.id));
     let entry = Authorization { subject, ..records::entry(AuthorizationAct::LoginFailed) };
-    records::append(issuer, &mut tx, visit, entry).await?;
+    records::append_of_stranger(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Err(LoginError::Wrong)
 }

@@ -24,19 +24,35 @@ pub(crate) fn entry(act: AuthorizationAct) -> Authorization {
 /// chain is where writers of one node wait for each other.
 pub(crate) async fn append(issuer: &Issuer, tx: &mut Tx, visit: &Visit, what: Authorization) -> Result<(), StoreError> {
     let record = Record { at: visit.now, request: visit.request, event: Event::Authorization(bounded(what)) };
-    tx.audit().append(issuer.node, &[record], visit.now).await
+    tx.audit().append(issuer.node, &[record], visit.now).await.map(drop)
 }
 
-/// Puts a refusal on record, which has no effect to share a transaction with. The refusal stands whether or not
-/// that succeeds: nothing is given away by an entry that is missing.
+/// The same for what a stranger did. Beyond a steady rate it is counted, by kind and address, and the sums are recorded
+/// (ATK-172).
+pub(crate) async fn append_of_stranger(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    what: Authorization,
+) -> Result<(), StoreError> {
+    if issuer.refusals.admit(what.act.as_str(), visit.peer) { append(issuer, tx, visit, what).await } else { Ok(()) }
+}
+
+/// Puts a refusal on record that has no effect to share a transaction with, or counts it. The refusal stands whether or not
+/// that succeeds.
 pub(crate) async fn refused(issuer: &Issuer, visit: &Visit, what: Authorization) {
+    let kind = what.act.as_str();
+    if !issuer.refusals.admit(kind, visit.peer) {
+        return;
+    }
     let written = async {
-        let mut tx = issuer.store.begin().await?;
+        let mut tx = issuer.store.begin_for_stranger().await?;
         append(issuer, &mut tx, visit, what).await?;
         tx.commit().await
     };
     if let Err(error) = written.await {
-        tracing::error!(request = %visit.request, error = &error as &dyn std::error::Error, "a refusal is not on record");
+        issuer.refusals.count(kind, visit.peer);
+        tracing::debug!(request = %visit.request, error = &error as &dyn std::error::Error, "a refusal is only counted");
     }
 }
 

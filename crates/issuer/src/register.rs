@@ -84,7 +84,7 @@ async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metada
 async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Registered, RegistrationError> {
     let client = judge(ClientId::generate(visit.now, &*issuer.entropy), metadata)?;
     let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.entropy));
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = issuer.store.begin_for_stranger().await?;
     if tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max {
         tx.clients().delete_expired(visit.now).await?;
         if tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max {
@@ -101,7 +101,7 @@ async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Regi
     tx.clients().insert(&new).await?;
     let entry = records::entry(AuthorizationAct::ClientRegistered);
     let entry = Authorization { client: Some(client.id.clone()), detail: client.name.clone(), ..entry };
-    records::append(issuer, &mut tx, visit, entry).await?;
+    records::append_of_stranger(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     let mut registered = Registered::of(&client, visit.now.as_second());
     if let Some(secret) = secret {

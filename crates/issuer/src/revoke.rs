@@ -10,7 +10,7 @@ use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::secret::RefreshToken;
-use sekisho_store::Tx;
+use sekisho_store::{Grant, StoreError, Tx};
 use sekisho_token::{Expectation, verify};
 
 use crate::clients::authenticate::{self, AuthenticatedClient};
@@ -36,6 +36,13 @@ async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<(), TokenE
     let credentials = authenticate::read(&form.authorization, &parameters)?;
     let client = authenticate::authenticate(issuer, visit, credentials).await?;
     let token = parameters.one("token").ok_or(TokenError::Missing("token"))?;
+    // Looked at first: most who ask have nothing to end, and do not keep others from writing.
+    let mut tx = issuer.store.read().await?;
+    let found = own_grant(issuer, &mut tx, visit, &client, token).await?;
+    drop(tx);
+    if found.is_none() {
+        return Ok(());
+    }
     let mut tx = issuer.store.begin().await?;
     end(issuer, &mut tx, visit, &client, token).await?;
     tx.commit().await?;
@@ -51,13 +58,8 @@ pub(crate) async fn end(
     client: &AuthenticatedClient,
     token: &str,
 ) -> Result<(), TokenError> {
-    let grant = match RefreshToken::parse(token) {
-        Ok(token) => tx.refresh_tokens().find(&token.digest()).await?.map(|row| row.grant),
-        Err(_) => grant_of_access_token(issuer, visit, token),
-    };
-    let Some(grant) = grant else { return Ok(()) };
-    let own = tx.grants().find(grant).await?.filter(|grant| grant.client == client.client().id);
-    let Some(own) = own else { return Ok(()) };
+    let Some(own) = own_grant(issuer, tx, visit, client, token).await? else { return Ok(()) };
+    let grant = own.id;
     if tx.grants().revoke(grant, "revoked by its client", visit.now).await? {
         let entry = Authorization {
             subject: Some(own.subject),
@@ -69,6 +71,23 @@ pub(crate) async fn end(
         records::append(issuer, tx, visit, entry).await?;
     }
     Ok(())
+}
+
+/// The grant behind a token, if it is the client's and has not ended.
+async fn own_grant(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    visit: &Visit,
+    client: &AuthenticatedClient,
+    token: &str,
+) -> Result<Option<Grant>, StoreError> {
+    let grant = match RefreshToken::parse(token) {
+        Ok(token) => tx.refresh_tokens().find(&token.digest()).await?.map(|row| row.grant),
+        Err(_) => grant_of_access_token(issuer, visit, token),
+    };
+    let Some(grant) = grant else { return Ok(None) };
+    let found = tx.grants().find(grant).await?;
+    Ok(found.filter(|grant| grant.client == client.client().id && grant.revoked_at.is_none()))
 }
 
 /// The grant of an access token that we made, whichever server it is for. An expired one has nothing left to end.

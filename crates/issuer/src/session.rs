@@ -36,6 +36,15 @@ pub(crate) async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session
     Ok(user.filter(|user| !user.disabled).map(|user| Session { user, row }))
 }
 
+/// Begins a transaction in which a page changes something. Whoever is not signed in changes nothing, or little, and waits
+/// with the other strangers.
+pub(crate) async fn begin(issuer: &Issuer, visit: &Visit) -> Result<Tx, StoreError> {
+    let mut tx = issuer.store.read().await?;
+    let signed_in = current(&mut tx, visit).await?.is_some();
+    drop(tx);
+    if signed_in { issuer.store.begin().await } else { issuer.store.begin_for_stranger().await }
+}
+
 /// Signs a browser in under a new name, whatever name it had before (ATK-10: no fixation).
 pub(crate) async fn open(
     issuer: &Issuer,
@@ -174,7 +183,7 @@ pub(crate) async fn log_out(State(issuer): State<Arc<Issuer>>, visit: Visit, for
 
 async fn end(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<Option<Place>, LogoutError> {
     let parameters = form.parameters.as_ref().map_err(|_| LogoutError::Forgery)?;
-    let mut tx = issuer.store.begin().await.map_err(Fault::from)?;
+    let mut tx = begin(issuer, visit).await.map_err(Fault::from)?;
     let session = current(&mut tx, visit).await.map_err(Fault::from)?;
     if !is_ours(visit, session.as_ref(), FormKind::Logout, "", parameters.one("csrf"))
         || parameters.repeated(&[]).is_some()

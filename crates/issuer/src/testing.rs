@@ -156,6 +156,7 @@ impl World {
             http: http.clone(),
             rights: rights_seen,
             servers: servers_seen,
+            refusals: Arc::default(),
             settings,
         });
         Self { issuer, clock, http, owner, reader, servers, _keys: keys, _rights: rights, _folder: folder }

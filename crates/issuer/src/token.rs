@@ -23,6 +23,7 @@ use crate::visit::Visit;
 use crate::{Issuer, records};
 
 pub(crate) mod authorization_code;
+mod beforehand;
 pub(crate) mod exchange;
 pub(crate) mod refresh;
 
@@ -120,8 +121,11 @@ async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<Issued, To
     }
 }
 
-/// A refusal that had no transaction of its own is put on record, too.
+/// Puts a refusal on record, or counts it. A fault of ours is none.
 async fn refuse(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error: TokenError) -> TokenError {
+    if matches!(error, TokenError::Internal(_) | TokenError::Authentication(AuthenticationError::Internal(_))) {
+        return error;
+    }
     let act = AuthorizationAct::TokenRefused;
     records::refused(issuer, visit, Authorization { client, detail: error.to_string(), ..records::entry(act) }).await;
     error
@@ -144,6 +148,9 @@ pub(crate) async fn perform(
     client: &AuthenticatedClient,
     request: &GrantRequest,
 ) -> Result<Issued, TokenError> {
+    if let Err(refusal) = beforehand::check(issuer, visit, client, request).await {
+        return Err(refuse(issuer, visit, Some(client.client().id.clone()), refusal).await);
+    }
     for _ in 0..TRIES {
         let mut tx = issuer.store.begin().await?;
         let outcome = match request {
@@ -159,12 +166,13 @@ pub(crate) async fn perform(
             Err(TokenError::Raced) => tx.rollback().await?,
             Err(TokenError::Internal(fault)) => return Err(TokenError::Internal(fault)),
             Err(refusal) => {
-                let entry = records::entry(AuthorizationAct::TokenRefused);
-                let id = Some(client.client().id.clone());
-                let entry = Authorization { client: id, detail: refusal.to_string(), ..entry };
-                records::append(issuer, &mut tx, visit, entry).await?;
-                tx.commit().await?;
-                return Err(refusal);
+                // What happened on the way is kept: a failure that was counted, a grant that was revoked.
+                if tx.has_written() {
+                    tx.commit().await?;
+                } else {
+                    drop(tx);
+                }
+                return Err(refuse(issuer, visit, Some(client.client().id.clone()), refusal).await);
             }
         }
     }

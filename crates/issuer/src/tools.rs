@@ -131,7 +131,7 @@ fn about(server: &ServerName, held: &[HeldTool]) -> String {
 
 async fn accepted(issuer: &Issuer, visit: &Visit, name: &str, form: &Form) -> Result<ServerName, OwnError> {
     let form = own::fields(form, &["tool"])?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let session = session::current(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
     let (server, held) = find(issuer, &mut tx, &session, name).await?;
     if !is_ours(visit, Some(&session), FormKind::AcceptTools, &about(&server, &held), form.one("csrf")) {

@@ -38,12 +38,21 @@ pub enum Event {
         /// On what.
         on: String,
     },
+    /// The clock of the machine was set while we ran, or stood before the last record when we began.
+    ClockSet {
+        /// What it said until then, by our own count of time.
+        from: Timestamp,
+        /// What it says now.
+        to: Timestamp,
+    },
     /// Something at the issuer: a login, a consent, a registration, a token, a revocation.
     Authorization(Authorization),
     /// A call was judged.
     Decision(Box<Decision>),
     /// A judged call ended.
     Outcome(Outcome),
+    /// Requests that were refused and not recorded one by one, because too many came.
+    Refusals(RefusalCount),
     /// A request that never became a call: no or a bad token, a malformed body, a wrong host.
     Rejection(Rejection),
     /// A child process of a server began or ended.
@@ -136,6 +145,39 @@ pub enum AuthorizationAct {
     TokenRefused,
     /// An owner accepted a tool that was new or changed.
     ToolAccepted,
+}
+
+impl AuthorizationAct {
+    /// The word of the records.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessAsked => "access_asked",
+            Self::AccessLent => "access_lent",
+            Self::AccessRefused => "access_refused",
+            Self::AccessTakenBack => "access_taken_back",
+            Self::ApprovalDeclined => "approval_declined",
+            Self::ApprovalGiven => "approval_given",
+            Self::ArgumentsRead => "arguments_read",
+            Self::AuthorizationRefused => "authorization_refused",
+            Self::ClientRegistered => "client_registered",
+            Self::ClientRefused => "client_refused",
+            Self::CodeReplayed => "code_replayed",
+            Self::ConsentDenied => "consent_denied",
+            Self::ConsentGiven => "consent_given",
+            Self::GrantRevoked => "grant_revoked",
+            Self::LoginFailed => "login_failed",
+            Self::LoginSucceeded => "login_succeeded",
+            Self::RefreshReplayed => "refresh_replayed",
+            Self::PasswordSet => "password_set",
+            Self::TaskBegun => "task_begun",
+            Self::TaskFinished => "task_finished",
+            Self::TaskResumed => "task_resumed",
+            Self::TaskWidened => "task_widened",
+            Self::TokenIssued => "token_issued",
+            Self::TokenRefused => "token_refused",
+            Self::ToolAccepted => "tool_accepted",
+        }
+    }
 }
 
 /// The answer of `decide`, in one word.
@@ -251,8 +293,23 @@ pub enum OutcomeResult {
     Error,
     /// The authority ended while the answer was streaming.
     Revoked,
+    /// Nobody knows: the checkpoint ended before it could write it down.
+    Unknown,
     /// Nothing came from the upstream, or nothing that could be passed on.
     UpstreamFailed,
+}
+
+/// How many requests of one kind were refused since this was last written, besides those that are on record by
+/// themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalCount {
+    /// The word under which one of them would be on record: an act of the issuer, or the reason of a rejection.
+    pub what: Cow<'static, str>,
+    /// From which address (of IPv6: the /64). Absent: from all that are not told apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// How many.
+    pub count: u64,
 }
 
 /// A request that never became a call.

@@ -4,6 +4,8 @@
 //! bytes, and a row, a hash and an entry of the index are shared by hundreds.
 
 mod link;
+mod prune;
+mod unended;
 
 use sekisho_protocol::audit::Record;
 use sekisho_protocol::digest::Digest;
@@ -16,6 +18,8 @@ use crate::sql::{Row, corrupt, values};
 use crate::tx::Tx;
 
 use self::link::NewLink;
+
+pub use self::unended::{UnendedCall, UnendedCursor};
 
 /// A record as it is kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,17 +134,14 @@ fn genesis() -> Digest {
 }
 
 impl Audit<'_> {
-    /// Appends records to the chain of a node, in this order.
+    /// Appends records to the chain of a node, in this order. Gives the head that the chain has once this is committed.
     pub async fn append<'r>(
         &mut self,
         node: NodeId,
         batch: impl IntoIterator<Item = &'r Record>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<AuditHead, StoreError> {
         let links = link::links(batch)?;
-        if links.is_empty() {
-            return Ok(());
-        }
         let (chain, head) = self.take_head(node).await?;
         let AuditHead { mut seq, mut mac } = head;
         let node_text = node.to_string();
@@ -155,7 +156,14 @@ impl Audit<'_> {
                 .await?;
         }
         self.tx.execute("UPDATE audit_heads SET seq = $2, mac = $3 WHERE node = $1", values![node, seq, mac]).await?;
-        Ok(())
+        Ok(AuditHead { seq, mac })
+    }
+
+    /// Whether a chain has come to this head, or further: so it is known what became of a commit that was not answered.
+    /// Waits for a transaction of this node that is still being committed.
+    pub async fn has_come_to(&mut self, node: NodeId, head: AuditHead) -> Result<bool, StoreError> {
+        self.take_head(node).await?;
+        Ok(self.mac_at(node, head.seq).await? == Some(head.mac))
     }
 
     /// The end of a node's chain, which is begun if need be. Writing to the head's row makes a second writer of this node
@@ -236,6 +244,19 @@ impl Audit<'_> {
         row.map(|row| Ok(AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? })).transpose()
     }
 
+    /// When the last records of a node were kept: its clock stood there once. `None`: there are none, or not any more.
+    pub async fn last_kept_at(&mut self, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
+        let Some(chain) = self.chain(node).await? else { return Ok(None) };
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT kept_at FROM audit WHERE place > $1 AND place < $2 ORDER BY place DESC LIMIT 1",
+                values![chain.place(0), chain.next()],
+            )
+            .await?;
+        row.map(|row| row.time("kept_at")).transpose()
+    }
+
     /// The nodes that ever wrote.
     pub async fn nodes(&mut self) -> Result<Vec<NodeId>, StoreError> {
         Ok(self.chains().await?.into_iter().map(|(node, _)| node).collect())
@@ -259,51 +280,6 @@ impl Audit<'_> {
         let head = AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? };
         let sealed: Digest = row.parse("sealed")?;
         Ok(if sealed == self.checkpoint_mac(node, head) { Ok(head) } else { Err(head.seq) })
-    }
-
-    /// Removes the records of a node that were kept before a moment, and seals where the chain begins then. Says how many
-    /// they were. A chain that is not intact is left alone, so that what is wrong with it stays to be seen.
-    pub async fn prune(
-        &mut self,
-        node: NodeId,
-        before: Timestamp,
-        now: Timestamp,
-    ) -> Result<Result<u64, ChainCheck>, StoreError> {
-        let check = self.verify(node).await?;
-        if matches!(check, ChainCheck::Broken { .. }) {
-            return Ok(Err(check));
-        }
-        let Some(chain) = self.chain(node).await? else { return Ok(Ok(0)) };
-        // The first that stays: moments do not fall along a chain, but for clocks that were set back.
-        let row = self
-            .tx
-            .fetch_optional(
-                "SELECT place, mac FROM audit WHERE place > $1 AND place < $2 AND kept_at < $3
-                     AND place < COALESCE(
-                         (SELECT MIN(place) FROM audit WHERE place > $1 AND place < $2 AND kept_at >= $3), place + 1)
-                 ORDER BY place DESC LIMIT 1",
-                values![chain.place(0), chain.next(), before],
-            )
-            .await?;
-        let Some(row) = row else { return Ok(Ok(0)) };
-        let began = self.beginning(node).await?.map_or(0, |beginning| beginning.seq);
-        let last = AuditHead { seq: chain.seq(row.int("place")?), mac: row.parse("mac")? };
-        let sealed = self.checkpoint_mac(node, last);
-        self.tx
-            .execute(
-                "INSERT INTO audit_checkpoints (node, seq, mac, sealed, pruned_at) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, mac = excluded.mac, sealed = excluded.sealed,
-                     pruned_at = excluded.pruned_at",
-                values![node, last.seq, last.mac, sealed, now],
-            )
-            .await?;
-        self.tx
-            .execute(
-                "DELETE FROM audit WHERE place > $1 AND place <= $2",
-                values![chain.place(0), chain.place(last.seq)],
-            )
-            .await?;
-        Ok(Ok(last.seq.abs_diff(began)))
     }
 
     fn checkpoint_mac(&self, node: NodeId, head: AuditHead) -> Digest {

@@ -48,6 +48,11 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. })
     }
 
+    /// A statement that comes after one that failed.
+    pub(crate) fn over() -> Self {
+        Self::Unavailable { what: "the transaction failed before".to_owned() }
+    }
+
     pub(crate) fn timed_out(what: &'static str) -> Self {
         Self::Unavailable { what: format!("{what} took too long") }
     }

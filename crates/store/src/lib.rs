@@ -34,6 +34,7 @@ mod browser_sessions;
 mod catalogue;
 mod changes;
 mod clients;
+mod clock;
 mod codes;
 mod credentials;
 mod grants;
@@ -42,6 +43,7 @@ mod keys;
 mod loans;
 mod pendings;
 mod refresh_tokens;
+mod refusals;
 mod rounds;
 mod seal;
 mod servers;
@@ -53,6 +55,8 @@ mod users;
 
 mod migrations;
 mod postgres;
+mod reserve;
+mod session;
 mod sql;
 mod sqlite;
 
@@ -61,11 +65,14 @@ pub use access_requests::{
 };
 pub use approvals::{APPROVALS_OPEN_PER_GRANT_MAX, Approval, Approvals, NewApproval};
 pub use assertions::Assertions;
-pub use audit::{AUDIT_PAGE_MAX, Audit, AuditFilter, AuditHead, AuditOrder, ChainCheck, StoredRecord};
+pub use audit::{
+    AUDIT_PAGE_MAX, Audit, AuditFilter, AuditHead, AuditOrder, ChainCheck, StoredRecord, UnendedCall, UnendedCursor,
+};
 pub use browser_sessions::{BrowserSession, BrowserSessions};
 pub use catalogue::Catalogue;
 pub use changes::{CHANGES_KEPT, Change, ChangeFeed, ChangeKind, FeedEvent};
 pub use clients::{Clients, NewClient, StoredClient};
+pub use clock::ClockStep;
 pub use codes::{CODE_FAILURES_MAX, Code, Codes, Conditions, GrantTask};
 pub use credentials::Credentials;
 pub use error::StoreError;
@@ -75,6 +82,7 @@ pub use keys::{Keys, SigningKeyRow};
 pub use loans::{LOAN_SECONDS_MAX, Loan, Loans, NewLoan};
 pub use pendings::{Pending, Pendings};
 pub use refresh_tokens::{RefreshRow, RefreshTokens};
+pub use refusals::{REFUSALS_WRITTEN_EVERY, Refusals};
 pub use rounds::{ROUNDS_PER_GRANT_MAX, Rounds};
 pub use seal::{SealError, SealKey, SecretBytes, SecretKey};
 pub use servers::{ServerRow, Servers};

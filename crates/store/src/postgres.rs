@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, Postgres, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Postgres};
 use tokio::sync::Notify;
 
 use crate::changes::{HEAD, POLL, Polled, Source};
 use crate::error::{Code, StoreError};
+use crate::session::Session;
 use crate::sql::{Row, statement, values};
 
 /// Where commits are announced. The channel belongs to the database, so instances do not hear each other.
@@ -22,6 +23,7 @@ pub(crate) const NOTIFY: &str = "SELECT pg_notify('sekisho_changes', '')";
 pub(crate) struct PostgresDatabase {
     pool: PgPool,
     listening: PgPool,
+    limit: Duration,
 }
 
 impl PostgresDatabase {
@@ -40,15 +42,15 @@ impl PostgresDatabase {
             pool.clone().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options.clone());
         // One more than asked for: the tail of the changes keeps one busy now and then.
         let pool = pool.max_connections(connections_max.saturating_add(1)).connect_with(options).await?;
-        Ok(Self { pool, listening })
+        Ok(Self { pool, listening, limit })
     }
 
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?)
+    pub(crate) async fn begin(&self) -> Result<Session<Postgres>, StoreError> {
+        Session::begin(&self.pool, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", self.limit).await
     }
 
-    pub(crate) async fn read(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    pub(crate) async fn read(&self) -> Result<Session<Postgres>, StoreError> {
+        Session::begin(&self.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", self.limit).await
     }
 
     pub(crate) async fn close(&self) {

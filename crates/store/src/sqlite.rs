@@ -1,4 +1,5 @@
-//! What is SQLite's own: the file, one writing connection, readers, and noticing commits of other processes.
+//! What is SQLite's own: the file, one writing connection, readers, room for a full disk, and noticing commits of other
+//! processes.
 
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -7,10 +8,12 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite};
 
 use crate::changes::{HEAD, POLL, Polled, Source};
 use crate::error::{Code, StoreError};
+use crate::reserve::Reserve;
+use crate::session::Session;
 use crate::sql::{Row, statement, values};
 
 /// An open SQLite database.
@@ -18,10 +21,27 @@ pub(crate) struct SqliteDatabase {
     file: DatabaseFile,
     writer: SqlitePool,
     readers: SqlitePool,
+    limit: Duration,
+    reserve: Reserve,
 }
 
+/// To how many bytes the write-ahead log is cut when it begins anew: what a long reader made it grow to is given back.
+const LOG_BYTES_KEPT: &str = "16777216";
+
 impl SqliteDatabase {
+    /// Opens it, on a full disk, too: then with room from the reserve.
     pub(crate) async fn open(path: &Path, readers_max: u32, limit: Duration) -> Result<Self, StoreError> {
+        let reserve = Reserve::beside(path);
+        match Self::open_in(path, readers_max, limit, reserve.clone()).await {
+            Err(error @ StoreError::Unavailable { .. }) if reserve.give_up_some() => {
+                tracing::warn!(%error, "the store could not be opened; trying again with the room kept for a full disk");
+                Self::open_in(path, readers_max, limit, reserve).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_in(path: &Path, readers_max: u32, limit: Duration, reserve: Reserve) -> Result<Self, StoreError> {
         let file = DatabaseFile::open(path)?;
         let options = SqliteConnectOptions::from_str("sqlite://")?
             .filename(path)
@@ -31,6 +51,7 @@ impl SqliteDatabase {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("trusted_schema", "OFF")
+            .pragma("journal_size_limit", LOG_BYTES_KEPT)
             .disable_statement_logging();
         // One connection writes: SQLite has one writer anyway, and waiting in our queue is fair.
         let pool = SqlitePoolOptions::new()
@@ -43,18 +64,36 @@ impl SqliteDatabase {
         // One more than asked for: the tail of the changes keeps one.
         let readers =
             pool.max_connections(readers_max.saturating_add(1)).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(Self { file, writer, readers })
+        Ok(Self { file, writer, readers, limit, reserve })
     }
 
     /// A transaction that holds the one write lock from its beginning: it never has to be tried again.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(crate) async fn begin(&self) -> Result<Session<Sqlite>, StoreError> {
         self.file.check()?;
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        Session::begin(&self.writer, "BEGIN IMMEDIATE", self.limit).await
     }
 
-    pub(crate) async fn read(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(crate) async fn read(&self) -> Result<Session<Sqlite>, StoreError> {
         self.file.check()?;
-        Ok(self.readers.begin_with("BEGIN DEFERRED").await?)
+        Session::begin(&self.readers, "BEGIN DEFERRED", self.limit).await
+    }
+
+    /// Keeps room for the time when the disk is full.
+    pub(crate) fn keep_reserve(&self) -> Result<(), StoreError> {
+        self.reserve
+            .fill()
+            .map_err(|error| StoreError::Unavailable { what: format!("keeping room on the disk: {error}") })
+    }
+
+    /// Gives up the room that was kept, and has the log carried over into the database, so that what is deleted next can
+    /// be written. Whether there was any.
+    pub(crate) async fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        if !self.reserve.give_up() {
+            return Ok(false);
+        }
+        let mut connection = self.writer.acquire().await?;
+        statement::<Sqlite>("PRAGMA wal_checkpoint(TRUNCATE)", values![]).fetch_all(&mut *connection).await?;
+        Ok(true)
     }
 
     pub(crate) async fn close(&self) {
@@ -157,18 +196,31 @@ impl Source for SqliteSource {
             Some(watching) => watching,
             None => Watching { connection: self.readers.acquire().await?, version: None },
         };
-        let row = statement::<Sqlite>("PRAGMA data_version", values![]).fetch_one(&mut *watching.connection).await?;
+        match watching.poll(place).await {
+            Ok(polled) => {
+                self.watching = Some(watching);
+                Ok(polled)
+            }
+            Err(error) => {
+                watching.connection.close_on_drop();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Watching {
+    async fn poll(&mut self, place: i64) -> Result<Option<Polled>, StoreError> {
+        let row = statement::<Sqlite>("PRAGMA data_version", values![]).fetch_one(&mut *self.connection).await?;
         let version = Row::from(row).int("data_version")?;
-        if watching.version == Some(version) {
-            self.watching = Some(watching);
+        if self.version == Some(version) {
             return Ok(None);
         }
-        let rows = statement::<Sqlite>(POLL, values![place]).fetch_all(&mut *watching.connection).await?;
+        let rows = statement::<Sqlite>(POLL, values![place]).fetch_all(&mut *self.connection).await?;
         let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
         let polled = Polled::read(&rows)?;
         // A full page may not be all: look again whatever the version says.
-        watching.version = (polled.changes.len() < crate::changes::POLL_ROWS).then_some(version);
-        self.watching = Some(watching);
+        self.version = (polled.changes.len() < crate::changes::POLL_ROWS).then_some(version);
         Ok(Some(polled))
     }
 }

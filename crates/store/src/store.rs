@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_protocol::env::Timestamp;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio::task::AbortHandle;
 
 use crate::changes::{self, CHANGES_KEPT, ChangeFeed, Cursor, FEED_LEN, FeedEvent};
@@ -16,7 +16,7 @@ use crate::postgres::PostgresDatabase;
 use crate::seal::{Purpose, SealError, SealKey, Sealer, SecretBytes};
 use crate::sql::values;
 use crate::sqlite::SqliteDatabase;
-use crate::tx::{Connection, Tx, boxed, within};
+use crate::tx::{Connection, Fault, Tx, boxed, within};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,10 +82,24 @@ struct Inner {
     seal: Arc<Sealer>,
     limit: Duration,
     wake: Arc<Notify>,
+    /// The one turn that strangers have at the writer, and room for those who wait for it.
+    strangers: Strangers,
     /// Held by the tail alone, so that listeners hear of its end.
     feed: broadcast::WeakSender<FeedEvent>,
     tasks: Vec<AbortHandle>,
 }
+
+struct Strangers {
+    turn: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+/// How many transactions of strangers wait for their turn; more are refused at once. Each takes about 2 ms, so whoever is
+/// let in comes in time.
+const STRANGERS_WAITING_MAX: usize = 512;
+
+/// How long closing waits for connections of a database that does not answer.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// The statement that removes some rows of a table by their key.
 macro_rules! sweep {
@@ -194,7 +208,8 @@ impl Store {
                 (Database::Sqlite(database), vec![tail.abort_handle()])
             }
         };
-        let store = Self { inner: Arc::new(Inner { database, seal, limit, wake, feed, tasks }) };
+        let strangers = Strangers { turn: Arc::new(Semaphore::new(1)), waiting: Semaphore::new(STRANGERS_WAITING_MAX) };
+        let store = Self { inner: Arc::new(Inner { database, seal, limit, wake, strangers, feed, tasks }) };
         store.check_seal_key().await?;
         Ok(store)
     }
@@ -234,6 +249,20 @@ impl Store {
         Ok(self.transaction(connection.await?))
     }
 
+    /// Begins a transaction that writes what somebody wants who has not shown any authority: a login that failed, an
+    /// authorization request, a registration. Of these there is one at a time, so that whatever strangers send, everybody
+    /// else waits for at most one of them.
+    pub async fn begin_for_stranger(&self) -> Result<Tx, StoreError> {
+        let Strangers { turn, waiting } = &self.inner.strangers;
+        let full = |_| StoreError::Unavailable { what: "too many strangers wait for the database".to_owned() };
+        let place = waiting.try_acquire().map_err(full)?;
+        let coming = async { Arc::clone(turn).acquire_owned().await.map_err(|_| StoreError::over()) };
+        let turn = within(self.inner.limit, "waiting for the database", coming).await?;
+        drop(place);
+        let tx = self.begin().await?;
+        Ok(Tx { turn: Some(turn), ..tx })
+    }
+
     /// Begins a transaction that only reads, and sees one moment throughout.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let connecting = boxed(async {
@@ -253,6 +282,9 @@ impl Store {
             limit: self.inner.limit,
             wake: Arc::clone(&self.inner.wake),
             changed: BTreeSet::new(),
+            fault: Fault::None,
+            wrote: false,
+            turn: None,
         }
     }
 
@@ -275,6 +307,36 @@ impl Store {
         let mut tx = self.read().await?;
         tx.fetch_optional("SELECT value FROM counters WHERE name = 'changes'", values![]).await?;
         tx.rollback().await
+    }
+
+    /// Whether the database takes writes: one row is written, and is on the disk when this returns.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.execute(
+            "INSERT INTO counters (name, value) VALUES ('probe', 1)
+             ON CONFLICT (name) DO UPDATE SET value = counters.value + 1",
+            values![],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Keeps some room on the disk for the time when it is full, where the database is a file.
+    pub fn keep_reserve(&self) -> Result<(), StoreError> {
+        match &self.inner.database {
+            Database::Postgres(_) => Ok(()),
+            Database::Sqlite(database) => database.keep_reserve(),
+        }
+    }
+
+    /// Gives up the room that was kept, so that something can be deleted on a full disk. Whether there was any.
+    pub async fn give_up_reserve(&self) -> Result<bool, StoreError> {
+        match &self.inner.database {
+            Database::Postgres(_) => Ok(false),
+            Database::Sqlite(database) => {
+                within(self.inner.limit, "making room on the disk", database.give_up_reserve()).await
+            }
+        }
     }
 
     /// Begins to listen for changes. Whatever is committed after this call is heard; read into a cache after it.
@@ -330,12 +392,17 @@ impl Store {
         }
     }
 
-    /// Ends the tail and closes every connection, waiting for transactions that are still open.
+    /// Ends the tail and closes every connection, waiting for transactions that are still open, but not for long.
     pub async fn close(&self) {
         self.inner.tasks.iter().for_each(AbortHandle::abort);
-        match &self.inner.database {
-            Database::Postgres(database) => database.close().await,
-            Database::Sqlite(database) => database.close().await,
+        let closing = async {
+            match &self.inner.database {
+                Database::Postgres(database) => database.close().await,
+                Database::Sqlite(database) => database.close().await,
+            }
+        };
+        if tokio::time::timeout(CLOSE_WAIT, closing).await.is_err() {
+            tracing::warn!("the store was left open: a connection did not end");
         }
     }
 }

@@ -5,18 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Postgres, Sqlite, Transaction};
-use tokio::sync::Notify;
+use sqlx::{Postgres, Sqlite};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::changes::{self, ChangeKind};
 use crate::error::StoreError;
 use crate::seal::Sealer;
+use crate::session::Session;
 use crate::sql::{Row, Value, statement};
 
 /// Either database's transaction.
 pub(crate) enum Connection {
-    Postgres(Transaction<'static, Postgres>),
-    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Session<Postgres>),
+    Sqlite(Session<Sqlite>),
 }
 
 /// A transaction. What it wrote exists once [`Tx::commit`] has answered; dropping it undoes everything.
@@ -30,6 +31,23 @@ pub struct Tx {
     pub(crate) limit: Duration,
     pub(crate) wake: Arc<Notify>,
     pub(crate) changed: BTreeSet<(ChangeKind, String)>,
+    pub(crate) fault: Fault,
+    /// Whether a statement changed anything.
+    pub(crate) wrote: bool,
+    /// The turn of strangers, if it is one of theirs.
+    pub(crate) turn: Option<OwnedSemaphorePermit>,
+}
+
+/// What a statement of a transaction did to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A row was there already, or missing. PostgreSQL undoes the whole transaction then, SQLite only the statement.
+    Conflict,
+    /// Nothing.
+    None,
+    /// It failed for another reason. The database may have undone the transaction already, and a further statement would
+    /// be one by itself.
+    Other,
 }
 
 impl Tx {
@@ -40,10 +58,11 @@ impl Tx {
         if announces {
             changes::write(&mut self, changed).await?;
         }
-        let Self { connection, limit, wake, .. } = self;
+        self.check_usable()?;
+        let Self { connection, wake, turn: _turn, .. } = self;
         match connection {
-            Connection::Postgres(tx) => within(limit, "committing", boxed(tx.commit())).await?,
-            Connection::Sqlite(tx) => within(limit, "committing", boxed(tx.commit())).await?,
+            Connection::Postgres(session) => session.commit().await?,
+            Connection::Sqlite(session) => session.commit().await?,
         }
         if announces {
             wake.notify_one();
@@ -54,9 +73,39 @@ impl Tx {
     /// Undoes everything, and waits until that is done.
     pub async fn rollback(self) -> Result<(), StoreError> {
         match self.connection {
-            Connection::Postgres(tx) => within(self.limit, "rolling back", boxed(tx.rollback())).await,
-            Connection::Sqlite(tx) => within(self.limit, "rolling back", boxed(tx.rollback())).await,
+            Connection::Postgres(session) => session.rollback().await,
+            Connection::Sqlite(session) => session.rollback().await,
         }
+    }
+
+    /// Whether there is anything to commit.
+    pub fn has_written(&self) -> bool {
+        self.wrote
+    }
+
+    /// That everything so far happened inside the transaction. PostgreSQL answers `COMMIT` with success where it has
+    /// undone everything, so it is not asked.
+    fn check_usable(&self) -> Result<(), StoreError> {
+        match (self.fault, &self.connection) {
+            (Fault::None, _) | (Fault::Conflict, Connection::Sqlite(_)) => Ok(()),
+            (Fault::Conflict | Fault::Other, _) => Err(StoreError::over()),
+        }
+    }
+
+    /// Notes what became of a statement.
+    fn noted<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &outcome {
+            Ok(_) => {}
+            Err(StoreError::Conflict { .. }) => self.fault = Fault::Conflict,
+            Err(_) => {
+                self.fault = Fault::Other;
+                match &mut self.connection {
+                    Connection::Postgres(session) => session.replace(),
+                    Connection::Sqlite(session) => session.replace(),
+                }
+            }
+        }
+        outcome
     }
 
     /// Notes that caches holding this thing are stale once this is committed.
@@ -66,16 +115,19 @@ impl Tx {
 
     /// Runs a statement and says how many rows it touched.
     pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
-        match &mut self.connection {
-            Connection::Postgres(tx) => {
-                let work = boxed(statement::<Postgres>(sql, values).execute(&mut **tx));
-                Ok(within(self.limit, "a statement", work).await?.rows_affected())
+        self.check_usable()?;
+        let outcome = match &mut self.connection {
+            Connection::Postgres(session) => {
+                let work = boxed(statement::<Postgres>(sql, values).execute(session.connection()?));
+                within(self.limit, "a statement", work).await.map(|done| done.rows_affected())
             }
-            Connection::Sqlite(tx) => {
-                let work = boxed(statement::<Sqlite>(sql, values).execute(&mut **tx));
-                Ok(within(self.limit, "a statement", work).await?.rows_affected())
+            Connection::Sqlite(session) => {
+                let work = boxed(statement::<Sqlite>(sql, values).execute(session.connection()?));
+                within(self.limit, "a statement", work).await.map(|done| done.rows_affected())
             }
-        }
+        };
+        self.wrote |= outcome.as_ref().is_ok_and(|rows| *rows > 0);
+        self.noted(outcome)
     }
 
     /// Runs a statement that touches one row or none, and says whether it did.
@@ -85,16 +137,20 @@ impl Tx {
 
     /// Every row of an answer. The statement says how many at most.
     pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
-        match &mut self.connection {
-            Connection::Postgres(tx) => {
-                let work = boxed(statement::<Postgres>(sql, values).fetch_all(&mut **tx));
-                Ok(within(self.limit, "a statement", work).await?.into_iter().map(Row::from).collect())
+        self.check_usable()?;
+        let outcome = match &mut self.connection {
+            Connection::Postgres(session) => {
+                let work = boxed(statement::<Postgres>(sql, values).fetch_all(session.connection()?));
+                within(self.limit, "a statement", work).await.map(|rows| rows.into_iter().map(Row::from).collect())
             }
-            Connection::Sqlite(tx) => {
-                let work = boxed(statement::<Sqlite>(sql, values).fetch_all(&mut **tx));
-                Ok(within(self.limit, "a statement", work).await?.into_iter().map(Row::from).collect())
+            Connection::Sqlite(session) => {
+                let work = boxed(statement::<Sqlite>(sql, values).fetch_all(session.connection()?));
+                within(self.limit, "a statement", work).await.map(|rows| rows.into_iter().map(Row::from).collect())
             }
-        }
+        };
+        let outcome: Result<Vec<Row>, StoreError> = outcome;
+        self.wrote |= !sql.starts_with("SELECT") && outcome.as_ref().is_ok_and(|rows| !rows.is_empty());
+        self.noted(outcome)
     }
 
     /// The only row, if there is one. The statement always runs to its end.

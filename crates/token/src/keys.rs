@@ -136,7 +136,7 @@ pub enum KeysError {
     #[error("two signing keys have the identifier `{0}`")]
     Duplicate(KeyId),
     /// None has the duty to sign.
-    #[error("no key signs: add one with `sekisho key rotate`")]
+    #[error("no key signs yet: compare the clock of this machine with the beginning of the keys")]
     NoSigner,
     /// More than one signs.
     #[error("more than one key signs: keep one and retire the others")]

@@ -91,7 +91,7 @@ async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandErr
 
 async fn prune(common: &Common, older_than: &str) -> Result<(), CommandError> {
     let seconds = super::seconds(older_than)?;
-    let now = SystemClock::default().now();
+    let now = SystemClock.now();
     let before = Timestamp::from_second(now.as_second().saturating_sub(i64::from(seconds))).unwrap_or(now);
     match control::act(common, Act::AuditPrune { before }).await? {
         outcome @ Outcome::Done { .. } if common.json => super::print_json(&outcome),
@@ -114,8 +114,8 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
             heads::read(&text).map_err(|error| bad(&error))?
         }
     };
-    let chains = match control::act(common, Act::AuditVerify { heads }).await? {
-        Outcome::Audit { chains } => chains,
+    let (chains, uncompared) = match control::act(common, Act::AuditVerify { heads }).await? {
+        Outcome::Audit { chains, uncompared } => (chains, uncompared),
         other => return Err(unexpected(&other)),
     };
     if common.json {
@@ -135,6 +135,12 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
             let heads = if chain.heads > 0 { format!(", as {} signed heads say", chain.heads) } else { String::new() };
             anstream::println!("{}: {records} records as they were written{heads}, head {head}", chain.node);
         }
+    }
+    if let Some(why) = uncompared {
+        anstream::eprintln!(
+            "not compared with a second place: {why}. Only that shows a chain that was removed or whose end was cut off; \
+             give kept heads with --checkpoint FILE"
+        );
     }
     Ok(())
 }
@@ -202,6 +208,11 @@ fn line(row: &RecordRow) -> String {
             format!("rejected {} {} {}", rejection.status, rejection.reason, rejection.detail)
         }
         Event::Child { server, act, detail } => format!("child of {server} {act} {detail}"),
+        Event::ClockSet { from, to } => format!("the clock was set from {from} to {to}"),
+        Event::Refusals(refused) => {
+            let source = refused.source.as_deref().unwrap_or("other addresses");
+            format!("{} more of {} from {source}", refused.count, refused.what)
+        }
     };
     format!("{at}  {}  {}", row.record.request, super::visible(&what))
 }

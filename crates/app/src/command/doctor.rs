@@ -57,7 +57,7 @@ async fn insider<H: HttpClient + 'static>(
         http: Arc::clone(http) as Arc<dyn HttpClient>,
         store: Arc::new(MemoryStore::default()),
         browser: Arc::new(Shared(Arc::clone(&seen))),
-        clock: Arc::new(SystemClock::default()),
+        clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
         identity,
         grant,
@@ -85,7 +85,7 @@ fn diagram(diagnosis: &Diagnosis) -> Sequence {
 }
 
 fn today() -> jiff::civil::Date {
-    SystemClock::default().now().to_zoned(jiff::tz::TimeZone::UTC).date()
+    SystemClock.now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 fn word(standing: Standing) -> &'static str {

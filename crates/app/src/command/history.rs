@@ -140,7 +140,7 @@ fn say(report: &Report) {
 }
 
 fn since(text: &str) -> Result<Timestamp, CommandError> {
-    let now = SystemClock::default().now();
+    let now = SystemClock.now();
     let seconds = super::seconds(text)?;
     Ok(Timestamp::from_second(now.as_second().saturating_sub(i64::from(seconds))).unwrap_or(now))
 }

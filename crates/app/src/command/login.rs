@@ -38,7 +38,7 @@ pub(crate) async fn login(common: &Common, arguments: &LoginArguments) -> Result
         return Ok(());
     }
     let Some(tokens) = session.enter(None).await.map_err(|error| failed(&error))? else { return Ok(()) };
-    let now = SystemClock::default().now();
+    let now = SystemClock.now();
     if common.json {
         return print_json(&shown(&server, &tokens));
     }
@@ -88,7 +88,7 @@ pub(crate) fn whoami(common: &Common) -> Result<(), CommandError> {
     if held.is_empty() {
         return Err(CommandError::no("logged in nowhere: `sekisho login URL`"));
     }
-    let now = SystemClock::default().now();
+    let now = SystemClock.now();
     let row = |(server, tokens): &(ResourceId, Tokens)| {
         vec![server.to_string(), tokens.issuer.clone(), granted(tokens), life(tokens, now)]
     };

@@ -168,7 +168,7 @@ async fn hand_over(common: &Common, data: &DataDir, server: ServerAdd) -> Result
 }
 
 async fn perform(store: &sekisho_store::Store, data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
-    let clock = os::SystemClock::default();
+    let clock = os::SystemClock;
     control::perform_here(store, data.node(&clock)?, &clock, act).await
 }
 

@@ -93,7 +93,12 @@ fn under(event: &Event) -> Option<GrantId> {
     match event {
         Event::Authorization(event) => event.grant,
         Event::Decision(decision) => decision.grant,
-        Event::Act { .. } | Event::Child { .. } | Event::Outcome(_) | Event::Rejection(_) => None,
+        Event::Act { .. }
+        | Event::Child { .. }
+        | Event::ClockSet { .. }
+        | Event::Outcome(_)
+        | Event::Refusals(_)
+        | Event::Rejection(_) => None,
     }
 }
 
@@ -112,12 +117,15 @@ fn drawn(title: &str, records: &[RecordRow]) -> Sequence {
                     OutcomeResult::Cancelled => "the client went away".to_owned(),
                     OutcomeResult::Error => format!("an error of the protocol, {said}"),
                     OutcomeResult::Revoked => "the authority ended on the way".to_owned(),
+                    OutcomeResult::Unknown => "nobody knows: the checkpoint ended first".to_owned(),
                     OutcomeResult::UpstreamFailed => "nothing that could be passed on".to_owned(),
                 };
                 sequence.answer(outcome.server.as_str(), GATEWAY, &came);
                 let after = format!("{} after {} ms", outcome.status, outcome.millis);
                 sequence.answer(GATEWAY, CLIENT, &after);
             }
+            // They are of no exchange in particular.
+            Event::ClockSet { .. } | Event::Refusals(_) => {}
             Event::Rejection(rejection) => rejected(&mut sequence, rejection),
         }
     }

@@ -1,8 +1,8 @@
 //! Reading the records.
 
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::RequestId;
-use sekisho_store::{AuditFilter, AuditOrder, ChainCheck, SignedHead, Store, StoredRecord, Tx};
+use sekisho_protocol::ids::{NodeId, RequestId};
+use sekisho_store::{AuditFilter, AuditOrder, ChainCheck, SignedHead, Store, StoreError, StoredRecord, Tx};
 
 use super::{ActError, ChainRow, Outcome, Performer, RecordRow, record};
 
@@ -60,7 +60,26 @@ pub(super) async fn verify(store: &Store, heads: &[SignedHead]) -> Result<Outcom
         let contradicted = contradiction(&mut tx, &own).await?;
         chains.push(ChainRow { node, records, head, broken_at, contradicted, heads: own.len() as u64 });
     }
-    Ok(Outcome::Audit { chains })
+    Ok(Outcome::Audit { chains, uncompared: None })
+}
+
+/// What the records contradict of heads that were kept elsewhere, chain by chain. Nothing is recomputed.
+pub async fn contradictions(store: &Store, heads: &[SignedHead]) -> Result<Vec<String>, ActError> {
+    let key = store.head_key();
+    let mut tx = store.read().await?;
+    let mut said = Vec::new();
+    for head in heads {
+        if !head.is_signed_by(&key) {
+            said.push(format!(
+                "the head of {} at {} is not one that this checkpoint signed, or was changed",
+                head.node, head.seq
+            ));
+            continue;
+        }
+        let why = contradiction(&mut tx, &[head]).await?;
+        said.extend(why.map(|why| format!("{}: {why}", head.node)));
+    }
+    Ok(said)
 }
 
 /// The first head that the chain does not bear out.
@@ -85,12 +104,13 @@ async fn contradiction(tx: &mut Tx, heads: &[&SignedHead]) -> Result<Option<Stri
     Ok(None)
 }
 
+/// Removes old records, a few at a time. On a full disk with the room that is kept for that.
 pub(super) async fn prune(store: &Store, who: Performer<'_>, before: Timestamp) -> Result<Outcome, ActError> {
-    let mut tx = store.begin().await?;
-    let mut count = 0;
+    let mut tx = store.read().await?;
+    let mut ends = Vec::new();
     for node in tx.audit().nodes().await? {
-        match tx.audit().prune(node, before, who.now).await? {
-            Ok(gone) => count += gone,
+        match tx.audit().prunable(node, before).await? {
+            Ok(until) => ends.extend(until.map(|until| (node, until))),
             Err(_) => {
                 let why = "its chain is not intact, and nothing is removed that could show why";
                 return Err(ActError::Invalid(format!(
@@ -99,10 +119,49 @@ pub(super) async fn prune(store: &Store, who: Performer<'_>, before: Timestamp) 
             }
         }
     }
-    let on = format!("{count} records kept before {before}");
-    tx.audit().append(who.node, &record(who, "audit prune", on), who.now).await?;
-    tx.commit().await?;
-    Ok(Outcome::Done { count })
+    let mut count = 0;
+    for (node, until) in &ends {
+        let began = tx.audit().beginning(*node).await?.map_or(0, |beginning| beginning.seq);
+        count += until.abs_diff(began);
+    }
+    drop(tx);
+    let mut step = Step { ends, on: Some(format!("{count} records kept before {before}")) };
+    loop {
+        let done = match step.take(store, who).await {
+            Err(error) if error.is_unavailable() && store.give_up_reserve().await? => step.take(store, who).await?,
+            done => done?,
+        };
+        if done {
+            return Ok(Outcome::Done { count });
+        }
+    }
+}
+
+/// What is left to prune: up to which record of which chain, and what is to be said of it.
+struct Step {
+    ends: Vec<(NodeId, i64)>,
+    /// Until it is on record, with the first removal.
+    on: Option<String>,
+}
+
+impl Step {
+    /// Removes what one transaction takes. Whether that was all.
+    async fn take(&mut self, store: &Store, who: Performer<'_>) -> Result<bool, StoreError> {
+        let mut tx = store.begin().await?;
+        let gone = match self.ends.last() {
+            Some((node, until)) => tx.audit().prune(*node, *until, who.now).await?,
+            None => 0,
+        };
+        if let Some(on) = &self.on {
+            tx.audit().append(who.node, &record(who, "audit prune", on), who.now).await?;
+        }
+        tx.commit().await?;
+        self.on = None;
+        if gone == 0 {
+            self.ends.pop();
+        }
+        Ok(self.ends.is_empty())
+    }
 }
 
 /// Whoever reads what somebody asked of a tool is on record, too.

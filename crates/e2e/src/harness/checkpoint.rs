@@ -27,6 +27,8 @@ pub struct Setup {
     command: Vec<String>,
     upstream: Vec<String>,
     environment: Vec<(String, String)>,
+    /// What everything is started by, if not by us.
+    by: Vec<String>,
     users: Vec<(String, String, bool)>,
 }
 
@@ -46,7 +48,7 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("sekisho-e2e-").tempdir().expect("a temporary folder can be made");
         std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        Self { folder: Arc::new(folder), command, upstream, environment: Vec::new(), users: Vec::new() }
+        Self { folder: Arc::new(folder), command, upstream, environment: Vec::new(), by: Vec::new(), users: Vec::new() }
     }
 
     /// One more argument of the command itself, such as `--name`.
@@ -60,6 +62,13 @@ impl Setup {
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Has the checkpoint and every command on it started by these words, which come first.
+    #[must_use]
+    pub fn started_by(mut self, words: Vec<String>) -> Self {
+        self.by = words;
         self
     }
 
@@ -90,12 +99,13 @@ impl Setup {
     /// Adds the users, starts, and waits for the line that says it listens.
     pub async fn start(self) -> Checkpoint {
         for (name, password, owner) in &self.users {
-            add_user(&self.data_dir(), name, password, *owner).await;
+            add_user(self.sekisho(), name, password, *owner).await;
         }
         self.start_again().await
     }
 
-    async fn start_again(self) -> Checkpoint {
+    /// The same on a data directory that was used before.
+    pub async fn start_again(self) -> Checkpoint {
         let process = self.spawn();
         let ready = process.stdout().find(ready_line).await;
         let Some(ready) = ready else {
@@ -107,7 +117,7 @@ impl Setup {
     /// Starts it where it should not get ready, and gives what it said.
     pub async fn fail(&self) -> Finished {
         for (name, password, owner) in &self.users {
-            add_user(&self.data_dir(), name, password, *owner).await;
+            add_user(self.sekisho(), name, password, *owner).await;
         }
         let mut process = self.spawn();
         process.close_stdin();
@@ -115,10 +125,19 @@ impl Setup {
     }
 
     fn spawn(&self) -> Process {
-        let mut command = sekisho(&self.data_dir());
+        let mut command = self.sekisho();
         command.args(["--json"]).args(&self.command).args(&self.upstream);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(&mut command)
+    }
+
+    fn sekisho(&self) -> Command {
+        sekisho_by(&self.by, &self.data_dir())
+    }
+
+    /// Runs an administrative command to its end while no checkpoint runs.
+    pub async fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Finished {
+        finish(self.sekisho().args(words), "").await
     }
 }
 
@@ -205,12 +224,12 @@ impl Checkpoint {
 
     /// Runs an administrative command on this checkpoint to its end, such as `["grant", "list"]`.
     pub async fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Finished {
-        finish(sekisho(&self.data_dir()).args(words), "").await
+        finish(self.setup.sekisho().args(words), "").await
     }
 
     /// The same, which must succeed, with its JSON lines.
     pub async fn ask<S: AsRef<OsStr>>(&self, words: &[S]) -> Vec<Value> {
-        let finished = finish(sekisho(&self.data_dir()).arg("--json").args(words), "").await;
+        let finished = finish(self.setup.sekisho().arg("--json").args(words), "").await;
         let said = || words.iter().map(|word| word.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
         assert!(finished.status.success(), "sekisho {}: {}", said(), finished.stderr);
         finished.stdout.lines().map(|line| serde_json::from_str(line).expect("`--json` writes JSON lines")).collect()
@@ -218,7 +237,7 @@ impl Checkpoint {
 
     /// Adds somebody while it runs.
     pub async fn add_user(&self, name: &str, password: &str, owner: bool) {
-        add_user(&self.data_dir(), name, password, owner).await;
+        add_user(self.setup.sekisho(), name, password, owner).await;
     }
 
     /// Gives tools of the first server their classes, such as `["write_note=write"]`.
@@ -289,8 +308,7 @@ pub async fn sekisho_alone<S: AsRef<OsStr>>(words: &[S]) -> Finished {
     finish(sekisho(folder.path()).args(words), "").await
 }
 
-async fn add_user(data: &Path, name: &str, password: &str, owner: bool) {
-    let mut command = sekisho(data);
+async fn add_user(mut command: Command, name: &str, password: &str, owner: bool) {
     command.args(["user", "add", name, "--password-stdin"]);
     if owner {
         command.arg("--owner");
@@ -308,7 +326,19 @@ pub(super) async fn finish(command: &mut Command, input: &str) -> Finished {
 
 /// The command with nothing of our own environment that could change what it does.
 fn sekisho(data: &Path) -> Command {
-    let mut command = Command::new(binary());
+    sekisho_by(&[], data)
+}
+
+/// The same, started by these words.
+fn sekisho_by(by: &[String], data: &Path) -> Command {
+    let mut command = match by {
+        [] => Command::new(binary()),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(binary());
+            command
+        }
+    };
     command.env("SEKISHO_DATA_DIR", data).env("NO_COLOR", "1").env_remove("SEKISHO_LOG");
     command
 }

@@ -12,6 +12,8 @@
 mod field;
 mod folding;
 
+mod faults_of_clocks;
+mod faults_of_disks;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;
@@ -28,3 +30,5 @@ mod issuer_tokens;
 mod operator_tools;
 mod records;
 mod spellings;
+mod records_that_end;
+mod strangers;

@@ -115,6 +115,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
+            refusals: Arc::default(),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
                 record_reads_first: plan.record_reads_first,

@@ -78,7 +78,7 @@ pub(super) enum Changed {
 pub(super) async fn change(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<Changed, OwnError> {
     let named = Named::read(id)?;
     let form = own::fields(form, &[])?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let session = session::current(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
     let kind = match (named, form.one("decision")) {
         (Named::Call(_), Some("ask")) => FormKind::AskAccess,

@@ -111,7 +111,7 @@ pub(super) enum Begun {
 pub(super) async fn begin(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<Begun, OwnError> {
     let id: GrantId = id.parse().map_err(|_| OwnError::NotThere)?;
     let form = own::fields(form, &["tool"])?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let (grant, session) = find(&mut tx, visit, id).await?;
     let tools = offer::tools(issuer, &mut tx, &grant, visit.now).await?;
     if !is_ours(visit, Some(&session), FormKind::BeginTask, &about_begin(&grant, &tools), form.one("csrf")) {
@@ -154,7 +154,7 @@ pub(super) async fn begin(issuer: &Issuer, visit: &Visit, id: &str, form: &Form)
 pub(super) async fn end(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<(), OwnError> {
     let grant: GrantId = id.parse().map_err(|_| OwnError::NotThere)?;
     let form = own::fields(form, &[])?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let session = session::current(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
     if !is_ours(visit, Some(&session), FormKind::EndGrant, id, form.one("csrf")) {
         return Err(OwnError::Forgery);

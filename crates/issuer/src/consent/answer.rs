@@ -87,7 +87,7 @@ pub(super) async fn decide(
         _ => return Err(ConsentError::Malformed),
     };
     let request = find(issuer, visit, id).await?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let session = session::current(&mut tx, visit).await?;
     let answer = match decision {
         Decision::Continue => proceed(&mut tx, visit, &request, form).await?,
@@ -159,7 +159,10 @@ async fn denied(
         Denial::Person => AuthorizationAct::ConsentDenied,
     };
     let entry = Authorization { detail: why.description().to_owned(), ..of_request(act, request, session) };
-    records::append(issuer, tx, visit, entry).await?;
+    match session {
+        Some(_) => records::append(issuer, tx, visit, entry).await?,
+        None => records::append_of_stranger(issuer, tx, visit, entry).await?,
+    }
     Ok(Answer::Denied(why))
 }
 
@@ -354,7 +357,7 @@ pub(super) async fn interaction_required(
     request: &Request,
     visit: &Visit,
 ) -> Result<Answer, ConsentError> {
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = issuer.store.begin_for_stranger().await?;
     let answer = denied(issuer, &mut tx, visit, request, None, Denial::Interaction).await?;
     tx.commit().await?;
     Ok(answer)

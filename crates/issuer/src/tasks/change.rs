@@ -15,7 +15,7 @@ use crate::own::{self, OwnError};
 use crate::pages::tool_key;
 use crate::parameters::{Form, Parameters};
 use crate::place::Place;
-use crate::session::{FormKind, Session, is_ours};
+use crate::session::{self, FormKind, Session, is_ours};
 use crate::text::Sentence;
 use crate::visit::Visit;
 use crate::{Issuer, records};
@@ -53,7 +53,7 @@ pub(super) enum Changed {
 pub(super) async fn change(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -> Result<Changed, OwnError> {
     let id: TaskId = id.parse().map_err(|_| OwnError::NotThere)?;
     let form = own::fields(form, &["tool", "unbound"])?;
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = session::begin(issuer, visit).await?;
     let (found, session) = find(&mut tx, visit, id).await?;
     let ours = |kind| is_ours(visit, Some(&session), kind, &id.to_string(), form.one("csrf"));
     let changed = match form.one("act") {

@@ -54,10 +54,8 @@ pub(crate) async fn redeem(
     let code = tx.codes().find(&digest).await?.ok_or(unknown)?;
     match code_standing(&code, &client.client().id, visit.now) {
         CodeStanding::Redeemable => {}
-        CodeStanding::Foreign => return Err(TokenError::Grant("the code was issued to another client")),
         CodeStanding::Replayed => return replayed(issuer, tx, visit, &code).await,
-        CodeStanding::Dead => return Err(TokenError::Grant("the code was tried too often")),
-        CodeStanding::Expired => return Err(TokenError::Grant("the code has expired")),
+        standing => return Err(refusal(standing)),
     }
     check(issuer, tx, &code, request).await?;
     let (grant, refresh) = begin_grant(issuer, tx, visit, client, &code).await?;
@@ -85,6 +83,17 @@ pub(crate) async fn redeem(
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     let details = super::details(tx, task, &code.resource).await?;
     Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds, kind: None })
+}
+
+/// What is said of a code that cannot be redeemed.
+pub(super) fn refusal(standing: CodeStanding) -> TokenError {
+    TokenError::Grant(match standing {
+        CodeStanding::Dead => "the code was tried too often",
+        CodeStanding::Expired => "the code has expired",
+        CodeStanding::Foreign => "the code was issued to another client",
+        CodeStanding::Redeemable => "the code can be redeemed",
+        CodeStanding::Replayed => "the code was used before",
+    })
 }
 
 /// The task that was agreed to begins with its grant: there is no moment in which the grant is wider.
@@ -184,9 +193,11 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 /// RFC 6749 §4.1.2: what the code became is not trusted any longer, whoever of the two was first (ATK-19).
 async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, code: &Code) -> Result<Issued, TokenError> {
     let Some(grant) = code.grant else { return Err(TokenError::Grant("the code has been withdrawn")) };
-    tx.grants().revoke(grant, "its code was used a second time", visit.now).await?;
-    let entry = records::entry(AuthorizationAct::CodeReplayed);
-    records::append(issuer, tx, visit, Authorization { grant: Some(grant), ..of_code(entry, code) }).await?;
+    // On record once, with what it ended: it can be shown as often as somebody likes.
+    if tx.grants().revoke(grant, "its code was used a second time", visit.now).await? {
+        let entry = records::entry(AuthorizationAct::CodeReplayed);
+        records::append(issuer, tx, visit, Authorization { grant: Some(grant), ..of_code(entry, code) }).await?;
+    }
     Err(TokenError::Grant("the code was used before: what it was exchanged for is revoked"))
 }
 

@@ -104,7 +104,7 @@ pub(crate) async fn narrow(
 }
 
 /// The token, believed as the server that it is for would believe it, and shown by its own client (ATK-41).
-fn believed(
+pub(super) fn believed(
     issuer: &Issuer,
     visit: &Visit,
     client: &AuthenticatedClient,

@@ -126,9 +126,10 @@ async fn issue(
 
 /// Either the client or a thief has an old token: neither is trusted any longer (ATK-36).
 async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, grant: &Grant) -> Result<Issued, TokenError> {
-    tx.grants().revoke(grant.id, "a used refresh token came back", visit.now).await?;
-    let entry = of_grant(records::entry(AuthorizationAct::RefreshReplayed), grant);
-    records::append(issuer, tx, visit, entry).await?;
+    if tx.grants().revoke(grant.id, "a used refresh token came back", visit.now).await? {
+        let entry = of_grant(records::entry(AuthorizationAct::RefreshReplayed), grant);
+        records::append(issuer, tx, visit, entry).await?;
+    }
     Err(TokenError::Grant("the refresh token was used before: the grant is revoked"))
 }
 

@@ -156,6 +156,7 @@ impl Site {
             rights: rights_seen,
             servers: servers_seen,
             node: NodeId::generate(now, &*entropy),
+            refusals: Arc::default(),
             settings: change(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }),
         });
         let router = issuer.router();

@@ -316,9 +316,14 @@ async fn a_pruned_chain_begins_where_it_was_sealed() {
         }
         let prune = async |before| {
             let mut tx = world.begin().await;
-            let gone = tx.audit().prune(node, before, world.at(9)).await.unwrap();
+            let until = match tx.audit().prunable(node, before).await.unwrap() {
+                Ok(until) => until.unwrap_or(0),
+                Err(broken) => return Err(broken),
+            };
+            let gone = tx.audit().prune(node, until, world.at(9)).await.unwrap();
+            assert_eq!(tx.audit().prune(node, until, world.at(9)).await.unwrap(), 0);
             tx.commit().await.unwrap();
-            gone
+            Ok(gone)
         };
         assert_eq!(prune(world.at(0)).await, Ok(0));
         assert_eq!(prune(world.at(3)).await, Ok(3));

@@ -31,6 +31,8 @@ mod postgres;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod sealing;
 #[cfg(test)]
 mod servers;

@@ -118,7 +118,7 @@ async fn first_contact(world: &World, scene: &mut Scene) -> Result<(), Failure> 
     let good = world.tool(&world.notes, Some(&tokens), "read_note", json!({ "title": "welcome" })).await?;
     scene.answer("agent calls read_note with its token", &good, 200, &format!("“{}”", text(good.result())));
     let replay = TokenEndpoint::new(&world.http, &server, &registration).map_err(failure)?;
-    let fresh = replay.refresh(&tokens, SystemClock::default().now()).await.map_err(failure)?;
+    let fresh = replay.refresh(&tokens, SystemClock.now()).await.map_err(failure)?;
     let renewed = fresh.refresh != tokens.refresh;
     scene.step("agent renews its token", "200", "the old refresh token is used up", renewed);
     Ok(())
@@ -311,7 +311,7 @@ async fn advice(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         world.tool(&world.notes, Some(&visitor.tokens), "write_note", draft).await?;
     }
     scene.step("agent writes three drafts", "200", "it holds mcp:destructive, and needs less", true);
-    let now = SystemClock::default().now();
+    let now = SystemClock.now();
     let since = a_day_before(now);
     let advice = match world.operate(Act::Advise { since }).await? {
         Outcome::Advice { advice } => advice,
@@ -388,7 +388,7 @@ async fn revocation(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     scene.answer("agent calls list_notes with the same token", &refused, 401, "within a second, token lifetime or not");
     let renewed = TokenEndpoint::new(&world.http, &visitor.server, &visitor.registration)
         .map_err(failure)?
-        .refresh(&visitor.tokens, SystemClock::default().now())
+        .refresh(&visitor.tokens, SystemClock.now())
         .await;
     scene.step("agent tries its refresh token", "400", "invalid_grant: the whole lineage has ended", renewed.is_err());
     Ok(())

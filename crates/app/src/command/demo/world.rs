@@ -228,7 +228,7 @@ impl World {
         let redirected = person.approve(&self.http, request.url()).await?;
         let code = authorization::finish(request, &redirected).map_err(failure)?;
         let endpoint = TokenEndpoint::new(&self.http, server, registration).map_err(failure)?;
-        endpoint.exchange_code(request, &code, SystemClock::default().now()).await.map_err(failure)
+        endpoint.exchange_code(request, &code, SystemClock.now()).await.map_err(failure)
     }
 
     /// The newest grant of the owner at the server with the notes.

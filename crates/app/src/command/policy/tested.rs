@@ -154,7 +154,7 @@ fn test_files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
 
 /// What is different from what was expected.
 fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String>, CommandError> {
-    let clock = SystemClock::default();
+    let clock = SystemClock;
     let now = test.at.unwrap_or_else(|| clock.now());
     let id = UserId::generate(clock.now(), &OsEntropy);
     let rights = rights(configuration, test, id)?;

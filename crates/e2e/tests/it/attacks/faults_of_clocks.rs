@@ -1,0 +1,144 @@
+//! A clock that is wrong, and is set right: durations are those that were promised, and nobody has to sign in again.
+//!
+//! `SEKISHO_TEST_FAULT_ROUNDS` says how often each comes; three times if it is not set.
+
+use std::time::Duration;
+
+use sekisho_e2e::fakes::browser::{Browser, Landing};
+use sekisho_e2e::fakes::call::tool;
+use sekisho_e2e::fakes::oauth::{Client, Granted};
+use sekisho_e2e::fakes::upstream::Speaks;
+use sekisho_e2e::fakes::wire::{Ask, ask};
+use sekisho_e2e::harness::Faults;
+use sekisho_e2e::harness::wait::within;
+
+use super::faults_of_disks::rounds;
+use super::field::{Field, PASSWORD, UP, USER};
+
+const HOUR: i64 = 3_600;
+const YEAR: i64 = 365 * 24 * HOUR;
+/// A step is noticed within half a second; a machine that runs other tests may take longer.
+const SOON: Duration = Duration::from_secs(5);
+
+async fn call(field: &Field, granted: &Granted) -> u16 {
+    field.ask(&tool(UP, &granted.access, "look")).await.status
+}
+
+async fn refreshed(client: &Client, granted: &Granted) -> Granted {
+    client.granted(&client.token(&client.refreshing(&granted.refresh)).await)
+}
+
+/// Somebody who is signed in.
+async fn signed_in(field: &Field) -> Browser {
+    let mut browser = Browser::new(field.base_url());
+    let Landing::Page(page) = browser.open("/login").await else { panic!("a page") };
+    let reply = browser.post(&page.form().unwrap().fill("username", USER).fill("password", PASSWORD)).await;
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    browser
+}
+
+async fn is_signed_in(browser: &mut Browser) -> bool {
+    let reply = browser.send(Ask::get("/")).await;
+    reply.status == 200 && !reply.text().contains("href=\"/login\"")
+}
+
+/// How long a token lasts from now on, by the machine's own clock.
+fn seconds_left(granted: &Granted) -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    granted.claim("exp").as_i64().unwrap() - i64::try_from(now.as_secs()).unwrap()
+}
+
+/// ATK-173: the clock was ahead and is set right. No token lives for longer than was promised, the step is on record, and
+/// neither a client nor a person has to be let in again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_ahead_and_is_set_right_lengthens_nothing() {
+    let faults = Faults::new();
+    let field = Field::changed(Speaks::Modern, "", async |setup| faults.below(setup)).await;
+    let client = field.client().await;
+    let mut granted = client.be_granted(&field.resource(UP), "mcp:read", USER, PASSWORD).await;
+    for round in 0..rounds() {
+        let ahead = 2 * HOUR + i64::try_from(round).unwrap() * 600;
+        faults.clock_ahead(ahead);
+        // Noticed: what was issued before has ended by this clock.
+        within(SOON, "the step ahead is noticed", async || (call(&field, &granted).await == 401).then_some(())).await;
+        granted = refreshed(&client, &granted).await;
+        assert_eq!(call(&field, &granted).await, 200);
+        assert!(seconds_left(&granted) > ahead, "it is from the future: {}", seconds_left(&granted));
+        let mut browser = signed_in(&field).await;
+        assert!(is_signed_in(&mut browser).await);
+
+        faults.clock_ahead(0);
+        within(SOON, "a token from the future is refused", async || {
+            (call(&field, &granted).await == 401).then_some(())
+        })
+        .await;
+        granted = refreshed(&client, &granted).await;
+        assert_eq!(call(&field, &granted).await, 200);
+        let left = seconds_left(&granted);
+        assert!((0..=660).contains(&left), "a token of ten minutes lasts {left} seconds");
+        assert!(is_signed_in(&mut browser).await, "the person is still signed in");
+        is_on_record(&field, 2 * (round + 1)).await;
+    }
+}
+
+/// ATK-173: the clock was far behind and is set right while the checkpoint runs, as on a machine without a battery.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_behind_and_is_set_right_ends_nothing() {
+    let faults = Faults::new();
+    faults.clock_ahead(-YEAR);
+    let field = Field::changed(Speaks::Modern, "", async |setup| faults.below(setup)).await;
+    let client = field.client().await;
+    let mut granted = client.be_granted(&field.resource(UP), "mcp:read", USER, PASSWORD).await;
+    let mut browser = signed_in(&field).await;
+    for round in 0..rounds() {
+        faults.clock_ahead(0);
+        within(SOON, "the step is noticed", async || (call(&field, &granted).await == 401).then_some(())).await;
+        granted = refreshed(&client, &granted).await;
+        assert_eq!(call(&field, &granted).await, 200);
+        assert!(is_signed_in(&mut browser).await, "round {round}");
+        faults.clock_ahead(-YEAR);
+        within(SOON, "the step is noticed", async || (call(&field, &granted).await == 401).then_some(())).await;
+        granted = refreshed(&client, &granted).await;
+        assert_eq!(call(&field, &granted).await, 200);
+        assert!(is_signed_in(&mut browser).await, "round {round}");
+        is_on_record(&field, 2 * (round + 1)).await;
+    }
+}
+
+/// So many steps are on record, each once.
+async fn is_on_record(field: &Field, steps: usize) {
+    within(SOON, "the steps are on record", async || {
+        let records = field.checkpoint.records().await;
+        let found = records.iter().filter(|row| row["record"]["event"]["kind"] == "clock_set").count();
+        assert!(found <= steps, "{found} of {steps}");
+        (found == steps).then_some(())
+    })
+    .await;
+}
+
+/// ATK-174: the clock stands far before everything that is stored when the checkpoint starts, or was ahead when it ran
+/// last. It starts, and who was let in goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_clock_that_is_behind_works() {
+    let faults = Faults::new();
+    faults.clock_ahead(3 * HOUR);
+    let field = Field::changed(Speaks::Modern, "", async |setup| faults.below(setup)).await;
+    let client = field.client().await;
+    let mut granted = client.be_granted(&field.resource(UP), "mcp:read", USER, PASSWORD).await;
+    let mut browser = signed_in(&field).await;
+    let Field { mut checkpoint, upstream, address } = field;
+    for (ahead, signed_in) in [(0, true), (-YEAR, false), (0, true)] {
+        faults.clock_ahead(ahead);
+        checkpoint = checkpoint.restart().await;
+        granted = refreshed(&client, &granted).await;
+        let reply = ask(address, &tool(UP, &granted.access, "look")).await.unwrap();
+        assert_eq!(reply.status, 200, "{ahead}: {}", reply.text());
+        // A session from a year ahead is not believed, and is there again once the clock is right.
+        assert_eq!(is_signed_in(&mut browser).await, signed_in, "{ahead}");
+        let verified = checkpoint.command(&["audit", "verify"]).await;
+        assert_eq!(verified.code(), Some(0), "{}", verified.stderr);
+    }
+    let said = checkpoint.stderr().now();
+    assert!(!said.contains("key rotate"), "{said}");
+    drop(upstream);
+}

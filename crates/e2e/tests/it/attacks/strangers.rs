@@ -1,0 +1,83 @@
+//! What strangers send costs a bounded number of records, whatever they send; and none of it is lost.
+//!
+//! `SEKISHO_TEST_STRANGERS` says how many requests of each kind come; 1000 if it is not set.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use sekisho_e2e::fakes::call::tool;
+use sekisho_e2e::fakes::wire::{Ask, ask};
+use serde_json::Value;
+
+use super::field::{Field, UP, USER};
+
+/// Of one kind from one address: what is recorded at once, and what comes due while the test runs.
+const RECORDED_MAX: usize = 160;
+
+fn requests() -> usize {
+    std::env::var("SEKISHO_TEST_STRANGERS").map_or(1_000, |count| count.parse().expect("a number of requests"))
+}
+
+/// What nobody in particular can send, and the word under which it is refused.
+fn kinds() -> Vec<(&'static str, Ask)> {
+    let form = |target: &str, fields: &[(&str, &str)]| Ask::post(target).form(fields);
+    let unknown = [("grant_type", "refresh_token"), ("refresh_token", "nothing"), ("client_id", "nobody")];
+    vec![
+        ("token_refused", form("/oauth/token", &unknown)),
+        ("authorization_refused", Ask::get("/oauth/authorize?client_id=nobody&response_type=code")),
+        ("token_missing", Ask::post(UP).header("accept", "application/json, text/event-stream").body(b"{}")),
+        ("not_found", Ask::post("/mcp/nowhere").body(b"{}")),
+    ]
+}
+
+async fn flood(address: SocketAddr, request: &Ask, count: usize) -> usize {
+    let answers = stream::iter(0..count).map(|_| async { ask(address, request).await.unwrap().status });
+    let statuses: Vec<u16> = answers.buffer_unordered(32).collect().await;
+    statuses.into_iter().filter(|status| (400..500).contains(status) && *status != 429).count()
+}
+
+/// ATK-170, ATK-171, ATK-172: a flood of requests without any authority. A few are on record by themselves and the rest in
+/// sums, so that every refusal is there and the disk does not fill; and honest work goes on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_send_is_counted_and_not_written_one_by_one() {
+    let mut field = Field::start().await;
+    let granted = field.granted(USER, "mcp:read mcp:write").await;
+    let database = field.checkpoint.data_dir();
+    let bytes = || -> u64 {
+        ["sekisho.db", "sekisho.db-wal"]
+            .iter()
+            .map(|name| std::fs::metadata(database.join(name)).map_or(0, |found| found.len()))
+            .sum()
+    };
+    let (before, mut refused) = (bytes(), Vec::new());
+    for (kind, request) in kinds() {
+        let honest = async {
+            let mut slowest = Duration::ZERO;
+            for _ in 0..10 {
+                let began = Instant::now();
+                let reply = field.ask(&tool(UP, &granted.access, "keep")).await;
+                assert_eq!(reply.status, 200, "{kind}: {}", reply.text());
+                slowest = slowest.max(began.elapsed());
+            }
+            slowest
+        };
+        let (count, slowest) = tokio::join!(flood(field.address, &request, requests()), honest);
+        assert!(slowest < Duration::from_secs(2), "{kind}: an honest write took {slowest:?}");
+        refused.push((kind, count));
+    }
+    let grown = bytes().saturating_sub(before);
+    assert!(grown < 6 << 20, "{grown} bytes for {refused:?}");
+    // The sums are written at the end, too.
+    field.checkpoint = field.checkpoint.restart().await;
+    let records = field.checkpoint.records().await;
+    let events: Vec<&Value> = records.iter().map(|row| &row["record"]["event"]).collect();
+    for (kind, count) in refused {
+        let single = events.iter().filter(|event| event["act"] == kind || event["reason"] == kind).count();
+        let sums = events.iter().filter(|event| event["kind"] == "refusals" && event["what"] == kind);
+        let summed: u64 = sums.clone().map(|sum| sum["count"].as_u64().unwrap()).sum();
+        assert!(single > 0 && single <= RECORDED_MAX, "{kind}: {single} records for {count} requests");
+        assert_eq!(single + usize::try_from(summed).unwrap(), count, "{kind}: {single} records and {summed} in sums");
+        assert!(sums.into_iter().all(|sum| sum["source"] == "127.0.0.1"), "{kind}");
+    }
+}
