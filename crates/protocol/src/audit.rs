@@ -251,6 +251,10 @@ pub enum OutcomeResult {
     Error,
     /// The authority ended while the answer was streaming.
     Revoked,
+    /// The checkpoint stopped while the call was being answered.
+    Stopping,
+    /// The store was out of reach, so nobody could say that the authority of a stream still stood.
+    Unconfirmed,
     /// Nothing came from the upstream, or nothing that could be passed on.
     UpstreamFailed,
 }

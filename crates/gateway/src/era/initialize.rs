@@ -197,7 +197,8 @@ pub(crate) async fn complete(
             // The error that asks for a page exists in this revision alone (TR-55).
             let elicits_urls = revision == Revision::V2025_11_25 && declared.elicits_urls();
             let server = routed.server();
-            let new = NewSession { caller, server, revision, upstream, elicits_urls, has_tools };
+            let source = routed.source;
+            let new = NewSession { caller, source, server, revision, upstream, elicits_urls, has_tools };
             Ok(Handshake { message, session: Some(open(gateway, new)) })
         }
     }
@@ -217,6 +218,10 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
     let message = Message::read(message, &Limits::upstream()).map_err(|error| malformed(&error.to_string()))?;
     match message.kind() {
         Kind::Response { id: Some(found), outcome: Outcome::Result(result) } if found == id => {
+            // Lists are filtered, and this answer is not.
+            if !result.lists.is_empty() {
+                return Err(malformed("a list in the answer to `initialize`"));
+            }
             let version = result.protocol_version.as_deref().unwrap_or_default();
             let served = version.parse::<Revision>().ok().filter(|revision| revision.era() == Era::Initialize);
             let offered = vec![version.chars().take(40).collect()];

@@ -32,11 +32,12 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::children::stop_wait;
 use super::{
     Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, InitDigest, Isolation, ListenRequest, Outgoing,
     StdioSettings, UpstreamSession,
 };
-use connection::Context;
+use connection::{Context, DRAIN};
 use own::OwnChild;
 use router::Opening;
 use sessions::SessionId;
@@ -87,11 +88,14 @@ impl StdioUpstream {
         }
     }
 
-    /// Stops all children and waits until the last of them is gone (ST-13).
+    /// Stops all children and waits until the last of them is gone (ST-13), but no longer than stopping takes.
     pub(super) async fn stop(&self) {
         self.context.stopping.cancel();
         self.context.tasks.close();
-        self.context.tasks.wait().await;
+        let patience = stop_wait(self.context.settings.stop_grace) + DRAIN * 2;
+        if tokio::time::timeout(patience, self.context.tasks.wait()).await.is_err() {
+            tracing::error!(server = %self.context.server, "a program could not be ended; it is left behind");
+        }
     }
 
     /// Sends one message and gives the answer once its first message is there.

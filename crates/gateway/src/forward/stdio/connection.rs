@@ -29,7 +29,7 @@ const LINES_MAX: usize = 32;
 /// How often deadlines and idleness are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the outputs of a child that ended are read on. Its descendants may hold them open.
-const DRAIN: Duration = Duration::from_millis(500);
+pub(super) const DRAIN: Duration = Duration::from_millis(500);
 
 /// What all children of one upstream have in common.
 #[derive(Debug)]
@@ -288,6 +288,14 @@ impl Supervisor {
                 process.stop(grace).await;
             }
         }
+        self.end_stderr().await;
+    }
+
+    /// Reads standard error to its end, but not for long: whoever is still there may hold it open for ever.
+    async fn end_stderr(&mut self) {
+        if !self.stderr.is_finished() && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
+            self.stderr.abort();
+        }
     }
 
     async fn listen(&self, process: &mut Process, lines: &mut Lines<ChildStdout>) -> End {
@@ -357,8 +365,8 @@ impl Supervisor {
     /// Tells everybody. The tables are cleared before it is known that the child ended, so that what its successor
     /// opens in them is not touched.
     async fn finish(&mut self, status: String, crashed: bool) {
-        if crashed && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
-            self.stderr.abort();
+        if crashed {
+            self.end_stderr().await;
         }
         let server = &self.context.server;
         if crashed {
