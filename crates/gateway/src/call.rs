@@ -80,6 +80,8 @@ pub(crate) enum CallFault {
     StreamTaken,
     #[error("the body is larger than {max} bytes")]
     TooLarge { max: usize },
+    #[error("the tools of this server could not be listed yet; try again")]
+    Unlisted,
     #[error("protocol version `{requested}` is not spoken by this server")]
     Unsupported { requested: String, supported: Vec<Revision> },
     #[error(transparent)]
@@ -415,7 +417,7 @@ async fn target(
             if let Some(own) = own::named(&routed.route, caller, name) {
                 return Ok(own);
             }
-            let standing = standing(gateway, routed, name).await;
+            let standing = standing(gateway, routed, name).await?;
             if row.is_in(Revision::V2026_07_28)
                 && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
                 && message.meta().is_some_and(|meta| meta.protocol_version.is_some())
@@ -448,22 +450,27 @@ async fn target(
 }
 
 /// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
-/// first call of this process makes sure that the list is of now.
-async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolStanding {
+/// first call of this process makes sure that the list is of now. Where nothing at all is known of the server's tools,
+/// that is said: it is not about the caller's rights.
+async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> Result<ToolStanding, CallFault> {
     // Nobody has a right to what stands behind a name of ours.
     if own::is_ours(&routed.route, name).is_some() {
-        return ToolStanding::Unknown;
+        return Ok(ToolStanding::Unknown);
     }
     let server = routed.server();
     let route = &routed.route;
     let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
     let is_known = standing != ToolStanding::Unknown;
     if is_known && gateway.catalogues.was_listed(server) {
-        return standing;
+        return Ok(standing);
     }
     // Boxed: seldom, and a call need not have the room.
     Box::pin(list_again(gateway, routed, is_known)).await;
-    route.standing(name, gateway.catalogues.snapshot(server).standing(name))
+    let snapshot = gateway.catalogues.snapshot(server);
+    if snapshot.is_empty() && !gateway.catalogues.was_listed(server) {
+        return Err(CallFault::Unlisted);
+    }
+    Ok(route.standing(name, snapshot.standing(name)))
 }
 
 async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {

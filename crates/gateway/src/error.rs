@@ -341,6 +341,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
         CallFault::SessionUnknown => plain(StatusCode::NOT_FOUND, "session_unknown", ErrorCode::InvalidRequest),
         CallFault::StreamTaken => plain(StatusCode::CONFLICT, "stream_taken", ErrorCode::InvalidRequest),
         CallFault::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", ErrorCode::InvalidRequest),
+        CallFault::Unlisted => plain(StatusCode::SERVICE_UNAVAILABLE, "tools_unknown", ErrorCode::Internal),
         CallFault::Unsupported { requested, supported } => {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested })
@@ -371,6 +372,11 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             "child_missing",
             "the program behind this server cannot be started; its operator finds why in the log",
         ),
+        ForwardError::GaveWay => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "child_gave_way",
+            "the program behind this request was stopped to make room for other callers; try again",
+        ),
         ForwardError::Edit { .. } => {
             (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream")
         }
@@ -394,6 +400,11 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             StatusCode::SERVICE_UNAVAILABLE,
             "child_restarting",
             "the program behind this server ended and is started again; try again",
+        ),
+        ForwardError::Share => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "upstream_share",
+            "you hold your share of this server, and what is left is for others; end a session or a request first",
         ),
         ForwardError::SessionGone => {
             (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")

@@ -24,4 +24,6 @@ mod issuer_documents;
 mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
+mod program;
 mod records;
+mod session_ids;

@@ -25,6 +25,9 @@ use crate::session::{NewSession, Session};
 /// The header that names a session, in lower case.
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
+/// Bytes of `initialize`. A program's place keeps it for as long as there are sessions, to begin the program again.
+const INITIALIZE_BYTES_MAX: usize = 256 << 10;
+
 /// The session that a request names, if it names one.
 #[derive(Debug)]
 pub(crate) enum Offered {
@@ -91,6 +94,9 @@ pub(crate) struct Proposal {
 /// serve: the upstream answers with its own. One that nobody here serves becomes the newest that both serve, which
 /// is what a server would answer anyway (2025-11-25 Lifecycle, Version Negotiation).
 pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) -> Result<Option<Proposal>, CallFault> {
+    if body.len() > INITIALIZE_BYTES_MAX {
+        return Err(CallFault::TooLarge { max: INITIALIZE_BYTES_MAX });
+    }
     let newest = spoken.iter().copied().filter(|revision| revision.era() == Era::Initialize).max();
     let Some(newest) = newest else {
         return Err(CallFault::InitializeUnknown { supported: spoken.to_vec() });

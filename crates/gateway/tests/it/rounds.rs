@@ -22,6 +22,7 @@ async fn asked_back(world: &World, token: &str, arguments: &Value, state: &str) 
         json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string(),
     );
     let reply = ask.send().await;
+    world.fake.unscript("tools/call");
     assert_eq!(reply.status, 200, "{}", reply.body);
     reply.json()["result"]["requestState"].clone()
 }
