@@ -154,7 +154,7 @@ mod tests {
         (Owner::of(&caller, None).unwrap(), Holder::of(&caller, None))
     }
 
-    /// ATK-156: who starts very many jobs loses the oldest of their own, and nobody else's.
+    /// ATK-154: who starts very many jobs loses the oldest of their own, and nobody else's.
     #[tokio::test(start_paused = true)]
     async fn jobs_without_end_displace_only_ones_own() {
         let (jobs, server): (_, ServerName) = (Jobs::default(), "notes".parse().unwrap());

@@ -83,7 +83,7 @@ mod tests {
 
     use super::{Full, Holder, Network, admit};
 
-    /// ATK-155: anonymous callers are told apart by IPv4 address and by IPv6 /64, whichever way an address is written.
+    /// ATK-153: anonymous callers are told apart by IPv4 address and by IPv6 /64, whichever way an address is written.
     #[test]
     fn anonymous_callers_are_counted_by_network() {
         let network = |text: &str| Network::of(Some(text.parse::<IpAddr>().unwrap()));
@@ -102,7 +102,7 @@ mod tests {
         assert_ne!(Holder::of(&anonymous, None), Holder::of(&anonymous, source));
     }
 
-    /// ATK-155: a holder that has much stops where three quarters are taken; one that has little finds room until all is
+    /// ATK-153: a holder that has much stops where three quarters are taken; one that has little finds room until all is
     /// taken.
     #[test]
     fn the_last_quarter_is_for_those_who_have_little() {

@@ -471,7 +471,7 @@ mod tests {
         assert!(open(&dog, &caller(3), "notes", Span::Standing).is_ok());
     }
 
-    /// ATK-155: one user with many grants does not take all streams: the last quarter is for others.
+    /// ATK-153: one user with many grants does not take all streams: the last quarter is for others.
     #[test]
     fn a_user_with_many_grants_leaves_room_for_others() {
         let dog = Arc::new(Watchdog::new(2, 64));
@@ -491,7 +491,7 @@ mod tests {
         assert_eq!(open(&dog, &caller(2000), "notes", Span::Standing).unwrap_err(), OpenError::Total);
     }
 
-    /// ATK-94, ATK-155: so many answers of one grant at a time, and so many of the anonymous callers of one network; those
+    /// ATK-94, ATK-153: so many answers of one grant at a time, and so many of the anonymous callers of one network; those
     /// of another network, and of another server, have their own.
     #[test]
     fn answers_are_counted_by_grant_and_of_anonymous_callers_by_network() {
@@ -512,7 +512,7 @@ mod tests {
         assert!(ANONYMOUS_FACTOR > NETWORK_FACTOR);
     }
 
-    /// ATK-59, ATK-158: what one grant holds open ends with it, and nothing else does; each end has its own word.
+    /// ATK-59, ATK-155: what one grant holds open ends with it, and nothing else does; each end has its own word.
     #[tokio::test]
     async fn the_end_of_a_grant_ends_what_it_holds_open() {
         let dog = Arc::new(Watchdog::new(8, 8));

@@ -24,6 +24,8 @@ mod issuer_documents;
 mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
+mod many_streams;
 mod program;
+mod programs;
 mod records;
 mod session_ids;

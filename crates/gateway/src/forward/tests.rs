@@ -41,7 +41,7 @@ async fn process(upstreams: &Upstreams) -> u32 {
     text_of(answer.unwrap()).parse().unwrap()
 }
 
-/// ST-13, ATK-153: a reload that changes nothing keeps the children; one that changes the server stops them in the
+/// ST-13, ATK-151: a reload that changes nothing keeps the children; one that changes the server stops them in the
 /// background, and shutting down leaves none. A route that is in force is reached also before it was taken over.
 #[tokio::test]
 async fn a_reload_keeps_what_did_not_change_and_stops_what_did() {

@@ -150,7 +150,7 @@ fn an_answer_belongs_to_a_request_of_its_session_once() {
     assert_eq!((answered(&Id::Integer(0)), answered(&Id::Integer(4999))), (None, Some("tools/list")));
 }
 
-/// ATK-155: a party, a user with many clients and the anonymous callers of one network have so many sessions; beyond that
+/// ATK-153: a party, a user with many clients and the anonymous callers of one network have so many sessions; beyond that
 /// their own give way, and nobody else's.
 #[test]
 fn sessions_give_way_to_those_of_the_same_holder() {

@@ -72,7 +72,7 @@ async fn what_a_cache_keeps_of_a_grant_is_one_answer() {
     .await;
 }
 
-/// ATK-59, ATK-160: of many grants at once the same is said as of each alone, however many are asked about.
+/// ATK-59, ATK-156: of many grants at once the same is said as of each alone, however many are asked about.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_grants_are_asked_about_at_once() {
     on_both(async |world| {

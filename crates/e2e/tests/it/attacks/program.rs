@@ -3,8 +3,8 @@
 use sekisho_e2e::fakes::upstream::tools;
 use serde_json::{Value, json};
 
-/// `command` of the configuration, for a program that answers `tools/call` with this result. `first` is done before it
-/// speaks, such as leaving something behind.
+/// `command` of the configuration, for a program that answers `tools/call` with this result, and ends when an argument
+/// `end` is true. `first` is done before it speaks, such as leaving something behind.
 pub(crate) fn script(called: &Value, first: &str) -> String {
     let initialized = json!({
         "protocolVersion": "2025-11-25",
@@ -22,6 +22,7 @@ while IFS= read -r line; do
   case "$line" in
     *'"initialize"'*) answer '"result":{initialized}' ;;
     *'"tools/list"'*) answer '"result":{listed}' ;;
+    *'"end":true'*) exit 7 ;;
     *'"tools/call"'*) answer '"result":{called}' ;;
     *'"ping"'*) answer '"result":{{}}' ;;
     *) answer '"error":{{"code":-32601,"message":"no such method"}}' ;;

@@ -1,7 +1,6 @@
 //! Ids, states and jobs that are used in another session, call or name than the one that they belong to.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,6 +11,7 @@ use sekisho_e2e::fakes::oauth::{Client, Granted, REDIRECT};
 use sekisho_e2e::fakes::upstream::tools;
 use sekisho_e2e::fakes::wire::{Ask, Reply, ask};
 use sekisho_e2e::harness::Checkpoint;
+use sekisho_e2e::harness::wait::until;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -39,6 +39,8 @@ enum Conduct {
 struct Server {
     conduct: Conduct,
     seen: Mutex<Vec<Value>>,
+    /// What `tools/call` with the id 77 waits for.
+    released: tokio::sync::Semaphore,
 }
 
 fn lists() -> Value {
@@ -53,7 +55,8 @@ fn lists() -> Value {
 
 impl Server {
     async fn start(conduct: Conduct) -> (Arc<Self>, String) {
-        let server = Arc::new(Self { conduct, seen: Mutex::default() });
+        let released = tokio::sync::Semaphore::new(0);
+        let server = Arc::new(Self { conduct, seen: Mutex::default(), released });
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let router = Router::new().fallback(answer).with_state(Arc::clone(&server));
@@ -135,8 +138,8 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         return respond("text/event-stream", "id: list-1\ndata:\n\n".to_owned());
     }
     if message["method"] == "tools/call" && message["id"] == 77 {
-        // Longer than the stream of the list takes to be resumed.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // Until the stream of the list was resumed.
+        let _ = server.released.acquire().await;
     }
     let reply = match server.result(&message) {
         Some(result) => json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }),
@@ -228,17 +231,24 @@ async fn an_id_that_is_open_is_not_used_again() {
         .header("mcp-protocol-version", "2025-11-25")
         .header("last-event-id", "list-1");
     let call = json!({ "name": "look", "arguments": {} });
-    let again = place.in_session(&user.access, &session, 77, "tools/call", call.clone());
-    let resumed = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        place.ask(&resume).await
+    let mut again = Box::pin(place.in_session(&user.access, &session, 77, "tools/call", call.clone()));
+    let arrived = until("the second request", async || (!place.server.seen("tools/call").is_empty()).then_some(()));
+    let refused = tokio::select! {
+        reply = &mut again => Some(reply),
+        () = arrived => None,
     };
-    let (again, resumed) = tokio::join!(again, resumed);
+    let resumed = place.ask(&resume).await;
+    place.server.released.add_permits(1);
+    let again = match refused {
+        Some(reply) => reply,
+        None => again.await,
+    };
     assert!(resumed.text().contains("look"), "the list is resumed: {}", resumed.text());
     shows_nothing_hidden("a resumed list", &resumed.text());
     assert_eq!((again.status, &again.json()["error"]["code"]), (400, &json!(-32600)), "{}", again.text());
     assert!(place.server.seen("tools/call").is_empty());
     // It was answered, so its id is free; and another session has ids of its own.
+    place.server.released.add_permits(1);
     let free = place.in_session(&user.access, &session, 77, "tools/call", call.clone()).await;
     assert_eq!(free.status, 200, "{}", free.text());
     let other = place.session(UP, &user.access).await;
