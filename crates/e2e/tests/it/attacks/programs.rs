@@ -228,7 +228,8 @@ async fn a_call_that_is_open_when_we_stop_is_told_so() {
             Some("tools/list") => {
                 json!({ "resultType": "complete", "tools": [{ "name": "look", "inputSchema": { "type": "object" } }] })
             }
-            _ => std::future::pending().await,
+            Some("tools/call") => std::future::pending().await,
+            _ => return axum::Json(json!({ "jsonrpc": "2.0", "id": message["id"], "error": { "code": -32601, "message": "no" } })),
         };
         axum::Json(json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
     });
