@@ -375,6 +375,8 @@ impl Instance {
         self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
         self.routes.send_replace(Arc::new(routes));
+        // Whoever is told that something is in force may use it at once.
+        self.gateway.remount().await;
         self.configuration.store(Arc::new(configuration.clone()));
         Ok(())
     }

@@ -22,6 +22,7 @@ mod telemetry;
 mod webhook;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime::Builder;
@@ -31,6 +32,9 @@ use crate::error::CommandError;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long threads that are blocked may take to end once everything else has.
+const END_WAIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -47,7 +51,10 @@ fn main() -> ExitCode {
         }
     };
     let json = cli.common.json;
-    match runtime.block_on(Box::pin(dispatch(cli))) {
+    let ended = runtime.block_on(Box::pin(dispatch(cli)));
+    // What blocks a thread, such as waiting for a process that hangs in the kernel, keeps nobody waiting.
+    runtime.shutdown_timeout(END_WAIT);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(json, error),
     }

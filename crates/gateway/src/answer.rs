@@ -19,10 +19,11 @@ use sekisho_protocol::mcp::sse::{write_comment, write_event};
 use tokio::time::Instant;
 
 use crate::audit::OutcomeEntry;
+use crate::error::ROUNDS_FULL;
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Event, EventStream};
 use crate::session::StandingPlace;
-use crate::watchdog::Watch;
+use crate::watchdog::{End, Watch};
 
 /// Between comments on a stream that is otherwise quiet (TR-36).
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -151,7 +152,7 @@ struct Relay {
 
 /// Why the relay stops waiting.
 enum Woken {
-    Ended,
+    Ended(End),
     Event(Option<Result<Event, crate::forward::ForwardError>>),
     Expired,
     Nudged,
@@ -184,7 +185,7 @@ impl Relay {
         let ends_at = self.passage.ends_at;
         tokio::select! {
             biased;
-            () = self.passage.watch.ended() => Woken::Ended,
+            end = self.passage.watch.ended() => Woken::Ended(end),
             () = until(ends_at) => Woken::Expired,
             () = self.passage.watch.nudged() => Woken::Nudged,
             notice = self.passage.filter.question_over() => Woken::QuestionOver(notice),
@@ -216,7 +217,7 @@ impl Relay {
                 self.fail(OutcomeResult::UpstreamFailed, "the upstream's stream broke")
             }
             Woken::Event(None) => self.upstream_ended(),
-            Woken::Ended => self.farewell(OutcomeResult::Revoked, "the authority behind this request has ended"),
+            Woken::Ended(end) => self.farewell(end.outcome(), end.reason()),
             Woken::Expired => self.farewell(OutcomeResult::Answered, "the token behind this stream has expired"),
         }
     }
@@ -232,6 +233,7 @@ impl Relay {
                 Some(event(name, id, &data))
             }
             Judged::Broken(reason) => self.fail(OutcomeResult::UpstreamFailed, reason),
+            Judged::Full => self.fail(OutcomeResult::UpstreamFailed, ROUNDS_FULL),
             Judged::Drop(reason) => {
                 tracing::debug!(server = %self.passage.filter.routed.server(), reason, "a message of the upstream was dropped");
                 // Where to resume is not lost with what was dropped; without data nothing is dispatched.
@@ -273,6 +275,10 @@ impl Relay {
         self.passage.outcome.result = result;
         self.next = Next::End;
         let question = self.passage.filter.question()?;
+        // This is its answer, so nothing waits under its id any more.
+        if let Some(session) = &self.passage.filter.session {
+            session.answered(&question.id);
+        }
         Some(event(None, None, &failure(question, reason)))
     }
 }

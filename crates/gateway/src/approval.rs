@@ -85,7 +85,11 @@ pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalI
         if next >= end {
             return Ok(false);
         }
-        tokio::time::sleep_until(next).await;
+        // When we stop, there is no time to wait for a person.
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = gateway.stopped.cancelled() => return Ok(false),
+        }
     }
 }
 

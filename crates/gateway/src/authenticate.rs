@@ -1,6 +1,7 @@
 //! Step 3: who calls. A bearer token is verified once and then known by its digest; whether its grant is still
 //! alive is asked on every request, of a cache that the change feed keeps honest.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -310,13 +311,10 @@ impl Grants {
         }
     }
 
-    /// Whether a grant lives, whatever the epoch: for streams and sessions that the feed asks about.
-    pub(crate) async fn lives(&self, grant: GrantId, now: Timestamp) -> bool {
-        match self.standing(grant).await {
-            Ok(standing) => standing.state.as_ref().is_some_and(|state| state.honours(state.epoch, now)),
-            // Nobody can say that it lives.
-            Err(_) => false,
-        }
+    /// Which of these grants live, whatever the epoch: for streams and sessions that the feed asks about.
+    pub(crate) async fn alive_among(&self, grants: &[GrantId], now: Timestamp) -> Result<HashSet<GrantId>, StoreError> {
+        let mut tx = self.store.read().await?;
+        tx.grants().alive_among(grants, now).await
     }
 
     /// One grant changed.

@@ -13,7 +13,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, Heade
 use http::{HeaderMap, StatusCode};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::{Call, Target, ToolStanding};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::canonical;
 use sekisho_protocol::mcp::headers::{HeaderError, HeaderView, agree};
 use sekisho_protocol::mcp::message::{CompletionReference, Filter, Id, Kind, Message, ReadError};
@@ -30,7 +30,7 @@ use crate::forward::{ForwardError, InitDigest, Outgoing};
 use crate::own;
 use crate::rounds::{self, Brought};
 use crate::route::{KeepArguments, Routed};
-use crate::session::{Session, StandingPlace};
+use crate::session::{OpenRequest, Owner, Session, StandingPlace};
 
 /// What answers of a client are called in records: they have no method.
 pub(crate) const ANSWER_METHOD: &str = "(answer)";
@@ -52,6 +52,8 @@ pub(crate) enum CallFault {
     ContentType,
     #[error(transparent)]
     Header(#[from] HeaderError),
+    #[error("a request with this `id` is open in this session; every request of a session needs an `id` of its own")]
+    IdInUse,
     #[error("this server speaks {} and has no `initialize`", join(.supported))]
     InitializeUnknown { supported: Vec<Revision> },
     #[error("the HTTP method is not offered here")]
@@ -82,6 +84,8 @@ pub(crate) enum CallFault {
     StreamTaken,
     #[error("the body is larger than {max} bytes")]
     TooLarge { max: usize },
+    #[error("the tools of this server could not be listed yet; try again")]
+    Unlisted,
     #[error("protocol version `{requested}` is not spoken by this server")]
     Unsupported { requested: String, supported: Vec<Revision> },
     #[error(transparent)]
@@ -109,7 +113,7 @@ impl<F: Into<CallFault>> From<F> for CallError {
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// What is judged.
-    pub(crate) call: Call,
+    pub(crate) call: Arc<Call>,
     /// In which revision.
     pub(crate) revision: Revision,
     /// In which session, in the older revisions; none yet for `initialize`.
@@ -149,6 +153,8 @@ pub(crate) struct Posted {
     pub(crate) logs: bool,
     /// What `subscriptions/listen` asks to hear of.
     pub(crate) wish: Option<Wish>,
+    /// Its place among the open requests of its session; of a request in the older revisions only.
+    pub(crate) open: Option<OpenRequest>,
 }
 
 /// What `subscriptions/listen` asks to hear of, with what may not be heard of left out (TR-42).
@@ -325,7 +331,10 @@ async fn of_message(
         },
     };
     let target = match row {
-        Some(row) => target(gateway, routed, caller, message, row, &view).await?,
+        Some(row) => {
+            let owner = || Owner::of(caller, session.as_deref());
+            target(gateway, routed, caller, message, (row, &owner), &view).await?
+        }
         None => Target::Server,
     };
     let mut call = Call {
@@ -345,27 +354,43 @@ async fn of_message(
     if digests {
         call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
-    let params = message.params().filter(|params| params.request_state.is_some());
-    let params = params.filter(|_| row.is_some_and(|row| row.may_ask));
-    let asks = |params| {
-        let call = (approval_key(caller, &call), routed.now);
-        rounds::read(gateway, caller, routed.server(), (body, params), call)
+    let (brought, without) = match message.params().filter(|params| params.request_state.is_some()) {
+        None => (None, None),
+        // An upstream may read a state wherever it stands, so none goes on that is not ours.
+        Some(_) if row.is_none_or(|row| !row.may_ask) => return Err(CallFault::RequestState),
+        Some(params) => {
+            let key = approval_key(caller, &call);
+            let (brought, edited) = rounds::read(gateway, caller, routed, (body, params), key)?;
+            (brought, Some(edited))
+        }
     };
-    let (brought, without) = params.map(asks).transpose()?.flatten().unzip();
     if let Some(Brought::Round(round)) = brought {
         call.round = Some(round);
     }
     let wish = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).transpose();
     let wish = wish.map_err(not_canonical("notifications.resourceSubscriptions"))?;
+    let open = match (&session, &kind, row) {
+        (Some(session), Outgoing::Request { id, .. }, Some(row)) => {
+            Some(session.opens(id, row).ok_or(CallFault::IdInUse)?)
+        }
+        _ => None,
+    };
+    let init = edited.as_ref().map(|proposal| proposal.init);
+    let forwarded = edited.and_then(|proposal| proposal.body).or(without).unwrap_or_else(|| body.clone());
+    let forwarded = match (revision.era(), &caller.subject) {
+        (Era::Stateless, Subject::Anonymous) => stateless::without_jobs(forwarded, message)?,
+        _ => forwarded,
+    };
     let form = Form::Message(Posted {
-        init: edited.as_ref().map(|proposal| proposal.init),
-        body: edited.and_then(|proposal| proposal.body).or(without).unwrap_or_else(|| body.clone()),
+        open,
+        init,
+        body: forwarded,
         kind,
         row,
         logs: message.meta().is_some_and(|meta| meta.log_level.is_some()),
         wish,
     });
-    Ok(Asked { call, revision, session, brought, form })
+    Ok(Asked { call: Arc::new(call), revision, session, brought, form })
 }
 
 /// A version that nobody here serves. What would do is of the era in which the client asked, as far as the upstream
@@ -392,7 +417,7 @@ async fn target(
     routed: &Routed,
     caller: &Caller,
     message: &Message<'_>,
-    row: &MethodRow,
+    (row, owner): (&MethodRow, &(dyn Fn() -> Option<Owner> + Sync)),
     view: &HeaderView<'_>,
 ) -> Result<Target, CallFault> {
     let params = message.params();
@@ -405,7 +430,7 @@ async fn target(
             if let Some(own) = own::named(&routed.route, caller, name) {
                 return Ok(own);
             }
-            let standing = standing(gateway, routed, name).await;
+            let standing = standing(gateway, routed, name).await?;
             if row.is_in(Revision::V2026_07_28)
                 && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
                 && message.meta().is_some_and(|meta| meta.protocol_version.is_some())
@@ -427,7 +452,7 @@ async fn target(
         },
         Need::Job(_) => {
             let id = params.and_then(|params| params.task_id.as_deref()).ok_or(missing("params.taskId"))?;
-            Target::Job { id: id.to_owned(), own: gateway.jobs.is_own(routed.server(), id, caller) }
+            Target::Job { id: id.to_owned(), own: gateway.jobs.is_own(routed.server(), id, owner().as_ref()) }
         }
         Need::List(_) | Need::Listen | Need::Log | Need::Session => Target::Server,
         // No client sends these.
@@ -437,22 +462,27 @@ async fn target(
 }
 
 /// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
-/// first call of this process makes sure that the list is of now.
-async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolStanding {
+/// first call of this process makes sure that the list is of now. Where nothing at all is known of the server's tools,
+/// that is said: it is not about the caller's rights.
+async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> Result<ToolStanding, CallFault> {
     // Nobody has a right to what stands behind a name of ours.
     if own::is_ours(&routed.route, name).is_some() {
-        return ToolStanding::Unknown;
+        return Ok(ToolStanding::Unknown);
     }
     let server = routed.server();
     let route = &routed.route;
     let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
     let is_known = standing != ToolStanding::Unknown;
     if is_known && gateway.catalogues.was_listed(server) {
-        return standing;
+        return Ok(standing);
     }
     // Boxed: seldom, and a call need not have the room.
     Box::pin(list_again(gateway, routed, is_known)).await;
-    route.standing(name, gateway.catalogues.snapshot(server).standing(name))
+    let snapshot = gateway.catalogues.snapshot(server);
+    if snapshot.is_empty() && !gateway.catalogues.was_listed(server) {
+        return Err(CallFault::Unlisted);
+    }
+    Ok(route.standing(name, snapshot.standing(name)))
 }
 
 async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
@@ -506,7 +536,7 @@ pub(crate) async fn read_stream(
         source: routed.source,
     };
     Ok(Asked {
-        call,
+        call: Arc::new(call),
         revision: session.revision,
         session: Some(session),
         brought: None,

@@ -77,6 +77,11 @@ impl Snapshot {
         self.tools.get(name).map_or(ToolStanding::Unknown, |known| known.standing)
     }
 
+    /// Whether no tool is known at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+
     /// The same of a tool as a list defines it. One that does not promise what was accepted is held back, also where
     /// only one caller sees it so: what one session is shown is nothing that anybody accepted (ATK-76).
     pub(crate) fn standing_as(&self, name: &str, definition: &Digest) -> ToolStanding {

@@ -50,7 +50,8 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
         },
         Fault::Call(_)
         | Fault::Denied(_)
-        | Fault::Ended
+        | Fault::Ended(_)
+        | Fault::RoundsFull
         | Fault::Forward(_)
         | Fault::Journal(_)
         | Fault::Open(_)

@@ -51,9 +51,8 @@ pub(crate) async fn forward(
             Box::pin(own::answer(gateway, routed, cleared, id)).await
         }
         Form::Message(posted) => {
-            if let (Some(session), Some(row), Outgoing::Request { id, .. }) = (&asked.session, posted.row, &posted.kind)
-            {
-                session.opened(id, row);
+            if let Some(open) = &posted.open {
+                open.mark_sent();
             }
             let request = ForwardRequest {
                 cleared,

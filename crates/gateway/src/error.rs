@@ -27,7 +27,7 @@ use crate::forward::ForwardError;
 use crate::limits::TooFast;
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
-use crate::watchdog::OpenError;
+use crate::watchdog::{End, OpenError};
 
 /// Why a request is not answered by its upstream.
 #[derive(Debug, thiserror::Error)]
@@ -38,17 +38,23 @@ pub(crate) enum Fault {
     Call(#[from] CallFault),
     #[error("refused by decision")]
     Denied(Box<Denied>),
-    #[error("the authority behind this request ended while it was being answered")]
-    Ended,
+    #[error("the request had to end while it was being answered")]
+    Ended(End),
     #[error(transparent)]
     Forward(#[from] ForwardError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("{ROUNDS_FULL}")]
+    RoundsFull,
     #[error(transparent)]
     TooFast(#[from] TooFast),
 }
+
+/// What a client is told whose upstream asks something back in one call too many.
+pub(crate) const ROUNDS_FULL: &str =
+    "too many calls of this client wait for an answer to what their server asked; answer some first";
 
 /// The same, with the id of the request where it could be read.
 #[derive(Debug)]
@@ -90,9 +96,7 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
         Fault::Authenticate(error) => authenticate(routed, error),
         Fault::Call(fault) => call(routed, id, fault),
         Fault::Denied(denied) => denied_draft(routed, base_url, id, denied),
-        Fault::Ended => {
-            internal(routed, id, StatusCode::FORBIDDEN, "ended", "the authority behind this request has ended")
-        }
+        Fault::Ended(end) => ended(routed, id, *end),
         Fault::Forward(error) => forward(routed, id, error),
         Fault::Journal(_) => internal(
             routed,
@@ -103,11 +107,13 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
         ),
         Fault::Open(error) => {
             let status = match error {
-                OpenError::Own => StatusCode::TOO_MANY_REQUESTS,
-                OpenError::Total => StatusCode::SERVICE_UNAVAILABLE,
+                OpenError::Own | OpenError::Share => StatusCode::TOO_MANY_REQUESTS,
+                OpenError::Stopping | OpenError::Total => StatusCode::SERVICE_UNAVAILABLE,
             };
-            internal(routed, id, status, "too_many_streams", &error.to_string())
+            let word = if *error == OpenError::Stopping { "stopping" } else { "too_many_streams" };
+            internal(routed, id, status, word, &error.to_string())
         }
+        Fault::RoundsFull => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_many_rounds", ROUNDS_FULL),
         Fault::TooFast(error) => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_fast", &error.to_string()),
     };
     let mut response = json_response(draft.status, draft.body);
@@ -273,6 +279,16 @@ fn unknown_method(era: Era, id: Option<&Id>) -> StatusCode {
     }
 }
 
+/// What was forwarded and had to end before its answer was there. Only the first is about the caller.
+fn ended(routed: &Routed, id: Option<&Id>, end: End) -> Draft {
+    let (status, word) = match end {
+        End::Revoked => (StatusCode::FORBIDDEN, "ended"),
+        End::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        End::Unconfirmed => (StatusCode::SERVICE_UNAVAILABLE, "store_down"),
+    };
+    internal(routed, id, status, word, end.reason())
+}
+
 #[derive(Serialize)]
 struct Versions<'a> {
     supported: Vec<&'a str>,
@@ -299,6 +315,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
             versions(id, &message, &Versions { supported: all, requested })
         }
         CallFault::Header(error) => bad("headers_disagree", error.code()),
+        CallFault::IdInUse => bad("id_in_use", ErrorCode::InvalidRequest),
         CallFault::InitializeUnknown { supported } => {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested: "initialize" })
@@ -325,6 +342,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
         CallFault::SessionUnknown => plain(StatusCode::NOT_FOUND, "session_unknown", ErrorCode::InvalidRequest),
         CallFault::StreamTaken => plain(StatusCode::CONFLICT, "stream_taken", ErrorCode::InvalidRequest),
         CallFault::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", ErrorCode::InvalidRequest),
+        CallFault::Unlisted => plain(StatusCode::SERVICE_UNAVAILABLE, "tools_unknown", ErrorCode::Internal),
         CallFault::Unsupported { requested, supported } => {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested })
@@ -355,6 +373,11 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             "child_missing",
             "the program behind this server cannot be started; its operator finds why in the log",
         ),
+        ForwardError::GaveWay => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "child_gave_way",
+            "the program behind this request was stopped to make room for other callers; try again",
+        ),
         ForwardError::Edit { .. } => {
             (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream")
         }
@@ -378,6 +401,11 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             StatusCode::SERVICE_UNAVAILABLE,
             "child_restarting",
             "the program behind this server ended and is started again; try again",
+        ),
+        ForwardError::Share => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "upstream_share",
+            "you hold your share of this server, and what is left is for others; end a session or a request first",
         ),
         ForwardError::SessionGone => {
             (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")

@@ -1,10 +1,11 @@
 //! What the change feed says reaches caches, sessions and open streams: within a second on every node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName};
+use futures_util::FutureExt as _;
+use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName, UserId};
 use sekisho_store::{Change, ChangeFeed, ChangeKind, FeedEvent};
 
 use crate::Gateway;
@@ -13,6 +14,8 @@ use crate::session::Session;
 
 /// Between two looks at what was idle for too long.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Events that are looked at together. The feed itself holds no more for a listener that is behind.
+const EVENTS_AT_ONCE: usize = 4096;
 
 /// Follows the feed and the keys until the gateway stops. Nothing in here waits for anything but the store, for a
 /// revocation may be the next to come.
@@ -25,7 +28,10 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
     loop {
         tokio::select! {
             () = stopped.cancelled() => return,
-            event = feed.next() => on_event(&gateway, event).await,
+            event = feed.next() => {
+                let events = gather(event, &mut feed);
+                on_events(&gateway, events).await;
+            }
             changed = keys.changed(), if keys_live => {
                 keys_live = changed.is_ok();
                 gateway.authenticator.forget_tokens();
@@ -54,6 +60,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>) {
             }
             _ = sweep.tick() => {
                 gateway.rates.sweep();
+                gateway.jobs.sweep();
                 end_all(&gateway, gateway.sessions.sweep());
             }
         }
@@ -68,7 +75,36 @@ fn end_all(gateway: &Arc<Gateway>, sessions: Vec<Arc<Session>>) {
     }
 }
 
-async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent) {
+/// What has been said by now, in order: what ends many grants says so of each, and they are looked at together.
+fn gather(first: FeedEvent, feed: &mut ChangeFeed) -> Vec<FeedEvent> {
+    let mut events = vec![first];
+    while events.len() < EVENTS_AT_ONCE
+        && let Some(event) = feed.next().now_or_never()
+    {
+        events.push(event);
+    }
+    events
+}
+
+/// Which grants may have ended, by what the feed said.
+#[derive(Debug, Default)]
+struct Concerned {
+    all: bool,
+    grants: BTreeSet<GrantId>,
+    users: BTreeSet<UserId>,
+}
+
+async fn on_events(gateway: &Arc<Gateway>, events: Vec<FeedEvent>) {
+    let mut concerned = Concerned::default();
+    for event in events {
+        on_event(gateway, event, &mut concerned).await;
+    }
+    recheck(gateway, &concerned).await;
+    // Only what lives on is still there to be told.
+    concerned.grants.iter().for_each(|grant| gateway.watchdog.nudge_grant(*grant));
+}
+
+async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent, concerned: &mut Concerned) {
     let grants = gateway.authenticator.grants();
     if event == FeedEvent::Unavailable {
         if grants.set_down(true) {
@@ -82,18 +118,18 @@ async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent) {
         tracing::info!("the store is in reach again");
     }
     match event {
-        FeedEvent::Change(change) => on_change(gateway, &change).await,
+        FeedEvent::Change(change) => on_change(gateway, &change, concerned).await,
         FeedEvent::Gap => {
             grants.forget_all();
             gateway.authenticator.forget_tokens();
             reload_catalogues(gateway).await;
-            recheck(gateway, None).await;
+            concerned.all = true;
         }
         FeedEvent::Unavailable => {}
     }
 }
 
-async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
+async fn on_change(gateway: &Arc<Gateway>, change: &Change, concerned: &mut Concerned) {
     let grants = gateway.authenticator.grants();
     match change.kind {
         ChangeKind::Approval => {
@@ -107,17 +143,27 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
                 gateway.watchdog.nudge(Some(&server));
             }
         }
-        ChangeKind::Client | ChangeKind::User => {
+        // Of any grant that is derived from one of this client's.
+        ChangeKind::Client => {
             grants.forget_all();
-            recheck(gateway, None).await;
+            concerned.all = true;
+        }
+        ChangeKind::User => {
+            grants.forget_all();
+            match change.id.parse::<UserId>() {
+                Ok(user) => drop(concerned.users.insert(user)),
+                Err(_) => concerned.all = true,
+            }
         }
         ChangeKind::Grant => match change.id.parse::<GrantId>() {
             Ok(grant) => {
                 grants.forget(grant);
-                recheck(gateway, Some(grant)).await;
-                gateway.watchdog.nudge_grant(grant);
+                concerned.grants.insert(grant);
             }
-            Err(_) => grants.forget_all(),
+            Err(_) => {
+                grants.forget_all();
+                concerned.all = true;
+            }
         },
         ChangeKind::Key => gateway.authenticator.forget_tokens(),
         // Carried to us by the rights, the routes and the settings, if they concern us.
@@ -125,17 +171,33 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change) {
     }
 }
 
-/// Ends what grants that have ended hold open: streams, requests, sessions.
-async fn recheck(gateway: &Arc<Gateway>, only: Option<GrantId>) {
-    let holders: BTreeSet<GrantId> = gateway.watchdog.grants().into_iter().chain(gateway.sessions.grants()).collect();
-    let now = gateway.clock.now();
-    for grant in holders.into_iter().filter(|grant| only.is_none_or(|only| only == *grant)) {
-        if gateway.authenticator.grants().lives(grant, now).await {
-            continue;
+/// Ends what grants that have ended hold open: streams, requests, sessions. One question to the store for many of them:
+/// all that one change ends has to end within a second.
+async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) {
+    let (watchdog, sessions) = (&gateway.watchdog, &gateway.sessions);
+    let mut holders: BTreeSet<GrantId> = BTreeSet::new();
+    if concerned.all {
+        holders.extend(watchdog.grants(None).into_iter().chain(sessions.grants(None)));
+    } else {
+        for user in &concerned.users {
+            holders.extend(watchdog.grants(Some(*user)).into_iter().chain(sessions.grants(Some(*user))));
         }
-        gateway.watchdog.end_of_grant(grant);
-        end_all(gateway, gateway.sessions.end_of_grant(grant));
+        let of_sessions: HashSet<GrantId> = match concerned.grants.is_empty() {
+            true => HashSet::new(),
+            false => sessions.grants(None).into_iter().collect(),
+        };
+        let held = concerned.grants.iter().filter(|grant| watchdog.holds(**grant) || of_sessions.contains(grant));
+        holders.extend(held);
     }
+    if holders.is_empty() {
+        return;
+    }
+    let holders: Vec<GrantId> = holders.into_iter().collect();
+    // Where nobody can say that a grant lives, it does not.
+    let alive = gateway.authenticator.grants().alive_among(&holders, gateway.clock.now()).await.unwrap_or_default();
+    let ended: HashSet<GrantId> = holders.into_iter().filter(|grant| !alive.contains(grant)).collect();
+    ended.iter().for_each(|grant| watchdog.end_of_grant(*grant));
+    end_all(gateway, sessions.end_of_grants(&ended));
 }
 
 async fn reload_catalogues(gateway: &Arc<Gateway>) {

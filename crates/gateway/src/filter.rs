@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_policy::decide::{Decision, decide, may_see};
+use sekisho_policy::decide::{Decision, approval_key, decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::rights::Rights;
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::error::notification;
 use sekisho_protocol::mcp::message::{Id, Kind, ListItem, Message, Outcome, Params, ResultView, list_items};
 use sekisho_protocol::mcp::method::{Direction, Era, ListKind, Method, MethodRow, Need, Revision};
@@ -20,14 +21,17 @@ use sekisho_protocol::mcp::strict::{self, Limits};
 use sekisho_protocol::text::check_name;
 use sekisho_protocol::uri::ResourceUri;
 
+use sekisho_store::StoreError;
+
 use crate::Gateway;
 use crate::call::Wish;
 use crate::catalogue::Snapshot;
 use crate::era::stateless::Declared;
 use crate::own;
-use crate::rounds::{self, PaidCall};
+use crate::rounds;
 use crate::route::Routed;
-use crate::session::Session;
+use crate::session::{Owner, Session};
+use crate::shares::Holder;
 
 /// Where messages arrive.
 #[derive(Debug)]
@@ -62,6 +66,8 @@ pub(crate) enum Judged {
     Broken(&'static str),
     /// It goes no further.
     Drop(&'static str),
+    /// It asks something back, and too many calls of this client wait for that already.
+    Full,
     /// It goes on.
     Pass(Bytes),
 }
@@ -76,8 +82,10 @@ pub(crate) struct Filter {
     pub(crate) authority: Authority,
     pub(crate) revision: Revision,
     pub(crate) session: Option<Arc<Session>>,
-    /// The call, if something was taken for it: its later rounds go on without taking it again.
-    pub(crate) counted: Option<PaidCall>,
+    /// The call that was permitted.
+    pub(crate) call: Arc<Call>,
+    /// The grant for which something was taken: later rounds of the call go on without taking it again.
+    pub(crate) paid_by: Option<GrantId>,
     pub(crate) place: Place,
 }
 
@@ -194,7 +202,11 @@ impl Filter {
     }
 
     fn is_own_job(&self, id: &str) -> bool {
-        self.gateway.jobs.is_own(self.routed.server(), id, &self.caller)
+        self.gateway.jobs.is_own(self.routed.server(), id, self.owner().as_ref())
+    }
+
+    fn owner(&self) -> Option<Owner> {
+        Owner::of(&self.caller, self.session.as_deref())
     }
 
     /// Requests towards the client exist in the older revisions alone (TR-35), and there by the table.
@@ -315,41 +327,67 @@ impl Filter {
         match passed {
             Ok(data) if own.is_some() => Judged::Answer { data, error },
             Ok(data) => Judged::Pass(data),
-            Err(reason) => Judged::Broken(reason),
+            Err(unfit) => unfit,
         }
     }
 
-    /// A result, with what the caller may not see left out.
-    async fn result(
-        &self,
-        row: &'static MethodRow,
-        result: &ResultView<'_>,
-        data: &Bytes,
-    ) -> Result<Bytes, &'static str> {
-        self.check_type(row, result)?;
-        if let (Need::Tool, Some(id)) = (row.need, result.task_id.as_deref()) {
-            self.gateway.jobs.started(self.routed.server(), id, &self.caller);
+    /// A result, with what the caller may not see left out. It is filtered by what it holds and not by what was asked: an
+    /// answer that arrives late may be to another request than the one that has its id now.
+    async fn result(&self, row: &'static MethodRow, result: &ResultView<'_>, data: &Bytes) -> Result<Bytes, Judged> {
+        const BROKEN: Judged = Judged::Broken(UNREADABLE);
+        self.check_type(row, result).map_err(Judged::Broken)?;
+        if let (Need::Tool, Some(id), Some(owner)) = (row.need, result.task_id.as_deref(), self.owner()) {
+            let holder = Holder::of(&self.caller, self.routed.source);
+            self.gateway.jobs.started(self.routed.server(), id, owner, holder);
         }
-        let edited = match (self.counted, row.need) {
-            (Some(paid), _) if result.result_type.as_deref() == Some("input_required") => {
-                let state = result.request_state.as_deref();
-                let wrapping = rounds::wrap(&self.gateway, &self.caller, self.routed.server(), paid, state);
-                let state = Box::pin(wrapping).await.map_err(|error| {
-                    tracing::error!(server = %self.routed.server(), %error, "a round of a call could not be kept");
-                    "what the upstream asks could not be kept"
-                })?;
-                Some(splice::set_result(data, "requestState", &state).map_err(|_| UNREADABLE)?)
-            }
-            (_, Need::List(kind)) => Some(Box::pin(self.trimmed(kind, result, data)).await.map_err(|_| UNREADABLE)?),
-            // Whatever passed a checkpoint is for one caller, and no shared cache may hand it on (PX-23, ATK-74).
-            _ if result.cache_scope.as_deref() == Some("public") => {
-                Some(splice::set_result(data, "cacheScope", &"private").map_err(|_| UNREADABLE)?)
-            }
+        let mut edited = self.with_own_state(row, result, data).await?;
+        let asked = match row.need {
+            Need::List(kind) => Some(kind),
             _ => None,
         };
+        // A list that was asked for has to be there.
+        let missing = asked.filter(|kind| !result.lists.contains(kind));
+        for kind in result.lists.iter().copied().chain(missing) {
+            let whole = edited.as_deref().unwrap_or(data);
+            let trimming = self.trimmed((kind, asked == Some(kind)), result, whole);
+            edited = Some(Box::pin(trimming).await.map_err(|_| BROKEN)?);
+        }
+        // Whatever passed a checkpoint is for one caller, and no shared cache may hand it on (PX-23, ATK-74).
+        if result.cache_scope.as_deref() == Some("public") {
+            let whole = edited.as_deref().unwrap_or(data);
+            edited = Some(splice::set_result(whole, "cacheScope", &"private").map_err(|_| BROKEN)?);
+        }
         match edited {
             None => Ok(data.clone()),
-            Some(edited) => strict::check(&edited, &Limits::upstream()).map(|()| edited.into()).map_err(|_| UNREADABLE),
+            Some(edited) => strict::check(&edited, &Limits::upstream()).map(|()| edited.into()).map_err(|_| BROKEN),
+        }
+    }
+
+    /// The result with our state in place of the upstream's, where the client is to come back with one.
+    async fn with_own_state(
+        &self,
+        row: &MethodRow,
+        result: &ResultView<'_>,
+        data: &Bytes,
+    ) -> Result<Option<Vec<u8>>, Judged> {
+        let state = result.request_state.as_deref();
+        let asks = result.result_type.as_deref() == Some("input_required");
+        let goes_on = state.is_some() || (asks && self.paid_by.is_some());
+        if !row.may_ask || !goes_on {
+            return Ok(None);
+        }
+        let call = (approval_key(&self.caller, &self.call), self.paid_by.filter(|_| asks));
+        let wrapping = rounds::wrap(&self.gateway, &self.caller, &self.routed, call, state);
+        match Box::pin(wrapping).await {
+            Ok(None) => Ok(None),
+            Ok(Some(state)) => {
+                splice::set_result(data, "requestState", &state).map(Some).map_err(|_| Judged::Broken(UNREADABLE))
+            }
+            Err(StoreError::Conflict { .. }) => Err(Judged::Full),
+            Err(error) => {
+                tracing::error!(server = %self.routed.server(), %error, "a round of a call could not be kept");
+                Err(Judged::Broken("what the upstream asks could not be kept"))
+            }
         }
     }
 
@@ -372,7 +410,12 @@ impl Filter {
 
     /// A list with what the caller may use or step up to. A tool that the catalogue does not know in this form is
     /// looked at once more first.
-    async fn trimmed(&self, kind: ListKind, result: &ResultView<'_>, data: &Bytes) -> Result<Vec<u8>, SpliceError> {
+    async fn trimmed(
+        &self,
+        (kind, was_asked): (ListKind, bool),
+        result: &ResultView<'_>,
+        data: &[u8],
+    ) -> Result<Vec<u8>, SpliceError> {
         let server = self.routed.server();
         let news = kind == ListKind::Tools
             && list_items(result.raw, kind)
@@ -385,6 +428,7 @@ impl Filter {
         let trimmed = splice::filter_list(data, kind, |item| self.shows(&moment, item))?;
         // Our own stand at the end of the last page.
         let own = kind == ListKind::Tools
+            && was_asked
             && self.routed.route.agent_tasks
             && self.caller.grant.is_some()
             && result.next_cursor.is_none();
@@ -408,10 +452,8 @@ impl Filter {
 
     fn shows(&self, moment: &Moment, item: &ListItem<'_>) -> bool {
         let (method, target) = match item {
-            // Nobody in particular is many, and none of them sees the others' jobs (RS-54).
-            ListItem::Job { task_id, .. } => {
-                return self.caller.subject != Subject::Anonymous && self.is_own_job(task_id);
-            }
+            // RS-54.
+            ListItem::Job { task_id, .. } => return self.is_own_job(task_id),
             ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
             ListItem::Resource { uri, .. } => match ResourceUri::parse(uri) {
                 Ok(uri) => ("resources/read", Target::Resource { uri }),

@@ -21,10 +21,13 @@ mod stdio;
 mod fixture;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sekisho_protocol::ids::ServerName;
 use serde_json::value::RawValue;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 pub use builtin::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings};
 pub(crate) use error::ForwardError;
@@ -80,28 +83,52 @@ struct Mounted {
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     limits: ForwardLimits,
+    /// What is to be mounted. Always read anew, so that nothing older is put over something newer.
+    routes: watch::Receiver<Arc<Routes>>,
     mounted: Mutex<BTreeMap<ServerName, Mounted>>,
+    /// What was replaced and is being stopped. Nobody but the end of the process waits for it.
+    stopping: TaskTracker,
+    is_shut: AtomicBool,
 }
 
 impl Upstreams {
-    /// No upstreams yet: [`Upstreams::reconfigure`] mounts them.
-    pub(crate) fn new(limits: ForwardLimits) -> Self {
-        Self { limits, mounted: Mutex::default() }
-    }
-
-    /// Takes over new routes. An upstream whose settings are equal stays as it is, with its children and
-    /// sessions; the others are made anew, and what they replace is stopped before this returns.
-    pub(crate) async fn reconfigure(&self, routes: &Routes) {
-        for stopped in self.exchange_for(routes) {
-            stopped.stop().await;
+    /// No upstreams yet: [`Upstreams::mount`] mounts them.
+    pub(crate) fn new(limits: ForwardLimits, routes: watch::Receiver<Arc<Routes>>) -> Self {
+        Self {
+            limits,
+            routes,
+            mounted: Mutex::default(),
+            stopping: TaskTracker::new(),
+            is_shut: AtomicBool::new(false),
         }
     }
 
-    /// Stops every child and forgets every upstream (ST-13). Requests that are still open end with an error.
+    /// Takes over the routes in force. An upstream whose settings are equal stays as it is, with its children and
+    /// sessions; the others are made anew. What they replace is stopped in the background: a program that takes its
+    /// time to end keeps no other from being reached.
+    pub(crate) fn mount(&self) {
+        let mut mounted = self.mounted();
+        if self.is_shut.load(Ordering::SeqCst) {
+            return;
+        }
+        let routes = Arc::clone(&self.routes.borrow());
+        for stopped in exchange(&self.limits, &mut mounted, &routes) {
+            self.stopping.spawn(async move { stopped.stop().await });
+        }
+    }
+
+    /// Stops every child and forgets every upstream (ST-13). Requests that are still open end with an error. It takes no
+    /// longer than stopping one program.
     pub(crate) async fn shutdown(&self) {
-        let mounted = std::mem::take(&mut *self.mounted());
+        let mounted = {
+            let mut mounted = self.mounted();
+            self.is_shut.store(true, Ordering::SeqCst);
+            std::mem::take(&mut *mounted)
+        };
         let stopping = mounted.into_values().map(|mounted| async move { mounted.upstream.stop().await });
         futures_util::future::join_all(stopping).await;
+        self.stopping.close();
+        self.stopping.wait().await;
     }
 
     /// Which revisions the upstream speaks, and how it presents itself. Found out once (`server/discover` first,
@@ -164,34 +191,39 @@ impl Upstreams {
     }
 
     fn find(&self, server: &ServerName) -> Result<Upstream, ForwardError> {
-        let mounted = self.mounted();
-        let found = mounted.get(server).map(|mounted| mounted.upstream.clone());
-        found.ok_or_else(|| ForwardError::UnknownServer { server: server.clone() })
-    }
-
-    /// Makes the registry equal to `routes` and gives what is no longer in it.
-    fn exchange_for(&self, routes: &Routes) -> Vec<Upstream> {
-        let mut mounted = self.mounted();
-        let mut before = std::mem::take(&mut *mounted);
-        let mut stopped = Vec::new();
-        for (name, route) in &routes.servers {
-            let kept = match before.remove(name) {
-                Some(old) if old.settings == route.upstream => old,
-                old => {
-                    stopped.extend(old.map(|old| old.upstream));
-                    let upstream = Upstream::new(&self.limits, name, &route.upstream);
-                    Mounted { settings: route.upstream.clone(), upstream }
-                }
-            };
-            mounted.insert(name.clone(), kept);
+        let found = || self.mounted().get(server).map(|mounted| mounted.upstream.clone());
+        if let Some(upstream) = found() {
+            return Ok(upstream);
         }
-        stopped.extend(before.into_values().map(|old| old.upstream));
-        stopped
+        // Its route is in force and was not taken over yet.
+        if self.routes.borrow().servers.contains_key(server) {
+            self.mount();
+        }
+        found().ok_or_else(|| ForwardError::UnknownServer { server: server.clone() })
     }
 
     fn mounted(&self) -> MutexGuard<'_, BTreeMap<ServerName, Mounted>> {
         self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes what is mounted equal to `routes` and gives what is no longer in it.
+fn exchange(limits: &ForwardLimits, mounted: &mut BTreeMap<ServerName, Mounted>, routes: &Routes) -> Vec<Upstream> {
+    let mut before = std::mem::take(mounted);
+    let mut stopped = Vec::new();
+    for (name, route) in &routes.servers {
+        let kept = match before.remove(name) {
+            Some(old) if old.settings == route.upstream => old,
+            old => {
+                stopped.extend(old.map(|old| old.upstream));
+                let upstream = Upstream::new(limits, name, &route.upstream);
+                Mounted { settings: route.upstream.clone(), upstream }
+            }
+        };
+        mounted.insert(name.clone(), kept);
+    }
+    stopped.extend(before.into_values().map(|old| old.upstream));
+    stopped
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ mod rounds;
 mod route;
 mod session;
 mod settle;
+mod shares;
 mod watchdog;
 
 use std::sync::Arc;
@@ -174,14 +175,14 @@ impl Gateway {
                 parts.store.clone(),
             ),
             catalogues: Catalogues::new(parts.store.clone()),
-            jobs: Jobs::new(),
+            jobs: Jobs::default(),
             journal,
             rates: Rates::new(&limits),
             refusals: parts.refusals,
             sessions: Sessions::new(limits.sessions_per_grant, limits.session_idle),
             stopped: CancellationToken::new(),
             store: parts.store,
-            upstreams: Upstreams::new(forward),
+            upstreams: Upstreams::new(forward, parts.routes.clone()),
             watchdog: Arc::new(Watchdog::new(limits.streams_per_grant, limits.streams_total)),
             keys: parts.keys,
             rights: parts.rights,
@@ -213,7 +214,7 @@ impl Gateway {
     /// Ends streams, sessions and children, and writes what is still to be recorded.
     pub async fn shutdown(&self) {
         self.stopped.cancel();
-        self.watchdog.end_all();
+        self.watchdog.stop();
         // Clients that do not read their end are left behind.
         let _ = tokio::time::timeout(CLOSE_WAIT, self.watchdog.closed()).await;
         self.upstreams.shutdown().await;
@@ -244,8 +245,7 @@ impl Gateway {
         }
         let upstream = |error: forward::ForwardError| ProbeError::Upstream(error.to_string());
         // What was mounted a moment ago may not have been taken over yet.
-        let routes = Arc::clone(&self.routes.borrow());
-        self.upstreams.reconfigure(&routes).await;
+        self.upstreams.mount();
         let spoken = self.upstreams.revisions(name).await.map_err(upstream)?;
         let tools = match self.catalogues.list(&self.upstreams, name, self.clock.now()).await {
             Ok(tools) => tools,
@@ -256,10 +256,10 @@ impl Gateway {
         Ok(Probe { revisions: spoken.revisions.clone(), server_info, tools })
     }
 
-    /// Takes over the routes in force.
-    async fn remount(self: &Arc<Self>) {
+    /// Takes over the routes in force. They are noticed without this as well; when it returns, they are in force.
+    pub async fn remount(self: &Arc<Self>) {
         let routes = Arc::clone(&self.routes.borrow());
-        self.upstreams.reconfigure(&routes).await;
+        self.upstreams.mount();
         self.catalogues.retain(|server| routes.servers.contains_key(server));
         // Their upstream's side went with the upstream.
         self.sessions.end_unless(|server| routes.servers.contains_key(server));

@@ -1,11 +1,14 @@
 //! Every bound of this surface, named and reasoned; and the one that needs a memory: calls per second.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{ClientId, GrantId};
+
+use crate::shares::Network;
 
 /// What the gateway is told by configuration.
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ pub struct Limits {
     pub request_deadline: Duration,
     /// Open event streams of one grant (429 beyond; ATK-94).
     pub streams_per_grant: usize,
-    /// Open event streams altogether (503 beyond).
+    /// Open event streams altogether (503 beyond). The last quarter is for callers that have few (429 for the others).
     pub streams_total: usize,
     /// Sessions of the older revisions per user and client; the one that was idle longest gives way.
     pub sessions_per_grant: usize,
@@ -51,7 +54,8 @@ pub struct Limits {
     pub calls_per_second_max: Option<NonZeroU32>,
     /// Verified tokens that are remembered.
     pub tokens_cached_max: usize,
-    /// Records that wait for their batch; when that many wait, calls wait too. Open calls hold a place each.
+    /// Records that wait for their batch; when that many wait, calls wait too. Open calls and streams hold a place each,
+    /// so it is more than twice what may be open of both together.
     pub records_queued_max: usize,
 }
 
@@ -64,12 +68,12 @@ impl Default for Limits {
             answer_bytes_max: 16 << 20,
             request_deadline: Duration::from_mins(5),
             streams_per_grant: 32,
-            streams_total: 8192,
+            streams_total: 32_768,
             sessions_per_grant: 64,
             session_idle: Duration::from_hours(24),
             calls_per_second_max: NonZeroU32::new(1000),
             tokens_cached_max: 100_000,
-            records_queued_max: 32_768,
+            records_queued_max: 131_072,
         }
     }
 }
@@ -79,10 +83,17 @@ impl Default for Limits {
 #[error("too many calls for one grant; wait a second and send fewer")]
 pub(crate) struct TooFast;
 
-/// Counts calls by grant.
+/// By whom calls are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Payer {
+    Anonymous(Network),
+    Grant(GrantId),
+}
+
+/// Counts calls by grant, or by network of anonymous callers.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    calls: Option<DefaultKeyedRateLimiter<Option<GrantId>>>,
+    calls: Option<DefaultKeyedRateLimiter<Payer>>,
 }
 
 impl Rates {
@@ -94,12 +105,11 @@ impl Rates {
         Self { calls }
     }
 
-    /// Takes one call of this caller. All anonymous callers count as one.
-    pub(crate) fn take(&self, caller: &Caller) -> Result<(), TooFast> {
-        match &self.calls {
-            Some(calls) => calls.check_key(&caller.grant).map_err(|_| TooFast),
-            None => Ok(()),
-        }
+    /// Takes one call of this caller, who called from this address. The anonymous callers of one network count as one.
+    pub(crate) fn take(&self, caller: &Caller, source: Option<IpAddr>) -> Result<(), TooFast> {
+        let Some(calls) = &self.calls else { return Ok(()) };
+        let payer = caller.grant.map_or_else(|| Payer::Anonymous(Network::of(source)), Payer::Grant);
+        calls.check_key(&payer).map_err(|_| TooFast)
     }
 
     /// Forgets who was quiet for long enough to have all calls again.

@@ -16,6 +16,7 @@ use crate::authenticate::Authenticated;
 use crate::call::{Asked, CallError, CallFault, Form, Wish};
 use crate::forward::ForwardError;
 use crate::route::Routed;
+use crate::session::Owner;
 
 /// Leaves out of a permitted request what its caller may not hear of.
 pub(crate) fn narrow(
@@ -25,9 +26,10 @@ pub(crate) fn narrow(
     asked: &mut Asked,
 ) -> Result<(), CallError> {
     let id = asked.id().cloned();
+    let owner = Owner::of(&who.caller, asked.session.as_deref());
     let Form::Message(posted) = &mut asked.form else { return Ok(()) };
     let Some(wish) = &posted.wish else { return Ok(()) };
-    let is_own = |id: &str| gateway.jobs.is_own(routed.server(), id, &who.caller);
+    let is_own = |id: &str| gateway.jobs.is_own(routed.server(), id, owner.as_ref());
     let may_read = |uri: &ResourceUri| {
         let call = Call {
             server: routed.server().clone(),

@@ -10,12 +10,10 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
-use sekisho_policy::decide::approval_key;
-use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::ApprovalId;
+use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need};
 use tokio::time::Instant;
 
@@ -35,10 +33,10 @@ use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::profiles;
-use crate::rounds::{self, Brought, PaidCall};
+use crate::rounds::{self, Brought};
 use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
-use crate::watchdog::Span;
+use crate::watchdog::{End, Span};
 
 /// Characters of the detail in the record of a rejection.
 const DETAIL_CHARACTERS_MAX: usize = 200;
@@ -89,7 +87,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let keys = gateway.keys.borrow().clone();
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await?;
     let caller = &who.caller;
-    gateway.rates.take(caller)?;
+    gateway.rates.take(caller, routed.source)?;
 
     // 4 call
     let mut asked = match head.method {
@@ -128,9 +126,10 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     // 7 settle
     let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
     let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
-    let watch = gateway.watchdog.open(caller, routed.server(), span).map_err(|error| refused(error.into(), &asked))?;
+    let watch = gateway.watchdog.open(caller, routed.source, routed.server(), span);
+    let watch = watch.map_err(|error| refused(error.into(), &asked))?;
     stands(gateway, &who, routed.now).await.map_err(|error| refused(error.into(), &asked))?;
-    let counted = counted(caller, &permit);
+    let paid_by = caller.grant.filter(|_| permit.owes().takes());
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, permit).await {
         Ok(settled) => settled,
         Err(error) => return Err(Box::pin(unsettled(gateway, routed, &who, &asked, (error, ask))).await),
@@ -141,7 +140,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     // 8 forward
     let answer = tokio::select! {
         biased;
-        () = watch.ended() => Err(Fault::Ended),
+        end = watch.ended() => Err(Fault::Ended(end)),
         answer = era::forward(gateway, routed, &asked, cleared, outbound) => answer.map_err(Fault::Forward),
     };
     if let Err(Fault::Forward(error)) = &answer
@@ -154,7 +153,7 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     // 9 filter, 10 audit
     let place = asked.take_place();
     let ends_at = (span == Span::Standing).then(|| expiry(caller, routed.now)).flatten();
-    let filter = filter(gateway, routed, &who, &asked, counted);
+    let filter = filter(gateway, routed, &who, &asked, paid_by);
     let passage = Passage { filter, watch, outcome, ends_at, _place: place };
     conclude(gateway, &asked, answer, passage).await
 }
@@ -182,12 +181,6 @@ async fn answered(
     Ok(approval::wait(gateway, caller, approval).await?.then(|| Denied::by_decline(ask)))
 }
 
-/// The call, if something is taken for it that its later rounds must not take again.
-fn counted(caller: &Caller, permit: &Permit) -> Option<PaidCall> {
-    let grant = caller.grant.filter(|_| permit.owes().takes())?;
-    Some(PaidCall { call: approval_key(caller, permit.call()), grant })
-}
-
 /// How a refusal is told: what waits for a person in the way in which the client can ask one, and what the model has to
 /// know of where it looks.
 fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: &Denied) -> Told {
@@ -197,7 +190,7 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
             (Form::Message(posted), None)
                 if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
             {
-                let state = rounds::asked(gateway, caller, routed.server(), (call, approval), routed.now);
+                let state = rounds::asked(gateway, caller, routed, (call, approval));
                 if let Ok(state) = state {
                     return Told::InputRequired(state);
                 }
@@ -254,7 +247,7 @@ async fn unsettled(
         }
         (SettleError::Round, _) => return Refused::new(asked.id(), CallFault::RequestState),
         // Only what a rule wants approved owes an approval.
-        (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended),
+        (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended(End::Revoked)),
     };
     deny(gateway, routed, caller, asked, Box::new(denied)).await
 }
@@ -272,7 +265,7 @@ fn filter(
     routed: &Routed,
     who: &Authenticated,
     asked: &Asked,
-    counted: Option<PaidCall>,
+    paid_by: Option<GrantId>,
 ) -> Filter {
     let question = match &asked.form {
         Form::Message(Posted {
@@ -302,7 +295,8 @@ fn filter(
         authority: who.authority.clone(),
         revision: asked.revision,
         session: asked.session.clone(),
-        counted,
+        call: Arc::clone(&asked.call),
+        paid_by,
         place,
     }
 }
@@ -338,6 +332,7 @@ async fn conclude(
                 Ok(answer::whole(relayed(answer.status), data, passage.outcome, result))
             }
             Judged::Broken(reason) | Judged::Drop(reason) => Err(failed(gateway, asked, passage, malformed(reason))),
+            Judged::Full => Err(failed(gateway, asked, passage, Fault::RoundsFull)),
             Judged::Pass(_) => Err(failed(gateway, asked, passage, malformed("an answer to another request"))),
         },
         AnswerBody::Accepted => {
@@ -361,7 +356,7 @@ async fn handshake(
     let status = relayed(answer.status);
     let completed = tokio::select! {
         biased;
-        () = passage.watch.ended() => Err(Fault::Ended),
+        end = passage.watch.ended() => Err(Fault::Ended(end)),
         completed = initialize::complete(gateway, &passage.filter.routed, &passage.filter.caller, asked, id, answer) => completed.map_err(Fault::Forward),
     };
     let handshake = match completed {
@@ -388,11 +383,17 @@ fn failed(gateway: &Gateway, asked: &Asked, mut passage: Passage, fault: Fault) 
     let (response, _) = error::response(&passage.filter.routed, &gateway.settings.base_url, &refused);
     passage.outcome.status = response.status().as_u16();
     passage.outcome.result = match &refused.fault {
-        Fault::Ended => OutcomeResult::Revoked,
+        Fault::Ended(end) => end.outcome(),
         _ => OutcomeResult::UpstreamFailed,
     };
-    if let (Fault::Forward(ForwardError::SessionGone), Some(session)) = (&refused.fault, &asked.session) {
-        gateway.sessions.end(session);
+    if let Some(session) = &asked.session {
+        // This is its answer, so nothing waits under its id any more.
+        if let Some(id) = asked.id() {
+            session.answered(id);
+        }
+        if let Fault::Forward(ForwardError::SessionGone) = &refused.fault {
+            gateway.sessions.end(session);
+        }
     }
     refused
 }
@@ -414,7 +415,7 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
     let server = routed.server();
     let detail = match &refused.fault {
         // Its decision or its outcome is on record already.
-        Fault::Denied(_) | Fault::Ended => return response,
+        Fault::Denied(_) | Fault::Ended(_) => return response,
         // Said to clients that only try.
         Fault::Forward(error @ (ForwardError::MethodNotAllowed | ForwardError::SessionGone)) => {
             tracing::debug!(%server, request = %routed.request, word, "{error}");

@@ -1,16 +1,18 @@
 //! Calls of several rounds (2026-07-28, `input_required`): what a client brings back with the next one.
 //!
-//! `requestState` of ours is sealed for the caller, the server and the very call, so that nobody else, and no other
-//! call, gets anything for it (RS-50, PX-24). It says one of two things: that a person was asked, or that this call was
-//! permitted and paid for before and its upstream asked something back. The second is good once.
+//! `requestState` is always ours: sealed for the caller, the server and the very call, so that nobody else, and no other
+//! call, gets anything for it (RS-50, PX-24). It says one of three things: that a person was asked; that this call was
+//! permitted and paid for before and its upstream asked something back, which is good once; or that the upstream of a
+//! call for which nothing is taken asked something back, with the upstream's own state inside. An upstream may treat its
+//! state as proof of who is asking, so it comes back only to the call and the caller that it was given to.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::{Timestamp, after, random};
-use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName};
+use sekisho_protocol::env::{after, random};
+use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::message::{Message, Params};
 use sekisho_protocol::mcp::splice::{self, SpliceError};
 use sekisho_protocol::mcp::strict::Limits;
@@ -20,6 +22,8 @@ use serde_json::Value;
 
 use crate::Gateway;
 use crate::call::CallFault;
+use crate::route::Routed;
+use crate::shares::Holder;
 
 /// What every `requestState` of ours begins with; an upstream's own does not.
 const MARK: &str = "sekisho1.";
@@ -43,6 +47,7 @@ struct State {
 enum What {
     Approval(ApprovalId),
     Round { round: Digest, upstream: Option<String> },
+    Upstream(String),
 }
 
 /// What the next round of a call brings.
@@ -54,21 +59,19 @@ pub(crate) enum Brought {
     Round(Digest),
 }
 
-/// A call that is paid for, should its upstream ask something back.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PaidCall {
-    pub(crate) call: Digest,
-    pub(crate) grant: GrantId,
-}
-
-fn about(caller: &Caller, server: &ServerName) -> [String; 4] {
+/// For whom a state is sealed. Anonymous callers have nothing but the network that they call from.
+fn about(caller: &Caller, routed: &Routed) -> [String; 5] {
     let client = caller.client.as_ref().map(|client| client.as_str().to_owned()).unwrap_or_default();
     let grant = caller.grant.map(|grant| grant.to_string()).unwrap_or_default();
-    [caller.subject.to_string(), client, grant, server.to_string()]
+    let network = match Holder::of(caller, routed.source) {
+        Holder::Anonymous(network) => network.to_string(),
+        Holder::Subject(_) => String::new(),
+    };
+    [caller.subject.to_string(), client, grant, routed.server().to_string(), network]
 }
 
-fn seal(gateway: &Gateway, caller: &Caller, server: &ServerName, state: &State) -> Result<String, StoreError> {
-    let about = about(caller, server);
+fn seal(gateway: &Gateway, caller: &Caller, routed: &Routed, state: &State) -> Result<String, StoreError> {
+    let about = about(caller, routed);
     // A digest, a number and identifiers always serialise, so the default is never taken.
     let plain = serde_json::to_vec(state).unwrap_or_default();
     let sealed = gateway.store.seal_state(&about.each_ref().map(String::as_str), &plain)?;
@@ -79,57 +82,63 @@ fn seal(gateway: &Gateway, caller: &Caller, server: &ServerName, state: &State) 
 pub(crate) fn asked(
     gateway: &Gateway,
     caller: &Caller,
-    server: &ServerName,
+    routed: &Routed,
     (call, approval): (Digest, ApprovalId),
-    now: Timestamp,
 ) -> Result<String, StoreError> {
-    let ends = after(now, ROUND_SECONDS).as_millisecond();
-    seal(gateway, caller, server, &State { call, ends, what: What::Approval(approval) })
+    let ends = after(routed.now, ROUND_SECONDS).as_millisecond();
+    seal(gateway, caller, routed, &State { call, ends, what: What::Approval(approval) })
 }
 
-/// The state with which a call that was paid for goes on, in place of the upstream's own.
+/// The state with which a call goes on whose upstream asked something back, in place of the upstream's own. `paid`: the
+/// grant for which something was taken, so that the next round does not take it again. `None`: there is nothing to come
+/// back with.
 pub(crate) async fn wrap(
     gateway: &Gateway,
     caller: &Caller,
-    server: &ServerName,
-    paid: PaidCall,
+    routed: &Routed,
+    (call, paid): (Digest, Option<GrantId>),
     upstream: Option<&str>,
-) -> Result<String, StoreError> {
+) -> Result<Option<String>, StoreError> {
     let now = gateway.clock.now();
-    let round = Digest::of(&random::<32>(gateway.entropy.as_ref()));
     let ends = after(now, ROUND_SECONDS);
-    let mut tx = gateway.store.begin().await?;
-    tx.rounds().open(paid.grant, &round, ends, now).await?;
-    tx.commit().await?;
-    let what = What::Round { round, upstream: upstream.map(str::to_owned) };
-    seal(gateway, caller, server, &State { call: paid.call, ends: ends.as_millisecond(), what })
+    let upstream = upstream.map(str::to_owned);
+    let what = match (paid, upstream) {
+        (Some(grant), upstream) => {
+            let round = Digest::of(&random::<32>(gateway.entropy.as_ref()));
+            let mut tx = gateway.store.begin().await?;
+            tx.rounds().open(grant, &round, ends, now).await?;
+            tx.commit().await?;
+            What::Round { round, upstream }
+        }
+        (None, Some(upstream)) => What::Upstream(upstream),
+        (None, None) => return Ok(None),
+    };
+    seal(gateway, caller, routed, &State { call, ends: ends.as_millisecond(), what }).map(Some)
 }
 
-/// Reads what a request brings, and gives the bytes that go on without it. `None`: nothing of ours. `call` is the digest
-/// of the call that the request makes.
+/// Reads the state that a request brings, and gives what it says and the bytes that go on. What is not ours is refused.
+/// `call` is the digest of the call that the request makes.
 pub(crate) fn read(
     gateway: &Gateway,
     caller: &Caller,
-    server: &ServerName,
+    routed: &Routed,
     (body, params): (&Bytes, &Params<'_>),
-    (call, now): (Digest, Timestamp),
-) -> Result<Option<(Brought, Bytes)>, CallFault> {
-    let Some(sealed) = params.request_state.as_deref().and_then(|state| state.strip_prefix(MARK)) else {
-        return Ok(None);
-    };
-    let about = about(caller, server);
-    let opened = URL_SAFE_NO_PAD.decode(sealed).ok();
+    call: Digest,
+) -> Result<(Option<Brought>, Bytes), CallFault> {
+    let sealed = params.request_state.as_deref().and_then(|state| state.strip_prefix(MARK));
+    let about = about(caller, routed);
+    let opened = sealed.and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok());
     let opened =
         opened.and_then(|sealed| gateway.store.open_state(&about.each_ref().map(String::as_str), &sealed).ok());
     let state = opened.and_then(|plain| serde_json::from_slice::<State>(plain.expose()).ok());
-    let state = state.filter(|state| state.call == call && now.as_millisecond() < state.ends);
+    let state = state.filter(|state| state.call == call && routed.now.as_millisecond() < state.ends);
     let state = state.ok_or(CallFault::RequestState)?;
     let (brought, edited) = match state.what {
         What::Approval(approval) => {
             let declined = params.input_responses.is_some_and(is_declined);
             let edited = splice::remove_param(body, "requestState")
                 .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
-            (Brought::Answer { approval, declined }, edited)
+            (Some(Brought::Answer { approval, declined }), edited)
         }
         // Without either, it would be the same call once more, for nothing.
         What::Round { upstream: None, .. } if params.input_responses.is_none() => return Err(CallFault::RequestState),
@@ -138,10 +147,11 @@ pub(crate) fn read(
                 Some(state) => splice::set_param(body, "requestState", state),
                 None => splice::remove_param(body, "requestState"),
             };
-            (Brought::Round(round), edited)
+            (Some(Brought::Round(round)), edited)
         }
+        What::Upstream(state) => (None, splice::set_param(body, "requestState", &state)),
     };
-    Ok(Some((brought, checked(edited, params)?)))
+    Ok((brought, checked(edited, params)?))
 }
 
 /// What was edited, read again as strictly as what came in: it still makes the same call.

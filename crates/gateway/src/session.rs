@@ -4,8 +4,13 @@
 //! for everybody else it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new
 //! grant and go on in their session, and what each request may do is decided by its own token. Sessions live in this
 //! process: after a restart clients initialise anew, as the protocol has them do (TR-49).
+//!
+//! An id names one request of a session: while it is open, no other request can have it (2025-11-25 Basic Protocol,
+//! Requests). Streams are resumed, so what arrives under an id may be the answer to something that was asked long ago.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,7 +18,7 @@ use std::time::Duration;
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Entropy;
-use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName};
+use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{MethodRow, Revision};
 use sekisho_protocol::secret::McpSessionToken;
@@ -21,6 +26,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::forward::UpstreamSession;
+use crate::shares::Holder;
 
 /// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
 const OPEN_REQUESTS_MAX: usize = 1024;
@@ -29,19 +35,34 @@ const OPEN_REQUESTS_MAX: usize = 1024;
 const QUESTIONS_MAX: usize = 64;
 
 /// Event ids of one session that can be resumed from.
-const EVENTS_MAX: usize = 4096;
+const EVENTS_MAX: usize = 1024;
+/// Sessions of one user over all clients, as a multiple of what one client may have.
+const HOLDER_FACTOR: usize = 8;
+/// Sessions of all users and services; then one of whoever has most gives way.
+const SESSIONS_TOTAL: usize = 16_384;
+/// The same of all anonymous callers, who cannot take the place of users.
+const ANONYMOUS_TOTAL: usize = 4096;
+/// How long a session of an anonymous caller lives without a request: nobody has to sign in again to begin another.
+const ANONYMOUS_IDLE: Duration = Duration::from_hours(1);
 
-/// Whose a job is: the same person through another client or another grant is another owner.
+/// Whose a job is: the same person through another client or another grant is another owner. Anonymous callers cannot be
+/// told apart, so a job of theirs is of the session in which it was begun.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     subject: Subject,
     client: Option<ClientId>,
     grant: Option<GrantId>,
+    session: Option<Digest>,
 }
 
 impl Owner {
-    pub(crate) fn of(caller: &Caller) -> Self {
-        Self { subject: caller.subject.clone(), client: caller.client.clone(), grant: caller.grant }
+    /// `None`: nobody could be known again as the owner.
+    pub(crate) fn of(caller: &Caller, session: Option<&Session>) -> Option<Self> {
+        let session = match caller.subject {
+            Subject::Anonymous => Some(session?.key),
+            Subject::Service(_) | Subject::User(_) => None,
+        };
+        Some(Self { subject: caller.subject.clone(), client: caller.client.clone(), grant: caller.grant, session })
     }
 }
 
@@ -63,6 +84,8 @@ impl Party {
 pub(crate) struct Session {
     key: Digest,
     party: Party,
+    /// To whose share it counts.
+    holder: Holder,
     /// Under which it was last used: the session ends with it.
     grant: Mutex<Option<GrantId>>,
     /// At which server.
@@ -93,15 +116,70 @@ struct Questions {
 
 #[derive(Debug, Default)]
 struct OpenRequests {
-    rows: HashMap<Id, (u64, &'static MethodRow)>,
-    by_age: BTreeMap<u64, Id>,
+    rows: HashMap<IdKey, (u64, &'static MethodRow)>,
+    by_age: BTreeMap<u64, IdKey>,
     next: u64,
 }
 
+/// An id, in so little room that a session can keep many: a client may write very long ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum IdKey {
+    Integer(i64),
+    String(Digest),
+}
+
+impl IdKey {
+    fn of(id: &Id) -> Self {
+        match id {
+            Id::Integer(number) => Self::Integer(*number),
+            Id::String(text) => Self::String(Digest::of(text.as_bytes())),
+        }
+    }
+}
+
+/// The place of a request among the open ones of its session. Dropped before the request was sent, it is free again;
+/// after that, only an answer frees it.
+#[derive(Debug)]
+pub(crate) struct OpenRequest {
+    session: Arc<Session>,
+    key: IdKey,
+    at: u64,
+    sent: AtomicBool,
+}
+
+impl OpenRequest {
+    /// The request goes to the upstream: from now on an answer to it may arrive on any stream of its session.
+    pub(crate) fn mark_sent(&self) {
+        self.sent.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        if !*self.sent.get_mut() {
+            lock(&self.session.open).forget(self.key, self.at);
+        }
+    }
+}
+
+impl OpenRequests {
+    /// Forgets a request, unless it was answered and another has its id now.
+    fn forget(&mut self, key: IdKey, at: u64) {
+        if self.rows.get(&key).is_some_and(|(found, _)| *found == at) {
+            self.rows.remove(&key);
+            self.by_age.remove(&at);
+        }
+    }
+}
+
 impl Session {
-    /// Remembers a request, so that its answer is known wherever it arrives.
-    pub(crate) fn opened(&self, id: &Id, row: &'static MethodRow) {
+    /// Remembers a request, so that its answer is known wherever it arrives. `None`: a request with this id is open.
+    pub(crate) fn opens(self: &Arc<Self>, id: &Id, row: &'static MethodRow) -> Option<OpenRequest> {
+        let key = IdKey::of(id);
         let mut open = lock(&self.open);
+        if open.rows.contains_key(&key) {
+            return None;
+        }
         if open.by_age.len() >= OPEN_REQUESTS_MAX
             && let Some((_, oldest)) = open.by_age.pop_first()
         {
@@ -109,16 +187,16 @@ impl Session {
         }
         let at = open.next;
         open.next = at.wrapping_add(1);
-        if let Some((before, _)) = open.rows.insert(id.clone(), (at, row)) {
-            open.by_age.remove(&before);
-        }
-        open.by_age.insert(at, id.clone());
+        open.rows.insert(key, (at, row));
+        open.by_age.insert(at, key);
+        drop(open);
+        Some(OpenRequest { session: Arc::clone(self), key, at, sent: AtomicBool::new(false) })
     }
 
     /// The request that this answer is to, which is answered with that.
     pub(crate) fn answered(&self, id: &Id) -> Option<&'static MethodRow> {
         let mut open = lock(&self.open);
-        let (at, row) = open.rows.remove(id)?;
+        let (at, row) = open.rows.remove(&IdKey::of(id))?;
         open.by_age.remove(&at);
         Some(row)
     }
@@ -195,6 +273,8 @@ impl Drop for StandingPlace {
 pub(crate) struct NewSession<'a> {
     /// By whom.
     pub(crate) caller: &'a Caller,
+    /// Who called from there.
+    pub(crate) source: Option<IpAddr>,
     /// Where.
     pub(crate) server: &'a ServerName,
     /// In which revision.
@@ -213,12 +293,69 @@ pub(crate) struct Sessions {
     per_party_max: usize,
     idle: Duration,
     began: Instant,
-    by_key: Mutex<HashMap<Digest, Arc<Session>>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_key: HashMap<Digest, Arc<Session>>,
+    by_holder: HashMap<Holder, HashSet<Digest>>,
+    anonymous: usize,
+}
+
+impl Table {
+    fn insert(&mut self, session: Arc<Session>) {
+        self.by_holder.entry(session.holder.clone()).or_default().insert(session.key);
+        self.anonymous += usize::from(matches!(session.holder, Holder::Anonymous(_)));
+        self.by_key.insert(session.key, session);
+    }
+
+    fn remove(&mut self, key: &Digest) -> Option<Arc<Session>> {
+        let session = self.by_key.remove(key)?;
+        if let Some(own) = self.by_holder.get_mut(&session.holder) {
+            own.remove(key);
+            if own.is_empty() {
+                self.by_holder.remove(&session.holder);
+            }
+        }
+        self.anonymous = self.anonymous.saturating_sub(usize::from(matches!(session.holder, Holder::Anonymous(_))));
+        Some(session)
+    }
+
+    /// The sessions of one holder.
+    fn of(&self, holder: &Holder) -> impl Iterator<Item = &Arc<Session>> + Clone {
+        self.by_holder.get(holder).into_iter().flatten().filter_map(|key| self.by_key.get(key))
+    }
+
+    /// The session that has to give way before another of this party, counted to this holder, may begin: the one that was
+    /// idle longest of the party, of the holder, or of whoever has most.
+    fn in_the_way(&self, party: &Party, holder: &Holder, per_party_max: usize) -> Option<Digest> {
+        let idlest = |session: &&Arc<Session>| session.used_at_millis.load(Ordering::Relaxed);
+        let own = self.of(holder);
+        let of_party = own.clone().filter(|session| session.party == *party);
+        if of_party.clone().count() >= per_party_max {
+            return of_party.min_by_key(idlest).map(|session| session.key);
+        }
+        if own.clone().count() >= per_party_max.saturating_mul(HOLDER_FACTOR) {
+            return own.min_by_key(idlest).map(|session| session.key);
+        }
+        let is_anonymous = |holder: &Holder| matches!(holder, Holder::Anonymous(_));
+        let (all, max) = match is_anonymous(holder) {
+            true => (self.anonymous, ANONYMOUS_TOTAL),
+            false => (self.by_key.len().saturating_sub(self.anonymous), SESSIONS_TOTAL),
+        };
+        if all < max {
+            return None;
+        }
+        let alike = self.by_key.values().filter(|session| is_anonymous(&session.holder) == is_anonymous(holder));
+        let count = |session: &Arc<Session>| self.by_holder.get(&session.holder).map_or(0, HashSet::len);
+        alike.max_by_key(|session| (count(session), Reverse(idlest(session)))).map(|session| session.key)
+    }
 }
 
 impl Sessions {
     pub(crate) fn new(per_party_max: usize, idle: Duration) -> Self {
-        Self { per_party_max, idle, began: Instant::now(), by_key: Mutex::default() }
+        Self { per_party_max, idle, began: Instant::now(), table: Mutex::default() }
     }
 
     /// Opens a session. Gives the identifier for the client, and the session that had to give way, if any.
@@ -226,9 +363,11 @@ impl Sessions {
         let token = McpSessionToken::generate(entropy);
         let key = token.digest();
         let party = Party::of(new.caller);
+        let holder = Holder::of(new.caller, new.source);
         let session = Session {
             key,
             party: party.clone(),
+            holder: holder.clone(),
             grant: Mutex::new(new.caller.grant),
             server: new.server.clone(),
             revision: new.revision,
@@ -242,24 +381,17 @@ impl Sessions {
             used_at_millis: AtomicU64::new(self.millis()),
             standing: AtomicBool::new(false),
         };
-        let mut by_key = lock(&self.by_key);
-        let own = by_key.values().filter(|session| session.party == party);
-        // Nobody in particular is many.
-        let max = if new.caller.grant.is_some() { self.per_party_max } else { self.per_party_max.saturating_mul(64) };
-        let evicted = if own.clone().count() >= max {
-            own.min_by_key(|session| session.used_at_millis.load(Ordering::Relaxed)).map(|session| session.key)
-        } else {
-            None
-        };
-        let evicted = evicted.and_then(|key| by_key.remove(&key));
-        by_key.insert(key, Arc::new(session));
+        let mut table = lock(&self.table);
+        let evicted = table.in_the_way(&party, &holder, self.per_party_max);
+        let evicted = evicted.and_then(|key| table.remove(&key));
+        table.insert(Arc::new(session));
         (token, evicted)
     }
 
     /// The session of this identifier, if it is this caller's at this server. Someone else's is as unknown as none.
     pub(crate) fn find(&self, token: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
         let token = McpSessionToken::parse(token).ok()?;
-        let session = lock(&self.by_key).get(&token.digest()).cloned()?;
+        let session = lock(&self.table).by_key.get(&token.digest()).cloned()?;
         if session.server != *server || session.party != Party::of(caller) {
             return None;
         }
@@ -270,21 +402,22 @@ impl Sessions {
 
     /// Ends a session. Whoever asks has found it first.
     pub(crate) fn end(&self, session: &Session) {
-        lock(&self.by_key).remove(&session.key);
+        lock(&self.table).remove(&session.key);
     }
 
     /// Ends those that were idle for too long, and gives them.
     pub(crate) fn sweep(&self) -> Vec<Arc<Session>> {
-        let idle = u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX);
-        let before = self.millis().saturating_sub(idle);
+        let before = |idle: Duration| self.millis().saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+        let (named, anonymous) = (before(self.idle), before(self.idle.min(ANONYMOUS_IDLE)));
         self.take(|session| {
+            let before = if matches!(session.holder, Holder::Anonymous(_)) { anonymous } else { named };
             !session.standing.load(Ordering::SeqCst) && session.used_at_millis.load(Ordering::Relaxed) < before
         })
     }
 
-    /// Ends all of one grant, and gives them.
-    pub(crate) fn end_of_grant(&self, grant: GrantId) -> Vec<Arc<Session>> {
-        self.take(|session| *lock(&session.grant) == Some(grant))
+    /// Ends all of these grants, and gives them.
+    pub(crate) fn end_of_grants(&self, grants: &HashSet<GrantId>) -> Vec<Arc<Session>> {
+        self.take(|session| lock(&session.grant).is_some_and(|grant| grants.contains(&grant)))
     }
 
     /// Ends all at servers that are not mounted any more, and gives them.
@@ -294,18 +427,26 @@ impl Sessions {
 
     /// A person has answered a question, whichever session asked it.
     pub(crate) fn is_answered(&self, question: ApprovalId) {
-        lock(&self.by_key).values().for_each(|session| session.is_answered(question));
+        lock(&self.table).by_key.values().for_each(|session| session.is_answered(question));
     }
 
-    /// Every grant that has a session.
-    pub(crate) fn grants(&self) -> Vec<GrantId> {
-        lock(&self.by_key).values().filter_map(|session| *lock(&session.grant)).collect()
+    /// Every grant that has a session; those of one user, where one is given.
+    pub(crate) fn grants(&self, of: Option<UserId>) -> Vec<GrantId> {
+        let table = lock(&self.table);
+        match of {
+            None => table.by_key.values().filter_map(|session| *lock(&session.grant)).collect(),
+            Some(user) => {
+                let user = Holder::Subject(Subject::User(user));
+                table.of(&user).filter_map(|session| *lock(&session.grant)).collect()
+            }
+        }
     }
 
     fn take(&self, ended: impl Fn(&Session) -> bool) -> Vec<Arc<Session>> {
-        let mut by_key = lock(&self.by_key);
-        let keys: Vec<Digest> = by_key.values().filter(|session| ended(session)).map(|session| session.key).collect();
-        keys.iter().filter_map(|key| by_key.remove(key)).collect()
+        let mut table = lock(&self.table);
+        let ended = table.by_key.values().filter(|session| ended(session));
+        let keys: Vec<Digest> = ended.map(|session| session.key).collect();
+        keys.iter().filter_map(|key| table.remove(key)).collect()
     }
 
     fn millis(&self) -> u64 {

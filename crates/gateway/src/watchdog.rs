@@ -4,25 +4,56 @@
 //! second; standing streams also end with their token (ATK-59). What is open is counted here, too (ATK-94).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use sekisho_protocol::caller::Caller;
-use sekisho_protocol::ids::{GrantId, ServerName};
+use sekisho_protocol::audit::OutcomeResult;
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::ids::{GrantId, ServerName, UserId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::shares::{Full, Holder, Network, admit};
+
 /// Requests of one grant that are being answered at one time.
 const ANSWERS_PER_GRANT: usize = 512;
-/// Anonymous callers are many: all of one server together may have this many times what one grant may.
+/// Requests that are being answered at one time altogether.
+const ANSWERS_TOTAL: usize = 32_768;
+/// The anonymous callers of one network are several hosts: at one server they may have this many times what one grant
+/// may.
+const NETWORK_FACTOR: usize = 4;
+/// The anonymous callers of one server may altogether have this many times what one grant may.
 const ANONYMOUS_FACTOR: usize = 16;
+/// Streams that are told of a change at one time: each writes to its client then, and what ends a stream must not wait
+/// for all of them.
+const NUDGED_AT_ONCE: usize = 128;
+/// The pause before the next ones are told.
+const NUDGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why nothing more may be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("too many open requests and streams of one grant; close some first")]
     Own,
+    #[error(
+        "too many open requests and streams of one caller, and what room is left is kept for others; close some first"
+    )]
+    Share,
+    #[error("this server is stopping; try again")]
+    Stopping,
     #[error("too many open streams; try again later")]
     Total,
+}
+
+impl From<Full> for OpenError {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Share => Self::Share,
+            Full::Total => Self::Total,
+        }
+    }
 }
 
 /// How long something stays open.
@@ -34,46 +65,122 @@ pub(crate) enum Span {
     Standing,
 }
 
+/// Why something that was open has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The authority behind it has ended.
+    Revoked,
+    /// We stop.
+    Stopping,
+    /// The store is out of reach, so nobody can say that the authority still stands.
+    Unconfirmed,
+}
+
+impl End {
+    /// What a client is told.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Revoked => "the authority behind this request has ended",
+            Self::Stopping => "this server is stopping; try again",
+            Self::Unconfirmed => {
+                "whether the authority behind this request still stands cannot be confirmed; try again"
+            }
+        }
+    }
+
+    /// The word of the records.
+    pub(crate) fn outcome(self) -> OutcomeResult {
+        match self {
+            Self::Revoked => OutcomeResult::Revoked,
+            Self::Stopping => OutcomeResult::Stopping,
+            Self::Unconfirmed => OutcomeResult::Unconfirmed,
+        }
+    }
+}
+
 /// On whose behalf something is open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Holder {
-    Anonymous(ServerName),
+enum Key {
+    Anonymous(ServerName, Network),
     Grant(GrantId),
+}
+
+/// How the end of something is told, with the reason.
+#[derive(Debug, Clone, Default)]
+struct Ending {
+    token: CancellationToken,
+    why: Arc<OnceLock<End>>,
+}
+
+impl Ending {
+    /// One that ends with this one, and may end before it.
+    fn child(&self) -> Self {
+        Self { token: self.token.child_token(), why: Arc::default() }
+    }
+
+    /// The first reason holds.
+    fn end(&self, why: End) {
+        let _ = self.why.set(why);
+        self.token.cancel();
+    }
 }
 
 /// One standing stream.
 #[derive(Debug)]
 struct Standing {
-    ended: CancellationToken,
+    ending: Ending,
     /// How it is told that its lists may have changed.
     nudge: Arc<Notify>,
     server: ServerName,
 }
 
-/// What one holder has open.
-#[derive(Debug, Default)]
+/// What is open under one key.
+#[derive(Debug)]
 struct Held {
+    holder: Holder,
     /// Ends all of it.
-    ended: CancellationToken,
+    ending: Ending,
     answers: usize,
     standing: HashMap<u64, Standing>,
 }
 
 impl Held {
+    fn of(holder: Holder) -> Self {
+        Self { holder, ending: Ending::default(), answers: 0, standing: HashMap::new() }
+    }
+
     fn is_empty(&self) -> bool {
         self.answers == 0 && self.standing.is_empty()
     }
 
     /// Ends what is open now, and nothing that is opened later.
-    fn end(&mut self) {
-        std::mem::take(&mut self.ended).cancel();
+    fn end(&mut self, why: End) {
+        std::mem::take(&mut self.ending).end(why);
+    }
+}
+
+/// How much is open.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    answers: usize,
+    standing: usize,
+}
+
+impl Load {
+    fn of(&mut self, span: Span) -> &mut usize {
+        match span {
+            Span::Answer => &mut self.answers,
+            Span::Standing => &mut self.standing,
+        }
     }
 }
 
 #[derive(Debug, Default)]
 struct Open {
-    by_holder: HashMap<Holder, Held>,
-    standing: usize,
+    by_key: HashMap<Key, Held>,
+    by_holder: HashMap<Holder, Load>,
+    anonymous: HashMap<ServerName, Load>,
+    all: Load,
     next: u64,
 }
 
@@ -83,6 +190,7 @@ pub(crate) struct Watchdog {
     streams_per_grant: usize,
     streams_total: usize,
     open: Mutex<Open>,
+    stopping: AtomicBool,
     /// Told when nothing is open any more.
     emptied: Notify,
 }
@@ -91,10 +199,12 @@ pub(crate) struct Watchdog {
 #[derive(Debug)]
 pub(crate) struct Watch {
     dog: Arc<Watchdog>,
+    key: Key,
     holder: Holder,
-    ended: CancellationToken,
-    /// Of a standing stream: which it is, and how it is nudged.
-    standing: Option<(u64, Arc<Notify>)>,
+    /// Of everything under its key.
+    group: Ending,
+    /// Of a standing stream: which it is, how it ends alone, and how it is nudged.
+    standing: Option<(u64, Ending, Arc<Notify>)>,
 }
 
 impl Watch {
@@ -102,132 +212,220 @@ impl Watch {
     /// at once are one.
     pub(crate) async fn nudged(&self) {
         match &self.standing {
-            Some((_, nudge)) => nudge.notified().await,
+            Some((_, _, nudge)) => nudge.notified().await,
             None => std::future::pending().await,
         }
     }
 
-    /// Resolves when the authority behind it has ended.
-    pub(crate) async fn ended(&self) {
-        self.ended.cancelled().await;
+    /// Resolves when it has to end, with the reason.
+    pub(crate) async fn ended(&self) -> End {
+        let own = self.standing.as_ref().map(|(_, own, _)| own);
+        own.unwrap_or(&self.group).token.cancelled().await;
+        let why = own.and_then(|own| own.why.get()).or_else(|| self.group.why.get());
+        why.copied().unwrap_or(End::Revoked)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut open = self.dog.lock();
-        let Some(held) = open.by_holder.get_mut(&self.holder) else { return };
-        match self.standing {
-            None => held.answers = held.answers.saturating_sub(1),
-            Some((id, _)) => drop(held.standing.remove(&id)),
+        let span = match &self.standing {
+            None => Span::Answer,
+            Some(_) => Span::Standing,
+        };
+        if let Some(held) = open.by_key.get_mut(&self.key) {
+            match &self.standing {
+                None => held.answers = held.answers.saturating_sub(1),
+                Some((id, ..)) => drop(held.standing.remove(id)),
+            }
+            if held.is_empty() {
+                open.by_key.remove(&self.key);
+            }
         }
-        if held.is_empty() {
-            open.by_holder.remove(&self.holder);
-        }
-        open.standing = open.standing.saturating_sub(usize::from(self.standing.is_some()));
-        if open.by_holder.is_empty() {
+        open.release(&self.key, &self.holder, span);
+        if open.by_key.is_empty() {
             self.dog.emptied.notify_waiters();
+        }
+    }
+}
+
+impl Open {
+    /// Whether one more of this kind may be open, by every bound that it counts to.
+    fn admit(&self, dog: &Watchdog, key: &Key, holder: &Holder, span: Span) -> Result<(), OpenError> {
+        let (per_grant, total) = match span {
+            Span::Answer => (ANSWERS_PER_GRANT, ANSWERS_TOTAL),
+            Span::Standing => (dog.streams_per_grant, dog.streams_total),
+        };
+        let under_key = self.by_key.get(key).map_or(0, |held| match span {
+            Span::Answer => held.answers,
+            Span::Standing => held.standing.len(),
+        });
+        let of = |load: Option<&Load>| load.map_or(0, |load| *load.clone().of(span));
+        admit(of(self.by_holder.get(holder)), of(Some(&self.all)), total)?;
+        match key {
+            Key::Grant(_) if under_key >= per_grant => Err(OpenError::Own),
+            Key::Grant(_) => Ok(()),
+            Key::Anonymous(..) if under_key >= per_grant.saturating_mul(NETWORK_FACTOR) => Err(OpenError::Own),
+            Key::Anonymous(server, _) => {
+                let max = per_grant.saturating_mul(ANONYMOUS_FACTOR);
+                Ok(admit(under_key, of(self.anonymous.get(server)), max)?)
+            }
+        }
+    }
+
+    fn count(&mut self, key: &Key, holder: &Holder, span: Span) {
+        *self.all.of(span) += 1;
+        *self.by_holder.entry(holder.clone()).or_default().of(span) += 1;
+        if let Key::Anonymous(server, _) = key {
+            *self.anonymous.entry(server.clone()).or_default().of(span) += 1;
+        }
+    }
+
+    fn release(&mut self, key: &Key, holder: &Holder, span: Span) {
+        let less = |load: &mut Load| {
+            let count = load.of(span);
+            *count = count.saturating_sub(1);
+            load.answers == 0 && load.standing == 0
+        };
+        less(&mut self.all);
+        if self.by_holder.get_mut(holder).is_some_and(less) {
+            self.by_holder.remove(holder);
+        }
+        if let Key::Anonymous(server, _) = key
+            && self.anonymous.get_mut(server).is_some_and(less)
+        {
+            self.anonymous.remove(server);
         }
     }
 }
 
 impl Watchdog {
     pub(crate) fn new(streams_per_grant: usize, streams_total: usize) -> Self {
-        Self { streams_per_grant, streams_total, open: Mutex::default(), emptied: Notify::new() }
+        Self {
+            streams_per_grant,
+            streams_total,
+            open: Mutex::default(),
+            stopping: AtomicBool::new(false),
+            emptied: Notify::new(),
+        }
     }
 
-    /// Opens something for this caller at this server.
-    pub(crate) fn open(self: &Arc<Self>, caller: &Caller, server: &ServerName, span: Span) -> Result<Watch, OpenError> {
-        let (holder, factor) = match caller.grant {
-            Some(grant) => (Holder::Grant(grant), 1),
-            None => (Holder::Anonymous(server.clone()), ANONYMOUS_FACTOR),
+    /// Opens something for this caller, who called from this address, at this server.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        caller: &Caller,
+        source: Option<IpAddr>,
+        server: &ServerName,
+        span: Span,
+    ) -> Result<Watch, OpenError> {
+        let holder = Holder::of(caller, source);
+        let key = match caller.grant {
+            Some(grant) => Key::Grant(grant),
+            None => Key::Anonymous(server.clone(), Network::of(source)),
         };
         let mut open = self.lock();
-        if span == Span::Standing && open.standing >= self.streams_total {
-            return Err(OpenError::Total);
+        // Looked at under the lock: what is opened before we stop is ended with the others.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(OpenError::Stopping);
         }
+        open.admit(self, &key, &holder, span)?;
+        open.count(&key, &holder, span);
         let id = open.next;
-        let held = open.by_holder.entry(holder.clone()).or_default();
-        let is_full = match span {
-            Span::Answer => held.answers >= ANSWERS_PER_GRANT.saturating_mul(factor),
-            Span::Standing => held.standing.len() >= self.streams_per_grant.saturating_mul(factor),
-        };
-        if is_full {
-            // What was just made for nothing goes again; a full one has something in it, except at bound 0.
-            if held.is_empty() {
-                open.by_holder.remove(&holder);
-            }
-            return Err(OpenError::Own);
-        }
-        let (ended, standing) = match span {
+        let held = open.by_key.entry(key.clone()).or_insert_with(|| Held::of(holder.clone()));
+        let group = held.ending.clone();
+        let standing = match span {
             Span::Answer => {
                 held.answers += 1;
-                (held.ended.clone(), None)
+                None
             }
             Span::Standing => {
-                let (ended, nudge) = (held.ended.child_token(), Arc::<Notify>::default());
-                let standing = Standing { ended: ended.clone(), nudge: Arc::clone(&nudge), server: server.clone() };
+                let (ending, nudge) = (group.child(), Arc::<Notify>::default());
+                let standing = Standing { ending: ending.clone(), nudge: Arc::clone(&nudge), server: server.clone() };
                 held.standing.insert(id, standing);
                 open.next = id.wrapping_add(1);
-                open.standing += 1;
-                (ended, Some((id, nudge)))
+                Some((id, ending, nudge))
             }
         };
-        Ok(Watch { dog: Arc::clone(self), holder, ended, standing })
+        Ok(Watch { dog: Arc::clone(self), key, holder, group, standing })
     }
 
     /// Ends everything of one grant.
     pub(crate) fn end_of_grant(&self, grant: GrantId) {
-        if let Some(held) = self.lock().by_holder.get_mut(&Holder::Grant(grant)) {
-            held.end();
+        if let Some(held) = self.lock().by_key.get_mut(&Key::Grant(grant)) {
+            held.end(End::Revoked);
         }
     }
 
     /// Ends what stands open without a request: nobody can say any more that its authority lasts.
     pub(crate) fn end_standing(&self) {
         let open = self.lock();
-        open.by_holder.values().flat_map(|held| held.standing.values()).for_each(|stream| stream.ended.cancel());
+        let streams = open.by_key.values().flat_map(|held| held.standing.values());
+        streams.for_each(|stream| stream.ending.end(End::Unconfirmed));
     }
 
     /// Tells the standing streams of one grant that what their lists show may have changed.
     pub(crate) fn nudge_grant(&self, grant: GrantId) {
-        if let Some(held) = self.lock().by_holder.get(&Holder::Grant(grant)) {
+        if let Some(held) = self.lock().by_key.get(&Key::Grant(grant)) {
             held.standing.values().for_each(|stream| stream.nudge.notify_one());
         }
     }
 
-    /// The same, all of one server; all there are, without one.
+    /// The same, all of one server; all there are, without one. They are told a few at a time, in the background.
     pub(crate) fn nudge(&self, server: Option<&ServerName>) {
-        let open = self.lock();
-        let streams = open.by_holder.values().flat_map(|held| held.standing.values());
-        let concerned = streams.filter(|stream| server.is_none_or(|server| stream.server == *server));
-        concerned.for_each(|stream| stream.nudge.notify_one());
+        let nudges: Vec<Arc<Notify>> = {
+            let open = self.lock();
+            let streams = open.by_key.values().flat_map(|held| held.standing.values());
+            let concerned = streams.filter(|stream| server.is_none_or(|server| stream.server == *server));
+            concerned.map(|stream| Arc::clone(&stream.nudge)).collect()
+        };
+        let mut nudges = nudges.into_iter();
+        nudges.by_ref().take(NUDGED_AT_ONCE).for_each(|nudge| nudge.notify_one());
+        if nudges.len() == 0 {
+            return;
+        }
+        tokio::spawn(async move {
+            while nudges.len() > 0 {
+                tokio::time::sleep(NUDGE_PAUSE).await;
+                nudges.by_ref().take(NUDGED_AT_ONCE).for_each(|nudge| nudge.notify_one());
+            }
+        });
     }
 
-    /// Ends everything, because we stop.
-    pub(crate) fn end_all(&self) {
-        self.lock().by_holder.values_mut().for_each(Held::end);
+    /// Ends everything, because we stop; nothing can be opened any more.
+    pub(crate) fn stop(&self) {
+        let mut open = self.lock();
+        self.stopping.store(true, Ordering::SeqCst);
+        open.by_key.values_mut().for_each(|held| held.end(End::Stopping));
     }
 
     /// Waits until nothing is open.
     pub(crate) async fn closed(&self) {
         loop {
             let emptied = self.emptied.notified();
-            if self.lock().by_holder.is_empty() {
+            if self.lock().by_key.is_empty() {
                 return;
             }
             emptied.await;
         }
     }
 
-    /// Every grant with something open.
-    pub(crate) fn grants(&self) -> Vec<GrantId> {
+    /// Every grant with something open; those of one user, where one is given.
+    pub(crate) fn grants(&self, of: Option<UserId>) -> Vec<GrantId> {
         let open = self.lock();
-        let grant = |holder: &Holder| match holder {
-            Holder::Anonymous(_) => None,
-            Holder::Grant(grant) => Some(*grant),
-        };
-        open.by_holder.keys().filter_map(grant).collect()
+        let concerned = open.by_key.iter().filter(|(_, held)| match of {
+            None => true,
+            Some(user) => held.holder == Holder::Subject(Subject::User(user)),
+        });
+        let grants = concerned.filter_map(|(key, _)| match key {
+            Key::Anonymous(..) => None,
+            Key::Grant(grant) => Some(*grant),
+        });
+        grants.collect()
+    }
+
+    /// Whether something is open under this grant.
+    pub(crate) fn holds(&self, grant: GrantId) -> bool {
+        self.lock().by_key.contains_key(&Key::Grant(grant))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -237,71 +435,108 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::sync::Arc;
 
-    use sekisho_protocol::caller::Caller;
+    use futures_util::FutureExt as _;
+    use sekisho_protocol::caller::{Caller, Subject};
     use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy};
-    use sekisho_protocol::ids::GrantId;
+    use sekisho_protocol::ids::{GrantId, UserId};
     use sekisho_protocol::scope::ScopeSet;
 
-    use super::{ANONYMOUS_FACTOR, ANSWERS_PER_GRANT, OpenError, Span, Watchdog};
+    use super::{ANONYMOUS_FACTOR, ANSWERS_PER_GRANT, End, NETWORK_FACTOR, OpenError, Span, Watch, Watchdog};
 
     fn caller(seed: u64) -> Caller {
-        let grant = GrantId::generate(ManualClock::default().now(), &SeededEntropy::from_seed(seed));
-        Caller { grant: Some(grant), ..Caller::anonymous(ScopeSet::empty()) }
+        let (clock, entropy) = (ManualClock::default(), SeededEntropy::from_seed(seed));
+        let grant = GrantId::generate(clock.now(), &entropy);
+        let subject = Subject::User(UserId::generate(clock.now(), &entropy));
+        Caller { grant: Some(grant), subject, ..Caller::anonymous(ScopeSet::empty()) }
+    }
+
+    fn open(dog: &Arc<Watchdog>, caller: &Caller, server: &str, span: Span) -> Result<Watch, OpenError> {
+        dog.open(caller, None, &server.parse().unwrap(), span)
     }
 
     /// ATK-94: the stream beyond the bound is refused, and another grant is not affected.
     #[test]
     fn streams_are_counted_by_grant_and_altogether() {
         let dog = Arc::new(Watchdog::new(2, 3));
-        let server = "notes".parse().unwrap();
-        let first = dog.open(&caller(1), &server, Span::Standing).unwrap();
-        let _second = dog.open(&caller(1), &server, Span::Standing).unwrap();
-        assert_eq!(dog.open(&caller(1), &server, Span::Standing).unwrap_err(), OpenError::Own);
-        assert!(dog.open(&caller(1), &server, Span::Answer).is_ok());
-        let _other = dog.open(&caller(2), &server, Span::Standing).unwrap();
-        assert_eq!(dog.open(&caller(3), &server, Span::Standing).unwrap_err(), OpenError::Total);
+        let first = open(&dog, &caller(1), "notes", Span::Standing).unwrap();
+        let _second = open(&dog, &caller(1), "notes", Span::Standing).unwrap();
+        assert_eq!(open(&dog, &caller(1), "notes", Span::Standing).unwrap_err(), OpenError::Share);
+        assert!(open(&dog, &caller(1), "notes", Span::Answer).is_ok());
+        let _other = open(&dog, &caller(2), "notes", Span::Standing).unwrap();
+        assert_eq!(open(&dog, &caller(3), "notes", Span::Standing).unwrap_err(), OpenError::Total);
         drop(first);
-        assert!(dog.open(&caller(1), &server, Span::Standing).is_ok());
+        assert!(open(&dog, &caller(3), "notes", Span::Standing).is_ok());
     }
 
-    /// ATK-94: so many answers of one grant at a time, and of all who are nobody in particular at a server.
+    /// ATK-153: one user with many grants does not take all streams: the last quarter is for others.
     #[test]
-    fn answers_are_counted_by_grant_and_of_nobody_by_server() {
+    fn a_user_with_many_grants_leaves_room_for_others() {
+        let dog = Arc::new(Watchdog::new(2, 64));
+        let user = caller(0).subject;
+        let of_user = |seed| Caller { subject: user.clone(), ..caller(seed) };
+        let mut held: Vec<Watch> = Vec::new();
+        let refused = (1..).find_map(|seed| match open(&dog, &of_user(seed), "notes", Span::Standing) {
+            Ok(watch) => {
+                held.push(watch);
+                None
+            }
+            Err(error) => Some(error),
+        });
+        assert_eq!((refused, held.len()), (Some(OpenError::Share), 48));
+        let others: Vec<_> = (1000..1016).map(|seed| open(&dog, &caller(seed), "notes", Span::Standing)).collect();
+        assert!(others.iter().all(Result::is_ok));
+        assert_eq!(open(&dog, &caller(2000), "notes", Span::Standing).unwrap_err(), OpenError::Total);
+    }
+
+    /// ATK-94, ATK-153: so many answers of one grant at a time, and so many of the anonymous callers of one network; those
+    /// of another network, and of another server, have their own.
+    #[test]
+    fn answers_are_counted_by_grant_and_of_anonymous_callers_by_network() {
         let dog = Arc::new(Watchdog::new(1, 1));
         let (notes, other) = ("notes".parse().unwrap(), "other".parse().unwrap());
         let nobody = Caller::anonymous(ScopeSet::empty());
-        for (who, max) in [(&caller(1), ANSWERS_PER_GRANT), (&nobody, ANSWERS_PER_GRANT * ANONYMOUS_FACTOR)] {
-            let mut open: Vec<_> = (0..max).map(|_| dog.open(who, &notes, Span::Answer).unwrap()).collect();
-            assert_eq!(dog.open(who, &notes, Span::Answer).unwrap_err(), OpenError::Own);
-            assert!(dog.open(&caller(2), &notes, Span::Answer).is_ok());
-            assert!(dog.open(&nobody, &other, Span::Answer).is_ok());
-            open.pop();
-            assert!(dog.open(who, &notes, Span::Answer).is_ok());
+        let [here, there] = ["192.0.2.1", "2001:db8::1"].map(|text| Some(text.parse::<IpAddr>().unwrap()));
+        for (who, max) in [(&caller(1), ANSWERS_PER_GRANT), (&nobody, ANSWERS_PER_GRANT * NETWORK_FACTOR)] {
+            let mut held: Vec<_> = (0..max).map(|_| dog.open(who, here, &notes, Span::Answer).unwrap()).collect();
+            assert_eq!(dog.open(who, here, &notes, Span::Answer).unwrap_err(), OpenError::Own);
+            assert!(dog.open(&caller(2), here, &notes, Span::Answer).is_ok());
+            assert!(dog.open(&nobody, here, &other, Span::Answer).is_ok());
+            assert!(dog.open(&nobody, there, &notes, Span::Answer).is_ok());
+            held.pop();
+            assert!(dog.open(who, here, &notes, Span::Answer).is_ok());
         }
-        assert!(dog.grants().is_empty());
+        assert!(dog.grants(None).is_empty());
+        assert!(ANONYMOUS_FACTOR > NETWORK_FACTOR);
     }
 
-    /// ATK-59: what one grant holds open ends with it, and nothing else does.
+    /// ATK-59, ATK-155: what one grant holds open ends with it, and nothing else does; each end has its own word.
     #[tokio::test]
     async fn the_end_of_a_grant_ends_what_it_holds_open() {
         let dog = Arc::new(Watchdog::new(8, 8));
-        let server = "notes".parse().unwrap();
-        let stream = dog.open(&caller(1), &server, Span::Standing).unwrap();
-        let answer = dog.open(&caller(1), &server, Span::Answer).unwrap();
-        let other = dog.open(&caller(2), &server, Span::Standing).unwrap();
+        let stream = open(&dog, &caller(1), "notes", Span::Standing).unwrap();
+        let answer = open(&dog, &caller(1), "notes", Span::Answer).unwrap();
+        let other = open(&dog, &caller(2), "notes", Span::Standing).unwrap();
+        let other_answer = open(&dog, &caller(2), "notes", Span::Answer).unwrap();
+        assert!(dog.holds(caller(1).grant.unwrap()) && !dog.holds(caller(3).grant.unwrap()));
+        let Subject::User(user) = caller(1).subject else { panic!("a user") };
+        assert_eq!(dog.grants(Some(user)), [caller(1).grant.unwrap()]);
         dog.end_of_grant(caller(1).grant.unwrap());
-        stream.ended().await;
-        answer.ended().await;
-        assert!(!other.ended.is_cancelled());
+        assert_eq!((stream.ended().await, answer.ended().await), (End::Revoked, End::Revoked));
+        assert!(other.ended().now_or_never().is_none());
         // What is opened later was judged later.
         for span in [Span::Standing, Span::Answer] {
-            assert!(!dog.open(&caller(1), &server, span).unwrap().ended.is_cancelled());
+            assert!(open(&dog, &caller(1), "notes", span).unwrap().ended().now_or_never().is_none());
         }
         dog.end_standing();
-        other.ended().await;
-        tokio::join!(dog.closed(), async { drop((stream, answer, other)) });
-        assert!(dog.grants().is_empty());
+        assert_eq!(other.ended().await, End::Unconfirmed);
+        assert!(other_answer.ended().now_or_never().is_none());
+        dog.stop();
+        assert_eq!(other_answer.ended().await, End::Stopping);
+        assert_eq!(open(&dog, &caller(1), "notes", Span::Answer).unwrap_err(), OpenError::Stopping);
+        tokio::join!(dog.closed(), async { drop((stream, answer, other, other_answer)) });
+        assert!(dog.grants(None).is_empty());
     }
 }

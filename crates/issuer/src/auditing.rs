@@ -289,10 +289,14 @@ impl What {
                 Self::new(name_of(decision), &verdict, decision.verdict != Verdict::Permit)
             }
             Event::Outcome(outcome) => {
-                let bad = matches!(
-                    outcome.result,
-                    OutcomeResult::UpstreamFailed | OutcomeResult::Revoked | OutcomeResult::Unknown
-                );
+                let bad = match outcome.result {
+                    OutcomeResult::Answered | OutcomeResult::Cancelled | OutcomeResult::Error => false,
+                    OutcomeResult::Revoked
+                    | OutcomeResult::Stopping
+                    | OutcomeResult::Unconfirmed
+                    | OutcomeResult::Unknown
+                    | OutcomeResult::UpstreamFailed => true,
+                };
                 Self::new("", &word(&outcome.result), bad)
             }
             Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),

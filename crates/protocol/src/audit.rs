@@ -295,6 +295,10 @@ pub enum OutcomeResult {
     Revoked,
     /// Nobody knows: the checkpoint ended before it could write it down.
     Unknown,
+    /// The checkpoint stopped while the call was being answered.
+    Stopping,
+    /// The store was out of reach, so nobody could say that the authority of a stream still stood.
+    Unconfirmed,
     /// Nothing came from the upstream, or nothing that could be passed on.
     UpstreamFailed,
 }

@@ -1,5 +1,7 @@
 //! What users consented to: one grant for one client and one server, with its lineage.
 
+use std::collections::HashSet;
+
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -118,6 +120,37 @@ pub struct GrantState {
     /// The tasks that were not ended, and the current one whatever became of it; oldest first.
     pub tasks: Vec<Task>,
 }
+
+/// Grants that one statement asks about.
+const ASKED_AT_ONCE: usize = 64;
+
+/// The places of [`ASKED_AT_ONCE`] identifiers; `$65` is the moment.
+macro_rules! places {
+    () => {
+        "$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,\
+         $31,$32,$33,$34,$35,$36,$37,$38,$39,$40,$41,$42,$43,$44,$45,$46,$47,$48,$49,$50,$51,$52,$53,$54,$55,$56,$57,$58,\
+         $59,$60,$61,$62,$63,$64"
+    };
+}
+
+/// A client of a grant, or of one that it is derived from, that is disabled ends it; so does a user who is disabled or
+/// gone.
+const ALIVE_AMONG: &str = concat!(
+    "WITH RECURSIVE lineage (root, id, parent, client_id) AS (
+         SELECT id, id, parent, client_id FROM grants WHERE id IN (",
+    places!(),
+    ")
+         UNION SELECT lineage.root, up.id, up.parent, up.client_id FROM grants up JOIN lineage ON up.id = lineage.parent
+     )
+     SELECT grants.id FROM grants LEFT JOIN users ON users.id = grants.subject
+     WHERE grants.id IN (",
+    places!(),
+    ") AND ",
+    grant_alive!("$65"),
+    " AND (grants.subject LIKE 'service:%' OR users.disabled = 0)
+      AND NOT EXISTS (SELECT 1 FROM lineage JOIN clients ON clients.id = lineage.client_id
+                      WHERE lineage.root = grants.id AND clients.disabled <> 0)"
+);
 
 impl GrantState {
     /// Whether a token of this grant with this epoch may be honoured now.
@@ -267,6 +300,23 @@ impl Grants<'_> {
             .await?;
         let tasks = self.tx.tasks().of_grant(id).await?;
         read_state(row, &clients, tasks).map(Some)
+    }
+
+    /// Which of these grants are alive now: the same that [`GrantState::honours`] says of each, whatever its epoch. Many
+    /// are asked about in one statement, because many may have ended at once.
+    pub async fn alive_among(&mut self, ids: &[GrantId], now: Timestamp) -> Result<HashSet<GrantId>, StoreError> {
+        let mut alive = HashSet::with_capacity(ids.len());
+        for some in ids.chunks(ASKED_AT_ONCE) {
+            let Some(last) = some.last() else { continue };
+            // A statement has a fixed number of places; the last identifier fills those that are left.
+            let padded = some.iter().chain(std::iter::repeat(last));
+            let mut values: Vec<Value> = padded.take(ASKED_AT_ONCE).map(|id| Value::from(*id)).collect();
+            values.push(now.into());
+            for row in self.tx.fetch_all(ALIVE_AMONG, values).await? {
+                alive.insert(row.parse("id")?);
+            }
+        }
+        Ok(alive)
     }
 
     /// Keeps a grant alive until this transaction ends: whoever revokes it at this moment waits for us, or we for

@@ -118,6 +118,8 @@ fn drawn(title: &str, records: &[RecordRow]) -> Sequence {
                     OutcomeResult::Error => format!("an error of the protocol, {said}"),
                     OutcomeResult::Revoked => "the authority ended on the way".to_owned(),
                     OutcomeResult::Unknown => "nobody knows: the checkpoint ended first".to_owned(),
+                    OutcomeResult::Stopping => "the checkpoint stopped on the way".to_owned(),
+                    OutcomeResult::Unconfirmed => "nobody could say that the authority still stood".to_owned(),
                     OutcomeResult::UpstreamFailed => "nothing that could be passed on".to_owned(),
                 };
                 sequence.answer(outcome.server.as_str(), GATEWAY, &came);

@@ -8,7 +8,6 @@
     clippy::too_many_lines,
     reason = "what is cut is ASCII that the test wrote itself; what is long is a list of attacks"
 )]
-
 mod field;
 mod folding;
 
@@ -27,8 +26,12 @@ mod issuer_documents;
 mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
+mod many_streams;
 mod operator_tools;
+mod program;
+mod programs;
 mod records;
-mod spellings;
 mod records_that_end;
+mod session_ids;
+mod spellings;
 mod strangers;

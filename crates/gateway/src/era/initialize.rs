@@ -25,6 +25,9 @@ use crate::session::{NewSession, Session};
 /// The header that names a session, in lower case.
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
+/// Bytes of `initialize`. A program's place keeps it for as long as there are sessions, to begin the program again.
+const INITIALIZE_BYTES_MAX: usize = 256 << 10;
+
 /// The session that a request names, if it names one.
 #[derive(Debug)]
 pub(crate) enum Offered {
@@ -91,6 +94,9 @@ pub(crate) struct Proposal {
 /// serve: the upstream answers with its own. One that nobody here serves becomes the newest that both serve, which
 /// is what a server would answer anyway (2025-11-25 Lifecycle, Version Negotiation).
 pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) -> Result<Option<Proposal>, CallFault> {
+    if body.len() > INITIALIZE_BYTES_MAX {
+        return Err(CallFault::TooLarge { max: INITIALIZE_BYTES_MAX });
+    }
     let newest = spoken.iter().copied().filter(|revision| revision.era() == Era::Initialize).max();
     let Some(newest) = newest else {
         return Err(CallFault::InitializeUnknown { supported: spoken.to_vec() });
@@ -197,7 +203,8 @@ pub(crate) async fn complete(
             // The error that asks for a page exists in this revision alone (TR-55).
             let elicits_urls = revision == Revision::V2025_11_25 && declared.elicits_urls();
             let server = routed.server();
-            let new = NewSession { caller, server, revision, upstream, elicits_urls, has_tools };
+            let source = routed.source;
+            let new = NewSession { caller, source, server, revision, upstream, elicits_urls, has_tools };
             Ok(Handshake { message, session: Some(open(gateway, new)) })
         }
     }
@@ -217,6 +224,10 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
     let message = Message::read(message, &Limits::upstream()).map_err(|error| malformed(&error.to_string()))?;
     match message.kind() {
         Kind::Response { id: Some(found), outcome: Outcome::Result(result) } if found == id => {
+            // Lists are filtered, and this answer is not.
+            if !result.lists.is_empty() {
+                return Err(malformed("a list in the answer to `initialize`"));
+            }
             let version = result.protocol_version.as_deref().unwrap_or_default();
             let served = version.parse::<Revision>().ok().filter(|revision| revision.era() == Era::Initialize);
             let offered = vec![version.chars().take(40).collect()];

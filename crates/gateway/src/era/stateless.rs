@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_protocol::mcp::message::{Kind, Message, asked_methods};
+use bytes::Bytes;
+use sekisho_protocol::mcp::message::{Kind, Message, Meta, asked_methods};
 use sekisho_protocol::mcp::method::{self, Direction, Method, MethodRow, Revision, Shape, TASKS_EXTENSION};
+use sekisho_protocol::mcp::splice;
 use sekisho_protocol::mcp::strict::Limits;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::call::CallFault;
 
@@ -29,6 +32,29 @@ pub(crate) fn check(
         return Err(CallFault::MissingCapability { capability: extension });
     }
     Ok(())
+}
+
+/// The request without its declaration that its client knows jobs, for an anonymous caller: nobody could tell later whose
+/// a job is, so the upstream has to answer at once (MCP tasks extension, Security Considerations). What is edited is read
+/// again, and must make the same call.
+pub(crate) fn without_jobs(body: Bytes, message: &Message<'_>) -> Result<Bytes, CallFault> {
+    let declared = message.meta().and_then(|meta| meta.client_capabilities);
+    let Some(declared) = declared.filter(|_| Declared::by(message).jobs()) else { return Ok(body) };
+    let mut declared: Value = serde_json::from_str(declared).unwrap_or_default();
+    if let Some(extensions) = declared.get_mut("extensions").and_then(Value::as_object_mut) {
+        extensions.remove(TASKS_EXTENSION);
+    }
+    let missing = CallFault::MissingParam { member: "params._meta" };
+    let Ok(edited) = splice::set_meta(&body, Meta::CLIENT_CAPABILITIES, &declared) else { return Err(missing) };
+    let again = Message::read(&edited, &Limits::default())?;
+    let arguments = |message: &Message<'_>| message.params().and_then(|params| params.arguments).map(str::to_owned);
+    let is_same =
+        again.id() == message.id() && again.method() == message.method() && arguments(&again) == arguments(message);
+    if !is_same || Declared::by(&again).jobs() {
+        return Err(missing);
+    }
+    drop(again);
+    Ok(Bytes::from(edited))
 }
 
 /// What the client of one request declared.

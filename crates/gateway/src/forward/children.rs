@@ -13,6 +13,7 @@ use sekisho_protocol::ids::ServerName;
 use tokio::io::AsyncRead;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
+use super::guard::SWEEP_WAIT;
 use super::stdio::framing::{Line, Lines};
 use super::{EnvValue, ForwardError, StdioSettings};
 
@@ -24,13 +25,20 @@ const STDERR_LINES_MAX: usize = 20;
 /// Bytes of one such line.
 const STDERR_LINE_BYTES_MAX: usize = 4096;
 
+/// How much longer a guard may take than its program: it ends what the program left behind.
+const GUARD_WAIT: Duration = SWEEP_WAIT.saturating_add(Duration::from_secs(1));
+/// How long a process that was killed may take to be gone. One that hangs in the kernel is left behind.
+const KILL_WAIT: Duration = Duration::from_secs(1);
+
 /// The subcommand of our own binary that runs [`super::guard::run`].
 const GUARD_ARGUMENTS: [&str; 2] = ["child-guard", "--"];
 
-/// A running child and its process group. Dropping it kills the group.
+/// A running child and its process group. Dropping it ends the group: by the end of its input where a guard stands before
+/// it, which finds what has left the group, and else at once.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Box<dyn ChildWrapper>,
+    is_guarded: bool,
     ended: bool,
 }
 
@@ -68,10 +76,14 @@ pub(super) fn spawn(settings: &StdioSettings) -> Result<(Process, Pipes), Forwar
         command.current_dir(directory);
     }
     let mut wrapped = CommandWrap::from(command);
-    wrapped.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
+    wrapped.wrap(ProcessGroup::leader());
+    let is_guarded = settings.guard.is_some();
+    if !is_guarded {
+        wrapped.wrap(KillOnDrop);
+    }
     let mut child = wrapped.spawn().map_err(|error| missing(error.to_string()))?;
     let pipes = (child.stdin().take(), child.stdout().take(), child.stderr().take());
-    let process = Process { child, ended: false };
+    let process = Process { child, is_guarded, ended: false };
     match pipes {
         (Some(stdin), Some(stdout), Some(stderr)) => Ok((process, Pipes { stdin, stdout, stderr })),
         _ => Err(missing("its standard streams could not be opened".to_owned())),
@@ -119,18 +131,20 @@ impl Process {
     }
 
     /// Waits for the end of a child whose input was closed; then asks it, then kills it (ST-13). The whole group
-    /// hears the signals.
+    /// hears the signals. It takes at most [`stop_wait`].
     pub(super) async fn stop(mut self, grace: Duration) -> Option<ExitStatus> {
         if let Ok(status) = tokio::time::timeout(grace, self.wait()).await {
             return status;
         }
         // It may have ended this very moment.
         let _ = self.child.signal(SIGTERM);
-        if let Ok(status) = tokio::time::timeout(grace, self.wait()).await {
+        // A guard that is killed cannot end what has left the group.
+        let patience = if self.is_guarded { grace + GUARD_WAIT } else { grace };
+        if let Ok(status) = tokio::time::timeout(patience, self.wait()).await {
             return status;
         }
         let _ = self.child.start_kill();
-        self.wait().await
+        tokio::time::timeout(KILL_WAIT, self.wait()).await.unwrap_or_default()
     }
 
     fn kill(&mut self) {
@@ -143,8 +157,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.kill();
+        if !self.is_guarded {
+            self.kill();
+        }
     }
+}
+
+/// The longest that [`Process::stop`] takes.
+pub(super) fn stop_wait(grace: Duration) -> Duration {
+    grace.saturating_mul(2) + GUARD_WAIT + KILL_WAIT
 }
 
 /// How a child ended, for people.

@@ -36,6 +36,9 @@ pub(crate) enum ForwardError {
         /// As the system says it.
         reason: String,
     },
+    /// The child was stopped to make room for callers who had fewer.
+    #[error("the program was stopped to make room for callers who had fewer; try again")]
+    GaveWay,
     /// A message could not be edited so that it surely says the same as before.
     #[error("the message could not be edited safely: {reason}")]
     Edit {
@@ -69,6 +72,9 @@ pub(crate) enum ForwardError {
         /// Until the next start.
         retry_after: Duration,
     },
+    /// The caller has a share of this upstream already, and what is left is for others.
+    #[error("this caller holds its share of the upstream, and there is no more room; end something first")]
+    Share,
     /// The session is over at the upstream: the client must initialise anew (2025-11-25 Session Management).
     #[error("the upstream ended the session")]
     SessionGone,
@@ -134,9 +140,11 @@ impl ForwardError {
             | Self::Edit { .. }
             | Self::Misconfigured { .. }
             | Self::Restarting { .. }
+            | Self::Share
             | Self::TooManyChildren { .. }
             | Self::UnknownServer { .. } => false,
-            Self::Malformed { .. }
+            Self::GaveWay
+            | Self::Malformed { .. }
             | Self::MethodNotAllowed
             | Self::Redirected { .. }
             | Self::SessionGone

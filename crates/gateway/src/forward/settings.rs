@@ -95,7 +95,8 @@ pub struct StdioSettings {
     pub isolation: Isolation,
     /// A child that did nothing for so long is stopped.
     pub idle_stop: Duration,
-    /// Children of this upstream at one time, the gateway's own included.
+    /// Children of this upstream at one time; the gateway's own, which serves no caller, comes on top. When there is no
+    /// room, a child of whoever has most gives way to one of somebody who has fewer.
     pub children_max: usize,
     /// Until a new child has answered its first message.
     pub start_timeout: Duration,

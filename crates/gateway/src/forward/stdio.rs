@@ -13,6 +13,7 @@ mod sessions;
 mod slot;
 mod stream;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -32,16 +33,20 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::children::stop_wait;
 use super::{
     Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, InitDigest, Isolation, ListenRequest, Outgoing,
     StdioSettings, UpstreamSession,
 };
-use connection::Context;
+use connection::{Connection, Context, DRAIN};
 use own::OwnChild;
 use router::Opening;
 use sessions::SessionId;
 use slot::{Scope, Slot, SlotKey, StartError, Up};
 use stream::Streaming;
+
+use crate::settle::Cleared;
+use crate::shares::Holder;
 
 /// How long a start waits for a child that was stopped to make room, beside the time it has to stop.
 const ROOM: Duration = Duration::from_secs(5);
@@ -87,11 +92,14 @@ impl StdioUpstream {
         }
     }
 
-    /// Stops all children and waits until the last of them is gone (ST-13).
+    /// Stops all children and waits until the last of them is gone (ST-13), but no longer than stopping takes.
     pub(super) async fn stop(&self) {
         self.context.stopping.cancel();
         self.context.tasks.close();
-        self.context.tasks.wait().await;
+        let patience = stop_wait(self.context.settings.stop_grace) + DRAIN * 2;
+        if tokio::time::timeout(patience, self.context.tasks.wait()).await.is_err() {
+            tracing::error!(server = %self.context.server, "a program could not be ended; it is left behind");
+        }
     }
 
     /// Sends one message and gives the answer once its first message is there.
@@ -148,7 +156,9 @@ impl StdioUpstream {
             Isolation::Shared => Scope::Shared,
             Isolation::Subject => Scope::Subject(request.cleared.caller().subject.to_string()),
         };
-        let slot = self.slot(SlotKey { scope, init: Some(init) }, Some((id.clone(), request.body.clone())));
+        let holder = holder(&request.cleared);
+        let key = SlotKey { scope, init: Some(init) };
+        let slot = self.slot((key, holder.clone()), Some((id.clone(), request.body.clone())));
         let json = |answer: &[u8]| {
             let answer = splice::replace_id(answer, id).map_err(|error| edit(&error))?;
             Ok(AnswerBody::Json(Bytes::from(answer)))
@@ -164,7 +174,8 @@ impl StdioUpstream {
         };
         let handshake = up.handshake.as_ref().ok_or(ForwardError::SessionGone)?;
         let body = json(handshake)?;
-        let id = slot.router.lock().sessions().attach()?;
+        let (id, told) = slot.router.lock().attach(holder);
+        told.iter().for_each(|message| up.connection.write_later(message));
         let session = ChildSession { slot: Arc::downgrade(&slot), id };
         // It may have been pruned in the moment before it had a session.
         self.slots().entry(slot.key.clone()).or_insert(slot);
@@ -186,7 +197,8 @@ impl StdioUpstream {
         }
         let is_subscription = method == Method::SubscriptionsListen;
         let deadline = (!is_subscription).then_some(request.deadline);
-        let opening = Opening { id, progress_token, session, is_subscription, deadline };
+        let holder = Some(holder(&request.cleared));
+        let opening = Opening { id, progress_token, session, holder, is_subscription, deadline };
         let cancels = request.revision.era() == Era::Stateless;
         let exchange = stream::Exchange { upstream: self.clone(), slot, opening, request, method, cancels };
         let deadline = exchange.request.deadline;
@@ -256,7 +268,8 @@ impl StdioUpstream {
                     Isolation::Shared => Scope::Shared,
                     Isolation::Session | Isolation::Subject => Scope::Subject(subject),
                 };
-                Ok((self.slot(SlotKey { scope, init: None }, None), None))
+                let key = SlotKey { scope, init: None };
+                Ok((self.slot((key, holder(&request.cleared)), None), None))
             }
         }
     }
@@ -271,13 +284,13 @@ impl StdioUpstream {
         let is_ours = Arc::ptr_eq(&slot.context, &self.context);
         // That the session is this caller's was settled before; that the child is, is cheap to see again (PX-36).
         let is_subjects = !matches!(&slot.key.scope, Scope::Subject(owner) if owner != subject);
-        if !is_ours || !is_subjects || !slot.router.lock().sessions().contains(session.id) {
+        if !is_ours || !is_subjects || !slot.router.lock().sessions().touch(session.id) {
             return Err(ForwardError::SessionGone);
         }
         Ok((slot, session.id))
     }
 
-    fn slot(&self, key: SlotKey, initialize: Option<(Id, Bytes)>) -> Arc<Slot> {
+    fn slot(&self, (key, holder): (SlotKey, Holder), initialize: Option<(Id, Bytes)>) -> Arc<Slot> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&key) {
             return slot.clone();
@@ -285,44 +298,84 @@ impl StdioUpstream {
         // Whoever comes first pays for the order of those who left.
         let now = Instant::now();
         slots.retain(|_, slot| !slot.is_spent(now) || Arc::strong_count(slot) > 1);
-        let slot = Arc::new(Slot::new(self.context.clone(), key.clone(), initialize));
+        let slot = Arc::new(Slot::new(self.context.clone(), (key.clone(), holder), initialize));
         slots.insert(key, slot.clone());
         slot
     }
 
     async fn up(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<Arc<Up>, StartError> {
         slot.up(|| {
-            let upstream = self.clone();
-            async move { upstream.permit().await }
+            let (upstream, holder) = (self.clone(), slot.holder.clone());
+            async move { upstream.permit(&holder).await }
         })
         .await
     }
 
-    /// The leave to start one more child. When there is none left, a child with nothing to do makes room: the one that
-    /// was not wanted for longest, our own last.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
+    /// The leave to start one more child for this holder. When there is none left, another child makes room for it.
+    async fn permit(&self, holder: &Holder) -> Result<OwnedSemaphorePermit, ForwardError> {
         let max = self.context.settings.children_max;
-        let too_many = ForwardError::TooManyChildren { max };
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
         }
-        let idle = {
-            let slots = self.slots();
-            let idle = slots.values().filter_map(|slot| Some((slot.idle_since()?, slot.running()?)));
-            idle.min_by_key(|(since, _)| *since).map(|(_, up)| up.connection.clone())
-        };
-        let idle = idle.or_else(|| self.own.running().filter(|connection| connection.is_idle()));
-        idle.ok_or_else(|| too_many.clone())?.stop();
-        let patience = self.context.settings.stop_grace.saturating_mul(3) + ROOM;
+        match self.in_the_way(holder) {
+            InTheWay::Child(child) => child.give_way(),
+            InTheWay::Stopping => {}
+            InTheWay::Own => return Err(ForwardError::Share),
+            InTheWay::Others => return Err(ForwardError::TooManyChildren { max }),
+        }
+        let patience = stop_wait(self.context.settings.stop_grace) + ROOM;
         match tokio::time::timeout(patience, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(too_many),
+            Ok(Err(_)) | Err(_) => Err(ForwardError::TooManyChildren { max }),
+        }
+    }
+
+    /// Which child makes room for one of this holder, who has fewer than its holder or is its holder: one that has nothing
+    /// to do, else one of whoever has most; of those alike, the one that was not wanted for longest. A holder with as
+    /// much as everybody else finds no room.
+    fn in_the_way(&self, holder: &Holder) -> InTheWay {
+        let slots = self.slots();
+        let running: Vec<_> = slots.values().filter_map(|slot| Some((slot, slot.running()?))).collect();
+        if running.iter().any(|(_, up)| up.connection.is_stopping()) {
+            return InTheWay::Stopping;
+        }
+        let count = |of: &Holder| running.iter().filter(|(slot, _)| slot.holder == *of).count();
+        let own = count(holder);
+        let idle = running
+            .iter()
+            .filter(|(slot, up)| up.connection.is_idle() && (slot.holder == *holder || count(&slot.holder) > own));
+        let child = idle.min_by_key(|(slot, _)| slot.used()).or_else(|| {
+            // Whoever gives way must have more than the other even then, or they would take turns without end.
+            let busy = running.iter().filter(|(slot, _)| count(&slot.holder) > own + 1);
+            busy.max_by_key(|(slot, _)| (count(&slot.holder), Reverse(slot.used())))
+        });
+        match child {
+            Some((_, up)) => InTheWay::Child(up.connection.clone()),
+            None if own > 0 => InTheWay::Own,
+            None => InTheWay::Others,
         }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<SlotKey, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What keeps a child from being started.
+enum InTheWay {
+    /// A child that has to make room.
+    Child(Arc<Connection>),
+    /// Children of others, who have no more than this holder.
+    Others,
+    /// The holder's own children.
+    Own,
+    /// A child that is making room already.
+    Stopping,
+}
+
+/// To whose share it counts what is sent.
+fn holder(cleared: &Cleared) -> Holder {
+    Holder::of(cleared.caller(), cleared.call().source)
 }
 
 /// Keeps account of resource subscriptions, which the sessions at one child share. Gives the answer when the child

@@ -7,6 +7,7 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::server::ServerCard;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::fixture::program::{is_alive, scripted};
 use super::fixture::{self, MODERN, call, text_of};
@@ -40,28 +41,30 @@ async fn process(upstreams: &Upstreams) -> u32 {
     text_of(answer.unwrap()).parse().unwrap()
 }
 
-/// ST-13: a reload that changes nothing keeps the children; one that changes the server stops them first, and
-/// shutting down leaves none.
+/// ST-13, ATK-151: a reload that changes nothing keeps the children; one that changes the server stops them in the
+/// background, and shutting down leaves none. A route that is in force is reached also before it was taken over.
 #[tokio::test]
 async fn a_reload_keeps_what_did_not_change_and_stops_what_did() {
-    let upstreams = Upstreams::new(ForwardLimits::default());
+    let (sender, in_force) = watch::channel(Arc::default());
+    let upstreams = Upstreams::new(ForwardLimits::default(), in_force);
     let refused = upstreams.send(call("a", MODERN, "process", json!({}))).await;
     assert!(matches!(refused, Err(ForwardError::UnknownServer { .. })));
 
-    upstreams.reconfigure(&routes(scripted("modern"))).await;
+    sender.send_replace(Arc::new(routes(scripted("modern"))));
     let first = process(&upstreams).await;
-    upstreams.reconfigure(&routes(scripted("modern"))).await;
+    sender.send_replace(Arc::new(routes(scripted("modern"))));
+    upstreams.mount();
     assert_eq!(process(&upstreams).await, first);
 
     let mut changed = scripted("modern");
     changed.children_max = 3;
-    upstreams.reconfigure(&routes(changed)).await;
-    assert!(!is_alive(first));
+    sender.send_replace(Arc::new(routes(changed)));
+    upstreams.mount();
     let second = process(&upstreams).await;
     assert_ne!(second, first);
 
     upstreams.shutdown().await;
-    assert!(!is_alive(second));
+    assert!(!is_alive(first) && !is_alive(second));
     let refused = upstreams.send(call("a", MODERN, "process", json!({}))).await;
     assert!(matches!(refused, Err(ForwardError::UnknownServer { .. })));
 }

@@ -10,7 +10,7 @@ use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Direction, Revision, lookup};
 use sekisho_protocol::scope::ScopeSet;
 
-use super::{NewSession, QUESTIONS_MAX, Sessions};
+use super::{HOLDER_FACTOR, NewSession, OpenRequest, QUESTIONS_MAX, Sessions};
 
 fn caller(user: u64, client: &str, grant: u64) -> Caller {
     let now = ManualClock::default().now();
@@ -33,7 +33,15 @@ fn server(name: &str) -> ServerName {
 
 fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String {
     let (server, revision) = (server("notes"), Revision::V2025_11_25);
-    let new = NewSession { caller, server: &server, revision, upstream: None, elicits_urls: false, has_tools: false };
+    let new = NewSession {
+        caller,
+        source: None,
+        server: &server,
+        revision,
+        upstream: None,
+        elicits_urls: false,
+        has_tools: false,
+    };
     sessions.open(new, entropy).0.expose().to_owned()
 }
 
@@ -76,8 +84,8 @@ fn a_session_goes_over_to_the_next_grant_of_its_party() {
     let (before, after) = (caller(1, "cli_a", 1), caller(1, "cli_a", 2));
     let token = open(&sessions, &before, &SeededEntropy::default());
     assert!(sessions.find(&token, &after, &server("notes")).is_some());
-    assert_eq!(sessions.end_of_grant(before.grant.unwrap()).len(), 0);
-    assert_eq!(sessions.end_of_grant(after.grant.unwrap()).len(), 1);
+    assert_eq!(sessions.end_of_grants(&HashSet::from([before.grant.unwrap()])).len(), 0);
+    assert_eq!(sessions.end_of_grants(&HashSet::from([after.grant.unwrap()])).len(), 1);
     assert!(sessions.find(&token, &after, &server("notes")).is_none());
 }
 
@@ -92,7 +100,7 @@ fn the_session_that_was_idle_longest_gives_way() {
     let bob = caller(2, "cli_a", 2);
     let other = open(&sessions, &bob, &entropy);
     assert!(sessions.find(&other, &bob, &server("notes")).is_some());
-    assert_eq!(sessions.end_of_grant(bob.grant.unwrap()).len(), 1);
+    assert_eq!(sessions.end_of_grants(&HashSet::from([bob.grant.unwrap()])).len(), 1);
     assert!(sessions.find(&other, &bob, &server("notes")).is_none());
 }
 
@@ -109,23 +117,64 @@ fn a_session_has_one_standing_stream() {
     assert!(session.take_standing().is_some());
 }
 
-/// PX-20: an answer is known by the request of this session that it answers, once.
+/// PX-20, ATK-146: an answer is known by the request of this session that it answers, once; and no other request has its
+/// id before that. One that was not sent leaves its id free.
 #[test]
 fn an_answer_belongs_to_a_request_of_its_session_once() {
     let sessions = Sessions::new(2, Duration::from_secs(60));
     let alice = caller(1, "cli_a", 1);
     let token = open(&sessions, &alice, &SeededEntropy::default());
     let session: Arc<_> = sessions.find(&token, &alice, &server("notes")).unwrap();
-    let row = lookup(Revision::V2025_11_25, Direction::ClientToServer, "tools/list").unwrap();
-    session.opened(&Id::Integer(1), row);
-    assert!(session.answered(&Id::String("1".to_owned())).is_none());
-    assert_eq!(session.answered(&Id::Integer(1)).map(|row| row.name), Some("tools/list"));
-    assert!(session.answered(&Id::Integer(1)).is_none());
+    let row = |method| lookup(Revision::V2025_11_25, Direction::ClientToServer, method).unwrap();
+    let sent = |id: &Id, method| {
+        let open = session.opens(id, row(method));
+        open.iter().for_each(OpenRequest::mark_sent);
+        open.is_some()
+    };
+    let answered = |id: &Id| session.answered(id).map(|row| row.name);
+    let (one, text) = (Id::Integer(1), Id::String("1".to_owned()));
+    drop(session.opens(&one, row("tools/call")).unwrap());
+    assert!(sent(&one, "tools/list") && !sent(&one, "tools/call"));
+    assert_eq!(answered(&text), None);
+    assert!(sent(&text, "prompts/list"));
+    assert_eq!((answered(&one), answered(&one)), (Some("tools/list"), None));
+    // What is dropped late frees nothing that has the id now.
+    let late = session.opens(&one, row("tools/list")).unwrap();
+    assert_eq!(answered(&one), Some("tools/list"));
+    assert!(sent(&one, "tools/call"));
+    drop(late);
+    assert_eq!(answered(&one), Some("tools/call"));
     for id in 0..5000 {
-        session.opened(&Id::Integer(id), row);
+        assert!(sent(&Id::Integer(id), "tools/list"));
     }
-    assert!(session.answered(&Id::Integer(0)).is_none());
-    assert!(session.answered(&Id::Integer(4999)).is_some());
+    assert_eq!((answered(&Id::Integer(0)), answered(&Id::Integer(4999))), (None, Some("tools/list")));
+}
+
+/// ATK-153: a party, a user with many clients and the anonymous callers of one network have so many sessions; beyond that
+/// their own give way, and nobody else's.
+#[test]
+fn sessions_give_way_to_those_of_the_same_holder() {
+    let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(2, Duration::from_secs(60)));
+    let open = |caller: &Caller, source: Option<&str>| {
+        let (server, revision) = (server("notes"), Revision::V2025_11_25);
+        let source = source.map(|text| text.parse().unwrap());
+        let (upstream, elicits_urls, has_tools) = (None, false, false);
+        let new = NewSession { caller, source, server: &server, revision, upstream, elicits_urls, has_tools };
+        sessions.open(new, &entropy).0.expose().to_owned()
+    };
+    let alive = |caller: &Caller, tokens: &[String]| {
+        tokens.iter().filter(|token| sessions.find(token, caller, &server("notes")).is_some()).count()
+    };
+    let bob = caller(2, "cli_b", 2);
+    let bobs = [open(&bob, None)];
+    let clients: Vec<Caller> = (0..40).map(|client| caller(1, &format!("cli_{client}"), client + 10)).collect();
+    let tokens: Vec<String> = clients.iter().map(|client| open(client, None)).collect();
+    let left = clients.iter().zip(&tokens).filter(|(client, token)| alive(client, &[(*token).clone()]) == 1).count();
+    assert_eq!((left, alive(&bob, &bobs)), (2 * HOLDER_FACTOR, 1));
+    let nobody = Caller::anonymous(ScopeSet::empty());
+    let there = [open(&nobody, Some("2001:db8::1"))];
+    let here: Vec<String> = (0..10).map(|_| open(&nobody, Some("192.0.2.1"))).collect();
+    assert_eq!((alive(&nobody, &here), alive(&nobody, &there), alive(&bob, &bobs)), (2, 1, 1));
 }
 
 /// 2025-11-25 Elicitation: what a person answered is told in the session that asked, once; of too many questions the oldest

@@ -10,35 +10,61 @@ use serde_json::{Value, json};
 
 use crate::world::{Ask, World};
 
+/// The first round of a call, whose upstream asks something back with this state.
+async fn asked_back(world: &World, token: &str, arguments: &Value, state: &str) -> Value {
+    let ask = world.modern(token, "tools/call", json!({ "name": "add_note", "arguments": arguments }));
+    let id = serde_json::from_str::<Value>(&ask.text()).unwrap()["id"].clone();
+    let result = json!({ "resultType": "input_required", "requestState": state });
+    world.fake.script(
+        "tools/call",
+        200,
+        "application/json",
+        json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string(),
+    );
+    let reply = ask.send().await;
+    world.fake.unscript("tools/call");
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    reply.json()["result"]["requestState"].clone()
+}
+
 /// The retry of a call that was answered with `input_required`.
-fn retry<'w>(world: &'w World, token: &str, tool: &str, arguments: &Value) -> Ask<'w> {
+fn retry<'w>(world: &'w World, token: &str, tool: &str, arguments: &Value, state: &Value) -> Ask<'w> {
     let params = json!({
-        "name": tool, "arguments": arguments, "requestState": "opaque =\u{e9}",
+        "name": tool, "arguments": arguments, "requestState": state,
         "inputResponses": { "a": { "action": "accept", "content": { "sure": true } } },
     });
     world.modern(token, "tools/call", params)
 }
 
-/// TR-46, TR-47, PX-24: a later round goes on byte by byte, state included, and passes every check again: token,
-/// headers, rights, scopes. What was permitted in the round before counts for nothing.
+/// TR-46, TR-47, PX-24, ATK-148: a later round goes on with the state that the upstream gave, and passes every check
+/// again: token, headers, rights, scopes. What was permitted in the round before counts for nothing.
 #[tokio::test]
 async fn a_later_round_is_decided_anew() {
+    const STATE: &str = "opaque =\u{e9}";
     let world = World::new().await.classified().await;
     let token = world.owner_token("mcp:write").await;
-    let first = retry(&world, &token, "add_note", &json!({ "n": 1 }));
-    let sent = first.text();
-    assert_eq!(first.send().await.status, 200);
-    assert_eq!(world.fake.last("tools/call").body, sent);
-    let again = || retry(&world, &token, "add_note", &json!({ "n": 2 }));
+    let first = asked_back(&world, &token, &json!({ "n": 1 }), STATE).await;
+    assert!(first.as_str().is_some_and(|state| !state.contains("opaque")), "{first}");
+    assert_eq!(retry(&world, &token, "add_note", &json!({ "n": 1 }), &first).send().await.status, 200);
+    let sent: Value = serde_json::from_str(&world.fake.last("tools/call").body).unwrap();
+    assert_eq!(sent["params"]["requestState"], STATE);
+    assert_eq!(sent["params"]["inputResponses"]["a"]["content"]["sure"], true);
+    let second = asked_back(&world, &token, &json!({ "n": 2 }), STATE).await;
+    let before = world.fake.of_callers().len();
+    let again = || retry(&world, &token, "add_note", &json!({ "n": 2 }), &second);
+    let plain = json!(STATE);
     for (what, ask, status) in [
         ("no token", again().without("authorization"), 401),
         ("another name in the header", again().replace("mcp-name", "get_note"), 400),
-        ("another tool", retry(&world, &token, "delete_note", &json!({ "n": 1 })), 403),
+        ("another tool", retry(&world, &token, "delete_note", &json!({ "n": 2 }), &second), 400),
+        ("other arguments", retry(&world, &token, "add_note", &json!({ "n": 1 }), &second), 400),
+        ("the upstream's own state", retry(&world, &token, "add_note", &json!({ "n": 2 }), &plain), 400),
+        ("another method", world.modern(&token, "tools/list", json!({ "requestState": second.clone() })), 400),
     ] {
         assert_eq!(ask.send().await.status, status, "{what}");
     }
+    assert_eq!(world.fake.of_callers().len(), before);
     assert_eq!(again().send().await.status, 200);
-    assert_eq!(world.fake.of_callers().len(), 2);
     // Each round is a decision of its own on record, about its own arguments.
     let records = world.records().await;
     let digests: Vec<_> = records
@@ -48,10 +74,9 @@ async fn a_later_round_is_decided_anew() {
             _ => None,
         })
         .collect();
-    assert!(matches!(digests[..], [one, other] if one != other), "{digests:?}");
+    assert!(matches!(digests[..], [a, b, c, d] if a == b && c == d && a != c), "{digests:?}");
     world.rights.send(Arc::new(Rights::none())).unwrap();
     assert_eq!(again().send().await.status, 403);
-    assert_eq!(world.fake.of_callers().len(), 2);
 }
 
 /// TR-25, TR-56, TR-57: what a job asks of its client is looked at like what a result asks.

@@ -246,7 +246,8 @@ mod tests {
             };
             assert_as_derived(at, Event::Decision(Box::new(decision)));
             use OutcomeResult as R;
-            let result = [R::Answered, R::Cancelled, R::Error, R::Revoked, R::UpstreamFailed][picked % 5];
+            let results = [R::Answered, R::Cancelled, R::Error, R::Revoked, R::Stopping, R::Unconfirmed, R::UpstreamFailed];
+            let result = results[picked % results.len()];
             let (status, bytes, millis) = numbers;
             assert_as_derived(at, Event::Outcome(Outcome { server: "notes".parse().unwrap(), result, status, bytes, millis }));
             let (reason, detail) = (words[1].clone(), words[2].clone());

@@ -165,6 +165,11 @@ impl ListKind {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Jobs, Self::Prompts, Self::ResourceTemplates, Self::Resources, Self::Tools];
 
+    /// What a member of a result lists, by its name.
+    pub fn of_member(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.member() == name)
+    }
+
     /// The member of the result that holds the items.
     pub const fn member(self) -> &'static str {
         match self {

@@ -72,6 +72,39 @@ async fn what_a_cache_keeps_of_a_grant_is_one_answer() {
     .await;
 }
 
+/// ATK-59, ATK-156: of many grants at once the same is said as of each alone, however many are asked about.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_grants_are_asked_about_at_once() {
+    on_both(async |world| {
+        let user = world.kept_user("ada").await;
+        let mine = |seconds| NewGrant { expires_at: Some(world.at(seconds)), ..world.grant(Subject::User(user.id)) };
+        let (short, long) = (mine(10), mine(60));
+        let stranger = world.grant(Subject::User(world.user("eve").id));
+        let service = world.grant(Subject::Service(world.client_id()));
+        let derived = world.derived(&long);
+        let many: Vec<NewGrant> = (0..150).map(|_| mine(60)).collect();
+        let named = [&short, &long, &stranger, &service, &derived];
+        let all: Vec<&NewGrant> = named.into_iter().chain(&many).collect();
+        keep(&world.store, &all).await;
+        let mut ids: Vec<GrantId> = all.iter().map(|grant| grant.id).collect();
+        ids.push(world.grant_id());
+        let mut tx = world.begin().await;
+        tx.grants().revoke(many[149].id, "test", world.now).await.unwrap();
+        for seconds in [9, 10] {
+            let now = world.at(seconds);
+            let alive = tx.grants().alive_among(&ids, now).await.unwrap();
+            for id in &ids {
+                let state = tx.grants().alive(*id).await.unwrap();
+                let lives = state.is_some_and(|state| state.honours(state.epoch, now));
+                assert_eq!(alive.contains(id), lives, "{id} at {seconds}");
+            }
+            assert_eq!(alive.len(), 152 + usize::from(seconds < 10));
+        }
+        assert!(tx.grants().alive_among(&[], world.now).await.unwrap().is_empty());
+    })
+    .await;
+}
+
 /// Of these grants, those that have ended.
 async fn ended(tx: &mut Tx, grants: &[&NewGrant]) -> Vec<GrantId> {
     let mut ended = Vec::new();

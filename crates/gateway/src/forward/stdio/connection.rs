@@ -29,7 +29,7 @@ const LINES_MAX: usize = 32;
 /// How often deadlines and idleness are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the outputs of a child that ended are read on. Its descendants may hold them open.
-const DRAIN: Duration = Duration::from_millis(500);
+pub(super) const DRAIN: Duration = Duration::from_millis(500);
 
 /// What all children of one upstream have in common.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ pub(super) struct Connection {
     lines: mpsc::Sender<Vec<u8>>,
     ended: watch::Receiver<Option<Ended>>,
     stop: CancellationToken,
+    gave_way: Arc<AtomicBool>,
 }
 
 impl Drop for Connection {
@@ -98,6 +99,7 @@ impl Connection {
         let (lines, waiting) = mpsc::channel(LINES_MAX);
         let (ended, has_ended) = watch::channel(None);
         let stop = context.stopping.child_token();
+        let gave_way = Arc::<AtomicBool>::default();
         let tail = StderrTail::default();
         let reading = children::read_stderr(context.server.clone(), stderr, context.settings.clone(), tail.clone());
         let supervisor = Supervisor {
@@ -105,6 +107,7 @@ impl Connection {
             router: router.clone(),
             replies: lines.downgrade(),
             stop: stop.clone(),
+            gave_way: gave_way.clone(),
             started: Instant::now(),
             has_answered: AtomicBool::new(false),
             tail,
@@ -116,7 +119,7 @@ impl Connection {
             supervisor.run(process, stdout).await;
             drop(permit);
         });
-        Ok(Arc::new(Self { router: router.clone(), lines, ended: has_ended, stop }))
+        Ok(Arc::new(Self { router: router.clone(), lines, ended: has_ended, stop, gave_way }))
     }
 
     /// How it ended, if it did. Nothing is to be sent to it then.
@@ -127,6 +130,17 @@ impl Connection {
     /// Stops it; does not wait for that.
     pub(super) fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Stops it, to make room for another.
+    pub(super) fn give_way(&self) {
+        self.gave_way.store(true, Ordering::Relaxed);
+        self.stop();
+    }
+
+    /// Whether it is being stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Whether anything waits for it or listens to it.
@@ -254,6 +268,8 @@ struct Supervisor {
     /// Weak, so that the writer ends with the last caller.
     replies: mpsc::WeakSender<Vec<u8>>,
     stop: CancellationToken,
+    /// Whether it is stopped to make room.
+    gave_way: Arc<AtomicBool>,
     started: Instant,
     has_answered: AtomicBool,
     tail: StderrTail,
@@ -287,6 +303,14 @@ impl Supervisor {
                 drop(lines);
                 process.stop(grace).await;
             }
+        }
+        self.end_stderr().await;
+    }
+
+    /// Reads standard error to its end, but not for long: whoever is still there may hold it open for ever.
+    async fn end_stderr(&mut self) {
+        if !self.stderr.is_finished() && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
+            self.stderr.abort();
         }
     }
 
@@ -357,8 +381,8 @@ impl Supervisor {
     /// Tells everybody. The tables are cleared before it is known that the child ended, so that what its successor
     /// opens in them is not touched.
     async fn finish(&mut self, status: String, crashed: bool) {
-        if crashed && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
-            self.stderr.abort();
+        if crashed {
+            self.end_stderr().await;
         }
         let server = &self.context.server;
         if crashed {
@@ -372,7 +396,10 @@ impl Supervisor {
             _ => Vec::new(),
         };
         let stderr_tail = if crashed { self.tail.lines() } else { Vec::new() };
-        let error = ForwardError::ChildExited { status, stderr_tail, withheld, sent: true };
+        let error = match self.gave_way.load(Ordering::Relaxed) {
+            true => ForwardError::GaveWay,
+            false => ForwardError::ChildExited { status, stderr_tail, withheld, sent: true },
+        };
         self.router.lock().child_ended(&error);
         let lived = self.started.elapsed();
         self.ended.send_replace(Some(Ended { error, crashed, at: Instant::now(), lived }));

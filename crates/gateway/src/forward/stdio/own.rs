@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::super::probe::{self, Discovered, Own, ToolPages};
 use super::super::{ForwardError, Spoken};
@@ -19,8 +19,11 @@ use super::slot::own_opening;
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// What is known of the program, and the child that said it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct OwnChild {
+    /// There is one such child at a time, and callers cannot take its place: without it no list can be had, and so no
+    /// tool be called.
+    permits: Arc<Semaphore>,
     spoken: Mutex<Option<Arc<Spoken>>>,
     probed: Mutex<Arc<OnceCell<Arc<Probed>>>>,
 }
@@ -31,12 +34,16 @@ struct Probed {
     connection: Arc<Connection>,
 }
 
+impl Default for OwnChild {
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(1)), spoken: Mutex::default(), probed: Mutex::default() }
+    }
+}
+
 impl OwnChild {
-    /// The child if it runs.
-    pub(super) fn running(&self) -> Option<Arc<Connection>> {
-        let cell = self.probed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection = cell.get()?.connection.clone();
-        connection.ended().is_none().then_some(connection)
+    /// Waits until the one before it is gone.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
+        self.permits.clone().acquire_owned().await.map_err(|_| ForwardError::Busy { sent: false })
     }
 }
 
@@ -97,7 +104,7 @@ impl StdioUpstream {
     }
 
     async fn start_own(self: &Arc<Self>) -> Result<Arc<Connection>, ForwardError> {
-        let permit = self.permit().await?;
+        let permit = self.own.permit().await?;
         let max = self.context.limits.answer_bytes_max;
         let bytes = QueueBytes { request_max: max, session_max: max };
         Connection::start(&self.context, &SharedRouter::new(Router::new(bytes, true)), permit)

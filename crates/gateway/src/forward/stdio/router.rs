@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::super::ForwardError;
 use super::mailbox::{self, Delivery, Lost, Receiver, Sender};
 use super::sessions::{SessionId, Sessions};
+use crate::shares::{Full, Holder, admit};
 
 /// Requests that may be open at one child.
 const PENDING_MAX: usize = 1024;
@@ -34,6 +35,7 @@ struct Pending {
     /// As the caller wrote it.
     progress_token: Option<Id>,
     session: Option<SessionId>,
+    holder: Option<Holder>,
     /// `subscriptions/listen`: hears notifications until it ends.
     is_subscription: bool,
     deadline: Option<Instant>,
@@ -46,6 +48,8 @@ pub(super) struct Opening {
     pub(super) id: Id,
     pub(super) progress_token: Option<Id>,
     pub(super) session: Option<SessionId>,
+    /// To whose share it counts; none for a question of our own.
+    pub(super) holder: Option<Holder>,
     pub(super) is_subscription: bool,
     pub(super) deadline: Option<Instant>,
 }
@@ -112,15 +116,35 @@ impl Router {
 
     /// Opens a request under a number of ours.
     pub(super) fn open(&mut self, opening: Opening) -> Result<(i64, Receiver), ForwardError> {
-        if self.pending.len() >= PENDING_MAX {
-            return Err(ForwardError::Busy { sent: false });
-        }
+        self.admit(&opening)?;
         let (sender, receiver) = mailbox::mailbox(self.bytes.request_max);
         let number = self.number();
-        let Opening { id, progress_token, session, is_subscription, deadline } = opening;
-        let pending = Pending { id, progress_token, session, is_subscription, deadline, sender };
+        let Opening { id, progress_token, session, holder, is_subscription, deadline } = opening;
+        let pending = Pending { id, progress_token, session, holder, is_subscription, deadline, sender };
         self.pending.insert(number, pending);
         Ok((number, receiver))
+    }
+
+    /// Whether there is room for one more request, and the caller may have it.
+    fn admit(&self, opening: &Opening) -> Result<(), ForwardError> {
+        let all = self.pending.len();
+        // A child of one subject has nobody to keep room for; and while there is plenty, nobody is counted.
+        let own = match &opening.holder {
+            Some(holder) if self.shared && all >= PENDING_MAX / 2 => {
+                self.pending.values().filter(|pending| pending.holder.as_ref() == Some(holder)).count()
+            }
+            _ => 0,
+        };
+        admit(own, all, PENDING_MAX).map_err(|full| match full {
+            Full::Share => ForwardError::Share,
+            Full::Total => ForwardError::Busy { sent: false },
+        })
+    }
+
+    /// Begins a session. Gives what the child is to be told of one that had to give way.
+    pub(super) fn attach(&mut self, holder: Holder) -> (SessionId, Vec<Vec<u8>>) {
+        let told = self.sessions.in_the_way().map(|session| self.detach(session)).unwrap_or_default();
+        (self.sessions.attach(holder), told)
     }
 
     /// Forgets a request whose caller went away, and gives the message that cancels it at the child (ST-08).

@@ -1,13 +1,15 @@
 //! The sessions at one child: what each has subscribed to, and what waits for its own stream.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use super::super::ForwardError;
 use super::mailbox::{self, Delivery, Receiver, Sender};
+use crate::shares::Holder;
 
-/// Sessions at one child.
+/// Sessions at one child; of more, one of whoever has most gives way.
 const SESSIONS_MAX: usize = 256;
 /// Messages that wait for a session that does not listen yet.
 const BACKLOG_MAX: usize = 64;
@@ -19,8 +21,11 @@ const SUBSCRIPTIONS_MAX: usize = 1024;
 pub(super) struct SessionId(u64);
 
 /// One session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Session {
+    holder: Holder,
+    /// Larger than that of every session that was used before it.
+    used: u64,
     listener: Option<Sender>,
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
@@ -28,6 +33,17 @@ pub(super) struct Session {
 }
 
 impl Session {
+    fn of(holder: Holder, used: u64) -> Self {
+        Self {
+            holder,
+            used,
+            listener: None,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            subscriptions: BTreeSet::new(),
+        }
+    }
+
     /// Whether it subscribed to a resource, or to one that holds it (2025-11-25 resources: the URI of an update may be
     /// a sub-resource of the one subscribed to).
     pub(super) fn is_subscribed(&self, uri: &str) -> bool {
@@ -67,22 +83,40 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Begins a session.
-    pub(super) fn attach(&mut self) -> Result<SessionId, ForwardError> {
-        if self.sessions.len() >= SESSIONS_MAX {
-            return Err(ForwardError::Busy { sent: false });
+    pub(super) fn attach(&mut self, holder: Holder) -> SessionId {
+        let next = self.tick();
+        self.sessions.insert(SessionId(next), Session::of(holder, next));
+        SessionId(next)
+    }
+
+    /// The session that has to give way before another may begin: of the holder that has most, the one that was not used
+    /// for longest.
+    pub(super) fn in_the_way(&self) -> Option<SessionId> {
+        if self.sessions.len() < SESSIONS_MAX {
+            return None;
         }
+        let mut counts: BTreeMap<&Holder, usize> = BTreeMap::new();
+        for session in self.sessions.values() {
+            *counts.entry(&session.holder).or_default() += 1;
+        }
+        let rank = |session: &Session| (counts.get(&session.holder).copied(), Reverse(session.used));
+        self.sessions.iter().max_by_key(|(_, session)| rank(session)).map(|(id, _)| *id)
+    }
+
+    /// Notes that a session is used; `false` if there is no such session.
+    pub(super) fn touch(&mut self, id: SessionId) -> bool {
+        let now = self.tick();
+        let session = self.sessions.get_mut(&id);
+        session.map(|session| session.used = now).is_some()
+    }
+
+    fn tick(&mut self) -> u64 {
         self.next += 1;
-        let id = SessionId(self.next);
-        self.sessions.insert(id, Session::default());
-        Ok(id)
+        self.next
     }
 
     pub(super) fn detach(&mut self, id: SessionId) {
         self.sessions.remove(&id);
-    }
-
-    pub(super) fn contains(&self, id: SessionId) -> bool {
-        self.sessions.contains_key(&id)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -16,6 +16,7 @@ use super::super::probe::Own;
 use super::super::{ForwardError, InitDigest};
 use super::connection::{Connection, Context, Ended, SharedRouter, answer};
 use super::router::{Opening, QueueBytes, Router};
+use crate::shares::Holder;
 
 /// The wait after a first crash; doubled by each that follows.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
@@ -107,6 +108,8 @@ enum Step {
 pub(super) struct Slot {
     pub(super) context: Arc<Context>,
     pub(super) key: SlotKey,
+    /// To whose share its child counts: whoever wanted it first.
+    pub(super) holder: Holder,
     pub(super) router: SharedRouter,
     /// The `initialize` request with which it is begun, of the first session that wanted it.
     initialize: Option<(Id, Bytes)>,
@@ -114,16 +117,23 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(context: Arc<Context>, key: SlotKey, initialize: Option<(Id, Bytes)>) -> Self {
+    pub(super) fn new(
+        context: Arc<Context>,
+        (key, holder): (SlotKey, Holder),
+        initialize: Option<(Id, Bytes)>,
+    ) -> Self {
         let limits = &context.limits;
         let bytes = QueueBytes {
             // An answer and some events before it.
             request_max: limits.answer_bytes_max.saturating_add(limits.event_bytes_max),
             session_max: limits.event_bytes_max,
         };
-        let router = SharedRouter::new(Router::new(bytes, key.scope == Scope::Shared));
+        // Anonymous callers are one subject and many people: among them, too, nothing is attributed by guessing.
+        let is_shared = key.scope == Scope::Shared
+            || (matches!(holder, Holder::Anonymous(_)) && matches!(key.scope, Scope::Subject(_)));
+        let router = SharedRouter::new(Router::new(bytes, is_shared));
         let state = State { phase: Phase::Down, was_up: false, failures: 0, not_before: None, used: Instant::now() };
-        Self { context, key, router, initialize, state: Mutex::new(state) }
+        Self { context, key, holder, router, initialize, state: Mutex::new(state) }
     }
 
     /// The child, started if need be. Dropping the future does not stop a start: others may wait for it, and its
@@ -162,10 +172,9 @@ impl Slot {
         }
     }
 
-    /// When it was last wanted, if it runs and has nothing to do.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let up = self.running()?;
-        up.connection.is_idle().then(|| self.state().used)
+    /// When it was last wanted.
+    pub(super) fn used(&self) -> Instant {
+        self.state().used
     }
 
     /// Whether it can be forgotten: no child, no session, no crash to remember.
@@ -267,7 +276,7 @@ impl Slot {
             Err(StartError::Forward(error)) => {
                 state.phase = Phase::Down;
                 // That others are busy is no fault of this program.
-                if !matches!(error, ForwardError::TooManyChildren { .. }) {
+                if !matches!(error, ForwardError::Share | ForwardError::TooManyChildren { .. }) {
                     state.failed(Instant::now());
                 }
             }
@@ -299,7 +308,7 @@ impl State {
 
 /// A question of our own, or one that we ask for everybody. Its deadline is the asker's.
 pub(super) fn own_opening(id: Id) -> Opening {
-    Opening { id, progress_token: None, session: None, is_subscription: false, deadline: None }
+    Opening { id, progress_token: None, session: None, holder: None, is_subscription: false, deadline: None }
 }
 
 async fn wait(mut started: watch::Receiver<Option<Started>>) -> Started {

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::object::Object;
 use super::{Meta, ReadError};
+use crate::mcp::method::ListKind;
 use crate::mcp::scan::{self, Member};
 use crate::mcp::strict::{self, Checked};
 
@@ -60,6 +61,8 @@ pub struct ResultView<'a> {
     pub request_state: Option<Cow<'a, str>>,
     /// The job that was made or is described: `taskId`, or `task.taskId` in 2025-11-25.
     pub task_id: Option<Cow<'a, str>>,
+    /// Every list that is there, whatever was asked: a result is filtered by what it holds.
+    pub lists: Vec<ListKind>,
     /// Chosen by `initialize`.
     pub protocol_version: Option<Cow<'a, str>>,
     /// Offered by `server/discover`.
@@ -87,6 +90,7 @@ impl<'a> ResultView<'a> {
             input_requests: object.object("inputRequests", "result.inputRequests")?,
             request_state: object.string("requestState", "result.requestState")?,
             task_id,
+            lists: object.members().filter_map(|member| list_at(checked, member)).collect(),
             protocol_version: object.string("protocolVersion", "result.protocolVersion")?,
             supported_versions: object.strings("supportedVersions", "result.supportedVersions")?,
             capabilities: object.object("capabilities", "result.capabilities")?,
@@ -96,6 +100,12 @@ impl<'a> ResultView<'a> {
             },
         })
     }
+}
+
+/// What the member lists, if anything.
+fn list_at(checked: &Checked<'_>, member: &Member<'_>) -> Option<ListKind> {
+    let kind = ListKind::of_member(&member.name)?;
+    (checked.text.get(member.value.clone()) != Some("null")).then_some(kind)
 }
 
 /// The methods of what a result or a job asks of the client, by the text of its `inputRequests`: elicitation, sampling

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::scope::ScopeSet;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::mailbox::{Delivery, Receiver};
 use super::super::sessions::SessionId;
 use super::{ForwardError, Id, Opening, PENDING_MAX, QueueBytes, Router};
+use crate::shares::Holder;
 
 fn router(shared: bool) -> Router {
     Router::new(QueueBytes { request_max: 1 << 20, session_max: 1 << 20 }, shared)
@@ -15,7 +18,11 @@ fn router(shared: bool) -> Router {
 
 fn opening(session: Option<SessionId>) -> Opening {
     let id = Id::String("mine".to_owned());
-    Opening { id, progress_token: None, session, is_subscription: false, deadline: None }
+    Opening { id, progress_token: None, session, holder: None, is_subscription: false, deadline: None }
+}
+
+fn anybody() -> Holder {
+    Holder::of(&Caller::anonymous(ScopeSet::empty()), None)
 }
 
 fn line(message: Value) -> String {
@@ -69,7 +76,7 @@ async fn what_names_nobody_is_not_guessed_among_subjects() {
 #[tokio::test]
 async fn a_question_is_routed_or_refused() {
     let mut router = router(true);
-    let (one, two) = (router.sessions().attach().unwrap(), router.sessions().attach().unwrap());
+    let (one, two) = (router.attach(anybody()).0, router.attach(anybody()).0);
     let question = line(json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" }));
     let refused = router.hear(question.as_bytes());
     let reply: Value = serde_json::from_slice(&refused.reply.unwrap()).unwrap();
@@ -100,7 +107,7 @@ async fn a_question_is_routed_or_refused() {
 #[tokio::test]
 async fn a_session_ends_with_all_that_is_its_own() {
     let mut router = router(true);
-    let (one, two) = (router.sessions().attach().unwrap(), router.sessions().attach().unwrap());
+    let (one, two) = (router.attach(anybody()).0, router.attach(anybody()).0);
     let (number, mut gone) = router.open(opening(Some(one))).unwrap();
     let (_, _stays) = router.open(opening(Some(two))).unwrap();
     let told: Vec<Value> = router.detach(one).iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
@@ -115,7 +122,7 @@ async fn a_session_ends_with_all_that_is_its_own() {
 #[tokio::test]
 async fn updates_reach_their_subscribers() {
     let mut router = router(true);
-    let (one, two) = (router.sessions().attach().unwrap(), router.sessions().attach().unwrap());
+    let (one, two) = (router.attach(anybody()).0, router.attach(anybody()).0);
     router.sessions().subscribe(one, "file:///a").unwrap();
     router.sessions().subscribe(two, "file:///b").unwrap();
     let mut of_one = router.sessions().listen(one, 1 << 20).unwrap();
