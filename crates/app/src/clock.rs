@@ -14,7 +14,7 @@ use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_store::{ClockStep, Store, StoreError};
 
-use crate::os::{SystemClock, since_boot_micros};
+use crate::os::{self, SystemClock, since_boot_micros};
 
 /// How often the machine's clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -24,6 +24,9 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 const STEP_MICROS: i64 = 2_000_000;
 /// How much of a smaller difference is made up at each look: a tenth of the time that passes.
 const SLEW_MICROS: i64 = 50_000;
+/// What is noted of the clock is noted again when it is wrong by this much: a fourth of a step, so that it is none at the
+/// next start.
+const NOTED_MICROS: u64 = 500_000;
 /// After a step nothing is deleted for so long: a clock that was set wrongly is set right again soon, and what was deleted
 /// does not come back.
 const STEADY_AFTER: Duration = Duration::from_hours(1);
@@ -109,6 +112,12 @@ impl SteadyClock {
         self.offset.fetch_add(difference.clamp(-SLEW_MICROS, SLEW_MICROS), Ordering::AcqRel);
     }
 
+    /// Says what another clock of the same run of the machine would say.
+    fn go_on(&self, offset: i64) {
+        self.offset.store(offset, Ordering::Release);
+        self.floor.store(i64::MIN, Ordering::Relaxed);
+    }
+
     /// Goes over to another time.
     fn step(&self, difference: i64) {
         self.offset.fetch_add(difference, Ordering::AcqRel);
@@ -117,83 +126,156 @@ impl SteadyClock {
 }
 
 /// Keeps a clock by the machine's.
+#[derive(Debug)]
 pub(crate) struct Timekeeper {
     pub(crate) clock: Arc<SteadyClock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) store: Store,
     pub(crate) node: NodeId,
+    /// Since when, by the time in force, moments are stored by this clock: since the first start after the machine's.
+    since: Timestamp,
+    /// What of the clock is noted in the store.
+    noted: Option<NotedClock>,
+}
+
+/// A clock as it is noted in the store, so that a later process of the same run of the machine goes on with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NotedClock {
+    boot: String,
+    offset: i64,
+    since: Timestamp,
+}
+
+impl NotedClock {
+    /// The setting.
+    const NAME: &'static str = "clock";
+
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (boot, offset, since) = (words.next()?.to_owned(), words.next()?, words.next()?);
+        let since = Timestamp::from_millisecond(since.parse().ok()?).ok()?;
+        Some(Self { boot, offset: offset.parse().ok()?, since })
+    }
+
+    fn text(&self) -> String {
+        format!("{} {} {}", self.boot, self.offset, self.since.as_millisecond())
+    }
+
+    /// Whether the difference is worth a write.
+    fn is_like(&self, other: &Self) -> bool {
+        self.boot == other.boot && self.since == other.since && self.offset.abs_diff(other.offset) < NOTED_MICROS
+    }
 }
 
 impl Timekeeper {
-    /// Compares the clock with the newest record of this node, and says loudly what is odd. A store that cannot be asked or
-    /// written to does not keep us from starting.
-    pub(crate) async fn begin(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
+    /// For a clock that says what the machine's does.
+    pub(crate) fn new(clock: Arc<SteadyClock>, entropy: Arc<dyn Entropy>, store: Store, node: NodeId) -> Self {
+        let since = clock.now();
+        Self { clock, entropy, store, node, since, noted: None }
+    }
+
+    /// Goes on with the clock of an earlier process, if the machine has not been started since; otherwise compares the clock
+    /// with the newest record of this node, and says loudly what is odd. A store that cannot be asked or written to does not
+    /// keep us from starting.
+    pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
         let mut tx = self.store.read().await?;
+        let noted = tx.settings().get(NotedClock::NAME).await?.and_then(|text| NotedClock::read(&text));
         let last = tx.audit().last_kept_at(self.node).await?;
         drop(tx);
+        match noted.filter(|noted| os::boot_id().is_some_and(|boot| boot == noted.boot)) {
+            Some(noted) => {
+                self.clock.go_on(noted.offset);
+                self.since = noted.since;
+                self.noted = Some(noted);
+                self.look(Patience::Once).await;
+            }
+            None => self.compare(last).await?,
+        }
+        self.note().await
+    }
+
+    async fn compare(&self, last: Option<Timestamp>) -> Result<(), StoreError> {
+        let now = self.clock.now();
         let (beginning, from) = (Beginning::of(last, now), last.unwrap_or(now));
         match beginning {
             Beginning::Usual => return Ok(()),
             Beginning::Corrected => {
                 tracing::warn!(%now, last_record = %from, "the clock stands before the newest record: it was ahead before, and what was made then lasts from now on");
+                self.store.bring_back(now).await?;
             }
             Beginning::Doubtful => {
                 self.clock.doubt();
                 tracing::error!(%now, last_record = %from, "compare the clock of this machine: it is far from the newest record. Nothing that has ended by it is deleted for an hour");
             }
         }
-        if beginning == Beginning::Corrected {
-            self.store.bring_back(now).await?;
-        }
-        if now < from {
-            self.record(from, now).await?;
-        }
-        Ok(())
+        if now < from { self.record(from, now).await } else { Ok(()) }
     }
 
     /// Until the task is ended.
-    pub(crate) async fn keep(self) {
-        let mut since = self.clock.now();
+    pub(crate) async fn keep(mut self) {
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let difference = self.clock.difference(SystemClock.now());
-            if difference.abs() < STEP_MICROS {
-                self.clock.slew(difference);
-            } else {
-                since = self.take_step(since, difference).await;
+            self.look(Patience::Endless).await;
+            if let Err(error) = self.note().await {
+                tracing::debug!(%error, "the clock could not be noted");
             }
         }
     }
 
-    /// Takes over a step, with all that is stored since this process began. Gives when it began by the time that is in
-    /// force now.
-    async fn take_step(&self, since: Timestamp, difference: i64) -> Timestamp {
+    /// Compares the clock with the machine's.
+    async fn look(&mut self, patience: Patience) {
+        let difference = self.clock.difference(SystemClock.now());
+        if difference.abs() < STEP_MICROS {
+            self.clock.slew(difference);
+        } else {
+            self.take_step(difference, patience).await;
+        }
+    }
+
+    /// Takes over a step, with all that is stored by this clock.
+    async fn take_step(&mut self, difference: i64, patience: Patience) {
         let from = self.clock.now();
         let by = jiff::SignedDuration::from_micros(difference);
         let moved = |at: Timestamp| at.checked_add(by).unwrap_or(at);
         let to = moved(from);
         tracing::warn!(%from, %to, "the clock of this machine was set: what is stored moves with it");
         self.clock.doubt();
-        let step = ClockStep { since, from, to };
+        let step = ClockStep { since: self.since, from, to };
         // Nothing may end too early in between: what moves ahead is moved before the time is in force, and what moves back
         // after it.
         if difference < 0 {
             self.clock.step(difference);
         }
         while let Err(error) = self.store.take_step(step).await {
-            tracing::error!(%error, "what is stored could not be moved to the time in force; trying again");
+            tracing::error!(%error, "what is stored could not be moved to the time in force");
+            if patience == Patience::Once {
+                break;
+            }
             tokio::time::sleep(RETRY_EVERY).await;
         }
         if difference > 0 {
             self.clock.step(difference);
         }
+        self.since = moved(self.since);
         if let Err(error) = self.record(from, to).await {
             tracing::error!(%error, "that the clock was set is not on record");
         }
-        moved(since)
+    }
+
+    /// Notes the clock in the store, if what is noted is no longer like it.
+    async fn note(&mut self) -> Result<(), StoreError> {
+        let Some(boot) = os::boot_id() else { return Ok(()) };
+        let own = NotedClock { boot, offset: self.clock.offset.load(Ordering::Acquire), since: self.since };
+        if self.noted.as_ref().is_some_and(|noted| noted.is_like(&own)) {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        tx.settings().put(NotedClock::NAME, &own.text()).await?;
+        tx.commit().await?;
+        self.noted = Some(own);
+        Ok(())
     }
 
     async fn record(&self, from: Timestamp, to: Timestamp) -> Result<(), StoreError> {
@@ -206,6 +288,14 @@ impl Timekeeper {
     }
 }
 
+/// How long a store is waited for that does not take a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Endless,
+    /// At a start: a full disk does not keep us from starting.
+    Once,
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::Ordering;
@@ -213,7 +303,18 @@ mod tests {
 
     use sekisho_protocol::env::{Clock as _, Timestamp};
 
-    use super::{Beginning, SLEW_MICROS, STEP_MICROS, SteadyClock};
+    use super::{Beginning, NotedClock, SLEW_MICROS, STEP_MICROS, SteadyClock};
+
+    #[test]
+    fn a_clock_is_noted_and_read_again() {
+        let clock = NotedClock { boot: "4f1c".to_owned(), offset: -17, since: Timestamp::from_second(7).unwrap() };
+        assert_eq!(NotedClock::read(&clock.text()), Some(clock.clone()));
+        assert!(clock.is_like(&NotedClock { offset: 400_000, ..clock.clone() }));
+        assert!(!clock.is_like(&NotedClock { offset: 600_000, ..clock.clone() }));
+        for bad in ["", "4f1c", "4f1c x 7", "4f1c 1"] {
+            assert_eq!(NotedClock::read(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_start_is_compared_with_the_newest_record() {

@@ -57,6 +57,8 @@ pub(crate) struct Instance {
     pub(crate) gateway: Arc<Gateway>,
     /// The same clock, as the one that keeps it right knows it.
     steady: Arc<SteadyClock>,
+    /// Who keeps it right, until that begins.
+    timekeeper: std::sync::Mutex<Option<Timekeeper>>,
     /// The last record of this node before we began.
     begins_after: i64,
     refusals: Arc<Refusals>,
@@ -162,7 +164,7 @@ impl Instance {
         let clock: Arc<dyn Clock> = steady.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let node = data.node(clock.as_ref())?;
-        let timekeeper = Timekeeper { clock: steady.clone(), entropy: entropy.clone(), store: store.clone(), node };
+        let mut timekeeper = Timekeeper::new(steady.clone(), entropy.clone(), store.clone(), node);
         if let Err(error) = timekeeper.begin().await {
             tracing::error!(%error, "the clock could not be compared with the records");
         }
@@ -220,6 +222,7 @@ impl Instance {
             readiness: Readiness::new(store_too, gateway.clone()),
             gateway,
             steady,
+            timekeeper: std::sync::Mutex::new(Some(timekeeper)),
             begins_after,
             refusals,
             issuer,

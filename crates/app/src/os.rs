@@ -31,6 +31,13 @@ pub(crate) fn since_boot_micros() -> i64 {
     time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }
 
+/// What names this run of the machine: as long as it is the same, so is the beginning of [`since_boot_micros`]. `None`: the
+/// system does not say.
+pub(crate) fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 /// The operating system's generator, through aws-lc-rs.
 #[derive(Debug)]
 pub(crate) struct OsEntropy;

@@ -1,6 +1,6 @@
 //! What an instance does beside answering: it deletes what has ended, renews keys, keeps the records whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sekisho_console::acts;
@@ -11,7 +11,6 @@ use sekisho_store::{REFUSALS_WRITTEN_EVERY, StoreError, UnendedCall, UnendedCurs
 use tokio::task::JoinHandle;
 
 use super::Instance;
-use crate::clock::Timekeeper;
 use crate::heads::{Heads, PLACE_SETTING, SecondPlace};
 use crate::keys;
 use crate::os::OsEntropy;
@@ -29,22 +28,14 @@ const LOOKED_BACK_SECONDS: i64 = 86_400;
 impl Instance {
     /// The work beside answering, each until it is aborted.
     pub(super) fn upkeep(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
-        let timekeeper = self.timekeeper();
-        vec![
-            tokio::spawn(timekeeper.keep()),
+        let timekeeper = self.timekeeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut work = vec![
             tokio::spawn(self.clone().housekeep()),
             tokio::spawn(self.clone().count_refusals()),
             tokio::spawn(self.clone().close_calls()),
-        ]
-    }
-
-    pub(super) fn timekeeper(&self) -> Timekeeper {
-        Timekeeper {
-            clock: self.steady.clone(),
-            entropy: Arc::new(OsEntropy),
-            store: self.store.clone(),
-            node: self.node,
-        }
+        ];
+        work.extend(timekeeper.map(|timekeeper| tokio::spawn(timekeeper.keep())));
+        work
     }
 
     /// Deletes what has expired, renews keys, keeps room on the disk.

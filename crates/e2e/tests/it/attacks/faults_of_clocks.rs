@@ -90,6 +90,8 @@ async fn a_clock_that_was_behind_and_is_set_right_ends_nothing() {
     let client = field.client().await;
     let mut granted = client.be_granted(&field.resource(UP), "mcp:read", USER, PASSWORD).await;
     let mut browser = signed_in(&field).await;
+    // The users were added before, by the clock as it is: that it stands before their records is on record.
+    is_on_record(&field, 1).await;
     for round in 0..rounds() {
         faults.clock_ahead(0);
         within(SOON, "the step is noticed", async || (call(&field, &granted).await == 401).then_some(())).await;
@@ -101,7 +103,7 @@ async fn a_clock_that_was_behind_and_is_set_right_ends_nothing() {
         granted = refreshed(&client, &granted).await;
         assert_eq!(call(&field, &granted).await, 200);
         assert!(is_signed_in(&mut browser).await, "round {round}");
-        is_on_record(&field, 2 * (round + 1)).await;
+        is_on_record(&field, 2 * (round + 1) + 1).await;
     }
 }
 
@@ -116,8 +118,8 @@ async fn is_on_record(field: &Field, steps: usize) {
     .await;
 }
 
-/// ATK-174: the clock stands far before everything that is stored when the checkpoint starts, or was ahead when it ran
-/// last. It starts, and who was let in goes on.
+/// ATK-174: the clock was set while the checkpoint did not run, to long before everything that is stored and back again. It
+/// starts, and who was let in goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_with_a_clock_that_is_behind_works() {
     let faults = Faults::new();
@@ -127,14 +129,13 @@ async fn a_start_with_a_clock_that_is_behind_works() {
     let mut granted = client.be_granted(&field.resource(UP), "mcp:read", USER, PASSWORD).await;
     let mut browser = signed_in(&field).await;
     let Field { mut checkpoint, upstream, address } = field;
-    for (ahead, signed_in) in [(0, true), (-YEAR, false), (0, true)] {
+    for ahead in [0, -YEAR, 0, YEAR, 0] {
         faults.clock_ahead(ahead);
         checkpoint = checkpoint.restart().await;
         granted = refreshed(&client, &granted).await;
         let reply = ask(address, &tool(UP, &granted.access, "look")).await.unwrap();
         assert_eq!(reply.status, 200, "{ahead}: {}", reply.text());
-        // A session from a year ahead is not believed, and is there again once the clock is right.
-        assert_eq!(is_signed_in(&mut browser).await, signed_in, "{ahead}");
+        assert!(is_signed_in(&mut browser).await, "{ahead}");
         let verified = checkpoint.command(&["audit", "verify"]).await;
         assert_eq!(verified.code(), Some(0), "{}", verified.stderr);
     }

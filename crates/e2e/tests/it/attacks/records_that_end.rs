@@ -51,7 +51,8 @@ async fn a_record_never_ends_in_nothing() {
             let unknown = of(&|event| event["kind"] == "outcome" && event["result"] == "unknown");
             assert_eq!(ended.len(), ended.iter().collect::<std::collections::HashSet<_>>().len(), "one outcome each");
             let all = permitted.iter().all(|request| ended.contains(request));
-            (all && unknown.len() == 8 * (round + 1)).then_some(())
+            // That of an honest call may have been lost, too.
+            (all && unknown.len() >= 8 * (round + 1)).then_some(())
         })
         .await;
         let reply = field.ask(&tool(UP, &granted.access, "keep")).await;

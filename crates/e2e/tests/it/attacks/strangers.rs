@@ -27,7 +27,7 @@ fn kinds() -> Vec<(&'static str, Ask)> {
         ("token_refused", form("/oauth/token", &unknown)),
         ("authorization_refused", Ask::get("/oauth/authorize?client_id=nobody&response_type=code")),
         ("token_missing", Ask::post(UP).header("accept", "application/json, text/event-stream").body(b"{}")),
-        ("not_found", Ask::post("/mcp/nowhere").body(b"{}")),
+        ("server_unknown", Ask::post("/mcp/nowhere").body(b"{}")),
     ]
 }
 
