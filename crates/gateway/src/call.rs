@@ -13,6 +13,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, Heade
 use http::{HeaderMap, StatusCode};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::{Call, Target, ToolStanding};
+use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::canonical;
 use sekisho_protocol::mcp::headers::{HeaderError, HeaderView, agree};
@@ -314,15 +315,16 @@ async fn of_message(
             progress_token: message.meta().and_then(|meta| meta.progress_token.clone()),
         },
     };
-    let target = match row {
+    let (target, schema) = match row {
         Some(row) => target(gateway, routed, caller, message, row, &view).await?,
-        None => Target::Server,
+        None => (Target::Server, None),
     };
     let mut call = Call {
         server: routed.server().clone(),
         method: row.map_or(ANSWER_METHOD, |row| row.name),
         target,
         arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.as_bytes())),
+        schema,
         arguments_digest: None,
         round: None,
         source: routed.source,
@@ -374,7 +376,7 @@ fn view(headers: &HeaderMap) -> HeaderView<'_> {
 }
 
 /// What a method touches, by the table (ATK-70: the same decision for lists, calls, reads, completions,
-/// subscriptions and jobs).
+/// subscriptions and jobs); and what it takes, if it is a tool.
 async fn target(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -382,7 +384,7 @@ async fn target(
     message: &Message<'_>,
     row: &MethodRow,
     view: &HeaderView<'_>,
-) -> Result<Target, CallFault> {
+) -> Result<(Target, Option<Arc<ToolSchema>>), CallFault> {
     let params = message.params();
     let missing = |member| CallFault::MissingParam { member };
     let name = || params.and_then(|params| params.name.as_deref()).ok_or(missing("params.name"));
@@ -390,16 +392,16 @@ async fn target(
         Need::Tool => {
             let name = name()?;
             if let Some(own) = own::named(&routed.route, caller, name) {
-                return Ok(own);
+                return Ok((own, None));
             }
-            let standing = standing(gateway, routed, name).await;
+            let (standing, schema) = standing(gateway, routed, name).await;
             if row.is_in(Revision::V2026_07_28)
                 && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
                 && message.meta().is_some_and(|meta| meta.protocol_version.is_some())
             {
                 params_agree(&mirrored, view, params.and_then(|params| params.arguments))?;
             }
-            Target::Tool { name: name.to_owned(), standing }
+            return Ok((Target::Tool { name: name.to_owned(), standing }, schema));
         }
         Need::GetPrompt => Target::Prompt { name: name()?.to_owned() },
         Need::ReadResource | Need::SubscribeResource => {
@@ -421,26 +423,30 @@ async fn target(
         // No client sends these.
         Need::Answer | Need::News => return Err(CallFault::MethodNotFound { era: Era::Stateless }),
     };
-    Ok(target)
+    Ok((target, None))
 }
 
 /// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
 /// first call of this process makes sure that the list is of now.
-async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolStanding {
+async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> (ToolStanding, Option<Arc<ToolSchema>>) {
     // Nobody has a right to what stands behind a name of ours.
     if own::is_ours(&routed.route, name).is_some() {
-        return ToolStanding::Unknown;
+        return (ToolStanding::Unknown, None);
     }
     let server = routed.server();
-    let route = &routed.route;
-    let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
-    let is_known = standing != ToolStanding::Unknown;
+    // Both of one moment.
+    let now = || {
+        let snapshot = gateway.catalogues.snapshot(server);
+        (routed.route.standing(name, snapshot.standing(name)), snapshot.schema(name))
+    };
+    let found = now();
+    let is_known = found.0 != ToolStanding::Unknown;
     if is_known && gateway.catalogues.was_listed(server) {
-        return standing;
+        return found;
     }
     // Boxed: seldom, and a call need not have the room.
     Box::pin(list_again(gateway, routed, is_known)).await;
-    route.standing(name, gateway.catalogues.snapshot(server).standing(name))
+    now()
 }
 
 async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
@@ -494,6 +500,7 @@ pub(crate) async fn read_stream(
         method: STREAM_METHOD,
         target: Target::Server,
         arguments: None,
+        schema: None,
         arguments_digest: None,
         round: None,
         source: routed.source,

@@ -27,8 +27,13 @@ use crate::servers;
 pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), CommandError> {
     match command {
         PolicyCommand::Check { config } => {
-            let configuration = usable(&config)?;
-            let files = configuration.policy_files.len();
+            let loaded = check::read(&config)?;
+            // Also what is in force and probably not meant.
+            check::report(&loaded);
+            if !loaded.is_usable() {
+                return Err(mistaken(&config));
+            }
+            let files = loaded.configuration.policy_files.len();
             if common.json {
                 return print_json(&serde_json::json!({ "files": files }));
             }
@@ -51,7 +56,11 @@ fn usable(path: &Path) -> Result<Configuration, CommandError> {
         return Ok(loaded.configuration);
     }
     check::report(&loaded);
-    Err(CommandError::no(format!("`{}` and its policies have mistakes", path.display())))
+    Err(mistaken(path))
+}
+
+fn mistaken(path: &Path) -> CommandError {
+    CommandError::no(format!("`{}` and its policies have mistakes", path.display()))
 }
 
 fn format(path: &Path, only_check: bool) -> Result<(), CommandError> {
@@ -206,6 +215,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
             standing: class.map_or(ToolStanding::Unclassified, ToolStanding::Classified),
         },
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
+        schema: None,
         arguments_digest: None,
         round: None,
         source: None,
