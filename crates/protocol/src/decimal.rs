@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// What a double would round stays what it is.
+    /// ATK-112: what a double would round stays what it is.
     #[test]
     fn numbers_are_compared_exactly() {
         let ordered = [

@@ -11,6 +11,8 @@
 
 mod field;
 
+mod argument_spellings;
+mod arguments;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;

@@ -13,7 +13,7 @@ fn fits(bounds: &Value, arguments: &str) -> bool {
         .is_ok()
 }
 
-/// A bound is passed by no other type, by no list around a value, and not by leaving the argument out. Also inside other
+/// ATK-117: a bound is passed by no other type, by no list around a value, and not by leaving the argument out. Also inside other
 /// arguments, and where there is a choice.
 #[test]
 fn a_bound_implies_its_type_and_its_presence() {
@@ -92,7 +92,7 @@ fn refused(bounds: &Value, definition: Option<&str>) -> String {
     check_schema("pay", bounds, definition).expect_err(&bounds.to_string()).to_string()
 }
 
-/// What could bind nothing is told when it is made, with what may have been meant.
+/// ATK-119: what could bind nothing is told when it is made, with what may have been meant.
 #[test]
 fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
     let pay = r##"{"name":"pay","inputSchema":{"type":"object","properties":{"amount":{"type":"integer"},"to":{"anyOf":[{"type":"string"},{"type":"null"}]},"at":{"$ref":"#/$defs/At"}},"$defs":{"At":{"type":"object","properties":{"folder":{"type":"string"}}}}}}"##;

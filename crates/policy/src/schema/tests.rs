@@ -65,7 +65,7 @@ fn arguments_are_held_to_their_types_without_coercion() {
     assert_eq!(ToolSchema::read(&schema).check(None).unwrap_err().to_string(), "the argument `amount` is missing");
 }
 
-/// A lenient reader takes a name for another; the schema says which ones there are.
+/// ATK-113: a lenient reader takes a name for another; the schema says which ones there are.
 #[test]
 fn a_member_that_could_be_taken_for_a_declared_one_is_refused() {
     let schema = json!({"properties": {"dryRun": {"type": "boolean"}, "at": {"properties": {"path": {}}}}});
@@ -161,7 +161,7 @@ fn schemas_of_the_field_are_read() {
     assert_eq!(check(&typespec, r#"{"a":1}"#), Ok(()));
 }
 
-/// ATK-93: a schema that makes its own check explode ends at a bound.
+/// ATK-93, ATK-121: a schema that makes its own check explode ends at a bound.
 #[test]
 fn an_explosive_schema_ends_at_its_bound() {
     let mut definitions = serde_json::Map::new();
@@ -267,7 +267,7 @@ fn loops(schema: &Value) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
-    /// A second implementation of JSON Schema, over generated schemas and values: the answers must be equal.
+    /// ATK-114: a second implementation of JSON Schema, over generated schemas and values: the answers must be equal.
     #[test]
     fn another_validator_says_the_same(schema in schemas(), value in values()) {
         prop_assume!(!loops(&schema));

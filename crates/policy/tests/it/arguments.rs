@@ -74,7 +74,7 @@ fn a_forbid_on_a_number_holds_for_every_spelling() {
     assert!(may(&rights, user(3), &tool("notes", "note", ToolClass::Read, r#"{"amount":"5 EUR"}"#)));
 }
 
-/// The same for texts, for true and false, for fractions, and for what is inside of something.
+/// ATK-111: the same for texts, for true and false, for fractions, and for what is inside of something.
 #[test]
 fn a_forbid_on_any_kind_holds_for_every_spelling() {
     for (condition, arguments, expected) in [
@@ -203,7 +203,7 @@ fn a_forbid_on_any_kind_holds_for_every_spelling() {
     }
 }
 
-/// A rule that permits where an argument is absent gives nothing where it is there in another form; another rule that does
+/// ATK-115: a rule that permits where an argument is absent gives nothing where it is there in another form; another rule that does
 /// not look at it still does.
 #[test]
 fn a_permit_by_absence_is_none_for_another_form() {
@@ -298,7 +298,7 @@ fn an_explanation_names_the_rule_and_the_argument() {
     }
 }
 
-/// A dual-stack listener shows callers by IPv4 as `::ffff:10.0.0.1`; a rule on their range holds all the same.
+/// ATK-116: a dual-stack listener shows callers by IPv4 as `::ffff:10.0.0.1`; a rule on their range holds all the same.
 #[test]
 fn an_address_is_compared_as_what_it_is() {
     let rights = rights(
