@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Entrance {
             Some((status, text)) => said(status, text, id),
             None => {
                 // Where it is from the start: it is large, and each combinator around it would move it once.
-                let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(peer.ip()) }));
+                let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(source_of(peer)) }));
                 caught(answering.as_mut()).await.unwrap_or_else(|Panicked| {
                     tracing::error!(request = %id, "a request made us panic");
                     said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
@@ -109,6 +109,12 @@ impl Entrance {
             Err(never) => match never {},
         }
     }
+}
+
+/// The address of a caller as what it is: a socket for both families shows IPv4 as `::ffff:10.0.0.1`, which is in no range
+/// of IPv4 (RFC 4291 §2.5.5.2).
+fn source_of(peer: SocketAddr) -> IpAddr {
+    peer.ip().to_canonical()
 }
 
 /// It panicked, and must not be polled again.

@@ -103,9 +103,12 @@ fn lent(loan: Loan) -> RightsLoan {
     }
 }
 
-/// Every mistake in the policies, whoever the users are.
-pub(crate) fn policy_faults(configuration: &Configuration) -> Vec<Fault> {
-    Rights::new(rights_parts(&defined(configuration), &[], configuration)).err().unwrap_or_default()
+/// Every mistake in the policies, whoever the users are; and what is in force and probably not meant.
+pub(crate) fn policy_faults(configuration: &Configuration) -> (Vec<Fault>, Vec<Fault>) {
+    match Rights::new(rights_parts(&defined(configuration), &[], configuration)) {
+        Ok(rights) => (Vec::new(), rights.warnings().to_vec()),
+        Err(faults) => (faults, Vec::new()),
+    }
 }
 
 /// The rights of a configuration with this one user in it, who is in these groups, too: for tests of policies.

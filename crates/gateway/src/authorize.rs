@@ -30,7 +30,8 @@ pub(crate) enum Allowed {
 #[derive(Debug)]
 pub(crate) struct Denied {
     pub(crate) verdict: Verdict,
-    pub(crate) set: SetName,
+    /// The set that refuses; none does where the arguments are not those that the tool takes.
+    pub(crate) set: Option<SetName>,
     /// Scopes that would be enough; only of a step-up.
     pub(crate) scopes: ScopeSet,
     /// The call was about a job that is not the caller's: it is answered as the protocol answers for an unknown one.
@@ -78,7 +79,7 @@ pub(crate) fn authorize(
         Decision::Ask(ask) => Err(Box::new(Denied::by_nobody(&AskedFor::of(&ask, authority)))),
         Decision::StepUp(step) => Err(Box::new(Denied {
             verdict: Verdict::StepUp,
-            set: SetName::Grant,
+            set: Some(SetName::Grant),
             scopes: step.scopes,
             unknown_job: false,
             told: Told::Error,
@@ -103,6 +104,8 @@ impl Denied {
         let is_held = matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. });
         let grant_page = || caller.grant.map(|grant| format!("/grants/{grant}"));
         let (kind, page, text) = match &reason {
+            // The caller's to mend: no person can help.
+            Reason::Arguments(violation) => (RemedyKind::None, None, violation.to_string()),
             Reason::Expired => (RemedyKind::None, None, "the authority behind this call has ended".to_owned()),
             Reason::OutsideTask(outside) => {
                 let known = outside.why != OutsideWhy::Unknown;
@@ -147,7 +150,7 @@ impl Denied {
         let outside = Outside { task, purpose, why };
         Self {
             verdict: Verdict::Deny,
-            set: SetName::Need,
+            set: Some(SetName::Need),
             scopes: ScopeSet::empty(),
             unknown_job: false,
             told: Told::Error,
@@ -171,7 +174,7 @@ impl Denied {
         };
         Self {
             verdict: Verdict::Ask,
-            set: SetName::Rights,
+            set: Some(SetName::Rights),
             scopes: ScopeSet::empty(),
             unknown_job: false,
             told: Told::Error,
@@ -191,7 +194,7 @@ impl Denied {
     pub(crate) fn by_decline(ask: &AskedFor) -> Self {
         Self {
             verdict: Verdict::Deny,
-            set: SetName::Rights,
+            set: Some(SetName::Rights),
             scopes: ScopeSet::empty(),
             unknown_job: false,
             told: Told::Error,
@@ -222,7 +225,9 @@ impl Denied {
         // Of all that was refused only its request is named: the same for what is hidden and what does not exist.
         let ask = self.askable.then(|| format!("{base_url}/access/{request}"));
         let url = self.page.as_ref().map(|page| format!("{base_url}{page}")).or(ask);
-        Refusal { set: self.set, reason: self.reason.clone(), remedy: Remedy { kind: self.kind, url, scopes }, request }
+        // Arguments that the tool does not take are told without a set; see `is_invalid`.
+        let set = self.set.unwrap_or(SetName::Rights);
+        Refusal { set, reason: self.reason.clone(), remedy: Remedy { kind: self.kind, url, scopes }, request }
     }
 
     /// Whether its user said no to it.
@@ -230,11 +235,21 @@ impl Denied {
         self.why == "declined"
     }
 
+    /// Whether the arguments are not those that the tool takes, so that the call is to be made anew.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.set.is_none()
+    }
+
+    /// What is wrong with such a call.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// For the record.
     pub(crate) fn judgement(&self) -> Judgement {
         Judgement {
             verdict: self.verdict,
-            set: Some(self.set),
+            set: self.set,
             need: self.need,
             task: self.task,
             why: Some(self.why),

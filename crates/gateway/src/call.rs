@@ -13,6 +13,7 @@ use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, Heade
 use http::{HeaderMap, StatusCode};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::{Call, Target, ToolStanding};
+use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::canonical;
 use sekisho_protocol::mcp::headers::{HeaderError, HeaderView, agree};
@@ -330,18 +331,19 @@ async fn of_message(
             progress_token: message.meta().and_then(|meta| meta.progress_token.clone()),
         },
     };
-    let target = match row {
+    let (target, schema) = match row {
         Some(row) => {
             let owner = || Owner::of(caller, session.as_deref());
             target(gateway, routed, caller, message, (row, &owner), &view).await?
         }
-        None => Target::Server,
+        None => (Target::Server, None),
     };
     let mut call = Call {
         server: routed.server().clone(),
         method: row.map_or(ANSWER_METHOD, |row| row.name),
         target,
         arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.as_bytes())),
+        schema,
         arguments_digest: None,
         round: None,
         source: routed.source,
@@ -411,7 +413,7 @@ fn view(headers: &HeaderMap) -> HeaderView<'_> {
 }
 
 /// What a method touches, by the table (ATK-70: the same decision for lists, calls, reads, completions,
-/// subscriptions and jobs).
+/// subscriptions and jobs); and what it takes, if it is a tool.
 async fn target(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -419,7 +421,7 @@ async fn target(
     message: &Message<'_>,
     (row, owner): (&MethodRow, &(dyn Fn() -> Option<Owner> + Sync)),
     view: &HeaderView<'_>,
-) -> Result<Target, CallFault> {
+) -> Result<(Target, Option<Arc<ToolSchema>>), CallFault> {
     let params = message.params();
     let missing = |member| CallFault::MissingParam { member };
     let name = || params.and_then(|params| params.name.as_deref()).ok_or(missing("params.name"));
@@ -428,16 +430,16 @@ async fn target(
             let name = name()?;
             check_name(name).map_err(|why| CallFault::Name { member: "name", why })?;
             if let Some(own) = own::named(&routed.route, caller, name) {
-                return Ok(own);
+                return Ok((own, None));
             }
-            let standing = standing(gateway, routed, name).await?;
+            let (standing, schema) = standing(gateway, routed, name).await?;
             if row.is_in(Revision::V2026_07_28)
                 && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
                 && message.meta().is_some_and(|meta| meta.protocol_version.is_some())
             {
                 params_agree(&mirrored, view, params.and_then(|params| params.arguments))?;
             }
-            Target::Tool { name: name.to_owned(), standing }
+            return Ok((Target::Tool { name: name.to_owned(), standing }, schema));
         }
         Need::GetPrompt => prompt("name", name()?)?,
         Need::ReadResource | Need::SubscribeResource => {
@@ -458,23 +460,31 @@ async fn target(
         // No client sends these.
         Need::Answer | Need::News => return Err(CallFault::MethodNotFound { era: Era::Stateless }),
     };
-    Ok(target)
+    Ok((target, None))
 }
 
 /// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
 /// first call of this process makes sure that the list is of now. Where nothing at all is known of the server's tools,
 /// that is said: it is not about the caller's rights.
-async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> Result<ToolStanding, CallFault> {
+async fn standing(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    name: &str,
+) -> Result<(ToolStanding, Option<Arc<ToolSchema>>), CallFault> {
     // Nobody has a right to what stands behind a name of ours.
     if own::is_ours(&routed.route, name).is_some() {
-        return Ok(ToolStanding::Unknown);
+        return Ok((ToolStanding::Unknown, None));
     }
     let server = routed.server();
-    let route = &routed.route;
-    let standing = route.standing(name, gateway.catalogues.snapshot(server).standing(name));
-    let is_known = standing != ToolStanding::Unknown;
+    // Both of one moment.
+    let now = || {
+        let snapshot = gateway.catalogues.snapshot(server);
+        (routed.route.standing(name, snapshot.standing(name)), snapshot.schema(name))
+    };
+    let found = now();
+    let is_known = found.0 != ToolStanding::Unknown;
     if is_known && gateway.catalogues.was_listed(server) {
-        return Ok(standing);
+        return Ok(found);
     }
     // Boxed: seldom, and a call need not have the room.
     Box::pin(list_again(gateway, routed, is_known)).await;
@@ -482,7 +492,7 @@ async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> Result
     if snapshot.is_empty() && !gateway.catalogues.was_listed(server) {
         return Err(CallFault::Unlisted);
     }
-    Ok(route.standing(name, snapshot.standing(name)))
+    Ok(now())
 }
 
 async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
@@ -531,6 +541,7 @@ pub(crate) async fn read_stream(
         method: STREAM_METHOD,
         target: Target::Server,
         arguments: None,
+        schema: None,
         arguments_digest: None,
         round: None,
         source: routed.source,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sekisho_policy::model::ToolStanding;
+use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::canonical;
 use sekisho_protocol::catalogue::{Tool, ToolSeen};
 use sekisho_protocol::digest::Digest;
@@ -55,6 +56,8 @@ struct Known {
     standing: ToolStanding,
     seen: Digest,
     accepted: Option<Digest>,
+    /// What it takes; of a tool that is not held back.
+    schema: Option<Arc<ToolSchema>>,
 }
 
 /// The tools of one server at one moment.
@@ -64,12 +67,29 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    fn of(tools: Vec<Tool>) -> Self {
+    /// `definitions`: what was accepted of each tool. A schema that has not changed since `before` is not compiled again.
+    fn of(tools: Vec<Tool>, definitions: &HashMap<String, String>, before: &Self) -> Self {
         let known = |tool: Tool| {
             let standing = standing(&tool);
-            (tool.name, Known { standing, seen: tool.seen, accepted: tool.accepted })
+            let schema = match before.tools.get(&tool.name) {
+                _ if tool.is_held() => None,
+                Some(known) if known.schema.is_some() && known.seen == tool.seen => known.schema.clone(),
+                _ => definitions.get(&tool.name).and_then(|text| ToolSchema::of_definition(text)).map(Arc::new),
+            };
+            (tool.name, Known { standing, seen: tool.seen, accepted: tool.accepted, schema })
         };
         Self { tools: tools.into_iter().map(known).collect() }
+    }
+
+    /// What a tool takes.
+    pub(crate) fn schema(&self, name: &str) -> Option<Arc<ToolSchema>> {
+        self.tools.get(name).and_then(|known| known.schema.clone())
+    }
+
+    /// The tools whose schema cannot be read, each with why, in order.
+    fn unreadable(&self) -> BTreeMap<&str, &str> {
+        let schemas = self.tools.iter().filter_map(|(name, known)| Some((name.as_str(), known.schema.as_deref()?)));
+        schemas.filter_map(|(name, schema)| Some((name, schema.unreadable()?))).collect()
     }
 
     /// What is known of a tool by its exact name (ATK-77: no folding, no prefix).
@@ -167,8 +187,11 @@ impl Catalogues {
     pub(crate) async fn reload(&self, server: &ServerName) -> Result<(), StoreError> {
         let mut tx = self.store.read().await?;
         let tools = tx.catalogue().list(server).await?;
+        let definitions = tx.catalogue().definitions(server).await?;
         drop(tx);
-        self.shelf(server).snapshot.store(Arc::new(Snapshot::of(tools)));
+        let shelf = self.shelf(server);
+        let before = shelf.snapshot.load();
+        shelf.snapshot.store(Arc::new(Snapshot::of(tools, &definitions.into_iter().collect(), &before)));
         Ok(())
     }
 
@@ -239,8 +262,12 @@ impl Catalogues {
         let kept = tx.catalogue().list(server).await?;
         tx.commit().await?;
         shelf.mirrors.store(Arc::new(mirrors));
-        let snapshot = Snapshot::of(kept.clone());
-        tell_held(server, &shelf.snapshot.load(), &snapshot);
+        let before = shelf.snapshot.load_full();
+        // A tool that is not held back is as it was accepted.
+        let definitions = tools.into_iter().map(|tool| (tool.name, tool.definition)).collect();
+        let snapshot = Snapshot::of(kept.clone(), &definitions, &before);
+        tell_held(server, &before, &snapshot);
+        tell_unreadable(server, &before, &snapshot);
         shelf.snapshot.store(Arc::new(snapshot));
         shelf.listed_once.store(true, std::sync::atomic::Ordering::Release);
         Ok(kept)
@@ -357,6 +384,20 @@ fn definition(item: &ListItem<'_>) -> String {
     canonical::write(&Value::Object(members))
 }
 
+/// Says in the log whose arguments are held to no schema, and were not said to be before.
+fn tell_unreadable(server: &ServerName, before: &Snapshot, after: &Snapshot) {
+    let known = before.unreadable();
+    let unreadable = after.unreadable();
+    let unreadable: Vec<_> = unreadable.into_iter().filter(|(name, _)| !known.contains_key(name)).take(20).collect();
+    if !unreadable.is_empty() {
+        tracing::warn!(
+            %server,
+            tools = ?unreadable,
+            "the input schemas of these tools cannot be read, so their arguments are held to rules and bounds alone"
+        );
+    }
+}
+
 /// Says in the log which tools are held back that were not before.
 fn tell_held(server: &ServerName, before: &Snapshot, after: &Snapshot) {
     let known = before.held();
@@ -372,6 +413,9 @@ fn tell_held(server: &ServerName, before: &Snapshot, after: &Snapshot) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
     use sekisho_policy::model::ToolStanding;
     use sekisho_protocol::catalogue::{Tool, ToolClass};
     use sekisho_protocol::digest::Digest;
@@ -380,6 +424,10 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::{Snapshot, definition, read_all, standing};
+
+    fn snapshot(tool: Tool) -> Snapshot {
+        Snapshot::of(vec![tool], &HashMap::new(), &Snapshot::default())
+    }
 
     fn raw(text: &str) -> Box<RawValue> {
         RawValue::from_string(text.to_owned()).unwrap()
@@ -426,7 +474,7 @@ mod tests {
             assert_eq!(standing(&tool(class, None)), ToolStanding::Held);
             assert_eq!(standing(&tool(class, Some(b"before"))), ToolStanding::Held);
         }
-        let snapshot = Snapshot::of(vec![tool(Some(ToolClass::Read), Some(b"now"))]);
+        let snapshot = snapshot(tool(Some(ToolClass::Read), Some(b"now")));
         assert_eq!(snapshot.standing("a"), read);
         for other in ["A", "a ", "", "b"] {
             assert_eq!(snapshot.standing(other), ToolStanding::Unknown, "{other}");
@@ -445,12 +493,33 @@ mod tests {
             seen: Digest::of(b"now"),
             accepted: Some(Digest::of(accepted)),
         };
-        let accepted = Snapshot::of(vec![tool(b"now")]);
+        let accepted = snapshot(tool(b"now"));
         assert_eq!(accepted.standing_as("a", &Digest::of(b"now")), ToolStanding::Classified(ToolClass::Read));
         assert_eq!(accepted.standing_as("a", &Digest::of(b"for you alone")), ToolStanding::Held);
         assert_eq!(accepted.standing_as("b", &Digest::of(b"now")), ToolStanding::Unknown);
         // The accepted form, of a server that meanwhile shows another to us.
-        assert_eq!(Snapshot::of(vec![tool(b"before")]).standing_as("a", &Digest::of(b"before")), ToolStanding::Held);
+        assert_eq!(snapshot(tool(b"before")).standing_as("a", &Digest::of(b"before")), ToolStanding::Held);
+    }
+
+    /// RS-61: what a tool takes is compiled when its definition changes, and only what was accepted.
+    #[test]
+    fn a_schema_is_compiled_when_it_changes() {
+        let tool = |seen: &[u8]| Tool {
+            name: "a".to_owned(),
+            summary: String::new(),
+            proposed: ToolClass::Read,
+            class: None,
+            seen: Digest::of(seen),
+            accepted: Some(Digest::of(b"now")),
+        };
+        let text = r#"{"name":"a","inputSchema":{"properties":{"x":{"type":"string"}}}}"#;
+        let definitions = HashMap::from([("a".to_owned(), text.to_owned())]);
+        let of = |seen, before: &Snapshot| Snapshot::of(vec![tool(seen)], &definitions, before);
+        let first = of(b"now", &Snapshot::default());
+        let schema = first.schema("a").unwrap();
+        assert!(schema.check(Some(br#"{"x":7}"#)).is_err() && schema.check(Some(br#"{"x":"7"}"#)).is_ok());
+        assert!(Arc::ptr_eq(&schema, &of(b"now", &first).schema("a").unwrap()));
+        assert!(of(b"other", &first).schema("a").is_none() && first.schema("b").is_none());
     }
 
     /// ATK-75, ATK-77: a summary has no control characters, and of two tools with one name the first counts.

@@ -202,6 +202,9 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
         let message = "there is no such task";
         return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
     }
+    if denied.is_invalid() {
+        return invalid(routed, id, denied);
+    }
     let refusal = denied.refusal(routed.request, base_url);
     let (status, body) = match (&denied.told, id) {
         (Told::Elicitation(approval), Some(id)) => (StatusCode::OK, elicitation(id, *approval, &refusal)),
@@ -212,6 +215,22 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
         }
     };
     Draft { status, word, body }
+}
+
+/// RS-61: arguments that the tool does not take. What is wrong and where, and never a value of theirs.
+fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
+    let (word, reason) = ("arguments_invalid", denied.reason());
+    match (&denied.told, id) {
+        (Told::ToolError, Some(id)) => {
+            let result = json!({
+                "resultType": "complete",
+                "isError": true,
+                "content": [{ "type": "text", "text": reason }],
+            });
+            Draft { status: StatusCode::OK, word, body: result_response(id, &result).unwrap_or_default() }
+        }
+        _ => rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, reason)),
+    }
 }
 
 /// 2025-11-25 Elicitation, URL Elicitation Required Error: in a 200, for the request was understood and may be made

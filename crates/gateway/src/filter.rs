@@ -188,6 +188,7 @@ impl Filter {
             method,
             target,
             arguments: None,
+            schema: None,
             arguments_digest: None,
             round: None,
             source: self.routed.source,

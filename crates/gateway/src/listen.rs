@@ -36,6 +36,7 @@ pub(crate) fn narrow(
             method: "resources/read",
             target: Target::Resource { uri: uri.clone() },
             arguments: None,
+            schema: None,
             arguments_digest: None,
             round: None,
             source: routed.source,

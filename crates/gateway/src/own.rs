@@ -3,9 +3,12 @@
 //! They only take away. A task begins inside the one that the grant is held to, if it is held to one; and once it is
 //! finished, nothing passes until a person resumes the grant. Nothing of this reaches an upstream.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::StatusCode;
-use sekisho_policy::model::Target;
+use sekisho_policy::decide::may_see;
+use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event, Record};
 use sekisho_protocol::caller::Caller;
@@ -134,8 +137,11 @@ pub(crate) async fn answer(
 async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: GrantId) -> Result<String, OwnError> {
     let definition = read(cleared.call().arguments.as_deref(), routed)?;
     let refused = |why: &dyn std::fmt::Display| OwnError::Refused(format!("no task began: {why}"));
-    check_bounds(&definition).map_err(|error| refused(&error))?;
     let mut tx = gateway.journal.begin().await?;
+    let mut definitions: BTreeMap<_, _> = tx.catalogue().definitions(routed.server()).await?.into_iter().collect();
+    // Of a tool that it may not call, an agent does not learn what it takes.
+    definitions.retain(|tool, _| may_know(gateway, routed, cleared, tool));
+    check_bounds(&definition, &definitions).map_err(|error| refused(&error))?;
     let current = tx.grants().find(grant).await?.and_then(|grant| grant.task);
     let purpose = definition.purpose.clone();
     let id = TaskId::generate(routed.now, gateway.entropy.as_ref());
@@ -159,6 +165,15 @@ async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: Gra
     }
     record(gateway, tx, routed, cleared.caller(), (AuthorizationAct::TaskBegun, id)).await?;
     Ok(format!("the task “{purpose}” began: only what it names passes from now on"))
+}
+
+/// Whether the agent could call this tool with some arguments.
+fn may_know(gateway: &Gateway, routed: &Routed, cleared: &Cleared, tool: &str) -> bool {
+    let standing = gateway.catalogues.snapshot(routed.server()).standing(tool);
+    let target = Target::Tool { name: tool.to_owned(), standing: routed.route.standing(tool, standing) };
+    let call = Call { target, arguments: None, ..cleared.call().clone() };
+    let rights = gateway.rights.borrow().clone();
+    may_see(&rights, cleared.caller(), &Authority::default(), &call, routed.now)
 }
 
 /// The arguments of `begin_task` are the members of one `mcp_task` (RFC 9396), and are read as strictly.

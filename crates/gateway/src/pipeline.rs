@@ -14,7 +14,7 @@ use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ApprovalId, GrantId};
-use sekisho_protocol::mcp::method::{Method as McpMethod, Need};
+use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -185,6 +185,10 @@ async fn answered(
 /// know of where it looks.
 fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: &Denied) -> Told {
     let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
+    if denied.is_invalid() {
+        // Since 2025-11-25 the result of the tool, so that a model sees what to correct (Tools, Error Handling).
+        return if asked.revision == Revision::V2025_06_18 { Told::Error } else { Told::ToolError };
+    }
     if let Some((call, approval)) = denied.approval {
         match (&asked.form, &asked.session) {
             (Form::Message(posted), None)

@@ -79,6 +79,8 @@ struct AnswerForm {
     ends: [End; 3],
     bounds: String,
     problem: Option<Sentence>,
+    /// What exactly is wrong with the bounds.
+    detail: String,
 }
 
 /// How it stands.
@@ -336,6 +338,7 @@ async fn request_page(
             ends: Draft::ENDS,
             bounds: draft.bounds.clone(),
             problem,
+            detail: draft.detail.clone(),
         }),
         take_back_csrf: (standing.is_lent() && owner).then(|| token(FormKind::TakeBack)),
         id,

@@ -287,8 +287,8 @@ sentences! {
     AskedTitle: "Asked of you", "あなたへの依頼";
     AskedFor: "asks for {}", "の依頼：{}";
     ProblemReason: "Write why, in one line of at most 500 characters.", "理由を500文字以内の一行で書いてください。";
-    ProblemBounds: "These are not bounds that can be checked: write a JSON Schema without references, of at most 512 values.",
-        "確認できる範囲ではありません。参照を含まない、512個以内の値の JSON Schema を書いてください。";
+    ProblemBounds: "These bounds are not used: write a JSON Schema without references, of at most 512 values, in which each keyword bounds an argument of the tool.",
+        "この範囲は使えません。参照を含まず、512個以内の値で、各キーワードがツールの引数を制限する JSON Schema を書いてください。";
     ProblemManyRequests: "You have asked for too much at once. Wait for an answer first.", "依頼が多すぎます。先に回答を待ってください。";
 
     // One grant.

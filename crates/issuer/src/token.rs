@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use sekisho_policy::task::BoundsError;
+use sekisho_policy::bounds::BoundsError;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::env::{Timestamp, after};

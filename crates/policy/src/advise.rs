@@ -244,11 +244,8 @@ fn bounds(calls: &[&Map<String, Value>]) -> Value {
             ((*name).clone(), bound(&values))
         })
         .collect();
-    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
-    if let (Some(members), false) = (schema.as_object_mut(), required.is_empty()) {
-        members.insert("required".to_owned(), json!(required));
-    }
-    schema
+    // Without `required`, all of the properties would be.
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
 fn bound(values: &[&Value]) -> Value {

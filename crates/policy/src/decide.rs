@@ -16,6 +16,7 @@ use sekisho_protocol::scope::ScopeSet;
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::permit::{Owed, Permit};
 use crate::rights::{Answer, Rights, RuleId};
+use crate::schema::Violation;
 use crate::task::{Asked, Outside, OutsideWhy};
 
 /// One answer to one call.
@@ -58,6 +59,8 @@ pub struct Denial {
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
+    /// The arguments are not those that the tool takes.
+    Arguments(Box<Violation>),
     /// The token behind the call has ended.
     Expired,
     /// The call is not part of a declared task, or the task is not running.
@@ -69,18 +72,20 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The set that spoke.
-    pub fn set(&self) -> SetName {
+    /// The set that spoke; none does where the call is not one that the tool takes.
+    pub fn set(&self) -> Option<SetName> {
         match self {
-            Self::Expired => SetName::Grant,
-            Self::OutsideTask(_) | Self::TaskRequired => SetName::Need,
-            Self::Rights => SetName::Rights,
+            Self::Arguments(_) => None,
+            Self::Expired => Some(SetName::Grant),
+            Self::OutsideTask(_) | Self::TaskRequired => Some(SetName::Need),
+            Self::Rights => Some(SetName::Rights),
         }
     }
 
     /// A closed word, for the records.
     pub fn word(&self) -> &'static str {
         match self {
+            Self::Arguments(_) => "arguments_invalid",
             Self::Expired => "expired",
             Self::OutsideTask(outside) => match outside.why {
                 OutsideWhy::Arguments(_) => "argument_outside_task",
@@ -112,9 +117,9 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
     let answer = Arc::clone(&weighed.rights);
     let need = authority.need.word(weighed.need.is_ok());
     let refused = weighed.refusal(caller, authority, now);
-    // Only what rights and need refuse is let pass, and never what does not exist or what has ended.
+    // What is refused for the call itself is let pass, and never what does not exist or what has ended.
     let observed = match refused {
-        Some(reason @ (Reason::OutsideTask(_) | Reason::Rights | Reason::TaskRequired))
+        Some(reason @ (Reason::Arguments(_) | Reason::OutsideTask(_) | Reason::Rights | Reason::TaskRequired))
             if weighed.exists && rights.observes(&call.server, now) =>
         {
             Some(reason)
@@ -186,6 +191,10 @@ fn denying(answer: &Answer) -> Arc<[RuleId]> {
 pub(crate) struct Weighed {
     /// Whether there is such a thing for this caller at all.
     pub(crate) exists: bool,
+    /// Whether the arguments are those that the tool takes (RS-61).
+    pub(crate) fits: Result<(), Box<Violation>>,
+    /// Whether the caller may know what the tool takes: who may call it with some arguments.
+    knows: bool,
     pub(crate) rights: Arc<Answer>,
     pub(crate) need: Result<(), Outside>,
 }
@@ -198,8 +207,16 @@ impl Weighed {
         call: &Call,
         (asked, now): (Asked, Timestamp),
     ) -> Self {
+        // Before anything is judged by them.
+        let fits = match (asked, &call.schema) {
+            (Asked::This, Some(schema)) => schema.check(call.arguments.as_deref()),
+            _ => Ok(()),
+        };
+        let knows = fits.is_ok() || rights.answer(caller, authority, call, Asked::Any, now).permitted;
         Self {
             exists: exists(call),
+            fits,
+            knows,
             rights: rights.answer(caller, authority, call, asked, now),
             need: authority.need.judge(call, asked, now),
         }
@@ -207,11 +224,16 @@ impl Weighed {
 
     /// The first set that says no, the grant apart.
     fn refusal(&self, caller: &Caller, authority: &Authority, now: Timestamp) -> Option<Reason> {
-        if !self.exists || !self.rights.permitted {
+        // A call that does not fit is told so to who may make one that does.
+        let may = if self.fits.is_ok() { self.rights.permitted } else { self.knows };
+        if !self.exists || !may {
             return Some(Reason::Rights);
         }
         if caller.expires <= now {
             return Some(Reason::Expired);
+        }
+        if let Err(violation) = &self.fits {
+            return Some(Reason::Arguments(violation.clone()));
         }
         if let Err(outside) = &self.need {
             return Some(Reason::OutsideTask(outside.clone()));

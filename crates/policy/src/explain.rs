@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Decision, Weighed, decide};
 use crate::model::{Authority, Call, Target, ToolStanding};
-use crate::rights::Rights;
+use crate::rights::{Rights, Unread};
 use crate::task::{Asked, OutsideWhy};
 
 /// What each set says to a call, and what follows. For owners and auditors: it says more than a caller may know.
@@ -25,6 +25,9 @@ pub struct Explanation {
     pub grant: GrantSays,
     /// What the declared tasks need.
     pub need: NeedSays,
+    /// Why the arguments are not those that the tool takes, if they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
     /// The server only observes at this moment, and this is what would have refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
@@ -54,6 +57,18 @@ pub struct RightsSay {
     /// Rules that could not be evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
+    /// Rules that could not compare an argument, each with that argument.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadSays>,
+}
+
+/// A rule that looks at an argument, which is there in a form that the rule cannot compare.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadSays {
+    /// The rule.
+    pub rule: String,
+    /// The argument.
+    pub argument: String,
 }
 
 /// What the grant says.
@@ -86,7 +101,7 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
     let weighed = Weighed::of(rights, caller, authority, call, (Asked::This, now));
     let (decision, set, observed) = match decide(rights, caller, authority, call, now) {
         Decision::Ask(_) => (Verdict::Ask, Some(SetName::Rights), None),
-        Decision::Deny(denial) => (Verdict::Deny, Some(denial.reason.set()), None),
+        Decision::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),
         Decision::Permit(permit) => (Verdict::Permit, None, permit.observed().map(|reason| reason.word().to_owned())),
         Decision::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
     };
@@ -95,6 +110,7 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
         decision,
         set,
         observed,
+        invalid: weighed.fits.err().map(|violation| violation.to_string()),
         rights: RightsSay {
             inside: weighed.exists && weighed.rights.permitted,
             exists: weighed.exists,
@@ -104,6 +120,7 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
             approval: weighed.rights.approval.as_ref().map(|rule| rule.0.clone()),
             task_required: weighed.rights.task_required.as_ref().map(|rule| rule.0.clone()),
             broken: names(&weighed.rights.broken),
+            unread: weighed.rights.unread.iter().map(unread).collect(),
         },
         grant: GrantSays {
             inside: call.is_granted_by(&caller.scopes),
@@ -124,4 +141,8 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
             }),
         },
     }
+}
+
+fn unread(unread: &Unread) -> UnreadSays {
+    UnreadSays { rule: unread.rule.0.clone(), argument: unread.argument.clone() }
 }

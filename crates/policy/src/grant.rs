@@ -39,6 +39,7 @@ pub fn grantable(
             method: "",
             target,
             arguments: None,
+            schema: None,
             arguments_digest: None,
             round: None,
             source: None,

@@ -9,6 +9,7 @@
 //! `rights/request.rs`.
 
 pub mod advise;
+pub mod bounds;
 pub mod decide;
 pub mod explain;
 pub mod grant;
@@ -16,4 +17,5 @@ pub mod model;
 pub mod permit;
 pub mod replay;
 pub mod rights;
+pub mod schema;
 pub mod task;

@@ -1,6 +1,7 @@
 //! What is judged: one call, as the gateway read it from the authorized bytes, and what stands behind its caller.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_protocol::catalogue::ToolClass;
@@ -9,8 +10,8 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::uri::ResourceUri;
-use serde_json::{Map, Value};
 
+use crate::schema::ToolSchema;
 use crate::task::Need;
 
 /// One element to be judged.
@@ -24,6 +25,8 @@ pub struct Call {
     pub target: Target,
     /// The arguments as they were sent: the JSON text of an object. `None`: none were.
     pub arguments: Option<Bytes>,
+    /// What the tool takes: its accepted `inputSchema`. `None`: it has none, or the call is about no tool.
+    pub schema: Option<Arc<ToolSchema>>,
     /// The digest of the canonical arguments, where the records keep one.
     pub arguments_digest: Option<Digest>,
     /// The round that this goes on with: the same call was permitted and paid for before, and its upstream asked
@@ -186,13 +189,5 @@ impl Call {
             _ => false,
         };
         self.scope().is_none_or(|scope| held.satisfies(&scope)) || by_name()
-    }
-
-    /// The arguments, read. `None`: they are not an object, which the strict reading of a message excludes.
-    pub(crate) fn read_arguments(&self) -> Option<Map<String, Value>> {
-        match &self.arguments {
-            None => Some(Map::new()),
-            Some(text) => serde_json::from_slice(text).ok(),
-        }
     }
 }

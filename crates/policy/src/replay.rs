@@ -108,6 +108,7 @@ mod tests {
             method: "tools/call",
             target: Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) },
             arguments: None,
+            schema: None,
             arguments_digest: None,
             round: None,
             source: None,

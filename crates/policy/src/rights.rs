@@ -8,9 +8,11 @@
 //! server are left out beforehand (`index`), and an answer that depends on neither arguments nor time is kept. All
 //! of it belongs to one [`Rights`], which is made whole whenever anything changes: there is nothing to invalidate.
 
+mod arguments;
 mod index;
 mod lent;
 mod load;
+mod looks;
 mod request;
 mod spelling;
 
@@ -19,7 +21,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Decision, Entities, PolicySet};
+use cedar_policy::{Authorizer, Decision, Entities, PolicySet, Request};
 use quick_cache::sync::Cache;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
@@ -28,7 +30,8 @@ use sekisho_protocol::ids::{ServerName, UserId};
 
 use crate::model::{Authority, Call, Target, ToolStanding, Trust};
 use crate::task::Asked;
-use index::{Index, Slice};
+use arguments::Arguments;
+use index::{Clashing, Index, Slice};
 use lent::Lent;
 use request::{Question, Terms};
 
@@ -102,6 +105,17 @@ pub struct Answer {
     pub reasons: Vec<String>,
     /// Rules that could not be evaluated: then the answer is no.
     pub broken: Arc<[RuleId]>,
+    /// Rules that could not compare an argument: those that forbid do, and those that permit do not.
+    pub unread: Vec<Unread>,
+}
+
+/// A rule that looks at an argument, which is there in a form that the rule cannot compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The rule.
+    pub rule: RuleId,
+    /// The argument, by the name under which it was sent.
+    pub argument: String,
 }
 
 /// Which circumstances of a call some rules look at. Who must judge a call without knowing one of them asks this first.
@@ -127,6 +141,7 @@ pub struct Rights {
     authorizer: Authorizer,
     slices: Cache<(Subject, ServerName), Arc<Slice>>,
     answers: Cache<Key, Arc<Answer>>,
+    odd: Vec<Fault>,
 }
 
 impl fmt::Debug for Rights {
@@ -143,8 +158,9 @@ impl Rights {
     /// Reads and checks everything. All mistakes are told at once.
     pub fn new(parts: RightsParts) -> Result<Self, Vec<Fault>> {
         let terms = Terms::new();
-        let policies = load::policies(&parts, &terms)?;
+        let (policies, odd) = load::policies(&parts, &terms)?;
         Ok(Self {
+            odd,
             index: Index::new(policies),
             lent: Lent::new(parts.loans),
             users: parts.users,
@@ -168,7 +184,13 @@ impl Rights {
             authorizer: Authorizer::new(),
             slices: Cache::new(SLICES_MAX),
             answers: Cache::new(ANSWERS_MAX),
+            odd: Vec::new(),
         }
+    }
+
+    /// What is in force and probably not meant: told when it is loaded, and no reason to refuse it.
+    pub fn warnings(&self) -> &[Fault] {
+        &self.odd
     }
 
     /// Whether refusals by rights or need at this server are only recorded at this moment.
@@ -198,9 +220,7 @@ impl Rights {
         let lent = self.lent.to(caller, authority, call, asked, now);
         if !lent.is_empty() {
             let slice = self.slice(&caller.subject, &call.server).with(&lent, &self.lent.template, &self.terms);
-            let (policies, uses) = slice.asked(asked);
-            let question = Question { caller, authority, call, uses, now };
-            return Arc::new(self.evaluate(&question, &slice, policies, asked));
+            return Arc::new(self.evaluate((caller, authority, call), &slice, asked, now));
         }
         let slice = self.slice(&caller.subject, &call.server);
         // Only answers that last are kept, so whatever is found here holds.
@@ -208,29 +228,63 @@ impl Rights {
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
-        let (policies, uses) = slice.asked(asked);
-        let question = Question { caller, authority, call, uses, now };
-        let answer = Arc::new(self.evaluate(&question, &slice, policies, asked));
-        if uses.is_lasting() {
+        let answer = Arc::new(self.evaluate((caller, authority, call), &slice, asked, now));
+        if slice.asked(asked).1.is_lasting() {
             self.answers.insert(key, Arc::clone(&answer));
         }
         answer
     }
 
-    fn evaluate(&self, question: &Question<'_>, slice: &Slice, policies: &PolicySet, asked: Asked) -> Answer {
-        let Some((request, entities)) = self.terms.request(&self.users, &self.servers, question) else {
+    fn evaluate(
+        &self,
+        (caller, authority, call): (&Caller, &Authority, &Call),
+        slice: &Slice,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Answer {
+        let (policies, uses) = slice.asked(asked);
+        let arguments = match uses.arguments {
+            true => match Arguments::read(call.arguments.as_deref()) {
+                Some(arguments) => Some(arguments),
+                None => return Answer::default(),
+            },
+            false => None,
+        };
+        let question = Question { caller, authority, call, arguments: arguments.as_ref(), uses, now };
+        let Some((request, entities)) = self.terms.request(&self.users, &self.servers, &question) else {
             return Answer::default();
         };
         let entities = Entities::from_entities(entities, None);
         let Ok(entities) = entities else { return Answer::default() };
         let response = self.authorizer.is_authorized(&request, policies, &entities);
-        let mut answer = slice.read(&response, response.decision() == Decision::Allow, asked);
+        let unread = match (&arguments, asked) {
+            (Some(arguments), Asked::This) => {
+                let clashing = slice.clashing(arguments, call.schema.as_deref());
+                self.applying(clashing, &request, &entities)
+            }
+            _ => Vec::new(),
+        };
+        let mut answer = slice.read(&response, asked, &unread);
         if answer.permitted
             && let Some(marks) = slice.marks(asked)
         {
             slice.mark(&mut answer, &self.authorizer.is_authorized(&request, marks, &entities));
         }
         answer
+    }
+
+    /// Those of these policies that could apply to this question with other arguments. Seldom are there any.
+    fn applying<'a>(&self, clashing: Vec<Clashing<'a>>, request: &Request, entities: &Entities) -> Vec<Clashing<'a>> {
+        let applies = |clashing: &Clashing<'_>| {
+            let mut guard = PolicySet::new();
+            // What cannot be asked, or fails, is taken to apply.
+            if guard.add(clashing.guard.clone()).is_err() {
+                return true;
+            }
+            let response = self.authorizer.is_authorized(request, &guard, entities);
+            response.decision() == Decision::Allow || response.diagnostics().errors().next().is_some()
+        };
+        clashing.into_iter().filter(applies).collect()
     }
 
     fn slice(&self, subject: &Subject, server: &ServerName) -> Arc<Slice> {

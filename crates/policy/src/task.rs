@@ -7,53 +7,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use jsonschema::{Draft, PatternOptions, Validator};
 use sekisho_protocol::audit;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::TaskId;
 use sekisho_protocol::task::{Task, TaskDefinition};
-use serde_json::Value;
 
+use crate::bounds::{Bounds, BoundsError, check_schema};
 use crate::model::{Call, Target};
-
-/// Objects, arrays and scalars of one schema: checking costs at most this many steps for each value of the arguments.
-const SCHEMA_NODES_MAX: usize = 512;
-/// Objects and arrays inside one another in a schema.
-const SCHEMA_DEPTH_MAX: usize = 16;
-/// Bytes that one regular expression may take when it is compiled.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
-
-/// Why bounds on arguments cannot be checked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BoundsError {
-    /// Not a JSON Schema (2020-12), or with a pattern that is too large.
-    #[error("the bounds on `{tool}` are not a JSON Schema: {reason}")]
-    Invalid {
-        /// Of which tool.
-        tool: String,
-        /// What the reader of schemas says.
-        reason: String,
-    },
-    /// A reference: checking would cost what nobody can bound.
-    #[error("the bounds on `{tool}` hold `{word}`; write out what it refers to")]
-    Reference {
-        /// Of which tool.
-        tool: String,
-        /// The word.
-        word: String,
-    },
-    /// Too large or too deep.
-    #[error("the bounds on `{tool}` have more than {SCHEMA_NODES_MAX} values or {SCHEMA_DEPTH_MAX} levels")]
-    TooLarge {
-        /// Of which tool.
-        tool: String,
-    },
-}
 
 /// A task whose bounds are ready to be checked.
 pub struct BoundTask {
     task: Task,
-    bounds: BTreeMap<String, Option<Validator>>,
+    bounds: BTreeMap<String, Option<Bounds>>,
 }
 
 impl fmt::Debug for BoundTask {
@@ -95,9 +60,8 @@ impl BoundTask {
         if let (Target::Tool { name, .. }, Asked::This) = (&call.target, asked)
             && let Some(Some(bounds)) = self.bounds.get(name)
         {
-            let Some(arguments) = call.read_arguments() else { return outside(OutsideWhy::Arguments(String::new())) };
-            if let Err(error) = bounds.validate(&Value::Object(arguments)) {
-                return outside(OutsideWhy::Arguments(error.instance_path().to_string()));
+            if let Err(violation) = bounds.check(call.arguments.as_deref()) {
+                return outside(OutsideWhy::Arguments(violation.at));
             }
         }
         // What was counted before is not counted again.
@@ -108,57 +72,21 @@ impl BoundTask {
     }
 }
 
-/// Whether every schema of a task can be checked: asked before anybody agrees to it.
-pub fn check_bounds(definition: &TaskDefinition) -> Result<(), BoundsError> {
-    compile(definition).map(drop)
+/// Whether the bounds of a task bind: asked before anybody agrees to it. `definitions`: what the tools promise, by name, as
+/// the catalogue keeps it; of a tool that is not there, only the bounds themselves are looked at.
+pub fn check_bounds(definition: &TaskDefinition, definitions: &BTreeMap<String, String>) -> Result<(), BoundsError> {
+    definition.tools.iter().try_for_each(|(tool, schema)| match schema {
+        None => Ok(()),
+        Some(schema) => check_schema(tool, schema, definitions.get(tool).map(String::as_str)),
+    })
 }
 
-/// Whether one schema can be checked.
-pub fn check_schema(tool: &str, schema: &Value) -> Result<(), BoundsError> {
-    validator(tool, schema).map(drop)
-}
-
-fn compile(definition: &TaskDefinition) -> Result<BTreeMap<String, Option<Validator>>, BoundsError> {
+fn compile(definition: &TaskDefinition) -> Result<BTreeMap<String, Option<Bounds>>, BoundsError> {
     let bounds = definition.tools.iter().map(|(tool, schema)| {
-        let validator = schema.as_ref().map(|schema| validator(tool, schema)).transpose()?;
-        Ok((tool.clone(), validator))
+        let bounds = schema.as_ref().map(|schema| Bounds::read(tool, schema)).transpose()?;
+        Ok((tool.clone(), bounds))
     });
     bounds.collect()
-}
-
-/// The check of a tool's arguments against a schema.
-pub(crate) fn validator(tool: &str, schema: &Value) -> Result<Validator, BoundsError> {
-    let mut nodes = 0;
-    measure(tool, schema, 1, &mut nodes)?;
-    jsonschema::options()
-        .with_draft(Draft::Draft202012)
-        // Linear in the text, whatever the expression: look-around and references back are refused.
-        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
-        .should_validate_formats(true)
-        .build(schema)
-        .map_err(|error| BoundsError::Invalid { tool: tool.to_owned(), reason: short(&error.to_string()) })
-}
-
-/// Without references, a schema is a tree, and each of its nodes looks at each value once.
-fn measure(tool: &str, schema: &Value, depth: usize, nodes: &mut usize) -> Result<(), BoundsError> {
-    *nodes += 1;
-    if *nodes > SCHEMA_NODES_MAX || depth > SCHEMA_DEPTH_MAX {
-        return Err(BoundsError::TooLarge { tool: tool.to_owned() });
-    }
-    match schema {
-        Value::Array(items) => items.iter().try_for_each(|item| measure(tool, item, depth + 1, nodes)),
-        Value::Object(members) => members.iter().try_for_each(|(name, member)| {
-            if name.starts_with('$') && !matches!(name.as_str(), "$comment" | "$schema") {
-                return Err(BoundsError::Reference { tool: tool.to_owned(), word: short(name) });
-            }
-            measure(tool, member, depth + 1, nodes)
-        }),
-        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => Ok(()),
-    }
-}
-
-fn short(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(120).collect()
 }
 
 /// Whether a URI is the one that a task names, or begins as it says.

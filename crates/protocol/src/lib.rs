@@ -12,11 +12,13 @@ pub mod caller;
 pub mod canonical;
 pub mod catalogue;
 pub mod challenge;
+pub mod decimal;
 pub mod digest;
 pub mod env;
 #[cfg(feature = "test-util")]
 pub mod growth;
 pub mod ids;
+pub mod json;
 pub mod mcp;
 pub mod metadata;
 pub mod oauth_error;

@@ -121,6 +121,31 @@ impl Catalogue<'_> {
         row.as_ref().map(read).transpose()
     }
 
+    /// What a tool of a server promised when it was accepted, as canonical JSON. `None`: nothing was accepted.
+    pub async fn definition(&mut self, server: &ServerName, name: &str) -> Result<Option<String>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT accepted_definition FROM tools WHERE server = $1 AND name = $2",
+                values![server, name],
+            )
+            .await?;
+        Ok(row.map(|row| row.text_opt("accepted_definition")).transpose()?.flatten())
+    }
+
+    /// The same of every tool that a server shows and that is not held back, by name.
+    pub async fn definitions(&mut self, server: &ServerName) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT name, accepted_definition FROM tools
+                 WHERE server = $1 AND missing_since IS NULL AND accepted = seen ORDER BY name",
+                values![server],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.text("name")?, row.text("accepted_definition")?))).collect()
+    }
+
     /// The tools that a server shows and that are held back, by name.
     pub async fn held(&mut self, server: &ServerName) -> Result<Vec<HeldTool>, StoreError> {
         let rows = self

@@ -2,7 +2,7 @@
 
 use sekisho_console::acts::{Act, Explained, Outcome, Question, RecordRow, Standing};
 use sekisho_picture::sets::{Captions, Chosen, Member, SetsFigure, SvgUse};
-use sekisho_policy::explain::Explanation;
+use sekisho_policy::explain::{Explanation, UnreadSays};
 use sekisho_protocol::audit::{Decision, Event, Verdict};
 use sekisho_protocol::ids::RequestId;
 
@@ -39,9 +39,12 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
 }
 
 fn say(explained: &Explained) {
-    let Explanation { decision, set, rights, grant, need, observed } = &explained.explanation;
+    let Explanation { decision, set, rights, grant, need, invalid, observed } = &explained.explanation;
     let spoke = set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
     anstream::println!("{}{spoke}", verdict(*decision));
+    if let Some(invalid) = invalid {
+        anstream::println!("  call    {invalid}");
+    }
     let inside = |inside: bool| if inside { "inside" } else { "outside" };
     let because = match (rights.exists, rights.broken.is_empty(), rights.because.is_empty()) {
         _ if rights.held => "the tool is new or changed, and held back until an owner accepts it".to_owned(),
@@ -56,6 +59,13 @@ fn say(explained: &Explained) {
         if let Some(rule) = rule {
             anstream::println!("                   {rule} {wants}");
         }
+    }
+    for unread in &rights.unread {
+        let UnreadSays { rule, argument } = unread;
+        anstream::println!(
+            "                   {rule} cannot compare the argument `{}` as it is sent",
+            argument.escape_debug()
+        );
     }
     let through = match (&explained.grant, &explained.client) {
         (Some(id), Some(client)) => format!("{id} of {client}: {}", grant.scopes),

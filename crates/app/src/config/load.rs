@@ -93,8 +93,10 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
             file: NamedSource::new(path.display().to_string(), text.clone()),
         }),
     }
-    let faults = crate::servers::policy_faults(&loaded.configuration);
+    let (faults, warnings) = crate::servers::policy_faults(&loaded.configuration);
     loaded.mistakes.extend(faults.into_iter().map(|fault| of_policy(&loaded.configuration, fault)));
+    let odd = warnings.into_iter().map(|fault| Mistake { fatal: false, ..of_policy(&loaded.configuration, fault) });
+    loaded.mistakes.extend(odd.collect::<Vec<_>>());
     Ok(loaded)
 }
 
@@ -350,7 +352,8 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     for (name, template) in &server.templates {
         let definition = template.definition();
         let checked = definition.check().map_err(|error| error.to_string());
-        let checked = checked.and_then(|()| check_bounds(&definition).map_err(|error| error.to_string()));
+        let checked =
+            checked.and_then(|()| check_bounds(&definition, &BTreeMap::new()).map_err(|error| error.to_string()));
         if let Err(why) = checked {
             let message = format!("the template `{name}` is no task: {why}");
             note("templates", &message, "give `purpose` and `tools`, and bounds that are JSON Schema", true);

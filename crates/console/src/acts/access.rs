@@ -1,6 +1,6 @@
 //! Access that is asked for and lent: list, grant, refuse, take back.
 
-use sekisho_policy::task::check_schema;
+use sekisho_policy::bounds::check_schema;
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::{AccessRequestId, GrantId, LoanId};
 use sekisho_store::{
@@ -32,10 +32,16 @@ pub(super) async fn file(store: &Store, who: Performer<'_>, wanted: Wanted) -> R
     if reason.is_empty() || wanted.tool.is_empty() {
         return Err(ActError::Invalid("a request says which tool, and why".to_owned()));
     }
-    let bounds = wanted.bounds.as_deref().map(|text| read_bounds(&wanted.tool, text)).transpose()?;
     let mut tx = store.begin().await?;
     let absent = || ActError::Absent { what: "grant", name: wanted.grant.to_string() };
     let grant = tx.grants().find(wanted.grant).await?.ok_or_else(absent)?;
+    let bounds = match wanted.bounds.as_deref() {
+        None => None,
+        Some(text) => {
+            let definition = tx.catalogue().definition(&grant.server, &wanted.tool).await?;
+            Some(read_bounds(&wanted.tool, text, definition.as_deref())?)
+        }
+    };
     let new = NewAccessRequest {
         id: AccessRequestId::generate(who.now, who.entropy),
         subject: grant.subject,
@@ -62,10 +68,10 @@ pub(super) async fn file(store: &Store, who: Performer<'_>, wanted: Wanted) -> R
 }
 
 /// Bounds as they are written on a command line.
-fn read_bounds(tool: &str, text: &str) -> Result<serde_json::Value, ActError> {
+fn read_bounds(tool: &str, text: &str, definition: Option<&str>) -> Result<serde_json::Value, ActError> {
     let invalid = |error: &dyn std::fmt::Display| ActError::Invalid(format!("the bounds: {error}"));
     let schema = serde_json::from_str(text).map_err(|error| invalid(&error))?;
-    check_schema(tool, &schema).map_err(|error| invalid(&error))?;
+    check_schema(tool, &schema, definition).map_err(|error| invalid(&error))?;
     Ok(schema)
 }
 
@@ -105,7 +111,10 @@ pub(super) async fn grant(
     let asked = tx.access_requests().find(id).await?.ok_or_else(absent)?;
     let bounds = match bounds {
         None => asked.bounds.clone(),
-        Some(text) => Some(read_bounds(&asked.tool, text)?),
+        Some(text) => {
+            let definition = tx.catalogue().definition(&asked.server, &asked.tool).await?;
+            Some(read_bounds(&asked.tool, text, definition.as_deref())?)
+        }
     };
     let expires = after(who.now, seconds);
     let loan = asked.loan_of(LoanId::generate(who.now, who.entropy), bounds, expires);

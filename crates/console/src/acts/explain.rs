@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sekisho_policy::explain::{Explanation, explain as explain_call};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::Rights;
+use sekisho_policy::schema::ToolSchema;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
@@ -82,20 +83,25 @@ pub async fn explain(
     let subject = Subject::User(user.id);
     let state = newest(&mut tx, question, &subject, now).await?;
     let tools = tx.catalogue().list(&question.server).await?;
+    let definition = tx.catalogue().definition(&question.server, &question.tool).await?;
+    let schema = definition.as_deref().and_then(ToolSchema::of_definition).map(Arc::new);
     let (caller, authority) = stand_in(subject, state.as_ref(), now);
-    let call = |name: &str, arguments| Call {
+    let call = |name: &str, arguments, schema| Call {
         server: question.server.clone(),
         method: "tools/call",
         target: Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) },
         arguments,
+        schema,
         arguments_digest: None,
         round: None,
         source: None,
     };
     let say = |call: &Call| explain_call(rights, &caller, &authority, call, now);
-    let explanation = say(&call(&question.tool, arguments));
+    // Without arguments, the question is about the tool, and not about a call that it would take.
+    let schema = schema.filter(|_| arguments.is_some());
+    let explanation = say(&call(&question.tool, arguments, schema));
     let standings = tools.iter().map(|tool| {
-        let said: Explanation = say(&call(&tool.name, None));
+        let said: Explanation = say(&call(&tool.name, None, None));
         Standing {
             name: tool.name.clone(),
             rights: said.rights.inside,

@@ -9,6 +9,7 @@ use sekisho_policy::advise::{Advice, Seen, SeenCall, SeenGrant, advise as advise
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::{LOAN_PREFIX, Rights};
+use sekisho_policy::schema::ToolSchema;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict};
 use sekisho_protocol::caller::{Caller, Subject};
@@ -100,6 +101,7 @@ impl Whose<'_> {
             method: "tools/call",
             target: Target::Tool { name: name.to_owned(), standing },
             arguments: None,
+            schema: None,
             arguments_digest: None,
             round: None,
             source: None,
@@ -192,6 +194,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
             method: "tools/call",
             target: Target::Tool { name: tool.clone(), standing },
             arguments,
+            schema: known.schema(&mut tx, &decision.server, &tool).await?,
             arguments_digest: None,
             round: None,
             source: None,
@@ -295,6 +298,7 @@ struct Known {
     /// `None`: the grant or its clients are not there any more.
     trust: BTreeMap<GrantId, Option<Trust>>,
     tasks: BTreeMap<TaskId, Option<Arc<BoundTask>>>,
+    schemas: BTreeMap<(ServerName, String), Option<Arc<ToolSchema>>>,
 }
 
 impl Known {
@@ -312,6 +316,22 @@ impl Known {
         let tool = self.tools.get(server).and_then(|tools| tools.iter().find(|tool| tool.name == name));
         let tool = tool.filter(|tool| !tool.is_held());
         Ok(tool.map(|tool| class(classes, server, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified)))
+    }
+
+    /// What a tool takes now.
+    async fn schema(
+        &mut self,
+        tx: &mut Tx,
+        server: &ServerName,
+        name: &str,
+    ) -> Result<Option<Arc<ToolSchema>>, ActError> {
+        let key = (server.clone(), name.to_owned());
+        if let Some(known) = self.schemas.get(&key) {
+            return Ok(known.clone());
+        }
+        let definition = tx.catalogue().definition(server, name).await?;
+        let schema = definition.as_deref().and_then(ToolSchema::of_definition).map(Arc::new);
+        Ok(self.schemas.entry(key).or_insert(schema).clone())
     }
 
     /// What stood behind the call, and which parts of it are still known.

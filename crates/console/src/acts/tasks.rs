@@ -39,10 +39,12 @@ pub(super) async fn start(
     definition: TaskDefinition,
 ) -> Result<Outcome, ActError> {
     definition.check().map_err(|error| ActError::Invalid(error.to_string()))?;
-    check_bounds(&definition).map_err(|error| ActError::Invalid(error.to_string()))?;
     let absent = || ActError::Absent { what: "living grant", name: grant.to_string() };
     let mut tx = store.begin().await?;
     let found = tx.grants().find(grant).await?.ok_or_else(absent)?;
+    let definitions = tx.catalogue().definitions(&found.server).await?;
+    let checked = check_bounds(&definition, &definitions.into_iter().collect());
+    checked.map_err(|error| ActError::Invalid(error.to_string()))?;
     let id = TaskId::generate(who.now, who.entropy);
     let new = NewTask {
         id,

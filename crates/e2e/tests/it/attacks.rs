@@ -13,6 +13,8 @@ mod folding;
 
 mod faults_of_clocks;
 mod faults_of_disks;
+mod argument_spellings;
+mod arguments;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;

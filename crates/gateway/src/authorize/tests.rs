@@ -93,6 +93,7 @@ impl World {
             method: "tools/call",
             target,
             arguments: Some(Bytes::from_static(br#"{"n":1}"#)),
+            schema: None,
             arguments_digest: None,
             round: None,
             source: None,

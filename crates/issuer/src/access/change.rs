@@ -1,6 +1,6 @@
 //! What a person does: ask an owner; and what an owner does: lend, refuse, take back.
 
-use sekisho_policy::task::check_schema;
+use sekisho_policy::bounds::check_schema;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::{AccessRequestId, LoanId, RequestId};
@@ -23,17 +23,22 @@ const REQUEST_SECONDS: u32 = 7 * 24 * 60 * 60;
 /// The longest bounds, in bytes.
 const BOUNDS_BYTES_MAX: usize = 16 * 1024;
 
+/// Characters of what is said to be wrong with bounds.
+const DETAIL_CHARS_MAX: usize = 300;
+
 /// What somebody wrote into one of the forms.
 #[derive(Debug)]
 pub(super) struct Draft {
     pub(super) reason: String,
     pub(super) end: End,
     pub(super) bounds: String,
+    /// What exactly is wrong with the bounds, if something is.
+    pub(super) detail: String,
 }
 
 impl Default for Draft {
     fn default() -> Self {
-        Self { reason: String::new(), end: End::Hour, bounds: String::new() }
+        Self { reason: String::new(), end: End::Hour, bounds: String::new(), detail: String::new() }
     }
 }
 
@@ -45,7 +50,7 @@ impl Draft {
         let text = |name: &str| form.one(name).unwrap_or_default().trim().to_owned();
         let end = form.one("end").unwrap_or_default();
         let end = Self::ENDS.into_iter().find(|choice| choice.word() == end).unwrap_or(End::Hour);
-        Self { reason: text("reason"), end, bounds: text("bounds") }
+        Self { reason: text("reason"), end, bounds: text("bounds"), detail: String::new() }
     }
 
     /// The reason on one line.
@@ -55,14 +60,18 @@ impl Draft {
         if fits { Ok(reason) } else { Err(Sentence::ProblemReason) }
     }
 
-    /// The bounds that the owner set, or else those that were asked for.
-    fn bounds(&self, asked: &AccessRequest) -> Result<Option<Value>, Sentence> {
+    /// The bounds that the owner set, or else those that were asked for; or what is wrong with them. `definition`: what
+    /// the tool promises.
+    fn bounds(&self, asked: &AccessRequest, definition: Option<&str>) -> Result<Option<Value>, String> {
         if self.bounds.is_empty() {
             return Ok(asked.bounds.clone());
         }
-        let schema = (self.bounds.len() <= BOUNDS_BYTES_MAX).then(|| serde_json::from_str(&self.bounds).ok()).flatten();
-        let schema = schema.filter(|schema| check_schema(&asked.tool, schema).is_ok());
-        schema.map(Some).ok_or(Sentence::ProblemBounds)
+        if self.bounds.len() > BOUNDS_BYTES_MAX {
+            return Err(format!("longer than {BOUNDS_BYTES_MAX} bytes"));
+        }
+        let schema: Value = serde_json::from_str(&self.bounds).map_err(|error| error.to_string())?;
+        check_schema(&asked.tool, &schema, definition).map_err(|error| error.to_string())?;
+        Ok(Some(schema))
     }
 }
 
@@ -156,10 +165,14 @@ async fn lend(
     form: &Parameters,
 ) -> Result<Changed, OwnError> {
     let asked = found.asked;
-    let draft = Draft::read(form);
-    let bounds = match draft.bounds(&asked) {
+    let mut draft = Draft::read(form);
+    let definition = tx.catalogue().definition(&asked.server, &asked.tool).await?;
+    let bounds = match draft.bounds(&asked, definition.as_deref()) {
         Ok(bounds) => bounds,
-        Err(problem) => return Ok(Changed::Not(draft, problem)),
+        Err(why) => {
+            draft.detail = plain_text(&why, DETAIL_CHARS_MAX);
+            return Ok(Changed::Not(draft, Sentence::ProblemBounds));
+        }
     };
     let end = after(visit.now, draft.end.seconds().unwrap_or(60 * 60));
     let loan = asked.loan_of(LoanId::generate(visit.now, &*issuer.entropy), bounds, end);

@@ -1,5 +1,6 @@
 //! The tools that somebody could put into a task.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sekisho_policy::grant::grantable;
@@ -26,6 +27,19 @@ pub(crate) async fn tools(
     let known = shown::tools(issuer, tx, &grant.server).await?;
     let most = grantable(&rights, (&grant.subject, &grant.client), &grant.server, &known, now);
     Ok(known.into_iter().filter(|tool| most.contains(&Scope::tool(&tool.name))).collect())
+}
+
+/// What these tools promise, by name, as the catalogue keeps it.
+pub(crate) async fn definitions(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let offered = tools(issuer, tx, grant, now).await?;
+    let mut definitions: BTreeMap<_, _> = tx.catalogue().definitions(&grant.server).await?.into_iter().collect();
+    definitions.retain(|name, _| offered.iter().any(|tool| tool.name == *name));
+    Ok(definitions)
 }
 
 /// One tool to tick.

@@ -4,6 +4,8 @@
 //! Whoever holds a token can hand a part of it to a piece of its own work. It is no delegation: a token of another
 //! client, and one for another server, is refused here.
 
+use std::collections::BTreeMap;
+
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::env::Timestamp;
@@ -17,6 +19,7 @@ use sekisho_token::{AccessClaims, Expectation, claimed_audience, verify};
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::parameters::Parameters;
+use crate::tasks::offer;
 use crate::visit::Visit;
 use crate::{Issuer, records};
 
@@ -140,7 +143,12 @@ async fn begin(
     (claims, state): (&AccessClaims, &GrantState),
     definition: TaskDefinition,
 ) -> Result<TaskId, TokenError> {
-    check_bounds(&definition)?;
+    // Against what the tools take, of those that the user has a right to: of others nobody learns what they take.
+    let definitions = match tx.grants().find(claims.grant).await? {
+        Some(grant) => offer::definitions(issuer, tx, &grant, visit.now).await?,
+        None => BTreeMap::new(),
+    };
+    check_bounds(&definition, &definitions)?;
     let left = seconds_left(claims.exp, visit.now);
     let id = TaskId::generate(visit.now, &*issuer.entropy);
     let new = NewTask {

@@ -94,7 +94,7 @@ fn bounds_are_drawn_from_what_was_kept() {
         })
     );
     assert!(unknown.is_empty());
-    check_bounds(&found).unwrap();
+    check_bounds(&found, &BTreeMap::new()).unwrap();
     // A beginning that is shared by chance bounds nothing.
     for (beginning, expected) in
         [("ab", json!({ "type": "string" })), ("abc", json!({ "type": "string", "pattern": "^abc" }))]
@@ -156,6 +156,7 @@ fn a_name_stays_inside_its_string() {
                 method: "tools/call",
                 target: Target::Tool { name: called.to_owned(), standing: ToolStanding::Unclassified },
                 arguments: None,
+                schema: None,
                 arguments_digest: None,
                 round: None,
                 source: None,

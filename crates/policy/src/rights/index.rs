@@ -3,16 +3,19 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{
-    AuthorizationError, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint,
-    Response, SlotId, Template,
+    AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    ResourceConstraint, Response, SlotId, Template,
 };
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::text::fold;
 
+use super::arguments::Arguments;
 use super::lent::RightsLoan;
+use super::looks::Looks;
 use super::request::Terms;
-use super::{Answer, RuleId};
+use super::{Answer, RuleId, Unread};
 use crate::model::Target;
+use crate::schema::ToolSchema;
 use crate::task::Asked;
 
 /// What a policy looks at beside principal, action and resource.
@@ -68,6 +71,16 @@ pub(super) struct Indexed {
     pub(super) reason: Option<String>,
     /// The same policy without its conditions, if it permits and looks at arguments: for lists.
     pub(super) open: Option<Policy>,
+    /// At which arguments it looks, if it looks at any.
+    pub(super) looking: Option<Looking>,
+}
+
+/// See [`Indexed::looking`].
+#[derive(Debug, Clone)]
+pub(super) struct Looking {
+    pub(super) looks: Looks,
+    /// Permits where the policy could apply with some arguments.
+    pub(super) guard: Policy,
 }
 
 /// All policies, by the server or the group of servers that their scope names.
@@ -238,9 +251,14 @@ impl Slice {
             answer.broken = broken.into();
             return;
         }
-        let mut found: Vec<&Indexed> = response.diagnostics().reason().filter_map(|id| self.known.get(id)).collect();
-        found.sort_by(|one, other| one.rule.cmp(&other.rule));
-        for known in found {
+        let found = response.diagnostics().reason().filter_map(|id| self.known.get(id));
+        Self::ask(answer, found.collect());
+    }
+
+    /// Lets a permitted call be asked for what these rules ask.
+    fn ask(answer: &mut Answer, mut rules: Vec<&Indexed>) {
+        rules.sort_by(|one, other| one.rule.cmp(&other.rule));
+        for known in rules {
             if known.approval && answer.approval.is_none() {
                 answer.approval = Some(known.rule.clone());
                 // The reason of the rule that asks is what the person reads.
@@ -262,17 +280,38 @@ impl Slice {
         }
     }
 
-    /// What an evaluation came to.
-    pub(super) fn read(&self, response: &Response, allowed: bool, asked: Asked) -> Answer {
+    /// The policies that look for an argument that is there in a form that they cannot compare.
+    pub(super) fn clashing(&self, arguments: &Arguments<'_>, schema: Option<&ToolSchema>) -> Vec<Clashing<'_>> {
+        let loose = arguments.loose();
+        let looking = self.known.values().filter_map(|known| Some((known, known.looking.as_ref()?)));
+        let clashing = looking.filter_map(|(known, looking)| {
+            let argument = looking.looks.clash(arguments, &loose, schema)?;
+            Some(Clashing { known, guard: &looking.guard, argument })
+        });
+        clashing.collect()
+    }
+
+    /// What an evaluation came to. `unread`: policies that could apply, and could not compare an argument. One that
+    /// forbids does; one that permits does not.
+    pub(super) fn read(&self, response: &Response, asked: Asked, unread: &[Clashing<'_>]) -> Answer {
+        let allowed = response.decision() == Decision::Allow;
         let diagnostics = response.diagnostics();
         let broken: Vec<RuleId> = diagnostics.errors().map(|error| self.failed(error)).collect();
-        let mut determining: Vec<&Indexed> = diagnostics.reason().filter_map(|id| self.known.get(id)).collect();
+        let is_unread = |id: &PolicyId| unread.iter().any(|clashing| clashing.known.policy.id() == id);
+        let counting = || diagnostics.reason().filter(|id| !(allowed && is_unread(id)));
+        let forbidding = unread.iter().filter(|clashing| clashing.known.policy.effect() == Effect::Forbid);
+        let forbidding: Vec<&Indexed> = forbidding.map(|clashing| clashing.known).collect();
+        let permitted = allowed && broken.is_empty() && forbidding.is_empty() && counting().next().is_some();
+        let mut determining: Vec<&Indexed> = match (allowed, permitted) {
+            (true, false) if broken.is_empty() => unread.iter().map(|clashing| clashing.known).collect(),
+            _ => counting().filter_map(|id| self.known.get(id)).chain(forbidding).collect(),
+        };
         determining.sort_by(|one, other| one.rule.cmp(&other.rule));
         let wants =
             |is: fn(&Indexed) -> bool| determining.iter().find(|known| is(known)).map(|known| known.rule.clone());
         let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
         let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.0 == id.to_string()).cloned();
-        because.extend(diagnostics.reason().filter_map(lent));
+        because.extend(counting().filter_map(lent));
         because.dedup();
         // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.
         let all_want = determining.iter().all(|known| known.task_required);
@@ -280,13 +319,33 @@ impl Slice {
             Asked::Any if !all_want => wants(|known| known.task_required && !known.uses.arguments),
             Asked::Any | Asked::This => wants(|known| known.task_required),
         };
-        Answer {
-            permitted: allowed && broken.is_empty(),
+        let mut answer = Answer {
+            permitted,
             approval: wants(|known| known.approval),
             task_required,
             reasons: determining.iter().filter_map(|known| known.reason.clone()).collect(),
             because: because.into(),
             broken: broken.into(),
+            unread: unread.iter().map(Clashing::say).collect(),
+        };
+        if permitted {
+            // A rule that asks for a person or a task may be meant by the argument that it cannot compare, although another
+            // rule permits the call without asking.
+            Self::ask(&mut answer, unread.iter().map(|clashing| clashing.known).collect());
         }
+        answer
+    }
+}
+
+/// A policy that cannot compare an argument.
+pub(super) struct Clashing<'a> {
+    pub(super) known: &'a Indexed,
+    pub(super) guard: &'a Policy,
+    argument: String,
+}
+
+impl Clashing<'_> {
+    fn say(&self) -> Unread {
+        Unread { rule: self.known.rule.clone(), argument: self.argument.clone() }
     }
 }

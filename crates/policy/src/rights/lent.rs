@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 
 use cedar_policy::{PolicyId, Template};
-use jsonschema::Validator;
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, LoanId, ServerName, TaskId};
 use serde_json::Value;
 
 use super::RuleId;
+use crate::bounds::Bounds;
 use crate::model::{Authority, Call, Target};
-use crate::task::{self, Asked};
+use crate::task::Asked;
 
 const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
 /// The rule of a loan is this and the loan's identifier; alone it names the template. Loading refuses any other rule whose
@@ -66,7 +66,7 @@ pub(super) struct Lent {
 #[derive(Debug)]
 struct Loan {
     lent: RightsLoan,
-    bounds: Option<Validator>,
+    bounds: Option<Bounds>,
 }
 
 impl Lent {
@@ -75,7 +75,7 @@ impl Lent {
         let template = Template::parse(Some(PolicyId::new(LOAN_PREFIX)), TEMPLATE).expect("a template");
         let mut all: HashMap<_, Vec<Loan>> = HashMap::new();
         for lent in loans {
-            let bounds = lent.bounds.as_ref().map(|schema| task::validator(&lent.tool, schema));
+            let bounds = lent.bounds.as_ref().map(|schema| Bounds::read(&lent.tool, schema));
             // Checked when it was lent; what cannot be checked now lends nothing.
             let Ok(bounds) = bounds.transpose() else { continue };
             all.entry((lent.subject.clone(), lent.server.clone())).or_default().push(Loan { lent, bounds });
@@ -96,11 +96,9 @@ impl Lent {
             return Vec::new();
         }
         let own = self.loans.get(&(caller.subject.clone(), call.server.clone()));
-        let fits = |bounds: &Option<Validator>| match (bounds, asked) {
+        let fits = |bounds: &Option<Bounds>| match (bounds, asked) {
             (None, _) | (Some(_), Asked::Any) => true,
-            (Some(bounds), Asked::This) => {
-                call.read_arguments().is_some_and(|arguments| bounds.is_valid(&Value::Object(arguments)))
-            }
+            (Some(bounds), Asked::This) => bounds.check(call.arguments.as_deref()).is_ok(),
         };
         let own = own.into_iter().flatten();
         let own = own.filter(|loan| loan.lent.is_for(caller, authority, call, now) && fits(&loan.bounds));

@@ -9,8 +9,9 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 use serde_json::Value;
 
-use super::index::{Indexed, Uses};
+use super::index::{Indexed, Looking, Uses};
 use super::lent::LOAN_PREFIX;
+use super::looks::{Bag, Looks, guard, odd_addresses};
 use super::request::{Terms, level, uid};
 use super::spelling::{self, Unclear};
 use super::{OWNERS, RightsParts, RuleId};
@@ -60,8 +61,8 @@ pub struct Fault {
 /// Annotations that mean something. A misspelt one would silently mean nothing, so all others are refused.
 const ANNOTATIONS: [&str; 4] = ["approval", "id", "reason", "task_required"];
 
-/// All policies of these parts, or every mistake in them.
-pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<Vec<Indexed>, Vec<Fault>> {
+/// All policies of these parts, and what is odd in them; or every mistake.
+pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<(Vec<Indexed>, Vec<Fault>), Vec<Fault>> {
     let mut files: Vec<PolicyFile> = parts.files.clone();
     files.push(PolicyFile { name: CONFIGURED.to_owned(), text: configured(parts, terms) });
     let mut faults = Vec::new();
@@ -89,8 +90,10 @@ pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<Vec<Indexed
     if !faults.is_empty() {
         return Err(faults);
     }
-    let indexed: Result<Vec<Indexed>, Fault> = all.into_iter().map(|(file, policy)| index(file, policy)).collect();
-    indexed.map_err(|fault| vec![fault])
+    let mut odd = Vec::new();
+    let indexed: Result<Vec<Indexed>, Fault> =
+        all.into_iter().map(|(file, policy)| index(file, policy, &mut odd)).collect();
+    Ok((indexed.map_err(|fault| vec![fault])?, odd))
 }
 
 /// What policies of the configuration's short words are called in errors.
@@ -178,7 +181,7 @@ fn validate(policies: &[(&PolicyFile, Policy)]) -> Vec<Fault> {
     errors.chain(warnings).collect()
 }
 
-fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
+fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Indexed, Fault> {
     let fault = |error: &dyn std::fmt::Display| Fault {
         file: file.name.clone(),
         message: format!("rule `{}`: {error}", policy.id()),
@@ -188,7 +191,19 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
     let json = policy.to_json().map_err(|error| fault(&error))?;
     let given = json.clone();
     let mut uses = Uses::default();
-    look(json.get("conditions").unwrap_or(&Value::Null), &mut uses);
+    let conditions = json.get("conditions").unwrap_or(&Value::Null);
+    look(conditions, &mut uses);
+    let looks = Looks::of(conditions);
+    odd.extend(odd_addresses(conditions).iter().map(|what| fault(what)));
+    if let Some((name, one, other)) = looks.contradiction() {
+        let both = format!(
+            "it looks for `{name}` as {one} and as {other}, so a call with `{name}` is always one that it cannot compare"
+        );
+        odd.push(Fault {
+            help: Some("write one rule for each, and name the tools of each".to_owned()),
+            ..fault(&both)
+        });
+    }
     let open = match (policy.effect(), uses.arguments) {
         (Effect::Permit, true) => {
             // What is left is its scope, and that was read before.
@@ -202,7 +217,17 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
         let json = json.map_err(|error| fault(&error))?;
         json.map(|json| Policy::from_json(Some(policy.id().clone()), json)).transpose().map_err(|error| fault(&error))
     };
-    let spelled = written(spelling::spell(&given, policy.effect()))?;
+    let widened = spelling::spell(&given, policy.effect());
+    let looking = match looks.is_empty() {
+        true => None,
+        false => {
+            // Like a scope, parts of a condition that was read before; widened as the rule itself is.
+            let stands = widened.clone().ok().flatten().unwrap_or_else(|| given.clone());
+            let guard = Policy::from_json(Some(policy.id().clone()), guard(stands));
+            Some(Looking { looks, guard: guard.map_err(|error| fault(&error))? })
+        }
+    };
+    let spelled = written(widened)?;
     let mark = if asks { written(spelling::mark(&given))? } else { None };
     uses.spellings |= spelled.is_some() || mark.is_some();
     let id = policy.id().to_string();
@@ -217,6 +242,7 @@ fn index(file: &PolicyFile, policy: Policy) -> Result<Indexed, Fault> {
         open,
         spelled: spelled.unwrap_or_else(|| policy.clone()),
         mark,
+        looking,
         policy,
     })
 }
@@ -255,7 +281,7 @@ fn is_variable(left: Option<&Value>, variable: &str) -> bool {
 
 fn used(attribute: &str, uses: &mut Uses) {
     match attribute {
-        "arguments" | "flags" | "numbers" => uses.arguments = true,
+        bag if Bag::named(bag).is_some() => uses.arguments = true,
         "now" => uses.time = true,
         "path" => uses.path = true,
         "source" => uses.source = true,

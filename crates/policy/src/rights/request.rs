@@ -9,24 +9,21 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 use sekisho_protocol::text::fold;
-use serde_json::{Map, Value};
 
+use super::arguments::{Arguments, bags};
 use super::index::Uses;
+use super::looks::Bag;
 use super::spelling::READINGS;
 use super::{OWNERS, RightsServer, RightsUser};
 use crate::model::{Authority, Call, Target, ToolStanding};
-
-/// Names of arguments that policies can see, those inside others counted too; a call with more is denied where a
-/// policy looks at arguments.
-const NAMES_MAX: usize = 512;
-/// Objects and lists inside one another that policies can see.
-const DEPTH_MAX: usize = 16;
 
 /// What is asked, and what the policies want to know of it.
 pub(super) struct Question<'a> {
     pub(super) caller: &'a Caller,
     pub(super) authority: &'a Authority,
     pub(super) call: &'a Call,
+    /// Read where policies look at them.
+    pub(super) arguments: Option<&'a Arguments<'a>>,
     pub(super) uses: Uses,
     pub(super) now: Timestamp,
 }
@@ -36,6 +33,7 @@ pub(super) struct Terms {
     action: EntityTypeName,
     arguments: EntityTypeName,
     client: EntityTypeName,
+    decimals: EntityTypeName,
     flags: EntityTypeName,
     pub(super) group: EntityTypeName,
     nobody: EntityTypeName,
@@ -62,6 +60,7 @@ impl Terms {
             action: term("Action"),
             arguments: term("Arguments"),
             client: term("Client"),
+            decimals: term("Decimals"),
             flags: term("Flags"),
             group: term("Group"),
             nobody: term("Nobody"),
@@ -73,6 +72,15 @@ impl Terms {
             service: term("Service"),
             tool: term("Tool"),
             user: term("User"),
+        }
+    }
+
+    fn bag(&self, bag: Bag) -> &EntityTypeName {
+        match bag {
+            Bag::Arguments => &self.arguments,
+            Bag::Decimals => &self.decimals,
+            Bag::Flags => &self.flags,
+            Bag::Numbers => &self.numbers,
         }
     }
 
@@ -204,22 +212,18 @@ impl Terms {
         if uses.source
             && let Some(source) = asked.call.source
         {
-            pairs.push(("source".to_owned(), Expression::new_ip(source.to_string())));
+            // An IPv4 address is in no range of IPv4 while it is written as IPv6.
+            pairs.push(("source".to_owned(), Expression::new_ip(source.to_canonical().to_string())));
         }
         if uses.time {
             pairs.push(("now".to_owned(), Expression::new_datetime(datetime(asked.now))));
         }
-        if uses.arguments {
-            let found = Tags::of(&asked.call.read_arguments()?)?;
-            let mut put = |member: &str, kind: &EntityTypeName, tags: Vec<(String, Expression)>| {
-                let own = uid(kind, "call");
+        if let Some(arguments) = asked.arguments {
+            for (bag, tags) in bags(arguments) {
+                let own = uid(self.bag(bag), "call");
                 entities.push(Entity::new_with_tags(own.clone(), [], [], tags).ok()?);
-                pairs.push((member.to_owned(), Expression::new_entity_uid(own)));
-                Some(())
-            };
-            put("arguments", &self.arguments, found.texts)?;
-            put("numbers", &self.numbers, found.numbers)?;
-            put("flags", &self.flags, found.flags)?;
+                pairs.push((bag.attribute().to_owned(), Expression::new_entity_uid(own)));
+            }
         }
         if pairs.is_empty() {
             return Some(Context::empty());
@@ -273,49 +277,4 @@ pub(super) fn level(class: ToolClass) -> i64 {
 fn datetime(now: Timestamp) -> String {
     let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
     utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
-}
-
-/// Arguments by their names.
-#[derive(Default)]
-struct Tags {
-    texts: Vec<(String, Expression)>,
-    numbers: Vec<(String, Expression)>,
-    flags: Vec<(String, Expression)>,
-    names: HashSet<String>,
-}
-
-impl Tags {
-    /// `None`: more than policies look at, or two arguments with one name (`{"a.b": 1, "a": {"b": 2}}`).
-    fn of(arguments: &Map<String, Value>) -> Option<Self> {
-        let mut tags = Self::default();
-        tags.members(arguments, "", 1)?;
-        Some(tags)
-    }
-
-    fn members(&mut self, members: &Map<String, Value>, before: &str, depth: usize) -> Option<()> {
-        members.iter().try_for_each(|(name, value)| self.value(format!("{before}{name}"), value, depth))
-    }
-
-    fn value(&mut self, name: String, value: &Value, depth: usize) -> Option<()> {
-        let is_new = self.names.insert(name.clone());
-        if !is_new || self.names.len() > NAMES_MAX || depth > DEPTH_MAX {
-            return None;
-        }
-        match value {
-            Value::Null => {}
-            Value::Bool(flag) => self.flags.push((name, Expression::new_bool(*flag))),
-            Value::Number(number) => match number.as_i64() {
-                Some(number) => self.numbers.push((name, Expression::new_long(number))),
-                None => self.texts.push((name, Expression::new_string(number.to_string()))),
-            },
-            Value::String(text) => self.texts.push((name, Expression::new_string(text.clone()))),
-            Value::Array(items) => {
-                for (at, item) in items.iter().enumerate() {
-                    self.value(format!("{name}.{at}"), item, depth + 1)?;
-                }
-            }
-            Value::Object(members) => self.members(members, &format!("{name}."), depth + 1)?,
-        }
-        Some(())
-    }
 }

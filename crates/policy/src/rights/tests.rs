@@ -40,6 +40,7 @@ fn answer(rights: &Rights, name: &str, class: ToolClass, asked: Asked) -> Arc<An
         method: "tools/call",
         target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
         arguments: None,
+        schema: None,
         arguments_digest: None,
         round: None,
         source: None,
@@ -118,7 +119,7 @@ fn a_rule_looks_at_what_its_conditions_speak_of() {
         ("{here: context}.here has path".to_owned(), Uses::ALL),
     ] {
         let rule = format!(r#"permit(principal is User, action == Action::"call", resource) when {{ {condition} }};"#);
-        let read = load::policies(&parts(&rule), &Terms::new()).unwrap();
+        let (read, _) = load::policies(&parts(&rule), &Terms::new()).unwrap();
         let found = read.iter().find(|indexed| indexed.rule.0 == "rules.cedar#1").unwrap();
         assert_eq!(found.uses, expected, "{condition}");
     }

@@ -9,7 +9,7 @@ use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
 use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
-use super::{Asked, BoundTask, BoundsError, Need, OutsideWhy, check_bounds, check_schema};
+use super::{Asked, BoundTask, Need, OutsideWhy};
 use crate::model::{Call, Target, ToolStanding};
 
 fn now() -> Timestamp {
@@ -50,6 +50,7 @@ fn call(target: Target, arguments: Option<&str>) -> Call {
         method: "tools/call",
         target,
         arguments: arguments.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        schema: None,
         arguments_digest: None,
         round: None,
         source: None,
@@ -138,68 +139,6 @@ fn a_task_that_nobody_knows_has_nothing_in_it() {
     assert!(need.is_declared());
     for target in [Target::Server, tool("look")] {
         assert_eq!(need.judge(&call(target, None), Asked::Any, now()).unwrap_err().why, OutsideWhy::Unknown);
-    }
-}
-
-/// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded: alone, or as
-/// part of a task.
-#[test]
-fn a_schema_that_is_broken_or_explosive_is_refused() {
-    let invalid = |error: &BoundsError| matches!(error, BoundsError::Invalid { .. });
-    let reference = |error: &BoundsError| matches!(error, BoundsError::Reference { .. });
-    let too_large = |error: &BoundsError| matches!(error, BoundsError::TooLarge { .. });
-    let wide = |values: usize| json!({ "enum": (2..values).collect::<Vec<_>>() });
-    let deep = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "not": inner }));
-    // Lists count like objects: two levels at a time, an object and the list in it.
-    let deep_lists = |levels: usize| (1..levels / 2).fold(json!({"enum": []}), |inner, _| json!({ "allOf": [inner] }));
-    let word = |word: &str| json!({"properties": {"a": {word: "#"}}});
-    let fine: Option<fn(&BoundsError) -> bool> = None;
-    for (schema, expected) in [
-        (json!({"type": "object", "$comment": "fine"}), fine),
-        (json!(false), fine),
-        (json!({"properties": {"path": {"pattern": "^/srv/[a-z]{1,40}/[0-9a-f-]{36}$"}}}), fine),
-        (json!({"type": "nothing"}), Some(invalid)),
-        (json!(7), Some(invalid)),
-        (json!({"pattern": "("}), Some(invalid)),
-        (json!({"pattern": "(a+)+\\1"}), Some(invalid)),
-        (json!({"pattern": "(((a{1,100}){1,100}){1,100}){1,100}"}), Some(invalid)),
-        (word("$ref"), Some(reference)),
-        (word("$dynamicRef"), Some(reference)),
-        (word("$id"), Some(reference)),
-        (word("$defs"), Some(reference)),
-        (wide(512), fine),
-        (wide(513), Some(too_large)),
-        (wide(600), Some(too_large)),
-        (deep(16), fine),
-        (deep(17), Some(too_large)),
-        (deep(40), Some(too_large)),
-        (deep_lists(16), fine),
-        (deep_lists(18), Some(too_large)),
-    ] {
-        let tools = BTreeMap::from([("t".to_owned(), Some(schema.clone()))]);
-        let whole = check_bounds(&TaskDefinition { tools, ..TaskDefinition::default() });
-        assert_eq!(check_schema("t", &schema), whole, "{schema}");
-        let is_expected = match (whole, expected) {
-            (Ok(()), None) => true,
-            (Err(error), Some(is)) => is(&error),
-            _ => false,
-        };
-        assert!(is_expected, "{schema}");
-    }
-}
-
-/// What a stranger wrote into a schema is said back in one short line, for it is shown to people and put on record.
-#[test]
-fn a_refused_schema_is_told_in_a_short_line() {
-    let long = "x".repeat(1000);
-    for (schema, beginning) in [
-        (json!({ format!("$\u{1b}[2J\nref{long}"): "#" }), "the bounds on `t` hold `$[2Jrefxxx"),
-        (json!({ "type": format!("odd\n{long}") }), "the bounds on `t` are not a JSON Schema: \"odd\\nxxx"),
-        (json!(7), "the bounds on `t` are not a JSON Schema: 7 is not"),
-    ] {
-        let said = check_schema("t", &schema).unwrap_err().to_string();
-        assert!(said.starts_with(beginning), "{said}");
-        assert!(said.chars().count() < 200 && !said.chars().any(char::is_control), "{said:?}");
     }
 }
 

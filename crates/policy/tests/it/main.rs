@@ -2,6 +2,7 @@
 //! decision by decision.
 
 #[cfg(test)]
+mod arguments;
 mod decisions;
 #[cfg(test)]
 mod limits;

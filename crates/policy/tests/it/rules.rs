@@ -194,7 +194,7 @@ fn annotations_do_what_they_say() {
     assert_eq!(same.call, ask.call);
     assert_ne!(other.call, ask.call);
     let Decision::Deny(denial) = judge(&tool("notes", "purge", ToolClass::Write, "")) else { panic!() };
-    assert_eq!((denial.reason.clone(), denial.reason.set()), (Reason::TaskRequired, SetName::Need));
+    assert_eq!((denial.reason.clone(), denial.reason.set()), (Reason::TaskRequired, Some(SetName::Need)));
 }
 
 /// One answer is good for a whole class of tools, except for a tool that some rule tells apart: by its scope or by a

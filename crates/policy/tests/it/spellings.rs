@@ -14,6 +14,7 @@ fn to(target: Target) -> Call {
         method: "",
         target,
         arguments: None,
+        schema: None,
         arguments_digest: None,
         round: None,
         source: None,

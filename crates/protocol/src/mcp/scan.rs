@@ -81,7 +81,7 @@ pub(super) fn elements(text: &str, array: Range<usize>) -> Option<Vec<Range<usiz
 }
 
 /// The value of a JSON string with its quotes; borrowed unless something was escaped.
-pub(super) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn unescape(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
     if plain_length(inner.as_bytes()) == inner.len() {
         return Some(Cow::Borrowed(inner));
@@ -122,7 +122,7 @@ pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-pub(super) fn skip_blanks(bytes: &[u8], from: usize) -> usize {
+pub(crate) fn skip_blanks(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     while bytes.get(at).is_some_and(|byte| is_blank(*byte)) {
         at += 1;
@@ -138,7 +138,7 @@ fn expect(bytes: &[u8], at: usize, wanted: u8) -> Option<usize> {
     (byte_at(bytes, at)? == wanted).then_some(at + 1)
 }
 
-fn skip_string(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn skip_string(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = expect(bytes, from, b'"')?;
     loop {
         at += plain_length(bytes.get(at..)?);
@@ -150,7 +150,7 @@ fn skip_string(bytes: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-fn skip_value(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn skip_value(bytes: &[u8], from: usize) -> Option<usize> {
     match byte_at(bytes, from)? {
         b'"' => skip_string(bytes, from),
         b'{' | b'[' => skip_container(bytes, from),

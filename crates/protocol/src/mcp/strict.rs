@@ -17,7 +17,7 @@ mod known;
 mod text;
 
 use known::Place;
-pub use known::same_when_folded;
+pub use known::{loosely, same_when_folded};
 
 /// How exact numbers have to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sekisho_policy::bounds::BoundsError;
 use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{OWNERS, Rights};
-use sekisho_policy::task::{BoundTask, BoundsError, Need};
+use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
@@ -200,6 +201,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
             standing: class.map_or(ToolStanding::Unclassified, ToolStanding::Classified),
         },
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
+        schema: None,
         arguments_digest: None,
         round: None,
         source: test.source,

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 /// Where in a message an object stands, as far as its members mean something to us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Place {
@@ -217,6 +219,17 @@ pub fn same_when_folded(one: &str, other: &str) -> bool {
     fold(one).eq(fold(other))
 }
 
+/// A name as a lenient reader of arguments could take it: by NFKC, without case, width, blanks, what cannot be seen, and
+/// what joins words. Two names with one such form could be taken for each other: Go and .NET ignore case, pydantic takes
+/// `taskId` and `task_id`.
+pub fn loosely(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'.') {
+        return Cow::Borrowed(name);
+    }
+    let normal: String = name.nfkc().collect();
+    Cow::Owned(fold(&normal).filter(|char| !matches!(char, '_' | '-') && is_visible(*char)).collect())
+}
+
 pub(super) fn folded(name: &str) -> Cow<'_, str> {
     // Nothing that these could be folded to is another.
     let is_plain = name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
@@ -225,8 +238,11 @@ pub(super) fn folded(name: &str) -> Cow<'_, str> {
 
 /// Folded, and without what cannot be seen.
 fn visible(name: &str) -> String {
-    let invisible = |char: &char| matches!(char, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}');
-    fold(name).filter(|char| !invisible(char) && !char.is_whitespace()).collect()
+    fold(name).filter(|char| is_visible(*char)).collect()
+}
+
+fn is_visible(char: char) -> bool {
+    !char.is_whitespace() && !matches!(char, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}')
 }
 
 fn fold(name: &str) -> impl Iterator<Item = char> {
@@ -281,5 +297,15 @@ mod tests {
         assert_eq!(Place::Result.taken_for("Tools"), Some("tools"));
         assert!(same_when_folded("Path", "ＰATH"));
         assert!(!same_when_folded("path", "pa_th"));
+    }
+
+    #[test]
+    fn names_of_arguments_fold_further() {
+        for name in ["amountDue", "AMOUNT_DUE", "amount-due", "ａmountdue", "\u{1D41A}mountdue", "amount\u{200B} due"]
+        {
+            assert_eq!(loosely(name), "amountdue", "{name}");
+        }
+        assert_eq!(loosely("to.folder"), "to.folder");
+        assert_ne!(loosely("amount"), loosely("amounts"));
     }
 }

@@ -1,0 +1,225 @@
+use std::collections::BTreeMap;
+
+use sekisho_protocol::task::TaskDefinition;
+use serde_json::{Value, json};
+
+use super::{Bounds, BoundsError, check_schema};
+use crate::task::check_bounds;
+
+fn fits(bounds: &Value, arguments: &str) -> bool {
+    Bounds::read("t", bounds)
+        .unwrap_or_else(|error| panic!("{bounds}: {error}"))
+        .check(Some(arguments.as_bytes()))
+        .is_ok()
+}
+
+/// ATK-117: a bound is passed by no other type, by no list around a value, and not by leaving the argument out. Also inside other
+/// arguments, and where there is a choice.
+#[test]
+fn a_bound_implies_its_type_and_its_presence() {
+    let title = json!({"properties": {"title": {"pattern": "^draft"}}});
+    let amount = json!({"properties": {"amount": {"maximum": 100}}});
+    let nested = json!({"properties": {"to": {"properties": {"folder": {"maxLength": 5}}}}});
+    let list = json!({"properties": {"ids": {"items": {"minimum": 1}, "maxItems": 2}}});
+    let tuple = json!({"properties": {"pair": {"prefixItems": [{"const": "a"}, {"maximum": 5}], "items": false}}});
+    let choice = json!({"properties": {"n": {"anyOf": [{"maximum": 5}, {"const": "all"}]}}});
+    let either = json!({"anyOf": [{"properties": {"a": {"maximum": 5}}}, {"properties": {"b": {"const": true}}}]});
+    let both = json!({"properties": {"n": {"allOf": [{"minimum": 1}, {"maximum": 5}]}}});
+    let open = json!({"properties": {"m": {"additionalProperties": {"maximum": 5}}}});
+    let not = json!({"properties": {"path": {"not": {"pattern": "^/etc"}}}});
+    let but = json!({"properties": {"role": {"not": {"enum": ["admin", "root"]}}}});
+    let absent = json!({"properties": {"force": false, "path": {"minLength": 1}}});
+    let optional = json!({"properties": {"a": {"maximum": 5}, "b": {"maximum": 5}}, "required": ["a"]});
+    let closed = json!({"properties": {"a": {"const": 1}, "b": {}}, "additionalProperties": false});
+    for (bounds, arguments, expected) in [
+        (&title, r#"{"title":"draft 1"}"#, true),
+        (&title, r#"{"title":"other"}"#, false),
+        (&title, r#"{"title":["other"]}"#, false),
+        (&title, r#"{"title":{"0":"other"}}"#, false),
+        (&title, r#"{"title":7}"#, false),
+        (&title, r#"{"title":null}"#, false),
+        (&title, "{}", false),
+        (&title, r#"{"Title":"draft"}"#, false),
+        (&title, r#"{"title":"draft","TITLE_":"other"}"#, false),
+        (&amount, r#"{"amount":100}"#, true),
+        (&amount, r#"{"amount":1e2,"to":"bob"}"#, true),
+        (&amount, r#"{"amount":"500"}"#, false),
+        (&amount, r#"{"amount":" 500 "}"#, false),
+        (&amount, r#"{"amount":[5]}"#, false),
+        (&amount, r#"{"amount":true}"#, false),
+        (&amount, r#"{"amount":1.5e2}"#, false),
+        (&amount, r#"{"amount":100.00000000000000001}"#, false),
+        (&amount, "{}", false),
+        (&nested, r#"{"to":{"folder":"tmp"}}"#, true),
+        (&nested, r#"{"to":{"folder":["a long name"]}}"#, false),
+        (&nested, r#"{"to":{}}"#, false),
+        (&nested, r#"{"to":"{\"folder\":\"a long name\"}"}"#, false),
+        (&list, r#"{"ids":[1,2]}"#, true),
+        (&list, r#"{"ids":["0"]}"#, false),
+        (&list, r#"{"ids":"0"}"#, false),
+        (&tuple, r#"{"pair":["a",5]}"#, true),
+        (&tuple, r#"{"pair":["a","6"]}"#, false),
+        (&tuple, r#"{"pair":["a"]}"#, false),
+        (&choice, r#"{"n":"all"}"#, true),
+        (&choice, r#"{"n":"6"}"#, false),
+        (&either, r#"{"b":true}"#, true),
+        (&either, "{}", false),
+        (&either, r#"{"a":"9"}"#, false),
+        (&both, r#"{"n":5}"#, true),
+        (&both, r#"{"n":"9"}"#, false),
+        (&open, r#"{"m":{"x":5}}"#, true),
+        (&open, r#"{"m":{"x":"9"}}"#, false),
+        (&not, r#"{"path":"/tmp"}"#, true),
+        (&not, r#"{"path":"/etc/passwd"}"#, false),
+        (&not, r#"{"path":["/etc/passwd"]}"#, false),
+        (&not, "{}", false),
+        (&but, r#"{"role":"user"}"#, true),
+        (&but, r#"{"role":["admin"]}"#, false),
+        (&absent, r#"{"path":"a"}"#, true),
+        (&absent, r#"{"path":"a","force":true}"#, false),
+        (&optional, r#"{"a":5}"#, true),
+        (&optional, r#"{"a":5,"b":"9"}"#, false),
+        (&optional, r#"{"b":5}"#, false),
+        (&closed, r#"{"a":1,"b":["x"]}"#, true),
+        (&closed, r#"{"a":1}"#, true),
+        (&closed, r#"{"a":1,"c":1}"#, false),
+    ] {
+        assert_eq!(fits(bounds, arguments), expected, "{bounds} {arguments}");
+    }
+}
+
+fn refused(bounds: &Value, definition: Option<&str>) -> String {
+    check_schema("pay", bounds, definition).expect_err(&bounds.to_string()).to_string()
+}
+
+/// ATK-119: what could bind nothing is told when it is made, with what may have been meant.
+#[test]
+fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
+    let pay = r##"{"name":"pay","inputSchema":{"type":"object","properties":{"amount":{"type":"integer"},"to":{"anyOf":[{"type":"string"},{"type":"null"}]},"at":{"$ref":"#/$defs/At"}},"$defs":{"At":{"type":"object","properties":{"folder":{"type":"string"}}}}}}"##;
+    for (bounds, says) in [
+        (json!({}), "say nothing of the arguments"),
+        (json!(true), "say nothing of the arguments"),
+        (json!({"title": "a remark"}), "say nothing of the arguments"),
+        (json!({"properties": {"to": {}}}), "say nothing of the argument `to`"),
+        (json!({"properties": {}}), "say nothing of the arguments"),
+        (json!({"additionalProperties": true}), "say nothing of the arguments"),
+        (json!({"properties": {"to": {"maxlength": 5}}}), "did you mean `maxLength`?"),
+        (json!({"properties": {"to": {"max_length": 5}}}), "did you mean `maxLength`?"),
+        (json!({"propertys": {"to": {"maxLength": 5}}}), "did you mean `properties`?"),
+        (json!({"amount": {"maximum": 100}}), r#"under `properties`: {"properties":{"amount":…}}"#),
+        (json!({"properties": {"ammount": {"maximum": 100}}}), "has no argument `ammount`; did you mean `amount`?"),
+        (json!({"properties": {"Amount": {"maximum": 100}}}), "did you mean `amount`?"),
+        (json!({"properties": {"from": {"const": "x"}}}), "has no argument `from`; it has `amount`, `at`, `to`"),
+        (json!({"required": ["sum"]}), "has no argument `sum`"),
+        (json!({"properties": {"at": {"properties": {"folders": {"const": "x"}}}}}), "did you mean `folder`?"),
+        (
+            json!({"properties": {"amount": {"pattern": "^1"}}}),
+            "`pattern` speaks of a string, and the argument `amount` is a number",
+        ),
+        (
+            json!({"properties": {"to": {"maximum": 5}}}),
+            "`maximum` speaks of a number, and the argument `to` is null or a string",
+        ),
+        (json!({"properties": {"amount": {"type": "string"}}}), "`type` speaks of a string"),
+        (json!({"properties": {"to": {"type": "string", "maximum": 5}}}), "`maximum` speaks of a number"),
+        (json!({"maximum": 100}), "`maximum` speaks of a number, and the arguments is an object"),
+        (json!({"properties": {"x": {"type": ["number", "string"], "maximum": 5}}}), "has no argument `x`"),
+        (
+            json!({"oneOf": [{"required": ["to"]}]}),
+            "`oneOf`, which is not used in bounds; list what is allowed with `anyOf`",
+        ),
+        (json!({"if": {"required": ["to"]}}), "`if`, which is not used in bounds"),
+        (json!({"properties": {"to": {"not": {"properties": {}}}}}), "`not`, which is not used"),
+        (json!({"properties": {"to": {"not": {"const": null}}}}), "`not`, which is not used"),
+        (json!({"properties": {"to": {"contentEncoding": "base64"}}}), "`contentEncoding`"),
+        (json!({"properties": {"to": {"type": "string", "nullable": true}}}), "add \"null\" to `type`"),
+        (json!({"properties": {"to": {"format": "nothing-known"}}}), "not a JSON Schema"),
+    ] {
+        let said = refused(&bounds, Some(pay));
+        assert!(said.contains(says), "{bounds}: {said}");
+    }
+    let open = json!({"properties": {"x": {"type": ["number", "string"], "maximum": 5}}});
+    assert!(refused(&open, None).contains("let any string through as the argument `x`"));
+    // Of a tool that takes anything, or that is not known, any argument can be bounded.
+    for definition in [None, Some("{}"), Some(r#"{"inputSchema":{"type":"object"}}"#), Some("not JSON")] {
+        assert_eq!(check_schema("pay", &json!({"properties": {"ammount": {"maximum": 100}}}), definition), Ok(()));
+    }
+    for bounds in [
+        json!({"properties": {"amount": {"maximum": 100}, "to": {"type": ["string", "null"], "maxLength": 5}}}),
+        json!({"properties": {"at": {"properties": {"folder": {"format": "uuid"}}}}}),
+        json!({"type": "object"}),
+        json!(false),
+    ] {
+        assert_eq!(check_schema("pay", &bounds, Some(pay)), Ok(()), "{bounds}");
+    }
+}
+
+/// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded: alone, or as
+/// part of a task.
+#[test]
+fn a_schema_that_is_broken_or_explosive_is_refused() {
+    let invalid = |error: &BoundsError| matches!(error, BoundsError::Invalid { .. });
+    let reference = |error: &BoundsError| matches!(error, BoundsError::Reference { .. });
+    let too_large = |error: &BoundsError| matches!(error, BoundsError::TooLarge { .. });
+    let within = |inner: Value| json!({"properties": {"a": inner}});
+    let wide = |values: usize| json!({"enum": (2..values).collect::<Vec<_>>()});
+    // Three levels around it, the schema, its properties and what is said of one; and one inside.
+    let deep = |levels: usize| within((4..levels).fold(json!({"minItems": 1}), |inner, _| json!({"items": inner})));
+    // Lists count like objects: two levels at a time, an object and the list in it.
+    let deep_lists = |levels: usize| (1..levels / 2).fold(json!({"enum": []}), |inner, _| json!({"allOf": [inner]}));
+    let word = |word: &str| within(json!({word: "#"}));
+    let fine: Option<fn(&BoundsError) -> bool> = None;
+    for (schema, expected) in [
+        (json!({"type": "object", "$comment": "fine"}), fine),
+        (json!(false), fine),
+        (within(json!({"pattern": "^/srv/[a-z]{1,40}/[0-9a-f-]{36}$"})), fine),
+        (json!({"type": "nothing"}), Some(invalid)),
+        (json!(7), Some(invalid)),
+        (within(json!({"pattern": "("})), Some(invalid)),
+        (within(json!({"pattern": "(a+)+\\1"})), Some(invalid)),
+        (within(json!({"pattern": "^(?!a)"})), Some(invalid)),
+        (within(json!({"pattern": "(((a{1,100}){1,100}){1,100}){1,100}"})), Some(invalid)),
+        (word("$ref"), Some(reference)),
+        (word("$dynamicRef"), Some(reference)),
+        (word("$id"), Some(reference)),
+        (word("$defs"), Some(reference)),
+        (wide(512), fine),
+        (wide(513), Some(too_large)),
+        (wide(600), Some(too_large)),
+        (deep(16), fine),
+        (deep(17), Some(too_large)),
+        (deep(40), Some(too_large)),
+        (deep_lists(16), fine),
+        (deep_lists(18), Some(too_large)),
+    ] {
+        let tools = BTreeMap::from([("t".to_owned(), Some(schema.clone()))]);
+        let whole = check_bounds(&TaskDefinition { tools, ..TaskDefinition::default() }, &BTreeMap::new());
+        assert_eq!(check_schema("t", &schema, None), whole, "{schema}");
+        let is_expected = match (&whole, expected) {
+            (Ok(()), None) => true,
+            (Err(error), Some(is)) => is(error),
+            _ => false,
+        };
+        assert!(is_expected, "{schema}: {whole:?}");
+    }
+}
+
+/// What a stranger wrote into a schema is said back in one short line, for it is shown to people and put on record.
+#[test]
+fn a_refused_schema_is_told_in_a_short_line() {
+    let long = "x".repeat(1000);
+    for (schema, beginning) in [
+        (json!({ format!("$\u{1b}[2J\nref{long}"): "#" }), "the bounds on `t` hold `$[2Jrefxxx"),
+        (json!({ "type": format!("odd\n{long}") }), "the bounds on `t` are not a JSON Schema: \"odd\\nxxx"),
+        (json!(7), "the bounds on `t` are not a JSON Schema: 7 is not"),
+        (json!({ format!("odd\u{1b}[2J\n{long}"): 1 }), "the bounds on `t` hold `odd[2Jxxx"),
+        (
+            json!({"properties": { format!("odd\u{1b}[2J\n{long}"): {} }}),
+            "the bounds on `t` say nothing of the argument `odd[2Jx",
+        ),
+    ] {
+        let said = check_schema("t", &schema, None).unwrap_err().to_string();
+        assert!(said.starts_with(beginning), "{said}");
+        assert!(said.chars().count() < 300 && !said.chars().any(char::is_control), "{said:?}");
+    }
+}

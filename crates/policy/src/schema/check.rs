@@ -1,0 +1,381 @@
+//! A value against a compiled schema, read where it stands.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use jsonschema::Validator;
+use sekisho_protocol::canonical;
+use sekisho_protocol::decimal::Decimal;
+use sekisho_protocol::json::{Broken, Kind, Raw};
+use sekisho_protocol::mcp::strict::loosely;
+use serde_json::Value;
+
+use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, TextRules};
+use super::{COSTLY, FOLDED, Violation};
+
+/// Steps of one check: a node at a value, and each [`BYTES_A_STEP`] of it.
+const STEPS_MAX: u32 = 2_000_000;
+/// Bytes of a value that are read in one step.
+const BYTES_A_STEP: usize = 256;
+/// Subschemas and values inside one another: a schema that refers to itself at the same value ends here.
+const DEPTH_MAX: u32 = 256;
+
+/// What one check may still cost.
+pub(super) struct Steps {
+    left: u32,
+    depth: u32,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { left: STEPS_MAX, depth: 0 }
+    }
+}
+
+type Checked = Result<(), Box<Violation>>;
+
+fn no(keyword: &'static str) -> Box<Violation> {
+    Box::new(Violation { at: String::new(), keyword, name: None })
+}
+
+/// A text that is not JSON fits nothing.
+fn broken(_: Broken) -> Box<Violation> {
+    no("type")
+}
+
+/// The same violation, seen from further out.
+fn at(name: &str, mut violation: Box<Violation>) -> Box<Violation> {
+    violation.at = format!("/{}{}", name.replace('~', "~0").replace('/', "~1"), violation.at);
+    violation
+}
+
+impl Compiled {
+    /// Whether a value fits.
+    pub(crate) fn check(&self, value: Raw<'_>) -> Checked {
+        self.fits(self.root, value, &mut Steps::default())
+    }
+
+    fn fits(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Checked {
+        let cost = 1 + u32::try_from(value.text().len() / BYTES_A_STEP).unwrap_or(STEPS_MAX);
+        steps.left = steps.left.checked_sub(cost).ok_or_else(|| no(COSTLY))?;
+        if steps.depth >= DEPTH_MAX {
+            return Err(no(COSTLY));
+        }
+        steps.depth += 1;
+        let checked = self.node(id).map_or(Ok(()), |node| self.node_fits(node, value, steps));
+        steps.depth -= 1;
+        checked
+    }
+
+    fn node_fits(&self, node: &Node, value: Raw<'_>, steps: &mut Steps) -> Checked {
+        if node.never {
+            return Err(no("false"));
+        }
+        let kind = value.kind().map_err(broken)?;
+        if node.types.is_some_and(|types| !types.has(kind)) {
+            return Err(no("type"));
+        }
+        if kind == Kind::Number && (node.integers || node.number.is_some()) {
+            number(node, value)?;
+        }
+        if let Some(choices) = &node.choices {
+            chosen(choices, value, steps)?;
+        }
+        match kind {
+            Kind::String => node.text.as_deref().map_or(Ok(()), |rules| text(rules, value))?,
+            Kind::Array => node.list.as_deref().map_or(Ok(()), |rules| self.list(rules, value, steps))?,
+            Kind::Object => node.object.as_deref().map_or(Ok(()), |rules| self.object(rules, value, steps))?,
+            Kind::Boolean | Kind::Null | Kind::Number => {}
+        }
+        self.compositions(node, value, steps)
+    }
+
+    fn compositions(&self, node: &Node, value: Raw<'_>, steps: &mut Steps) -> Checked {
+        if let Some(reference) = node.reference {
+            self.fits(reference, value, steps)?;
+        }
+        for inner in &node.all {
+            self.fits(*inner, value, steps)?;
+        }
+        if !node.any.is_empty() {
+            self.any(&node.any, value, steps)?;
+        }
+        if !node.one.is_empty() {
+            let mut fitting = 0;
+            for inner in &node.one {
+                fitting += usize::from(self.does(*inner, value, steps)?);
+            }
+            if fitting != 1 {
+                return Err(no("oneOf"));
+            }
+        }
+        if let Some(inner) = node.not
+            && self.surely_does(inner, value, steps)?
+        {
+            return Err(no("not"));
+        }
+        if let Some((condition, then, otherwise)) = node.condition {
+            let next = if self.surely_does(condition, value, steps)? { then } else { otherwise };
+            next.map_or(Ok(()), |next| self.fits(next, value, steps))?;
+        }
+        Ok(())
+    }
+
+    /// Of several that all say no, the one that got furthest into the value says most.
+    fn any(&self, some: &[NodeId], value: Raw<'_>, steps: &mut Steps) -> Checked {
+        let mut deepest: Option<Box<Violation>> = None;
+        for inner in some {
+            match self.fits(*inner, value, steps) {
+                Ok(()) => return Ok(()),
+                Err(violation) if violation.keyword == COSTLY => return Err(violation),
+                Err(violation) if deepest.as_ref().is_none_or(|known| known.at.len() < violation.at.len()) => {
+                    deepest = Some(violation);
+                }
+                Err(_) => {}
+            }
+        }
+        Err(deepest.filter(|violation| !violation.at.is_empty()).unwrap_or_else(|| no("anyOf")))
+    }
+
+    /// Whether a value fits, where it may or may not. A check that costs too much says neither.
+    fn does(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Result<bool, Box<Violation>> {
+        match self.fits(id, value, steps) {
+            Ok(()) => Ok(true),
+            Err(violation) if violation.keyword == COSTLY => Err(violation),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The same where a no lets something pass: a member that could be taken for another is no reason for that.
+    fn surely_does(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Result<bool, Box<Violation>> {
+        match self.fits(id, value, steps) {
+            Ok(()) => Ok(true),
+            Err(violation) if matches!(violation.keyword, COSTLY | FOLDED) => Err(violation),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn list(&self, rules: &ListRules, value: Raw<'_>, steps: &mut Steps) -> Checked {
+        let (mut length, mut contained) = (0_u64, 0_u64);
+        let mut distinct = HashSet::new();
+        let mut first = rules.first.iter();
+        for item in value.elements() {
+            let item = item.map_err(broken)?;
+            if let Some(inner) = first.next().copied().or(rules.rest) {
+                self.fits(inner, item, steps).map_err(|violation| at(&length.to_string(), violation))?;
+            }
+            if let Some(inner) = rules.contains {
+                contained += u64::from(self.does(inner, item, steps)?);
+            }
+            if rules.unique && !distinct.insert(canonical_text(item)?) {
+                return Err(no("uniqueItems"));
+            }
+            length += 1;
+        }
+        let too_few = rules.contains.is_some() && contained < rules.contains_min;
+        let too_many = rules.contains.is_some() && rules.contains_max.is_some_and(|max| contained > max);
+        match () {
+            () if rules.min.is_some_and(|min| length < min) => Err(no("minItems")),
+            () if rules.max.is_some_and(|max| length > max) => Err(no("maxItems")),
+            () if too_few || too_many => Err(no("contains")),
+            () => Ok(()),
+        }
+    }
+
+    fn object(&self, rules: &ObjectRules, value: Raw<'_>, steps: &mut Steps) -> Checked {
+        let (mut count, mut required) = (0_u64, 0_usize);
+        for member in value.members() {
+            let (name, inner) = member.map_err(broken)?;
+            count += 1;
+            let known = rules.member(&name);
+            required += usize::from(known.is_some_and(|known| known.required));
+            let declared = known.and_then(|known| known.node);
+            if let Some(node) = declared {
+                self.fits(node, inner, steps).map_err(|violation| at(&name, violation))?;
+            }
+            if declared.is_none() || !rules.patterns.is_empty() {
+                self.undeclared(rules, (&name, inner), declared.is_some(), steps).map_err(|v| at(&name, v))?;
+            }
+            if let Some(node) = rules.names {
+                let quoted = Value::from(name.as_ref()).to_string();
+                if !self.does(node, Raw::new(&quoted), steps)? {
+                    return Err(at(&name, no("propertyNames")));
+                }
+            }
+        }
+        if required < rules.required {
+            return Err(missing(rules, value));
+        }
+        if rules.min.is_some_and(|min| count < min) {
+            return Err(no("minProperties"));
+        }
+        if rules.max.is_some_and(|max| count > max) {
+            return Err(no("maxProperties"));
+        }
+        self.dependent(rules, value, steps)
+    }
+
+    /// A member that `properties` do not name, and one that patterns may name beside them.
+    fn undeclared(
+        &self,
+        rules: &ObjectRules,
+        (name, value): (&Cow<'_, str>, Raw<'_>),
+        declared: bool,
+        steps: &mut Steps,
+    ) -> Checked {
+        if !declared
+            && !rules.loose.is_empty()
+            && let Some(known) = rules.loose.get(loosely(name).as_ref())
+        {
+            return Err(Box::new(Violation { at: String::new(), keyword: FOLDED, name: Some(known.to_string()) }));
+        }
+        let mut matched = declared;
+        if !rules.patterns.is_empty() {
+            let text = Value::from(name.as_ref());
+            for (_, node) in rules.patterns.iter().filter(|(pattern, _)| pattern.is_valid(&text)) {
+                matched = true;
+                self.fits(*node, value, steps)?;
+            }
+        }
+        match rules.additional {
+            Some(node) if !matched => self.fits(node, value, steps).map_err(|violation| {
+                // `false` says no more than that there is such a member.
+                if violation.keyword == "false" && violation.at.is_empty() {
+                    no("additionalProperties")
+                } else {
+                    violation
+                }
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn dependent(&self, rules: &ObjectRules, value: Raw<'_>, steps: &mut Steps) -> Checked {
+        if rules.together.is_empty() && rules.then.is_empty() {
+            return Ok(());
+        }
+        let names: Result<HashSet<_>, Broken> = value.members().map(|member| Ok(member?.0)).collect();
+        let names = names.map_err(broken)?;
+        for (_, others) in rules.together.iter().filter(|(name, _)| names.contains(name.as_ref())) {
+            if let Some(other) = others.iter().find(|other| !names.contains(other.as_str())) {
+                return Err(Box::new(Violation { at: String::new(), keyword: "required", name: Some(other.clone()) }));
+            }
+        }
+        for (_, node) in rules.then.iter().filter(|(name, _)| names.contains(name.as_ref())) {
+            self.fits(*node, value, steps)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first required member that is not there.
+fn missing(rules: &ObjectRules, value: Raw<'_>) -> Box<Violation> {
+    let there: HashSet<_> = value.members().filter_map(|member| Some(member.ok()?.0)).collect();
+    let mut required = rules.members.iter().filter(|(_, member)| member.required);
+    let name = required.find(|(name, _)| !there.contains(name.as_ref())).map(|(name, _)| name.to_string());
+    Box::new(Violation { at: String::new(), keyword: "required", name })
+}
+
+fn number(node: &Node, value: Raw<'_>) -> Checked {
+    let is_plain = value.text().bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let Some(rules) = &node.number else {
+        let fits = is_plain || Decimal::parse(value.text()).is_some_and(|number| number.is_integer());
+        return if fits { Ok(()) } else { Err(no("type")) };
+    };
+    let number = Decimal::parse(value.text()).ok_or_else(|| no("type"))?;
+    if node.integers && !number.is_integer() {
+        return Err(no("type"));
+    }
+    within(rules, &number)
+}
+
+fn within(rules: &NumberRules, number: &Decimal) -> Checked {
+    match () {
+        () if rules.minimum.as_ref().is_some_and(|bound| number < bound) => Err(no("minimum")),
+        () if rules.maximum.as_ref().is_some_and(|bound| number > bound) => Err(no("maximum")),
+        () if rules.above.as_ref().is_some_and(|bound| number <= bound) => Err(no("exclusiveMinimum")),
+        () if rules.below.as_ref().is_some_and(|bound| number >= bound) => Err(no("exclusiveMaximum")),
+        () if rules.multiple_of.as_ref().is_some_and(|unit| number.is_multiple_of(unit) != Some(true)) => {
+            Err(no("multipleOf"))
+        }
+        () => Ok(()),
+    }
+}
+
+fn text(rules: &TextRules, value: Raw<'_>) -> Checked {
+    let text = value.string().map_err(broken)?;
+    if rules.min.is_some() || rules.max.is_some() {
+        let length = text.chars().count() as u64;
+        if rules.min.is_some_and(|min| length < min) {
+            return Err(no("minLength"));
+        }
+        if rules.max.is_some_and(|max| length > max) {
+            return Err(no("maxLength"));
+        }
+    }
+    if rules.pattern.is_none() && rules.format.is_none() {
+        return Ok(());
+    }
+    let text = Value::String(text.into_owned());
+    let says_no = |check: &Option<Validator>| check.as_ref().is_some_and(|check| !check.is_valid(&text));
+    match () {
+        () if says_no(&rules.pattern) => Err(no("pattern")),
+        () if says_no(&rules.format) => Err(no("format")),
+        () => Ok(()),
+    }
+}
+
+/// Whether a value is one of these.
+fn chosen(choices: &[Value], value: Raw<'_>, steps: &mut Steps) -> Checked {
+    let is_one = if value.kind() == Ok(Kind::String) {
+        // Unescaped once, and not for every choice.
+        let text = value.string().map_err(broken)?;
+        choices.iter().any(|choice| choice.as_str() == Some(text.as_ref()))
+    } else {
+        let cost = choices.len().saturating_mul(1 + value.text().len() / BYTES_A_STEP);
+        steps.left = steps.left.checked_sub(u32::try_from(cost).unwrap_or(STEPS_MAX)).ok_or_else(|| no(COSTLY))?;
+        choices.iter().any(|choice| equals(value, choice))
+    };
+    if is_one { Ok(()) } else { Err(no("enum")) }
+}
+
+/// Whether a value is this one, whatever the order of members and the spelling of numbers.
+fn equals(raw: Raw<'_>, value: &Value) -> bool {
+    match (raw.kind(), value) {
+        (Ok(Kind::Null), Value::Null) => true,
+        (Ok(Kind::Boolean), Value::Bool(flag)) => raw.text() == if *flag { "true" } else { "false" },
+        (Ok(Kind::String), Value::String(text)) => raw.string().is_ok_and(|own| own == text.as_str()),
+        (Ok(Kind::Number), Value::Number(number)) => {
+            let number = Decimal::parse(&number.to_string());
+            number.is_some() && Decimal::parse(raw.text()) == number
+        }
+        (Ok(Kind::Array), Value::Array(items)) => {
+            let mut items = items.iter();
+            let same = raw.elements().all(|own| {
+                let item = items.next();
+                own.is_ok_and(|own| item.is_some_and(|item| equals(own, item)))
+            });
+            same && items.next().is_none()
+        }
+        (Ok(Kind::Object), Value::Object(members)) => {
+            let mut count = 0;
+            let same = raw.members().all(|own| {
+                count += 1;
+                own.is_ok_and(|(name, own)| members.get(name.as_ref()).is_some_and(|value| equals(own, value)))
+            });
+            same && count == members.len()
+        }
+        _ => false,
+    }
+}
+
+/// One text for one value, for values that must be distinct.
+fn canonical_text(raw: Raw<'_>) -> Result<String, Box<Violation>> {
+    if raw.kind() == Ok(Kind::Number) {
+        // As it is written, unless it is an integer: another spelling of a fraction counts as another number.
+        let integer = Decimal::parse(raw.text()).and_then(|number| number.to_i64());
+        return Ok(integer.map_or_else(|| raw.text().to_owned(), |integer| integer.to_string()));
+    }
+    let value: Value = serde_json::from_str(raw.text()).map_err(|_| no("type"))?;
+    Ok(canonical::write(&value))
+}

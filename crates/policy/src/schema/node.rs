@@ -1,0 +1,231 @@
+//! What a compiled schema is made of: nodes in an arena, each by its place.
+
+use std::collections::HashMap;
+
+use jsonschema::Validator;
+use sekisho_protocol::decimal::Decimal;
+use sekisho_protocol::json::Kind;
+use serde_json::Value;
+
+/// References in a row that are followed to find the object that they lead to.
+const REFERENCES_MAX: usize = 64;
+/// Subschemas that are looked at to find of which kinds a property may be.
+const KINDS_STEPS_MAX: usize = 200;
+
+/// The kinds that a value may be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Types(u8);
+
+impl Types {
+    pub(crate) const ALL: Self = Self(0b11_1111);
+    pub(crate) const NONE: Self = Self(0);
+
+    fn bit(kind: Kind) -> u8 {
+        match kind {
+            Kind::Array => 1,
+            Kind::Boolean => 2,
+            Kind::Null => 4,
+            Kind::Number => 8,
+            Kind::Object => 16,
+            Kind::String => 32,
+        }
+    }
+
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self(Self::bit(kind))
+    }
+
+    pub(crate) fn has(self, kind: Kind) -> bool {
+        self.0 & Self::bit(kind) != 0
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The types that `type` names. `None`: none of JSON Schema's. An integer is a number.
+    pub(crate) fn named(declared: &Value) -> Option<Self> {
+        let one = |name: &Value| {
+            Some(Self::of(match name.as_str()? {
+                "array" => Kind::Array,
+                "boolean" => Kind::Boolean,
+                "integer" | "number" => Kind::Number,
+                "null" => Kind::Null,
+                "object" => Kind::Object,
+                "string" => Kind::String,
+                _ => return None,
+            }))
+        };
+        match declared {
+            Value::Array(names) => names.iter().try_fold(Self::NONE, |all, name| Some(all.or(one(name)?))),
+            name => one(name),
+        }
+    }
+}
+
+/// One subschema, by its place in the arena.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NodeId(pub(super) usize);
+
+/// What one subschema says. What it says nothing of is not there.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// `false`: nothing fits.
+    pub(super) never: bool,
+    pub(super) types: Option<Types>,
+    /// Numbers have to be integers (`"type": "integer"`, without `number` beside it).
+    pub(super) integers: bool,
+    pub(super) choices: Option<Vec<Value>>,
+    pub(super) number: Option<Box<NumberRules>>,
+    pub(super) text: Option<Box<TextRules>>,
+    pub(super) list: Option<Box<ListRules>>,
+    pub(super) object: Option<Box<ObjectRules>>,
+    pub(super) reference: Option<NodeId>,
+    pub(super) all: Vec<NodeId>,
+    pub(super) any: Vec<NodeId>,
+    pub(super) one: Vec<NodeId>,
+    pub(super) not: Option<NodeId>,
+    pub(super) condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct NumberRules {
+    pub(super) minimum: Option<Decimal>,
+    pub(super) maximum: Option<Decimal>,
+    pub(super) above: Option<Decimal>,
+    pub(super) below: Option<Decimal>,
+    pub(super) multiple_of: Option<Decimal>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct TextRules {
+    pub(super) min: Option<u64>,
+    pub(super) max: Option<u64>,
+    pub(super) pattern: Option<Validator>,
+    pub(super) format: Option<Validator>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ListRules {
+    pub(super) first: Vec<NodeId>,
+    pub(super) rest: Option<NodeId>,
+    pub(super) contains: Option<NodeId>,
+    pub(super) contains_min: u64,
+    pub(super) contains_max: Option<u64>,
+    pub(super) min: Option<u64>,
+    pub(super) max: Option<u64>,
+    pub(super) unique: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ObjectRules {
+    /// By name, in order.
+    pub(super) members: Vec<(Box<str>, MemberRules)>,
+    pub(super) required: usize,
+    /// The declared names by their loose form.
+    pub(super) loose: HashMap<Box<str>, Box<str>>,
+    pub(super) patterns: Vec<(Validator, NodeId)>,
+    pub(super) additional: Option<NodeId>,
+    pub(super) names: Option<NodeId>,
+    pub(super) min: Option<u64>,
+    pub(super) max: Option<u64>,
+    pub(super) together: Vec<(Box<str>, Vec<String>)>,
+    pub(super) then: Vec<(Box<str>, NodeId)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct MemberRules {
+    pub(super) node: Option<NodeId>,
+    pub(super) required: bool,
+}
+
+impl ObjectRules {
+    pub(super) fn member(&self, name: &str) -> Option<&MemberRules> {
+        let at = self.members.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        self.members.get(at).map(|(_, rules)| rules)
+    }
+}
+
+/// A schema that is ready to be checked against.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(super) nodes: Vec<Node>,
+    pub(super) root: NodeId,
+}
+
+impl Compiled {
+    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id.0)
+    }
+
+    /// The kinds that a property may be of, by the names that lead there. `None`: `properties` alone do not lead there.
+    pub(crate) fn property(&self, path: &[&str]) -> Option<Types> {
+        let mut at = self.root;
+        for name in path {
+            at = self.object_at(at)?.member(name)?.node?;
+        }
+        let mut steps = KINDS_STEPS_MAX;
+        Some(self.kinds(at, &mut steps))
+    }
+
+    /// The properties of the object to which these names lead; `None` where it declares none.
+    pub(crate) fn properties(&self, path: &[&str]) -> Option<Vec<&str>> {
+        let mut at = self.root;
+        for name in path {
+            at = self.object_at(at)?.member(name)?.node?;
+        }
+        let members = &self.object_at(at)?.members;
+        let declared: Vec<&str> =
+            members.iter().filter(|(_, rules)| rules.node.is_some()).map(|(name, _)| name.as_ref()).collect();
+        (!declared.is_empty()).then_some(declared)
+    }
+
+    /// What is said of an object, where references alone lead to it.
+    fn object_at(&self, mut at: NodeId) -> Option<&ObjectRules> {
+        for _ in 0..REFERENCES_MAX {
+            let node = self.node(at)?;
+            match (&node.object, node.reference) {
+                (Some(object), _) => return Some(object),
+                (None, Some(reference)) => at = reference,
+                (None, None) => return None,
+            }
+        }
+        None
+    }
+
+    /// The kinds that fit a node at most. Where that takes too many steps, all of them.
+    fn kinds(&self, at: NodeId, steps: &mut usize) -> Types {
+        let Some((node, left)) = self.node(at).zip(steps.checked_sub(1)) else { return Types::ALL };
+        *steps = left;
+        let mut kinds = node.types.unwrap_or(Types::ALL);
+        if let Some(choices) = &node.choices {
+            kinds = kinds.and(choices.iter().map(|choice| Types::of(kind(choice))).fold(Types::NONE, Types::or));
+        }
+        if let Some(reference) = node.reference {
+            kinds = kinds.and(self.kinds(reference, steps));
+        }
+        kinds = node.all.iter().fold(kinds, |kinds, inner| kinds.and(self.kinds(*inner, steps)));
+        for some in [&node.any, &node.one] {
+            if !some.is_empty() {
+                kinds = kinds.and(some.iter().fold(Types::NONE, |all, inner| all.or(self.kinds(*inner, steps))));
+            }
+        }
+        if node.never { Types::NONE } else { kinds }
+    }
+}
+
+/// The kind of a value that was read.
+pub(crate) fn kind(value: &Value) -> Kind {
+    match value {
+        Value::Array(_) => Kind::Array,
+        Value::Bool(_) => Kind::Boolean,
+        Value::Null => Kind::Null,
+        Value::Number(_) => Kind::Number,
+        Value::Object(_) => Kind::Object,
+        Value::String(_) => Kind::String,
+    }
+}
