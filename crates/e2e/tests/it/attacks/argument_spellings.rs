@@ -55,21 +55,56 @@ fn amount(dice: &Dice) -> String {
         8 => format!("\"{value}.0\""),
         9 => format!("\"{value}e0\""),
         10 => format!("{value}.5"),
-        11 => dice.pick(&["null", "true", "[]", "{}", "\"\"", "\"1_0_1\"", "\"\\u0035\\u0030\\u0030\"", "\"+500\"", "\"500\\n\"", "1e30", "9223372036854775808", "-5", "\"٥٠٠\""]),
+        11 => dice.pick(&[
+            "null",
+            "true",
+            "[]",
+            "{}",
+            "\"\"",
+            "\"1_0_1\"",
+            "\"\\u0035\\u0030\\u0030\"",
+            "\"+500\"",
+            "\"500\\n\"",
+            "1e30",
+            "9223372036854775808",
+            "-5",
+            "\"٥٠٠\"",
+        ]),
         _ => format!("-{value}"),
     };
     wrapped(dice, spelled)
 }
 
 fn to(dice: &Dice) -> String {
-    let spelled =
-        dice.pick(&["\"bob\"", "\"bob\"", "\"carol\"", "\"eve\"", "\"\\u0065ve\"", "7", "null", "[\"eve\"]", "\"eve \""]);
+    let spelled = dice.pick(&[
+        "\"bob\"",
+        "\"bob\"",
+        "\"carol\"",
+        "\"eve\"",
+        "\"\\u0065ve\"",
+        "7",
+        "null",
+        "[\"eve\"]",
+        "\"eve \"",
+    ]);
     wrapped(dice, spelled)
 }
 
 fn force(dice: &Dice) -> String {
     let spelled = dice.pick(&[
-        "false", "false", "true", "\"true\"", "\"false\"", "1", "0", "\"yes\"", "\"on\"", "\"1\"", "null", "\"t\"", "1.0",
+        "false",
+        "false",
+        "true",
+        "\"true\"",
+        "\"false\"",
+        "1",
+        "0",
+        "\"yes\"",
+        "\"on\"",
+        "\"1\"",
+        "null",
+        "\"t\"",
+        "1.0",
     ]);
     wrapped(dice, spelled)
 }
@@ -89,7 +124,8 @@ fn name(dice: &Dice, own: &str, others: &[&str]) -> String {
 }
 
 fn arguments(dice: &Dice) -> String {
-    let mut members = vec![(name(dice, "amount", &["Amount", "AMOUNT", "am_ount", "amount ", "\\uff21mount"]), amount(dice))];
+    let mut members =
+        vec![(name(dice, "amount", &["Amount", "AMOUNT", "am_ount", "amount ", "\\uff21mount"]), amount(dice))];
     if dice.one_in(3) {
         members.push((name(dice, "to", &["To", "TO", "t_o"]), to(dice)));
     }
