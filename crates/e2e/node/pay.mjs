@@ -18,7 +18,7 @@ const shape = {
 function makeServer() {
   const server = new McpServer({ name: 'pay', version: '1' });
   server.registerTool('pay', { description: 'Pays.', inputSchema: z.object(shape) }, ({ amount, to, force }) => {
-    appendFileSync(file, `${JSON.stringify({ amount, to: to.trim(), force })}\n`);
+    appendFileSync(file, `${JSON.stringify({ amount, to, force })}\n`);
     return { content: [{ type: 'text', text: 'paid' }] };
   });
   return server;

@@ -49,7 +49,7 @@ def number(value) -> int:
 def text(value) -> str:
     if isinstance(value, list) and len(value) == 1:
         return text(value[0])
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(value)
 
 
 def flag(value) -> bool:

@@ -161,7 +161,12 @@ impl Checkpoint {
 
     /// `sekisho serve` with this configuration, which is in the file [`Checkpoint::configuration`].
     pub fn configured(toml: &str) -> Setup {
-        let setup = Setup::new(&["serve", "--listen", "127.0.0.1:0", "--config"], Vec::new());
+        Self::configured_at("127.0.0.1:0", toml)
+    }
+
+    /// The same, listening there.
+    pub fn configured_at(listen: &str, toml: &str) -> Setup {
+        let setup = Setup::new(&["serve", "--listen", listen, "--config"], Vec::new());
         let file = setup.folder().join("sekisho.toml");
         std::fs::write(&file, toml).expect("a file can be written");
         setup.argument(file.display().to_string())

@@ -1,7 +1,8 @@
 //! Many spellings of arguments, at the official SDKs and at readers as Go's: what a `forbid` covers *by value at the
 //! upstream* never arrives, and what is honest does.
 
-use sekisho_protocol::env::{SeededEntropy, random};
+use std::cell::Cell;
+
 use serde_json::Value;
 
 use super::arguments::{Language, NOT_OVER_100, Paying, is_paid};
@@ -17,11 +18,15 @@ when { context.flags.hasTag("force") && context.flags.getTag("force") };
 /// Calls to each upstream; `SEKISHO_TEST_SPELLINGS` asks for so many in all.
 const CALLS_USUAL: usize = 120;
 
-struct Dice(SeededEntropy);
+/// The same numbers at every run (SplitMix64).
+struct Dice(Cell<u64>);
 
 impl Dice {
     fn roll(&self, sides: usize) -> usize {
-        usize::try_from(u32::from_be_bytes(random::<4>(&self.0))).unwrap() % sides
+        self.0.set(self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15));
+        let mixed = (self.0.get() ^ (self.0.get() >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap() % sides
     }
 
     fn pick(&self, from: &[&str]) -> String {
@@ -36,6 +41,9 @@ impl Dice {
 /// A number in some spelling, mostly as text.
 fn amount(dice: &Dice) -> String {
     let value = dice.pick(&["5", "42", "99", "100", "101", "150", "500", "31337"]);
+    if dice.one_in(3) {
+        return dice.pick(&["5", "42", "100", "7.0", "1e2", "500"]);
+    }
     let spelled = match dice.roll(13) {
         0 | 1 => value,
         2 => format!("{value}.0"),
@@ -124,11 +132,11 @@ fn arguments(dice: &Dice) -> String {
     if dice.one_in(3) {
         members.push((name(dice, "force", &["Force", "FORCE", "for_ce"]), force(dice)));
     }
-    if dice.one_in(6) {
+    if dice.one_in(8) {
         // Once more, under another name.
         members.push((dice.pick(&["AMOUNT", "am_ount", "Amount"]), amount(dice)));
     }
-    if dice.one_in(4) {
+    if dice.one_in(8) {
         members.push(("note".to_owned(), "\"for the coffee\"".to_owned()));
     }
     if dice.one_in(2) {
@@ -154,7 +162,7 @@ fn calls() -> usize {
 
 async fn compare(language: Language, seed: u64) {
     let paying = Paying::start(language, &format!("{NOT_OVER_100}{RULES}"), "everyone = \"write\"").await;
-    let dice = Dice(SeededEntropy::from_seed(seed));
+    let dice = Dice(Cell::new(seed));
     let mut arrived = 0;
     for count in 0..calls() {
         let sent = arguments(&dice);
