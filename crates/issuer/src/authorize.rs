@@ -174,12 +174,12 @@ pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result
     }
 }
 
-/// A refusal is put on record, except of a flood: writing down each request of it would help it.
+/// A refusal is put on record; of a flood it is counted.
 async fn refused(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error: &AuthorizeError) {
     let detail = match error {
         AuthorizeError::Unproven(UnprovenError::Busy) => {
-            tracing::warn!(request = %visit.request, peer = ?visit.peer, "an authorization request was throttled");
-            return;
+            let act = AuthorizationAct::AuthorizationRefused;
+            return records::count(issuer, visit, act);
         }
         AuthorizeError::Proven(refusal) => refusal.error.to_string(),
         AuthorizeError::Unproven(error) => error.to_string(),

@@ -21,6 +21,10 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many addresses a limiter remembers before it forgets the idle ones.
 const KEYS_MAX: usize = 10_000;
 
+/// Authorization requests per minute from all addresses together: each that is accepted is a row until it is answered or has
+/// expired. Three times what one address may send, so that one alone locks nobody out.
+const AUTHORIZATIONS_IN_ALL: NonZeroU32 = NonZeroU32::new(1_800).unwrap();
+
 /// Fetches of client metadata documents per minute: for one host, and for all together (ATK-29).
 const FETCHES_PER_HOST: NonZeroU32 = NonZeroU32::new(30).unwrap();
 const FETCHES_IN_ALL: NonZeroU32 = NonZeroU32::new(300).unwrap();
@@ -31,6 +35,7 @@ const FETCHES_AT_ONCE: usize = 16;
 /// The limiters of one issuer.
 pub(crate) struct Limits {
     authorizations: DefaultKeyedRateLimiter<IpAddr>,
+    authorizations_in_all: DefaultDirectRateLimiter,
     registrations: DefaultKeyedRateLimiter<IpAddr>,
     fetches_by_host: DefaultKeyedRateLimiter<String>,
     fetches: DefaultDirectRateLimiter,
@@ -43,6 +48,7 @@ impl Limits {
         let per_minute = |count: u32| Quota::per_minute(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN));
         Self {
             authorizations: RateLimiter::keyed(per_minute(settings.authorizations_per_minute)),
+            authorizations_in_all: RateLimiter::direct(Quota::per_minute(AUTHORIZATIONS_IN_ALL)),
             registrations: RateLimiter::keyed(per_minute(settings.registrations_per_minute)),
             fetches_by_host: RateLimiter::keyed(Quota::per_minute(FETCHES_PER_HOST)),
             fetches: RateLimiter::direct(Quota::per_minute(FETCHES_IN_ALL)),
@@ -52,7 +58,7 @@ impl Limits {
 
     /// Whether one more authorization request from there is fine.
     pub(crate) fn may_authorize(&self, peer: Option<IpAddr>) -> bool {
-        check(&self.authorizations, bucket(peer))
+        check(&self.authorizations, bucket(peer)) && self.authorizations_in_all.check().is_ok()
     }
 
     /// Whether one more registration from there is fine.
@@ -98,6 +104,17 @@ mod tests {
         let allowed = (0..20).filter(|_| limits.may_register(one)).count();
         assert_eq!(allowed, 3);
         assert!(limits.may_register(Some("192.0.2.2".parse().unwrap())));
+    }
+
+    /// ATK-171: what all addresses together have kept is bounded, too.
+    #[test]
+    fn all_addresses_together_keep_a_bounded_number_of_requests() {
+        let limits = Limits::new(&IssuerSettings::default());
+        let address = |number: u32| Some(std::net::IpAddr::V4(std::net::Ipv4Addr::from_bits(number)));
+        let from_one = (0..10_000).filter(|_| limits.may_authorize(address(0))).count();
+        let from_others = (0..100_000).filter(|number| limits.may_authorize(address(1 + number % 1_000))).count();
+        assert!((600..700).contains(&from_one), "{from_one}");
+        assert!((1_200..1_400).contains(&from_others), "{from_others}");
     }
 
     #[test]

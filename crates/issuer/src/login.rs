@@ -141,8 +141,7 @@ async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<Session
         let mut tx = issuer.store.read().await?;
         for key in &keys {
             if tx.throttle().blocked_until(key, visit.now).await?.is_some() {
-                // The failures are on record; writing down each attempt of a flood would help the flood.
-                tracing::warn!(request = %visit.request, peer = ?visit.peer, "a login was throttled");
+                records::count(issuer, visit, AuthorizationAct::LoginFailed);
                 return Err(LoginError::Throttled);
             }
         }

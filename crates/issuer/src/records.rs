@@ -56,6 +56,12 @@ pub(crate) async fn refused(issuer: &Issuer, visit: &Visit, what: Authorization)
     }
 }
 
+/// Counts a refusal that is not judged any further because too many came.
+pub(crate) fn count(issuer: &Issuer, visit: &Visit, act: AuthorizationAct) {
+    issuer.refusals.count(act.as_str(), visit.peer);
+    tracing::debug!(request = %visit.request, peer = ?visit.peer, act = act.as_str(), "throttled");
+}
+
 /// The same entry with a detail of bounded length: it may quote what came from outside.
 fn bounded(mut what: Authorization) -> Authorization {
     if what.detail.len() > 300 {

@@ -58,11 +58,10 @@ pub(crate) async fn register(State(issuer): State<Arc<Issuer>>, visit: Visit, re
     }
 }
 
-/// A refusal is put on record, except of a flood: writing down each request of it would help it (AS-41).
+/// A refusal is put on record; of a flood it is counted (AS-41).
 async fn refused(issuer: &Issuer, visit: &Visit, error: &RegistrationError) {
     if matches!(error, RegistrationError::Busy) {
-        tracing::warn!(request = %visit.request, peer = ?visit.peer, "a registration was throttled");
-        return;
+        return records::count(issuer, visit, AuthorizationAct::ClientRefused);
     }
     let entry = records::entry(AuthorizationAct::ClientRefused);
     records::refused(issuer, visit, Authorization { detail: error.to_string(), ..entry }).await;
