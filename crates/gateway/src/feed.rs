@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName, UserId};
 use sekisho_store::{Change, ChangeFeed, ChangeKind, FeedEvent};
+use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::era::initialize;
@@ -14,6 +15,9 @@ use crate::session::Session;
 
 /// Between two looks at what was idle for too long.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// From a change of rights to when streams are told that their lists may have changed. What the same change ends is gone
+/// by then, and several changes are told of once.
+const NUDGE_DELAY: Duration = Duration::from_millis(250);
 /// Events that are looked at together. The feed itself holds no more for a listener that is behind.
 const EVENTS_AT_ONCE: usize = 4096;
 
@@ -23,6 +27,7 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
     let stopped = gateway.stopped.clone();
     let (mut keys, mut rights) = (gateway.keys.clone(), gateway.rights.clone());
     let mut rights_live = true;
+    let mut nudge_at = None;
     // Whoever made the channel may be gone; what it last said stays in force.
     let mut keys_live = true;
     loop {
@@ -38,9 +43,20 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
             }
             changed = rights.changed(), if rights_live => {
                 rights_live = changed.is_ok();
+                nudge_at.get_or_insert_with(|| Instant::now() + NUDGE_DELAY);
+            }
+            () = until(nudge_at) => {
+                nudge_at = None;
                 gateway.watchdog.nudge(None);
             }
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -99,9 +115,9 @@ async fn on_events(gateway: &Arc<Gateway>, events: Vec<FeedEvent>) {
     for event in events {
         on_event(gateway, event, &mut concerned).await;
     }
-    recheck(gateway, &concerned).await;
-    // Only what lives on is still there to be told.
-    concerned.grants.iter().for_each(|grant| gateway.watchdog.nudge_grant(*grant));
+    let ended = recheck(gateway, &concerned).await;
+    let live_on = concerned.grants.iter().filter(|grant| !ended.contains(grant));
+    live_on.for_each(|grant| gateway.watchdog.nudge_grant(*grant));
 }
 
 async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent, concerned: &mut Concerned) {
@@ -172,8 +188,8 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change, concerned: &mut Conc
 }
 
 /// Ends what grants that have ended hold open: streams, requests, sessions. One question to the store for many of them:
-/// all that one change ends has to end within a second.
-async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) {
+/// all that one change ends has to end within a second. Gives those that have ended.
+async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) -> HashSet<GrantId> {
     let (watchdog, sessions) = (&gateway.watchdog, &gateway.sessions);
     let mut holders: BTreeSet<GrantId> = BTreeSet::new();
     if concerned.all {
@@ -190,7 +206,7 @@ async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) {
         holders.extend(held);
     }
     if holders.is_empty() {
-        return;
+        return HashSet::new();
     }
     let holders: Vec<GrantId> = holders.into_iter().collect();
     // Where nobody can say that a grant lives, it does not.
@@ -198,6 +214,7 @@ async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) {
     let ended: HashSet<GrantId> = holders.into_iter().filter(|grant| !alive.contains(grant)).collect();
     ended.iter().for_each(|grant| watchdog.end_of_grant(*grant));
     end_all(gateway, sessions.end_of_grants(&ended));
+    ended
 }
 
 async fn reload_catalogues(gateway: &Arc<Gateway>) {
