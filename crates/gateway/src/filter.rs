@@ -412,6 +412,7 @@ impl Filter {
             ListItem::Job { task_id, .. } => {
                 return self.caller.subject != Subject::Anonymous && self.is_own_job(task_id);
             }
+            ListItem::Prompt { name, .. } if check_name(name).is_err() => return false,
             ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
             ListItem::Resource { uri, .. } => match ResourceUri::parse(uri) {
                 Ok(uri) => ("resources/read", Target::Resource { uri }),
