@@ -455,6 +455,7 @@ impl Filter {
         let (method, target) = match item {
             // RS-54.
             ListItem::Job { task_id, .. } => return self.is_own_job(task_id),
+            ListItem::Prompt { name, .. } if check_name(name).is_err() => return false,
             ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
             ListItem::Resource { uri, .. } => match ResourceUri::parse(uri) {
                 Ok(uri) => ("resources/read", Target::Resource { uri }),

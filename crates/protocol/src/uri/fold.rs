@@ -1,7 +1,8 @@
 //! What a server may take for one and the same that URL parsers keep apart.
 //!
-//! Folded are: percent-encoding, the case and the Unicode form of letters, invisible characters, backslashes, dots and
-//! spaces at the end of a segment (as Windows drops them), and a slash at the end. Folding is for comparing in rules that
+//! Folded are: percent-encoding, the case and the Unicode form of letters, invisible characters, backslashes, the slashes
+//! after the scheme (some servers cut them off, and do not tell a host from a path), dots and spaces at the end of a
+//! segment (as Windows drops them), and a slash at the end. Folding is for comparing in rules that
 //! take away, where taking too much for equal refuses and too little lets through. It never is for finding anything.
 
 use super::{Parts, decoded};
@@ -78,6 +79,10 @@ pub fn folded_pattern(parts: &[PatternPart]) -> Vec<PatternPart> {
 /// A URI without its query, or a part of one. `ends`: nothing follows in its last segment.
 fn path(text: &str, ends: bool) -> String {
     let plain = fold(&fully_decoded(text)).replace('\\', "/");
+    let plain = match plain.split_once(":/") {
+        Some((scheme, rest)) if !scheme.contains('/') => format!("{scheme}:{}", rest.trim_start_matches('/')),
+        _ => plain,
+    };
     let segments: Vec<&str> = plain.split('/').collect();
     let trimmed = segments.iter().enumerate().map(|(at, segment)| {
         let bare = segment.trim_end_matches(['.', ' ']);

@@ -86,7 +86,10 @@ async fn answer(State(seen): State<Arc<Seen>>, Json(message): Json<Value>) -> Js
             take("completion", folded(&text("/params/ref/uri")));
             json!({ "completion": { "values": [] } })
         }
-        method => panic!("`{method}` is not asked here"),
+        _ => {
+            let error = json!({ "code": -32601, "message": "no such method" });
+            return Json(json!({ "jsonrpc": "2.0", "id": message["id"], "error": error }));
+        }
     };
     let mut result = result;
     result["resultType"] = json!("complete");
@@ -144,7 +147,8 @@ pub(crate) fn folded(uri: &str) -> String {
             let (authority, path) = inner.split_once('/').unwrap_or((inner, ""));
             let host = authority.rsplit('@').next().unwrap_or_default();
             let host = host.split(':').next().unwrap_or_default();
-            let host = if matches!(host, "localhost" | "127.0.0.1") { "" } else { host };
+            let is_here = scheme == "file" && matches!(host, "localhost" | "127.0.0.1");
+            let host = if is_here { "" } else { host };
             format!("{host}/{path}")
         }
         None => rest.to_owned(),

@@ -86,8 +86,8 @@ fn is_forbidden(kind: &str, value: &str) -> bool {
     match kind {
         "prompt" => value.eq_ignore_ascii_case("secret"),
         _ => {
-            let value = folded(value);
-            value.starts_with("file:/priv") || value.starts_with("note:/priv")
+            let value = format!("{}/", folded(value));
+            value.starts_with("file:/priv/") || value.starts_with("note:/priv/")
         }
     }
 }
@@ -482,8 +482,10 @@ async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arr
         assert!(matches!(reply.status, 200 | 400 | 403 | 404), "{asked:?}: {} {}", reply.status, reply.text());
         // A bent text may name something else; what it then names is not among what is forbidden.
         if reply.status == 200 {
-            let text = reply.text().to_lowercase();
-            assert!(!text.contains("got secret"), "{asked:?}: {text}");
+            let contents = &reply.json()["result"]["contents"][0]["text"];
+            let value = contents.as_str().and_then(|text| text.strip_prefix("read ")).unwrap_or_default();
+            assert!(!is_forbidden("resource", value), "{asked:?} is {value:?} there: {}", reply.text());
+            assert!(!reply.text().to_lowercase().contains("got secret"), "{asked:?}: {}", reply.text());
         } else {
             refused[usize::from(reply.status == 403)] += 1;
         }
