@@ -315,6 +315,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
             Draft { status: StatusCode::BAD_REQUEST, word: "capability_missing", body }
         }
         CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
+        CallFault::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, "no_room", ErrorCode::Internal),
         CallFault::Read(error) => bad("body_unreadable", error.code()),
         CallFault::RequestState => bad("request_state", ErrorCode::InvalidParams),
         CallFault::ResourceUri => bad("resource_uri", ErrorCode::InvalidParams),
@@ -367,6 +368,11 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             StatusCode::BAD_GATEWAY,
             "upstream_misconfigured",
             "this server's settings cannot be used; its operator finds why in the log",
+        ),
+        ForwardError::NoRoom { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_room",
+            "too much waits for clients that do not read; read the answers that are open, then try again",
         ),
         ForwardError::Redirected { .. } => (
             StatusCode::BAD_GATEWAY,

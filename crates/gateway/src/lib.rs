@@ -29,6 +29,7 @@ mod filter;
 mod forward;
 mod job;
 mod limits;
+pub mod memory;
 mod metadata;
 mod own;
 mod pipeline;
@@ -161,6 +162,7 @@ impl Gateway {
         let forward = ForwardLimits {
             event_bytes_max: limits.event_bytes_max,
             answer_bytes_max: limits.answer_bytes_max,
+            memory: limits.memory.clone(),
             ..ForwardLimits::default()
         };
         let gateway = Arc::new(Self {

@@ -7,6 +7,8 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{ClientId, GrantId};
 
+use crate::memory::Memory;
+
 /// What the gateway is told by configuration.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
@@ -53,6 +55,8 @@ pub struct Limits {
     pub tokens_cached_max: usize,
     /// Records that wait for their batch; when that many wait, calls wait too. Open calls hold a place each.
     pub records_queued_max: usize,
+    /// What bodies and answers may hold in this process, all together.
+    pub memory: Memory,
 }
 
 impl Default for Limits {
@@ -70,6 +74,7 @@ impl Default for Limits {
             calls_per_second_max: NonZeroU32::new(1000),
             tokens_cached_max: 100_000,
             records_queued_max: 32_768,
+            memory: Memory::default(),
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::era::{self, initialize};
 use crate::error::{self, Fault, Refused};
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
+use crate::memory::instead_of;
 use crate::profiles;
 use crate::rounds::{self, Brought, PaidCall};
 use crate::route::{self, Arrival, RouteError, Routed};
@@ -93,7 +94,8 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let mut asked = match head.method {
         Method::POST => {
             call::admit(headers)?;
-            let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout).await?;
+            let (bounds, room) = ((limits.body_bytes_max, limits.body_timeout), limits.memory.room(caller, routed.server()));
+            let body = call::read_body(headers, body, bounds, room).await?;
             call::read(gateway, routed, caller, headers, body).await?
         }
         // Boxed, like all that is seldom: a call need not have the room.
@@ -122,6 +124,9 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     // 7 settle
     let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
     let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
+    if limits.memory.is_tight() {
+        return Err(refused(ForwardError::NoRoom { sent: false }.into(), &asked));
+    }
     let watch = gateway.watchdog.open(caller, routed.server(), span).map_err(|error| refused(error.into(), &asked))?;
     stands(gateway, &who, routed.now).await.map_err(|error| refused(error.into(), &asked))?;
     let counted = counted(caller, &permit);
@@ -326,8 +331,10 @@ async fn conclude(
     match answer.body {
         AnswerBody::Accepted if asked.id().is_none() => Ok(answer::accepted(passage.outcome)),
         AnswerBody::Events(events) => Ok(answer::streamed(events, passage)),
-        AnswerBody::Json(data) => match passage.filter.judge(data).await {
+        AnswerBody::Json(source) => match passage.filter.judge(source.clone()).await {
             Judged::Answer { data, error } => {
+                // What is made of the answer keeps its place in memory.
+                let data = instead_of(source, data);
                 let result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };
                 Ok(answer::whole(relayed(answer.status), data, passage.outcome, result))
             }

@@ -164,7 +164,8 @@ impl StdioUpstream {
         };
         let handshake = up.handshake.as_ref().ok_or(ForwardError::SessionGone)?;
         let body = json(handshake)?;
-        let id = slot.router.lock().sessions().attach()?;
+        let room = self.context.limits.memory.room(request.cleared.caller(), &request.server);
+        let id = slot.router.lock().sessions().attach(room)?;
         let session = ChildSession { slot: Arc::downgrade(&slot), id };
         // It may have been pruned in the moment before it had a session.
         self.slots().entry(slot.key.clone()).or_insert(slot);
@@ -186,7 +187,8 @@ impl StdioUpstream {
         }
         let is_subscription = method == Method::SubscriptionsListen;
         let deadline = (!is_subscription).then_some(request.deadline);
-        let opening = Opening { id, progress_token, session, is_subscription, deadline };
+        let room = self.context.limits.memory.room(request.cleared.caller(), &request.server);
+        let opening = Opening { id, progress_token, session, is_subscription, deadline, room };
         let cancels = request.revision.era() == Era::Stateless;
         let exchange = stream::Exchange { upstream: self.clone(), slot, opening, request, method, cancels };
         let deadline = exchange.request.deadline;

@@ -23,6 +23,7 @@ use super::super::{ForwardError, ForwardLimits, StdioSettings};
 use super::framing::{Line, Lines};
 use super::mailbox::{Delivery, Receiver};
 use super::router::{Opening, Router};
+use crate::memory::Memory;
 
 /// Lines that may wait for a child to read them. A caller whose line finds no room waits, within its own deadline.
 const LINES_MAX: usize = 32;
@@ -71,6 +72,8 @@ pub(super) struct Ended {
 /// A running child. Dropping the last reference stops it.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// What all messages may hold together.
+    pub(super) memory: Memory,
     router: SharedRouter,
     lines: mpsc::Sender<Vec<u8>>,
     ended: watch::Receiver<Option<Ended>>,
@@ -116,7 +119,8 @@ impl Connection {
             supervisor.run(process, stdout).await;
             drop(permit);
         });
-        Ok(Arc::new(Self { router: router.clone(), lines, ended: has_ended, stop }))
+        let memory = context.limits.memory.clone();
+        Ok(Arc::new(Self { memory, router: router.clone(), lines, ended: has_ended, stop }))
     }
 
     /// How it ended, if it did. Nothing is to be sent to it then.

@@ -143,7 +143,7 @@ async fn initialized(connection: &Arc<Connection>, told: &[u8]) -> Result<Spoken
 
 async fn open(connection: &Arc<Connection>, question: &Own) -> Result<(Ticket, Receiver), ForwardError> {
     let no_id = || ForwardError::Edit { reason: "a question needs an id".to_owned() };
-    let opening = own_opening(question.id.clone().ok_or_else(no_id)?);
+    let opening = own_opening(question.id.clone().ok_or_else(no_id)?, &connection.memory);
     connection.open(opening, &question.bytes).await
 }
 

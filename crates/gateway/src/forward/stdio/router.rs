@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::super::ForwardError;
 use super::mailbox::{self, Delivery, Lost, Receiver, Sender};
 use super::sessions::{SessionId, Sessions};
+use crate::memory::Room;
 
 /// Requests that may be open at one child.
 const PENDING_MAX: usize = 1024;
@@ -48,6 +49,8 @@ pub(super) struct Opening {
     pub(super) session: Option<SessionId>,
     pub(super) is_subscription: bool,
     pub(super) deadline: Option<Instant>,
+    /// Where what comes back finds room.
+    pub(super) room: Room,
 }
 
 /// A request of the child that waits for a client's answer.
@@ -115,9 +118,9 @@ impl Router {
         if self.pending.len() >= PENDING_MAX {
             return Err(ForwardError::Busy { sent: false });
         }
-        let (sender, receiver) = mailbox::mailbox(self.bytes.request_max);
+        let Opening { id, progress_token, session, is_subscription, deadline, room } = opening;
+        let (sender, receiver) = mailbox::mailbox(self.bytes.request_max, room);
         let number = self.number();
-        let Opening { id, progress_token, session, is_subscription, deadline } = opening;
         let pending = Pending { id, progress_token, session, is_subscription, deadline, sender };
         self.pending.insert(number, pending);
         Ok((number, receiver))

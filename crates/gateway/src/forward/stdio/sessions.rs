@@ -6,21 +6,25 @@ use bytes::Bytes;
 
 use super::super::ForwardError;
 use super::mailbox::{self, Delivery, Receiver, Sender};
+use crate::memory::Room;
 
 /// Sessions at one child.
 const SESSIONS_MAX: usize = 256;
 /// Messages that wait for a session that does not listen yet.
 const BACKLOG_MAX: usize = 64;
-/// Resources that one session may subscribe to.
+/// Resources that one session may subscribe to, and the bytes of their URIs together.
 const SUBSCRIPTIONS_MAX: usize = 1024;
+const SUBSCRIPTION_BYTES_MAX: usize = 256 << 10;
 
 /// One session, counted; never used again.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct SessionId(u64);
 
 /// One session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Session {
+    /// Where what waits for it finds room.
+    room: Room,
     listener: Option<Sender>,
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
@@ -28,6 +32,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    fn new(room: Room) -> Self {
+        let (backlog, subscriptions) = (VecDeque::new(), BTreeSet::new());
+        Self { room, listener: None, backlog, backlog_bytes: 0, subscriptions }
+    }
+
     /// Whether it subscribed to a resource, or to one that holds it (2025-11-25 resources: the URI of an update may be
     /// a sub-resource of the one subscribed to).
     pub(super) fn is_subscribed(&self, uri: &str) -> bool {
@@ -52,6 +61,7 @@ impl Session {
         if !fits || self.backlog.len() >= BACKLOG_MAX {
             return false;
         }
+        let Some(message) = self.room.try_seal(message) else { return false };
         self.backlog_bytes += message.len();
         self.backlog.push_back(message);
         true
@@ -67,13 +77,13 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Begins a session.
-    pub(super) fn attach(&mut self) -> Result<SessionId, ForwardError> {
+    pub(super) fn attach(&mut self, room: Room) -> Result<SessionId, ForwardError> {
         if self.sessions.len() >= SESSIONS_MAX {
             return Err(ForwardError::Busy { sent: false });
         }
         self.next += 1;
         let id = SessionId(self.next);
-        self.sessions.insert(id, Session::default());
+        self.sessions.insert(id, Session::new(room));
         Ok(id)
     }
 
@@ -107,7 +117,7 @@ impl Sessions {
     /// go to two (2025-11-25 Multiple Connections; TR-40).
     pub(super) fn listen(&mut self, id: SessionId, bytes_max: usize) -> Result<Receiver, ForwardError> {
         let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
-        let (sender, receiver) = mailbox::mailbox(bytes_max);
+        let (sender, receiver) = mailbox::mailbox(bytes_max, session.room.clone());
         for message in session.backlog.drain(..) {
             // The backlog is bounded more narrowly than the mailbox.
             let _ = sender.send(Delivery::Message(message));
@@ -133,7 +143,8 @@ impl Sessions {
     /// Notes a subscription.
     pub(super) fn subscribe(&mut self, id: SessionId, uri: &str) -> Result<(), ForwardError> {
         let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
-        if session.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+        let bytes = session.subscriptions.iter().map(String::len).sum::<usize>();
+        if session.subscriptions.len() >= SUBSCRIPTIONS_MAX || bytes + uri.len() > SUBSCRIPTION_BYTES_MAX {
             return Err(ForwardError::Busy { sent: false });
         }
         session.subscriptions.insert(uri.to_owned());
