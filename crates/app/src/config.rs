@@ -103,7 +103,8 @@ impl Default for Clients {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Audit {
-    /// Where the signed heads of the chain go: `file:PATH`, `syslog`, or an `https://` URL. Whoever can change this
+    /// Where the signed heads of the chain go: `file:PATH`, `syslog` (`syslog:PATH` for another socket than `/dev/log`), or an
+    /// `https://` URL. Whoever can change this
     /// machine should not be able to change that place.
     pub(crate) heads: Option<String>,
     /// How often, in seconds, while there is something new.

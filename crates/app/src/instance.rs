@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use sekisho_client::http::{HttpSettings, SafeHttp};
 use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
+use sekisho_gateway::memory::Memory;
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::{PolicyFile, Rights};
@@ -24,10 +25,13 @@ use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
 use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
-use crate::os::{OsEntropy, SystemClock};
+use crate::os::{self, OsEntropy, SystemClock};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
 use crate::{control, keys, listen};
+
+/// How long files may take to be read while requests are served.
+pub(crate) const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Where the definitions of servers come from.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +60,8 @@ pub(crate) struct Instance {
     data: DataDir,
     source: Source,
     extra_ca: Option<Vec<u8>>,
+    /// What requests and answers may hold.
+    memory: Memory,
     /// The configuration in force: what a change of users is combined with.
     configuration: ArcSwap<Configuration>,
     keys: watch::Sender<Keys>,
@@ -173,6 +179,8 @@ impl Instance {
             node,
             settings: issuer_settings(&configuration, &base_url),
         });
+        let settings = gateway_settings(&configuration, &base_url);
+        let memory = settings.limits.memory.clone();
         let gateway = Gateway::start(GatewayParts {
             store: store.clone(),
             keys: keys_seen,
@@ -181,7 +189,7 @@ impl Instance {
             clock: clock.clone(),
             entropy,
             node,
-            settings: gateway_settings(&configuration, &base_url),
+            settings,
         })
         .await;
         Ok(Arc::new(Self {
@@ -195,6 +203,7 @@ impl Instance {
             data,
             source,
             extra_ca,
+            memory,
             configuration: ArcSwap::from_pointee(configuration),
             keys,
             rights,
@@ -236,7 +245,8 @@ impl Instance {
         tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
         tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
         ready()?;
-        listen::serve(listeners, self.front(), certificate, stop).await;
+        let sharing = listen::Sharing { memory: self.memory.clone(), proxies: Vec::new() };
+        listen::serve(listeners, self.front(), certificate, sharing, stop).await;
         for task in tasks {
             task.abort();
         }
@@ -325,17 +335,27 @@ impl Instance {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let (users, loans) = people(&self.store, self.clock.now()).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
-        let routes = servers::routes(
-            &defined,
-            (&self.base_url, configuration.audit.arguments_days),
-            (self.extra_ca.as_deref(), &self.builtin),
-        )?;
         let rights = servers::rights(&defined, (&users, loans), configuration)?;
+        let routes = self.routes_of(defined, configuration.audit.arguments_days).await?;
         self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
         self.routes.send_replace(Arc::new(routes));
         self.configuration.store(Arc::new(configuration.clone()));
         Ok(())
+    }
+
+    /// Routes, with the secrets that they name: files that may hang, and are read beside everything that waits.
+    async fn routes_of(&self, defined: Vec<Defined>, arguments_days: u32) -> Result<Routes, CommandError> {
+        let (base_url, extra_ca, builtin) = (self.base_url.clone(), self.extra_ca.clone(), self.builtin.clone());
+        let read = os::beside(READ_TIMEOUT, move || {
+            servers::routes(&defined, (&base_url, arguments_days), (extra_ca.as_deref(), &builtin))
+        });
+        read.await.unwrap_or_else(|| {
+            Err(CommandError::environment(
+                "the files that hold secrets of servers could not be read in time",
+                "see that none of them is a pipe, and the disk",
+            ))
+        })
     }
 
     /// Follows the change feed: users, loans, servers and keys are re-read when they change.

@@ -20,6 +20,7 @@ mod telemetry;
 mod webhook;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::runtime::Builder;
@@ -29,6 +30,9 @@ use crate::error::CommandError;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long work beside the tasks may take to end when we do.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -45,7 +49,10 @@ fn main() -> ExitCode {
         }
     };
     let json = cli.common.json;
-    match runtime.block_on(Box::pin(dispatch(cli))) {
+    let done = runtime.block_on(Box::pin(dispatch(cli)));
+    // A thread that hangs in the kernel would otherwise keep us from ending (ATK-194).
+    runtime.shutdown_timeout(LEAVE_TIMEOUT);
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(json, error),
     }

@@ -195,6 +195,11 @@ impl Drop for Charge {
 }
 
 impl Charge {
+    /// Whether nothing was taken.
+    pub fn is_empty(&self) -> bool {
+        self.units == 0
+    }
+
     /// Makes it so many bytes at least, if they are there at once.
     pub fn try_reach(&mut self, bytes: usize) -> bool {
         let Some(pool) = &self.pool else { return false };

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, StatusCode};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Caller, Recognition};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ApprovalId;
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need};
@@ -48,7 +48,7 @@ const ALLOW: &str = "GET, POST, DELETE";
 /// Everything at `/mcp/{name}`.
 pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arrival) -> Response {
     let now = gateway.clock.now();
-    let Arrival { request: id, source } = arrival;
+    let Arrival { request: id, source, recognition } = arrival;
     let (route, origin) = match screen(gateway, &request) {
         Ok(screened) => screened,
         Err(error) => {
@@ -61,7 +61,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         return cors::preflight(origin.as_ref(), request.headers());
     }
     let routed = Routed { route, request: id, now, started: Instant::now(), source };
-    let mut response = match pass(gateway, &routed, request).await {
+    let mut response = match pass(gateway, &routed, &recognition, request).await {
         Ok(response) => response,
         Err(refused) => refuse(gateway, &routed, &refused),
     };
@@ -80,7 +80,12 @@ fn screen(gateway: &Gateway, request: &Request) -> Result<(Arc<route::Route>, Op
 }
 
 /// The journey of one request (house style §3). Whatever refuses, refuses here.
-async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Result<Response, Refused> {
+async fn pass(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    recognition: &Recognition,
+    request: Request,
+) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     let (headers, limits) = (&head.headers, &gateway.settings.limits);
 
@@ -88,6 +93,9 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let keys = gateway.keys.borrow().clone();
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await?;
     let caller = &who.caller;
+    if caller.grant.is_some() {
+        recognition.recognize();
+    }
     gateway.rates.take(caller)?;
 
     // 4 call

@@ -33,7 +33,11 @@ pub(crate) async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session
         return Ok(None);
     }
     let user = tx.users().find(row.user).await?;
-    Ok(user.filter(|user| !user.disabled).map(|user| Session { user, row }))
+    let session = user.filter(|user| !user.disabled).map(|user| Session { user, row });
+    if session.is_some() {
+        visit.recognition.recognize();
+    }
+    Ok(session)
 }
 
 /// Signs a browser in under a new name, whatever name it had before (ATK-10: no fixation).

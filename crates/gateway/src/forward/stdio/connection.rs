@@ -88,12 +88,16 @@ impl Drop for Connection {
 
 impl Connection {
     /// Starts a child. `permit` is held until the last of it is gone.
-    pub(super) fn start(
+    pub(super) async fn start(
         context: &Arc<Context>,
         router: &SharedRouter,
         permit: OwnedSemaphorePermit,
     ) -> Result<Arc<Self>, ForwardError> {
-        let (process, Pipes { stdin, stdout, stderr }) = children::spawn(&context.settings)?;
+        // Beside the tasks: looking for the program and starting it wait for its file system.
+        let settings = context.settings.clone();
+        let spawned = tokio::task::spawn_blocking(move || children::spawn(&settings)).await;
+        let failed = |error: tokio::task::JoinError| ForwardError::Misconfigured { reason: error.to_string() };
+        let (process, Pipes { stdin, stdout, stderr }) = spawned.map_err(failed)??;
         // PX-33: every start is on record, by what it is and not by what it is given.
         tracing::info!(
             server = %context.server, process = process.id(), program = ?context.settings.program, "started a program"

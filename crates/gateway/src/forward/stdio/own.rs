@@ -100,7 +100,7 @@ impl StdioUpstream {
         let permit = self.permit().await?;
         let max = self.context.limits.answer_bytes_max;
         let bytes = QueueBytes { request_max: max, session_max: max };
-        Connection::start(&self.context, &SharedRouter::new(Router::new(bytes, true)), permit)
+        Connection::start(&self.context, &SharedRouter::new(Router::new(bytes, true)), permit).await
     }
 
     async fn discover(&self, connection: &Arc<Connection>) -> Result<Spoken, ForwardError> {

@@ -217,7 +217,7 @@ impl Slot {
 
     async fn start(&self, permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>) -> Started {
         let permit = permit.await?;
-        let connection = Connection::start(&self.context, &self.router, permit)?;
+        let connection = Connection::start(&self.context, &self.router, permit).await?;
         let Some((id, request)) = &self.initialize else {
             return Ok(Arc::new(Up { connection, handshake: None, initialized: AtomicBool::new(true) }));
         };
