@@ -137,11 +137,13 @@ pub(crate) struct Webhook {
 pub(crate) struct Limits {
     /// Calls per second that one grant may make, with bursts of twice that; 429 beyond. 0 does not count them.
     pub(crate) calls_per_second: u32,
+    /// What bodies and answers may hold in memory, all together, in MiB (at least 128). One client has a fourth of it.
+    pub(crate) memory_mib: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_per_second: 1000 }
+        Self { calls_per_second: 1000, memory_mib: 256 }
     }
 }
 

@@ -545,6 +545,12 @@ fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSetti
     settings
 }
 
+/// What bodies and answers may hold. With less than the least, the share of one client would have no room for an answer.
+fn memory(mib: u32) -> Memory {
+    const LEAST_MIB: u32 = 128;
+    Memory::new(usize::try_from(mib.max(LEAST_MIB)).unwrap_or(usize::MAX).saturating_mul(1 << 20))
+}
+
 fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySettings {
     let mut allowed_origins = vec![base_url.to_owned()];
     allowed_origins.extend(configuration.origins.iter().cloned());
@@ -562,6 +568,7 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
             .collect(),
         limits: Limits {
             calls_per_second_max: NonZeroU32::new(configuration.limits.calls_per_second),
+            memory: memory(configuration.limits.memory_mib),
             ..Limits::default()
         },
     }

@@ -245,7 +245,11 @@ impl<K> AsRef<[u8]> for Sealed<K> {
 /// What was made of a message, with the charge of that message.
 pub(crate) fn instead_of(message: Bytes, made: Bytes) -> Bytes {
     let is_same = made.as_ptr() == message.as_ptr() && made.len() == message.len();
-    if is_same || message.len() <= SMALL_BYTES { made } else { Bytes::from_owner(Sealed { bytes: made, _kept: message }) }
+    if is_same || message.len() <= SMALL_BYTES {
+        made
+    } else {
+        Bytes::from_owner(Sealed { bytes: made, _kept: message })
+    }
 }
 
 /// What a message of so many bytes is charged.

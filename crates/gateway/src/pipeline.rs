@@ -102,7 +102,8 @@ async fn pass(
     let mut asked = match head.method {
         Method::POST => {
             call::admit(headers)?;
-            let (bounds, room) = ((limits.body_bytes_max, limits.body_timeout), limits.memory.room(caller, routed.server()));
+            let (bounds, room) =
+                ((limits.body_bytes_max, limits.body_timeout), limits.memory.room(caller, routed.server()));
             let body = call::read_body(headers, body, bounds, room).await?;
             call::read(gateway, routed, caller, headers, body).await?
         }

@@ -24,7 +24,7 @@ use super::table::{Line, Ticket};
 const UNCOUNTED: usize = 4;
 /// What a header costs beside its name and value (RFC 9113 §6.5.2 counts so, too).
 const HEADER_BYTES: usize = 32;
-/// A body of a stranger has so long, beside the time that its length takes (ATK-186).
+/// A body of a stranger has so long, beside the time that its length takes (ATK-191).
 const BODY_GRACE: Duration = Duration::from_secs(10);
 /// It comes with at least so many bytes a second: 128 kbit/s.
 const BODY_BYTES_PER_SECOND: usize = 16 << 10;
@@ -182,7 +182,10 @@ impl HttpBody for Inbound {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.received += frame.data_ref().map_or(0, Bytes::len);
@@ -243,7 +246,8 @@ pub(crate) fn outbound(response: Response, guest: Arc<Guest>, version: Version, 
     let multiplexes = version == Version::HTTP_2;
     let length = response.body().size_hint().exact();
     // A page is whole in memory; what a call answers has its charge already.
-    let page = length.and_then(|length| usize::try_from(length).ok()).filter(|length| !is_call && *length > SMALL_BYTES);
+    let page =
+        length.and_then(|length| usize::try_from(length).ok()).filter(|length| !is_call && *length > SMALL_BYTES);
     let charge = match page {
         Some(length) => Some(guest.line.pool().try_take(length)?),
         None => None,

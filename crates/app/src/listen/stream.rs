@@ -123,9 +123,11 @@ mod tests {
     /// read for long, is not.
     #[tokio::test(start_paused = true)]
     async fn a_client_has_to_read() {
-        for (bytes_per_second, expected) in
-            [(0, Err(ErrorKind::TimedOut)), (READ_BYTES_PER_SECOND / 2, Err(ErrorKind::TimedOut)), (READ_BYTES_PER_SECOND * 2, Ok(()))]
-        {
+        for (bytes_per_second, expected) in [
+            (0, Err(ErrorKind::TimedOut)),
+            (READ_BYTES_PER_SECOND / 2, Err(ErrorKind::TimedOut)),
+            (READ_BYTES_PER_SECOND * 2, Ok(())),
+        ] {
             let (near, mut far) = tokio::io::duplex(1024);
             let mut near = Paced::new(near);
             let reading = tokio::spawn(async move {

@@ -28,6 +28,8 @@ pub struct Setup {
     upstream: Vec<String>,
     environment: Vec<(String, String)>,
     users: Vec<(String, String, bool)>,
+    /// What it is started by, if not by us.
+    under: Vec<String>,
 }
 
 /// A command that ran to its end.
@@ -46,7 +48,14 @@ impl Setup {
         let folder = tempfile::Builder::new().prefix("sekisho-e2e-").tempdir().expect("a temporary folder can be made");
         std::fs::create_dir(folder.path().join("data")).expect("a folder can be made");
         let command = command.iter().map(|&word| word.to_owned()).collect();
-        Self { folder: Arc::new(folder), command, upstream, environment: Vec::new(), users: Vec::new() }
+        Self {
+            folder: Arc::new(folder),
+            command,
+            upstream,
+            environment: Vec::new(),
+            users: Vec::new(),
+            under: Vec::new(),
+        }
     }
 
     /// One more argument of the command itself, such as `--name`.
@@ -61,6 +70,19 @@ impl Setup {
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Started by another program, such as `["taskset", "-c", "0"]`, which becomes it.
+    #[must_use]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// With so many descriptors at most.
+    #[must_use]
+    pub fn descriptors(self, max: usize) -> Self {
+        self.under(&["sh", "-c", &format!("ulimit -n {max}; exec \"$0\" \"$@\"")])
     }
 
     /// An owner who exists before the start, with a password.
@@ -115,7 +137,14 @@ impl Setup {
     }
 
     fn spawn(&self) -> Process {
-        let mut command = sekisho(&self.data_dir());
+        let mut command = match self.under.split_first() {
+            None => sekisho(&self.data_dir()),
+            Some((program, words)) => {
+                let mut command = of_sekisho(Command::new(program), &self.data_dir());
+                command.args(words).arg(binary());
+                command
+            }
+        };
         command.args(["--json"]).args(&self.command).args(&self.upstream);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(&mut command)
@@ -245,6 +274,13 @@ impl Checkpoint {
         Mcp::new(self.server(), revision, token)
     }
 
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says what it holds");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+    }
+
     /// Ends it by SIGTERM and gives what it said.
     pub async fn stop(self) -> Finished {
         self.process.terminate();
@@ -308,7 +344,10 @@ pub(super) async fn finish(command: &mut Command, input: &str) -> Finished {
 
 /// The command with nothing of our own environment that could change what it does.
 fn sekisho(data: &Path) -> Command {
-    let mut command = Command::new(binary());
+    of_sekisho(Command::new(binary()), data)
+}
+
+fn of_sekisho(mut command: Command, data: &Path) -> Command {
     command.env("SEKISHO_DATA_DIR", data).env("NO_COLOR", "1").env_remove("SEKISHO_LOG");
     command
 }

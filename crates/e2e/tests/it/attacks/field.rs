@@ -7,8 +7,8 @@ use sekisho_e2e::fakes::call::tool;
 use sekisho_e2e::fakes::oauth::{Client, Granted, REDIRECT};
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::fakes::wire::{Ask, Reply, ask};
-use sekisho_e2e::harness::Checkpoint;
 use sekisho_e2e::harness::wait::within;
+use sekisho_e2e::harness::{Checkpoint, Setup};
 use serde_json::Value;
 
 /// Owns the checkpoint.
@@ -38,6 +38,11 @@ impl Field {
 
     /// Before this kind of upstream, with more lines at the beginning of the configuration.
     pub(crate) async fn before(speaks: Speaks, configuration: &str) -> Self {
+        Self::started(speaks, configuration, |setup| setup).await
+    }
+
+    /// The same, started in another way.
+    pub(crate) async fn started(speaks: Speaks, configuration: &str, how: impl FnOnce(Setup) -> Setup) -> Self {
         let upstream = Upstream::start(speaks).await.unwrap();
         let server = |name: &str| {
             let url = upstream.url();
@@ -46,7 +51,8 @@ impl Field {
             )
         };
         let toml = format!("{configuration}\n{}{}", server("up"), server("other"));
-        let checkpoint = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user(USER, PASSWORD).start().await;
+        let setup = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user(USER, PASSWORD);
+        let checkpoint = how(setup).start().await;
         let port = checkpoint.base_url().rsplit(':').next().and_then(|port| port.parse().ok()).unwrap();
         Self { checkpoint, upstream, address: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
