@@ -17,6 +17,8 @@ use super::field::{Field, OWNER, UP, USER};
 
 /// Health and honest callers are answered within so long, whatever else is going on.
 const IN_TIME: Duration = Duration::from_secs(2);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_millis(250);
 /// Descriptors of the checkpoint in the default run: its table then has 384 places.
 const DESCRIPTORS: usize = 1024;
 /// Connections of the default run: more than there are descriptors.
@@ -48,10 +50,16 @@ async fn strangers(field: &Field, connections: usize) -> Vec<TcpStream> {
         format!("POST /login HTTP/1.1\r\nHost: {host}\r\n{form}"),
         format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"),
     ];
-    let mut held = Vec::with_capacity(connections);
+    let (mut held, mut failed) = (Vec::with_capacity(connections), 0);
     for at in 0..connections {
-        // The kernel's queue may be full for a moment.
-        let Ok(Ok(mut stream)) = timeout(IN_TIME, TcpStream::connect(field.address)).await else { continue };
+        // A checkpoint that accepts nothing more is as full as it will be.
+        let Ok(Ok(mut stream)) = timeout(CONNECT, TcpStream::connect(field.address)).await else {
+            failed += 1;
+            if failed > 5 {
+                break;
+            }
+            continue;
+        };
         let _ = stream.write_all(ways[at % ways.len()].as_bytes()).await;
         held.push(stream);
     }
