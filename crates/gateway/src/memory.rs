@@ -15,6 +15,7 @@ use bytes::Bytes;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{GrantId, ServerName};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Bytes are counted in units of so many: the semaphores below count in 32 bits.
 const UNIT_BYTES: usize = 1024;
@@ -32,7 +33,7 @@ const ADDRESS_PART: usize = 16;
 const RESERVE_PART: usize = 16;
 /// What is shorter is not charged: as many of it can be held as there are requests, and those have bounds of their own.
 pub const SMALL_BYTES: usize = 4 << 10;
-/// How long an answer of an upstream waits for room before its request fails.
+/// How long one answer of an upstream waits for room, altogether, before its request fails.
 const WAIT: Duration = Duration::from_secs(10);
 
 /// What all bodies and answers may hold.
@@ -160,7 +161,7 @@ impl Pool {
         true
     }
 
-    async fn add_in_time(&self, units: u32) -> bool {
+    async fn add_until(&self, until: Instant, units: u32) -> bool {
         let mut permits = Vec::with_capacity(self.0.len());
         let taking = async {
             for share in self.0.iter() {
@@ -171,7 +172,7 @@ impl Pool {
             }
             true
         };
-        let taken = tokio::time::timeout(WAIT, taking).await.unwrap_or(false);
+        let taken = tokio::time::timeout_at(until, taking).await.unwrap_or(false);
         if taken {
             permits.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
         }
@@ -275,21 +276,7 @@ impl Room {
         Charge { pool: Some(Pool(shares.into())), units: 0 }
     }
 
-    /// Makes a charge large enough for a message of so many bytes, waiting for room within bounds. `false`: there is none.
-    pub(crate) async fn reach(&self, charge: &mut Charge, bytes: usize) -> bool {
-        if self.try_reach(charge, bytes) {
-            return true;
-        }
-        let more = units(charged(bytes)).saturating_sub(charge.units);
-        let Some(pool) = charge.pool.clone() else { return false };
-        let taken = pool.add_in_time(more).await;
-        if taken {
-            charge.units += more;
-        }
-        taken
-    }
-
-    /// The same, without waiting.
+    /// Makes a charge large enough for a message of so many bytes, if that can be had at once.
     pub(crate) fn try_reach(&self, charge: &mut Charge, bytes: usize) -> bool {
         if charged(bytes) == 0 {
             return true;
@@ -312,16 +299,25 @@ impl Room {
 pub(crate) struct Collecting {
     room: Room,
     charge: Charge,
+    /// Until when it waits for room, since it first had to. Messages that have each a part of what both need would
+    /// otherwise wait for each other, part by part.
+    until: Option<Instant>,
 }
 
 impl Collecting {
     pub(crate) fn new(room: Room) -> Self {
-        Self { room, charge: Charge::default() }
+        Self { room, charge: Charge::default(), until: None }
     }
 
     /// Waits for room for so many bytes. `false`: there is none.
     pub(crate) async fn reach(&mut self, bytes: usize) -> bool {
-        self.room.reach(&mut self.charge, bytes).await
+        if self.try_reach(bytes) {
+            return true;
+        }
+        let found = self.waiting(bytes).await;
+        let is_there = found.is_some();
+        found.into_iter().for_each(|charge| self.add(charge));
+        is_there
     }
 
     /// The same, without waiting.
@@ -330,13 +326,15 @@ impl Collecting {
     }
 
     /// Waits, apart from this, for as much more as so many bytes need.
-    pub(crate) fn waiting(&self, bytes: usize) -> impl Future<Output = Option<Charge>> + Send + use<> {
+    pub(crate) fn waiting(&mut self, bytes: usize) -> impl Future<Output = Option<Charge>> + Send + use<> {
+        let until = *self.until.get_or_insert_with(|| Instant::now() + WAIT);
         let room = self.room.clone();
         let pool = self.charge.pool.clone();
         let more = units(charged(bytes)).saturating_sub(self.charge.units);
         async move {
             let pool = pool.or_else(|| room.empty().pool.clone())?;
-            pool.add_in_time(more).await.then_some(Charge { pool: Some(pool), units: more })
+            let taken = pool.add_until(until, more).await;
+            taken.then(|| Charge { pool: Some(pool), units: more })
         }
     }
 
@@ -356,6 +354,7 @@ impl Collecting {
     /// Gives everything back that is left.
     pub(crate) fn clear(&mut self) {
         self.charge = Charge::default();
+        self.until = None;
     }
 }
 

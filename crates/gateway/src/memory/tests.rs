@@ -3,8 +3,9 @@ use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::scope::ScopeSet;
+use tokio::time::Instant;
 
-use super::{Charge, Collecting, Memory, SMALL_BYTES, instead_of};
+use super::{Collecting, Memory, SMALL_BYTES, WAIT, instead_of};
 
 const MIB: usize = 1 << 20;
 
@@ -84,9 +85,7 @@ async fn waiting_for_room_has_an_end() {
     let memory = Memory::new(16 * MIB);
     let room = memory.own_room();
     let held = room.try_seal(message(7 * MIB)).unwrap();
-    let mut charge = Charge::default();
-    assert!(!room.reach(&mut charge, 2 * MIB).await);
-    drop(charge);
+    assert!(!Collecting::new(room.clone()).reach(2 * MIB).await);
     let mut collecting = Collecting::new(room);
     assert!(collecting.try_reach(MIB / 2));
     let waiting = collecting.waiting(2 * MIB);
@@ -96,5 +95,26 @@ async fn waiting_for_room_has_an_end() {
     collecting.clear();
     assert_eq!(memory.free_bytes(), 12 * MIB);
     drop(sealed);
+    assert_eq!(memory.free_bytes(), 16 * MIB);
+}
+
+/// ATK-189: two messages that each have a part of what both need end their waiting within one time, and not one part
+/// after the other.
+#[tokio::test(start_paused = true)]
+async fn two_halves_do_not_wait_for_each_other_for_long() {
+    let memory = Memory::new(16 * MIB);
+    let began = Instant::now();
+    let grow = async |mut collecting: Collecting| {
+        for step in 1..=64 {
+            if !collecting.reach(step * MIB / 8).await {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
+        true
+    };
+    let all = (0..12).map(|_| grow(Collecting::new(memory.own_room())));
+    futures_util::future::join_all(all).await;
+    assert!(began.elapsed() <= WAIT + WAIT / 2, "{:?}", began.elapsed());
     assert_eq!(memory.free_bytes(), 16 * MIB);
 }
