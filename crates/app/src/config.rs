@@ -105,7 +105,8 @@ impl Default for Clients {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Audit {
-    /// Where the signed heads of the chain go: `file:PATH`, `syslog`, or an `https://` URL. Whoever can change this
+    /// Where the signed heads of the chain go: `file:PATH`, `syslog` (`syslog:PATH` for another socket than `/dev/log`), or an
+    /// `https://` URL. Whoever can change this
     /// machine should not be able to change that place.
     pub(crate) heads: Option<String>,
     /// How often, in seconds, while there is something new.
@@ -138,11 +139,13 @@ pub(crate) struct Webhook {
 pub(crate) struct Limits {
     /// Calls per second that one grant may make, with bursts of twice that; 429 beyond. 0 does not count them.
     pub(crate) calls_per_second: u32,
+    /// What bodies and answers may hold in memory, all together, in MiB (at least 128). One client has a fourth of it.
+    pub(crate) memory_mib: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_per_second: 1000 }
+        Self { calls_per_second: 1000, memory_mib: 256 }
     }
 }
 

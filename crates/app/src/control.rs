@@ -25,6 +25,8 @@ use crate::os::{OsEntropy, SystemClock};
 
 /// The longest line either side sends, in bytes.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Before commands are accepted again after an error.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The longest a command may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -79,9 +81,18 @@ impl Control {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(bad)?;
         let control = Arc::new(self);
         Ok(tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let control = control.clone();
-                tokio::spawn(async move { tokio::time::timeout(TIMEOUT, control.answer(stream)).await });
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        let control = control.clone();
+                        tokio::spawn(async move { tokio::time::timeout(TIMEOUT, control.answer(stream)).await });
+                    }
+                    // Out of descriptors, for example: commands must reach us again when that is over.
+                    Err(error) => {
+                        tracing::warn!(%error, "a command could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
             }
         }))
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,9 @@ use sekisho_client::http::{HttpClient, Request};
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::ids::NodeId;
 use sekisho_store::{SignedHead, Store, StoreError};
+use tokio::net::UnixDatagram;
+
+use crate::os;
 
 /// Where a local syslog daemon listens (RFC 5424 over a datagram socket).
 const SYSLOG: &str = "/dev/log";
@@ -22,14 +24,17 @@ const PRIORITY: u8 = 85;
 pub(crate) const PLACE_SETTING: &str = "audit.heads";
 /// How much of the end of a file is read at a start, in bytes: some thousand heads.
 const END_BYTES: u64 = 1 << 20;
+/// How long one head may take to be written. A daemon that hangs, or a disk that does not answer, holds up nothing: the
+/// next head says all that this one would have said (ATK-194).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where signed heads go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SecondPlace {
     /// The end of a file: one line of JSON each.
     File(PathBuf),
-    /// The local syslog daemon.
-    Syslog,
+    /// A local syslog daemon, which listens here.
+    Syslog(PathBuf),
     /// A POST of JSON.
     Url(String),
 }
@@ -38,13 +43,17 @@ impl SecondPlace {
     /// Reads the setting.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         if text == "syslog" {
-            return Ok(Self::Syslog);
+            return Ok(Self::Syslog(PathBuf::from(SYSLOG)));
         }
-        if let Some(path) = text.strip_prefix("file:").map(Path::new) {
-            let good = path.is_absolute();
-            return good
-                .then(|| Self::File(path.to_owned()))
-                .ok_or_else(|| format!("`{text}`: the path is not absolute"));
+        let absolute = |path: &str| match Path::new(path) {
+            path if path.is_absolute() => Ok(path.to_owned()),
+            _ => Err(format!("`{text}`: the path is not absolute")),
+        };
+        if let Some(path) = text.strip_prefix("syslog:") {
+            return absolute(path).map(Self::Syslog);
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            return absolute(path).map(Self::File);
         }
         let is_url = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if is_url { Ok(Self::Url(text.to_owned())) } else { Err(format!("`{text}` is not a place for signed heads")) }
@@ -78,8 +87,18 @@ impl SecondPlace {
     async fn send(&self, http: &dyn HttpClient, head: &SignedHead) -> Result<(), String> {
         let line = serde_json::to_string(head).map_err(|error| error.to_string())?;
         match self {
-            Self::File(path) => append(path, &line).map_err(|error| format!("`{}`: {error}", path.display())),
-            Self::Syslog => log(&line).map_err(|error| format!("`{SYSLOG}`: {error}")),
+            Self::File(path) => {
+                let shown = path.display().to_string();
+                let path = path.clone();
+                let appended = os::beside(WRITE_TIMEOUT, move || append(&path, &line)).await;
+                let appended = appended.ok_or_else(|| format!("`{shown}` was not written in time"))?;
+                appended.map_err(|error| format!("`{shown}`: {error}"))
+            }
+            Self::Syslog(path) => {
+                let logged = tokio::time::timeout(WRITE_TIMEOUT, log(path, &line)).await;
+                let logged = logged.map_err(|_| format!("`{}` does not read what it is sent", path.display()))?;
+                logged.map_err(|error| format!("`{}`: {error}", path.display()))
+            }
             Self::Url(url) => {
                 let body = serde_json::to_value(head).map_err(|error| error.to_string())?;
                 let answer = http.send(Request::post_json(url, &body)).await.map_err(|error| error.to_string())?;
@@ -114,9 +133,9 @@ fn append(path: &Path, line: &str) -> std::io::Result<()> {
     file.sync_data()
 }
 
-fn log(line: &str) -> std::io::Result<()> {
+async fn log(path: &Path, line: &str) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
-    socket.send_to(format!("<{PRIORITY}>sekisho: audit head {line}").as_bytes(), SYSLOG).map(drop)
+    socket.send_to(format!("<{PRIORITY}>sekisho: audit head {line}").as_bytes(), path).await.map(drop)
 }
 
 /// Writes down how far our chain has come.
@@ -178,6 +197,8 @@ mod tests {
         for (text, good) in [
             ("file:/var/log/heads.jsonl", true),
             ("syslog", true),
+            ("syslog:/run/systemd/journal/syslog", true),
+            ("syslog:log", false),
             ("https://logs.example/heads", true),
             ("file:heads.jsonl", false),
             ("/var/log/heads.jsonl", false),

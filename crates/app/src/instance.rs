@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use sekisho_client::http::{HttpSettings, SafeHttp};
 use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
+use sekisho_gateway::memory::Memory;
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::{PolicyFile, Rights};
@@ -25,13 +26,15 @@ use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
 use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
-use crate::os::OsEntropy;
+use crate::os::{self, OsEntropy};
 use crate::readiness::{self, Readiness};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
 use crate::{control, keys, listen};
 
 mod upkeep;
+/// How long files may take to be read while requests are served.
+pub(crate) const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Where the definitions of servers come from.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +71,8 @@ pub(crate) struct Instance {
     data: DataDir,
     source: Source,
     extra_ca: Option<Vec<u8>>,
+    /// What requests and answers may hold.
+    memory: Memory,
     /// The configuration in force: what a change of users is combined with.
     configuration: ArcSwap<Configuration>,
     keys: watch::Sender<Keys>,
@@ -201,6 +206,8 @@ impl Instance {
             refusals: refusals.clone(),
             settings: issuer_settings(&configuration, &base_url),
         });
+        let settings = gateway_settings(&configuration, &base_url);
+        let memory = settings.limits.memory.clone();
         let gateway = Gateway::start(GatewayParts {
             store: store.clone(),
             keys: keys_seen,
@@ -210,7 +217,7 @@ impl Instance {
             entropy,
             node,
             refusals: refusals.clone(),
-            settings: gateway_settings(&configuration, &base_url),
+            settings,
         })
         .await;
         let store_too = store.clone();
@@ -230,6 +237,7 @@ impl Instance {
             data,
             source,
             extra_ca,
+            memory,
             configuration: ArcSwap::from_pointee(configuration),
             keys,
             rights,
@@ -277,7 +285,8 @@ impl Instance {
         tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
         tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
         ready()?;
-        listen::serve(listeners, self.front(), certificate, stop).await;
+        let sharing = listen::Sharing { memory: self.memory.clone(), proxies: Vec::new() };
+        listen::serve(listeners, self.front(), certificate, sharing, stop).await;
         for task in tasks {
             task.abort();
         }
@@ -369,12 +378,8 @@ impl Instance {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let (users, loans) = people(&self.store, self.clock.now()).await?;
         let directory = servers::directory(&defined, &self.base_url)?;
-        let routes = servers::routes(
-            &defined,
-            (&self.base_url, configuration.audit.arguments_days),
-            (self.extra_ca.as_deref(), &self.builtin),
-        )?;
         let rights = servers::rights(&defined, (&users, loans), configuration)?;
+        let routes = self.routes_of(defined, configuration.audit.arguments_days).await?;
         self.rights.send_replace(Arc::new(rights));
         self.directory.send_replace(Arc::new(directory));
         self.routes.send_replace(Arc::new(routes));
@@ -382,6 +387,20 @@ impl Instance {
         self.gateway.remount().await;
         self.configuration.store(Arc::new(configuration.clone()));
         Ok(())
+    }
+
+    /// Routes, with the secrets that they name: files that may hang, and are read beside everything that waits.
+    async fn routes_of(&self, defined: Vec<Defined>, arguments_days: u32) -> Result<Routes, CommandError> {
+        let (base_url, extra_ca, builtin) = (self.base_url.clone(), self.extra_ca.clone(), self.builtin.clone());
+        let read = os::beside(READ_TIMEOUT, move || {
+            servers::routes(&defined, (&base_url, arguments_days), (extra_ca.as_deref(), &builtin))
+        });
+        read.await.unwrap_or_else(|| {
+            Err(CommandError::environment(
+                "the files that hold secrets of servers could not be read in time",
+                "see that none of them is a pipe, and the disk",
+            ))
+        })
     }
 
     /// Follows the change feed: users, loans, servers and keys are re-read when they change.
@@ -561,6 +580,12 @@ fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSetti
     settings
 }
 
+/// What bodies and answers may hold. With less than the least, the share of one client would have no room for an answer.
+fn memory(mib: u32) -> Memory {
+    const LEAST_MIB: u32 = 128;
+    Memory::new(usize::try_from(mib.max(LEAST_MIB)).unwrap_or(usize::MAX).saturating_mul(1 << 20))
+}
+
 fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySettings {
     let mut allowed_origins = vec![base_url.to_owned()];
     allowed_origins.extend(configuration.origins.iter().cloned());
@@ -578,6 +603,7 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
             .collect(),
         limits: Limits {
             calls_per_second_max: NonZeroU32::new(configuration.limits.calls_per_second),
+            memory: memory(configuration.limits.memory_mib),
             ..Limits::default()
         },
     }

@@ -23,9 +23,20 @@ use sekisho_protocol::ids::RequestId;
 use tower::ServiceExt as _;
 
 use crate::listen::Surface;
+use crate::listen::guest::{self, Guest, Inbound, Trouble};
+use crate::listen::table::Line;
 
 /// Under which id the records know a request; on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Everything below is a call of a server.
+const CALLS: &str = "/mcp/";
+/// What monitors ask. They are answered whatever else is going on.
+const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
+/// What is told where too much is held already.
+const NO_ROOM: &str = "too much is being sent or waits to be read; try again in a moment";
+/// What is told to whom sends a byte at a time.
+const SLOW: &str = "the body of the request did not arrive in time";
 
 /// What the entrance needs to know, and what lies behind it.
 pub(crate) struct Entrance {
@@ -58,15 +69,19 @@ impl fmt::Debug for Entrance {
 }
 
 impl Surface for Front {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
-        self.0.answer(request, peer).await
+    async fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> Response {
+        self.0.answer(request, line).await
     }
 }
 
 impl Entrance {
-    /// Admits a request: names it, refuses ambiguous paths (ATK-63) and unknown hosts (TR-03, ATK-13, ATK-78).
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    /// Admits a request: names it, refuses ambiguous paths (ATK-63) and unknown hosts (TR-03, ATK-13, ATK-78), and what
+    /// there is no room for (ATK-186, ATK-188).
+    async fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> Response {
         let id = RequestId::generate(self.clock.now(), self.entropy.as_ref());
+        let (version, path) = (request.version(), request.uri().path());
+        let (is_call, is_health) = (path.starts_with(CALLS), HEALTH.contains(&path));
+        let guest = Guest::of(line, &request);
         let refusal = if !is_canonical(request.uri()) {
             Some((StatusCode::BAD_REQUEST, "this spelling of the path is not accepted"))
         } else if !is_known_host(&self.hosts, request.uri(), request.headers()) {
@@ -74,18 +89,34 @@ impl Entrance {
                 StatusCode::MISDIRECTED_REQUEST,
                 "this host is not served here; the operator can change it with `sekisho base-url set`",
             ))
+        } else if is_call && line.is_reserve {
+            Some((StatusCode::SERVICE_UNAVAILABLE, "all connections are taken; try again in a moment"))
+        } else if guest.trouble().is_some() && !is_health {
+            Some((StatusCode::SERVICE_UNAVAILABLE, NO_ROOM))
         } else {
             None
         };
         let mut response = match refusal {
             Some((status, text)) => said(status, text, id),
             None => {
+                let arrival =
+                    Arrival { request: id, source: Some(source_of(line.peer)), recognition: line.recognition.clone() };
+                let request = request.map(|body| Body::new(Inbound::new(body, guest.clone(), is_call)));
                 // Where it is from the start: it is large, and each combinator around it would move it once.
-                let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(source_of(peer)) }));
-                caught(answering.as_mut()).await.unwrap_or_else(|Panicked| {
-                    tracing::error!(request = %id, "a request made us panic");
-                    said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
-                })
+                let mut answering = pin!(self.surface(request, arrival));
+                let answered = caught(answering.as_mut()).await;
+                let response = match (answered, guest.trouble()) {
+                    // Whatever the surface made of a body that was not read on.
+                    (Ok(_), Some(Trouble::Slow)) => said(StatusCode::REQUEST_TIMEOUT, SLOW, id),
+                    (Ok(_), Some(Trouble::NoRoom)) if !is_health => said(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM, id),
+                    (Ok(response), _) => response,
+                    (Err(Panicked), _) => {
+                        tracing::error!(request = %id, "a request made us panic");
+                        said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)
+                    }
+                };
+                guest::outbound(response, guest, version, is_call)
+                    .unwrap_or_else(|| said(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM, id))
             }
         };
         if let Ok(value) = HeaderValue::try_from(id.to_string()) {
@@ -94,12 +125,12 @@ impl Entrance {
         response
     }
 
-    async fn surface(&self, request: Request<Incoming>, arrival: Arrival) -> Response {
-        let mut request = request.map(Body::new);
-        if request.uri().path().starts_with("/mcp/") {
+    async fn surface(&self, mut request: Request<Body>, arrival: Arrival) -> Response {
+        if request.uri().path().starts_with(CALLS) {
             return self.gateway.serve(request, arrival).await;
         }
         request.extensions_mut().insert(arrival.request);
+        request.extensions_mut().insert(arrival.recognition);
         if let Some(source) = arrival.source {
             request.extensions_mut().insert(PeerAddress(source));
         }
@@ -131,7 +162,11 @@ async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, P
 }
 
 fn said(status: StatusCode, text: &str, id: RequestId) -> Response {
-    (status, format!("{text}\nrequest {id}\n")).into_response()
+    let mut response = (status, format!("{text}\nrequest {id}\n")).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// One spelling per path: no empty or dot segments, no parameters, no encoded separators, no backslash.

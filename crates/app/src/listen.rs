@@ -1,10 +1,14 @@
-//! The accept loop: sockets, TLS, deadlines, a bound on connections, a graceful end.
+//! The accept loop: sockets, TLS, deadlines, a place for each connection, a graceful end.
+
+pub(crate) mod guest;
+mod stream;
+pub(crate) mod table;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,25 +18,46 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use ipnet::IpNet;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sekisho_gateway::memory::Memory;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
 use crate::error::CommandError;
+use crate::os;
+use stream::Paced;
+use table::{Bounds, DESCRIPTORS, Line, Place, SWEEP, Table};
 
-/// Connections served at one time; more wait in the kernel's queue (ATK-91).
-const CONNECTIONS_MAX: usize = 4096;
 /// From the connection to the end of the request's head (ATK-91).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the TLS handshake (ATK-91).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The head of a request, in bytes (PX-30).
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-/// Open streams may finish for so long when we end.
+/// On a connection of the reserve: until its head is there, and until it is over.
+const RESERVE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The head of a request, in bytes (PX-30). A full table of them that never end is 128 MiB.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Requests at one time on one connection of HTTP/2, and what each and all of them may send ahead of being read.
+const STREAMS_MAX: u32 = 128;
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// What is kept of one answer that its client has not asked for yet, beside the part that was read last.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// The kernel gives a connection up when nothing it sent was taken for so long.
+const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(60);
+/// Open streams may finish for so long when we end, and what has not is then given this long to be dropped.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+const DROP_TIMEOUT: Duration = Duration::from_millis(500);
+/// Connections that are told at one time that there is no place, and how long that may take for each.
+const REFUSALS_MAX: usize = 64;
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What they are told.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 49\r\n\r\nall connections are taken; try again in a moment\n";
 
 /// Sockets that are open, all with one port.
 #[derive(Debug)]
@@ -111,32 +136,55 @@ fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandEr
 
 /// What answers requests: in production the entrance.
 pub(crate) trait Surface: Clone + Send + Sync + 'static {
-    /// Answers one request of this peer, whatever it is.
-    fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> impl Future<Output = Response> + Send;
+    /// Answers one request on this connection, whatever it is.
+    fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> impl Future<Output = Response> + Send;
 }
 
-/// Serves until `stop` says so; then lets what is open finish for a moment.
+/// What connections share.
+#[derive(Debug)]
+pub(crate) struct Sharing {
+    /// What their requests may hold.
+    pub(crate) memory: Memory,
+    /// Addresses of proxies: behind each stand many callers. This machine's own need not be named.
+    pub(crate) proxies: Vec<IpNet>,
+}
+
+/// Serves until `stop` says so; then lets what is open finish for a moment, and ends what has not.
 pub(crate) async fn serve<S: Surface>(
     listeners: Listeners,
     surface: S,
     certificate: Option<Arc<Certificate>>,
+    sharing: Sharing,
     stop: watch::Receiver<bool>,
 ) {
-    let graceful = Arc::new(GracefulShutdown::new());
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let table = Table::new(Bounds::of(os::raise_descriptors(DESCRIPTORS)), sharing.memory, sharing.proxies);
+    let door = Door {
+        surface,
+        certificate,
+        table: table.clone(),
+        connections: TaskTracker::new(),
+        refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+    };
     let mut loops = tokio::task::JoinSet::new();
     for socket in listeners.sockets {
-        let door = Door {
-            surface: surface.clone(),
-            certificate: certificate.clone(),
-            graceful: graceful.clone(),
-            slots: slots.clone(),
-        };
-        loops.spawn(door.accept(socket, stop.clone()));
+        loops.spawn(door.clone().accept(socket, stop.clone()));
     }
-    while loops.join_next().await.is_some() {}
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+    let sweeping = async {
+        let mut every = tokio::time::interval(SWEEP);
+        loop {
+            table.sweep(every.tick().await);
+        }
+    };
+    let accepting = async { while loops.join_next().await.is_some() {} };
+    tokio::select! {
+        () = sweeping => {}
+        () = accepting => {}
+    }
+    door.connections.close();
+    table.leave_all();
+    if tokio::time::timeout(DRAIN_TIMEOUT, door.connections.wait()).await.is_err() {
+        table.cut_all();
+        let _ = tokio::time::timeout(DROP_TIMEOUT, door.connections.wait()).await;
     }
 }
 
@@ -144,86 +192,143 @@ pub(crate) async fn serve<S: Surface>(
 struct Door<S> {
     surface: S,
     certificate: Option<Arc<Certificate>>,
-    graceful: Arc<GracefulShutdown>,
-    slots: Arc<Semaphore>,
+    table: Arc<Table>,
+    connections: TaskTracker,
+    refusals: Arc<Semaphore>,
 }
 
 impl<S: Surface> Door<S> {
+    /// Takes connections until `stop`. Nothing else is waited for here: who finds no place is told so.
     async fn accept(self, socket: TcpListener, mut stop: watch::Receiver<bool>) {
         loop {
-            let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
+                biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let door = self.clone();
-                    let watcher = self.graceful.watcher();
-                    tokio::spawn(async move {
-                        door.connection(stream, peer, watcher).await;
-                        drop(slot);
-                    });
-                }
+                Ok((stream, peer)) => match self.table.admit(peer) {
+                    Some(place) => drop(self.connections.spawn(self.clone().connection(stream, place))),
+                    None => self.refuse(stream),
+                },
                 // Out of descriptors, or the peer went away: neither ends the loop.
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                    }
                 }
             }
         }
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
-        let _ = stream.set_nodelay(true);
-        // The watcher ends with this connection; nothing else of the door is kept meanwhile.
-        let Self { surface, certificate, graceful, slots } = self;
-        drop((graceful, slots));
-        let asked = Arc::new(AtomicBool::new(false));
-        let has_asked = asked.clone();
-        let service = service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
-            let surface = surface.clone();
-            async move { Ok::<_, Infallible>(surface.answer(request, peer).await) }
+    /// Tells a client that there is no place. Of those who come while many are being told, the connection is closed.
+    fn refuse(&self, mut stream: TcpStream) {
+        let Ok(permit) = self.refusals.clone().try_acquire_owned() else { return };
+        if self.certificate.is_some() {
+            return;
+        }
+        self.connections.spawn(async move {
+            let telling = async {
+                stream.write_all(REFUSAL).await?;
+                stream.shutdown().await?;
+                // What the client has sent meanwhile would otherwise have its kernel throw the answer away.
+                let mut unread = [0; 4096];
+                while stream.read(&mut unread).await? > 0 {}
+                std::io::Result::Ok(())
+            };
+            let _ = tokio::time::timeout(REFUSAL_TIMEOUT, telling).await;
+            drop(permit);
         });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-            .max_concurrent_streams(128)
-            .max_pending_accept_reset_streams(16)
-            .keep_alive_interval(Duration::from_secs(30));
-        let ended = match certificate {
-            None => {
-                let serving = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-                unless_silent(serving, &has_asked).await
-            }
-            Some(certificate) => {
-                let Ok(Ok(stream)) =
-                    tokio::time::timeout(HANDSHAKE_TIMEOUT, certificate.acceptor().accept(stream)).await
-                else {
-                    return;
-                };
-                let serving = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-                unless_silent(serving, &has_asked).await
-            }
+    }
+
+    async fn connection(self, stream: TcpStream, place: Place) {
+        let _ = stream.set_nodelay(true);
+        os::give_up_after(&stream, UNTAKEN_TIMEOUT);
+        let stream = Paced::new(stream);
+        let line = place.line.clone();
+        let Some(certificate) = self.certificate.clone() else { return self.serve(stream, line).await };
+        let shaking = tokio::time::timeout(HANDSHAKE_TIMEOUT, certificate.acceptor().accept(stream));
+        let shaken = tokio::select! {
+            () = line.cut.cancelled() => return,
+            shaken = shaking => shaken,
         };
-        if let Some(Err(error)) = ended {
-            tracing::debug!(%error, %peer, "a connection ended");
+        if let Ok(Ok(stream)) = shaken {
+            self.serve(stream, line).await;
+        }
+    }
+
+    /// Serves a connection to its end, unless it is told to end before, or nothing was asked on it in time: the deadline
+    /// of a head begins with its first byte, and that may never come (ATK-91).
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, line: Arc<Line>) {
+        let Self { surface, .. } = self;
+        let (head_timeout, timeout) = match line.is_reserve {
+            true => (RESERVE_HEAD_TIMEOUT, Some(RESERVE_TIMEOUT)),
+            false => (HEAD_TIMEOUT, None),
+        };
+        let asked = line.clone();
+        let service = service_fn(move |request| {
+            let (surface, line) = (surface.clone(), asked.clone());
+            async move {
+                let response = surface.answer(request, &line).await;
+                if line.is_reserve {
+                    line.leave.cancel();
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let builder = builder(head_timeout);
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut silence = pin!(tokio::time::sleep(timeout.unwrap_or(head_timeout).min(head_timeout)));
+        let mut over = pin!(until(timeout));
+        let (mut is_leaving, mut was_silent) = (false, false);
+        loop {
+            tokio::select! {
+                ended = &mut serving => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, peer = %line.peer, "a connection ended");
+                    }
+                    return;
+                }
+                () = line.cut.cancelled() => return,
+                () = &mut over => return,
+                () = line.leave.cancelled(), if !is_leaving => {
+                    is_leaving = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                () = &mut silence, if !was_silent => {
+                    was_silent = true;
+                    if !line.has_asked() {
+                        return;
+                    }
+                }
+            }
         }
     }
 }
 
-/// Serves a connection to its end, unless nothing was asked on it in time: the deadline of a head begins with its
-/// first byte, and that may never come (ATK-91). `None`: it was closed for that.
-async fn unless_silent<T>(serving: impl Future<Output = T>, has_asked: &AtomicBool) -> Option<T> {
-    let mut serving = std::pin::pin!(serving);
-    if let Ok(ended) = tokio::time::timeout(HEAD_TIMEOUT, &mut serving).await {
-        return Some(ended);
+async fn until(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
     }
-    if has_asked.load(Ordering::Relaxed) { Some(serving.await) } else { None }
+}
+
+fn builder(head_timeout: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_pending_accept_reset_streams(16)
+        .keep_alive_interval(Duration::from_secs(30));
+    builder
 }
 
 #[cfg(test)]

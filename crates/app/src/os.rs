@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 
 /// The machine's clock as it is set, for commands that end soon. A checkpoint that runs has a `SteadyClock`.
@@ -120,6 +122,32 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
     let home = PathBuf::from(variable("HOME")?);
     let below = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
     Some(home.join(below).join("sekisho"))
+}
+
+/// Lets this process have so many descriptors, as far as it may, and gives how many it has; `None`: there is no bound.
+/// Not all that it may: programs that we start inherit the number, and some close every one that there could be.
+pub(crate) fn raise_descriptors(wanted: u64) -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current?;
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if raised <= current || setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit }).is_err() {
+        return Some(current);
+    }
+    Some(raised)
+}
+
+/// Does something that may block beside the tasks that answer requests, and waits for it so long. `None`: it was not done
+/// in time, or panicked. It may still be done later.
+pub(crate) async fn beside<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await.ok()?.ok()
+}
+
+/// Has the kernel give a connection up when nothing that was sent on it has been taken for so long.
+pub(crate) fn give_up_after(stream: &tokio::net::TcpStream, limit: Duration) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, limit);
 }
 
 /// Makes a folder that only we may enter.

@@ -18,3 +18,4 @@
 
 pub mod fakes;
 pub mod harness;
+pub mod strangers;

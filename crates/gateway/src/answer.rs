@@ -22,6 +22,7 @@ use crate::audit::OutcomeEntry;
 use crate::error::ROUNDS_FULL;
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Event, EventStream};
+use crate::memory::instead_of;
 use crate::session::StandingPlace;
 use crate::watchdog::{End, Watch};
 
@@ -224,13 +225,16 @@ impl Relay {
 
     async fn message(&mut self, data: Bytes, id: Option<&str>, name: Option<&str>) -> Option<Bytes> {
         let id = self.resumable_from(id);
+        // What is made of the message keeps its place in memory.
+        let source = data.clone();
+        let event = |data: &[u8]| Some(instead_of(source.clone(), event(name, id, data)));
         // Boxed: otherwise every stream would hold the states of judging a message, and the compiler their layout.
         match Box::pin(self.passage.filter.judge(data)).await {
-            Judged::Pass(data) => Some(event(name, id, &data)),
+            Judged::Pass(data) => event(&data),
             Judged::Answer { data, error } => {
                 self.passage.outcome.result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };
                 self.next = Next::Linger;
-                Some(event(name, id, &data))
+                event(&data)
             }
             Judged::Broken(reason) => self.fail(OutcomeResult::UpstreamFailed, reason),
             Judged::Full => self.fail(OutcomeResult::UpstreamFailed, ROUNDS_FULL),

@@ -4,25 +4,61 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 
+use crate::memory::{Collecting, Room};
+
 /// Why there is no body.
 #[derive(Debug)]
 pub(crate) enum Unread<E> {
     /// It broke off.
     Broken(E),
+    /// Too much is held in this process already; the rest was not read.
+    NoRoom,
     /// It is larger than it may be; the rest was not read.
     TooLarge,
 }
 
-/// All of a body, of at most `max` bytes: never a prefix of it (ATK-68). What came in one piece is not copied.
-pub(crate) async fn whole<B: Body<Data = Bytes> + Unpin>(mut body: B, max: usize) -> Result<Bytes, Unread<B::Error>> {
+/// When room is looked for.
+#[derive(Debug)]
+pub(crate) enum Growth {
+    /// As bytes come: who declares much and sends nothing holds nothing.
+    AsItComes,
+    /// For the declared length before anything is read: two halves of two answers must not wait for each other.
+    AtOnce,
+}
+
+/// All of a body, of at most `max` bytes: never a prefix of it (ATK-68). What came in one piece is not copied. With a
+/// `room` the body finds its place there as it grows, is not read any further while there is none, and owns its charge.
+pub(crate) async fn whole<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
+    max: usize,
+    room: Option<(Room, Growth)>,
+) -> Result<Bytes, Unread<B::Error>> {
     let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > max {
+        return Err(Unread::TooLarge);
+    }
+    let at_once = matches!(room, Some((_, Growth::AtOnce)));
+    let mut collecting = room.map(|(room, _)| Collecting::new(room));
+    if let Some(collecting) = &mut collecting
+        && at_once
+        && !collecting.reach(declared).await
+    {
+        return Err(Unread::NoRoom);
+    }
     while !body.is_end_stream()
         && let Some(frame) = body.frame().await
     {
         // Trailers say nothing that is asked for here.
         let Ok(data) = frame.map_err(Unread::Broken)?.into_data() else { continue };
-        if first.len().max(joined.len()).saturating_add(data.len()) > max {
+        let length = first.len().max(joined.len()).saturating_add(data.len());
+        if length > max {
             return Err(Unread::TooLarge);
+        }
+        if let Some(collecting) = &mut collecting
+            && !collecting.reach(length).await
+        {
+            return Err(Unread::NoRoom);
         }
         if first.is_empty() {
             first = data;
@@ -33,7 +69,11 @@ pub(crate) async fn whole<B: Body<Data = Bytes> + Unpin>(mut body: B, max: usize
         }
         joined.extend_from_slice(&data);
     }
-    Ok(if joined.is_empty() { first } else { joined.freeze() })
+    let all = if joined.is_empty() { first } else { joined.freeze() };
+    Ok(match &mut collecting {
+        Some(collecting) => collecting.seal(all),
+        None => all,
+    })
 }
 
 #[cfg(test)]
@@ -55,7 +95,7 @@ mod tests {
                 Err(error) => Err(error),
             })
             .collect();
-        whole(StreamBody::new(stream::iter(frames)), max).await
+        whole(StreamBody::new(stream::iter(frames)), max, None).await
     }
 
     /// ATK-68, ATK-93: all of it within the bound, or nothing.
@@ -74,6 +114,6 @@ mod tests {
         }
         // What came in one piece is the same piece.
         let piece = Bytes::from(vec![b'x'; 9]);
-        assert_eq!(whole(Full::new(piece.clone()), 9).await.unwrap().as_ptr(), piece.as_ptr());
+        assert_eq!(whole(Full::new(piece.clone()), 9, None).await.unwrap().as_ptr(), piece.as_ptr());
     }
 }

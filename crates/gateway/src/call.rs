@@ -25,9 +25,10 @@ use sekisho_protocol::text::{NameFault, check_name};
 use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 
 use crate::Gateway;
-use crate::body::{Unread, whole};
+use crate::body::{Growth, Unread, whole};
 use crate::era::{initialize, stateless};
 use crate::forward::{ForwardError, InitDigest, Outgoing};
+use crate::memory::Room;
 use crate::own;
 use crate::rounds::{self, Brought};
 use crate::route::{KeepArguments, Routed};
@@ -81,6 +82,8 @@ pub(crate) enum CallFault {
     SessionMissing,
     #[error("no such session; send `initialize` again without `Mcp-Session-Id`")]
     SessionUnknown,
+    #[error("too much is being sent or waits to be read; read the answers that are open, then try again")]
+    NoRoom,
     #[error("this session has its stream already")]
     StreamTaken,
     #[error("the body is larger than {max} bytes")]
@@ -257,14 +260,14 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 pub(crate) async fn read_body(
     headers: &HeaderMap,
     body: Body,
-    max: usize,
-    limit: Duration,
+    (max, limit): (usize, Duration),
+    room: Room,
 ) -> Result<Bytes, CallFault> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|declared| declared > max as u64) {
         return Err(CallFault::TooLarge { max });
     }
-    let mut reading = pin!(whole(body, max));
+    let mut reading = pin!(whole(body, max, Some((room, Growth::AsItComes))));
     // Mostly it came with the head, and nothing is waited for.
     let read = match reading.as_mut().now_or_never() {
         Some(read) => Ok(read),
@@ -273,6 +276,7 @@ pub(crate) async fn read_body(
     match read {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(Unread::TooLarge)) => Err(CallFault::TooLarge { max }),
+        Ok(Err(Unread::NoRoom)) => Err(CallFault::NoRoom),
         Ok(Err(Unread::Broken(_))) => Err(CallFault::BodyBroken),
         Err(_) => Err(CallFault::BodySlow),
     }

@@ -352,6 +352,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
         }
         CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
         CallFault::Name { .. } => bad("name", ErrorCode::InvalidParams),
+        CallFault::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, "no_room", ErrorCode::Internal),
         CallFault::Read(error) => bad("body_unreadable", error.code()),
         CallFault::RequestState => bad("request_state", ErrorCode::InvalidParams),
         CallFault::ResourceUri { .. } => bad("resource_uri", ErrorCode::InvalidParams),
@@ -410,6 +411,11 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             StatusCode::BAD_GATEWAY,
             "upstream_misconfigured",
             "this server's settings cannot be used; its operator finds why in the log",
+        ),
+        ForwardError::NoRoom { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_room",
+            "too much waits for clients that do not read; read the answers that are open, then try again",
         ),
         ForwardError::Redirected { .. } => (
             StatusCode::BAD_GATEWAY,

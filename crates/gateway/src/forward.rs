@@ -159,7 +159,7 @@ impl Upstreams {
         let (server, id) = (request.server.clone(), request.cleared.request());
         let sent = match self.find(&server)? {
             // Boxed: what goes over HTTP, where most goes, need not have the room for the others.
-            Upstream::BuiltIn(upstream) => Box::pin(upstream.send(request)).await,
+            Upstream::BuiltIn(upstream) => Box::pin(upstream.send(request, &self.limits.memory)).await,
             Upstream::Http(upstream) => upstream.send(request).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.send(request)).await,
         };

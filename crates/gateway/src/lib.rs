@@ -30,6 +30,7 @@ mod forward;
 mod job;
 mod limits;
 mod listen;
+pub mod memory;
 mod metadata;
 mod own;
 mod pipeline;
@@ -166,6 +167,7 @@ impl Gateway {
         let forward = ForwardLimits {
             event_bytes_max: limits.event_bytes_max,
             answer_bytes_max: limits.answer_bytes_max,
+            memory: limits.memory.clone(),
             ..ForwardLimits::default()
         };
         let gateway = Arc::new(Self {

@@ -8,6 +8,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{ClientId, GrantId};
 
+use crate::memory::Memory;
 use crate::shares::Network;
 
 /// What the gateway is told by configuration.
@@ -57,6 +58,8 @@ pub struct Limits {
     /// Records that wait for their batch; when that many wait, calls wait too. Open calls and streams hold a place each,
     /// so it is more than twice what may be open of both together.
     pub records_queued_max: usize,
+    /// What bodies and answers may hold in this process, all together.
+    pub memory: Memory,
 }
 
 impl Default for Limits {
@@ -74,6 +77,7 @@ impl Default for Limits {
             calls_per_second_max: NonZeroU32::new(1000),
             tokens_cached_max: 100_000,
             records_queued_max: 131_072,
+            memory: Memory::default(),
         }
     }
 }

@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
 use sekisho_protocol::audit::OutcomeResult;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Caller, Recognition};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
@@ -32,6 +32,7 @@ use crate::error::{self, Fault, Refused};
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
+use crate::memory::instead_of;
 use crate::profiles;
 use crate::rounds::{self, Brought};
 use crate::route::{self, Arrival, RouteError, Routed};
@@ -46,7 +47,7 @@ const ALLOW: &str = "GET, POST, DELETE";
 /// Everything at `/mcp/{name}`.
 pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arrival) -> Response {
     let now = gateway.clock.now();
-    let Arrival { request: id, source } = arrival;
+    let Arrival { request: id, source, recognition } = arrival;
     let (route, origin) = match screen(gateway, &request) {
         Ok(screened) => screened,
         Err(error) => {
@@ -60,7 +61,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         return cors::preflight(origin.as_ref(), request.headers());
     }
     let routed = Routed { route, request: id, now, started: Instant::now(), source };
-    let mut response = match pass(gateway, &routed, request).await {
+    let mut response = match pass(gateway, &routed, &recognition, request).await {
         Ok(response) => response,
         Err(refused) => refuse(gateway, &routed, &refused),
     };
@@ -79,7 +80,12 @@ fn screen(gateway: &Gateway, request: &Request) -> Result<(Arc<route::Route>, Op
 }
 
 /// The journey of one request (house style §3). Whatever refuses, refuses here.
-async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Result<Response, Refused> {
+async fn pass(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    recognition: &Recognition,
+    request: Request,
+) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
     let (headers, limits) = (&head.headers, &gateway.settings.limits);
 
@@ -87,13 +93,18 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     let keys = gateway.keys.borrow().clone();
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await?;
     let caller = &who.caller;
+    if caller.grant.is_some() {
+        recognition.recognize();
+    }
     gateway.rates.take(caller, routed.source)?;
 
     // 4 call
     let mut asked = match head.method {
         Method::POST => {
             call::admit(headers)?;
-            let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout).await?;
+            let (bounds, room) =
+                ((limits.body_bytes_max, limits.body_timeout), limits.memory.room(caller, routed.server()));
+            let body = call::read_body(headers, body, bounds, room).await?;
             call::read(gateway, routed, caller, headers, body).await?
         }
         // Boxed, like all that is seldom: a call need not have the room.
@@ -126,6 +137,9 @@ async fn pass(gateway: &Arc<Gateway>, routed: &Routed, request: Request) -> Resu
     // 7 settle
     let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
     let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
+    if limits.memory.is_tight() {
+        return Err(refused(ForwardError::NoRoom { sent: false }.into(), &asked));
+    }
     let watch = gateway.watchdog.open(caller, routed.source, routed.server(), span);
     let watch = watch.map_err(|error| refused(error.into(), &asked))?;
     stands(gateway, &who, routed.now).await.map_err(|error| refused(error.into(), &asked))?;
@@ -330,8 +344,10 @@ async fn conclude(
     match answer.body {
         AnswerBody::Accepted if asked.id().is_none() => Ok(answer::accepted(passage.outcome)),
         AnswerBody::Events(events) => Ok(answer::streamed(events, passage)),
-        AnswerBody::Json(data) => match passage.filter.judge(data).await {
+        AnswerBody::Json(source) => match passage.filter.judge(source.clone()).await {
             Judged::Answer { data, error } => {
+                // What is made of the answer keeps its place in memory.
+                let data = instead_of(source, data);
                 let result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };
                 Ok(answer::whole(relayed(answer.status), data, passage.outcome, result))
             }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
 use sekisho_policy::model::ToolStanding;
+use sekisho_protocol::caller::Recognition;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{RequestId, ServerName};
 use sekisho_protocol::server::ServerCard;
@@ -63,12 +64,14 @@ pub enum KeepArguments {
 }
 
 /// What the listener knows of a request beyond the request itself: nothing of it is read from a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Arrival {
     /// Under which id the records know it.
     pub request: RequestId,
     /// Where it came from.
     pub source: Option<IpAddr>,
+    /// Where to say that its caller is known.
+    pub recognition: Recognition,
 }
 
 /// A request that found its server.

@@ -33,7 +33,11 @@ pub(crate) async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session
         return Ok(None);
     }
     let user = tx.users().find(row.user).await?;
-    Ok(user.filter(|user| !user.disabled).map(|user| Session { user, row }))
+    let session = user.filter(|user| !user.disabled).map(|user| Session { user, row });
+    if session.is_some() {
+        visit.recognition.recognize();
+    }
+    Ok(session)
 }
 
 /// Begins a transaction in which a page changes something. Whoever is not signed in changes nothing, or little, and waits

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event};
-use sekisho_protocol::caller::{ActorPath, Subject};
+use sekisho_protocol::caller::{ActorPath, Recognition, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, after};
 use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, RequestId, UserId};
@@ -171,6 +171,7 @@ impl World {
             session: None,
             browser: Browser::New(CsrfToken::generate(&*self.issuer.entropy)),
             source: Source::Ours,
+            recognition: Recognition::default(),
         }
     }
 

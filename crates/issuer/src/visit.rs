@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, ORIGIN};
 use http::request::Parts;
+use sekisho_protocol::caller::Recognition;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::secret::{CsrfToken, SessionToken};
@@ -32,6 +33,8 @@ pub(crate) struct Visit {
     pub(crate) browser: Browser,
     /// What the browser says of where the request was made.
     pub(crate) source: Source,
+    /// Where to say that it is known who this is.
+    pub(crate) recognition: Recognition,
 }
 
 /// The browser that forms are made for.
@@ -91,6 +94,7 @@ impl FromRequestParts<Arc<Issuer>> for Visit {
             session: issuer.cookies.session(&parts.headers),
             browser: browser.map_or_else(|| Browser::New(CsrfToken::generate(&*issuer.entropy)), Browser::Known),
             source: Source::of(&parts.headers, &issuer.settings.origin()),
+            recognition: parts.extensions.get::<Recognition>().cloned().unwrap_or_default(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,25 @@ use crate::scope::ScopeSet;
 /// Where a request came from, as the listener saw it; put into every request, never read from a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub core::net::IpAddr);
+
+/// Whether somebody has shown who he is on a connection: said by the surface that found out, read by the listener, which
+/// gives strangers less room. It says nothing about what anybody may do.
+#[derive(Debug, Clone, Default)]
+pub struct Recognition(Arc<AtomicBool>);
+
+impl Recognition {
+    /// A token or a session was shown and is good.
+    pub fn recognize(&self) {
+        if !self.is_recognized() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether that was said.
+    pub fn is_recognized(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// For whom a call is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

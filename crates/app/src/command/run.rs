@@ -18,7 +18,7 @@ use crate::{control, listen, os, telemetry};
 
 /// Protects one server; or all that were protected before, when none is named.
 pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
-    telemetry::start(common.json);
+    let _log = telemetry::start(common.json);
     let data = DataDir::open(common.data_dir.as_deref())?;
     let names_one = arguments.builtin || arguments.http.is_some() || !arguments.command.is_empty();
     let server = if names_one { Some(definition(arguments)?) } else { None };

@@ -14,8 +14,8 @@ use crate::cli::Common;
 use crate::config::{Configuration, policy_folder};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::{Instance, Parts, Source, stored_port};
-use crate::{listen, telemetry};
+use crate::instance::{Instance, Parts, READ_TIMEOUT, Source, stored_port};
+use crate::{listen, os, telemetry};
 
 /// Where clients find us when nobody says otherwise.
 pub(crate) const PORT: u16 = 8420;
@@ -24,7 +24,7 @@ const SETTLE: Duration = Duration::from_millis(150);
 
 /// Protects the servers of a configuration file until it is told to stop.
 pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAddr>) -> Result<(), CommandError> {
-    telemetry::start(common.json);
+    let _log = telemetry::start(common.json);
     let loaded = check::read(path)?;
     if !loaded.is_usable() {
         check::report(&loaded);
@@ -171,12 +171,13 @@ fn watch_files(
         while changed.recv().await.is_some() {
             tokio::time::sleep(SETTLE).await;
             while changed.try_recv().is_ok() {}
-            let now = fingerprint(&files, &policies);
-            if seen.replace(now) == Some(now) {
+            let (looked_at, rules) = (files.clone(), policies.clone());
+            let now = os::beside(READ_TIMEOUT, move || fingerprint(&looked_at, &rules)).await;
+            if now.is_some() && std::mem::replace(&mut seen, now) == now {
                 // Something else in these folders.
                 continue;
             }
-            reload(&path, &mut last, &instance, certificate.as_deref()).await;
+            reload(&path, &mut last, &instance, certificate.clone()).await;
         }
     });
     Some(watcher)
@@ -204,13 +205,28 @@ fn fingerprint(files: &[PathBuf], policies: &Path) -> Digest {
     Digest::of_list(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-async fn reload(path: &Path, last: &mut Configuration, instance: &Instance, certificate: Option<&listen::Certificate>) {
-    if let Some(Err(error)) = certificate.map(listen::Certificate::reload) {
-        tracing::error!(%error, "the certificate could not be read again; the old one stays");
+async fn reload(
+    path: &Path,
+    last: &mut Configuration,
+    instance: &Instance,
+    certificate: Option<Arc<listen::Certificate>>,
+) {
+    if let Some(certificate) = certificate {
+        match os::beside(READ_TIMEOUT, move || certificate.reload()).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::error!(%error, "the certificate could not be read again; the old one stays");
+            }
+            None => tracing::error!("the certificate could not be read again in time; the old one stays"),
+        }
     }
-    let loaded = match check::read(path) {
-        Ok(loaded) => loaded,
-        Err(error) => return tracing::error!(%error, "the configuration could not be read again; the old one stays"),
+    let file = path.to_owned();
+    let loaded = match os::beside(READ_TIMEOUT, move || check::read(&file)).await {
+        Some(Ok(loaded)) => loaded,
+        Some(Err(error)) => {
+            return tracing::error!(%error, "the configuration could not be read again; the old one stays");
+        }
+        None => return tracing::error!("the configuration could not be read again in time; the old one stays"),
     };
     if !loaded.is_usable() {
         check::report(&loaded);

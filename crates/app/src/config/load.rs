@@ -236,7 +236,7 @@ impl<'t> Reader<'t> {
         if let Some(heads) = &configuration.audit.heads
             && let Err(message) = crate::heads::SecondPlace::read(heads)
         {
-            let help = "write `file:/var/log/sekisho-heads.jsonl`, `syslog`, or `https://collector.example/heads`";
+            let help = "write `file:/var/log/sekisho-heads.jsonl`, `syslog`, `syslog:/path/of/its/socket`, or `https://collector.example/heads`";
             self.note(at("audit"), message, Some(help.to_owned()));
         }
         if configuration.audit.heads_every == 0 || configuration.audit.arguments_days == 0 {

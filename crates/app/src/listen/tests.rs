@@ -1,6 +1,5 @@
 //! Floods that HTTP/2 makes cheap, written as bare frames.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,12 +10,14 @@ use axum::http::Request;
 use axum::response::Response;
 use axum::routing::get;
 use hyper::body::Incoming;
+use sekisho_gateway::memory::Memory;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::{Surface, bind, serve};
+use super::table::Line;
+use super::{Sharing, Surface, bind, serve};
 
 /// The connection preface and our empty settings (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -51,7 +52,7 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
 }
 
 impl Surface for Router {
-    async fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> Response {
+    async fn answer(&self, request: Request<Incoming>, _: &Arc<Line>) -> Response {
         let Ok(response) = self.clone().oneshot(request.map(Body::new)).await;
         response
     }
@@ -86,7 +87,8 @@ async fn a_flood_of_frames_ends_its_connection_and_nothing_else() {
     let listeners = bind(Some("127.0.0.1:0".parse().unwrap()), 0).await.unwrap();
     let address = listeners.address;
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(listeners, router, None, stopped));
+    let sharing = Sharing { memory: Memory::default(), proxies: Vec::new() };
+    tokio::spawn(serve(listeners, router, None, sharing, stopped));
 
     let streams = || (0..4000_u32).map(|at| 2 * at + 1);
     let opened = |stream| frame(HEADERS, END_STREAM | END_HEADERS, stream, FIELDS);

@@ -45,6 +45,8 @@ pub enum Conduct {
     Drip(usize, Duration),
     /// Answers with one event of this many bytes.
     HugeEvent(usize),
+    /// Answers with one JSON document of about this many bytes.
+    Large(usize),
     /// Streams progress for ever.
     Endless,
     /// Streams a result whose `cacheScope` is `public`.
@@ -349,6 +351,14 @@ fn told(state: &State, seen: &Seen, id: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "result": finished(state.speaks == Speaks::Modern, result) })
 }
 
+/// The same, with a text of so many bytes.
+fn padded(mut told: Value, bytes: usize) -> Value {
+    if let Some(text) = told.pointer_mut("/result/content/0/text") {
+        *text = json!("x".repeat(bytes));
+    }
+    told
+}
+
 fn progress(message: &Value, done: usize) -> Value {
     let token = message.pointer("/params/_meta/progressToken").cloned().unwrap_or_else(|| json!("none"));
     json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": token, "progress": done } })
@@ -367,12 +377,14 @@ fn call(state: &Arc<State>, seen: &Seen, message: &Value, id: &Value) -> Respons
         Conduct::ListElsewhere => list_elsewhere(state, seen, id),
         Conduct::HugeEvent(bytes) => {
             let (sender, response) = streamed(None);
-            let mut told = told(state, seen, id);
-            if let Some(text) = told.pointer_mut("/result/content/0/text") {
-                *text = json!("x".repeat(bytes));
-            }
-            send(&sender, &told);
+            send(&sender, &padded(told(state, seen, id), bytes));
             response
+        }
+        Conduct::Large(bytes) => {
+            // Put in afterwards: to escape so much takes a moment.
+            let text = padded(told(state, seen, id), 1).to_string();
+            let text = text.replacen("\"text\":\"x\"", &format!("\"text\":\"{}\"", "x".repeat(bytes)), 1);
+            whole(StatusCode::OK, "application/json", text)
         }
         Conduct::Drip(events, every) => dripped(state, seen, message, id, Some(events), every),
         Conduct::Endless => dripped(state, seen, message, id, None, Duration::from_millis(100)),

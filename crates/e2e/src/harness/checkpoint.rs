@@ -72,6 +72,13 @@ impl Setup {
         self
     }
 
+    /// With so many descriptors at most.
+    #[must_use]
+    pub fn descriptors(self, max: usize) -> Self {
+        let limited = format!("ulimit -n {max}; exec \"$0\" \"$@\"");
+        self.started_by(vec!["sh".to_owned(), "-c".to_owned(), limited])
+    }
+
     /// An owner who exists before the start, with a password.
     #[must_use]
     pub fn owner(mut self, name: &str, password: &str) -> Self {
@@ -267,6 +274,13 @@ impl Checkpoint {
     /// A conversation with the first server.
     pub fn talk(&self, revision: Revision, token: Option<&str>) -> Mcp {
         Mcp::new(self.server(), revision, token)
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says what it holds");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
     }
 
     /// Ends it by SIGTERM and gives what it said.

@@ -8,13 +8,15 @@
     clippy::too_many_lines,
     reason = "what is cut is ASCII that the test wrote itself; what is long is a list of attacks"
 )]
+
 mod field;
 mod folding;
 
-mod faults_of_clocks;
-mod faults_of_disks;
 mod argument_spellings;
 mod arguments;
+mod connections;
+mod faults_of_clocks;
+mod faults_of_disks;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;
@@ -29,6 +31,7 @@ mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
 mod many_streams;
+mod memory;
 mod operator_tools;
 mod program;
 mod programs;
@@ -37,3 +40,4 @@ mod records_that_end;
 mod session_ids;
 mod spellings;
 mod strangers;
+mod waiting;

@@ -1,6 +1,8 @@
 //! The order of the house, checked: floors, lengths, and that documents speak of tests that exist.
 
 #[cfg(test)]
+mod blocking;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod floors;
@@ -8,3 +10,5 @@ mod floors;
 mod lengths;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod strangers;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::probe::Spoken;
 use super::{Answer, AnswerBody, ForwardError, ForwardRequest, Outgoing};
+use crate::memory::Memory;
 
 /// How long a list of a built-in server may be kept, in milliseconds: it changes with the program only.
 const LIST_MILLIS: u32 = 3_600_000;
@@ -78,17 +79,19 @@ impl BuiltInSettings {
         self.0.tools().iter().filter_map(|tool| serde_json::value::to_raw_value(tool).ok()).collect()
     }
 
-    pub(super) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
+    pub(super) async fn send(&self, request: ForwardRequest, memory: &Memory) -> Result<Answer, ForwardError> {
         let deadline = request.deadline;
         let Outgoing::Request { id, method, .. } = request.kind.clone() else {
             // It asks nobody anything, and notices nothing.
             return Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted });
         };
+        let room = memory.room(request.cleared.caller(), &request.server);
         let message = match tokio::time::timeout_at(deadline, self.answer(request, &id, method)).await {
-            Ok(message) => message?,
+            Ok(message) => Bytes::from(message?),
             Err(_) => return Err(ForwardError::Timeout { sent: true }),
         };
-        Ok(Answer { status: StatusCode::OK, session: None, body: AnswerBody::Json(Bytes::from(message)) })
+        let message = room.try_seal(message).ok_or(ForwardError::NoRoom { sent: true })?;
+        Ok(Answer { status: StatusCode::OK, session: None, body: AnswerBody::Json(message) })
     }
 
     async fn answer(&self, request: ForwardRequest, id: &Id, method: Method) -> Result<Vec<u8>, ForwardError> {

@@ -66,6 +66,12 @@ pub(crate) enum ForwardError {
         /// The HTTP status.
         status: u16,
     },
+    /// Too many messages are held in this process, or for this caller: answers that nobody reads, most likely.
+    #[error("too much is held in memory for clients that do not read; try again")]
+    NoRoom {
+        /// Whether the message may have reached the upstream.
+        sent: bool,
+    },
     /// The child ended before, and its next start is not due yet.
     #[error("the program ended and is started again in {} ms", .retry_after.as_millis())]
     Restarting {
@@ -134,6 +140,7 @@ impl ForwardError {
         match self {
             Self::Busy { sent }
             | Self::ChildExited { sent, .. }
+            | Self::NoRoom { sent }
             | Self::Timeout { sent }
             | Self::Unreachable { sent, .. } => *sent,
             Self::ChildMissing { .. }
@@ -158,6 +165,7 @@ impl ForwardError {
     pub(super) fn unsent(mut self) -> Self {
         if let Self::Busy { sent }
         | Self::ChildExited { sent, .. }
+        | Self::NoRoom { sent }
         | Self::Timeout { sent }
         | Self::Unreachable { sent, .. } = &mut self
         {

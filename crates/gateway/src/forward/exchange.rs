@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::ForwardError;
 use super::stdio::ChildSession;
+use crate::memory::Memory;
 use crate::settle::Cleared;
 
 /// Bounds that hold for every upstream.
@@ -27,6 +28,8 @@ pub(crate) struct ForwardLimits {
     pub(crate) own_deadline: Duration,
     /// Exchanges of the older revisions that go on after their client went away, per upstream (TR-38).
     pub(crate) abandoned_max: usize,
+    /// What all messages may hold together.
+    pub(crate) memory: Memory,
 }
 
 impl Default for ForwardLimits {
@@ -37,6 +40,7 @@ impl Default for ForwardLimits {
             answer_bytes_max: 16 << 20,
             own_deadline: Duration::from_secs(30),
             abandoned_max: 64,
+            memory: Memory::default(),
         }
     }
 }

@@ -30,8 +30,9 @@ use super::{
     Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing, Spoken,
     UpstreamSession,
 };
-use crate::body::{Unread, whole};
+use crate::body::{Growth, Unread, whole};
 use crate::credential::keep_only;
+use crate::memory::Room;
 use connect::UpstreamClient;
 use relay::Relay;
 
@@ -79,6 +80,8 @@ struct Exchange {
     head_deadline: Instant,
     /// Until its end.
     deadline: Option<Instant>,
+    /// Where its answer finds room.
+    room: Room,
 }
 
 impl HttpUpstream {
@@ -117,6 +120,7 @@ impl HttpUpstream {
             has_session: session.is_some(),
             head_deadline: Instant::now() + ready.answer_timeout,
             deadline: None,
+            room: self.limits.memory.room(request.cleared.caller(), &request.server),
         });
         answer.await
     }
@@ -132,6 +136,7 @@ impl HttpUpstream {
             has_session: true,
             head_deadline: Instant::now() + ready.answer_timeout,
             deadline: Some(Instant::now() + ready.answer_timeout),
+            room: self.limits.memory.own_room(),
         });
         if let Err(error) = ended.await {
             tracing::debug!(server = %self.name, %error, "the upstream did not end a session");
@@ -157,6 +162,7 @@ impl HttpUpstream {
         }
         let head_deadline = request.deadline.min(Instant::now() + ready.answer_timeout);
         let endless = method == Some(Method::SubscriptionsListen);
+        let room = self.limits.memory.room(request.cleared.caller(), &request.server);
         Ok(Exchange {
             request: ready.request(HttpMethod::POST, headers, request.body),
             owes_answer: method.is_some(),
@@ -164,6 +170,7 @@ impl HttpUpstream {
             has_session: session.is_some(),
             head_deadline,
             deadline: (!endless).then_some(request.deadline),
+            room,
         })
     }
 
@@ -214,7 +221,7 @@ impl HttpUpstream {
 
     /// One request, one answer.
     async fn exchange(&self, exchange: Exchange) -> Result<Answer, ForwardError> {
-        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline } = exchange;
+        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline, room } = exchange;
         let is_get = request.method() == HttpMethod::GET;
         let answering = self.ready()?.client.request(request);
         let response = match tokio::time::timeout_at(head_deadline, answering).await {
@@ -235,7 +242,7 @@ impl HttpUpstream {
             _ if status.is_informational() => return Err(malformed("its HTTP status")),
             _ => {}
         }
-        let reading = Reading { owes_answer, deadline };
+        let reading = Reading { owes_answer, deadline, room };
         let session = if begins_session && status.is_success() { session_id(response.headers())? } else { None };
         let body = if status.is_success() {
             self.read(response, reading).await?
@@ -254,7 +261,7 @@ impl HttpUpstream {
         match content_type(response.headers()) {
             Some(ContentType::EventStream) => {
                 let max = self.limits.event_bytes_max;
-                let relay = Relay::new(response.into_body(), max, reading.deadline, &self.url);
+                let relay = Relay::new(response.into_body(), max, (reading.deadline, reading.room), &self.url);
                 Ok(AnswerBody::Events(relay.boxed()))
             }
             Some(ContentType::Json) => self.collect(response, reading).await.map(AnswerBody::Json),
@@ -277,7 +284,7 @@ impl HttpUpstream {
 
     async fn collect(&self, response: Response<Incoming>, reading: Reading) -> Result<Bytes, ForwardError> {
         let max = self.limits.answer_bytes_max;
-        let mut collecting = pin!(whole(response.into_body(), max));
+        let mut collecting = pin!(whole(response.into_body(), max, Some((reading.room, Growth::AtOnce))));
         // Mostly it came with the head, and nothing is waited for.
         let collected = match (collecting.as_mut().now_or_never(), reading.deadline) {
             (Some(collected), _) => collected,
@@ -288,6 +295,7 @@ impl HttpUpstream {
         };
         collected.map_err(|error| match error {
             Unread::TooLarge => ForwardError::TooLarge { max },
+            Unread::NoRoom => ForwardError::NoRoom { sent: true },
             Unread::Broken(error) => self.broken(&error.to_string(), true),
         })
     }
@@ -358,10 +366,11 @@ impl Ready {
 }
 
 /// How a body is to be read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Reading {
     owes_answer: bool,
     deadline: Option<Instant>,
+    room: Room,
 }
 
 enum ContentType {

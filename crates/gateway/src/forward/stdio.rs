@@ -174,7 +174,8 @@ impl StdioUpstream {
         };
         let handshake = up.handshake.as_ref().ok_or(ForwardError::SessionGone)?;
         let body = json(handshake)?;
-        let (id, told) = slot.router.lock().attach(holder);
+        let room = self.context.limits.memory.room(request.cleared.caller(), &request.server);
+        let (id, told) = slot.router.lock().attach(holder, room);
         told.iter().for_each(|message| up.connection.write_later(message));
         let session = ChildSession { slot: Arc::downgrade(&slot), id };
         // It may have been pruned in the moment before it had a session.
@@ -198,7 +199,8 @@ impl StdioUpstream {
         let is_subscription = method == Method::SubscriptionsListen;
         let deadline = (!is_subscription).then_some(request.deadline);
         let holder = Some(holder(&request.cleared));
-        let opening = Opening { id, progress_token, session, holder, is_subscription, deadline };
+        let room = self.context.limits.memory.room(request.cleared.caller(), &request.server);
+        let opening = Opening { id, progress_token, session, holder, is_subscription, deadline, room };
         let cancels = request.revision.era() == Era::Stateless;
         let exchange = stream::Exchange { upstream: self.clone(), slot, opening, request, method, cancels };
         let deadline = exchange.request.deadline;

@@ -18,7 +18,7 @@ use sekisho_gateway::{
 };
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{Event, Record};
-use sekisho_protocol::caller::{ActorPath, Subject};
+use sekisho_protocol::caller::{ActorPath, Recognition, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, Entropy, ManualClock, SeededEntropy, after};
 use sekisho_protocol::ids::{ClientId, GrantId, KeyId, NodeId, RequestId, ServerName, TaskId, TokenId, UserId};
@@ -129,7 +129,7 @@ impl World {
         let (served, named) = (Arc::clone(&gateway), (Arc::clone(&clock), Arc::clone(&entropy)));
         let router = Arc::clone(&gateway).router().fallback(async move |request: axum::extract::Request| {
             let id = RequestId::generate(named.0.now(), named.1.as_ref());
-            served.serve(request, Arrival { request: id, source: None }).await
+            served.serve(request, Arrival { request: id, source: None, recognition: Recognition::default() }).await
         });
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let world = Self {

@@ -113,10 +113,15 @@ impl Parser {
         Ok(pieces)
     }
 
+    /// How many bytes of an event that is not complete are kept.
+    pub fn kept_bytes(&self) -> usize {
+        self.event.raw.len() + self.line.len()
+    }
+
     /// Whether the stream may end here: no event is open. What is open must not be forwarded, for some clients
     /// would act on it and none could be sure that it is whole.
     pub fn is_between_events(&self) -> bool {
-        self.line.is_empty() && self.event.raw.is_empty()
+        self.kept_bytes() == 0
     }
 
     /// The second half of a CR LF whose first half ended a chunk.

@@ -136,6 +136,7 @@ impl HttpUpstream {
             has_session: session.is_some(),
             head_deadline: deadline.min(Instant::now() + ready.answer_timeout),
             deadline: Some(deadline),
+            room: self.limits.memory.own_room(),
         };
         let answer = self.exchange(exchange).await?;
         let told = match answer.body {

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
 use super::super::{Answer, AnswerBody, Event, EventStream, ForwardError};
+use crate::memory::{Charge, Collecting, Room};
 
 /// Events that may wait for a client of the older revisions. Each is bounded by itself.
 const RELAYED_MAX: usize = 4;
@@ -23,19 +24,32 @@ pub(super) struct Relay {
     body: Incoming,
     parser: Parser,
     ready: VecDeque<Event>,
+    /// What is charged for the event that is read, and for the next one that is given.
+    collecting: Collecting,
+    /// Set while there is no room for more: nothing is read meanwhile.
+    waiting: Option<Waiting>,
     deadline: Option<Pin<Box<Sleep>>>,
     url: String,
     ended: bool,
 }
 
+type Waiting = Pin<Box<dyn Future<Output = Option<Charge>> + Send>>;
+
 impl Relay {
-    /// Reads `body`, one event having at most `event_bytes_max` bytes, until `deadline` if there is one. `url` is for
-    /// errors.
-    pub(super) fn new(body: Incoming, event_bytes_max: usize, deadline: Option<Instant>, url: &str) -> Self {
+    /// Reads `body`, one event having at most `event_bytes_max` bytes, until `deadline` if there is one. What is read
+    /// finds its place in `room`. `url` is for errors.
+    pub(super) fn new(
+        body: Incoming,
+        event_bytes_max: usize,
+        (deadline, room): (Option<Instant>, Room),
+        url: &str,
+    ) -> Self {
         Self {
             body,
             parser: Parser::new(event_bytes_max),
             ready: VecDeque::new(),
+            collecting: Collecting::new(room),
+            waiting: None,
             deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
             url: url.to_owned(),
             ended: false,
@@ -67,8 +81,17 @@ impl Relay {
 
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, ForwardError>>> {
         loop {
+            // What is kept here, and the event that goes next: neither is there without its charge.
+            let next = self.ready.front().map_or(0, bytes_of);
+            let kept = self.parser.kept_bytes();
+            if !ready!(self.poll_room(kept.saturating_add(next), context)) {
+                return Poll::Ready(Some(Err(ForwardError::NoRoom { sent: true })));
+            }
             if let Some(event) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(event)));
+                return Poll::Ready(Some(Ok(self.charged(event))));
+            }
+            if kept == 0 {
+                self.collecting.clear();
             }
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => {
@@ -82,6 +105,29 @@ impl Relay {
                 None if self.parser.is_between_events() => return Poll::Ready(None),
                 None => return Poll::Ready(Some(Err(self.broken("the stream ended inside an event")))),
             }
+        }
+    }
+
+    /// Whether there is room for so many bytes, once that is known.
+    fn poll_room(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<bool> {
+        if self.waiting.is_none() {
+            if self.collecting.try_reach(bytes) {
+                return Poll::Ready(true);
+            }
+            self.waiting = Some(Box::pin(self.collecting.waiting(bytes)));
+        }
+        let Some(waiting) = &mut self.waiting else { return Poll::Ready(true) };
+        let found = ready!(waiting.as_mut().poll(context));
+        self.waiting = None;
+        let is_there = found.is_some();
+        found.into_iter().for_each(|charge| self.collecting.add(charge));
+        Poll::Ready(is_there)
+    }
+
+    fn charged(&mut self, event: Event) -> Event {
+        match event {
+            Event::Message { data, id, name } => Event::Message { data: self.collecting.seal(data), id, name },
+            other => other,
         }
     }
 
@@ -110,6 +156,13 @@ impl Stream for Relay {
         // After an error nothing that follows can be told apart.
         self.ended = !matches!(next, Some(Ok(_)));
         Poll::Ready(next)
+    }
+}
+
+fn bytes_of(event: &Event) -> usize {
+    match event {
+        Event::Message { data, .. } => data.len(),
+        Event::Comment | Event::Position { .. } | Event::Retry(_) => 0,
     }
 }
 

@@ -23,6 +23,7 @@ use super::super::{ForwardError, ForwardLimits, StdioSettings};
 use super::framing::{Line, Lines};
 use super::mailbox::{Delivery, Receiver};
 use super::router::{Opening, Router};
+use crate::memory::Memory;
 
 /// Lines that may wait for a child to read them. A caller whose line finds no room waits, within its own deadline.
 const LINES_MAX: usize = 32;
@@ -71,6 +72,8 @@ pub(super) struct Ended {
 /// A running child. Dropping the last reference stops it.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// What all messages may hold together.
+    pub(super) memory: Memory,
     router: SharedRouter,
     lines: mpsc::Sender<Vec<u8>>,
     ended: watch::Receiver<Option<Ended>>,
@@ -86,12 +89,16 @@ impl Drop for Connection {
 
 impl Connection {
     /// Starts a child. `permit` is held until the last of it is gone.
-    pub(super) fn start(
+    pub(super) async fn start(
         context: &Arc<Context>,
         router: &SharedRouter,
         permit: OwnedSemaphorePermit,
     ) -> Result<Arc<Self>, ForwardError> {
-        let (process, Pipes { stdin, stdout, stderr }) = children::spawn(&context.settings)?;
+        // Beside the tasks: looking for the program and starting it wait for its file system.
+        let settings = context.settings.clone();
+        let spawned = tokio::task::spawn_blocking(move || children::spawn(&settings)).await;
+        let failed = |error: tokio::task::JoinError| ForwardError::Misconfigured { reason: error.to_string() };
+        let (process, Pipes { stdin, stdout, stderr }) = spawned.map_err(failed)??;
         // PX-33: every start is on record, by what it is and not by what it is given.
         tracing::info!(
             server = %context.server, process = process.id(), program = ?context.settings.program, "started a program"
@@ -119,7 +126,8 @@ impl Connection {
             supervisor.run(process, stdout).await;
             drop(permit);
         });
-        Ok(Arc::new(Self { router: router.clone(), lines, ended: has_ended, stop, gave_way }))
+        let memory = context.limits.memory.clone();
+        Ok(Arc::new(Self { memory, router: router.clone(), lines, ended: has_ended, stop, gave_way }))
     }
 
     /// How it ended, if it did. Nothing is to be sent to it then.

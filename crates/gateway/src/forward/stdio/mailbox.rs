@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::super::ForwardError;
+use crate::memory::Room;
 
 /// Messages that may wait for one caller.
 const MESSAGES_MAX: usize = 256;
@@ -25,6 +26,14 @@ pub(super) enum Delivery {
 }
 
 impl Delivery {
+    /// The same, with its place in memory; `None` when there is none.
+    fn sealed(self, room: &Room) -> Option<Self> {
+        match self {
+            Self::Answer(bytes) => room.try_seal(bytes).map(Self::Answer),
+            Self::Message(bytes) => room.try_seal(bytes).map(Self::Message),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Answer(bytes) | Self::Message(bytes) => bytes.len(),
@@ -44,6 +53,8 @@ struct Shared {
 #[derive(Debug)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Delivery>,
+    /// Where what waits finds room.
+    room: Room,
     shared: Arc<Shared>,
 }
 
@@ -63,11 +74,11 @@ pub(super) enum Lost {
     Overflow,
 }
 
-/// A queue for messages of together `bytes_max` bytes; one message always fits while nothing waits.
-pub(super) fn mailbox(bytes_max: usize) -> (Sender, Receiver) {
+/// A queue for messages of together `bytes_max` bytes; one message always fits while nothing waits and there is room.
+pub(super) fn mailbox(bytes_max: usize, room: Room) -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
     let shared = Arc::new(Shared { queued: AtomicUsize::new(0), bytes_max, failure: OnceLock::new() });
-    (Sender { queue: sender, shared: shared.clone() }, Receiver { queue: receiver, shared })
+    (Sender { queue: sender, room, shared: shared.clone() }, Receiver { queue: receiver, shared })
 }
 
 impl Sender {
@@ -75,13 +86,17 @@ impl Sender {
     pub(super) fn send(&self, delivery: Delivery) -> Result<(), Lost> {
         let bytes = delivery.bytes();
         let queued = self.shared.queued.fetch_add(bytes, Ordering::Relaxed);
-        let sent = if queued > 0 && queued.saturating_add(bytes) > self.shared.bytes_max {
-            Err(Lost::Overflow)
-        } else {
-            self.queue.try_send(delivery).map_err(|error| match error {
+        let fits = queued == 0 || queued.saturating_add(bytes) <= self.shared.bytes_max;
+        let sent = match delivery.sealed(&self.room) {
+            Some(delivery) if fits => self.queue.try_send(delivery).map_err(|error| match error {
                 mpsc::error::TrySendError::Closed(_) => Lost::Gone,
                 mpsc::error::TrySendError::Full(_) => Lost::Overflow,
-            })
+            }),
+            Some(_) => Err(Lost::Overflow),
+            None => {
+                self.fail(ForwardError::NoRoom { sent: true });
+                Err(Lost::Overflow)
+            }
         };
         if sent == Err(Lost::Overflow) {
             self.fail(ForwardError::Busy { sent: true });
@@ -117,6 +132,7 @@ impl Receiver {
 #[cfg(test)]
 mod tests {
     use super::{Bytes, Delivery, ForwardError, Lost, mailbox};
+    use crate::memory::Memory;
 
     fn message(bytes: usize) -> Delivery {
         Delivery::Message(Bytes::from(vec![b' '; bytes]))
@@ -125,7 +141,7 @@ mod tests {
     /// ATK-93: what waits for a slow caller is bounded in bytes, but one message always gets through.
     #[tokio::test]
     async fn a_slow_caller_loses_its_exchange() {
-        let (sender, mut receiver) = mailbox(10);
+        let (sender, mut receiver) = mailbox(10, Memory::default().own_room());
         assert_eq!(sender.send(message(50)), Ok(()));
         assert_eq!(receiver.receive().await, Ok(Some(message(50))));
         assert_eq!(sender.send(message(6)), Ok(()));
@@ -133,5 +149,19 @@ mod tests {
         drop(sender);
         assert_eq!(receiver.receive().await, Ok(Some(message(6))));
         assert_eq!(receiver.receive().await, Err(ForwardError::Busy { sent: true }));
+    }
+
+    /// ATK-189: what waits counts in the one bound of the process, and what finds no room there is not kept.
+    #[tokio::test]
+    async fn what_finds_no_room_is_not_kept() {
+        let memory = Memory::new(64 << 10);
+        let (sender, mut receiver) = mailbox(1 << 20, memory.own_room());
+        assert_eq!(sender.send(message(20 << 10)), Ok(()));
+        assert_eq!(sender.send(message(20 << 10)), Err(Lost::Overflow));
+        assert_eq!(memory.free_bytes(), 24 << 10);
+        drop(sender);
+        assert_eq!(receiver.receive().await, Ok(Some(message(20 << 10))));
+        assert_eq!(receiver.receive().await, Err(ForwardError::NoRoom { sent: true }));
+        assert_eq!(memory.free_bytes(), 64 << 10);
     }
 }

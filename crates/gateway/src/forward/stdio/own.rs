@@ -107,7 +107,7 @@ impl StdioUpstream {
         let permit = self.own.permit().await?;
         let max = self.context.limits.answer_bytes_max;
         let bytes = QueueBytes { request_max: max, session_max: max };
-        Connection::start(&self.context, &SharedRouter::new(Router::new(bytes, true)), permit)
+        Connection::start(&self.context, &SharedRouter::new(Router::new(bytes, true)), permit).await
     }
 
     async fn discover(&self, connection: &Arc<Connection>) -> Result<Spoken, ForwardError> {
@@ -150,7 +150,7 @@ async fn initialized(connection: &Arc<Connection>, told: &[u8]) -> Result<Spoken
 
 async fn open(connection: &Arc<Connection>, question: &Own) -> Result<(Ticket, Receiver), ForwardError> {
     let no_id = || ForwardError::Edit { reason: "a question needs an id".to_owned() };
-    let opening = own_opening(question.id.clone().ok_or_else(no_id)?);
+    let opening = own_opening(question.id.clone().ok_or_else(no_id)?, &connection.memory);
     connection.open(opening, &question.bytes).await
 }
 

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::super::ForwardError;
 use super::mailbox::{self, Delivery, Lost, Receiver, Sender};
 use super::sessions::{SessionId, Sessions};
+use crate::memory::Room;
 use crate::shares::{Full, Holder, admit};
 
 /// Requests that may be open at one child.
@@ -52,6 +53,8 @@ pub(super) struct Opening {
     pub(super) holder: Option<Holder>,
     pub(super) is_subscription: bool,
     pub(super) deadline: Option<Instant>,
+    /// Where what comes back finds room.
+    pub(super) room: Room,
 }
 
 /// A request of the child that waits for a client's answer.
@@ -117,9 +120,9 @@ impl Router {
     /// Opens a request under a number of ours.
     pub(super) fn open(&mut self, opening: Opening) -> Result<(i64, Receiver), ForwardError> {
         self.admit(&opening)?;
-        let (sender, receiver) = mailbox::mailbox(self.bytes.request_max);
+        let Opening { id, progress_token, session, holder, is_subscription, deadline, room } = opening;
+        let (sender, receiver) = mailbox::mailbox(self.bytes.request_max, room);
         let number = self.number();
-        let Opening { id, progress_token, session, holder, is_subscription, deadline } = opening;
         let pending = Pending { id, progress_token, session, holder, is_subscription, deadline, sender };
         self.pending.insert(number, pending);
         Ok((number, receiver))
@@ -142,9 +145,9 @@ impl Router {
     }
 
     /// Begins a session. Gives what the child is to be told of one that had to give way.
-    pub(super) fn attach(&mut self, holder: Holder) -> (SessionId, Vec<Vec<u8>>) {
+    pub(super) fn attach(&mut self, holder: Holder, room: Room) -> (SessionId, Vec<Vec<u8>>) {
         let told = self.sessions.in_the_way().map(|session| self.detach(session)).unwrap_or_default();
-        (self.sessions.attach(holder), told)
+        (self.sessions.attach(holder, room), told)
     }
 
     /// Forgets a request whose caller went away, and gives the message that cancels it at the child (ST-08).

@@ -7,14 +7,16 @@ use bytes::Bytes;
 
 use super::super::ForwardError;
 use super::mailbox::{self, Delivery, Receiver, Sender};
+use crate::memory::Room;
 use crate::shares::Holder;
 
 /// Sessions at one child; of more, one of whoever has most gives way.
 const SESSIONS_MAX: usize = 256;
 /// Messages that wait for a session that does not listen yet.
 const BACKLOG_MAX: usize = 64;
-/// Resources that one session may subscribe to.
+/// Resources that one session may subscribe to, and the bytes of their URIs together.
 const SUBSCRIPTIONS_MAX: usize = 1024;
+const SUBSCRIPTION_BYTES_MAX: usize = 256 << 10;
 
 /// One session, counted; never used again.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -26,6 +28,8 @@ pub(super) struct Session {
     holder: Holder,
     /// Larger than that of every session that was used before it.
     used: u64,
+    /// Where what waits for it finds room.
+    room: Room,
     listener: Option<Sender>,
     backlog: VecDeque<Bytes>,
     backlog_bytes: usize,
@@ -33,10 +37,11 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn of(holder: Holder, used: u64) -> Self {
+    fn of(holder: Holder, room: Room, used: u64) -> Self {
         Self {
             holder,
             used,
+            room,
             listener: None,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
@@ -68,6 +73,7 @@ impl Session {
         if !fits || self.backlog.len() >= BACKLOG_MAX {
             return false;
         }
+        let Some(message) = self.room.try_seal(message) else { return false };
         self.backlog_bytes += message.len();
         self.backlog.push_back(message);
         true
@@ -83,9 +89,9 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Begins a session.
-    pub(super) fn attach(&mut self, holder: Holder) -> SessionId {
+    pub(super) fn attach(&mut self, holder: Holder, room: Room) -> SessionId {
         let next = self.tick();
-        self.sessions.insert(SessionId(next), Session::of(holder, next));
+        self.sessions.insert(SessionId(next), Session::of(holder, room, next));
         SessionId(next)
     }
 
@@ -141,7 +147,7 @@ impl Sessions {
     /// go to two (2025-11-25 Multiple Connections; TR-40).
     pub(super) fn listen(&mut self, id: SessionId, bytes_max: usize) -> Result<Receiver, ForwardError> {
         let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
-        let (sender, receiver) = mailbox::mailbox(bytes_max);
+        let (sender, receiver) = mailbox::mailbox(bytes_max, session.room.clone());
         for message in session.backlog.drain(..) {
             // The backlog is bounded more narrowly than the mailbox.
             let _ = sender.send(Delivery::Message(message));
@@ -167,7 +173,8 @@ impl Sessions {
     /// Notes a subscription.
     pub(super) fn subscribe(&mut self, id: SessionId, uri: &str) -> Result<(), ForwardError> {
         let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
-        if session.subscriptions.len() >= SUBSCRIPTIONS_MAX {
+        let bytes = session.subscriptions.iter().map(String::len).sum::<usize>();
+        if session.subscriptions.len() >= SUBSCRIPTIONS_MAX || bytes + uri.len() > SUBSCRIPTION_BYTES_MAX {
             return Err(ForwardError::Busy { sent: false });
         }
         session.subscriptions.insert(uri.to_owned());

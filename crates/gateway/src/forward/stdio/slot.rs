@@ -16,6 +16,7 @@ use super::super::probe::Own;
 use super::super::{ForwardError, InitDigest};
 use super::connection::{Connection, Context, Ended, SharedRouter, answer};
 use super::router::{Opening, QueueBytes, Router};
+use crate::memory::Memory;
 use crate::shares::Holder;
 
 /// The wait after a first crash; doubled by each that follows.
@@ -225,11 +226,11 @@ impl Slot {
 
     async fn start(&self, permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>) -> Started {
         let permit = permit.await?;
-        let connection = Connection::start(&self.context, &self.router, permit)?;
+        let connection = Connection::start(&self.context, &self.router, permit).await?;
         let Some((id, request)) = &self.initialize else {
             return Ok(Arc::new(Up { connection, handshake: None, initialized: AtomicBool::new(true) }));
         };
-        let opening = own_opening(id.clone());
+        let opening = own_opening(id.clone(), &self.context.limits.memory);
         let shaking = async {
             let (_ticket, mut receiver) = connection.open(opening, request).await?;
             answer(&mut receiver).await
@@ -258,7 +259,7 @@ impl Slot {
             let id = Id::Integer(0);
             let request = error::request(&id, "resources/subscribe", &json!({ "uri": uri }));
             let request = request.map_err(|error| ForwardError::Edit { reason: error.to_string() })?;
-            let (mut ticket, _) = connection.open(own_opening(id), &request).await?;
+            let (mut ticket, _) = connection.open(own_opening(id, &self.context.limits.memory), &request).await?;
             // Nobody waits for the answer, but it is wanted all the same.
             ticket.cancels = false;
         }
@@ -307,8 +308,9 @@ impl State {
 }
 
 /// A question of our own, or one that we ask for everybody. Its deadline is the asker's.
-pub(super) fn own_opening(id: Id) -> Opening {
-    Opening { id, progress_token: None, session: None, holder: None, is_subscription: false, deadline: None }
+pub(super) fn own_opening(id: Id, memory: &Memory) -> Opening {
+    let room = memory.own_room();
+    Opening { id, progress_token: None, session: None, holder: None, is_subscription: false, deadline: None, room }
 }
 
 async fn wait(mut started: watch::Receiver<Option<Started>>) -> Started {

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use super::super::mailbox::{Delivery, Receiver};
 use super::super::sessions::SessionId;
+use crate::memory::{Memory, Room};
+
 use super::{ForwardError, Id, Opening, PENDING_MAX, QueueBytes, Router};
 use crate::shares::Holder;
 
@@ -16,9 +18,13 @@ fn router(shared: bool) -> Router {
     Router::new(QueueBytes { request_max: 1 << 20, session_max: 1 << 20 }, shared)
 }
 
+fn room() -> Room {
+    Memory::default().own_room()
+}
+
 fn opening(session: Option<SessionId>) -> Opening {
     let id = Id::String("mine".to_owned());
-    Opening { id, progress_token: None, session, holder: None, is_subscription: false, deadline: None }
+    Opening { id, progress_token: None, session, holder: None, is_subscription: false, deadline: None, room: room() }
 }
 
 fn anybody() -> Holder {
@@ -76,7 +82,7 @@ async fn what_names_nobody_is_not_guessed_among_subjects() {
 #[tokio::test]
 async fn a_question_is_routed_or_refused() {
     let mut router = router(true);
-    let (one, two) = (router.attach(anybody()).0, router.attach(anybody()).0);
+    let (one, two) = (router.attach(anybody(), room()).0, router.attach(anybody(), room()).0);
     let question = line(json!({ "jsonrpc": "2.0", "id": "q", "method": "roots/list" }));
     let refused = router.hear(question.as_bytes());
     let reply: Value = serde_json::from_slice(&refused.reply.unwrap()).unwrap();
@@ -107,7 +113,7 @@ async fn a_question_is_routed_or_refused() {
 #[tokio::test]
 async fn a_session_ends_with_all_that_is_its_own() {
     let mut router = router(true);
-    let (one, two) = (router.attach(anybody()).0, router.attach(anybody()).0);
+    let (one, two) = (router.attach(anybody(), room()).0, router.attach(anybody(), room()).0);
     let (number, mut gone) = router.open(opening(Some(one))).unwrap();
     let (_, _stays) = router.open(opening(Some(two))).unwrap();
     let told: Vec<Value> = router.detach(one).iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
@@ -122,7 +128,7 @@ async fn a_session_ends_with_all_that_is_its_own() {
 #[tokio::test]
 async fn updates_reach_their_subscribers() {
     let mut router = router(true);
-    let (one, two) = (router.attach(anybody()).0, router.attach(anybody()).0);
+    let (one, two) = (router.attach(anybody(), room()).0, router.attach(anybody(), room()).0);
     router.sessions().subscribe(one, "file:///a").unwrap();
     router.sessions().subscribe(two, "file:///b").unwrap();
     let mut of_one = router.sessions().listen(one, 1 << 20).unwrap();

@@ -1,0 +1,149 @@
+//! What one request of a stranger costs, by endpoint: `scripts/strangers`.
+//!
+//! Starts the binary, sends the requests of [`sekisho_e2e::strangers::ENDPOINTS`] and writes a table. Processor time is
+//! given as a multiple of that of `GET /healthz` in the same run; rows and bytes are what was there more afterwards, for
+//! each request. Memory is what the process holds more, for each of 64 requests whose bodies lack their last byte.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a measurement: a step that fails ends it, with the reason"
+)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
+use sekisho_e2e::fakes::wire::{Ask, Connection, ask};
+use sekisho_e2e::harness::Checkpoint;
+use sekisho_e2e::strangers::{Carries, ENDPOINTS, Endpoint};
+
+/// Requests of each kind, unless the first argument says otherwise.
+const REQUESTS: u32 = 300;
+/// Requests that are held at one time.
+const HELD: usize = 64;
+/// What is written a moment later has been written by then.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// What there is at one moment.
+struct State {
+    ticks: f64,
+    rows: f64,
+    bytes: f64,
+}
+
+fn processor_ticks(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // Fields 14 and 15 of proc(5), counted from the third.
+    fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
+}
+
+/// Rows of all tables. The standard library of Python reads SQLite; nothing here does.
+fn rows(data: &Path) -> f64 {
+    const COUNT: &str = "
+import glob, sqlite3, sys
+total = 0
+for path in glob.glob(sys.argv[1] + '/*.db') + glob.glob(sys.argv[1] + '/*.sqlite*'):
+    if path.endswith(('-wal', '-shm')): continue
+    db = sqlite3.connect('file:' + path + '?mode=ro', uri=True)
+    for (name,) in db.execute(\"SELECT name FROM sqlite_master WHERE type = 'table'\").fetchall():
+        total += db.execute('SELECT count(*) FROM \"' + name + '\"').fetchone()[0]
+print(total)";
+    let counted = Command::new("python3").args(["-c", COUNT]).arg(data).output().expect("python3 runs");
+    assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
+    String::from_utf8_lossy(&counted.stdout).trim().parse().expect("a number")
+}
+
+/// Bytes of the data directory, without the log that the store writes ahead and uses again.
+fn bytes(data: &Path) -> f64 {
+    let files = std::fs::read_dir(data).expect("a folder").flatten();
+    let kept = files.filter(|file| !file.file_name().to_string_lossy().ends_with("-shm"));
+    kept.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len() as f64).sum()
+}
+
+async fn state(checkpoint: &Checkpoint) -> State {
+    tokio::time::sleep(SETTLE).await;
+    let data = checkpoint.data_dir();
+    State { ticks: processor_ticks(checkpoint.process().pid()), rows: rows(&data), bytes: bytes(&data) }
+}
+
+fn request(endpoint: &Endpoint) -> Ask {
+    let ask = Ask::new(endpoint.method, &endpoint.target());
+    match endpoint.carries {
+        Carries::Nothing => ask,
+        Carries::Form(pairs) => ask.form(pairs),
+        Carries::Json(text) => ask.header("content-type", "application/json").body(text.as_bytes()),
+    }
+}
+
+/// What is held more for each of some requests that lack the last byte of the largest body there may be.
+async fn held(checkpoint: &Checkpoint, address: SocketAddr, endpoint: &Endpoint) -> f64 {
+    if endpoint.body_bytes_max == 0 {
+        return 0.0;
+    }
+    let kind = match endpoint.carries {
+        Carries::Json(_) => "application/json",
+        Carries::Form(_) | Carries::Nothing => "application/x-www-form-urlencoded",
+    };
+    let length = endpoint.body_bytes_max;
+    let head = Ask::new(endpoint.method, &endpoint.target())
+        .header("content-type", kind)
+        .header("accept", "application/json, text/event-stream")
+        .header("content-length", &length.to_string())
+        .bytes(&format!("localhost:{}", address.port()));
+    let part = vec![b'a'; length - 1];
+    let before = checkpoint.resident_bytes();
+    let mut open = Vec::new();
+    for _ in 0..HELD {
+        let mut connection = Connection::open(address).await.expect("it listens");
+        let _ = connection.send(&head).await;
+        // Whoever is refused before the body is not read.
+        let _ = tokio::time::timeout(Duration::from_millis(200), connection.send(&part)).await;
+        open.push(connection);
+    }
+    let after = checkpoint.resident_bytes();
+    drop(open);
+    after.saturating_sub(before) as f64 / HELD as f64
+}
+
+#[tokio::main]
+async fn main() {
+    let requests: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(REQUESTS);
+    let upstream = Upstream::start(Speaks::Modern).await.expect("a port is free");
+    let toml =
+        format!("[servers.up]\nurl = \"{}\"\neveryone = \"write\"\ntools = {{ look = \"read\" }}\n", upstream.url());
+    let setup = Checkpoint::configured(&toml).owner("alice", "correct horse battery staple");
+    let checkpoint = setup.start().await;
+    let port = checkpoint.base_url().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    println!("| Endpoint | Processor time | Rows | Bytes on disk | Memory while held | Bounded in all by |");
+    println!("|---|---|---|---|---|---|");
+    let mut unit = None;
+    for endpoint in ENDPOINTS {
+        let request = request(endpoint);
+        let before = state(&checkpoint).await;
+        for _ in 0..requests {
+            let _ = ask(address, &request).await;
+        }
+        let after = state(&checkpoint).await;
+        let each = |more: f64| more / f64::from(requests);
+        let ticks = each(after.ticks - before.ticks);
+        let unit = *unit.get_or_insert(ticks.max(f64::MIN_POSITIVE));
+        let memory = held(&checkpoint, address, endpoint).await;
+        println!(
+            "| `{}` | {:.1} | {:.2} | {:.0} | {:.0} KiB | {} |",
+            endpoint.title(),
+            ticks / unit,
+            each(after.rows - before.rows),
+            each(after.bytes - before.bytes),
+            memory / 1024.0,
+            endpoint.bound
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! Connections that are many, slow, or never end: they take nobody's place who has shown who he is.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sekisho_e2e::fakes::call::{headers, message, tool};
+use sekisho_e2e::fakes::oauth::Granted;
+use sekisho_e2e::fakes::upstream::{Conduct, Speaks};
+use sekisho_e2e::fakes::wire::{Ask, Connection, ask};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::field::{Field, OWNER, UP, USER};
+
+/// Health and honest callers are answered within so long, whatever else is going on.
+const IN_TIME: Duration = Duration::from_secs(2);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_millis(250);
+/// Descriptors of the checkpoint in the default run: its table then has 384 places.
+const DESCRIPTORS: usize = 1024;
+/// Connections of the default run: more than there are descriptors.
+const CONNECTIONS: usize = 1200;
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A field of the size that is asked for, and how many connections are more than it has places.
+async fn sized() -> (Field, usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let connections = number("SEKISHO_TEST_CONNECTIONS", CONNECTIONS);
+    let is_default = connections == CONNECTIONS;
+    let field = Field::changed(
+        Speaks::Modern,
+        "",
+        async |setup| if is_default { setup.descriptors(DESCRIPTORS) } else { setup },
+    );
+    (field.await, connections)
+}
+
+/// What is held against it: connections of strangers, each stuck in another way.
+async fn strangers(field: &Field, connections: usize) -> Vec<TcpStream> {
+    let host = field.host();
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 500\r\n\r\ngrant";
+    let ways = [
+        String::new(),
+        "GET /health".to_owned(),
+        format!("POST /oauth/token HTTP/1.1\r\nHost: {host}\r\n{form}"),
+        format!("POST /login HTTP/1.1\r\nHost: {host}\r\n{form}"),
+        format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+    ];
+    let (mut held, mut failed) = (Vec::with_capacity(connections), 0);
+    for at in 0..connections {
+        // A checkpoint that accepts nothing more is as full as it will be.
+        let Ok(Ok(mut stream)) = timeout(CONNECT, TcpStream::connect(field.address)).await else {
+            failed += 1;
+            if failed > 5 {
+                break;
+            }
+            continue;
+        };
+        let _ = stream.write_all(ways[at % ways.len()].as_bytes()).await;
+        held.push(stream);
+    }
+    held
+}
+
+/// Asks on a connection of its own; how it was answered, within the time that is promised.
+async fn quickly(address: SocketAddr, request: &Ask, what: &str) -> sekisho_e2e::fakes::wire::Reply {
+    let began = Instant::now();
+    let reply = timeout(Duration::from_secs(20), ask(address, request)).await;
+    let reply = reply.unwrap_or_else(|_| panic!("{what}: no answer at all"));
+    let reply = reply.unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert!(began.elapsed() < IN_TIME, "{what} took {:?}", began.elapsed());
+    reply
+}
+
+async fn is_reachable(field: &Field) {
+    for path in ["/healthz", "/readyz"] {
+        let reply = quickly(field.address, &Ask::get(path), path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    }
+}
+
+fn write(granted: &Granted) -> Ask {
+    tool(UP, &granted.access, "keep")
+}
+
+/// ATK-186: more strangers than there are places, each stuck in another way, keep neither health nor pages nor honest
+/// calls waiting, round after round; what was answered meanwhile is on record. `SEKISHO_TEST_CONNECTIONS=4400` fills the
+/// table of a machine with enough descriptors, `SEKISHO_TEST_ROUNDS=20` repeats it so often.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_table_keeps_nobody_waiting() {
+    let (field, connections) = sized().await;
+    let granted = field.granted(OWNER, "mcp:read mcp:write").await;
+    let mut acknowledged = Vec::new();
+    for round in 0..number("SEKISHO_TEST_ROUNDS", 2) {
+        let held = strangers(&field, connections).await;
+        assert!(held.len() > connections / 2, "only {} connections could be made", held.len());
+        for _ in 0..3 {
+            is_reachable(&field).await;
+            let page = quickly(field.address, &Ask::get("/login"), "a page").await;
+            assert_eq!(page.status, 200, "round {round}: {}", page.text());
+            let reply = quickly(field.address, &write(&granted), "an honest call").await;
+            assert_eq!(reply.status, 200, "round {round}: {}", reply.text());
+            acknowledged.push(reply.header("x-request-id").unwrap().to_owned());
+        }
+        drop(held);
+        is_reachable(&field).await;
+    }
+    let records = field.checkpoint.records().await;
+    for id in &acknowledged {
+        let of_call = records.iter().filter(|row| row["record"]["request"] == id.as_str());
+        assert!(of_call.count() >= 1, "{id} was answered and is not on record");
+    }
+    field.lets_in().await;
+}
+
+/// A call of which the first event comes, and then nothing.
+fn unfinished(granted: &Granted) -> Ask {
+    let mut body = message("tools/call", json!({ "name": "look", "arguments": {} }));
+    body["params"]["_meta"]["progressToken"] = json!("p");
+    headers(UP, &granted.access, "tools/call").header("mcp-name", "look").json(&body)
+}
+
+/// ATK-187: when every place is taken by a call that is being answered, health and pages still are, and a further call is
+/// told at once to come back later. Ended by SIGTERM then, with slow bodies and unread answers as well, it ends in time
+/// (ATK-192).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_full_of_calls_has_a_reserve_and_an_end() {
+    let field = Field::changed(Speaks::Modern, "", async |setup| setup.descriptors(DESCRIPTORS)).await;
+    let granted = [field.granted(OWNER, "mcp:read").await, field.granted(USER, "mcp:read").await];
+    field.upstream.behave(Conduct::Drip(1, Duration::from_secs(600)));
+    let (mut open, mut refused) = (Vec::new(), 0);
+    for at in 0..600 {
+        let Ok(Ok(mut connection)) = timeout(IN_TIME, Connection::open(field.address)).await else { continue };
+        let sent = connection.send(&unfinished(&granted[at % 2]).bytes(&field.host())).await;
+        match (sent, timeout(Duration::from_secs(5), connection.head()).await) {
+            (Ok(()), Ok(Ok(head))) if head.status == 200 => open.push(connection),
+            (Ok(()), Ok(Ok(head))) => {
+                assert_eq!((head.status, head.header("retry-after")), (503, Some("1")), "{head:?}");
+                refused += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(open.len() >= 300 && refused >= 100, "{} answered, {refused} refused", open.len());
+    for _ in 0..3 {
+        is_reachable(&field).await;
+        assert_eq!(quickly(field.address, &Ask::get("/login"), "a page").await.status, 200);
+        let further = quickly(field.address, &unfinished(&granted[0]), "a further call").await;
+        assert_eq!((further.status, further.header("retry-after")), (503, Some("1")), "{}", further.text());
+    }
+    let _slow = strangers(&field, 200).await;
+    let began = Instant::now();
+    let finished = field.checkpoint.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?} to end", began.elapsed());
+    assert_eq!(finished.code(), Some(0), "{}", finished.stderr);
+    drop(open);
+}
+
+/// ATK-192: slow strangers in every place, and answers that nobody reads, do not keep it from ending.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_table_does_not_keep_it_from_ending() {
+    let (field, connections) = sized().await;
+    let granted = field.granted(OWNER, "mcp:read").await;
+    field.upstream.behave(Conduct::Large(6 << 20));
+    let mut unread = Vec::new();
+    for _ in 0..8 {
+        let mut connection = Connection::open(field.address).await.unwrap();
+        connection.send(&tool(UP, &granted.access, "look").bytes(&field.host())).await.unwrap();
+        unread.push(connection);
+    }
+    let _held = strangers(&field, connections).await;
+    let began = Instant::now();
+    field.checkpoint.process().terminate();
+    let ended = timeout(Duration::from_secs(30), field.checkpoint.process().ended()).await;
+    assert!(ended.is_ok_and(|status| status.success()), "it did not end well");
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?} to end", began.elapsed());
+    drop(unread);
+}
+
+/// ATK-191: the body of a stranger that comes a byte at a time is given up well before the time that an honest one has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_body_has_to_arrive() {
+    let field = Field::start().await;
+    let mut connection = Connection::open(field.address).await.unwrap();
+    let head = format!(
+        "POST /oauth/token HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 500\r\n\r\n",
+        field.host()
+    );
+    connection.send(head.as_bytes()).await.unwrap();
+    let began = Instant::now();
+    let trickling = async {
+        let mut every = tokio::time::interval(Duration::from_millis(500));
+        loop {
+            every.tick().await;
+            if connection.send(b"g").await.is_err() {
+                return None;
+            }
+            if let Ok(head) = timeout(Duration::from_millis(10), connection.head()).await {
+                return head.ok();
+            }
+        }
+    };
+    let head = timeout(Duration::from_secs(16), trickling).await.expect("the body is still waited for");
+    assert!(began.elapsed() > Duration::from_secs(8), "an honest one would have been given up");
+    assert_eq!(head.map(|head| head.status), Some(408));
+    field.untouched();
+}

@@ -1,0 +1,151 @@
+//! Bytes that somebody has us hold: one bound for all of them.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sekisho_e2e::fakes::call::tool;
+use sekisho_e2e::fakes::upstream::Conduct;
+use sekisho_e2e::fakes::wire::{Ask, Connection};
+use sekisho_e2e::harness::wait::within;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use super::field::{Field, OWNER, UP, USER};
+
+const MIB: usize = 1 << 20;
+/// A client that takes nothing for this long has had its time, with some to spare for a machine that is busy.
+const CUT_WITHIN: Duration = Duration::from_secs(25);
+
+type Part = Result<Frame<Bytes>, Infallible>;
+
+/// A body of which the most that a form may have comes, and never its end.
+fn endless_form() -> (mpsc::UnboundedSender<Part>, StreamBody<BoxStream<'static, Part>>) {
+    let (sender, receiver) = mpsc::unbounded_channel::<Part>();
+    for _ in 0..25 {
+        let _ = sender.send(Ok(Frame::data(Bytes::from(vec![b'a'; 10_000]))));
+    }
+    let parts = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.recv().await.map(|part| (part, receiver))
+    });
+    (sender, StreamBody::new(parts.boxed()))
+}
+
+/// ATK-188: twelve connections of HTTP/2, each with as many forms as it may send at one time, none of them ended: what
+/// strangers hold together has a bound, and who has shown who he is does not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_over_http2_hold_little() {
+    let field = Field::start().await;
+    let granted = field.granted(OWNER, "mcp:read").await;
+    field.is_healthy(&granted).await;
+    let before = field.checkpoint.resident_bytes();
+    let (mut open, mut answers) = (Vec::new(), JoinSet::new());
+    for _ in 0..12 {
+        let stream = TcpStream::connect(field.address).await.unwrap();
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..128 {
+            let (part, body) = endless_form();
+            let request = hyper::Request::post(format!("http://{}/oauth/token", field.host()))
+                .header("content-type", "application/x-www-form-urlencoded")
+                .header("x-padding", "x".repeat(8000))
+                .body(body)
+                .unwrap();
+            let mut sender = sender.clone();
+            answers.spawn(async move { sender.send_request(request).await.map(|reply| reply.status().as_u16()) });
+            open.push(part);
+        }
+    }
+    let (mut most, mut refused) = (0, 0);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        most = most.max(field.checkpoint.resident_bytes());
+        field.is_healthy(&granted).await;
+        assert_eq!(field.ask(&Ask::get("/healthz")).await.status, 200);
+        while let Some(answer) = answers.try_join_next() {
+            refused += usize::from(matches!(answer, Ok(Ok(503))));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(refused > 100, "only {refused} requests were told that there is no room");
+    assert!(most < before + 180 * MIB, "from {} to {} MiB", before / MIB, most / MIB);
+    drop(open);
+}
+
+/// ATK-189, ATK-190: sixty answers of 15 MB that their client does not read: what is held for one client has a bound,
+/// others are answered meanwhile, and after a while the connections are ended and there is room for that client again.
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_answers_have_a_bound_and_an_end() {
+    let field = Field::start().await;
+    let granted = field.granted(OWNER, "mcp:read").await;
+    let other = field.granted(USER, "mcp:read").await;
+    field.is_healthy(&granted).await;
+    let before = field.checkpoint.resident_bytes();
+    field.upstream.behave(Conduct::Large(15 * MIB));
+    let mut unread = Vec::new();
+    for _ in 0..60 {
+        let mut connection = Connection::open(field.address).await.unwrap();
+        connection.send(&tool(UP, &granted.access, "look").bytes(&field.host())).await.unwrap();
+        unread.push(connection);
+    }
+    let mut most = 0;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        most = most.max(field.checkpoint.resident_bytes());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(most < before + 300 * MIB, "from {} to {} MiB", before / MIB, most / MIB);
+    field.upstream.behave(Conduct::Honest);
+    field.is_healthy(&other).await;
+    assert_eq!(field.ask(&Ask::get("/healthz")).await.status, 200);
+    field.upstream.behave(Conduct::Large(15 * MIB));
+    let large = tool(UP, &granted.access, "look");
+    within(CUT_WITHIN, "room for one more answer of the same client", async || {
+        let reply = field.ask(&large).await;
+        assert!(matches!(reply.status, 200 | 503), "{}", reply.status);
+        (reply.status == 200 && reply.body.len() > 15 * MIB).then_some(())
+    })
+    .await;
+    drop(unread);
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// ATK-190: over HTTP/2 a client may take everything from the connection and nothing of an answer. It is cut as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_window_is_cut() {
+    let field = Field::start().await;
+    let mut stream = TcpStream::connect(field.address).await.unwrap();
+    let host = field.host();
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0; then `GET /login` (RFC 7541 §6.2.2 for the path and the authority).
+    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let text = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
+    let fields = [vec![0x82, 0x86], text(0x04, "/login"), text(0x01, &host)].concat();
+    let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), no_window, frame(1, 5, 1, &fields)].concat();
+    stream.write_all(&bytes).await.unwrap();
+    let began = Instant::now();
+    let reading = async {
+        let mut heard = Vec::new();
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut part).await {
+            heard.extend_from_slice(&part[..length]);
+        }
+        heard
+    };
+    let heard = timeout(CUT_WITHIN, reading).await.expect("the connection is still open");
+    assert!(began.elapsed() > Duration::from_secs(10), "it had hardly any time");
+    assert!(heard.len() > 50, "it was not answered at all: {heard:?}");
+    field.lets_in().await;
+}
