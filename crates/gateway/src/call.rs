@@ -124,6 +124,8 @@ pub(crate) struct Asked {
     pub(crate) session: Option<Arc<Session>>,
     /// What it brings back of an earlier round of the same call.
     pub(crate) brought: Option<Brought>,
+    /// Its place among the open requests of its session; of a request in the older revisions only.
+    pub(crate) open: Option<OpenRequest>,
     /// How it came.
     pub(crate) form: Form,
 }
@@ -157,8 +159,6 @@ pub(crate) struct Posted {
     pub(crate) logs: bool,
     /// What `subscriptions/listen` asks to hear of.
     pub(crate) wish: Option<Wish>,
-    /// Its place among the open requests of its session; of a request in the older revisions only.
-    pub(crate) open: Option<OpenRequest>,
 }
 
 /// What `subscriptions/listen` asks to hear of, with what may not be heard of left out (TR-42).
@@ -324,17 +324,7 @@ async fn of_message(
         }
         Era::Initialize => (Some(offered.session(revision, &spoken.revisions)?), None),
     };
-    let kind = match (message.kind(), row) {
-        (Kind::Response { id: Some(id), .. }, _) => Outgoing::Response { id: id.clone() },
-        (Kind::Response { id: None, .. }, _) => return Err(CallFault::ResponseId),
-        (_, None) => return Err(CallFault::MethodNotFound { era: revision.era() }),
-        (Kind::Notification { .. }, Some(row)) => Outgoing::Notification { method: row.method },
-        (Kind::Request { id, .. }, Some(row)) => Outgoing::Request {
-            id: id.clone(),
-            method: row.method,
-            progress_token: message.meta().and_then(|meta| meta.progress_token.clone()),
-        },
-    };
+    let kind = outgoing(message, row, revision)?;
     let (target, schema) = match row {
         Some(row) => {
             let owner = || Owner::of(caller, session.as_deref());
@@ -360,27 +350,19 @@ async fn of_message(
     if digests {
         call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
+    let asks = |params| rounds::read(gateway, caller, routed, (body, params), approval_key(caller, &call));
     let (brought, without) = match message.params().filter(|params| params.request_state.is_some()) {
         None => (None, None),
         // An upstream may read a state wherever it stands, so none goes on that is not ours.
         Some(_) if row.is_none_or(|row| !row.may_ask) => return Err(CallFault::RequestState),
-        Some(params) => {
-            let key = approval_key(caller, &call);
-            let (brought, edited) = rounds::read(gateway, caller, routed, (body, params), key)?;
-            (brought, Some(edited))
-        }
+        Some(params) => asks(params).map(|(brought, edited)| (brought, Some(edited)))?,
     };
     if let Some(Brought::Round(round)) = brought {
         call.round = Some(round);
     }
     let wish = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::of).transpose();
     let wish = wish.map_err(not_canonical("notifications.resourceSubscriptions"))?;
-    let open = match (&session, &kind, row) {
-        (Some(session), Outgoing::Request { id, .. }, Some(row)) => {
-            Some(session.opens(id, row).ok_or(CallFault::IdInUse)?)
-        }
-        _ => None,
-    };
+    let open = opened(session.as_ref(), &kind, row)?;
     let init = edited.as_ref().map(|proposal| proposal.init);
     let forwarded = edited.and_then(|proposal| proposal.body).or(without).unwrap_or_else(|| body.clone());
     let forwarded = match (revision.era(), &caller.subject) {
@@ -388,7 +370,6 @@ async fn of_message(
         _ => forwarded,
     };
     let form = Form::Message(Posted {
-        open,
         init,
         body: forwarded,
         kind,
@@ -396,7 +377,36 @@ async fn of_message(
         logs: message.meta().is_some_and(|meta| meta.log_level.is_some()),
         wish,
     });
-    Ok(Asked { call: Arc::new(call), revision, session, brought, form })
+    Ok(Asked { call: Arc::new(call), revision, session, brought, open, form })
+}
+
+/// What the message is on its way to the upstream.
+fn outgoing(message: &Message<'_>, row: Option<&'static MethodRow>, revision: Revision) -> Result<Outgoing, CallFault> {
+    Ok(match (message.kind(), row) {
+        (Kind::Response { id: Some(id), .. }, _) => Outgoing::Response { id: id.clone() },
+        (Kind::Response { id: None, .. }, _) => return Err(CallFault::ResponseId),
+        (_, None) => return Err(CallFault::MethodNotFound { era: revision.era() }),
+        (Kind::Notification { .. }, Some(row)) => Outgoing::Notification { method: row.method },
+        (Kind::Request { id, .. }, Some(row)) => Outgoing::Request {
+            id: id.clone(),
+            method: row.method,
+            progress_token: message.meta().and_then(|meta| meta.progress_token.clone()),
+        },
+    })
+}
+
+/// The place of a request among the open ones of its session; it is refused while another has its id.
+fn opened(
+    session: Option<&Arc<Session>>,
+    kind: &Outgoing,
+    row: Option<&'static MethodRow>,
+) -> Result<Option<OpenRequest>, CallFault> {
+    match (session, kind, row) {
+        (Some(session), Outgoing::Request { id, .. }, Some(row)) => {
+            session.opens(id, row).ok_or(CallFault::IdInUse).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// A version that nobody here serves. What would do is of the era in which the client asked, as far as the upstream
@@ -555,6 +565,7 @@ pub(crate) async fn read_stream(
         revision: session.revision,
         session: Some(session),
         brought: None,
+        open: None,
         form: Form::Stream { last_event_id, place },
     })
 }

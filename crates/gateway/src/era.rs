@@ -51,7 +51,7 @@ pub(crate) async fn forward(
             Box::pin(own::answer(gateway, routed, cleared, id)).await
         }
         Form::Message(posted) => {
-            if let Some(open) = &posted.open {
+            if let Some(open) = &asked.open {
                 open.mark_sent();
             }
             let request = ForwardRequest {

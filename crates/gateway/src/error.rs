@@ -377,6 +377,10 @@ fn versions(id: Option<&Id>, message: &str, versions: &Versions<'_>) -> Draft {
     Draft { status: StatusCode::BAD_REQUEST, word: "version_unsupported", body }
 }
 
+const GAVE_WAY: &str = "the program behind this request was stopped to make room for other callers; try again";
+const SHARE: &str =
+    "you hold your share of this server, and what is left is for others; end a session or a request first";
+
 /// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
 fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
     let (status, word, message) = match error {
@@ -393,11 +397,7 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             "child_missing",
             "the program behind this server cannot be started; its operator finds why in the log",
         ),
-        ForwardError::GaveWay => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "child_gave_way",
-            "the program behind this request was stopped to make room for other callers; try again",
-        ),
+        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way", GAVE_WAY),
         ForwardError::Edit { .. } => {
             (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream")
         }
@@ -427,11 +427,7 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             "child_restarting",
             "the program behind this server ended and is started again; try again",
         ),
-        ForwardError::Share => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "upstream_share",
-            "you hold your share of this server, and what is left is for others; end a session or a request first",
-        ),
+        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share", SHARE),
         ForwardError::SessionGone => {
             (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")
         }
