@@ -7,7 +7,7 @@ use std::time::Duration;
 use sekisho_gateway::{
     BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
 };
-use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser, warnings};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
@@ -103,9 +103,10 @@ fn lent(loan: Loan) -> RightsLoan {
     }
 }
 
-/// Every mistake in the policies, whoever the users are.
-pub(crate) fn policy_faults(configuration: &Configuration) -> Vec<Fault> {
-    Rights::new(rights_parts(&defined(configuration), &[], configuration)).err().unwrap_or_default()
+/// Every mistake in the policies, whoever the users are; or, where there is none, what is unwise in them.
+pub(crate) fn policy_faults(configuration: &Configuration) -> Result<Vec<Fault>, Vec<Fault>> {
+    Rights::new(rights_parts(&defined(configuration), &[], configuration))
+        .map(|_| warnings(&configuration.policy_files))
 }
 
 /// The rights of a configuration with this one user in it, who is in these groups, too: for tests of policies.

@@ -33,7 +33,7 @@ use lent::Lent;
 use request::{Question, Terms};
 
 pub use lent::RightsLoan;
-pub use load::{Fault, PolicyFile, Span, format_policies, schema_text};
+pub use load::{Fault, PolicyFile, Span, format_policies, schema_text, warnings};
 pub use sekisho_protocol::audit::RuleId;
 
 /// The group whose members are the owners.

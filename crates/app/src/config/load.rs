@@ -83,8 +83,12 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
             file: NamedSource::new(path.display().to_string(), text.clone()),
         }),
     }
-    let faults = crate::servers::policy_faults(&loaded.configuration);
-    loaded.mistakes.extend(faults.into_iter().map(|fault| of_policy(&loaded.configuration, fault)));
+    let (faults, fatal) = match crate::servers::policy_faults(&loaded.configuration) {
+        Ok(warnings) => (warnings, false),
+        Err(faults) => (faults, true),
+    };
+    let of_policy = |fault| Mistake { fatal, ..of_policy(&loaded.configuration, fault) };
+    loaded.mistakes.extend(faults.into_iter().map(of_policy).collect::<Vec<_>>());
     Ok(loaded)
 }
 
