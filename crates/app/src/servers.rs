@@ -7,7 +7,7 @@ use std::time::Duration;
 use sekisho_gateway::{
     BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
 };
-use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser, warnings};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::resource::ResourceId;
@@ -106,7 +106,10 @@ fn lent(loan: Loan) -> RightsLoan {
 /// Every mistake in the policies, whoever the users are; and what is in force and probably not meant.
 pub(crate) fn policy_faults(configuration: &Configuration) -> (Vec<Fault>, Vec<Fault>) {
     match Rights::new(rights_parts(&defined(configuration), &[], configuration)) {
-        Ok(rights) => (Vec::new(), rights.warnings().to_vec()),
+        Ok(rights) => {
+            let unwise = rights.warnings().iter().cloned().chain(warnings(&configuration.policy_files));
+            (Vec::new(), unwise.collect())
+        }
         Err(faults) => (faults, Vec::new()),
     }
 }

@@ -27,7 +27,7 @@ function make() {
     arrived('completion', value);
     return [`${value}-one`];
   };
-  for (const at of ['priv', 'pub']) {
+  for (const at of ['priv', 'pub', 'mine']) {
     server.registerResource(at, new ResourceTemplate(`file:///${at}/{+path}`, { list: undefined, complete: { path: () => complete(`file:///${at}/`) } }), {}, (url, { path }) =>
       answer(url, `file:///${at}/${decodeURIComponent(path)}`),
     );

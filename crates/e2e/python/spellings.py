@@ -44,7 +44,7 @@ def fill(server) -> None:
         def file(name: str) -> str:
             return read("file:///" + at + "/" + urllib.parse.unquote(name))
 
-    for at in ["priv", "pub"]:
+    for at in ["priv", "pub", "mine"]:
         templates(at)
 
     def prompt(name: str) -> None:

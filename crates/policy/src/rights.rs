@@ -36,7 +36,7 @@ use lent::Lent;
 use request::{Question, Terms};
 
 pub use lent::{LOAN_PREFIX, RightsLoan};
-pub use load::{Fault, PolicyFile, Span, format_policies, schema_text};
+pub use load::{Fault, PolicyFile, Span, format_policies, schema_text, warnings};
 pub use sekisho_protocol::audit::RuleId;
 
 /// The group whose members are the owners.

@@ -42,6 +42,7 @@ pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), Com
 /// The configuration with its policies, if nothing is wrong with either.
 fn usable(path: &Path) -> Result<Configuration, CommandError> {
     let loaded = check::read(path)?;
+    // Also what is only unwise: a text that no URI can have looks like a rule, and is none.
     check::report(&loaded);
     if loaded.is_usable() {
         return Ok(loaded.configuration);

@@ -7,6 +7,7 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, 
 use miette::Diagnostic;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 use serde_json::Value;
 
 use super::index::{Indexed, Looking, Uses};
@@ -245,6 +246,30 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
         looking,
         policy,
     })
+}
+
+/// What is unwise in files of policies, though each of them counts: texts with which a URI is compared and that none can
+/// have. A file with mistakes has none of these yet.
+pub fn warnings(files: &[PolicyFile]) -> Vec<Fault> {
+    let in_file = |file: &PolicyFile| {
+        let policies = read(file).unwrap_or_default();
+        policies.iter().flat_map(|policy| unequal(file, policy)).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(in_file).collect()
+}
+
+fn unequal(file: &PolicyFile, policy: &Policy) -> Vec<Fault> {
+    let texts = policy.to_json().map(|json| spelling::never_equal(&json)).unwrap_or_default();
+    let fault = |text: String| Fault {
+        file: file.name.clone(),
+        message: format!("rule `{}`: no resource is asked for by `{text}`", policy.id()),
+        span: file.text.find(&text).map(|at| Span { at, len: text.len() }),
+        help: Some(match ResourceUri::parse(&text) {
+            Err(NotCanonical { canonical: Some(canonical), .. }) => format!("write `{canonical}`"),
+            _ => "write the URI as the server lists it; docs/policies.md says what a rule compares".to_owned(),
+        }),
+    };
+    texts.into_iter().map(fault).collect()
 }
 
 fn without_conditions(mut json: Value) -> Value {

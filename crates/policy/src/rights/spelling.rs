@@ -11,7 +11,7 @@
 
 use cedar_policy::Effect;
 use sekisho_protocol::text::fold;
-use sekisho_protocol::uri::{PatternPart, folded_pattern};
+use sekisho_protocol::uri::{PatternPart, ResourceUri, folded_pattern};
 use serde_json::{Value, json};
 
 /// The attributes of a resource that hold its readings. A tool and a prompt have the first: the fold of their name.
@@ -199,6 +199,58 @@ fn parts(pattern: &[Value]) -> Vec<PatternPart> {
         }
     }
     parts
+}
+
+/// The texts with which `resource.uri` is compared and that no URI can have or begin with: nothing can be asked for by
+/// them. A pattern is looked at up to its first wildcard.
+pub(super) fn never_equal(json: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(json.get("conditions").unwrap_or(&Value::Null), &mut found);
+    let scope = json.get("resource");
+    let entity = scope.and_then(|scope| scope.get("entity").or_else(|| scope.pointer("/in/entity")));
+    never_named(entity, &mut found);
+    found
+}
+
+fn collect(expression: &Value, found: &mut Vec<String>) {
+    let items = match expression {
+        Value::Array(items) => return items.iter().for_each(|item| collect(item, found)),
+        Value::Object(members) => members,
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => return,
+    };
+    for (operator, operand) in items {
+        let sides = || ["left", "right"].into_iter().filter_map(|side| operand.get(side));
+        let is_about_uri = || sides().any(|side| Identity::of(side) == Some(Identity::Uri));
+        match operator.as_str() {
+            "like" if is_about_uri() => {
+                let pattern = operand.get("pattern").and_then(Value::as_array).map(|pattern| parts(pattern));
+                match pattern.unwrap_or_default().as_slice() {
+                    [PatternPart::Text(text)] => never(text, found),
+                    [PatternPart::Text(text), ..] if !ResourceUri::is_beginning(text) => found.push(text.clone()),
+                    _ => {}
+                }
+            }
+            "==" | "!=" | "contains" if is_about_uri() => {
+                let set = |side: &Value| side.get("Set").and_then(Value::as_array).cloned();
+                let literals = sides().flat_map(|side| set(side).unwrap_or_else(|| vec![side.clone()]));
+                let texts = literals.filter_map(|literal| literal.get("Value")?.as_str().map(str::to_owned));
+                texts.for_each(|text| never(&text, found));
+            }
+            "Value" => never_named(operand.get("__entity"), found),
+            _ => collect(operand, found),
+        }
+    }
+}
+
+fn never_named(entity: Option<&Value>, found: &mut Vec<String>) {
+    let named = entity.and_then(Named::of).filter(|named| named.kind == "Resource");
+    named.into_iter().for_each(|named| never(named.name, found));
+}
+
+fn never(text: &str, found: &mut Vec<String>) {
+    if ResourceUri::parse_template(text).is_err() {
+        found.push(text.to_owned());
+    }
 }
 
 fn rewritten(expression: &Value, sense: Sense) -> Result<Value, Unclear> {

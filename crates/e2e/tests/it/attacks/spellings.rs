@@ -20,6 +20,7 @@ use super::folding::{Arrived, Folding, LISTED, folded};
 const RULES: &str = r#"
 @id("no-private-files") forbid(principal, action == Action::"read", resource) when { resource.uri like "file:///priv/*" };
 @id("no-private-notes") forbid(principal, action == Action::"read", resource) when { resource.uri like "note://priv/*" };
+@id("no-diary") forbid(principal, action == Action::"read", resource) when { resource.uri == "note://mine/b" };
 @id("no-secret") forbid(principal, action == Action::"get", resource == Prompt::"up/secret");
 "#;
 
@@ -87,7 +88,7 @@ fn is_forbidden(kind: &str, value: &str) -> bool {
         "prompt" => value.eq_ignore_ascii_case("secret"),
         _ => {
             let value = format!("{}/", folded(value));
-            value.starts_with("file:/priv/") || value.starts_with("note:/priv/")
+            value.starts_with("file:/priv/") || value.starts_with("note:/priv/") || value == "note:/mine/b/"
         }
     }
 }
@@ -219,8 +220,9 @@ async fn a_subscription_forwards_what_was_permitted() {
     };
     field.upstream.forget();
     for uri in ["FILE:///priv/b", "file:/priv/b", "file:///x/../priv/b", "note:/priv/b"] {
-        let reply = field.ask(&listen(json!(["note://pub/a", uri]))).await;
-        assert_eq!(reply.status, 400, "{uri}: {}", reply.text());
+        let mut refused = Connection::open(field.address).await.unwrap();
+        refused.send(&listen(json!(["note://pub/a", uri])).bytes(&field.host())).await.unwrap();
+        assert_eq!(refused.head().await.unwrap().status, 400, "{uri}");
     }
     assert!(field.upstream.seen().iter().all(|seen| seen.rpc() != "subscriptions/listen"), "nothing is forwarded");
     let mut stream = Connection::open(field.address).await.unwrap();
@@ -461,7 +463,9 @@ async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arr
     let mut honest = 0;
     let mut refused = [0; 2];
     for turn in 0..spellings() {
-        let mut uri = dice.pick(&["file:///priv/b", "note://priv/b", "note://priv/c", "file:///priv/x.y"]).to_owned();
+        let mut uri = dice
+            .pick(&["file:///priv/b", "note://priv/b", "note://mine/b", "note://mine/b", "file:///priv/x.y"])
+            .to_owned();
         for _ in 0..dice.roll(4) {
             uri = bent(&dice, &uri);
         }

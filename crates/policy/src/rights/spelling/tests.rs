@@ -3,7 +3,7 @@ use std::str::FromStr as _;
 use cedar_policy::{Effect, Policy};
 use serde_json::Value;
 
-use super::{mark, spell};
+use super::{mark, never_equal, spell};
 
 fn json(text: &str) -> Value {
     Policy::from_str(text).unwrap().to_json().unwrap()
@@ -73,4 +73,23 @@ fn a_permit_that_asks_has_a_mark_where_it_names_something() {
     ] {
         assert_eq!(mark(&json(text)).unwrap().is_some(), is_marked, "{text}");
     }
+}
+
+/// ATK-109: a text that no URI can have stands in a rule only by mistake, and is found when the rule is loaded.
+#[test]
+fn a_text_that_no_uri_can_have_is_found() {
+    for (condition, found) in [
+        (r#"resource.uri like "FILE:///priv/*""#, vec!["FILE:///priv/"]),
+        (r#"resource.uri like "file:/priv/*""#, vec!["file:/priv/"]),
+        (r#"resource.uri == "note://a/../b" || resource.uri == "note://a""#, vec!["note://a/../b"]),
+        (r#"["note://a b", "note://a"].contains(resource.uri)"#, vec!["note://a b"]),
+        (r#"resource == Resource::"notes/note:/a""#, vec!["note:/a"]),
+        (r#"resource.uri like "*.secret" && resource.uri like "file:///priv*""#, vec![]),
+        (r#"resource.uri == "file:///priv/{name}""#, vec![]),
+        (r#"resource.name == "FILE:///x""#, vec![]),
+    ] {
+        let rule = format!("forbid(principal, action, resource) when {{ {condition} }};");
+        assert_eq!(never_equal(&json(&rule)), found, "{condition}");
+    }
+    assert_eq!(never_equal(&json(r#"permit(principal, action, resource == Resource::"a/B:x");"#)), ["B:x"]);
 }
