@@ -146,7 +146,7 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = DiagramFormat::Mermaid)]
         format: DiagramFormat,
     },
-    /// Add, list and disable users
+    /// Add, list, disable and enable users
     #[command(subcommand)]
     User(UserCommand),
     /// Show to which servers this user's clients are logged in
@@ -414,10 +414,17 @@ pub(crate) enum GrantCommand {
         #[arg(long)]
         user: Option<String>,
     },
-    /// End a grant and everything derived from it
+    /// End a grant and everything derived from it; or every agent of one user, or of all
     Revoke {
         /// Its identifier
-        grant: GrantId,
+        #[arg(required_unless_present_any = ["user", "all"])]
+        grant: Option<GrantId>,
+        /// End every grant of this user
+        #[arg(long, value_name = "NAME", conflicts_with = "grant")]
+        user: Option<String>,
+        /// End every grant of everybody
+        #[arg(long, conflicts_with_all = ["grant", "user"])]
+        all: bool,
     },
 }
 
@@ -570,12 +577,17 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Shut a user out at once
+    /// Shut a user out at once: sessions, set-up links and grants end
     Disable {
         /// Which
         name: String,
     },
-    /// Print a one-time link with which a user sets a password
+    /// Let a user sign in again who was shut out; applications have to be let in anew
+    Enable {
+        /// Which
+        name: String,
+    },
+    /// Print a one-time link with which a user sets a password; it ends older links, and using it ends every agent
     Link {
         /// Which
         name: String,

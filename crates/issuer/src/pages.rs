@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::scope::Scope;
-use sekisho_protocol::secret::SessionToken;
 
 use crate::Issuer;
+use crate::consent::Stay;
+use crate::login::SignedIn;
 use crate::session::{FormKind, Session, form_token};
 use crate::text::{Language, Sentence};
 use crate::visit::{Browser, Visit};
@@ -175,6 +176,10 @@ pub(crate) struct GrantPage {
     pub(crate) ask: Ask,
     pub(crate) csrf: String,
     pub(crate) withheld: bool,
+    /// Whether the access may outlast the browser session.
+    pub(crate) stay: Stay,
+    /// How long a browser session lasts at most.
+    pub(crate) session_hours: u32,
     pub(crate) tools: Vec<ToolLine>,
     /// Single tools, to narrow what is granted.
     pub(crate) narrow: Vec<ToolChoice>,
@@ -288,6 +293,8 @@ pub(crate) struct SetupPage {
     pub(crate) csrf: String,
     pub(crate) action: String,
     pub(crate) username: String,
+    /// There is a password already, and what was done with it ends.
+    pub(crate) is_reset: bool,
     pub(crate) problem: Option<Sentence>,
 }
 
@@ -377,9 +384,15 @@ pub(crate) fn go(issuer: &Issuer, path: &str) -> Response {
 }
 
 /// The same, with the browser signed in.
-pub(crate) fn signed_in(issuer: &Issuer, token: &SessionToken, path: &str) -> Response {
+pub(crate) fn signed_in(issuer: &Issuer, signed_in: &SignedIn, path: &str) -> Response {
     let mut response = go(issuer, path);
-    put(response.headers_mut(), SET_COOKIE, &issuer.cookies.set_session(token));
+    let cookies = [issuer.cookies.set_session(&signed_in.session), issuer.cookies.set_known(&signed_in.known)];
+    for cookie in cookies {
+        // Made of our own names and of base64, so that a header can hold it.
+        if let Ok(value) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(SET_COOKIE, value);
+        }
+    }
     response
 }
 

@@ -5,7 +5,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::GrantId;
 
 use crate::error::StoreError;
-use crate::sql::{conflict, grant_alive, values};
+use crate::sql::{grant_alive, values};
 use crate::tx::Tx;
 
 /// How many rounds of one grant may wait for their answer at a time.
@@ -17,8 +17,8 @@ pub struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Lets the next round of a call come in. More than [`ROUNDS_PER_GRANT_MAX`] of one grant, and one that exists, are
-    /// [`StoreError::Conflict`].
+    /// Lets the next round of a call come in. More than [`ROUNDS_PER_GRANT_MAX`] of one grant are [`StoreError::Full`];
+    /// one that exists is [`StoreError::Conflict`].
     pub async fn open(
         &mut self,
         grant: GrantId,
@@ -35,7 +35,11 @@ impl Rounds<'_> {
                 values![digest, grant, expires_at, ROUNDS_PER_GRANT_MAX],
             )
             .await?;
-        if opened { Ok(()) } else { Err(conflict("one round too many of a grant")) }
+        if opened {
+            Ok(())
+        } else {
+            Err(StoreError::Full { what: "one more call of this grant whose server asked something back" })
+        }
     }
 
     /// Lets it in. `true` for exactly one caller, only before it expires and while its grant is alive.

@@ -11,13 +11,18 @@ use crate::error::CommandError;
 pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
     let act = match command {
         GrantCommand::List { user } => Act::GrantList { user },
-        GrantCommand::Revoke { grant } => Act::GrantRevoke { grant },
+        GrantCommand::Revoke { grant: Some(grant), .. } => Act::GrantRevoke { grant },
+        GrantCommand::Revoke { grant: None, user, .. } => Act::GrantRevokeAll { user },
     };
+    let is_all = matches!(act, Act::GrantRevokeAll { .. });
     let outcome = control::act(common, act).await?;
     if common.json {
         return print_json(&outcome);
     }
     match outcome {
+        Outcome::Done { count } if is_all => {
+            anstream::println!("{count} grants ended; open streams end within a second");
+        }
         Outcome::Done { .. } => anstream::println!("revoked; open streams end within a second"),
         Outcome::Grants { grants } => {
             let rows: Vec<Vec<String>> = grants

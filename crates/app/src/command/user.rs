@@ -20,6 +20,7 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
             Act::UserAdd { name, role, password }
         }
         UserCommand::Disable { name } => Act::UserDisable { name },
+        UserCommand::Enable { name } => Act::UserEnable { name },
         UserCommand::Link { name } => Act::UserLink { name },
         UserCommand::List => Act::UserList,
         UserCommand::Role { name, role } => Act::UserRole { name, role },

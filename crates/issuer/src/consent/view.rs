@@ -34,6 +34,44 @@ pub(crate) struct Offer {
     pub(crate) tools: Vec<Tool>,
     /// The known tools that what can be ticked would cover, to narrow it down to some of them.
     pub(crate) known: Vec<Tool>,
+    /// Whether the person can let it stay connected when they are away (`offline_access`).
+    pub(crate) stay: Stay,
+}
+
+/// The box `offline_access`: whether the access outlasts the browser session in which it is given (decision 0037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// The client asked for it: the box is ticked.
+    Asked,
+    /// It is not on the page: the client has no use for a refresh token, or none is issued here.
+    Never,
+    /// The client did not ask, and could: the box is not ticked.
+    Offered,
+}
+
+impl Stay {
+    fn of(issuer: &Issuer, request: &Request) -> Self {
+        if !request.client.refresh || issuer.settings.refresh_ttl_seconds == 0 {
+            Self::Never
+        } else if request.pending.scopes.contains(&Scope::offline_access()) {
+            Self::Asked
+        } else {
+            Self::Offered
+        }
+    }
+
+    pub(crate) fn is_on_page(self) -> bool {
+        self != Self::Never
+    }
+
+    pub(crate) fn is_ticked(self) -> bool {
+        self == Self::Asked
+    }
+
+    /// The scope, where the box is on the page.
+    pub(crate) fn scope(self) -> ScopeSet {
+        self.is_on_page().then(Scope::offline_access).into_iter().collect()
+    }
 }
 
 /// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
@@ -51,10 +89,12 @@ pub(crate) async fn offer(
     let known = shown::tools(issuer, tx, &request.server.name).await?;
     let who = (&Subject::User(session.user.id), &request.pending.client);
     let most = grantable(&rights, who, &request.server.name, &known, now);
-    let scopes = grantable_of(&request.pending.scopes, &most);
-    // `offline_access` alone is access to nothing.
-    let scopes = if scopes.without(&Scope::offline_access()).is_empty() { ScopeSet::empty() } else { scopes };
-    let withheld = scopes.len() < request.pending.scopes.len();
+    // `offline_access` is about how long, not about what: it has a box of its own.
+    let wish = request.pending.scopes.without(&Scope::offline_access());
+    let scopes = grantable_of(&wish, &most);
+    let withheld = scopes.len() < wish.len();
+    // Access to nothing stays nowhere.
+    let stay = if scopes.is_empty() { Stay::Never } else { Stay::of(issuer, request) };
     let tools = if scopes.is_empty() { Vec::new() } else { tools_to_classify(tx, request, session).await? };
     let covered = |tool: &Tool| {
         let by_class = tool.class.is_some_and(|class| scopes.satisfies(&Scope::of_class(class)));
@@ -65,7 +105,7 @@ pub(crate) async fn offer(
     if !tools.is_empty() || known.len() > LISTED_MAX {
         known.clear();
     }
-    Ok(Offer { scopes, withheld, tools, known })
+    Ok(Offer { scopes, withheld, tools, known, stay })
 }
 
 /// The facts of a request for a page (PX-03, AS-35).

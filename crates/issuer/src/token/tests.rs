@@ -369,6 +369,7 @@ async fn a_grant_begins_with_what_a_person_set() {
         let conditions = Conditions {
             ends_at: Some(after(world.clock.now(), set_seconds)),
             task: Some(GrantTask { origin: TaskOrigin::Details, definition: definition.clone() }),
+            session: None,
         };
         let (code, verifier) = world.code_with(client, conditions).await;
         let issued = world.redeem(client, honest(&code, &verifier)).await.unwrap();
