@@ -52,6 +52,7 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
         | Fault::Denied(_)
         | Fault::Ended
         | Fault::Forward(_)
+        | Fault::Full
         | Fault::Journal(_)
         | Fault::Open(_)
         | Fault::TooFast(_) => return None,

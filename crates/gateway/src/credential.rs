@@ -57,6 +57,7 @@ mod tests {
             method: "ping",
             target: Target::Server,
             arguments: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Ended,
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    #[error("as many calls of this client wait for their user as there may be")]
+    Full,
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -94,6 +96,10 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
             internal(routed, id, StatusCode::FORBIDDEN, "ended", "the authority behind this request has ended")
         }
         Fault::Forward(error) => forward(routed, id, error),
+        Fault::Full => {
+            let text = format!("{}; ask the user to answer them at {base_url}/ and then call again", refused.fault);
+            internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "approvals_full", &text)
+        }
         Fault::Journal(_) => internal(
             routed,
             id,

@@ -178,6 +178,7 @@ impl Filter {
             method,
             target,
             arguments: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: self.routed.source,

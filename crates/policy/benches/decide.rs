@@ -87,6 +87,7 @@ fn call(tool: usize) -> Call {
         method: "tools/call",
         target: Target::Tool { name: format!("tool{tool}"), standing: ToolStanding::Classified(ToolClass::Read) },
         arguments: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

@@ -38,6 +38,7 @@ pub fn grantable(
             method: "",
             target,
             arguments: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

@@ -23,6 +23,8 @@ pub struct Call {
     pub target: Target,
     /// The arguments as they were sent: the JSON text of an object. `None`: none were.
     pub arguments: Option<Bytes>,
+    /// All of `params` as they were sent, where something in them is neither the target nor an argument.
+    pub params: Option<Bytes>,
     /// The digest of the canonical arguments, where the records keep one.
     pub arguments_digest: Option<Digest>,
     /// The round that this goes on with: the same call was permitted and paid for before, and its upstream asked

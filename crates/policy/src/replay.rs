@@ -91,6 +91,7 @@ mod tests {
             method: "tools/call",
             target: Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) },
             arguments: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

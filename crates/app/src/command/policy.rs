@@ -206,6 +206,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
             standing: class.map_or(ToolStanding::Unclassified, ToolStanding::Classified),
         },
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

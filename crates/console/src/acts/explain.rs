@@ -88,6 +88,7 @@ pub async fn explain(
         method: "tools/call",
         target: Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) },
         arguments,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

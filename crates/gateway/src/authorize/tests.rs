@@ -92,6 +92,7 @@ impl World {
             method: "tools/call",
             target,
             arguments: Some(Bytes::from_static(br#"{"n":1}"#)),
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

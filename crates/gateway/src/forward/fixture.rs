@@ -44,6 +44,7 @@ pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
         method,
         target: Target::Server,
         arguments: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

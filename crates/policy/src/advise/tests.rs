@@ -156,6 +156,7 @@ fn a_name_stays_inside_its_string() {
                 method: "tools/call",
                 target: Target::Tool { name: called.to_owned(), standing: ToolStanding::Unclassified },
                 arguments: None,
+                params: None,
                 arguments_digest: None,
                 round: None,
                 source: None,

@@ -40,6 +40,7 @@ fn answer(rights: &Rights, name: &str, class: ToolClass, asked: Asked) -> Arc<An
         method: "tools/call",
         target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
         arguments: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

@@ -49,6 +49,7 @@ fn call(target: Target, arguments: Option<&str>) -> Call {
         method: "tools/call",
         target,
         arguments: arguments.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

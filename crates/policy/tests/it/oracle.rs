@@ -269,6 +269,7 @@ impl Case {
             method: "tools/call",
             target: Target::Tool { name: self.tool.to_owned(), standing },
             arguments: self.path.map(|path| Bytes::from(json!({ "path": path }).to_string())),
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,
