@@ -23,6 +23,7 @@ use sekisho_protocol::ids::RequestId;
 use tower::ServiceExt as _;
 
 use crate::listen::Surface;
+use crate::proxies::Proxies;
 
 /// Under which id the records know a request; on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,6 +36,8 @@ pub(crate) struct Entrance {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Values of `Host` under which we are reached.
     pub(crate) hosts: Vec<String>,
+    /// Who is believed about where a request comes from.
+    pub(crate) proxies: Proxies,
     /// Everything at `/mcp/{name}`.
     pub(crate) gateway: Arc<Gateway>,
     /// Everything else.
@@ -81,7 +84,8 @@ impl Entrance {
             Some((status, text)) => said(status, text, id),
             None => {
                 // Where it is from the start: it is large, and each combinator around it would move it once.
-                let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(peer.ip()) }));
+                let source = self.proxies.source(peer.ip(), request.headers());
+                let mut answering = pin!(self.surface(request, Arrival { request: id, source: Some(source) }));
                 caught(answering.as_mut()).await.unwrap_or_else(|Panicked| {
                     tracing::error!(request = %id, "a request made us panic");
                     said(StatusCode::INTERNAL_SERVER_ERROR, "this should not have happened; the log knows more", id)

@@ -15,6 +15,7 @@ mod layers;
 mod listen;
 mod os;
 mod outside;
+mod proxies;
 mod servers;
 mod telemetry;
 mod webhook;
