@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::scope::Scope;
+use sekisho_protocol::text::for_page;
 
 use crate::Issuer;
 use crate::consent::Stay;
@@ -143,7 +144,7 @@ impl ToolLine {
             |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
         Self {
             key: tool_key(&tool.name),
-            name: crate::clients::plain_text(&tool.name, 128),
+            name: crate::shown::exact(&tool.name, 128),
             summary: crate::clients::plain_text(&tool.summary, 200),
             choices: vec![
                 choice(ToolClass::Read, Sentence::ClassRead),
@@ -331,7 +332,7 @@ pub(crate) fn page(
     form_targets: &str,
 ) -> Response {
     let html = match template.render() {
-        Ok(html) => html,
+        Ok(html) => for_page(html),
         Err(error) => {
             tracing::error!(request = %visit.request, error = &error as &dyn std::error::Error, "a page could not be written");
             return (StatusCode::INTERNAL_SERVER_ERROR, visit.request.to_string()).into_response();

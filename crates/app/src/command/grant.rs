@@ -6,6 +6,7 @@ use super::{print_json, print_table, unexpected};
 use crate::cli::{Common, GrantCommand};
 use crate::control;
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
@@ -21,9 +22,9 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
     }
     match outcome {
         Outcome::Done { count } if is_all => {
-            anstream::println!("{count} grants ended; open streams end within a second");
+            say!("{count} grants ended; open streams end within a second");
         }
-        Outcome::Done { .. } => anstream::println!("revoked; open streams end within a second"),
+        Outcome::Done { .. } => say!("revoked; open streams end within a second"),
         Outcome::Grants { grants } => {
             let rows: Vec<Vec<String>> = grants
                 .into_iter()

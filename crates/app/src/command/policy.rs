@@ -21,6 +21,7 @@ use crate::cli::{Common, PolicyCommand};
 use crate::config::{Configuration, policy_folder};
 use crate::error::CommandError;
 use crate::os::{OsEntropy, SystemClock};
+use crate::say::{self, say};
 use crate::servers;
 
 /// Performs one of the commands.
@@ -32,7 +33,7 @@ pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), Com
             if common.json {
                 return print_json(&serde_json::json!({ "files": files }));
             }
-            anstream::println!("{files} policy files are good");
+            say!("{files} policy files are good");
             Ok(())
         }
         PolicyCommand::Format { config, check } => format(&config, check),
@@ -72,9 +73,9 @@ fn format(path: &Path, only_check: bool) -> Result<(), CommandError> {
         }
     }
     match (others.is_empty(), only_check) {
-        (true, _) => anstream::println!("all policy files are in their usual form"),
+        (true, _) => say!("all policy files are in their usual form"),
         (false, true) => return Err(CommandError::no(format!("not in their usual form: {}", others.join(", ")))),
-        (false, false) => anstream::println!("written: {}", others.join(", ")),
+        (false, false) => say!("written: {}", others.join(", ")),
     }
     Ok(())
 }
@@ -153,8 +154,8 @@ fn test(common: &Common, path: &Path) -> Result<(), CommandError> {
     if common.json {
         print_json(&serde_json::json!({ "passed": passed, "failed": failed }))?;
     } else {
-        failed.iter().for_each(|failure| anstream::println!("{failure}"));
-        anstream::println!("{passed} passed, {} failed", failed.len());
+        failed.iter().for_each(|failure| say::lines(failure));
+        say!("{passed} passed, {} failed", failed.len());
     }
     if failed.is_empty() { Ok(()) } else { Err(CommandError::no(String::new())) }
 }

@@ -77,6 +77,9 @@ impl Stay {
 /// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
 const LISTED_MAX: usize = 200;
 
+/// Characters of bounds that are shown of one tool.
+const BOUNDS_CHARS_MAX: usize = 4000;
+
 /// Works out what this person may hand on.
 pub(crate) async fn offer(
     issuer: &Issuer,
@@ -142,12 +145,15 @@ pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolCho
     let bounds = task.and_then(|task| task.tools.get(&tool.name));
     ToolChoice {
         key: tool_key(&tool.name),
-        name: plain_text(&tool.name, 128),
+        name: shown::exact(&tool.name, 128),
         summary: plain_text(&tool.summary, 200),
         class: tool.class.map(class_words),
         // With a task, what it does not name is not needed.
         ticked: task.is_none() || bounds.is_some(),
-        bounds: bounds.and_then(Option::as_ref).map(ToString::to_string).unwrap_or_default(),
+        bounds: bounds
+            .and_then(Option::as_ref)
+            .map(|bounds| shown::exact(&bounds.to_string(), BOUNDS_CHARS_MAX))
+            .unwrap_or_default(),
     }
 }
 
@@ -155,7 +161,7 @@ pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolCho
 pub(crate) fn task_facts(task: &TaskDefinition) -> TaskFacts {
     TaskFacts {
         purpose: plain_text(&task.purpose, TaskDefinition::PURPOSE_CHARS_MAX),
-        others: task.resources.iter().chain(&task.prompts).map(|name| plain_text(name, 200)).collect(),
+        others: task.resources.iter().chain(&task.prompts).map(|name| shown::exact(name, 200)).collect(),
         calls: task.calls,
         minutes: task.expires_in.map(|seconds| seconds.div_ceil(60)),
     }
@@ -169,7 +175,7 @@ pub(crate) fn templates(request: &Request, offer: &Offer) -> Vec<TemplateChoice>
     let choice = |template: &TaskTemplate| TemplateChoice {
         name: template.name.clone(),
         facts: task_facts(&template.definition),
-        tools: template.definition.tools.keys().map(|name| plain_text(name, 128)).collect(),
+        tools: template.definition.tools.keys().map(|name| shown::exact(name, 128)).collect(),
     };
     request.server.templates.iter().map(choice).collect()
 }
@@ -181,7 +187,7 @@ pub(crate) fn figure(visit: &Visit, request: &Request, session: &Session, offer:
     }
     let task = request.pending.task.as_ref();
     let member = |tool: &Tool| Member {
-        name: plain_text(&tool.name, 128),
+        name: shown::exact(&tool.name, 128),
         rights: true,
         grant: true,
         need: task.is_none_or(|task| task.tools.contains_key(&tool.name)),
