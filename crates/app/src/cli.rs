@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
-use sekisho_protocol::role::Role;
 
+mod accounts;
 mod client;
 mod specmap;
 
+pub(crate) use accounts::{GrantCommand, UserCommand};
 pub(crate) use client::{
     ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ImportArguments, LoginArguments, ServerUrl,
 };
@@ -146,7 +147,7 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = DiagramFormat::Mermaid)]
         format: DiagramFormat,
     },
-    /// Add, list and disable users
+    /// Add, list, disable and enable users
     #[command(subcommand)]
     User(UserCommand),
     /// Show to which servers this user's clients are logged in
@@ -408,22 +409,6 @@ pub(crate) struct TaskStart {
     pub(crate) lasts: Option<String>,
 }
 
-/// `sekisho grant`
-#[derive(Debug, Subcommand)]
-pub(crate) enum GrantCommand {
-    /// List grants
-    List {
-        /// Only those of this user
-        #[arg(long)]
-        user: Option<String>,
-    },
-    /// End a grant and everything derived from it
-    Revoke {
-        /// Its identifier
-        grant: GrantId,
-    },
-}
-
 /// `sekisho loan`
 #[derive(Debug, Subcommand)]
 pub(crate) enum LoanCommand {
@@ -552,44 +537,5 @@ pub(crate) enum ToolsCommand {
     List {
         /// Which server
         server: ServerName,
-    },
-}
-
-/// `sekisho user`
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Add a user
-    Add {
-        /// A name to log in with
-        name: String,
-        /// The user owns the checkpoint; the same as `--role owner`
-        #[arg(long, conflicts_with = "role")]
-        owner: bool,
-        /// The user's part in running the checkpoint: `owner`, `administrator` (accepts tools, lends access), `auditor`
-        /// (reads the records) or `user`
-        #[arg(long, default_value_t)]
-        role: Role,
-        /// Read the password from standard input; otherwise a one-time link is printed
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// Shut a user out at once
-    Disable {
-        /// Which
-        name: String,
-    },
-    /// Print a one-time link with which a user sets a password
-    Link {
-        /// Which
-        name: String,
-    },
-    /// List users
-    List,
-    /// Give a user another part in running the checkpoint
-    Role {
-        /// Which
-        name: String,
-        /// `owner`, `administrator`, `auditor` or `user`
-        role: Role,
     },
 }

@@ -63,6 +63,9 @@ pub(crate) struct Tls {
     pub(crate) key: Option<PathBuf>,
     /// A proxy in front terminates TLS: plain HTTP is then spoken also beyond loopback.
     pub(crate) terminated_in_front: bool,
+    /// Proxies in front, as networks or addresses such as `10.0.0.0/8`. What they say in `Forwarded` or `X-Forwarded-For` is
+    /// where a request comes from, for records, policies and limits. Nobody else is believed.
+    pub(crate) trusted_proxies: Vec<String>,
 }
 
 /// How the checkpoint reaches others.
@@ -81,6 +84,8 @@ pub(crate) struct Outbound {
 pub(crate) struct Clients {
     /// Whether clients may register themselves (RFC 7591). They never skip consent.
     pub(crate) registration: bool,
+    /// How many clients that registered themselves are kept. One more makes the oldest give way that was never used.
+    pub(crate) registered_max: u32,
     /// Whether the URL of a metadata document is accepted as a client's identifier.
     pub(crate) metadata_documents: bool,
     /// Only documents at these hosts; all hosts when empty.
@@ -94,6 +99,7 @@ impl Default for Clients {
     fn default() -> Self {
         Self {
             registration: true,
+            registered_max: 10_000,
             metadata_documents: true,
             metadata_document_hosts: Vec::new(),
             tool_errors: Vec::new(),

@@ -126,6 +126,7 @@ impl Control {
                 | Act::ServerRemove { .. }
                 | Act::UserAdd { .. }
                 | Act::UserDisable { .. }
+                | Act::UserEnable { .. }
                 | Act::UserRole { .. }
         );
         let reply = perform(&self.store, self.node, self.clock.as_ref(), act).await;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use miette::Diagnostic;
+use sekisho_protocol::text::for_terminal;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -47,6 +48,16 @@ impl CommandError {
     /// The answer is no.
     pub(crate) fn no(message: impl Into<String>) -> Self {
         Self::No { message: message.into() }
+    }
+
+    /// The same, with nothing in it that a terminal obeys.
+    pub(crate) fn for_terminal(self) -> Self {
+        let plain = |text: String| text.lines().map(for_terminal).collect::<Vec<_>>().join("\n");
+        match self {
+            Self::Environment { message, help } => Self::Environment { message: plain(message), help: help.map(plain) },
+            Self::No { message } => Self::No { message: plain(message) },
+            Self::Usage { message, help } => Self::Usage { message: plain(message), help: help.map(plain) },
+        }
     }
 
     /// What to do.

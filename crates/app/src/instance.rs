@@ -27,6 +27,7 @@ use crate::error::CommandError;
 use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
 use crate::os::{self, OsEntropy};
+use crate::proxies::Proxies;
 use crate::readiness::{self, Readiness};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
@@ -257,6 +258,8 @@ impl Instance {
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
             hosts: hosts(&self.base_url),
+            // What is no network was refused when the file was read.
+            proxies: Proxies::read(&self.configuration.load().tls.trusted_proxies).unwrap_or_default(),
             gateway: self.gateway.clone(),
             pages: self.issuer.clone().router().merge(self.gateway.clone().router()).merge(health),
         })
@@ -572,6 +575,7 @@ fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSetti
     if !clients.registration {
         settings.registration = sekisho_issuer::RegistrationPolicy::Closed;
     }
+    settings.dynamic_clients_max = u64::from(clients.registered_max);
     settings.client_documents = match (clients.metadata_documents, clients.metadata_document_hosts.is_empty()) {
         (false, _) => sekisho_issuer::DocumentPolicy::Off,
         (true, true) => sekisho_issuer::DocumentPolicy::Any,

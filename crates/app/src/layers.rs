@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -25,6 +24,7 @@ use tower::ServiceExt as _;
 use crate::listen::Surface;
 use crate::listen::guest::{self, Guest, Inbound, Trouble};
 use crate::listen::table::Line;
+use crate::proxies::Proxies;
 
 /// Under which id the records know a request; on every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,6 +46,8 @@ pub(crate) struct Entrance {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Values of `Host` under which we are reached.
     pub(crate) hosts: Vec<String>,
+    /// Who is believed about where a request comes from.
+    pub(crate) proxies: Proxies,
     /// Everything at `/mcp/{name}`.
     pub(crate) gateway: Arc<Gateway>,
     /// Everything else.
@@ -99,8 +101,8 @@ impl Entrance {
         let mut response = match refusal {
             Some((status, text)) => said(status, text, id),
             None => {
-                let arrival =
-                    Arrival { request: id, source: Some(source_of(line.peer)), recognition: line.recognition.clone() };
+                let source = self.proxies.source(line.peer.ip(), request.headers());
+                let arrival = Arrival { request: id, source: Some(source), recognition: line.recognition.clone() };
                 let request = request.map(|body| Body::new(Inbound::new(body, guest.clone(), is_call)));
                 // Where it is from the start: it is large, and each combinator around it would move it once.
                 let mut answering = pin!(self.surface(request, arrival));
@@ -140,12 +142,6 @@ impl Entrance {
             Err(never) => match never {},
         }
     }
-}
-
-/// The address of a caller as what it is: a socket for both families shows IPv4 as `::ffff:10.0.0.1`, which is in no range
-/// of IPv4 (RFC 4291 §2.5.5.2).
-fn source_of(peer: SocketAddr) -> IpAddr {
-    peer.ip().to_canonical()
 }
 
 /// It panicked, and must not be polled again.

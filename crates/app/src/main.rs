@@ -17,6 +17,8 @@ mod listen;
 mod os;
 mod outside;
 mod readiness;
+mod proxies;
+mod say;
 mod servers;
 mod telemetry;
 mod webhook;
@@ -99,6 +101,8 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
 /// Says what went wrong, to a person or to a program.
 fn report(json: bool, error: CommandError) -> ExitCode {
     let code = error.code();
+    // What went wrong may be told in words of strangers.
+    let error = error.for_terminal();
     if json {
         anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": error.hint() }));
     } else if let CommandError::No { message } = &error {

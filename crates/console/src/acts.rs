@@ -97,6 +97,11 @@ pub enum Act {
         /// Which.
         grant: GrantId,
     },
+    /// Ends every grant with everything derived from it: of one user, or of all users.
+    GrantRevokeAll {
+        /// Only of this user.
+        user: Option<String>,
+    },
     /// What owners lent, and what is in force of it.
     LoanList,
     /// Takes back what was lent.
@@ -202,12 +207,17 @@ pub enum Act {
         /// Which part.
         role: Role,
     },
-    /// Shuts a user out: sessions and grants end.
+    /// Shuts a user out: sessions, links and grants end. The last owner who can sign in stays able to.
     UserDisable {
         /// Which.
         name: String,
     },
-    /// A one-time link with which the user sets a password.
+    /// Lets a user sign in again. What ended when the user was shut out stays ended.
+    UserEnable {
+        /// Which.
+        name: String,
+    },
+    /// A one-time link with which the user sets a password. It ends every older link of this user.
     UserLink {
         /// Which.
         name: String,
@@ -406,6 +416,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         }
         Act::GrantList { user } => grants::list(store, user.as_deref()).await,
         Act::GrantRevoke { grant } => grants::revoke(store, who, grant).await,
+        Act::GrantRevokeAll { user } => grants::revoke_all(store, who, user.as_deref()).await,
         Act::LoanList => access::loans(store, who).await,
         Act::LoanRevoke { loan } => access::revoke(store, who, loan).await,
         Act::RequestFile(wanted) => access::file(store, who, wanted).await,
@@ -427,6 +438,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::ToolsList { server } => servers::tools(store, &server).await,
         Act::UserAdd { name, role, password } => users::add(store, who, &name, role, password).await,
         Act::UserDisable { name } => users::disable(store, who, &name).await,
+        Act::UserEnable { name } => users::enable(store, who, &name).await,
         Act::UserLink { name } => users::link(store, who, &name).await,
         Act::UserList => users::list(store).await,
         Act::UserRole { name, role } => users::role(store, who, &name, role).await,

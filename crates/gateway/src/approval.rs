@@ -10,7 +10,7 @@ use sekisho_protocol::caller::Caller;
 use sekisho_protocol::canonical;
 use sekisho_protocol::ids::ApprovalId;
 use sekisho_protocol::scope::ScopeSet;
-use sekisho_store::{NewApproval, SecretBytes, StoreError};
+use sekisho_store::{APPROVAL_TEXT_BYTES_MAX, NewApproval, SecretBytes, StoreError};
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -39,6 +39,19 @@ pub(crate) async fn ask(
         // Nobody has no page to be asked on, and was refused before.
         return Err(JournalError::Store(StoreError::Conflict { what: "an approval without a grant".to_owned() }));
     };
+    let open = gateway.store.read().await?.approvals().open_of(grant, &asked.call, routed.now).await?;
+    if let Some(open) = open {
+        // Most who come back ask for what is there already, and that disturbs nobody who writes.
+        return Ok(Denied::by_ask(asked, open.id));
+    }
+    // What the person reads is what the digest is of.
+    let whole = canonical::arguments(call.arguments.as_deref());
+    let (arguments, rest) = whole.split_at(whole.floor_char_boundary(APPROVAL_TEXT_BYTES_MAX));
+    let left_out = rest.chars().count() as u64;
+    let beside = canonical::beside(call.params.as_deref());
+    if beside.as_ref().is_some_and(|text| text.len() > APPROVAL_TEXT_BYTES_MAX) {
+        return Ok(Denied::by_size(asked));
+    }
     let new = NewApproval {
         id: ApprovalId::generate(routed.now, gateway.entropy.as_ref()),
         digest: asked.call,
@@ -47,8 +60,9 @@ pub(crate) async fn ask(
         grant,
         server: routed.server().clone(),
         tool: call.target.name().unwrap_or_default().chars().take(256).collect(),
-        // What the person reads is what the digest is of.
-        arguments: Some(SecretBytes::new(canonical::arguments(call.arguments.as_deref()).into_owned().into_bytes())),
+        arguments: Some(SecretBytes::new(arguments.as_bytes().to_vec())),
+        arguments_left_out: left_out,
+        beside: beside.map(|text| SecretBytes::new(text.into_bytes())),
         task: asked.task,
         rule: asked.rule.0.clone(),
         reason: asked.reason.clone(),

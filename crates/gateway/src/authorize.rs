@@ -210,6 +210,15 @@ impl Denied {
         }
     }
 
+    /// A call that sends more beside its arguments than a person could be shown.
+    pub(crate) fn by_size(ask: &AskedFor) -> Self {
+        Self {
+            reason: "the user has to approve this very call first, and what it sends beside its arguments is too large to be shown: make it again with less in `_meta`".to_owned(),
+            why: "too_large_to_approve",
+            ..Self::by_decline(ask)
+        }
+    }
+
     /// A call that a person would have to approve, of a caller who is nobody in particular: there is no page to ask on.
     fn by_nobody(ask: &AskedFor) -> Self {
         Self {

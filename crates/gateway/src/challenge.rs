@@ -53,6 +53,7 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
         | Fault::Ended(_)
         | Fault::RoundsFull
         | Fault::Forward(_)
+        | Fault::Full
         | Fault::Journal(_)
         | Fault::Open(_)
         | Fault::TooFast(_) => return None,

@@ -58,6 +58,7 @@ mod tests {
             target: Target::Server,
             arguments: None,
             schema: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

@@ -42,6 +42,8 @@ pub(crate) enum Fault {
     Ended(End),
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    #[error("as many calls of this client wait for their user as there may be")]
+    Full,
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error(transparent)]
@@ -98,6 +100,10 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
         Fault::Denied(denied) => denied_draft(routed, base_url, id, denied),
         Fault::Ended(end) => ended(routed, id, *end),
         Fault::Forward(error) => forward(routed, id, error),
+        Fault::Full => {
+            let text = format!("{}; ask the user to answer them at {base_url}/ and then call again", refused.fault);
+            internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "approvals_full", &text)
+        }
         Fault::Journal(_) => internal(
             routed,
             id,

@@ -189,6 +189,7 @@ impl Filter {
             target,
             arguments: None,
             schema: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: self.routed.source,

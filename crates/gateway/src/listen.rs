@@ -37,6 +37,7 @@ pub(crate) fn narrow(
             target: Target::Resource { uri: uri.clone() },
             arguments: None,
             schema: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: routed.source,

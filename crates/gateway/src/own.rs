@@ -158,8 +158,12 @@ async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: Gra
     match tx.tasks().begin(&new).await {
         Ok(()) => {}
         Err(StoreError::Conflict { .. }) => {
-            let why = "the task before it is finished, or too many run; the user can resume what was granted";
+            let why = "the task before it is finished; the user can resume what was granted";
             return Err(OwnError::Refused(format!("no task began: {why} at {}", page(gateway, grant))));
+        }
+        Err(StoreError::Full { .. }) => {
+            let why = "as many tasks that this client began run as there may be; let one of them end";
+            return Err(OwnError::Refused(format!("no task began: {why}")));
         }
         Err(error) => return Err(error.into()),
     }

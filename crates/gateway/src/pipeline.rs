@@ -15,6 +15,7 @@ use sekisho_protocol::caller::{Caller, Recognition};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
+use sekisho_store::StoreError;
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -260,6 +261,7 @@ async fn unsettled(
         (SettleError::Unapproved, Some(ask)) => {
             match Box::pin(approval::ask(gateway, routed, caller, &asked.call, &ask)).await {
                 Ok(denied) => denied,
+                Err(JournalError::Store(StoreError::Full { .. })) => return Refused::new(asked.id(), Fault::Full),
                 Err(error) => return Refused::new(asked.id(), error),
             }
         }

@@ -207,6 +207,14 @@ pub(crate) async fn end(
     }
 }
 
+/// `POST /agents/end`: whoever is signed in takes back every grant.
+pub(crate) async fn end_all(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
+    match change::end_all(&issuer, &visit, &form).await {
+        Ok(()) => pages::go(&issuer, "/"),
+        Err(error) => error::own(&issuer, &visit, &error),
+    }
+}
+
 /// `POST /grants/{id}/tasks`: whoever gave a grant says what it is for now.
 pub(crate) async fn begin(
     State(issuer): State<Arc<Issuer>>,

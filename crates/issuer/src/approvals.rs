@@ -9,7 +9,7 @@ use http::StatusCode;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ApprovalId;
-use sekisho_store::{Approval, StoreError, Tx};
+use sekisho_store::{Approval, SecretBytes, StoreError, Tx};
 
 use crate::clients::plain_text;
 use crate::error;
@@ -46,6 +46,8 @@ struct Asked {
     tool: String,
     /// `None`: they were not kept.
     arguments: Option<JsonText>,
+    /// What the call sends beside its arguments, if anything.
+    beside: Option<JsonText>,
     rule: String,
     reason: String,
     purpose: Option<TaskLink>,
@@ -174,12 +176,18 @@ async fn asked(issuer: &Issuer, tx: &mut Tx, visit: &Visit, approval: &Approval)
         Some(id) => tx.tasks().find(id).await?,
         None => None,
     };
-    let arguments = approval.arguments.as_ref().map(|kept| String::from_utf8_lossy(kept.expose()).into_owned());
+    let text = |kept: &Option<SecretBytes>| {
+        let text = kept.as_ref().map(|kept| String::from_utf8_lossy(kept.expose()).into_owned());
+        text.map(|text| shown::json(&text, ARGUMENTS_CHARS_MAX))
+    };
+    let left_out = usize::try_from(approval.arguments_left_out).unwrap_or(usize::MAX);
+    let cut = |shown: JsonText| JsonText { left_out: shown.left_out.saturating_add(left_out), ..shown };
     Ok(Asked {
         initial: shown::initial(&client.name),
         server_initial: shown::initial(&server.title),
         tool: shown::exact(&approval.tool, 256),
-        arguments: arguments.map(|text| shown::json(&text, ARGUMENTS_CHARS_MAX)),
+        arguments: text(&approval.arguments).map(cut),
+        beside: text(&approval.beside),
         rule: plain_text(&approval.rule, 80),
         reason: plain_text(approval.reason.as_deref().unwrap_or_default(), 300),
         purpose: task.map(|task| TaskLink {

@@ -2,7 +2,7 @@
 
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ClientId;
-use sekisho_protocol::registration::Client;
+use sekisho_protocol::registration::{Client, ClientAuthentication};
 use sekisho_protocol::text::is_invisible;
 
 use crate::Issuer;
@@ -44,10 +44,24 @@ pub(crate) async fn find(issuer: &Issuer, visit: &Visit, id: &ClientId) -> Resul
     }
     if id.is_metadata_document() && stored.as_ref().is_none_or(KnownClient::came_from_its_document) {
         // What was kept of a document names the client in grants; what counts is what the document says now.
-        let client = issuer.documents.find(issuer, id, visit.now).await?;
+        let client = issuer.documents.find(issuer, visit, id, stored.is_some()).await?;
         return Ok(KnownClient { client: (*client).clone(), secret: None });
     }
     stored.ok_or(LookupError::Unknown)
+}
+
+/// The same for a client that comes with what it was given before. A document that cannot be fetched at the moment does not
+/// end the work of a public client that somebody let in: what it is given depends on its code or its refresh token alone,
+/// and nobody is sent to an address of the document here.
+pub(crate) async fn find_again(issuer: &Issuer, visit: &Visit, id: &ClientId) -> Result<KnownClient, LookupError> {
+    let passing = match find(issuer, visit, id).await {
+        Err(LookupError::Document(error)) if error.is_passing() => error,
+        other => return other,
+    };
+    let stored = registered::find(issuer, id).await?;
+    stored
+        .filter(|known| known.client.authentication == ClientAuthentication::None && !known.client.disabled)
+        .ok_or(LookupError::Document(passing))
 }
 
 impl KnownClient {

@@ -28,6 +28,7 @@ mod answer;
 mod view;
 
 pub(crate) use answer::Answer;
+pub(crate) use view::Stay;
 
 /// Why a request cannot be shown or answered. The person sees a page.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +202,8 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         csrf: form_token(visit, Some(session), FormKind::Grant, &about).expose().to_owned(),
         ask: view::ask(visit, request, &offer.scopes),
         withheld: offer.withheld && !offer.scopes.is_empty(),
+        stay: offer.stay,
+        session_hours: issuer.settings.session_ttl_seconds.div_ceil(60 * 60),
         tools: offer.tools.iter().map(ToolLine::new).collect(),
         narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
         task: request.pending.task.as_ref().map(view::task_facts),

@@ -1,4 +1,4 @@
-//! Our two cookies: the session, and the browser that forms are made for.
+//! Our three cookies: the session, the browser that forms are made for, and the account that signed in here before.
 //!
 //! On https they carry the `__Host-` prefix (PX-06), so that no other host, subdomain or plain-http page can set
 //! them. On loopback http there is no such protection; there the port in the name keeps two instances apart.
@@ -14,8 +14,12 @@ use crate::settings::IssuerSettings;
 pub(crate) struct Cookies {
     session: String,
     browser: String,
+    known: String,
     secure: bool,
 }
+
+/// For how many days a browser is remembered as one in which an account has signed in.
+const KNOWN_DAYS: u32 = 180;
 
 impl Cookies {
     pub(crate) fn new(settings: &IssuerSettings) -> Self {
@@ -23,7 +27,8 @@ impl Cookies {
         let port = settings.host().rsplit_once(':').map_or_else(|| "80".to_owned(), |(_, port)| port.to_owned());
         let session = if secure { "__Host-sekisho".to_owned() } else { format!("sekisho_{port}") };
         let browser = if secure { "__Host-sekisho-browser".to_owned() } else { format!("sekisho_{port}_browser") };
-        Self { session, browser, secure }
+        let known = if secure { "__Host-sekisho-known".to_owned() } else { format!("sekisho_{port}_known") };
+        Self { session, browser, known, secure }
     }
 
     /// The session that a request shows.
@@ -34,6 +39,16 @@ impl Cookies {
     /// The browser that a request shows.
     pub(crate) fn browser(&self, headers: &HeaderMap) -> Option<CsrfToken> {
         CsrfToken::parse(only(headers, &self.browser)?).ok()
+    }
+
+    /// What a request shows of an account that signed in here before; not opened yet.
+    pub(crate) fn known(&self, headers: &HeaderMap) -> Option<String> {
+        only(headers, &self.known).map(str::to_owned)
+    }
+
+    /// `Set-Cookie` for a browser in which an account has signed in.
+    pub(crate) fn set_known(&self, sealed: &str) -> String {
+        self.set(&self.known, sealed, &format!("; Max-Age={}", KNOWN_DAYS * 24 * 60 * 60))
     }
 
     /// `Set-Cookie` for a session. It ends with the browser at the latest; the store ends it sooner.

@@ -257,6 +257,10 @@ pub(crate) fn token(visit: &Visit, error: &TokenError) -> Response {
         TokenError::Authentication(error) => authentication(visit, error),
         // RFC 9396 §5.
         TokenError::Bounds(_) | TokenError::Details(_) => bad(OauthErrorCode::InvalidAuthorizationDetails),
+        TokenError::Full(_) => {
+            let code = OauthErrorCode::TemporarilyUnavailable;
+            oauth_error(StatusCode::TOO_MANY_REQUESTS, code, error.to_string(), visit)
+        }
         TokenError::Grant(_) => bad(OauthErrorCode::InvalidGrant),
         TokenError::GrantType => bad(OauthErrorCode::UnsupportedGrantType),
         TokenError::Internal(fault) => internal(visit, fault),

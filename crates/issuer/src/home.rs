@@ -15,7 +15,7 @@ use crate::clients::plain_text;
 use crate::error;
 use crate::own::{self, OwnError};
 use crate::pages::{self, Chrome};
-use crate::session::{self, Session};
+use crate::session::{self, FormKind, Session, form_token};
 use crate::shown;
 use crate::text::Sentence;
 use crate::visit::Visit;
@@ -31,6 +31,8 @@ struct HomePage {
     waiting: Vec<WaitingLine>,
     asked: Vec<AskedLine>,
     grants: Vec<GrantLine>,
+    /// For the form that ends all of them.
+    end_all_csrf: String,
     servers: Vec<ProtectedLine>,
     /// Whether the records are there to be read.
     audits: bool,
@@ -71,6 +73,7 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
             waiting: Vec::new(),
             asked: Vec::new(),
             grants: Vec::new(),
+            end_all_csrf: String::new(),
             servers: Vec::new(),
             audits: false,
         });
@@ -88,7 +91,8 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
     };
     let servers = servers.iter().map(line).collect();
     let audits = session.user.role.audits();
-    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, servers, audits })
+    let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
+    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, end_all_csrf, servers, audits })
 }
 
 async fn waiting_lines(

@@ -168,6 +168,7 @@ impl Issuer {
             .route(&at("/approvals/{id}"), get(approvals::show).post(approvals::answer))
             .route(&at("/access/{id}"), get(access::show).post(access::change))
             .route(&at("/tasks/{id}"), get(tasks::show).post(tasks::change))
+            .route(&at("/agents/end"), post(agents::end_all))
             .route(&at("/grants/{id}"), get(agents::show))
             .route(&at("/grants/{id}/end"), post(agents::end))
             .route(&at("/grants/{id}/tasks"), post(agents::begin))

@@ -7,11 +7,13 @@ use axum::response::Response;
 use http::StatusCode;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::{Password, SessionToken};
-use sekisho_store::{StoreError, User};
+use sekisho_store::{Lane, StoreError, Tx, User};
 
 use crate::clients::{display_name, plain_text};
 use crate::error::{self, Fault};
+use crate::limits;
 use crate::pages::{self, Chrome, LoginPage};
 use crate::parameters::{Form, Parameters};
 use crate::place::Place;
@@ -20,6 +22,7 @@ use crate::text::Sentence;
 use crate::visit::Visit;
 use crate::{Issuer, consent, records};
 
+mod known;
 pub mod local;
 
 /// The longest user name that is looked up, in characters.
@@ -70,7 +73,7 @@ pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form
         Err(error) => return error::login(&issuer, &visit, &error),
     };
     let (problem, status) = match log_in(&issuer, &visit, &input).await {
-        Ok(token) => return pages::signed_in(&issuer, &token, &destination(input.place)),
+        Ok(signed_in) => return pages::signed_in(&issuer, &signed_in, &destination(input.place)),
         Err(LoginError::Wrong) => (Sentence::LoginFailed, StatusCode::UNAUTHORIZED),
         Err(LoginError::Throttled) => (Sentence::LoginThrottled, StatusCode::TOO_MANY_REQUESTS),
         Err(error) => return error::login(&issuer, &visit, &error),
@@ -133,59 +136,118 @@ async fn login_page(
     (page, target)
 }
 
+/// A browser that was just signed in: its two cookies.
+pub(crate) struct SignedIn {
+    /// The session.
+    pub(crate) session: SessionToken,
+    /// That this account signed in here.
+    pub(crate) known: String,
+}
+
+/// Signs a browser in, and remembers it as one of this account's.
+pub(crate) async fn open(issuer: &Issuer, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SignedIn, StoreError> {
+    let session = session::open(issuer, tx, visit, user).await?;
+    Ok(SignedIn { session, known: known::seal(issuer, user, visit.now)? })
+}
+
 /// Checks the password and signs the browser in. Unknown, disabled and passwordless users cost the same time and get
 /// the same words as a wrong password (ATK-96).
-async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SessionToken, LoginError> {
-    let keys = throttle_keys(visit, &input.username);
-    let user = {
+async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedIn, LoginError> {
+    let (user, lanes) = {
         let mut tx = issuer.store.read().await?;
-        for key in &keys {
-            if tx.throttle().blocked_until(key, visit.now).await?.is_some() {
-                records::count(issuer, visit, AuthorizationAct::LoginFailed);
-                return Err(LoginError::Throttled);
+        let user = tx.users().find_by_name(&input.username).await?.filter(|user| !user.disabled);
+        let browser = match &user {
+            Some(user) => known::browser(issuer, &mut tx, visit, user.id).await?,
+            None => None,
+        };
+        let lanes = Lanes::of(visit, &input.username, browser);
+        // Looked at first, so that a flood does not write. What counts is the taking below.
+        for (key, lane) in &lanes.0 {
+            if tx.throttle().is_blocked(key, *lane, visit.now).await? {
+                return Err(throttled(issuer, visit));
             }
         }
-        tx.users().find_by_name(&input.username).await?
+        (user, lanes)
     };
-    let user = user.filter(|user| !user.disabled);
+    take(issuer, visit, &lanes).await?;
     let kept = user.as_ref().and_then(|user| user.password.clone());
-    let good = issuer.passwords.verify(input.password.clone(), kept).await?;
+    let good = issuer.passwords.verify(input.password.clone(), kept, lanes.is_known()).await?;
     match user {
-        Some(user) if good => succeed(issuer, visit, &user, &keys).await,
-        user => fail(issuer, visit, user.as_ref(), &keys).await,
+        Some(user) if good => succeed(issuer, visit, &user, &lanes).await,
+        user => fail(issuer, visit, user.as_ref()).await,
     }
 }
 
-/// Failures are counted per account and per address: back-off, never a lock.
-fn throttle_keys(visit: &Visit, username: &str) -> Vec<String> {
-    let mut keys = vec![format!("login account {}", username.to_lowercase())];
-    keys.extend(visit.peer.map(|peer| format!("login address {peer}")));
-    keys
+/// Which waits an attempt has to keep.
+///
+/// A browser that the account signed in with before has a lane of its own. All others are strangers: slowed down by account
+/// and address together, and far more gently by account alone and by address alone, so that nobody elsewhere, and no one
+/// behind the same proxy, can shut an account or a whole office out.
+struct Lanes(Vec<(String, Lane)>);
+
+impl Lanes {
+    fn of(visit: &Visit, username: &str, browser: Option<String>) -> Self {
+        if let Some(browser) = browser {
+            return Self(vec![(format!("login browser {browser}"), limits::LOGINS_BY_BROWSER)]);
+        }
+        let account = username.to_lowercase();
+        let address = visit.peer.map(|peer| limits::network(peer).to_string()).unwrap_or_default();
+        // In one order for all, so that two attempts never wait for each other.
+        let mut lanes = vec![
+            (format!("login account {account} address {address}"), limits::LOGINS_BY_ACCOUNT_AND_ADDRESS),
+            (format!("login account {account}"), limits::LOGINS_BY_ACCOUNT),
+        ];
+        if !address.is_empty() {
+            lanes.push((format!("login address {address}"), limits::LOGINS_BY_ADDRESS));
+        }
+        Self(lanes)
+    }
+
+    fn is_known(&self) -> bool {
+        self.0.len() == 1
+    }
 }
 
-async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, keys: &[String]) -> Result<SessionToken, LoginError> {
+/// Counts an attempt as failed before anything is known of it, in every lane or in none.
+async fn take(issuer: &Issuer, visit: &Visit, lanes: &Lanes) -> Result<(), LoginError> {
+    let mut tx = issuer.store.begin_for_stranger().await?;
+    for (key, lane) in &lanes.0 {
+        if !tx.throttle().take(key, *lane, visit.now).await? {
+            tx.rollback().await?;
+            return Err(throttled(issuer, visit));
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The failures are on record one by one; the attempts of a flood are counted.
+fn throttled(issuer: &Issuer, visit: &Visit) -> LoginError {
+    tracing::debug!(request = %visit.request, peer = ?visit.peer, "a login was throttled");
+    records::count(issuer, visit, AuthorizationAct::LoginFailed);
+    LoginError::Throttled
+}
+
+async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, lanes: &Lanes) -> Result<SignedIn, LoginError> {
     let mut tx = issuer.store.begin().await?;
-    // The account's failures are forgiven, the address's are not: it may be guessing at other accounts.
-    for account in keys.iter().take(1) {
-        tx.throttle().clear(account).await?;
+    // What failed here for this account is forgiven. In the other lanes only this attempt is taken back: others may be
+    // guessing in them.
+    for (place, (key, _)) in lanes.0.iter().enumerate() {
+        if place == 0 {
+            tx.throttle().clear(key).await?;
+        } else {
+            tx.throttle().give_back(key).await?;
+        }
     }
-    let token = session::open(issuer, &mut tx, visit, user.id).await?;
+    let signed_in = open(issuer, &mut tx, visit, user.id).await?;
     let entry = records::entry(AuthorizationAct::LoginSucceeded);
     records::append(issuer, &mut tx, visit, Authorization { subject: Some(Subject::User(user.id)), ..entry }).await?;
     tx.commit().await?;
-    Ok(token)
+    Ok(signed_in)
 }
 
-async fn fail(
-    issuer: &Issuer,
-    visit: &Visit,
-    user: Option<&User>,
-    keys: &[String],
-) -> Result<SessionToken, LoginError> {
+async fn fail(issuer: &Issuer, visit: &Visit, user: Option<&User>) -> Result<SignedIn, LoginError> {
     let mut tx = issuer.store.begin_for_stranger().await?;
-    for key in keys {
-        tx.throttle().fail(key, visit.now).await?;
-    }
     let subject = user.map(|user| Subject::User(user.id));
     let entry = Authorization { subject, ..records::entry(AuthorizationAct::LoginFailed) };
     records::append_of_stranger(issuer, &mut tx, visit, entry).await?;

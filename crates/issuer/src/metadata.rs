@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use sekisho_protocol::metadata::AuthorizationServer;
-use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_protocol::task::TASK_TYPE;
 
@@ -25,11 +25,14 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {
 pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> AuthorizationServer {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let authentication = texts(&["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
-    // What ordinary use needs at any server; `offline_access` is not among it: clients that see it ask for it, and
-    // for the person's consent again each time.
+    // What ordinary use needs at any server; and `offline_access` where refresh tokens are issued, so that clients that
+    // want to stay connected can ask for it (2026-07-28 Authorization, Refresh Tokens). It is never in a challenge or
+    // in the metadata of a server (RS-11).
     let scopes = servers.iter().fold(ScopeSet::empty(), |scopes, card| scopes.union(&card.scopes_default));
+    let refreshes = settings.refresh_ttl_seconds > 0;
+    let scopes = scopes.union(&refreshes.then(Scope::offline_access).into_iter().collect());
     let mut grants = texts(&["authorization_code", EXCHANGE]);
-    grants.extend((settings.refresh_ttl_seconds > 0).then(|| "refresh_token".to_owned()));
+    grants.extend(refreshes.then(|| "refresh_token".to_owned()));
     AuthorizationServer {
         issuer: settings.base_url.clone(),
         authorization_endpoint: settings.url("/oauth/authorize"),

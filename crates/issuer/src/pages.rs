@@ -13,9 +13,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::scope::Scope;
-use sekisho_protocol::secret::SessionToken;
+use sekisho_protocol::text::for_page;
 
 use crate::Issuer;
+use crate::consent::Stay;
+use crate::login::SignedIn;
 use crate::session::{FormKind, Session, form_token};
 use crate::text::{Language, Sentence};
 use crate::visit::{Browser, Visit};
@@ -142,7 +144,7 @@ impl ToolLine {
             |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
         Self {
             key: tool_key(&tool.name),
-            name: crate::clients::plain_text(&tool.name, 128),
+            name: crate::shown::exact(&tool.name, 128),
             summary: crate::clients::plain_text(&tool.summary, 200),
             choices: vec![
                 choice(ToolClass::Read, Sentence::ClassRead),
@@ -175,6 +177,10 @@ pub(crate) struct GrantPage {
     pub(crate) ask: Ask,
     pub(crate) csrf: String,
     pub(crate) withheld: bool,
+    /// Whether the access may outlast the browser session.
+    pub(crate) stay: Stay,
+    /// How long a browser session lasts at most.
+    pub(crate) session_hours: u32,
     pub(crate) tools: Vec<ToolLine>,
     /// Single tools, to narrow what is granted.
     pub(crate) narrow: Vec<ToolChoice>,
@@ -288,6 +294,8 @@ pub(crate) struct SetupPage {
     pub(crate) csrf: String,
     pub(crate) action: String,
     pub(crate) username: String,
+    /// There is a password already, and what was done with it ends.
+    pub(crate) is_reset: bool,
     pub(crate) problem: Option<Sentence>,
 }
 
@@ -324,7 +332,7 @@ pub(crate) fn page(
     form_targets: &str,
 ) -> Response {
     let html = match template.render() {
-        Ok(html) => html,
+        Ok(html) => for_page(html),
         Err(error) => {
             tracing::error!(request = %visit.request, error = &error as &dyn std::error::Error, "a page could not be written");
             return (StatusCode::INTERNAL_SERVER_ERROR, visit.request.to_string()).into_response();
@@ -377,9 +385,15 @@ pub(crate) fn go(issuer: &Issuer, path: &str) -> Response {
 }
 
 /// The same, with the browser signed in.
-pub(crate) fn signed_in(issuer: &Issuer, token: &SessionToken, path: &str) -> Response {
+pub(crate) fn signed_in(issuer: &Issuer, signed_in: &SignedIn, path: &str) -> Response {
     let mut response = go(issuer, path);
-    put(response.headers_mut(), SET_COOKIE, &issuer.cookies.set_session(token));
+    let cookies = [issuer.cookies.set_session(&signed_in.session), issuer.cookies.set_known(&signed_in.known)];
+    for cookie in cookies {
+        // Made of our own names and of base64, so that a header can hold it.
+        if let Ok(value) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(SET_COOKIE, value);
+        }
+    }
     response
 }
 

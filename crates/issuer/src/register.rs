@@ -24,7 +24,9 @@ use crate::{Issuer, records};
 pub(crate) enum RegistrationError {
     #[error("too many registrations from this address: wait a minute")]
     Busy,
-    #[error("as many clients as there may be have registered themselves: try again later")]
+    #[error(
+        "as many clients as there may be have registered themselves and are in use: ask the operator to remove some"
+    )]
     Full,
     #[error("the body must be a JSON object of at most {REGISTRATION_BYTES_MAX} bytes")]
     Malformed,
@@ -84,12 +86,10 @@ async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Regi
     let client = judge(ClientId::generate(visit.now, &*issuer.entropy), metadata)?;
     let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.entropy));
     let mut tx = issuer.store.begin_for_stranger().await?;
-    if tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max {
-        tx.clients().delete_expired(visit.now).await?;
-        if tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max {
-            tx.commit().await?;
-            return Err(RegistrationError::Full);
-        }
+    // Whoever registers and never comes back gives way to whoever comes now: nobody closes the door by registering.
+    let full = tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max;
+    if full && !tx.clients().forget_oldest_unused().await? {
+        return Err(RegistrationError::Full);
     }
     let new = NewClient {
         client: client.clone(),

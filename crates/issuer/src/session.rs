@@ -56,9 +56,6 @@ pub(crate) async fn open(
     visit: &Visit,
     user: UserId,
 ) -> Result<SessionToken, StoreError> {
-    if let Some(old) = &visit.session {
-        tx.browser_sessions().delete(&old.digest()).await?;
-    }
     let token = SessionToken::generate(&*issuer.entropy);
     let row = BrowserSession {
         digest: token.digest(),
@@ -68,6 +65,9 @@ pub(crate) async fn open(
         expires_at: after(visit.now, issuer.settings.session_ttl_seconds),
         authenticated_at: visit.now,
     };
+    if let Some(old) = &visit.session {
+        tx.browser_sessions().renew(&old.digest(), &row, visit.now).await?;
+    }
     tx.browser_sessions().insert(&row).await?;
     Ok(token)
 }
@@ -87,6 +87,8 @@ pub(crate) enum FormKind {
     BeginTask,
     /// Continue or cancel, before signing in.
     Client,
+    /// End every grant.
+    EndAllGrants,
     /// End a grant.
     EndGrant,
     /// End a task.
@@ -118,6 +120,7 @@ impl FormKind {
             Self::AskAccess => "ask-access",
             Self::BeginTask => "begin-task",
             Self::Client => "client",
+            Self::EndAllGrants => "end-all-grants",
             Self::EndGrant => "end-grant",
             Self::FinishTask => "finish-task",
             Self::Grant => "grant",
@@ -195,7 +198,7 @@ async fn end(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<Option<Place
         return Err(LogoutError::Forgery);
     }
     if let Some(session) = session {
-        tx.browser_sessions().delete(&session.row.digest).await.map_err(Fault::from)?;
+        tx.browser_sessions().delete(&session.row.digest, visit.now).await.map_err(Fault::from)?;
         tx.commit().await.map_err(Fault::from)?;
     }
     Ok(parameters.one("request").and_then(|id| id.parse().ok()))

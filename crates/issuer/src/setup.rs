@@ -10,14 +10,14 @@ use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Entropy, Timestamp, after};
 use sekisho_protocol::ids::UserId;
-use sekisho_protocol::secret::{Password, SessionToken, SetupToken};
+use sekisho_protocol::secret::{Password, SetupToken};
 use sekisho_store::{SetupLink, StoreError, Tx, User};
 
 use crate::error::{self, Fault};
-use crate::login::LoginError;
+use crate::login::{self, LoginError, SignedIn};
 use crate::pages::{self, Chrome, SetupPage};
 use crate::parameters::Form;
-use crate::session::{self, FormKind, form_token, is_ours};
+use crate::session::{FormKind, form_token, is_ours};
 use crate::text::Sentence;
 use crate::visit::Visit;
 use crate::{Issuer, records};
@@ -29,7 +29,7 @@ pub const SETUP_LINK_SECONDS: u32 = 30 * 60;
 pub const PASSWORD_CHARS_MIN: usize = 10;
 const PASSWORD_CHARS_MAX: usize = 256;
 
-/// Makes a link for a user: `{base_url}/setup/{token}`, once, within [`SETUP_LINK_SECONDS`].
+/// Makes a link for a user: `{base_url}/setup/{token}`, once, within [`SETUP_LINK_SECONDS`]. Older links of the user end.
 pub async fn create_link(
     tx: &mut Tx,
     user: UserId,
@@ -38,7 +38,7 @@ pub async fn create_link(
 ) -> Result<SetupToken, StoreError> {
     let token = SetupToken::generate(entropy);
     let link = SetupLink { digest: token.digest(), user, expires_at: after(now, SETUP_LINK_SECONDS), used_at: None };
-    tx.setup_links().insert(&link).await?;
+    tx.setup_links().insert(&link, now).await?;
     Ok(token)
 }
 
@@ -97,7 +97,7 @@ pub(crate) async fn submit(
         Err(error) => return error::setup(&issuer, &visit, &error),
     };
     match set_password(&issuer, &visit, &link, &user, &form).await {
-        Ok(session) => pages::signed_in(&issuer, &session, "/"),
+        Ok(signed_in) => pages::signed_in(&issuer, &signed_in, "/"),
         Err(SetupError::Password(problem)) => {
             let page = setup_page(&issuer, &visit, &token, &user, Some(problem));
             pages::page(&visit, &issuer, StatusCode::UNPROCESSABLE_ENTITY, &page, "")
@@ -124,6 +124,7 @@ fn setup_page(issuer: &Issuer, visit: &Visit, token: &str, user: &User, problem:
         csrf: form_token(visit, None, FormKind::Setup, token).expose().to_owned(),
         action: format!("{}/setup/{token}", issuer.settings.prefix()),
         username: user.name.clone(),
+        is_reset: user.password.is_some(),
         problem,
     }
 }
@@ -134,7 +135,7 @@ async fn set_password(
     link: &SetupToken,
     user: &User,
     form: &Form,
-) -> Result<SessionToken, SetupError> {
+) -> Result<SignedIn, SetupError> {
     let form = form.parameters.as_ref().map_err(|_| SetupError::Malformed)?;
     if form.repeated(&[]).is_some() {
         return Err(SetupError::Malformed);
@@ -148,13 +149,16 @@ async fn set_password(
     let mut tx = issuer.store.begin().await?;
     let user = tx.setup_links().consume(&link.digest(), visit.now).await?.ok_or(SetupError::Link)?;
     tx.users().set_password(user, &phc, visit.now).await?;
-    // Whoever was signed in with the old password is not any more.
-    tx.browser_sessions().delete_of_user(user).await?;
-    let token = session::open(issuer, &mut tx, visit, user).await?;
+    // Whoever was signed in with the old password, or was let in with it, is not any more.
+    tx.browser_sessions().delete_of_user(user, visit.now).await?;
+    let ended = tx.grants().revoke_of_user(user, "its user set a new password", visit.now).await?;
+    let signed_in = login::open(issuer, &mut tx, visit, user).await?;
     let entry = records::entry(AuthorizationAct::PasswordSet);
-    records::append(issuer, &mut tx, visit, Authorization { subject: Some(Subject::User(user)), ..entry }).await?;
+    let detail = if ended == 0 { String::new() } else { format!("{ended} grants ended") };
+    let entry = Authorization { subject: Some(Subject::User(user)), detail, ..entry };
+    records::append(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
-    Ok(token)
+    Ok(signed_in)
 }
 
 /// What is asked of a password: length, and not being the first thing anybody would try.

@@ -7,7 +7,7 @@ use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::registration::ClientOrigin;
-use sekisho_protocol::text::is_invisible;
+use sekisho_protocol::text::{is_invisible, push_json_escape};
 use sekisho_store::{StoreError, Tx};
 use url::Url;
 
@@ -122,12 +122,13 @@ pub(crate) fn exact(name: &str, chars_max: usize) -> String {
 
 fn seen(character: char) -> String {
     let blank = character.is_whitespace() && character != ' ';
-    if blank || is_invisible(character) { escape(character) } else { character.to_string() }
-}
-
-/// As JSON escapes it (RFC 8259 §7).
-fn escape(character: char) -> String {
-    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    let mut shown = String::new();
+    if blank || is_invisible(character) {
+        push_json_escape(&mut shown, character)
+    } else {
+        shown.push(character)
+    }
+    shown
 }
 
 /// A text, and how many characters of it were left out.

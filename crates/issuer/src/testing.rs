@@ -170,6 +170,7 @@ impl World {
             language: Language::English,
             session: None,
             browser: Browser::New(CsrfToken::generate(&*self.issuer.entropy)),
+            known: None,
             source: Source::Ours,
             recognition: Recognition::default(),
         }

@@ -126,6 +126,9 @@ sentences! {
         "取り消せない操作：削除・送信・公開などと、それより軽い操作をすべて行う";
     ScopeTool: "Use the tool {}", "ツール {} を使う";
     ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
+    StayTitle: "For how long", "期間";
+    StayNote: "Without this it ends when you sign out here, and after {} hours at the latest.",
+        "選ばない場合は、ここでログアウトしたとき、または遅くとも {} 時間後に終了します。";
     ScopeOther: "Use the permission {}", "権限 {} を使う";
 
     // Narrowing what is granted.
@@ -203,6 +206,8 @@ sentences! {
     RepeatPassword: "The same again", "もう一度入力";
     PasswordHint: "At least 10 characters. A few words in a row are good.", "10文字以上。いくつかの単語を並べるとよいでしょう。";
     SetPassword: "Set password and sign in", "パスワードを設定してログイン";
+    SetupResetNote: "With the new password every browser is signed out and every connected agent is ended. You can let agents in again afterwards.",
+        "新しいパスワードを設定すると、すべてのブラウザーがログアウトされ、接続中のエージェントはすべて終了します。その後、改めて許可できます。";
     PasswordsDiffer: "The two passwords differ.", "二つのパスワードが一致しません。";
     PasswordTooShort: "That is too short: use at least 10 characters.", "短すぎます。10文字以上にしてください。";
     PasswordTooLong: "That is too long: use at most 256 characters.", "長すぎます。256文字以内にしてください。";
@@ -222,6 +227,9 @@ sentences! {
     NoServers: "No server is protected yet.", "守られているサーバーはまだありません。";
     NoGrants: "None yet. An application appears here once you let it in.", "まだありません。アプリケーションを通すと、ここに表示されます。";
     EndGrant: "End access", "許可を取り消す";
+    EndAllTitle: "End all agents", "すべてのエージェントを終了する";
+    EndAllNote: "Every application that acts for you is stopped within a second. Each must ask again to come back.",
+        "あなたの代理として動くすべてのアプリケーションが一秒以内に止まります。再び使うには、それぞれ改めて許可を求める必要があります。";
     Details: "Details", "詳細";
     Since: "since {}", "{} から";
     LastUsed: "last used {}", "最終利用 {}";
@@ -248,6 +256,7 @@ sentences! {
     AnswerBy: "Answer by", "回答期限";
     MinutesLeft: "{} min left", "残り {} 分";
     Arguments: "Arguments", "引数";
+    Beside: "Sent along with the arguments", "引数とともに送られるもの";
     ArgumentsNone: "No arguments", "引数なし";
     ArgumentsNotKept: "The arguments were not kept and cannot be shown. Decline if in doubt.", "引数は保存されておらず、表示できません。確信がなければ承認しないでください。";
     ArgumentsCut: "Only the beginning is shown: {} more characters follow. Decline if you cannot tell what they do.",
@@ -289,6 +298,8 @@ sentences! {
     ProblemReason: "Write why, in one line of at most 500 characters.", "理由を500文字以内の一行で書いてください。";
     ProblemBounds: "These bounds are not used: write a JSON Schema without references, of at most 512 values, in which each keyword bounds an argument of the tool.",
         "この範囲は使えません。参照を含まず、512個以内の値で、各キーワードがツールの引数を制限する JSON Schema を書いてください。";
+    ProblemManyTasks: "As many tasks as there may be run for this agent already. Finish one first.",
+        "このエージェントの作業は上限に達しています。先に一つ終えてください。";
     ProblemManyRequests: "You have asked for too much at once. Wait for an answer first.", "依頼が多すぎます。先に回答を待ってください。";
 
     // One grant.

@@ -58,6 +58,9 @@ pub(crate) enum TokenError {
     /// RFC 8693 §2.2.2: a token that cannot be exchanged, or not for what is asked.
     #[error("{0}")]
     Exchange(&'static str),
+    /// There is no room for one more of what the request would make.
+    #[error("{0}")]
+    Full(&'static str),
     #[error("{0}")]
     Grant(&'static str),
     #[error("`grant_type` must be `authorization_code`, `refresh_token` or `{EXCHANGE}`")]

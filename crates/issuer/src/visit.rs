@@ -31,6 +31,8 @@ pub(crate) struct Visit {
     pub(crate) session: Option<SessionToken>,
     /// The browser that was shown, or a new one.
     pub(crate) browser: Browser,
+    /// What was shown of an account that signed in here before; not opened yet.
+    pub(crate) known: Option<String>,
     /// What the browser says of where the request was made.
     pub(crate) source: Source,
     /// Where to say that it is known who this is.
@@ -93,6 +95,7 @@ impl FromRequestParts<Arc<Issuer>> for Visit {
             language: Language::accepted(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok())),
             session: issuer.cookies.session(&parts.headers),
             browser: browser.map_or_else(|| Browser::New(CsrfToken::generate(&*issuer.entropy)), Browser::Known),
+            known: issuer.cookies.known(&parts.headers),
             source: Source::of(&parts.headers, &issuer.settings.origin()),
             recognition: parts.extensions.get::<Recognition>().cloned().unwrap_or_default(),
         })

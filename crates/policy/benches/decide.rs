@@ -88,6 +88,7 @@ fn call(tool: usize) -> Call {
         target: Target::Tool { name: format!("tool{tool}"), standing: ToolStanding::Classified(ToolClass::Read) },
         arguments: None,
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

@@ -37,7 +37,7 @@ pub enum Decision {
 pub struct Ask {
     /// What is permitted once the approval is there to be used up.
     pub permit: Permit,
-    /// Of user, client, server, tool and canonical arguments: what the person says yes to.
+    /// Of user, client, server, tool, canonical arguments and what is sent beside them: what the person says yes to.
     pub call: Digest,
     /// The rule that asks for it.
     pub rule: RuleId,
@@ -168,7 +168,8 @@ pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
     }
 }
 
-/// What an approval is for: this user, through this client, at this server, this tool, these arguments.
+/// What an approval is for: this user, through this client, at this server, this tool, these arguments, and whatever is
+/// sent beside them.
 pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
     let client = caller.client.as_ref().map_or("", |client| client.as_str());
     let arguments = canonical::digest_of_text(call.arguments.as_deref());
@@ -179,6 +180,7 @@ pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
         call.method.as_bytes(),
         call.target.name().unwrap_or_default().as_bytes(),
         arguments.as_bytes(),
+        canonical::beside(call.params.as_deref()).unwrap_or_default().as_bytes(),
     ])
 }
 

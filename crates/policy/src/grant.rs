@@ -40,6 +40,7 @@ pub fn grantable(
             target,
             arguments: None,
             schema: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

@@ -27,6 +27,8 @@ pub struct Call {
     pub arguments: Option<Bytes>,
     /// What the tool takes: its accepted `inputSchema`. `None`: it has none, or the call is about no tool.
     pub schema: Option<Arc<ToolSchema>>,
+    /// All of `params` as they were sent, where something in them is neither the target nor an argument.
+    pub params: Option<Bytes>,
     /// The digest of the canonical arguments, where the records keep one.
     pub arguments_digest: Option<Digest>,
     /// The round that this goes on with: the same call was permitted and paid for before, and its upstream asked

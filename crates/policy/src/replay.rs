@@ -109,6 +109,7 @@ mod tests {
             target: Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) },
             arguments: None,
             schema: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

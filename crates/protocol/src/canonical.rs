@@ -4,8 +4,10 @@
 //! so an approval, a record or an accepted definition does not hang on the order of members.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::digest::Digest;
+use crate::mcp::message::Meta;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -33,6 +35,44 @@ pub fn arguments(text: Option<&[u8]>) -> Cow<'_, str> {
 /// The digest of arguments.
 pub fn digest_of_text(text: Option<&[u8]>) -> Digest {
     Digest::of(arguments(text).as_bytes())
+}
+
+/// Whether a member of `params` says what is called with what, or brings back what was asked: an approval, and the digest
+/// of a call, know these by themselves.
+pub fn is_part_of_call(name: &str) -> bool {
+    matches!(name, "arguments" | "inputResponses" | "name" | "ref" | "requestState" | "uri")
+}
+
+/// Whether a member of `params._meta` belongs to the exchange and not to the call: it may differ each time that the same
+/// call is made, and no server may act on it (2026-07-28 Overview, `_meta`; W3C Trace Context §3.2, §3.3).
+pub fn is_mechanics(name: &str) -> bool {
+    matches!(name, Meta::PROGRESS_TOKEN | "traceparent" | "tracestate")
+        || matches!(name, Meta::CLIENT_CAPABILITIES | Meta::CLIENT_INFO | Meta::LOG_LEVEL | Meta::PROTOCOL_VERSION)
+}
+
+/// What a call sends beside what is called and its arguments: `_meta`, `task`, and whatever else stands in `params`, in the
+/// one spelling that a digest is of and that a person is shown. `None`: nothing.
+pub fn beside(params: Option<&[u8]>) -> Option<String> {
+    let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(params?).ok()?;
+    members.retain(|name, _| !is_part_of_call(name));
+    let mut meta: BTreeMap<String, &RawValue> =
+        members.remove("_meta").and_then(|meta| serde_json::from_str(meta.get()).ok()).unwrap_or_default();
+    meta.retain(|name, _| !is_mechanics(name));
+    let mut texts: BTreeMap<String, String> =
+        members.iter().map(|(name, raw)| (name.clone(), arguments(Some(raw.get().as_bytes())).into_owned())).collect();
+    if !meta.is_empty() {
+        let meta =
+            meta.iter().map(|(name, raw)| (name.clone(), arguments(Some(raw.get().as_bytes())).into_owned())).collect();
+        texts.insert("_meta".to_owned(), object(&meta));
+    }
+    (!texts.is_empty()).then(|| object(&texts))
+}
+
+/// An object of members that are texts of JSON.
+fn object(members: &BTreeMap<String, String>) -> String {
+    let members: Vec<String> =
+        members.iter().map(|(name, text)| format!("{}:{text}", Value::String(name.clone()))).collect();
+    format!("{{{}}}", members.join(","))
 }
 
 fn is_exact(value: &Value) -> bool {
@@ -101,7 +141,7 @@ fn number_text(number: &serde_json::Number) -> String {
 mod tests {
     use serde_json::value::RawValue;
 
-    use super::{digest, digest_of_text, write};
+    use super::{beside, digest, digest_of_text, write};
 
     fn canonical(text: &str) -> String {
         write(&serde_json::from_str(text).unwrap())
@@ -119,6 +159,27 @@ mod tests {
         ] {
             assert_eq!(canonical(text), expected);
         }
+    }
+
+    /// ATK-133: what is sent beside the arguments is a part of what a person says yes to, down to the last digit; what only
+    /// belongs to the exchange is not.
+    #[test]
+    fn what_is_beside_the_arguments_is_told_apart() {
+        let of = |text: &str| beside(Some(text.as_bytes()));
+        for nothing in [
+            r#"{"name":"t","arguments":{"a":1}}"#,
+            r#"{"name":"t","_meta":{}}"#,
+            r#"{"name":"t","_meta":{"progressToken":7,"traceparent":"00-a"},"requestState":"s","inputResponses":{}}"#,
+            r#"{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+        ] {
+            assert_eq!(of(nothing), None, "{nothing}");
+        }
+        assert_eq!(beside(None), None);
+        let both =
+            of(r#"{ "task" : {"ttl": 60000}, "name":"t", "_meta":{"b":1e2,"a":{"y":2,"x":1},"progressToken":1}}"#);
+        assert_eq!(both.as_deref(), Some(r#"{"_meta":{"a":{"x":1,"y":2},"b":1e2},"task":{"ttl":60000}}"#));
+        assert_ne!(of(r#"{"task":{"ttl":0.1}}"#), of(r#"{"task":{"ttl":0.10000000000000000001}}"#));
+        assert_ne!(of(r#"{"unknown":1}"#), None);
     }
 
     #[test]

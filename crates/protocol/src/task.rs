@@ -75,6 +75,14 @@ impl TaskOrigin {
             Self::Template => "template",
         }
     }
+
+    /// Whether the client began it without a person: such tasks never take the room of what a person begins.
+    pub fn is_of_client(self) -> bool {
+        match self {
+            Self::Agent | Self::Exchange => true,
+            Self::Command | Self::Details | Self::Person | Self::Template => false,
+        }
+    }
 }
 
 impl std::str::FromStr for TaskOrigin {

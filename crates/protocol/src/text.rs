@@ -1,6 +1,7 @@
-//! Text from outside: what of it a person does not see, and which texts a server may take for one another.
+//! Text from outside: what of it a person does not see, how it is shown, and which texts a server may take for one another.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
@@ -56,9 +57,55 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     Cow::Owned(seen(&cased).replace('ς', "σ"))
 }
 
+/// A text of a stranger for one line of a terminal or of a table: whatever is not seen where it stands, or moves what is, is
+/// written out as Rust escapes it, line ends and escape sequences among it. What was escaped stays as it is when it is
+/// escaped again.
+pub fn for_terminal(text: &str) -> Cow<'_, str> {
+    replaced(text, is_invisible, |out, character| out.extend(character.escape_default()))
+}
+
+/// JSON of a stranger for a terminal: the same value, with whatever is not seen in its strings as its escape (RFC 8259 §7).
+/// Line ends and tabs can only stand between values, and stay.
+pub fn json_for_terminal(json: &str) -> Cow<'_, str> {
+    replaced(json, |character| is_invisible(character) && !matches!(character, '\n' | '\t'), push_json_escape)
+}
+
+/// A page that is about to be sent, of which every tag is ours: whatever is not seen in it came from strangers, and is
+/// written out. This is the last of several nets: texts are made plain where they are put on a page, too.
+pub fn for_page(html: String) -> String {
+    let hidden = |character: char| is_invisible(character) && !matches!(character, '\n' | '\r' | '\t');
+    match replaced(&html, hidden, push_json_escape) {
+        Cow::Borrowed(_) => html,
+        Cow::Owned(shown) => shown,
+    }
+}
+
+/// As JSON escapes it.
+pub fn push_json_escape(out: &mut String, character: char) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        // Writing to a text does not fail.
+        let _ = write!(out, "\\u{unit:04x}");
+    }
+}
+
+fn replaced(text: &str, is_bad: impl Fn(char) -> bool, put: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    if !text.contains(&is_bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_bad(character) {
+            put(&mut out, character);
+        } else {
+            out.push(character);
+        }
+    }
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{NameFault, check_name, fold, is_invisible};
+    use super::{NameFault, check_name, fold, for_page, for_terminal, is_invisible, json_for_terminal};
 
     /// ATK-105: names that a server may take for one another fold to one text, and others do not.
     #[test]
@@ -103,5 +150,30 @@ mod tests {
         for seen in [' ', 'a', 'é', '関', '—', '“', '🔥', 'ا'] {
             assert!(!is_invisible(seen), "{seen:?}");
         }
+    }
+
+    /// ATK-95: names and reasons of strangers write nothing on the operator's terminal but themselves.
+    #[test]
+    fn a_strangers_text_commands_no_terminal() {
+        assert_eq!(for_terminal("the old notes — 古い"), "the old notes — 古い");
+        let escaped = "a\\u{1b}[2Jb\\nc\\u{9b}d\\u{202e}e\\r";
+        assert_eq!(for_terminal("a\u{1b}[2Jb\nc\u{9b}d\u{202e}e\r"), escaped);
+        assert_eq!(for_terminal(escaped), escaped);
+    }
+
+    #[test]
+    fn json_means_the_same_after_it_was_made_visible() {
+        let value = serde_json::json!({ "a\u{9b}b": ["\u{202e}", "\u{e0041}", "\u{7f}", "plain 古い"] });
+        let shown = json_for_terminal(&value.to_string()).into_owned();
+        assert!(shown.chars().all(|character| !is_invisible(character)), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        assert_eq!(json_for_terminal("{\n\t\"a\": 1\n}"), "{\n\t\"a\": 1\n}");
+    }
+
+    /// ATK-11: nothing on a page hides, whoever forgot to look.
+    #[test]
+    fn a_page_hides_nothing() {
+        assert_eq!(for_page("<p>a\u{202e}b</p>\n".to_owned()), "<p>a\\u202eb</p>\n");
+        assert_eq!(for_page("<p>plain</p>\n".to_owned()), "<p>plain</p>\n");
     }
 }

@@ -104,8 +104,8 @@ pub struct AccessRequests<'a> {
 
 impl AccessRequests<'_> {
     /// The open request for this grant, server, tool and task: the one that is there, or else this new one. A grant
-    /// that has ended or is not this subject's, client's and server's, and a subject with
-    /// [`ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX`] open requests, are [`StoreError::Conflict`].
+    /// that has ended or is not this subject's, client's and server's is [`StoreError::Conflict`]; a subject with
+    /// [`ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX`] open requests is [`StoreError::Full`].
     pub async fn file(&mut self, new: &NewAccessRequest) -> Result<AccessRequest, StoreError> {
         // The requests of one subject are counted, so they come one after another.
         self.tx.grants().hold_subject(&new.subject).await?;
@@ -119,8 +119,13 @@ impl AccessRequests<'_> {
                 values![&new.subject, new.created_at],
             )
             .await?;
-        let open = self.open_or_insert(new).await?;
-        open.ok_or_else(|| conflict("a request that does not fit its grant, or one too many"))
+        match self.open_or_insert(new).await? {
+            Some(open) => Ok(open),
+            None if self.tx.grants().fits(new.grant, &new.subject, &new.client, &new.server).await? => {
+                Err(StoreError::Full { what: "one more request for access of this user" })
+            }
+            None => Err(conflict("a request that does not fit its grant")),
+        }
     }
 
     /// In one statement: between two, the one that is there could be answered.

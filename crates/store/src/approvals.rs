@@ -14,6 +14,13 @@ use crate::tx::Tx;
 /// How many calls of one grant may wait for a person, or for being used, at a time.
 pub const APPROVALS_OPEN_PER_GRANT_MAX: i64 = 32;
 
+/// How many bytes of one text of a call are kept with its approval. More than a page shows, and little enough that the one
+/// writer of SQLite is not kept from others while they are written.
+pub const APPROVAL_TEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// What tells the seal of the one text from that of the other.
+const BESIDE: &str = "beside";
+
 /// A call for which a person is to be asked.
 #[derive(Debug, Clone)]
 pub struct NewApproval {
@@ -31,8 +38,14 @@ pub struct NewApproval {
     pub server: ServerName,
     /// What it calls.
     pub tool: String,
-    /// The arguments as canonical JSON, to show to the person. Kept sealed.
+    /// The beginning of the arguments as canonical JSON, to show to the person. Kept sealed; at most
+    /// [`APPROVAL_TEXT_BYTES_MAX`].
     pub arguments: Option<SecretBytes>,
+    /// How many characters of the arguments are left out.
+    pub arguments_left_out: u64,
+    /// What the call sends beside its arguments, as canonical JSON, to show to the person. Kept sealed; at most
+    /// [`APPROVAL_TEXT_BYTES_MAX`].
+    pub beside: Option<SecretBytes>,
     /// For which task.
     pub task: Option<TaskId>,
     /// The rule that wants a person.
@@ -62,8 +75,12 @@ pub struct Approval {
     pub server: ServerName,
     /// What it calls.
     pub tool: String,
-    /// The arguments as canonical JSON, to show to the person.
+    /// The beginning of the arguments as canonical JSON, to show to the person.
     pub arguments: Option<SecretBytes>,
+    /// How many characters of the arguments are left out.
+    pub arguments_left_out: u64,
+    /// What the call sends beside its arguments, as canonical JSON.
+    pub beside: Option<SecretBytes>,
     /// For which task.
     pub task: Option<TaskId>,
     /// The rule that wants a person.
@@ -98,8 +115,8 @@ pub struct Approvals<'a> {
 
 impl Approvals<'_> {
     /// The open approval of this call: the one that is there, answered or not, or else this new one. A grant that has
-    /// ended, is not this subject's, client's and server's, or has [`APPROVALS_OPEN_PER_GRANT_MAX`] open ones is
-    /// [`StoreError::Conflict`].
+    /// ended or is not this subject's, client's and server's is [`StoreError::Conflict`]; one that has
+    /// [`APPROVALS_OPEN_PER_GRANT_MAX`] open ones is [`StoreError::Full`].
     pub async fn ask(&mut self, new: &NewApproval, now: Timestamp) -> Result<Approval, StoreError> {
         if !self.tx.grants().hold(new.grant, now).await? {
             return Err(conflict("an approval for a grant that has ended"));
@@ -110,23 +127,27 @@ impl Approvals<'_> {
                 values![new.grant, now],
             )
             .await?;
-        self.open_or_insert(new, now)
-            .await?
-            .ok_or_else(|| conflict("an approval that does not fit its grant, or one too many"))
+        match self.open_or_insert(new, now).await? {
+            Some(open) => Ok(open),
+            None if self.tx.grants().fits(new.grant, &new.subject, &new.client, &new.server).await? => {
+                Err(StoreError::Full { what: "one more call of this grant that waits for a person" })
+            }
+            None => Err(conflict("an approval that does not fit its grant")),
+        }
     }
 
     /// In one statement: between two, the one that is there could be used.
     async fn open_or_insert(&mut self, new: &NewApproval, now: Timestamp) -> Result<Option<Approval>, StoreError> {
         let id = new.id.to_string();
-        let seal = |arguments: &SecretBytes| self.tx.seal.seal(Purpose::ApprovalArguments, &[&id], arguments.expose());
-        let sealed = new.arguments.as_ref().map(seal).transpose()?;
+        let sealed = new.arguments.as_ref().map(|text| self.seal(&[&id], text)).transpose()?;
+        let beside = new.beside.as_ref().map(|text| self.seal(&[&id, BESIDE], text)).transpose()?;
         let row = self
             .tx
             .fetch_optional(
                 "INSERT INTO approvals (id, digest, subject, client_id, grant_id, server, tool, arguments, task, rule,
-                     reason, request, created_at, expires_at)
+                     reason, request, created_at, expires_at, beside, arguments_left_out)
                  SELECT $1, $2, grants.subject, grants.client_id, grants.id, grants.server, $7, $8, $9, $10,
-                     $11, $12, $13, $14
+                     $11, $12, $13, $14, $16, $17
                  FROM grants
                  WHERE grants.id = $5 AND grants.subject = $3 AND grants.client_id = $4 AND grants.server = $6
                      AND (
@@ -150,7 +171,9 @@ impl Approvals<'_> {
                     new.request,
                     now,
                     new.expires_at,
-                    APPROVALS_OPEN_PER_GRANT_MAX
+                    APPROVALS_OPEN_PER_GRANT_MAX,
+                    beside,
+                    i64::try_from(new.arguments_left_out).unwrap_or(i64::MAX)
                 ],
             )
             .await?;
@@ -269,10 +292,19 @@ impl Approvals<'_> {
             .await
     }
 
+    fn seal(&self, about: &[&str], text: &SecretBytes) -> Result<Vec<u8>, StoreError> {
+        if text.expose().len() > APPROVAL_TEXT_BYTES_MAX {
+            return Err(conflict("more of a call than is kept with an approval"));
+        }
+        Ok(self.tx.seal.seal(Purpose::ApprovalArguments, about, text.expose())?)
+    }
+
     fn read(&self, row: &Row) -> Result<Approval, StoreError> {
         let id: ApprovalId = row.parse("id")?;
-        let open = |sealed: Vec<u8>| self.tx.seal.open(Purpose::ApprovalArguments, &[&id.to_string()], &sealed);
-        let arguments = row.blob_opt("arguments")?.map(open).transpose()?;
+        let name = id.to_string();
+        let open = |sealed: Vec<u8>, about: &[&str]| self.tx.seal.open(Purpose::ApprovalArguments, about, &sealed);
+        let arguments = row.blob_opt("arguments")?.map(|sealed| open(sealed, &[&name])).transpose()?;
+        let beside = row.blob_opt("beside")?.map(|sealed| open(sealed, &[&name, BESIDE])).transpose()?;
         Ok(Approval {
             id,
             digest: row.parse("digest")?,
@@ -282,6 +314,8 @@ impl Approvals<'_> {
             server: row.parse("server")?,
             tool: row.text("tool")?,
             arguments: arguments.map(|opened| SecretBytes::new(opened.to_vec())),
+            arguments_left_out: row.count("arguments_left_out")?,
+            beside: beside.map(|opened| SecretBytes::new(opened.to_vec())),
             task: row.parse_opt("task")?,
             rule: row.text("rule")?,
             reason: row.text_opt("reason")?,

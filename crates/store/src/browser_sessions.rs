@@ -65,14 +65,54 @@ impl BrowserSessions<'_> {
         row.map(|row| self.read(&row)).transpose()
     }
 
-    /// Ends a session. `false`: there was none.
-    pub async fn delete(&mut self, digest: &Digest) -> Result<bool, StoreError> {
-        self.tx.execute_one("DELETE FROM browser_sessions WHERE digest = $1", values![digest]).await
+    /// Keeps a session until this transaction ends: whoever ends it at this moment waits for us, or we for them. When it
+    /// ends; `None`: it has ended.
+    pub async fn hold(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "UPDATE browser_sessions SET expires_at = expires_at WHERE digest = $1 AND expires_at > $2
+                 RETURNING expires_at",
+                values![digest, now],
+            )
+            .await?;
+        row.map(|row| row.time("expires_at")).transpose()
     }
 
-    /// Ends every session of a user. Says how many there were.
-    pub async fn delete_of_user(&mut self, user: UserId) -> Result<u64, StoreError> {
-        self.tx.execute("DELETE FROM browser_sessions WHERE user_id = $1", values![user]).await
+    /// Ends a session, and the grants that were to last as long as it. `false`: there was none.
+    pub async fn delete(&mut self, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
+        let deleted = self.tx.execute_one("DELETE FROM browser_sessions WHERE digest = $1", values![digest]).await?;
+        self.tx.grants().revoke_of_session(digest, now).await?;
+        Ok(deleted)
+    }
+
+    /// Ends a session because the same user has signed in anew in the same browser: what was to last as long as the old
+    /// session lasts as long as the new one. One of another user is ended, with what was to last as long.
+    pub async fn renew(&mut self, old: &Digest, new: &BrowserSession, now: Timestamp) -> Result<(), StoreError> {
+        let same = self
+            .tx
+            .execute_one("DELETE FROM browser_sessions WHERE digest = $1 AND user_id = $2", values![old, new.user])
+            .await?;
+        if !same {
+            self.delete(old, now).await?;
+            return Ok(());
+        }
+        self.tx.execute("UPDATE grants SET session = $2 WHERE session = $1", values![old, new.digest]).await?;
+        Ok(())
+    }
+
+    /// Ends every session of a user, and the grants that were to last as long as one of them. Says how many sessions there
+    /// were.
+    pub async fn delete_of_user(&mut self, user: UserId, now: Timestamp) -> Result<u64, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all("DELETE FROM browser_sessions WHERE user_id = $1 RETURNING digest", values![user])
+            .await?;
+        for row in &rows {
+            let digest: Digest = row.parse("digest")?;
+            self.tx.grants().revoke_of_session(&digest, now).await?;
+        }
+        Ok(rows.len() as u64)
     }
 
     fn read(&self, row: &Row) -> Result<BrowserSession, StoreError> {

@@ -132,6 +132,25 @@ impl Clients<'_> {
         row.map_or(Ok(0), |row| row.count("clients"))
     }
 
+    /// Forgets the client that registered itself first of those that were never used (ATK-24). `false`: all were used.
+    pub async fn forget_oldest_unused(&mut self) -> Result<bool, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "DELETE FROM clients WHERE id = (
+                     SELECT id FROM clients
+                     WHERE origin = $1 AND expires_at IS NOT NULL
+                         AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client_id = clients.id)
+                     ORDER BY created_at, id LIMIT 1)
+                 RETURNING id",
+                values![ClientOrigin::Dynamic.as_str()],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(false) };
+        self.tx.changed(ChangeKind::Client, row.text("id")?);
+        Ok(true)
+    }
+
     /// Forgets the clients that were never used in their time (ATK-24), at most [`SWEEP_ROWS`] of them. A client with
     /// a grant was used.
     pub async fn delete_expired(&mut self, now: Timestamp) -> Result<u64, StoreError> {

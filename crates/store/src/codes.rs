@@ -23,6 +23,9 @@ pub struct Conditions {
     pub ends_at: Option<Timestamp>,
     /// The task it is for.
     pub task: Option<GrantTask>,
+    /// The browser session that it ends with, by the digest of its cookie. `None`: it outlasts the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Digest>,
 }
 
 /// The task that a grant is for from its beginning.

@@ -19,6 +19,12 @@ pub enum StoreError {
         /// The column, or the database's own words.
         what: String,
     },
+    /// There is no room for one more: the caller has as many of these as it may have at a time.
+    #[error("there is no room for {what}")]
+    Full {
+        /// What there are too many of.
+        what: &'static str,
+    },
     /// The tables could not be brought to the version this program needs.
     #[error("the store's tables could not be brought up to date: use the newest program that has opened this store")]
     Migration(#[source] Box<sqlx::migrate::MigrateError>),

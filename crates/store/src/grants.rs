@@ -252,6 +252,13 @@ impl Grants<'_> {
         Ok(())
     }
 
+    /// Has a grant that is being made end with a browser session, whose row the same transaction holds
+    /// ([`crate::BrowserSessions::hold`]).
+    pub async fn end_with_session(&mut self, id: GrantId, session: &Digest) -> Result<(), StoreError> {
+        self.tx.execute("UPDATE grants SET session = $2 WHERE id = $1", values![id, session]).await?;
+        Ok(())
+    }
+
     /// The grant of this identifier, also when it has ended.
     pub async fn find(&mut self, id: GrantId) -> Result<Option<Grant>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM grants WHERE id = $1", values![id]).await?.map(read).transpose()
@@ -330,6 +337,24 @@ impl Grants<'_> {
             .await
     }
 
+    /// Whether a grant is this subject's, client's and server's.
+    pub(crate) async fn fits(
+        &mut self,
+        id: GrantId,
+        subject: &Subject,
+        client: &ClientId,
+        server: &ServerName,
+    ) -> Result<bool, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT id FROM grants WHERE id = $1 AND subject = $2 AND client_id = $3 AND server = $4",
+                values![id, subject, client, server],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Makes whoever else asks this for the same subject wait until this transaction ends. The first of the subject's
     /// grants, which nobody deletes, stands for the subject: not every kind of subject has a row of its own.
     pub(crate) async fn hold_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
@@ -368,7 +393,17 @@ impl Grants<'_> {
         Ok(ended.len() as u64)
     }
 
-    /// The same for a client.
+    /// Ends every grant that was to last as long as this browser session. Says how many ended.
+    ///
+    /// After the row of the session is gone: who makes such a grant keeps that row, so none is made any more.
+    pub async fn revoke_of_session(&mut self, session: &Digest, now: Timestamp) -> Result<u64, StoreError> {
+        let because = "its browser session ended";
+        let ended = self.revoke_lineage(revoke_where!("session = $3"), values![now, because, session], now).await?;
+        Ok(ended.len() as u64)
+    }
+
+    /// Ends every grant of a client with everything derived from them, forgets the consents to it, and spends the codes
+    /// that are on their way. Says how many grants ended.
     pub async fn revoke_of_client(
         &mut self,
         client: &ClientId,

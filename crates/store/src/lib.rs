@@ -63,7 +63,7 @@ mod sqlite;
 pub use access_requests::{
     ACCESS_REASON_CHARS_MAX, ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX, AccessRequest, AccessRequests, NewAccessRequest,
 };
-pub use approvals::{APPROVALS_OPEN_PER_GRANT_MAX, Approval, Approvals, NewApproval};
+pub use approvals::{APPROVAL_TEXT_BYTES_MAX, APPROVALS_OPEN_PER_GRANT_MAX, Approval, Approvals, NewApproval};
 pub use assertions::Assertions;
 pub use audit::{
     AUDIT_PAGE_MAX, Audit, AuditFilter, AuditHead, AuditOrder, ChainCheck, StoredRecord, UnendedCall, UnendedCursor,
@@ -89,7 +89,7 @@ pub use servers::{ServerRow, Servers};
 pub use settings::Settings;
 pub use setup_links::{SetupLink, SetupLinks};
 pub use store::{SWEEP_ROWS, Store, StoreSettings, StoreUrl};
-pub use tasks::{NewTask, TASKS_PER_GRANT_MAX, Taken, TaskFilter, TaskPlace, Tasks};
-pub use throttle::{Attempts, FORGET_SECONDS, FREE_FAILURES, Throttle, WAIT_SECONDS_MAX};
+pub use tasks::{NewTask, TASKS_BY_CLIENT_MAX, TASKS_BY_PERSON_MAX, Taken, TaskFilter, TaskPlace, Tasks};
+pub use throttle::{FORGET_SECONDS, Lane, Throttle};
 pub use tx::Tx;
 pub use users::{User, Users};

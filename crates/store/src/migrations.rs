@@ -8,9 +8,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use crate::error::StoreError;
 
 /// Number, name and text of every migration. One text serves both databases.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "three sets", include_str!("../migrations/0002_three_sets.sql")),
+    (3, "accounts", include_str!("../migrations/0003_accounts.sql")),
 ];
 
 /// What a table is keyed by whose rows are appended in order.

@@ -5,11 +5,15 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::GrantId;
 
 use crate::error::StoreError;
-use crate::sql::{conflict, grant_alive, values};
+use crate::sql::{grant_alive, values};
 use crate::tx::Tx;
 
-/// How many rounds of one grant may wait for their answer at a time.
+/// How many rounds of one grant may wait for their answer at a time. One more makes the oldest give way: its client makes
+/// that call again. So a client that leaves calls unanswered stands only in its own way.
 pub const ROUNDS_PER_GRANT_MAX: i64 = 256;
+
+/// More rows than there can be of one grant: SQLite wants a limit where there is an offset.
+const ALL_ROWS: i64 = 1_000_000;
 
 /// Rounds that wait for their answer. See [`Tx::rounds`].
 pub struct Rounds<'a> {
@@ -17,8 +21,8 @@ pub struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Lets the next round of a call come in. More than [`ROUNDS_PER_GRANT_MAX`] of one grant, and one that exists, are
-    /// [`StoreError::Conflict`].
+    /// Lets the next round of a call come in. Beyond [`ROUNDS_PER_GRANT_MAX`] of one grant the oldest are forgotten. One
+    /// that exists is [`StoreError::Conflict`].
     pub async fn open(
         &mut self,
         grant: GrantId,
@@ -27,15 +31,21 @@ impl Rounds<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.tx.execute("DELETE FROM rounds WHERE grant_id = $1 AND expires_at <= $2", values![grant, now]).await?;
-        let opened = self
-            .tx
-            .execute_one(
-                "INSERT INTO rounds (digest, grant_id, expires_at)
-                 SELECT $1, $2, $3 WHERE (SELECT COUNT(*) FROM rounds WHERE grant_id = $2) < $4",
-                values![digest, grant, expires_at, ROUNDS_PER_GRANT_MAX],
+        self.tx
+            .execute(
+                "DELETE FROM rounds WHERE digest IN (
+                     SELECT digest FROM rounds WHERE grant_id = $1
+                     ORDER BY expires_at DESC, digest LIMIT $2 OFFSET $3)",
+                values![grant, ALL_ROWS, ROUNDS_PER_GRANT_MAX - 1],
             )
             .await?;
-        if opened { Ok(()) } else { Err(conflict("one round too many of a grant")) }
+        self.tx
+            .execute(
+                "INSERT INTO rounds (digest, grant_id, expires_at) VALUES ($1, $2, $3)",
+                values![digest, grant, expires_at],
+            )
+            .await?;
+        Ok(())
     }
 
     /// Lets it in. `true` for exactly one caller, only before it expires and while its grant is alive.

@@ -27,8 +27,11 @@ pub struct SetupLinks<'a> {
 }
 
 impl SetupLinks<'_> {
-    /// Keeps a link.
-    pub async fn insert(&mut self, link: &SetupLink) -> Result<(), StoreError> {
+    /// Keeps a link, and ends every older link of the same user that was not used: only the newest one works.
+    pub async fn insert(&mut self, link: &SetupLink, now: Timestamp) -> Result<(), StoreError> {
+        // Held until the commit: of two links that are made at the same moment, one is the older one.
+        self.tx.execute("UPDATE users SET epoch = epoch WHERE id = $1", values![link.user]).await?;
+        self.end_of_user(link.user, now).await?;
         self.tx
             .execute(
                 "INSERT INTO setup_links (digest, user_id, expires_at, used_at) VALUES ($1, $2, $3, $4)",
@@ -36,6 +39,13 @@ impl SetupLinks<'_> {
             )
             .await?;
         Ok(())
+    }
+
+    /// Ends every link of a user that was not used. Says how many there were.
+    pub async fn end_of_user(&mut self, user: UserId, now: Timestamp) -> Result<u64, StoreError> {
+        self.tx
+            .execute("UPDATE setup_links SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL", values![user, now])
+            .await
     }
 
     /// The link of this digest, also when it was used or has expired.
@@ -47,12 +57,14 @@ impl SetupLinks<'_> {
             .transpose()
     }
 
-    /// Uses a link. Exactly one caller gets the user, and only before the link ends.
+    /// Uses a link. Exactly one caller gets the user, only before the link ends, and only while the user may sign in.
     pub async fn consume(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<UserId>, StoreError> {
         let row = self
             .tx
             .fetch_optional(
-                "UPDATE setup_links SET used_at = $2 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2
+                "UPDATE setup_links SET used_at = $2
+                 WHERE digest = $1 AND used_at IS NULL AND expires_at > $2
+                     AND EXISTS (SELECT 1 FROM users WHERE users.id = setup_links.user_id AND users.disabled = 0)
                  RETURNING user_id",
                 values![digest, now],
             )

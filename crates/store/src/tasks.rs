@@ -13,8 +13,12 @@ use crate::error::StoreError;
 use crate::sql::{Row, conflict, grant_alive, json, task_running, values};
 use crate::tx::Tx;
 
-/// How many tasks of one grant may run at a time.
-pub const TASKS_PER_GRANT_MAX: i64 = 32;
+/// How many tasks of one grant that its client began, by itself or by an exchange, may run at a time.
+pub const TASKS_BY_CLIENT_MAX: i64 = 32;
+
+/// How many tasks of one grant that a person began or agreed to may run at a time. They have room of their own: whatever
+/// the client begins, its person can hold it to a task.
+pub const TASKS_BY_PERSON_MAX: i64 = 8;
 
 /// A task to begin.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,8 +82,9 @@ pub struct Tasks<'a> {
 }
 
 impl Tasks<'_> {
-    /// Begins a task. A grant that has ended, is for another server or has [`TASKS_PER_GRANT_MAX`] running tasks, and
-    /// an identifier that exists, are [`StoreError::Conflict`].
+    /// Begins a task. A grant that has ended or is for another server, and an identifier that exists, are
+    /// [`StoreError::Conflict`]. As many running tasks as there may be of that side ([`TASKS_BY_CLIENT_MAX`],
+    /// [`TASKS_BY_PERSON_MAX`]) are [`StoreError::Full`].
     pub async fn begin(&mut self, new: &NewTask) -> Result<(), StoreError> {
         let now = new.created_at;
         if !self.tx.grants().hold(new.grant, now).await? {
@@ -94,8 +99,11 @@ impl Tasks<'_> {
         if new.place == TaskPlace::Current {
             self.replace(new.grant, now).await?;
         }
+        if !self.has_room(new).await? {
+            return Err(StoreError::Full { what: "one more running task of this grant" });
+        }
         if !self.insert(new).await? {
-            return Err(conflict("a task at another server than its grant's, or one too many"));
+            return Err(conflict("a task at another server than its grant's"));
         }
         if !self.take_place(new).await? {
             return Err(conflict("a task that is not inside the one its grant is held to"));
@@ -146,16 +154,31 @@ impl Tasks<'_> {
         }
     }
 
+    /// Whether one more task of this side fits. The grant is held, so that nobody else begins one meanwhile.
+    async fn has_room(&mut self, new: &NewTask) -> Result<bool, StoreError> {
+        let by_client = new.origin.is_of_client();
+        let max = if by_client { TASKS_BY_CLIENT_MAX } else { TASKS_BY_PERSON_MAX };
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT COUNT(*) AS running FROM tasks
+                 WHERE grant_id = $1 AND ended_at IS NULL
+                     AND $2 = CASE WHEN origin IN ('agent', 'exchange') THEN 1 ELSE 0 END",
+                values![new.grant, by_client],
+            )
+            .await?;
+        Ok(row.map_or(Ok(0), |row| row.int("running"))? < max)
+    }
+
     async fn insert(&mut self, new: &NewTask) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
                 "INSERT INTO tasks (id, grant_id, parent, server, definition, origin, calls_left, calls_total, created_at,
                      ends_at)
-                 SELECT $1, grants.id, $10, grants.server, $4, $5, $6, $6, $7,
+                 SELECT $1, grants.id, $9, grants.server, $4, $5, $6, $6, $7,
                      CASE WHEN up.ends_at IS NOT NULL AND ($8 IS NULL OR up.ends_at < $8) THEN up.ends_at ELSE $8 END
-                 FROM grants LEFT JOIN tasks up ON up.id = $10
-                 WHERE grants.id = $2 AND grants.server = $3
-                     AND (SELECT COUNT(*) FROM tasks WHERE tasks.grant_id = $2 AND tasks.ended_at IS NULL) < $9",
+                 FROM grants LEFT JOIN tasks up ON up.id = $9
+                 WHERE grants.id = $2 AND grants.server = $3",
                 values![
                     new.id,
                     new.grant,
@@ -165,7 +188,6 @@ impl Tasks<'_> {
                     new.definition.calls.map(i64::from),
                     new.created_at,
                     new.definition.expires_in.map(|seconds| after(new.created_at, seconds)),
-                    TASKS_PER_GRANT_MAX,
                     new.parent.as_ref()
                 ],
             )
@@ -177,8 +199,8 @@ impl Tasks<'_> {
         self.tx.fetch_optional("SELECT * FROM tasks WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// The tasks of a grant that were not ended, at most [`TASKS_PER_GRANT_MAX`], and the one its tokens are held to,
-    /// whatever became of that; oldest first. Nobody ends a task whose time is over: ask [`Task::is_over`].
+    /// The tasks of a grant that were not ended, at most [`TASKS_BY_CLIENT_MAX`] and [`TASKS_BY_PERSON_MAX`], and the one
+    /// its tokens are held to, whatever became of that; oldest first. Nobody ends a task whose time is over: ask [`Task::is_over`].
     pub async fn of_grant(&mut self, grant: GrantId) -> Result<Vec<Task>, StoreError> {
         let rows = self
             .tx

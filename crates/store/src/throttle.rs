@@ -8,48 +8,73 @@ use crate::sql::values;
 use crate::store::SWEEP_ROWS;
 use crate::tx::Tx;
 
-/// How many failures are free.
-pub const FREE_FAILURES: i64 = 5;
-
 /// After how many seconds without a failure all are forgotten.
 pub const FORGET_SECONDS: u32 = 3_600;
 
-/// The longest wait, in seconds.
-pub const WAIT_SECONDS_MAX: u32 = 900;
-
-/// How often something failed lately.
+/// How attempts of one kind are slowed down. The first `free` failures cost nothing; then each doubles the wait, from
+/// one second to `wait_seconds_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempts {
-    /// Failures, this one included.
-    pub count: i64,
-    /// Until when the next attempt must wait.
-    pub blocked_until: Option<Timestamp>,
+pub struct Lane {
+    /// How many failures are free.
+    pub free: i64,
+    /// The longest wait, in seconds. Less than [`FORGET_SECONDS`].
+    pub wait_seconds_max: u32,
 }
 
-/// Failed attempts by key: a user's name, an address, both. See [`Tx::throttle`].
+impl Lane {
+    /// How long the next attempt waits after so many failures.
+    fn wait_seconds(self, failures: i64) -> u32 {
+        let beyond = failures.saturating_sub(self.free);
+        if beyond <= 0 {
+            return 0;
+        }
+        let doublings = u32::try_from(beyond - 1).unwrap_or(u32::MAX);
+        1_u32.checked_shl(doublings).unwrap_or(self.wait_seconds_max).min(self.wait_seconds_max)
+    }
+}
+
+/// Failed attempts by key: an account, an address, both. See [`Tx::throttle`].
 ///
-/// The first [`FREE_FAILURES`] cost nothing; then each doubles the wait, from one second to
-/// [`WAIT_SECONDS_MAX`]. Only the digest of a key is kept, so that rows are small whatever is typed.
+/// An attempt counts as failed from its beginning, until it is taken back: of many that come at the same moment no more
+/// get through than of as many that come one after another. Only the digest of a key is kept, so that rows are small
+/// whatever is typed.
 pub struct Throttle<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Throttle<'_> {
-    /// Counts a failure.
-    pub async fn fail(&mut self, key: &str, now: Timestamp) -> Result<Attempts, StoreError> {
+    /// Begins an attempt, and counts it as failed. `false`: it has to wait, and nothing was counted.
+    pub async fn take(&mut self, key: &str, lane: Lane, now: Timestamp) -> Result<bool, StoreError> {
+        let digest = Digest::of(key.as_bytes());
         let row = self
             .tx
             .fetch_optional(
-                "INSERT INTO throttle (digest, failures, failed_at) VALUES ($1, 1, $2)
+                // An end further ahead than the longest wait was written by a clock that was wrong.
+                "INSERT INTO throttle (digest, failures, failed_at, blocked_until) VALUES ($1, 1, $2, 0)
                  ON CONFLICT (digest) DO UPDATE SET
                      failures = CASE WHEN throttle.failed_at <= $2 - $3 THEN 1 ELSE throttle.failures + 1 END,
                      failed_at = $2
+                 WHERE throttle.blocked_until <= $2 OR throttle.blocked_until > $4
                  RETURNING failures",
-                values![Digest::of(key.as_bytes()), now, i64::from(FORGET_SECONDS) * 1_000],
+                values![digest, now, i64::from(FORGET_SECONDS) * 1_000, after(now, lane.wait_seconds_max)],
             )
             .await?;
-        let count = row.map_or(Ok(1), |row| row.int("failures"))?;
-        Ok(Attempts { count, blocked_until: wait_seconds(count).map(|seconds| after(now, seconds)) })
+        let Some(row) = row else { return Ok(false) };
+        // The row is ours until the commit.
+        let until = after(now, lane.wait_seconds(row.int("failures")?));
+        self.tx.execute("UPDATE throttle SET blocked_until = $2 WHERE digest = $1", values![digest, until]).await?;
+        Ok(true)
+    }
+
+    /// Takes one attempt back that turned out not to be a failure.
+    pub async fn give_back(&mut self, key: &str) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "UPDATE throttle SET failures = failures - 1, blocked_until = 0 WHERE digest = $1 AND failures > 0",
+                values![Digest::of(key.as_bytes())],
+            )
+            .await?;
+        Ok(())
     }
 
     /// Forgets the failures of a key, after a success.
@@ -58,19 +83,16 @@ impl Throttle<'_> {
         Ok(())
     }
 
-    /// Until when an attempt must wait; `None` when it need not.
-    pub async fn blocked_until(&mut self, key: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    /// Whether an attempt would have to wait. Only [`Throttle::take`] decides: this is to spare it the writing.
+    pub async fn is_blocked(&mut self, key: &str, lane: Lane, now: Timestamp) -> Result<bool, StoreError> {
         let row = self
             .tx
             .fetch_optional(
-                "SELECT failures, failed_at FROM throttle WHERE digest = $1",
-                values![Digest::of(key.as_bytes())],
+                "SELECT failures FROM throttle WHERE digest = $1 AND blocked_until > $2 AND blocked_until <= $3",
+                values![Digest::of(key.as_bytes()), now, after(now, lane.wait_seconds_max)],
             )
             .await?;
-        let Some(row) = row else { return Ok(None) };
-        let failed_at = row.time("failed_at")?;
-        let until = wait_seconds(row.int("failures")?).map(|seconds| after(failed_at, seconds));
-        Ok(until.filter(|until| *until > now))
+        Ok(row.is_some())
     }
 
     /// Forgets keys whose last failure is long past, at most [`SWEEP_ROWS`] of them. Says how many.
@@ -85,24 +107,15 @@ impl Throttle<'_> {
     }
 }
 
-/// How long the next attempt waits after so many failures.
-fn wait_seconds(failures: i64) -> Option<u32> {
-    let beyond = failures.saturating_sub(FREE_FAILURES);
-    if beyond <= 0 {
-        return None;
-    }
-    let doublings = u32::try_from(beyond - 1).unwrap_or(u32::MAX);
-    Some(1_u32.checked_shl(doublings).unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{WAIT_SECONDS_MAX, wait_seconds};
+    use super::Lane;
 
     #[test]
     fn the_wait_doubles_after_the_free_failures_and_has_an_end() {
-        let waits: Vec<_> = [1, 5, 6, 7, 8, 15, 16, 100, i64::MAX].into_iter().map(wait_seconds).collect();
-        let max = Some(WAIT_SECONDS_MAX);
-        assert_eq!(waits, [None, None, Some(1), Some(2), Some(4), Some(512), max, max, max]);
+        let lane = Lane { free: 5, wait_seconds_max: 900 };
+        let waits: Vec<_> =
+            [1, 5, 6, 7, 8, 15, 16, 100, i64::MAX].into_iter().map(|failures| lane.wait_seconds(failures)).collect();
+        assert_eq!(waits, [0, 0, 1, 2, 4, 512, 900, 900, 900]);
     }
 }

@@ -97,14 +97,26 @@ impl Users<'_> {
         Ok(set)
     }
 
-    /// Disables or enables a user. `false`: no such user.
+    /// When the password was set. `None`: no password, or no such user.
+    pub async fn password_set_at(&mut self, id: UserId) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.tx.fetch_optional("SELECT password_set_at FROM users WHERE id = $1", values![id]).await?;
+        row.map_or(Ok(None), |row| row.time_opt("password_set_at"))
+    }
+
+    /// Disables or enables a user. `false`: no such user, or the last owner who may sign in, who stays able to.
     ///
     /// No grant is revoked, but every grant's epoch grows: a token made before is dead also after the user is
     /// enabled again. What was lent to a disabled user is not in force.
     pub async fn set_disabled(&mut self, id: UserId, disabled: bool) -> Result<bool, StoreError> {
+        self.hold_owners().await?;
         let set = self
             .tx
-            .execute_one("UPDATE users SET disabled = $2, epoch = epoch + 1 WHERE id = $1", values![id, disabled])
+            .execute_one(
+                "UPDATE users SET disabled = $2, epoch = epoch + 1
+                 WHERE id = $1 AND ($2 = 0 OR disabled = 1 OR role <> 'owner' OR EXISTS (
+                     SELECT 1 FROM users other WHERE other.id <> $1 AND other.role = 'owner' AND other.disabled = 0))",
+                values![id, disabled],
+            )
             .await?;
         if set {
             let subject = Subject::User(id);
@@ -115,12 +127,13 @@ impl Users<'_> {
         Ok(set)
     }
 
-    /// Gives a user another part. `false`: no such user, or the last owner who may log in, who has to stay one.
+    /// Gives a user another part. `false`: no such user, or the last owner who may sign in, who has to stay one.
     pub async fn set_role(&mut self, id: UserId, role: Role) -> Result<bool, StoreError> {
+        self.hold_owners().await?;
         let set = self
             .tx
             .execute_one(
-                "UPDATE users SET role = $2 WHERE id = $1 AND ($2 = 'owner' OR role <> 'owner' OR EXISTS (
+                "UPDATE users SET role = $2 WHERE id = $1 AND ($2 = 'owner' OR role <> 'owner' OR disabled = 1 OR EXISTS (
                      SELECT 1 FROM users other WHERE other.id <> $1 AND other.role = 'owner' AND other.disabled = 0))",
                 values![id, role.as_str()],
             )
@@ -129,6 +142,13 @@ impl Users<'_> {
             self.tx.changed(ChangeKind::User, id);
         }
         Ok(set)
+    }
+
+    /// Makes every other transaction that changes an owner wait until this one ends. The statement after this one then
+    /// sees what the others did, also on PostgreSQL, where two statements that begin together do not see each other.
+    async fn hold_owners(&mut self) -> Result<(), StoreError> {
+        self.tx.execute("UPDATE counters SET value = value + 1 WHERE name = 'owners'", values![]).await?;
+        Ok(())
     }
 
     /// How many owners may log in.

@@ -6,6 +6,7 @@ use super::{print_json, print_table, seconds, unexpected};
 use crate::cli::{Common, LoanCommand, RequestCommand};
 use crate::control;
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands about what is asked for.
 pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result<(), CommandError> {
@@ -40,10 +41,10 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
                 .collect();
             print_table(&["REQUEST", "USER", "SERVER", "TOOL", "TASK", "ANSWER BY", "CLIENT", "WHY"], &rows);
         }
-        Outcome::Done { .. } => anstream::println!("refused"),
+        Outcome::Done { .. } => say!("refused"),
         Outcome::Loan { id, ends } => {
             let until = ends.strftime("%F %R");
-            anstream::println!("lent until {until} UTC; `sekisho loan revoke {id}` takes it back");
+            say!("lent until {until} UTC; `sekisho loan revoke {id}` takes it back");
         }
         other => return Err(unexpected(&other)),
     }
@@ -61,7 +62,7 @@ pub(crate) async fn loans(common: &Common, command: LoanCommand) -> Result<(), C
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { .. } => anstream::println!("taken back; it is felt within a second"),
+        Outcome::Done { .. } => say!("taken back; it is felt within a second"),
         Outcome::Loans { loans } => {
             let rows: Vec<Vec<String>> = loans
                 .into_iter()

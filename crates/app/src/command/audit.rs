@@ -7,11 +7,13 @@ use sekisho_console::acts::{Act, Outcome, RecordRow};
 use sekisho_protocol::audit::{Event, Verdict};
 use sekisho_protocol::env::{Clock as _, Timestamp};
 use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::text::{for_terminal, json_for_terminal};
 
 use super::unexpected;
 use crate::cli::{AuditCommand, Common, ExportFormat};
 use crate::error::CommandError;
 use crate::os::SystemClock;
+use crate::say::say;
 use crate::{control, heads};
 
 /// How often new records are asked for.
@@ -33,14 +35,14 @@ pub(crate) async fn perform(common: &Common, command: AuditCommand) -> Result<()
 async fn export(common: &Common, request: Option<RequestId>, format: ExportFormat) -> Result<(), CommandError> {
     let mut after = 0;
     if format == ExportFormat::Csv {
-        anstream::println!("{}", CSV.join(","));
+        say!("{}", CSV.join(","));
     }
     loop {
         let records = page(common, Act::AuditList { after, limit: PAGE, request }).await?;
         let Some(last) = records.last() else { return Ok(()) };
         after = last.seq;
         match format {
-            ExportFormat::Csv => records.iter().for_each(|row| anstream::println!("{}", csv(row))),
+            ExportFormat::Csv => records.iter().for_each(|row| say!("{}", csv(row))),
             ExportFormat::Jsonl => records.iter().try_for_each(super::print_json)?,
         }
     }
@@ -72,15 +74,18 @@ fn csv(row: &RecordRow) -> String {
     CSV.iter().map(|name| quoted(&cell(name))).collect::<Vec<_>>().join(",")
 }
 
-/// A cell. One that a spreadsheet would take for a formula is made text (ATK-95).
+/// A cell, on one line, with nothing in it that a terminal obeys. One that a spreadsheet would take for a formula is made
+/// text; some take the wide forms of these signs for the signs (ATK-95).
 fn quoted(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    let text = for_terminal(text);
+    let text = if text.trim_start().starts_with(FORMULA) { format!("'{text}") } else { text.into_owned() };
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandError> {
     match control::act(common, Act::AuditArguments { request }).await? {
-        Outcome::Arguments { text: Some(text) } => anstream::println!("{text}"),
+        Outcome::Arguments { text: Some(text) } => anstream::println!("{}", json_for_terminal(&text)),
         Outcome::Arguments { text: None } => {
             return Err(CommandError::no(format!("the arguments of `{request}` were not kept, or are not any more")));
         }
@@ -96,7 +101,7 @@ async fn prune(common: &Common, older_than: &str) -> Result<(), CommandError> {
     match control::act(common, Act::AuditPrune { before }).await? {
         outcome @ Outcome::Done { .. } if common.json => super::print_json(&outcome),
         Outcome::Done { count } => {
-            anstream::println!("{count} records removed; where the chain begins now is sealed");
+            say!("{count} records removed; where the chain begins now is sealed");
             Ok(())
         }
         other => Err(unexpected(&other)),
@@ -133,7 +138,7 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
         for chain in &chains {
             let (records, head) = (chain.records.unwrap_or_default(), chain.head.as_deref().unwrap_or_default());
             let heads = if chain.heads > 0 { format!(", as {} signed heads say", chain.heads) } else { String::new() };
-            anstream::println!("{}: {records} records as they were written{heads}, head {head}", chain.node);
+            say!("{}: {records} records as they were written{heads}, head {head}", chain.node);
         }
     }
     if let Some(why) = uncompared {
@@ -151,7 +156,7 @@ async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandErro
     loop {
         for row in page(common, next).await? {
             after = row.seq;
-            if common.json { super::print_json(&row)? } else { anstream::println!("{}", line(&row)) }
+            if common.json { super::print_json(&row)? } else { say!("{}", line(&row)) }
         }
         if once {
             return Ok(());
@@ -225,7 +230,11 @@ mod tests {
     #[test]
     fn a_cell_is_text() {
         assert_eq!(quoted("plain"), "plain");
-        assert_eq!(quoted("a,\"b\"\nc"), "\"a,\"\"b\"\"\nc\"");
+        assert_eq!(quoted("a,\"b\"\nc"), "\"a,\"\"b\"\"\\nc\"");
+        assert_eq!(quoted("a\u{1b}[2Jb\u{202e}c"), "a\\u{1b}[2Jb\\u{202e}c");
+        for formula in ["+1", "@SUM(A1)", "\t=1", " =1", "＝1", "－1", "＋1", "＠x"] {
+            assert!(quoted(formula).starts_with(['\'', '\\']), "{formula}");
+        }
         assert_eq!(quoted("=cmd()"), "'=cmd()");
         assert_eq!(quoted("-1,2"), "\"'-1,2\"");
     }

@@ -8,6 +8,7 @@ use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::instance::check_base_url;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<(), CommandError> {
@@ -30,9 +31,9 @@ pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<
     }
     match outcome {
         Outcome::BaseUrl { url } => {
-            anstream::println!("{}", url.unwrap_or_else(|| "not set yet: it is stored at first start".to_owned()))
+            say!("{}", url.unwrap_or_else(|| "not set yet: it is stored at first start".to_owned()))
         }
-        Outcome::Done { count } => anstream::println!("changed; {count} grants ended"),
+        Outcome::Done { count } => say!("changed; {count} grants ended"),
         other => return Err(unexpected(&other)),
     }
     Ok(())

@@ -7,6 +7,7 @@ use super::{print_json, print_table, unexpected};
 use crate::cli::{ClientCommand, Common};
 use crate::control;
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(), CommandError> {
@@ -32,9 +33,10 @@ pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(
     }
     match outcome {
         Outcome::Client { id, secret } => {
-            anstream::println!("client_id      {id}");
+            say!("client_id      {id}");
             if let Some(secret) = secret {
-                anstream::println!("client_secret  {secret}\nThe secret is shown this once; only its digest is kept.");
+                say!("client_secret  {secret}");
+                say!("The secret is shown this once; only its digest is kept.");
             }
         }
         Outcome::Clients { clients } => {
@@ -51,7 +53,7 @@ pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(
                 .collect();
             print_table(&["CLIENT", "ORIGIN", "SINCE", "NAME"], &rows);
         }
-        Outcome::Done { .. } => anstream::println!("removed; its grants have ended"),
+        Outcome::Done { .. } => say!("removed; its grants have ended"),
         other => return Err(unexpected(&other)),
     }
     Ok(())

@@ -6,19 +6,25 @@ use super::{print_json, print_table, unexpected};
 use crate::cli::{Common, GrantCommand};
 use crate::control;
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
     let act = match command {
         GrantCommand::List { user } => Act::GrantList { user },
-        GrantCommand::Revoke { grant } => Act::GrantRevoke { grant },
+        GrantCommand::Revoke { grant: Some(grant), .. } => Act::GrantRevoke { grant },
+        GrantCommand::Revoke { grant: None, user, .. } => Act::GrantRevokeAll { user },
     };
+    let is_all = matches!(act, Act::GrantRevokeAll { .. });
     let outcome = control::act(common, act).await?;
     if common.json {
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { .. } => anstream::println!("revoked; open streams end within a second"),
+        Outcome::Done { count } if is_all => {
+            say!("{count} grants ended; open streams end within a second");
+        }
+        Outcome::Done { .. } => say!("revoked; open streams end within a second"),
         Outcome::Grants { grants } => {
             let rows: Vec<Vec<String>> = grants
                 .into_iter()

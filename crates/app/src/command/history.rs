@@ -14,6 +14,7 @@ use crate::config::{Template, UNREAD_HELP, policy_files};
 use crate::control;
 use crate::error::CommandError;
 use crate::os::SystemClock;
+use crate::say::{self, say};
 
 /// `sekisho advise`
 pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Result<(), CommandError> {
@@ -26,13 +27,13 @@ pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Resul
         return print_json(&advice);
     }
     if advice.is_empty() {
-        anstream::println!("nothing to say: no calls are on record, or they used all that was granted");
+        say!("nothing to say: no calls are on record, or they used all that was granted");
     }
     for (at, one) in advice.iter().enumerate() {
         if at > 0 {
-            anstream::println!();
+            say!();
         }
-        anstream::println!("{}", text(one));
+        say::lines(&text(one));
     }
     Ok(())
 }
@@ -110,32 +111,27 @@ fn say(report: &Report) {
             Replayed::Same | Replayed::Undecidable => continue,
         };
         let (who, tool) = (visible(&change.who), visible(&change.tool));
-        anstream::println!(
-            "{becomes}: {who} at {} {tool}, {} calls, last {}",
-            change.server,
-            change.count,
-            change.last
-        );
+        say!("{becomes}: {who} at {} {tool}, {} calls, last {}", change.server, change.count, change.last);
     }
     let changed: u64 = report.changes.iter().map(|change| change.count).sum();
     let unjudged = report.undecidable.saturating_add(report.gone);
     let same = report.calls.saturating_sub(changed).saturating_sub(unjudged);
-    anstream::println!("{} calls judged again: {same} stay as they were", report.calls);
+    say!("{} calls judged again: {same} stay as they were", report.calls);
     if report.undecidable > 0 {
-        anstream::println!(
+        say!(
             "{} cannot be judged: the policies look at what is not on record (the address that a call came from, arguments \
              that were not kept, tasks and grants that were removed)",
             report.undecidable
         );
     }
     if report.gone > 0 {
-        anstream::println!("{} are not judged: their tool or their user is not there any more", report.gone);
+        say!("{} are not judged: their tool or their user is not there any more", report.gone);
     }
     if report.lent > 0 {
-        anstream::println!("{} were lent, and are not judged", report.lent);
+        say!("{} were lent, and are not judged", report.lent);
     }
     if report.cut {
-        anstream::println!("there are more: name a shorter time with --since");
+        say!("there are more: name a shorter time with --since");
     }
 }
 

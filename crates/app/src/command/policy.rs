@@ -10,6 +10,7 @@ use super::{check, print_json, visible};
 use crate::cli::{Common, PolicyCommand};
 use crate::config::{Configuration, policy_folder};
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), CommandError> {
@@ -21,12 +22,12 @@ pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), Com
                 return print_json(&serde_json::json!({ "files": names.len(), "names": names }));
             }
             match names.len() {
-                0 => anstream::println!(
+                0 => say!(
                     "there are no policy files in `{}`: only the configuration itself gives rights",
                     policy_folder(&config, &configuration).display()
                 ),
-                1 => anstream::println!("1 policy file is good: {}", visible(&names.join(", "))),
-                count => anstream::println!("{count} policy files are good: {}", visible(&names.join(", "))),
+                1 => say!("1 policy file is good: {}", visible(&names.join(", "))),
+                count => say!("{count} policy files are good: {}", visible(&names.join(", "))),
             }
             Ok(())
         }
@@ -68,9 +69,9 @@ fn format(path: &Path, only_check: bool) -> Result<(), CommandError> {
         }
     }
     match (others.is_empty(), only_check) {
-        (true, _) => anstream::println!("all policy files are in their usual form"),
+        (true, _) => say!("all policy files are in their usual form"),
         (false, true) => return Err(CommandError::no(format!("not in their usual form: {}", others.join(", ")))),
-        (false, false) => anstream::println!("written: {}", others.join(", ")),
+        (false, false) => say!("written: {}", others.join(", ")),
     }
     Ok(())
 }

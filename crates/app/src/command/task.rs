@@ -13,6 +13,7 @@ use crate::cli::{Common, TaskCommand, TaskStart};
 use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(), CommandError> {
@@ -32,9 +33,10 @@ pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(),
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { .. } => anstream::println!("{done}"),
+        Outcome::Done { .. } => say!("{done}"),
         Outcome::Task { id } => {
-            anstream::println!("{id}\nnothing outside it passes any more; `sekisho task finish {id}` ends it");
+            say!("{id}");
+            say!("nothing outside it passes any more; `sekisho task finish {id}` ends it");
         }
         Outcome::Tasks { tasks } => {
             let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();

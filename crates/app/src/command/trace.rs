@@ -13,6 +13,7 @@ use super::{print_json, unexpected};
 use crate::cli::{Common, DiagramFormat};
 use crate::control;
 use crate::error::CommandError;
+use crate::say;
 
 /// Records asked for at a time.
 const PAGE: u32 = 1000;
@@ -41,7 +42,7 @@ pub(crate) async fn trace(common: &Common, id: &str, format: DiagramFormat) -> R
         return records.iter().try_for_each(print_json);
     }
     let sequence = drawn(&title, &records);
-    anstream::print!("{}", format.write(&sequence));
+    say::lines(&format.write(&sequence));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use super::{print_json, print_table, unexpected};
 use crate::cli::{Common, UserCommand};
 use crate::control;
 use crate::error::CommandError;
+use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(), CommandError> {
@@ -20,6 +21,7 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
             Act::UserAdd { name, role, password }
         }
         UserCommand::Disable { name } => Act::UserDisable { name },
+        UserCommand::Enable { name } => Act::UserEnable { name },
         UserCommand::Link { name } => Act::UserLink { name },
         UserCommand::List => Act::UserList,
         UserCommand::Role { name, role } => Act::UserRole { name, role },
@@ -29,14 +31,15 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { count: 0 } => anstream::println!("done"),
-        Outcome::Done { count } => anstream::println!("done; {count} grants ended"),
+        Outcome::Done { count: 0 } => say!("done"),
+        Outcome::Done { count } => say!("done; {count} grants ended"),
         Outcome::Link { token, minutes } => {
             let base = match control::act(common, Act::BaseUrlShow).await? {
                 Outcome::BaseUrl { url: Some(url) } => url,
                 _ => "{base_url}".to_owned(),
             };
-            anstream::println!("a password can be set within {minutes} minutes, once, at\n  {base}/setup/{token}");
+            say!("a password can be set within {minutes} minutes, once, at");
+            say!("  {base}/setup/{token}");
         }
         Outcome::Users { users } => {
             let rows: Vec<Vec<String>> = users

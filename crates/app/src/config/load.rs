@@ -18,6 +18,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::policies::{UNREAD_HELP, policy_files, policy_folder};
 use super::{Access, Configuration, ServerDefinition};
+use crate::proxies::Proxies;
 
 /// One mistake in the file.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -233,6 +234,11 @@ impl<'t> Reader<'t> {
                 Some(help.to_owned()),
             );
         }
+        self.check_proxies(configuration, at("tls"));
+        if configuration.clients.registered_max == 0 {
+            let help = "say `registration = false` to keep clients from registering themselves";
+            self.note(at("clients"), "`registered_max` is at least 1".to_owned(), Some(help.to_owned()));
+        }
         if let Some(heads) = &configuration.audit.heads
             && let Err(message) = crate::heads::SecondPlace::read(heads)
         {
@@ -264,6 +270,24 @@ impl<'t> Reader<'t> {
                 Some("add a table `[servers.NAME]` with `command` or `url`".to_owned()),
                 false,
             );
+        }
+    }
+
+    /// Who is believed about where requests come from, if somebody has to be.
+    fn check_proxies(&mut self, configuration: &Configuration, at: std::ops::Range<usize>) {
+        let proxies = &configuration.tls.trusted_proxies;
+        if let Err(text) = Proxies::read(proxies) {
+            let help = "name the networks or addresses of the proxies, such as `10.0.0.0/8` or `192.0.2.7`";
+            self.note(at.clone(), format!("`{text}` is not a network"), Some(help.to_owned()));
+        }
+        if let Some(text) = proxies.iter().find(|text| text.ends_with("/0")) {
+            let help = "name only the proxies: whoever is in that network can write any address into a header";
+            self.note(at.clone(), format!("`{text}` is every address"), Some(help.to_owned()));
+        }
+        if configuration.tls.terminated_in_front && proxies.is_empty() {
+            let message = "all callers count as one address, that of the proxy: for records, policies and limits";
+            let help = "name the proxy in `tls.trusted_proxies`; it has to set `Forwarded` or `X-Forwarded-For`";
+            self.push(at, message.to_owned(), Some(help.to_owned()), false);
         }
     }
 

@@ -56,8 +56,10 @@ pub(super) async fn file(store: &Store, who: Performer<'_>, wanted: Wanted) -> R
         expires_at: after(who.now, REQUEST_SECONDS),
     };
     let filed = match tx.access_requests().file(&new).await {
-        Err(StoreError::Conflict { .. }) => {
-            return Err(ActError::Invalid("the grant has ended, or its user has too many open requests".to_owned()));
+        Err(StoreError::Conflict { .. }) => return Err(ActError::Invalid("the grant has ended".to_owned())),
+        Err(StoreError::Full { .. }) => {
+            let why = "its user has as many open requests as there may be: an owner has to answer some first";
+            return Err(ActError::Invalid(why.to_owned()));
         }
         other => other?,
     };

@@ -92,6 +92,7 @@ pub async fn explain(
         target: Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) },
         arguments,
         schema,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

@@ -4,7 +4,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::GrantId;
 use sekisho_store::{Grant, GrantFilter, Store};
 
-use super::users::Names;
+use super::users::{self, Names};
 use super::{ActError, GrantRow, Outcome, Performer, record};
 
 pub(super) async fn list(store: &Store, user: Option<&str>) -> Result<Outcome, ActError> {
@@ -12,10 +12,7 @@ pub(super) async fn list(store: &Store, user: Option<&str>) -> Result<Outcome, A
     let names = Names::read(&mut tx).await?;
     let subject = match user {
         None => None,
-        Some(name) => {
-            let found = tx.users().find_by_name(name).await?;
-            Some(Subject::User(found.ok_or_else(|| ActError::Absent { what: "user", name: name.to_owned() })?.id))
-        }
+        Some(name) => Some(Subject::User(users::find(&mut tx, name).await?.id)),
     };
     let found = tx.grants().list(&GrantFilter { subject, ..GrantFilter::default() }).await?;
     let row = |grant: Grant| GrantRow {
@@ -38,4 +35,19 @@ pub(super) async fn revoke(store: &Store, who: Performer<'_>, grant: GrantId) ->
     tx.audit().append(who.node, &record(who, "grant revoke", grant.to_string()), who.now).await?;
     tx.commit().await?;
     Ok(Outcome::Done { count: 0 })
+}
+
+pub(super) async fn revoke_all(store: &Store, who: Performer<'_>, user: Option<&str>) -> Result<Outcome, ActError> {
+    const BECAUSE: &str = "every agent ended by an operator";
+    let mut tx = store.begin().await?;
+    let (count, of) = match user {
+        None => (tx.grants().revoke_all(BECAUSE, who.now).await?, "everybody".to_owned()),
+        Some(name) => {
+            let user = users::find(&mut tx, name).await?;
+            (tx.grants().revoke_of_user(user.id, BECAUSE, who.now).await?, user.name)
+        }
+    };
+    tx.audit().append(who.node, &record(who, "grant revoke all", of), who.now).await?;
+    tx.commit().await?;
+    Ok(Outcome::Done { count })
 }

@@ -58,6 +58,10 @@ pub(super) async fn start(
     };
     match tx.tasks().begin(&new).await {
         Err(StoreError::Conflict { .. }) => return Err(absent()),
+        Err(StoreError::Full { .. }) => {
+            let why = "as many tasks that people began run on this grant as there may be: finish one first";
+            return Err(ActError::Invalid(why.to_owned()));
+        }
         other => other?,
     }
     tx.audit().append(who.node, &record(who, "task start", format!("{grant} {id}")), who.now).await?;

@@ -80,7 +80,7 @@ pub(super) async fn role(store: &Store, who: Performer<'_>, name: &str, role: Ro
     let mut tx = store.begin().await?;
     let user = find(&mut tx, name).await?;
     if !tx.users().set_role(user.id, role).await? {
-        return Err(ActError::Invalid(format!("`{name}` is the only owner who can sign in: make another one first")));
+        return Err(only_owner(name));
     }
     tx.audit().append(who.node, &record(who, "user role", format!("{name} {role}")), who.now).await?;
     tx.commit().await?;
@@ -90,12 +90,28 @@ pub(super) async fn role(store: &Store, who: Performer<'_>, name: &str, role: Ro
 pub(super) async fn disable(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
     let mut tx = store.begin().await?;
     let user = find(&mut tx, name).await?;
-    tx.users().set_disabled(user.id, true).await?;
-    tx.browser_sessions().delete_of_user(user.id).await?;
+    if !tx.users().set_disabled(user.id, true).await? {
+        return Err(only_owner(name));
+    }
+    tx.browser_sessions().delete_of_user(user.id, who.now).await?;
+    tx.setup_links().end_of_user(user.id, who.now).await?;
     let count = tx.grants().revoke_of_user(user.id, "user disabled", who.now).await?;
     tx.audit().append(who.node, &record(who, "user disable", name), who.now).await?;
     tx.commit().await?;
     Ok(Outcome::Done { count })
+}
+
+pub(super) async fn enable(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
+    let mut tx = store.begin().await?;
+    let user = find(&mut tx, name).await?;
+    tx.users().set_disabled(user.id, false).await?;
+    tx.audit().append(who.node, &record(who, "user enable", name), who.now).await?;
+    tx.commit().await?;
+    Ok(Outcome::Done { count: 0 })
+}
+
+fn only_owner(name: &str) -> ActError {
+    ActError::Invalid(format!("`{name}` is the only owner who can sign in: make another one first"))
 }
 
 pub(super) async fn link(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
@@ -110,10 +126,11 @@ pub(super) async fn link(store: &Store, who: Performer<'_>, name: &str) -> Resul
 async fn make_link(tx: &mut Tx, who: Performer<'_>, user: UserId) -> Result<Outcome, ActError> {
     let token = SetupToken::generate(who.entropy);
     let expires_at = after(who.now, LINK_MINUTES * 60);
-    tx.setup_links().insert(&SetupLink { digest: token.digest(), user, expires_at, used_at: None }).await?;
+    let link = SetupLink { digest: token.digest(), user, expires_at, used_at: None };
+    tx.setup_links().insert(&link, who.now).await?;
     Ok(Outcome::Link { token: token.expose().to_owned(), minutes: LINK_MINUTES })
 }
 
-async fn find(tx: &mut Tx, name: &str) -> Result<User, ActError> {
+pub(super) async fn find(tx: &mut Tx, name: &str) -> Result<User, ActError> {
     tx.users().find_by_name(name).await?.ok_or_else(|| ActError::Absent { what: "user", name: name.to_owned() })
 }

@@ -94,6 +94,7 @@ impl World {
             target,
             arguments: Some(Bytes::from_static(br#"{"n":1}"#)),
             schema: None,
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

@@ -45,6 +45,7 @@ pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
         target: Target::Server,
         arguments: None,
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

@@ -149,7 +149,8 @@ async fn ask(
     };
     let asked = match tx.access_requests().file(&new).await {
         Ok(asked) => asked,
-        Err(StoreError::Conflict { .. }) => return Ok(Changed::Not(draft, Sentence::ProblemManyRequests)),
+        Err(StoreError::Conflict { .. }) => return Err(OwnError::Ended),
+        Err(StoreError::Full { .. }) => return Ok(Changed::Not(draft, Sentence::ProblemManyRequests)),
         Err(error) => return Err(error.into()),
     };
     let detail = format!("`{}`: `{}` for the call `{}`", asked.id, asked.tool, refused.call);

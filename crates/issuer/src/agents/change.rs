@@ -140,8 +140,9 @@ pub(super) async fn begin(issuer: &Issuer, visit: &Visit, id: &str, form: &Form)
     };
     match tx.tasks().begin(&new).await {
         Ok(()) => {}
-        // The grant has ended meanwhile, or holds as many tasks as it can.
+        // The grant has ended meanwhile.
         Err(StoreError::Conflict { .. }) => return Err(OwnError::Ended),
+        Err(StoreError::Full { .. }) => return Ok(Begun::Not(draft, Sentence::ProblemManyTasks)),
         Err(error) => return Err(error.into()),
     }
     let entry = Authorization {
@@ -166,6 +167,25 @@ pub(super) async fn end(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) -
     if tx.grants().revoke(grant, "ended by its user", visit.now).await? {
         records::append(issuer, &mut tx, visit, of_grant(AuthorizationAct::GrantRevoked, found)).await?;
     }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes back every grant of whoever is signed in.
+pub(super) async fn end_all(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<(), OwnError> {
+    let form = own::fields(form, &[])?;
+    let mut tx = issuer.store.begin().await?;
+    let session = session::current(&mut tx, visit).await?.ok_or(OwnError::Forgery)?;
+    if !is_ours(visit, Some(&session), FormKind::EndAllGrants, "", form.one("csrf")) {
+        return Err(OwnError::Forgery);
+    }
+    let ended = tx.grants().revoke_of_user(session.user.id, "all ended by their user", visit.now).await?;
+    let entry = Authorization {
+        subject: Some(own::subject(&session)),
+        detail: format!("all agents: {ended} grants"),
+        ..records::entry(AuthorizationAct::GrantRevoked)
+    };
+    records::append(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Ok(())
 }

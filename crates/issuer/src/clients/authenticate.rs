@@ -174,7 +174,7 @@ pub(crate) async fn authenticate(
     credentials: Credentials,
 ) -> Result<AuthenticatedClient, AuthenticationError> {
     let Credentials { id, shown } = credentials;
-    let known = super::find(issuer, visit, &id).await?;
+    let known = super::find_again(issuer, visit, &id).await?;
     match (known.client.authentication, shown) {
         (ClientAuthentication::None, Shown::Nothing) => {}
         (ClientAuthentication::ClientSecretBasic, Shown::Basic(secret))

@@ -19,6 +19,7 @@ use url::{Host, Url};
 use super::dynamic::REDIRECT_URIS_MAX;
 use crate::Issuer;
 use crate::settings::DocumentPolicy;
+use crate::visit::Visit;
 
 /// The longest document that is read, in bytes (AS-32).
 const DOCUMENT_BYTES_MAX: usize = 5 * 1024;
@@ -28,8 +29,15 @@ const AGE_SECONDS_MIN: u32 = 60;
 const AGE_SECONDS: u32 = 3_600;
 const AGE_SECONDS_MAX: u32 = 24 * 3_600;
 
+/// For how long a document that was read is believed beyond its time while it cannot be fetched, in seconds: the outage of
+/// a host, or a flood that keeps us from asking it, does not end the work of a client that people use.
+const STALE_SECONDS_MAX: u32 = 24 * 3_600;
+
 /// How many documents are kept.
 const DOCUMENTS_MAX: u64 = 1_000;
+
+/// How many documents are known to have been read, to have a share of fetches of their own.
+const GOOD_MAX: u64 = 10_000;
 
 /// Why a document is not believed. Whoever asked is told none of this (ATK-29): it is for the records.
 #[derive(Debug, thiserror::Error)]
@@ -58,20 +66,24 @@ struct Believed {
 /// The documents known at the moment. Bounded; one fetch at a time for one URL; failures are not kept.
 pub(crate) struct Documents {
     cache: Cache<ClientId, Believed>,
+    /// What was read last of each document, also when its time is over.
+    good: Cache<ClientId, Believed>,
 }
 
 impl Documents {
     pub(crate) fn new() -> Self {
-        Self { cache: Cache::new(DOCUMENTS_MAX) }
+        Self { cache: Cache::new(DOCUMENTS_MAX), good: Cache::new(GOOD_MAX) }
     }
 
     /// The client that a document describes, fetched again when its time is over.
     pub(crate) async fn find(
         &self,
         issuer: &Issuer,
+        visit: &Visit,
         id: &ClientId,
-        now: Timestamp,
+        is_stored: bool,
     ) -> Result<Arc<Client>, DocumentError> {
+        let now = visit.now;
         let url = check_url(id)?;
         check_policy(&issuer.settings.client_documents, &url)?;
         if let Some(known) = self.cache.get(id).await {
@@ -80,8 +92,26 @@ impl Documents {
             }
             self.cache.invalidate(id).await;
         }
-        let fetched = self.cache.try_get_with(id.clone(), fetch(issuer, id, &url, now)).await;
-        fetched.map(|believed| believed.client).map_err(|error| error.again())
+        let before = self.good.get(id).await;
+        let was_read = is_stored || before.is_some();
+        let fetched = self.cache.try_get_with(id.clone(), fetch(issuer, visit, (id, &url), was_read)).await;
+        match (fetched, before) {
+            (Ok(believed), _) => {
+                self.good.insert(id.clone(), believed.clone()).await;
+                Ok(believed.client)
+            }
+            (Err(error), Some(before)) if error.is_passing() && now < after(before.until, STALE_SECONDS_MAX) => {
+                tracing::info!(request = %visit.request, client = %id, error = &*error as &dyn std::error::Error, "a client's document cannot be fetched; what was read last counts");
+                Ok(before.client)
+            }
+            (Err(error), _) => {
+                // What the host takes back, or changes into something that cannot be used, is not good any more.
+                if !error.is_passing() {
+                    self.good.invalidate(id).await;
+                }
+                Err(error.again())
+            }
+        }
     }
 }
 
@@ -147,16 +177,29 @@ fn check_policy(policy: &DocumentPolicy, url: &Url) -> Result<(), DocumentError>
     if accepted { Ok(()) } else { Err(DocumentError::Policy) }
 }
 
-async fn fetch(issuer: &Issuer, id: &ClientId, url: &Url, now: Timestamp) -> Result<Believed, DocumentError> {
-    if !issuer.limits.may_fetch(url.host_str().unwrap_or_default()) {
+async fn fetch(
+    issuer: &Issuer,
+    visit: &Visit,
+    (id, url): (&ClientId, &Url),
+    was_read: bool,
+) -> Result<Believed, DocumentError> {
+    let limits = &issuer.limits;
+    let may = if was_read {
+        limits.may_fetch_again(id.as_str())
+    } else {
+        limits.may_fetch_first(id.as_str(), url.host_str().unwrap_or_default(), visit.peer)
+    };
+    if !may {
         return Err(DocumentError::Busy);
     }
-    let _room = issuer.limits.fetching.try_acquire().map_err(|_| DocumentError::Busy)?;
+    // Documents that were read before do not wait for those of strangers.
+    let room = if was_read { &limits.fetching_again } else { &limits.fetching };
+    let _room = room.try_acquire().map_err(|_| DocumentError::Busy)?;
     let mut request = Request::get(id.as_str());
     request.body_bytes_max = DOCUMENT_BYTES_MAX;
     let response = issuer.http.send(request).await.map_err(|error| DocumentError::Fetch(Arc::new(error)))?;
     let client = understand(id, &response)?;
-    Ok(Believed { client: Arc::new(client), until: after(now, age_seconds(&response)) })
+    Ok(Believed { client: Arc::new(client), until: after(visit.now, age_seconds(&response)) })
 }
 
 /// AS-30: as long as the answer allows, within our own bounds.
@@ -269,7 +312,11 @@ fn keys(
 /// Whether a document was refused because of load, so that asking again later may help.
 impl DocumentError {
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy | Self::Fetch(_))
+        match self {
+            Self::Busy | Self::Fetch(_) => true,
+            Self::Status(status) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Content(_) | Self::Policy | Self::Url(_) => false,
+        }
     }
 }
 

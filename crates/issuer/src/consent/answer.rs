@@ -181,7 +181,7 @@ async fn approve(
         return Err(ConsentError::Forgery);
     }
     bind(tx, visit, request, Some(session)).await?;
-    let scopes = approved_scopes(form.all("scope"), &offer.scopes);
+    let scopes = approved_scopes(form.all("scope"), &offer.scopes.union(&offer.stay.scope()));
     let used: BTreeSet<&str> = used_tools(&offer, form);
     // With everything left ticked, what is granted is what was asked for.
     let fewer = is_narrowed(&offer, form) && used.len() < offer.known.len();
@@ -193,7 +193,7 @@ async fn approve(
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
     }
-    let code = grant(issuer, tx, visit, request, session, (&scopes, &conditions)).await?;
+    let code = grant(issuer, tx, visit, request, session, (&scopes, conditions.clone())).await?;
     classify(tx, visit, request, &offer, form).await?;
     if may_skip_consent(&request.client) && scopes == request.pending.scopes && conditions == Conditions::default() {
         tx.grants().remember_consent(&consent(request, session, &scopes), visit.now).await?;
@@ -255,7 +255,7 @@ fn conditions(
             Some(GrantTask { origin: TaskOrigin::Person, definition })
         }
     };
-    Ok(Conditions { ends_at: end.seconds().map(|seconds| after(visit.now, seconds)), task })
+    Ok(Conditions { ends_at: end.seconds().map(|seconds| after(visit.now, seconds)), task, session: None })
 }
 
 /// Pending → approved: the request is answered, and a code holds what it will become.
@@ -265,11 +265,14 @@ async fn grant(
     visit: &Visit,
     request: &Request,
     session: &Session,
-    (scopes, conditions): (&ScopeSet, &Conditions),
+    (scopes, conditions): (&ScopeSet, Conditions),
 ) -> Result<AuthorizationCode, ConsentError> {
     if !tx.pendings().answer(request.pending.id, visit.now).await? {
         return Err(ConsentError::RequestGone);
     }
+    // What was not allowed to outlast this browser session ends with it, refresh tokens and all.
+    let ends_with_session = request.client.refresh && !scopes.contains(&Scope::offline_access());
+    let conditions = Conditions { session: ends_with_session.then_some(session.row.digest), ..conditions };
     let code = AuthorizationCode::generate(&*issuer.entropy);
     let row = Code {
         digest: code.digest(),
@@ -281,7 +284,7 @@ async fn grant(
         resource: request.server.resource.as_str().to_owned(),
         scopes: scopes.clone(),
         path: ActorPath::direct(request.client.id.clone()),
-        conditions: conditions.clone(),
+        conditions,
         issued_at: visit.now,
         expires_at: after(visit.now, issuer.settings.code_seconds()),
         used_at: None,
@@ -342,10 +345,12 @@ pub(super) async fn approve_remembered(
     offer: &Offer,
 ) -> Result<Answer, ConsentError> {
     let mut tx = issuer.store.begin().await?;
-    let unconditional = Conditions::default();
-    let code = grant(issuer, &mut tx, visit, request, session, (&offer.scopes, &unconditional)).await?;
+    // Whether it may stay was a part of what was agreed to.
+    let asked = if offer.stay.is_ticked() { offer.stay.scope() } else { ScopeSet::empty() };
+    let scopes = offer.scopes.union(&asked);
+    let code = grant(issuer, &mut tx, visit, request, session, (&scopes, Conditions::default())).await?;
     let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
-    let entry = Authorization { scopes: offer.scopes.clone(), detail: "remembered".to_owned(), ..entry };
+    let entry = Authorization { scopes, detail: "remembered".to_owned(), ..entry };
     records::append(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Ok(Answer::Approved(code))

@@ -34,10 +34,51 @@ pub(crate) struct Offer {
     pub(crate) tools: Vec<Tool>,
     /// The known tools that what can be ticked would cover, to narrow it down to some of them.
     pub(crate) known: Vec<Tool>,
+    /// Whether the person can let it stay connected when they are away (`offline_access`).
+    pub(crate) stay: Stay,
+}
+
+/// The box `offline_access`: whether the access outlasts the browser session in which it is given (decision 0037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// The client asked for it: the box is ticked.
+    Asked,
+    /// It is not on the page: the client has no use for a refresh token, or none is issued here.
+    Never,
+    /// The client did not ask, and could: the box is not ticked.
+    Offered,
+}
+
+impl Stay {
+    fn of(issuer: &Issuer, request: &Request) -> Self {
+        if !request.client.refresh || issuer.settings.refresh_ttl_seconds == 0 {
+            Self::Never
+        } else if request.pending.scopes.contains(&Scope::offline_access()) {
+            Self::Asked
+        } else {
+            Self::Offered
+        }
+    }
+
+    pub(crate) fn is_on_page(self) -> bool {
+        self != Self::Never
+    }
+
+    pub(crate) fn is_ticked(self) -> bool {
+        self == Self::Asked
+    }
+
+    /// The scope, where the box is on the page.
+    pub(crate) fn scope(self) -> ScopeSet {
+        self.is_on_page().then(Scope::offline_access).into_iter().collect()
+    }
 }
 
 /// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
 const LISTED_MAX: usize = 200;
+
+/// Characters of bounds that are shown of one tool.
+const BOUNDS_CHARS_MAX: usize = 4000;
 
 /// Works out what this person may hand on.
 pub(crate) async fn offer(
@@ -51,10 +92,12 @@ pub(crate) async fn offer(
     let known = shown::tools(issuer, tx, &request.server.name).await?;
     let who = (&Subject::User(session.user.id), &request.pending.client);
     let most = grantable(&rights, who, &request.server.name, &known, now);
-    let scopes = grantable_of(&request.pending.scopes, &most);
-    // `offline_access` alone is access to nothing.
-    let scopes = if scopes.without(&Scope::offline_access()).is_empty() { ScopeSet::empty() } else { scopes };
-    let withheld = scopes.len() < request.pending.scopes.len();
+    // `offline_access` is about how long, not about what: it has a box of its own.
+    let wish = request.pending.scopes.without(&Scope::offline_access());
+    let scopes = grantable_of(&wish, &most);
+    let withheld = scopes.len() < wish.len();
+    // Access to nothing stays nowhere.
+    let stay = if scopes.is_empty() { Stay::Never } else { Stay::of(issuer, request) };
     let tools = if scopes.is_empty() { Vec::new() } else { tools_to_classify(tx, request, session).await? };
     let covered = |tool: &Tool| {
         let by_class = tool.class.is_some_and(|class| scopes.satisfies(&Scope::of_class(class)));
@@ -65,7 +108,7 @@ pub(crate) async fn offer(
     if !tools.is_empty() || known.len() > LISTED_MAX {
         known.clear();
     }
-    Ok(Offer { scopes, withheld, tools, known })
+    Ok(Offer { scopes, withheld, tools, known, stay })
 }
 
 /// The facts of a request for a page (PX-03, AS-35).
@@ -102,12 +145,15 @@ pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolCho
     let bounds = task.and_then(|task| task.tools.get(&tool.name));
     ToolChoice {
         key: tool_key(&tool.name),
-        name: plain_text(&tool.name, 128),
+        name: shown::exact(&tool.name, 128),
         summary: plain_text(&tool.summary, 200),
         class: tool.class.map(class_words),
         // With a task, what it does not name is not needed.
         ticked: task.is_none() || bounds.is_some(),
-        bounds: bounds.and_then(Option::as_ref).map(ToString::to_string).unwrap_or_default(),
+        bounds: bounds
+            .and_then(Option::as_ref)
+            .map(|bounds| shown::exact(&bounds.to_string(), BOUNDS_CHARS_MAX))
+            .unwrap_or_default(),
     }
 }
 
@@ -115,7 +161,7 @@ pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolCho
 pub(crate) fn task_facts(task: &TaskDefinition) -> TaskFacts {
     TaskFacts {
         purpose: plain_text(&task.purpose, TaskDefinition::PURPOSE_CHARS_MAX),
-        others: task.resources.iter().chain(&task.prompts).map(|name| plain_text(name, 200)).collect(),
+        others: task.resources.iter().chain(&task.prompts).map(|name| shown::exact(name, 200)).collect(),
         calls: task.calls,
         minutes: task.expires_in.map(|seconds| seconds.div_ceil(60)),
     }
@@ -129,7 +175,7 @@ pub(crate) fn templates(request: &Request, offer: &Offer) -> Vec<TemplateChoice>
     let choice = |template: &TaskTemplate| TemplateChoice {
         name: template.name.clone(),
         facts: task_facts(&template.definition),
-        tools: template.definition.tools.keys().map(|name| plain_text(name, 128)).collect(),
+        tools: template.definition.tools.keys().map(|name| shown::exact(name, 128)).collect(),
     };
     request.server.templates.iter().map(choice).collect()
 }
@@ -141,7 +187,7 @@ pub(crate) fn figure(visit: &Visit, request: &Request, session: &Session, offer:
     }
     let task = request.pending.task.as_ref();
     let member = |tool: &Tool| Member {
-        name: plain_text(&tool.name, 128),
+        name: shown::exact(&tool.name, 128),
         rights: true,
         grant: true,
         need: task.is_none_or(|task| task.tools.contains_key(&tool.name)),

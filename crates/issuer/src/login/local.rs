@@ -6,7 +6,7 @@ use std::time::Duration;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use sekisho_protocol::env::{Entropy, random};
 use sekisho_protocol::secret::Password;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::LoginError;
 use crate::error::Fault;
@@ -18,6 +18,10 @@ const LANES: u32 = 1;
 
 /// How many passwords are hashed at the same time, so that a flood leaves room for everything else (ATK-96).
 const AT_ONCE: usize = 2;
+
+/// How many of these may be attempts of browsers that are not known: the slow lane of all strangers together. There is
+/// always a place for somebody whose browser signed in before.
+const STRANGERS_AT_ONCE: usize = 1;
 
 /// How long a login waits for its turn.
 const WAIT: Duration = Duration::from_secs(5);
@@ -58,19 +62,26 @@ fn hasher() -> Result<Argon2<'static>, argon2::password_hash::Error> {
 /// The few places where passwords are hashed.
 pub(crate) struct Passwords {
     places: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
 }
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { places: Arc::new(Semaphore::new(AT_ONCE)), strangers: Arc::new(Semaphore::new(STRANGERS_AT_ONCE)) }
     }
 
     /// Whether this is the password behind `kept`. Without one the same work is done, and the answer is no.
-    pub(crate) async fn verify(&self, password: Password, kept: Option<String>) -> Result<bool, LoginError> {
-        let turn = tokio::time::timeout(WAIT, Arc::clone(&self.places).acquire_owned()).await;
-        let place = turn.map_err(|_| LoginError::Busy)?.map_err(|_| LoginError::Busy)?;
+    /// `is_known`: the account signed in with this browser before.
+    pub(crate) async fn verify(
+        &self,
+        password: Password,
+        kept: Option<String>,
+        is_known: bool,
+    ) -> Result<bool, LoginError> {
+        let turn = tokio::time::timeout(WAIT, self.turn(is_known)).await;
+        let places = turn.map_err(|_| LoginError::Busy)??;
         let verifying = move || {
-            let _place = place;
+            let _places = places;
             let readable = password.expose().len() <= PASSWORD_BYTES_MAX;
             let bytes = if readable { password.expose().as_bytes() } else { b"" };
             let phc = kept.as_deref().unwrap_or(NOBODY);
@@ -78,6 +89,17 @@ impl Passwords {
             fits && readable && kept.is_some()
         };
         tokio::task::spawn_blocking(verifying).await.map_err(|error| Fault::Hash(HashError::Pool(error)).into())
+    }
+
+    /// Waits for a place; a stranger for one among strangers first.
+    async fn turn(&self, is_known: bool) -> Result<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), LoginError> {
+        let stranger = if is_known { None } else { Some(Arc::clone(&self.strangers).acquire_owned()) };
+        let stranger = match stranger {
+            None => None,
+            Some(waiting) => Some(waiting.await.map_err(|_| LoginError::Busy)?),
+        };
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| LoginError::Busy)?;
+        Ok((stranger, place))
     }
 
     /// Hashes a password that somebody chose in a browser.
@@ -90,6 +112,8 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use sekisho_protocol::env::SeededEntropy;
     use sekisho_protocol::secret::Password;
 
@@ -100,13 +124,27 @@ mod tests {
         let passwords = Passwords::new();
         let phc = hash_password(Password::from_outside("correct horse"), &SeededEntropy::default()).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
-        let verify = |text: &str, kept: Option<String>| passwords.verify(Password::from_outside(text), kept);
+        let verify = |text: &str, kept: Option<String>| passwords.verify(Password::from_outside(text), kept, false);
         assert!(verify("correct horse", Some(phc.clone())).await.unwrap());
         assert!(!verify("correct horse ", Some(phc.clone())).await.unwrap());
         assert!(!verify("", Some(phc.clone())).await.unwrap());
         assert!(!verify("correct horse", None).await.unwrap());
         assert!(!verify("x", Some("not a hash".to_owned())).await.unwrap());
         assert!(!verify(&"x".repeat(PASSWORD_BYTES_MAX + 1), Some(phc)).await.unwrap());
+    }
+
+    /// Strangers take one place of the two at most, however many of them wait.
+    #[tokio::test]
+    async fn a_known_browser_has_a_place_whatever_strangers_do() {
+        let passwords = Arc::new(Passwords::new());
+        let stranger = passwords.turn(false).await.unwrap();
+        let waiting = Arc::clone(&passwords);
+        let waiting = tokio::spawn(async move { waiting.turn(false).await.map(drop) });
+        tokio::task::yield_now().await;
+        let known = passwords.turn(true).await.unwrap();
+        assert!(!waiting.is_finished());
+        drop((stranger, known));
+        waiting.await.unwrap().unwrap();
     }
 
     /// ATK-96: what an unknown user is compared with costs the same as what a known one is.

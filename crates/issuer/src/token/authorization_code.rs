@@ -150,6 +150,13 @@ async fn begin_grant(
 ) -> Result<(GrantId, Option<RefreshToken>), TokenError> {
     let settings = &issuer.settings;
     let refreshes = client.client().refresh && settings.refresh_ttl_seconds > 0;
+    let session_ends = match &code.conditions.session {
+        Some(session) => {
+            let over = TokenError::Grant("the person has signed out since, and the access was to end with that");
+            Some(tx.browser_sessions().hold(session, visit.now).await?.ok_or(over)?)
+        }
+        None => None,
+    };
     let id = GrantId::generate(visit.now, &*issuer.entropy);
     let grant = NewGrant {
         id,
@@ -165,10 +172,13 @@ async fn begin_grant(
         // Without refresh tokens a grant is over with its only access token; sooner, if the person said so.
         expires_at: earlier(
             (!refreshes).then(|| after(visit.now, settings.access_token_ttl_seconds)),
-            code.conditions.ends_at,
+            earlier(code.conditions.ends_at, session_ends),
         ),
     };
     tx.grants().insert(&grant).await?;
+    if let Some(session) = &code.conditions.session {
+        tx.grants().end_with_session(id, session).await?;
+    }
     if !tx.codes().consume(&code.digest, id, visit.now).await? {
         return Err(TokenError::Raced);
     }
@@ -178,7 +188,8 @@ async fn begin_grant(
     }
     let token = RefreshToken::generate(&*issuer.entropy);
     let key = SecretKey::generate(&*issuer.entropy);
-    let end = after(visit.now, settings.refresh_ttl_seconds);
+    let usual = after(visit.now, settings.refresh_ttl_seconds);
+    let end = grant.expires_at.map_or(usual, |end| end.min(usual));
     tx.refresh_tokens().insert_first(id, &token.digest(), &key, visit.now, end).await?;
     Ok((id, Some(token)))
 }

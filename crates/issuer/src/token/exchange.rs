@@ -167,8 +167,11 @@ async fn begin(
     match tx.tasks().begin(&new).await {
         Ok(()) => Ok(id),
         Err(StoreError::Conflict { .. }) => {
-            Err(TokenError::Exchange("the task that `subject_token` is held to is over, or too many run already"))
+            Err(TokenError::Exchange("the task that `subject_token` is held to is over"))
         }
+        Err(StoreError::Full { .. }) => Err(TokenError::Full(
+            "as many tasks of this client run as there may be: let one end, with the token that it was made for",
+        )),
         Err(error) => Err(error.into()),
     }
 }

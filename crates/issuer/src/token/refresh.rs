@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::after;
-use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::RefreshToken;
 use sekisho_store::{Grant, RefreshRow, SecretKey, Tx};
 
@@ -66,7 +66,7 @@ pub(crate) async fn refresh(
     }
     let scopes = check(issuer, tx, &grant, request).await?;
     if standing == RefreshStanding::Usable {
-        rotate(issuer, tx, visit, &row, &next.digest()).await?;
+        rotate(issuer, tx, visit, (&grant, &row), &next.digest()).await?;
     }
     issue(issuer, tx, visit, &grant, next, scopes).await
 }
@@ -75,10 +75,16 @@ pub(crate) async fn refresh(
 async fn check(issuer: &Issuer, tx: &mut Tx, grant: &Grant, request: &RefreshRequest) -> Result<ScopeSet, TokenError> {
     check_target(issuer, &request.resources, &grant.resource)?;
     check_subject(tx, &grant.subject).await?;
-    match &request.scopes {
+    // How long the access lasts was decided when it was given: a client may say `offline_access` again here (2026-07-28
+    // Authorization, Refresh Tokens), and it changes nothing.
+    let offline = Scope::offline_access();
+    match request.scopes.as_ref().map(|asked| asked.without(&offline)) {
         None => Ok(grant.scopes.clone()),
         Some(fewer) if fewer.is_empty() => Err(TokenError::Scope),
-        Some(fewer) if grant.scopes.satisfies_all(fewer) => Ok(fewer.clone()),
+        Some(fewer) if grant.scopes.satisfies_all(&fewer) => {
+            let stays = grant.scopes.contains(&offline).then_some(offline);
+            Ok(fewer.union(&stays.into_iter().collect()))
+        }
         Some(_) => Err(TokenError::Scope),
     }
 }
@@ -87,10 +93,11 @@ async fn rotate(
     issuer: &Issuer,
     tx: &mut Tx,
     visit: &Visit,
-    row: &RefreshRow,
+    (grant, row): (&Grant, &RefreshRow),
     next: &Digest,
 ) -> Result<(), TokenError> {
-    let end = after(visit.now, issuer.settings.refresh_ttl_seconds);
+    let usual = after(visit.now, issuer.settings.refresh_ttl_seconds);
+    let end = grant.expires_at.map_or(usual, |end| end.min(usual));
     // One conditional statement: of two that meet here the second sees the first when it tries again (ATK-37).
     if tx.refresh_tokens().rotate(&row.digest, next, visit.now, end).await? { Ok(()) } else { Err(TokenError::Raced) }
 }

@@ -7,6 +7,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::pkce::generate_verifier;
 use sekisho_protocol::registration::Client;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
@@ -316,9 +317,13 @@ async fn nothing_is_issued_for_what_has_ended() {
     let (code, verifier) = world.code(&client).await;
     let disable = async |disabled: bool| {
         let mut tx = world.issuer.store.begin().await.unwrap();
-        tx.users().set_disabled(world.owner, disabled).await.unwrap();
+        assert!(tx.users().set_disabled(world.owner, disabled).await.unwrap());
         tx.commit().await.unwrap();
     };
+    let mut tx = world.issuer.store.begin().await.unwrap();
+    // The only owner cannot be disabled.
+    assert!(tx.users().set_role(world.reader, Role::Owner).await.unwrap());
+    tx.commit().await.unwrap();
     disable(true).await;
     assert!(world.refresh(&client, again(&held)).await.is_err());
     assert!(world.redeem(&client, honest(&code, &verifier)).await.is_err());
@@ -369,6 +374,7 @@ async fn a_grant_begins_with_what_a_person_set() {
         let conditions = Conditions {
             ends_at: Some(after(world.clock.now(), set_seconds)),
             task: Some(GrantTask { origin: TaskOrigin::Details, definition: definition.clone() }),
+            session: None,
         };
         let (code, verifier) = world.code_with(client, conditions).await;
         let issued = world.redeem(client, honest(&code, &verifier)).await.unwrap();

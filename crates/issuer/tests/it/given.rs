@@ -102,6 +102,8 @@ impl Site {
             server: grant.server,
             tool: call.tool.to_owned(),
             arguments: Some(SecretBytes::new(call.arguments.as_bytes().to_vec())),
+            arguments_left_out: 0,
+            beside: None,
             task: grant.task,
             rule: "ask-first".to_owned(),
             reason: Some(call.reason.to_owned()).filter(|reason| !reason.is_empty()),

@@ -375,8 +375,14 @@ impl Reply {
     /// The values of all inputs of this name, as the browser would send them.
     pub(crate) fn values(&self, name: &str) -> Vec<String> {
         let marker = format!("name=\"{name}\" value=\"");
-        let parts = self.body.split(&marker).skip(1);
-        parts.map(|rest| unescape(rest.split('"').next().unwrap())).collect()
+        let found = self.body.match_indices(&marker).map(|(at, _)| self.body.split_at(at));
+        let is_sent = |(before, rest): &(&str, &str)| {
+            let kind = before.rsplit('<').next().unwrap();
+            let attributes = rest.split('>').next().unwrap();
+            !kind.contains("type=\"checkbox\"") || attributes.contains(" checked")
+        };
+        let value = |(_, rest): (&str, &str)| unescape(rest[marker.len()..].split('"').next().unwrap());
+        found.filter(is_sent).map(value).collect()
     }
 
     /// The parameters of the redirect.

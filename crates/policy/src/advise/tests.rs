@@ -157,6 +157,7 @@ fn a_name_stays_inside_its_string() {
                 target: Target::Tool { name: called.to_owned(), standing: ToolStanding::Unclassified },
                 arguments: None,
                 schema: None,
+                params: None,
                 arguments_digest: None,
                 round: None,
                 source: None,

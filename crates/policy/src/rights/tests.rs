@@ -41,6 +41,7 @@ fn answer(rights: &Rights, name: &str, class: ToolClass, asked: Asked) -> Arc<An
         target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
         arguments: None,
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

@@ -51,6 +51,7 @@ fn call(target: Target, arguments: Option<&str>) -> Call {
         target,
         arguments: arguments.map(|text| Bytes::copy_from_slice(text.as_bytes())),
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

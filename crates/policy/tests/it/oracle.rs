@@ -383,6 +383,7 @@ impl Case {
             target: Target::Tool { name: self.tool.to_owned(), standing },
             arguments: self.given.json().map(Bytes::from),
             schema: self.schema.then(|| Arc::new(tool_schema())),
+            params: None,
             arguments_digest: None,
             round: None,
             source: None,

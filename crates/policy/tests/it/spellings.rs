@@ -15,6 +15,7 @@ fn to(target: Target) -> Call {
         target,
         arguments: None,
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

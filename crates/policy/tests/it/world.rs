@@ -68,6 +68,7 @@ pub(crate) fn tool(server: &str, name: &str, class: ToolClass, arguments: &str) 
         target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
         arguments: (!arguments.is_empty()).then(|| Bytes::copy_from_slice(arguments.as_bytes())),
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,

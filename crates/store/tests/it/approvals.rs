@@ -2,7 +2,7 @@
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::ApprovalId;
-use sekisho_store::{APPROVALS_OPEN_PER_GRANT_MAX, Approval, NewApproval, NewGrant, StoreError};
+use sekisho_store::{APPROVALS_OPEN_PER_GRANT_MAX, Approval, NewApproval, NewGrant, SecretBytes, StoreError};
 
 use crate::harness::{CONTENDERS, World, on_both, race, winners};
 use crate::things::{digest, keep, server};
@@ -27,7 +27,13 @@ async fn an_approval_comes_back_as_it_was_asked_for() {
     on_both(async |world| {
         let grant = world.kept_grant("ada").await;
         let task = world.kept_task(&grant, None).await.id;
-        let new = NewApproval { task: Some(task), ..world.approval(&grant, "call") };
+        let beside = br#"{"_meta":{"a":1}}"#;
+        let new = NewApproval {
+            task: Some(task),
+            arguments_left_out: 7,
+            beside: Some(SecretBytes::new(beside.to_vec())),
+            ..world.approval(&grant, "call")
+        };
         let asked = ask(&world, &new, 1).await.unwrap();
         let mut tx = world.begin().await;
         let found = tx.approvals().find(new.id).await.unwrap().unwrap();
@@ -39,6 +45,7 @@ async fn an_approval_comes_back_as_it_was_asked_for() {
             assert_eq!((kept.created_at, kept.expires_at), (world.at(1), world.at(60)));
             assert_eq!((kept.decided_at, kept.approved, kept.used_at), (None, None, None));
             assert_eq!(kept.arguments.unwrap().expose(), br#"{"note":"call"}"#);
+            assert_eq!((kept.arguments_left_out, kept.beside.unwrap().expose()), (7, beside.as_slice()));
         }
         let plain = NewApproval { arguments: None, reason: None, ..world.approval(&grant, "another call") };
         assert!(tx.approvals().ask(&plain, world.now).await.unwrap().arguments.is_none());
@@ -280,7 +287,7 @@ async fn only_so_many_are_asked_for_and_none_for_a_dead_grant() {
                 let mut tx = store.begin().await?;
                 match tx.approvals().ask(&new, now).await {
                     Ok(_) => tx.commit().await.map(|()| true),
-                    Err(StoreError::Conflict { .. }) => Ok(false),
+                    Err(StoreError::Full { .. }) => Ok(false),
                     Err(other) => Err(other),
                 }
             }
@@ -296,7 +303,8 @@ async fn only_so_many_are_asked_for_and_none_for_a_dead_grant() {
             assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
         };
         let more = NewApproval { expires_at: world.at(120), ..world.approval(&grant, "more") };
-        refused(&more, 59).await;
+        let full = ask(&world, &more, 59).await.unwrap_err();
+        assert!(matches!(full, StoreError::Full { .. }), "{full:?}");
         assert_eq!(ask(&world, &more, 60).await.unwrap().id, more.id);
         let other = NewApproval { expires_at: world.at(120), ..world.approval(&grant, "other") };
         refused(&NewApproval { subject: Subject::Anonymous, ..other.clone() }, 60).await;

@@ -86,6 +86,31 @@ async fn a_client_that_was_never_used_is_forgotten_in_time() {
     .await;
 }
 
+/// ATK-139: the one that registered itself first of those that were never used gives way; one that was used never does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_unused_client_gives_way() {
+    on_both(async |world| {
+        let at =
+            |seconds| NewClient { expires_at: Some(world.at(600)), created_at: world.at(seconds), ..world.client() };
+        let [used, first, second] = [0, 1, 2].map(at);
+        let mut document = NewClient { created_at: world.now, ..world.client() };
+        document.client.origin = ClientOrigin::MetadataDocument;
+        let mut tx = world.begin().await;
+        for client in [&second, &used, &first, &document] {
+            tx.clients().insert(client).await.unwrap();
+        }
+        tx.clients().touch(&used.client.id, world.at(3)).await.unwrap();
+        for gone in [&first, &second] {
+            assert!(tx.clients().forget_oldest_unused().await.unwrap());
+            assert!(tx.clients().find(&gone.client.id).await.unwrap().is_none());
+        }
+        assert!(!tx.clients().forget_oldest_unused().await.unwrap());
+        assert!(tx.clients().find(&used.client.id).await.unwrap().is_some());
+        assert!(tx.clients().find(&document.client.id).await.unwrap().is_some());
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn removing_a_client_ends_its_grants_and_what_was_derived_from_them() {
     on_both(async |world| {

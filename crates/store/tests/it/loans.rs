@@ -181,7 +181,7 @@ async fn only_so_many_requests_of_a_subject_wait() {
                 let mut tx = store.begin().await?;
                 match tx.access_requests().file(&new).await {
                     Ok(_) => tx.commit().await.map(|()| true),
-                    Err(StoreError::Conflict { .. }) => Ok(false),
+                    Err(StoreError::Full { .. }) => Ok(false),
                     Err(other) => Err(other),
                 }
             }

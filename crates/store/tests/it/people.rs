@@ -2,7 +2,7 @@
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::role::Role;
-use sekisho_store::{BrowserSession, SecretKey, SetupLink, StoreError, User};
+use sekisho_store::{BrowserSession, Lane, SecretKey, SetupLink, StoreError, Tx, User};
 
 use crate::harness::{World, on_both};
 use crate::things::{digest, keep};
@@ -76,13 +76,14 @@ async fn disabling_a_user_ends_what_was_made_before_for_good() {
         let grant = world.grant(Subject::User(ada.id));
         let mut tx = world.begin().await;
         tx.users().insert(&ada).await.unwrap();
+        tx.users().insert(&User { role: Role::Owner, ..world.user("bob") }).await.unwrap();
         tx.commit().await.unwrap();
         keep(&world.store, &[&grant]).await;
         let mut tx = world.begin().await;
         let before = tx.grants().alive(grant.id).await.unwrap().unwrap();
         assert!(before.honours(before.epoch, world.now));
         assert!(tx.users().set_disabled(ada.id, true).await.unwrap());
-        assert_eq!(tx.users().owners_count().await.unwrap(), 0);
+        assert_eq!(tx.users().owners_count().await.unwrap(), 1);
         let during = tx.grants().alive(grant.id).await.unwrap().unwrap();
         assert!(during.user_disabled && !during.revoked && !during.honours(during.epoch, world.now));
         assert!(tx.users().set_disabled(ada.id, false).await.unwrap());
@@ -100,17 +101,57 @@ async fn a_setup_link_works_until_it_is_used_or_ends() {
         let ada = world.kept_user("ada").await.id;
         let link = |word: &str| SetupLink { digest: digest(word), user: ada, expires_at: world.at(60), used_at: None };
         let mut tx = world.begin().await;
-        tx.setup_links().insert(&link("one")).await.unwrap();
-        tx.setup_links().insert(&link("two")).await.unwrap();
+        tx.setup_links().insert(&link("one"), world.now).await.unwrap();
         assert_eq!(tx.setup_links().find(&digest("one")).await.unwrap(), Some(link("one")));
         assert_eq!(tx.setup_links().find(&digest("three")).await.unwrap(), None);
         assert_eq!(tx.setup_links().consume(&digest("one"), world.at(59)).await.unwrap(), Some(ada));
         assert_eq!(tx.setup_links().consume(&digest("one"), world.at(59)).await.unwrap(), None);
         assert_eq!(tx.setup_links().find(&digest("one")).await.unwrap().unwrap().used_at, Some(world.at(59)));
+        tx.setup_links().insert(&link("two"), world.now).await.unwrap();
         assert_eq!(tx.setup_links().consume(&digest("two"), world.at(60)).await.unwrap(), None);
         assert_eq!(tx.setup_links().consume(&digest("three"), world.now).await.unwrap(), None);
         let stranger = SetupLink { user: world.user("eve").id, ..link("four") };
-        assert!(matches!(tx.setup_links().insert(&stranger).await, Err(StoreError::Conflict { .. })));
+        assert!(matches!(tx.setup_links().insert(&stranger, world.now).await, Err(StoreError::Conflict { .. })));
+    })
+    .await;
+}
+
+/// ATK-128: only the newest link works, and none of somebody who is shut out, then or later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_setup_link_ends_older_ones() {
+    on_both(async |world| {
+        let (ada, bob) = (world.kept_user("ada").await.id, world.kept_user("bob").await.id);
+        let link = |word: &str, user| SetupLink { digest: digest(word), user, expires_at: world.at(60), used_at: None };
+        let mut tx = world.begin().await;
+        for (word, user) in [("one", ada), ("bob's", bob), ("two", ada)] {
+            tx.setup_links().insert(&link(word, user), world.now).await.unwrap();
+        }
+        assert_eq!(tx.setup_links().consume(&digest("one"), world.at(1)).await.unwrap(), None);
+        assert_eq!(tx.setup_links().consume(&digest("bob's"), world.at(1)).await.unwrap(), Some(bob));
+        tx.users().set_disabled(ada, true).await.unwrap();
+        assert_eq!(tx.setup_links().consume(&digest("two"), world.at(1)).await.unwrap(), None);
+        assert_eq!(tx.setup_links().end_of_user(ada, world.at(1)).await.unwrap(), 1);
+        tx.users().set_disabled(ada, false).await.unwrap();
+        assert_eq!(tx.setup_links().consume(&digest("two"), world.at(2)).await.unwrap(), None);
+    })
+    .await;
+}
+
+/// ATK-130: the last owner who may sign in is not shut out, and one who is shut out already may lose the part.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_owner_is_not_shut_out() {
+    on_both(async |world| {
+        let [ada, bob] = ["ada", "bob"].map(|name| User { role: Role::Owner, ..world.user(name) });
+        let mut tx = world.begin().await;
+        tx.users().insert(&ada).await.unwrap();
+        assert!(!tx.users().set_disabled(ada.id, true).await.unwrap());
+        tx.users().insert(&bob).await.unwrap();
+        assert!(tx.users().set_disabled(ada.id, true).await.unwrap());
+        assert!(tx.users().set_disabled(ada.id, true).await.unwrap(), "once more changes nothing");
+        assert!(!tx.users().set_disabled(bob.id, true).await.unwrap());
+        assert!(tx.users().set_role(ada.id, Role::User).await.unwrap());
+        assert!(tx.users().set_disabled(ada.id, false).await.unwrap());
+        assert!(!tx.users().set_disabled(bob.id, true).await.unwrap(), "a user who is no owner is none");
     })
     .await;
 }
@@ -139,12 +180,12 @@ async fn a_browser_session_lasts_until_it_ends_or_is_ended() {
         assert_eq!((found.user, found.expires_at, found.authenticated_at), (ada.id, kept.expires_at, world.now));
         assert_eq!(found.csrf.expose(), kept.csrf.expose());
         assert!(tx.browser_sessions().find(&digest("one"), world.at(3600)).await.unwrap().is_none());
-        assert!(tx.browser_sessions().delete(&digest("one")).await.unwrap());
-        assert!(!tx.browser_sessions().delete(&digest("one")).await.unwrap());
+        assert!(tx.browser_sessions().delete(&digest("one"), world.now).await.unwrap());
+        assert!(!tx.browser_sessions().delete(&digest("one"), world.now).await.unwrap());
         assert!(tx.browser_sessions().find(&digest("one"), world.now).await.unwrap().is_none());
         tx.users().set_disabled(ada.id, true).await.unwrap();
         assert!(tx.browser_sessions().find(&digest("two"), world.now).await.unwrap().is_none());
-        assert_eq!(tx.browser_sessions().delete_of_user(ada.id).await.unwrap(), 2);
+        assert_eq!(tx.browser_sessions().delete_of_user(ada.id, world.now).await.unwrap(), 2);
     })
     .await;
 }
@@ -152,22 +193,61 @@ async fn a_browser_session_lasts_until_it_ends_or_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_make_the_next_attempt_wait_and_success_forgives() {
     on_both(async |world| {
+        let lane = Lane { free: 5, wait_seconds_max: 900 };
         let mut tx = world.begin().await;
-        for count in 1..=5 {
-            let attempts = tx.throttle().fail("ada", world.now).await.unwrap();
-            assert_eq!((attempts.count, attempts.blocked_until), (count, None));
+        for _ in 1..=6 {
+            assert!(tx.throttle().take("ada", lane, world.now).await.unwrap());
         }
-        assert_eq!(tx.throttle().fail("ada", world.now).await.unwrap().blocked_until, Some(world.at(1)));
-        assert_eq!(tx.throttle().fail("ada", world.now).await.unwrap().blocked_until, Some(world.at(2)));
-        assert_eq!(tx.throttle().blocked_until("ada", world.at(1)).await.unwrap(), Some(world.at(2)));
-        assert_eq!(tx.throttle().blocked_until("ada", world.at(2)).await.unwrap(), None);
-        assert_eq!(tx.throttle().blocked_until("bob", world.now).await.unwrap(), None);
+        assert!(tx.throttle().is_blocked("ada", lane, world.now).await.unwrap());
+        assert!(!tx.throttle().take("ada", lane, world.now).await.unwrap());
+        assert!(tx.throttle().take("ada", lane, world.at(1)).await.unwrap());
+        assert!(!tx.throttle().take("ada", lane, world.at(2)).await.unwrap());
+        assert!(!tx.throttle().is_blocked("bob", lane, world.now).await.unwrap());
+        // One that was no failure is taken back, and the others stay: the eighth waits as long as the eighth does.
+        assert!(tx.throttle().take("ada", lane, world.at(3)).await.unwrap());
+        tx.throttle().give_back("ada").await.unwrap();
+        assert!(tx.throttle().take("ada", lane, world.at(3)).await.unwrap());
+        assert!(!tx.throttle().take("ada", lane, world.at(6)).await.unwrap());
+        assert!(tx.throttle().take("ada", lane, world.at(7)).await.unwrap());
+        // What a clock ahead of its time wrote blocks nobody.
+        assert!(tx.throttle().take("clock", lane, world.at(90_000)).await.unwrap());
+        for _ in 0..12 {
+            assert!(tx.throttle().take("clock", lane, world.now).await.is_ok());
+        }
         // An hour without a failure forgets them.
-        assert_eq!(tx.throttle().fail("ada", world.at(3600)).await.unwrap().count, 1);
+        assert!(tx.throttle().take("ada", lane, world.at(3607)).await.unwrap());
+        assert!(tx.throttle().take("ada", lane, world.at(3607)).await.unwrap());
         tx.throttle().clear("ada").await.unwrap();
-        assert_eq!(tx.throttle().fail("ada", world.at(3600)).await.unwrap().count, 1);
-        assert_eq!(tx.throttle().sweep(world.at(7199)).await.unwrap(), 0);
-        assert_eq!(tx.throttle().sweep(world.at(7200)).await.unwrap(), 1);
+        tx.throttle().clear("clock").await.unwrap();
+        assert!(tx.throttle().take("ada", lane, world.at(3607)).await.unwrap());
+        assert_eq!(tx.throttle().sweep(world.at(7206)).await.unwrap(), 0);
+        assert_eq!(tx.throttle().sweep(world.at(7207)).await.unwrap(), 1);
+    })
+    .await;
+}
+
+/// What was to last as long as a browser session ends with it, and goes over to the next one of the same user.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_ends_with_its_browser_session() {
+    on_both(async |world| {
+        let (ada, bob) = (world.kept_user("ada").await, world.kept_user("bob").await);
+        let [bound, free] = [0, 1].map(|_| world.grant(Subject::User(ada.id)));
+        keep(&world.store, &[&bound, &free]).await;
+        let mut tx = world.begin().await;
+        tx.browser_sessions().insert(&session(&world, "one", &ada)).await.unwrap();
+        assert_eq!(tx.browser_sessions().hold(&digest("one"), world.now).await.unwrap(), Some(world.at(3600)));
+        assert_eq!(tx.browser_sessions().hold(&digest("none"), world.now).await.unwrap(), None);
+        tx.grants().end_with_session(bound.id, &digest("one")).await.unwrap();
+        let ended = async |tx: &mut Tx| tx.grants().find(bound.id).await.unwrap().unwrap().revoked_at.is_some();
+        let next = session(&world, "two", &ada);
+        tx.browser_sessions().renew(&digest("one"), &next, world.at(1)).await.unwrap();
+        tx.browser_sessions().insert(&next).await.unwrap();
+        assert!(!ended(&mut tx).await);
+        assert_eq!(tx.browser_sessions().hold(&digest("one"), world.now).await.unwrap(), None);
+        let other = session(&world, "three", &bob);
+        tx.browser_sessions().renew(&digest("two"), &other, world.at(2)).await.unwrap();
+        assert!(ended(&mut tx).await);
+        assert!(tx.grants().find(free.id).await.unwrap().unwrap().revoked_at.is_none());
     })
     .await;
 }

@@ -2,7 +2,8 @@
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::GrantId;
-use sekisho_store::{SetupLink, StoreError};
+use sekisho_protocol::role::Role;
+use sekisho_store::{BrowserSession, GrantFilter, Lane, SecretKey, SetupLink, StoreError, User};
 
 use crate::harness::{CONTENDERS, on_both, race, winners};
 use crate::things::{digest, server};
@@ -86,7 +87,7 @@ async fn a_setup_link_is_used_by_one_of_sixty_four() {
         let user = world.kept_user("ada").await.id;
         let mut tx = world.begin().await;
         let link = SetupLink { digest: digest("link"), user, expires_at: world.at(600), used_at: None };
-        tx.setup_links().insert(&link).await.unwrap();
+        tx.setup_links().insert(&link, world.now).await.unwrap();
         tx.commit().await.unwrap();
         let now = world.at(1);
         let found = race(&world, |store, _| async move {
@@ -137,21 +138,117 @@ async fn a_new_setting_is_set_by_one_of_sixty_four() {
     .await;
 }
 
-/// Guessing passwords at many nodes at once counts as if it were at one.
+/// Guessing passwords at many nodes at once counts as if it were at one: the free ones get through, and the one that
+/// makes the others wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn sixty_four_failures_at_once_are_counted_as_sixty_four() {
+async fn sixty_four_attempts_at_once_are_six() {
     on_both(async |world| {
         let now = world.now;
+        let lane = Lane { free: 5, wait_seconds_max: 900 };
         let found = race(&world, |store, _| async move {
             let mut tx = store.begin().await?;
-            let attempts = tx.throttle().fail("ada", now).await?;
+            let may = tx.throttle().take("ada", lane, now).await?;
             tx.commit().await?;
-            Ok(attempts.count)
+            Ok(may)
         })
         .await;
-        let mut counts: Vec<i64> = found.into_iter().map(|result| result.unwrap()).collect();
-        counts.sort_unstable();
-        assert_eq!(counts, (1..=i64::from(CONTENDERS)).collect::<Vec<_>>());
+        assert_eq!(winners(found), 6);
+    })
+    .await;
+}
+
+/// ATK-130: of two owners who shut each other out, or who take their part from each other, at the same moment, one stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_owner_of_two_is_left_whoever_is_faster() {
+    on_both(async |world| {
+        let owners = [0, 1].map(|number| User { role: Role::Owner, ..world.user(&format!("owner{number}")) });
+        let mut tx = world.begin().await;
+        for owner in &owners {
+            tx.users().insert(owner).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let found = race(&world, |store, number| {
+            // The two stores take turns, so every pair of contenders is at two nodes.
+            let id = owners[(number / 2 % 2) as usize].id;
+            async move {
+                let mut tx = store.begin().await?;
+                let done = if number % 3 == 0 {
+                    tx.users().set_role(id, Role::User).await?
+                } else {
+                    tx.users().set_disabled(id, true).await?
+                };
+                tx.commit().await?;
+                Ok(done)
+            }
+        })
+        .await;
+        assert!(winners(found) > 0);
+        assert_eq!(world.begin().await.users().owners_count().await.unwrap(), 1);
+    })
+    .await;
+}
+
+/// ATK-128: of links that are made at the same moment, one works.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_setup_link_of_sixty_four_works() {
+    on_both(async |world| {
+        let (user, now, end) = (world.kept_user("ada").await.id, world.now, world.at(60));
+        race(&world, |store, number| async move {
+            let digest = digest(&format!("link {number}"));
+            let mut tx = store.begin().await?;
+            tx.setup_links().insert(&SetupLink { digest, user, expires_at: end, used_at: None }, now).await?;
+            tx.commit().await
+        })
+        .await
+        .into_iter()
+        .for_each(|made| made.unwrap());
+        let mut tx = world.begin().await;
+        let mut used = 0;
+        for number in 0..CONTENDERS {
+            let digest = digest(&format!("link {number}"));
+            used += usize::from(tx.setup_links().consume(&digest, world.at(1)).await.unwrap().is_some());
+        }
+        assert_eq!(used, 1);
+    })
+    .await;
+}
+
+/// ATK-126: a grant that was to end with its browser session is made before the session ends, and ends with it; or it is
+/// not made.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_grant_outlives_the_session_that_ends_while_it_is_made() {
+    on_both(async |world| {
+        let user = world.kept_user("ada").await;
+        let session = BrowserSession {
+            digest: digest("cookie"),
+            user: user.id,
+            csrf: SecretKey::from_bytes([1; 32]),
+            created_at: world.now,
+            expires_at: world.at(60),
+            authenticated_at: world.now,
+        };
+        let mut tx = world.begin().await;
+        tx.browser_sessions().insert(&session).await.unwrap();
+        tx.commit().await.unwrap();
+        let grants: Vec<_> = (0..CONTENDERS).map(|_| world.grant(Subject::User(user.id))).collect();
+        let now = world.at(1);
+        let found = race(&world, |store, number| {
+            let grant = grants[number as usize].clone();
+            async move {
+                let mut tx = store.begin().await?;
+                if number == CONTENDERS / 2 {
+                    tx.browser_sessions().delete(&digest("cookie"), now).await?;
+                } else if tx.browser_sessions().hold(&digest("cookie"), now).await?.is_some() {
+                    tx.grants().insert(&grant).await?;
+                    tx.grants().end_with_session(grant.id, &digest("cookie")).await?;
+                }
+                tx.commit().await
+            }
+        })
+        .await;
+        found.into_iter().for_each(|done| done.unwrap());
+        let kept = world.begin().await.grants().list(&GrantFilter::default()).await.unwrap();
+        assert!(kept.iter().all(|grant| grant.revoked_at.is_some()), "{kept:#?}");
     })
     .await;
 }

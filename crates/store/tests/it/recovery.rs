@@ -223,7 +223,8 @@ async fn what_comes_from_the_future_is_brought_back() {
         let code =
             sekisho_store::Code { issued_at: world.at(90_000), expires_at: world.at(90_060), ..world.code("code") };
         tx.codes().insert(&code).await.unwrap();
-        tx.throttle().fail("ada", world.at(90_000)).await.unwrap();
+        let lane = sekisho_store::Lane { free: 0, wait_seconds_max: 60 };
+        assert!(tx.throttle().take("ada", lane, world.at(90_000)).await.unwrap());
         tx.commit().await.unwrap();
         assert_eq!(world.store.bring_back(world.at(0)).await.unwrap(), 3);
         assert_eq!(world.store.bring_back(world.at(0)).await.unwrap(), 0);

@@ -1,6 +1,6 @@
 //! The sweep removes what has served its time, and nothing sooner.
 
-use sekisho_store::{BrowserSession, NewClient, SecretKey, SetupLink};
+use sekisho_store::{BrowserSession, Lane, NewClient, SecretKey, SetupLink};
 
 use crate::harness::{World, on_both};
 use crate::things::digest;
@@ -13,7 +13,7 @@ async fn keep_things(world: &World) {
     tx.pendings().insert(&world.pending()).await.unwrap();
     tx.codes().insert(&world.code("code")).await.unwrap();
     let link = SetupLink { digest: digest("link"), user, expires_at: world.at(60), used_at: None };
-    tx.setup_links().insert(&link).await.unwrap();
+    tx.setup_links().insert(&link, world.now).await.unwrap();
     let session = BrowserSession {
         digest: digest("cookie"),
         user,
@@ -23,7 +23,8 @@ async fn keep_things(world: &World) {
         authenticated_at: world.now,
     };
     tx.browser_sessions().insert(&session).await.unwrap();
-    tx.throttle().fail("ada", world.now).await.unwrap();
+    let lane = Lane { free: 5, wait_seconds_max: 900 };
+    assert!(tx.throttle().take("ada", lane, world.now).await.unwrap());
     tx.assertions().take("client", &digest("jti"), world.at(60), world.now).await.unwrap();
     tx.clients().insert(&NewClient { expires_at: Some(world.at(60)), ..world.client() }).await.unwrap();
     tx.commit().await.unwrap();

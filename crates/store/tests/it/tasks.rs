@@ -3,9 +3,10 @@
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, TaskId};
 use sekisho_protocol::registration::{Client, ClientOrigin};
-use sekisho_protocol::task::{Task, TaskDefinition};
+use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
 use sekisho_store::{
-    ChangeKind, NewClient, NewGrant, NewTask, StoreError, TASKS_PER_GRANT_MAX, Taken, TaskFilter, TaskPlace, Tx,
+    ChangeKind, NewClient, NewGrant, NewTask, StoreError, TASKS_BY_CLIENT_MAX, TASKS_BY_PERSON_MAX, Taken, TaskFilter,
+    TaskPlace, Tx,
 };
 
 use crate::harness::{CONTENDERS, World, announced, on_both, race, winners};
@@ -83,26 +84,31 @@ async fn nothing_begins_on_a_grant_that_is_not_alive() {
     .await;
 }
 
-/// A grant never has more running tasks than the bound, also when many begin at the same moment; those whose time is
-/// over do not count.
+/// A grant never has more running tasks of one side than the bound, also when many begin at the same moment; those whose
+/// time is over do not count.
+///
+/// ATK-131: what the client begins takes nothing of the room of what a person begins.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_grant_has_only_so_many_running_tasks() {
     on_both(async |world| {
         let grant = world.kept_grant("ada").await;
-        let tasks: Vec<_> = (0..CONTENDERS).map(|_| world.task(&grant, None)).collect();
-        let found = race(&world, |store, number| {
-            let task = tasks[number as usize].clone();
-            async move {
-                let mut tx = store.begin().await?;
-                match tx.tasks().begin(&task).await {
-                    Ok(()) => tx.commit().await.map(|()| true),
-                    Err(StoreError::Conflict { .. }) => Ok(false),
-                    Err(other) => Err(other),
+        let of = |origin| NewTask { origin, ..world.task(&grant, None) };
+        for (origin, max) in [(TaskOrigin::Exchange, TASKS_BY_CLIENT_MAX), (TaskOrigin::Person, TASKS_BY_PERSON_MAX)] {
+            let tasks: Vec<_> = (0..CONTENDERS).map(|_| of(origin)).collect();
+            let found = race(&world, |store, number| {
+                let task = tasks[number as usize].clone();
+                async move {
+                    let mut tx = store.begin().await?;
+                    match tx.tasks().begin(&task).await {
+                        Ok(()) => tx.commit().await.map(|()| true),
+                        Err(StoreError::Full { .. }) => Ok(false),
+                        Err(other) => Err(other),
+                    }
                 }
-            }
-        })
-        .await;
-        assert_eq!(winners(found) as i64, TASKS_PER_GRANT_MAX);
+            })
+            .await;
+            assert_eq!(winners(found) as i64, max, "{origin:?}");
+        }
         // Their time is a minute.
         let late = |seconds| NewTask { created_at: world.at(seconds), ..world.task(&grant, None) };
         assert!(world.begin_task(&late(59)).await.is_err());

@@ -188,6 +188,8 @@ impl World {
             server: grant.server.clone(),
             tool: "delete_note".to_owned(),
             arguments: Some(SecretBytes::new(format!(r#"{{"note":"{call}"}}"#).into_bytes())),
+            arguments_left_out: 0,
+            beside: None,
             task: None,
             rule: "ask-before-deleting".to_owned(),
             reason: Some("it cannot be undone".to_owned()),

@@ -27,6 +27,7 @@ use crate::command::{print_json, visible};
 use crate::config::{Configuration, policy_folder};
 use crate::error::CommandError;
 use crate::os::{OsEntropy, SystemClock};
+use crate::say::say;
 use crate::servers;
 
 /// A file of tests beside the policies.
@@ -132,8 +133,8 @@ pub(super) fn test(common: &Common, configuration: &Configuration, path: &Path) 
     if common.json {
         print_json(&serde_json::json!({ "passed": passed, "failed": failed }))?;
     } else {
-        failed.iter().for_each(|failure| anstream::println!("{}", visible(failure)));
-        anstream::println!("{passed} passed, {} failed", failed.len());
+        failed.iter().for_each(|failure| say!("{}", visible(failure)));
+        say!("{passed} passed, {} failed", failed.len());
     }
     if failed.is_empty() { Ok(()) } else { Err(CommandError::no(String::new())) }
 }
@@ -202,6 +203,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
         },
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
         schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: test.source,

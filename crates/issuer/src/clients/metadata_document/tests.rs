@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{ClientAuthentication, ClientOrigin};
 use serde_json::{Value, json};
@@ -31,7 +30,7 @@ fn id() -> ClientId {
 }
 
 async fn find(world: &World) -> Result<Arc<sekisho_protocol::registration::Client>, DocumentError> {
-    world.issuer.documents.find(&world.issuer, &id(), world.clock.now()).await
+    world.issuer.documents.find(&world.issuer, &world.visit(), &id(), false).await
 }
 
 /// AS-22, AS-24: a document becomes a client after one request at its URL.
@@ -96,7 +95,7 @@ async fn only_a_plain_url_is_fetched() {
     let world = World::new().await;
     for text in bad {
         let Ok(id) = ClientId::parse(text) else { continue };
-        let outcome = world.issuer.documents.find(&world.issuer, &id, world.clock.now()).await;
+        let outcome = world.issuer.documents.find(&world.issuer, &world.visit(), &id, false).await;
         assert!(matches!(outcome, Err(DocumentError::Url(_))), "{text}: {outcome:?}");
     }
     assert!(world.http.asked().is_empty());
@@ -237,11 +236,36 @@ async fn fetches_have_a_budget_for_each_host() {
     let mut asked = 0;
     for n in 0..100 {
         let id = ClientId::parse(&format!("https://client.example/{n}")).unwrap();
-        let outcome = world.issuer.documents.find(&world.issuer, &id, world.clock.now()).await;
+        let outcome = world.issuer.documents.find(&world.issuer, &world.visit(), &id, false).await;
         asked += usize::from(matches!(outcome, Err(DocumentError::Fetch(_))));
     }
-    assert_eq!(asked, 30);
-    assert_eq!(world.http.asked().len(), 30);
+    assert_eq!(asked, 10);
+    assert_eq!(world.http.asked().len(), 10);
+}
+
+/// A document that was read is believed for a day beyond its time while it cannot be fetched, also when too many others are
+/// being fetched; and not at all once its host takes it back.
+#[tokio::test]
+async fn a_good_document_outlives_an_outage_and_a_flood() {
+    let world = World::new().await;
+    let json = "application/json";
+    world.http.answer_with(200, &[("content-type", json), ("cache-control", "max-age=60")], document().to_string());
+    find(&world).await.unwrap();
+    world.clock.advance_seconds(60);
+    world.http.answer(503, json, String::new());
+    assert_eq!(find(&world).await.unwrap().name, "Documented");
+    for n in 0..100 {
+        let bogus = ClientId::parse(&format!("https://client.example/{n}")).unwrap();
+        let visit = world.visit();
+        assert!(world.issuer.documents.find(&world.issuer, &visit, &bogus, false).await.is_err());
+    }
+    // Nothing is scripted any more: whatever is asked fails.
+    assert_eq!(find(&world).await.unwrap().name, "Documented");
+    world.clock.advance_seconds(24 * 3600 - 1);
+    assert!(find(&world).await.is_ok());
+    world.http.answer(404, json, String::new());
+    assert!(matches!(find(&world).await, Err(DocumentError::Status(_))));
+    assert!(find(&world).await.is_err(), "what was taken back is not good any more");
 }
 
 /// AS-37: whose documents are read is the operator's decision.
