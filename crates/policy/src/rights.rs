@@ -173,6 +173,11 @@ impl Rights {
         self.slice(subject, server).asked(Asked::This).1.arguments
     }
 
+    /// Whether the subject may read some resources or prompts that only the rules know by name.
+    pub(crate) fn reads_by_name(&self, subject: &Subject, server: &ServerName) -> bool {
+        self.slice(subject, server).reads_by_name()
+    }
+
     pub(crate) fn answer(
         &self,
         caller: &Caller,
