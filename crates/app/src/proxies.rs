@@ -30,6 +30,11 @@ impl Proxies {
         texts.iter().map(network).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Their networks.
+    pub(crate) fn networks(&self) -> &[IpNet] {
+        &self.0
+    }
+
     fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }

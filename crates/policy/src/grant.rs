@@ -52,9 +52,11 @@ pub fn grantable(
     let classes = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive].into_iter().filter(|class| {
         let any = may_call("", ToolStanding::Classified(*class));
         let known = || tools.iter().any(|tool| tool.class == Some(*class) && may_call(&tool.name, standing(tool)));
-        // Resources and prompts are read, too: such as no rule names.
+        // Resources and prompts are read, too: such as no rule names, or some that only a rule knows by name.
         let may_read = || ResourceUri::parse("urn:sekisho:unnamed").is_ok_and(|uri| may(Target::Resource { uri }));
-        let looks = || *class == ToolClass::Read && (may_read() || may(Target::Prompt { name: String::new() }));
+        let looks =
+            || may_read() || may(Target::Prompt { name: String::new() }) || rights.reads_by_name(subject, server);
+        let looks = || *class == ToolClass::Read && looks();
         any || known() || looks()
     });
     let by_class = classes.map(Scope::of_class);

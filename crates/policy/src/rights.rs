@@ -209,6 +209,11 @@ impl Rights {
         Looks { arguments: uses.arguments, path: uses.path, source: uses.source, task: uses.task }
     }
 
+    /// Whether the subject may read some resources or prompts that only the rules know by name.
+    pub(crate) fn reads_by_name(&self, subject: &Subject, server: &ServerName) -> bool {
+        self.slice(subject, server).reads_by_name()
+    }
+
     pub(crate) fn answer(
         &self,
         caller: &Caller,

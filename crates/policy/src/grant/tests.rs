@@ -68,6 +68,22 @@ fn a_user_grants_no_more_than_the_users_own_rights() {
         (RightsServer::default(), r#"permit(principal, action == Action::"read", resource);"#, "mcp:read"),
         (RightsServer::default(), r#"permit(principal, action == Action::"get", resource);"#, "mcp:read"),
         (RightsServer::default(), r#"permit(principal, action == Action::"list", resource);"#, ""),
+        // Also where the rules name what may be read, and nothing else may.
+        (
+            RightsServer::default(),
+            r#"permit(principal, action == Action::"read", resource) when { resource.uri like "file:///pub/*" };"#,
+            "mcp:read",
+        ),
+        (
+            RightsServer::default(),
+            r#"permit(principal, action in [Action::"get", Action::"list"], resource == Prompt::"notes/open");"#,
+            "mcp:read",
+        ),
+        (
+            RightsServer::default(),
+            r#"permit(principal, action == Action::"list", resource) when { resource in Server::"notes" };"#,
+            "",
+        ),
     ] {
         assert_eq!(most(parts(server, policies), "cli_a").to_string(), expected, "{policies}");
     }

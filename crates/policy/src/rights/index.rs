@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{
-    AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
+    ActionConstraint, AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
     ResourceConstraint, Response, SlotId, Template,
 };
 use sekisho_protocol::ids::ServerName;
@@ -139,6 +139,25 @@ fn concerns(policy: &Policy, around: &[EntityUid]) -> bool {
     }
 }
 
+fn reads_by_name(indexed: &Indexed) -> bool {
+    let is_read = |action: &EntityUid| matches!(action.id().unescaped(), "get" | "read");
+    let reads = match indexed.policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(action) => is_read(&action),
+        ActionConstraint::In(actions) => actions.iter().any(is_read),
+    };
+    let (named, of_kind) = match indexed.policy.resource_constraint() {
+        ResourceConstraint::Any => (false, true),
+        ResourceConstraint::Is(kind) | ResourceConstraint::IsIn(kind, _) if kind.basename() == "Tool" => (false, false),
+        ResourceConstraint::Is(_) => (false, true),
+        ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => {
+            let kind = uid.type_name().basename();
+            (matches!(kind, "Prompt" | "Resource"), kind != "Tool")
+        }
+    };
+    indexed.policy.effect() == Effect::Permit && reads && of_kind && (named || indexed.uses.identity)
+}
+
 /// The policies for one subject at one server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slice {
@@ -154,6 +173,8 @@ pub(super) struct Slice {
     singled_out: HashSet<String>,
     /// Whether some scope names a resource.
     singles_out_resources: bool,
+    /// Whether some rule permits to read resources or to get prompts that it names.
+    reads_by_name: bool,
     /// The rules of loans, whose policies are linked and not indexed.
     lent: Vec<RuleId>,
 }
@@ -168,6 +189,7 @@ impl Slice {
             self.singles_out_resources |= uid.type_name().basename() == "Resource";
         }
         self.closed_uses = self.closed_uses.and(indexed.uses);
+        self.reads_by_name |= reads_by_name(indexed);
         // The same identifier twice cannot be: loading refuses it.
         let _ = self.closed.add(indexed.spelled.clone());
         let open = match (&indexed.open, indexed.uses.arguments, indexed.policy.effect()) {
@@ -213,6 +235,11 @@ impl Slice {
                 }
                 Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => false,
             }
+    }
+
+    /// Whether some resource or prompt may be read that only its rule knows by name.
+    pub(super) fn reads_by_name(&self) -> bool {
+        self.reads_by_name
     }
 
     /// The marks to look for, if there are any.
