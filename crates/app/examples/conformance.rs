@@ -16,7 +16,7 @@ use sekisho_client::authorization::{AuthorizationRequest, finish};
 use sekisho_client::bridge::{Bridge, BridgeSettings, Notice};
 use sekisho_client::callback::CallbackError;
 use sekisho_client::exchange::IdentityProvider;
-use sekisho_client::http::{HttpClient, HttpSettings, Request, SafeHttp};
+use sekisho_client::http::{Destination, HttpClient, HttpSettings, Request, SafeHttp};
 use sekisho_client::login::{Browser, Grant, Identity, KnownClient, Login, LoginParts, Visit, VisitError};
 use sekisho_client::session::{Entry, Session};
 use sekisho_client::signing::ClientKey;
@@ -82,7 +82,7 @@ impl Visit for Willing {
         request: &'a AuthorizationRequest,
     ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>> {
         Box::pin(async move {
-            let sent = self.http.send(Request::get(request.url())).await;
+            let sent = self.http.send(Request::get(Destination::given(request.url()))).await;
             let answer = sent.map_err(|error| VisitError::Nobody(error.to_string()))?;
             let location = answer.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
             Ok(finish(request, location).map_err(CallbackError::from)?)

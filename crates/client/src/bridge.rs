@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::http::{HttpError, Opened, Response};
+use crate::http::{Destination, HttpError, Opened, Response};
 use crate::session::{Session, SessionError};
 
 mod answers;
@@ -435,7 +435,7 @@ fn may_be_legacy(refusal: &Response) -> bool {
 
 /// The request that opens a stream for what the server says of its own accord.
 fn listening(url: &str) -> crate::http::Request {
-    crate::http::Request::new(Method::GET, url.to_owned(), bytes::Bytes::new())
+    crate::http::Request::new(Method::GET, Destination::given(url), bytes::Bytes::new())
         .header(::http::header::ACCEPT, "text/event-stream")
 }
 

@@ -10,15 +10,16 @@ use std::collections::BTreeMap;
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION, ORIGIN, WWW_AUTHENTICATE};
 use ::http::{HeaderMap, Method};
 use bytes::Bytes;
-use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::resource::ResourceId;
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::challenge::{BearerChallenge, bearer};
-use crate::discovery::{is_as_secure, issuer_metadata_urls, resource_metadata_urls};
-use crate::http::{HttpClient, HttpError, Leg, Recording, Request, Response};
+use crate::discovery::{issuer_metadata_urls, resource_metadata_urls};
+use crate::http::{
+    Destination, HttpClient, HttpError, Leg, Named, Reach, Recording, Request, Response, is_as_secure,
+};
 use crate::text::presentable;
 
 pub mod clients;
@@ -256,7 +257,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": { "name": "sekisho doctor", "version": env!("CARGO_PKG_VERSION") } });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
-        Request::new(Method::POST, self.server.as_str().to_owned(), body.to_string().into())
+        Request::new(Method::POST, Destination::given(self.server.as_str()), body.to_string().into())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream")
     }
@@ -365,8 +366,14 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         places.extend(resource_metadata_urls(self.server, None).into_iter().filter(|url| named.as_ref() != Some(url)));
         let mut found: Option<(String, Value)> = None;
         for url in places {
-            let Some(document) = self.document(Party::Resource, "RFC 9728 §3.1", &url, "resource").await else {
-                if named.as_ref() == Some(&url) {
+            let led = named.as_ref() == Some(&url);
+            let what = if led { Named::ResourceMetadata } else { Named::WellKnown };
+            let Ok(to) = Destination::named(what, self.server.as_str(), &url) else {
+                self.names_inside(&url);
+                continue;
+            };
+            let Some(document) = self.document(Party::Resource, "RFC 9728 §3.1", to, "resource").await else {
+                if led {
                     self.note("RS-07", Standing::Broken, format!("nothing at {url}, which the challenge names"));
                 }
                 continue;
@@ -396,6 +403,14 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         issuers.into_iter().next()
     }
 
+    /// RS-07, RS-08: the challenge names what is less secure than the server. Nobody goes there, and neither do we.
+    fn names_inside(&mut self, url: &str) {
+        let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
+        self.note("RS-07", Standing::Broken, evidence.clone());
+        self.note("RS-08", Standing::Broken, evidence.clone());
+        self.trap(traps::of_names(self.server.as_str(), url).unwrap_or(Trap::WrongScheme), evidence);
+    }
+
     /// RS-05, RS-06: what the document says that it is about.
     fn identifier(&mut self, named: &str) {
         let called = self.server.as_str();
@@ -423,17 +438,21 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             return None;
         }
         let mut found = None;
+        let (server, appended) =
+            (self.server, format!("{}/.well-known/oauth-authorization-server", issuer.trim_end_matches('/')));
+        let place = |url: &str| Destination::named(Named::AuthorizationServer, server.as_str(), url).ok();
         for url in issuer_metadata_urls(issuer) {
-            if let Some(document) = self.document(Party::Issuer, "RFC 8414 §3.1", &url, "issuer").await {
+            let Some(to) = place(&url) else { continue };
+            if let Some(document) = self.document(Party::Issuer, "RFC 8414 §3.1", to, "issuer").await {
                 found = Some((url, document));
                 break;
             }
         }
         let Some((url, document)) = found else {
             self.note("AS-02", Standing::Broken, format!("`{issuer}` describes itself at none of the places"));
-            let appended = format!("{}/.well-known/oauth-authorization-server", issuer.trim_end_matches('/'));
             if !issuer_metadata_urls(issuer).contains(&appended)
-                && self.document(Party::Issuer, "RFC 8414 §3.1", &appended, "issuer").await.is_some()
+                && let Some(to) = place(&appended)
+                && self.document(Party::Issuer, "RFC 8414 §3.1", to, "issuer").await.is_some()
             {
                 self.trap(Trap::WrongWellKnown, appended);
             }
@@ -492,6 +511,11 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
     async fn nobody_is_sent_to_strangers(&mut self, metadata: &Value) {
         let Some(endpoint) = metadata.get("authorization_endpoint").and_then(Value::as_str) else { return };
         let Ok(mut url) = Url::parse(endpoint) else { return };
+        // Of an endpoint that is less secure than its issuer AS-07 tells.
+        let (what, issuer) = (Named::AuthorizationEndpoint, self.named_issuer());
+        if Destination::named(what, &issuer, endpoint).is_err() {
+            return;
+        }
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", "sekisho-doctor-nobody")
@@ -499,16 +523,29 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             .append_pair("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
             .append_pair("code_challenge_method", "S256")
             .append_pair("state", "doctor");
-        let request = Request::new(Method::GET, url.into(), Bytes::new());
+        let Ok(to) = Destination::named(what, &issuer, url.as_str()) else { return };
+        let request = Request::new(Method::GET, to, Bytes::new());
         let Ok(answer) = self.ask(Party::Issuer, "OAuth 2.1 §4.1.2.1", request).await else { return };
         let sent = location(&answer).is_some_and(|place| place.starts_with("https://doctor.invalid"));
         let evidence = format!("an unknown client with a foreign redirect is answered with {}", answer.status.as_u16());
         self.judge("AS-11", !sent, evidence);
     }
 
+    /// The authorization server; nobody where none was found, and nobody names anything.
+    fn named_issuer(&self) -> String {
+        self.issuer.clone().unwrap_or_default()
+    }
+
     /// A document, if there is one. What else is there is noted.
-    async fn document(&mut self, party: Party, clause: &'static str, url: &str, member: &'static str) -> Option<Value> {
-        let answer = self.ask(party, clause, Request::get(url)).await.ok()?;
+    async fn document(
+        &mut self,
+        party: Party,
+        clause: &'static str,
+        to: Destination,
+        member: &'static str,
+    ) -> Option<Value> {
+        let url = to.as_str().to_owned();
+        let answer = self.ask(party, clause, Request::get(to)).await.ok()?;
         let status = answer.status.as_u16();
         match status {
             200 => {}
@@ -571,15 +608,9 @@ fn shown(list: &[String]) -> String {
     if list.is_empty() { "none".to_owned() } else { presentable(&list.join(", ")) }
 }
 
-/// Whether a host is inside of somewhere: loopback, a private address, or a name without a dot.
-fn is_internal(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let private = match bare.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(address)) => address.is_private() || address.is_loopback() || address.is_link_local(),
-        Ok(std::net::IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
-        Err(_) => !bare.contains('.') || bare.ends_with(".local") || bare.ends_with(".internal"),
-    };
-    private || is_loopback_host(host)
+/// Whether a URL leads inside of somewhere: to this machine, or into a private network.
+fn is_internal(url: &Url) -> bool {
+    Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }
 
 /// The header of a session, where somebody has one.

@@ -21,7 +21,7 @@ use crate::authorization::{AuthorizationRequest, BeginError, Wish, begin};
 use crate::callback::CallbackError;
 use crate::challenge::BearerChallenge;
 use crate::discovery::{
-    IssuerError, ResourceError, discover_any_issuer, discover_issuer, discover_resource, select_scopes,
+    IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_resource, select_scopes,
 };
 use crate::exchange::{ExchangeError, IdentityProvider, id_jag};
 use crate::http::{HttpClient, Request};
@@ -262,7 +262,7 @@ impl Login {
     }
 
     async fn give_back(&self, tokens: &Tokens) -> Result<(), LoginError> {
-        let server = discover_issuer(&*self.parts.http, &tokens.issuer).await?;
+        let server = discover_issuer_of(&*self.parts.http, tokens.resource.as_str(), &tokens.issuer).await?;
         let registration =
             self.already_known(&server)?.ok_or_else(|| LoginError::Unknown { issuer: server.issuer.clone() })?;
         let endpoint =
@@ -281,7 +281,7 @@ impl Login {
         if kept.refresh.is_none() || moved {
             return Ok(None);
         }
-        let server = discover_issuer(&*self.parts.http, &kept.issuer).await?;
+        let server = discover_issuer_of(&*self.parts.http, kept.resource.as_str(), &kept.issuer).await?;
         let Some(registration) = self.already_known(&server)? else { return Ok(None) };
         let endpoint = TokenEndpoint::new(&*self.parts.http, &server, &registration)?
             .proving(&*self.parts.entropy, kept.dpop.as_ref());
@@ -456,8 +456,8 @@ impl Login {
         let is_seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(issuer);
         let Some(here) = kept.redirect_uris.first().filter(|_| !is_seen()).cloned() else { return Ok(kept) };
         let request = self.request(way, &kept, &here)?;
-        let answer =
-            self.parts.http.send(Request::new(::http::Method::GET, request.url().to_owned(), bytes::Bytes::new()));
+        let Ok(to) = request.destination() else { return Ok(kept) };
+        let answer = self.parts.http.send(Request::new(::http::Method::GET, to, bytes::Bytes::new()));
         let gone = answer.await.is_ok_and(|answer| matches!(answer.status.as_u16(), 400 | 401 | 403 | 404));
         if !gone {
             self.is_known(issuer);

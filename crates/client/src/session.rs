@@ -237,7 +237,7 @@ impl Session {
         };
         let nonce = self.held().nonce.clone();
         let proven = |nonce: Option<&str>| {
-            let of = ProofOf { method: request.method.as_str(), url: &request.url, nonce };
+            let of = ProofOf { method: request.method.as_str(), url: request.url(), nonce };
             let proof = key.proof(of, Some(&tokens.access), login.parts().clock.now(), &*login.parts().entropy);
             proof.map(|proof| request.clone().dpop(&tokens.access, &proof)).map_err(LoginError::from)
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use sekisho_client::http::Request;
+use sekisho_client::http::{Destination, Request};
 use sekisho_client::login::LoginError;
 use sekisho_client::session::SessionError;
 use sekisho_client::token::Tokens;
@@ -53,7 +53,7 @@ fn hello(server: &ResourceId) -> Request {
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "sekisho", "version": env!("CARGO_PKG_VERSION") } });
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
-    Request::new(Method::POST, server.as_str().to_owned(), body.to_string().into())
+    Request::new(Method::POST, Destination::given(server.as_str()), body.to_string().into())
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json, text/event-stream")
 }

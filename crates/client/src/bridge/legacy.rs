@@ -15,11 +15,11 @@ use url::Url;
 use super::line::Line;
 use super::streams::{Events, Resume, is_stream};
 use super::{Bridge, BridgeError, listening};
-use crate::http::Request;
+use crate::http::{Destination, Named, Request};
 
 /// A connection of that time.
 pub(super) struct Legacy {
-    endpoint: String,
+    endpoint: Destination,
     waiting: Mutex<HashSet<Id>>,
     /// Questions of ours, whose answers are not for the client.
     own: Mutex<HashSet<Id>>,
@@ -48,6 +48,7 @@ impl Legacy {
             _ => return Ok(None),
         };
         let Some(endpoint) = same_origin(url, &endpoint) else { return Ok(None) };
+        let Ok(endpoint) = Destination::named(Named::MessageEndpoint, url, &endpoint) else { return Ok(None) };
         let weak = Arc::downgrade(bridge);
         Ok(Some(Arc::new_cyclic(|own: &std::sync::Weak<Self>| {
             let own = own.clone();

@@ -10,7 +10,7 @@ use sekisho_protocol::mcp::strict::Limits;
 use serde_json::{Value, json};
 
 use super::Bridge;
-use crate::http::Request;
+use crate::http::{Destination, Request};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -115,7 +115,8 @@ impl Line {
 impl Bridge {
     /// The request that a message becomes, and the session it is for.
     pub(super) fn request(&self, line: &Line) -> (Request, u64) {
-        let mut request = Request::new(Method::POST, self.session.resource().as_str().to_owned(), line.bytes.clone())
+        let to = Destination::given(self.session.resource().as_str());
+        let mut request = Request::new(Method::POST, to, line.bytes.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream");
         request.begins_within = Some(self.settings.begins_within);
@@ -148,7 +149,7 @@ impl Bridge {
 
 /// Ends a session (2025-11-25 transports, Session Management).
 pub(super) fn delete(url: &str, session: &str, revision: Option<&str>) -> Request {
-    let request = Request::new(Method::DELETE, url.to_owned(), Bytes::new()).header(SESSION, session);
+    let request = Request::new(Method::DELETE, Destination::given(url), Bytes::new()).header(SESSION, session);
     match revision {
         Some(revision) => request.header(HeaderName::from_static(PROTOCOL_VERSION), revision),
         None => request,

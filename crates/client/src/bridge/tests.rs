@@ -377,7 +377,7 @@ async fn only_the_page_of_the_own_issuer_is_shown() {
 #[tokio::test]
 async fn an_older_server_is_spoken_to_in_its_way() {
     let endpoint = |place: &'static str| {
-        move |request: &Request, _: &Value, _: usize| match (request.method.as_str(), request.url.as_str()) {
+        move |request: &Request, _: &Value, _: usize| match (request.method.as_str(), request.url()) {
             ("GET", _) => {
                 let hello = format!("event: endpoint\ndata: {place}\n\n");
                 let answered = "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}\n\n".to_owned();
@@ -401,7 +401,7 @@ async fn an_older_server_is_spoken_to_in_its_way() {
         let told = world.ask(initialize()).await;
         assert!(told.get("error").is_some(), "{told}");
         let sent = world.end().await;
-        assert!(sent.iter().all(|request| request.url == RESOURCE), "{sent:?}");
+        assert!(sent.iter().all(|request| request.url() == RESOURCE), "{sent:?}");
     }
     assert!(ResourceId::parse(RESOURCE).is_ok());
 }

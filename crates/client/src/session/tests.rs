@@ -7,7 +7,7 @@ use sekisho_protocol::secret::AccessToken;
 
 use super::{Entry, Session, SessionError};
 use crate::fixtures::{RESOURCE, resource_id};
-use crate::http::{HttpClient, HttpError, Request, Response, Scripted};
+use crate::http::{Destination, HttpClient, HttpError, Request, Response, Scripted};
 use crate::login::tests::{Setup, TOKEN, granted, world};
 
 const SERVER: &str = "POST https://server.test/mcp/notes";
@@ -16,7 +16,7 @@ const CHALLENGE: &str =
 const STEP_UP: &str = r#"Bearer error="insufficient_scope", scope="mcp:write", resource_metadata="https://server.test/.well-known/oauth-protected-resource/mcp/notes""#;
 
 fn request() -> Request {
-    Request::new(Method::POST, RESOURCE.to_owned(), Bytes::from_static(b"{}"))
+    Request::new(Method::POST, Destination::given(RESOURCE), Bytes::from_static(b"{}"))
 }
 
 /// A server that answers with these, one after the other; the last again and again.
@@ -107,7 +107,7 @@ struct Guarded(Arc<Scripted>);
 impl HttpClient for Guarded {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
         Box::pin(async move {
-            if request.url != RESOURCE {
+            if request.url() != RESOURCE {
                 return self.0.send(request).await;
             }
             for _ in 0..10 {
