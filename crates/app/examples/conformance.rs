@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sekisho_client::authorization::{AuthorizationRequest, finish};
-use sekisho_client::bridge::{Bridge, BridgeSettings, Notice};
+use sekisho_client::bridge::{Bridge, BridgeSettings, Notice, OutLine};
 use sekisho_client::callback::CallbackError;
 use sekisho_client::exchange::IdentityProvider;
 use sekisho_client::http::{Destination, HttpClient, HttpSettings, Request, SafeHttp};
@@ -161,7 +161,7 @@ impl Context {
 /// A client at the other end of the bridge.
 struct Client {
     lines: mpsc::Sender<Vec<u8>>,
-    answers: mpsc::Receiver<Vec<u8>>,
+    answers: mpsc::Receiver<OutLine>,
     modern: bool,
     revision: String,
     next: u64,
@@ -197,7 +197,7 @@ impl Client {
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await?;
         loop {
             let line = tokio::time::timeout(PATIENCE, self.answers.recv()).await?;
-            let message: Value = serde_json::from_slice(&line.ok_or("the bridge has gone")?)?;
+            let message: Value = serde_json::from_slice(line.ok_or("the bridge has gone")?.bytes())?;
             if message.get("method").is_some() {
                 self.serve(&message).await?;
             } else if message.get("id") == Some(&json!(id)) {

@@ -33,12 +33,13 @@ use sekisho_protocol::text::is_invisible;
 use serde::Serialize;
 
 use crate::error::CommandError;
+use crate::say;
 
 /// Prints a value for a program.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
     let text =
         serde_json::to_string(value).map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
-    anstream::println!("{text}");
+    say::json(&text);
     Ok(())
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
         .collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{:<width$}", plain(cell))).collect();
-        anstream::println!("{}", padded.join("  ").trim_end());
+        say!("{}", padded.join("  ").trim_end());
     };
     line(&mut headings.iter().copied());
     for row in rows {
@@ -93,9 +94,9 @@ pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
     })
 }
 
-/// Foreign text on one line: whatever is not seen where it stands, or moves what is, is escaped (ATK-95).
+/// Foreign text on one line (ATK-95).
 pub(crate) fn visible(text: &str) -> String {
-    text.chars().flat_map(|c| if is_invisible(c) { c.escape_default().collect() } else { vec![c] }).collect()
+    sekisho_protocol::text::visible(text).into_owned()
 }
 
 /// Rules as one line.

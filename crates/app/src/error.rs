@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use miette::Diagnostic;
+use sekisho_protocol::text::visible_lines;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -47,6 +48,18 @@ impl CommandError {
     /// The answer is no.
     pub(crate) fn no(message: impl Into<String>) -> Self {
         Self::No { message: message.into() }
+    }
+
+    /// The same, as a terminal may show it (ATK-233).
+    pub(crate) fn visible(self) -> Self {
+        let shown = |text: String| visible_lines(&text).into_owned();
+        match self {
+            Self::Environment { message, help } => {
+                Self::Environment { message: shown(message), help: help.map(shown) }
+            }
+            Self::No { message } => Self::No { message: shown(message) },
+            Self::Usage { message, help } => Self::Usage { message: shown(message), help: help.map(shown) },
+        }
     }
 
     /// What to do.

@@ -132,6 +132,15 @@ pub(crate) async fn stored_port(store: &Store) -> Option<u16> {
     is_local(&stored).then(|| url::Url::parse(&stored).ok()?.port())?
 }
 
+/// Whether clients are, or will be, told `http://localhost:PORT`.
+pub(crate) async fn advertises_localhost(store: &Store, wanted: Option<&str>) -> bool {
+    let stored = match store.read().await {
+        Ok(mut tx) => tx.settings().get("base_url").await.ok().flatten(),
+        Err(_) => None,
+    };
+    stored.as_deref().or(wanted).is_none_or(is_local)
+}
+
 fn is_local(base_url: &str) -> bool {
     base_url.starts_with("http://localhost:")
 }

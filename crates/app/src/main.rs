@@ -1,5 +1,8 @@
 //! The binary: arguments, configuration, wiring, listening, shutting down. No product logic.
 
+#[macro_use]
+mod say;
+
 mod builtin;
 mod cli;
 mod command;
@@ -31,7 +34,16 @@ use crate::error::CommandError;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What was typed stands in it, and may have been copied from anywhere.
+        Err(error) if error.use_stderr() => {
+            tell!("{}", error.render().to_string().trim_end());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        // Help and version are our own words.
+        Err(error) => error.exit(),
+    };
     // A second thread on the only core would take turns with the first, and wake it for everything that comes in.
     let alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
     let mut builder = if alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
@@ -91,14 +103,14 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
 fn report(json: bool, error: CommandError) -> ExitCode {
     let code = error.code();
     if json {
-        anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": error.hint() }));
+        say::json_error(&serde_json::json!({ "error": error.to_string(), "help": error.hint() }).to_string());
     } else if let CommandError::No { message } = &error {
         // Where the answer is the output, there is nothing to add.
         if !message.is_empty() {
-            anstream::eprintln!("{message}");
+            tell!("{message}");
         }
     } else {
-        anstream::eprintln!("{:?}", miette::Report::new(error));
+        say::error(error);
     }
     code
 }

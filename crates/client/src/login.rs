@@ -212,6 +212,25 @@ impl Login {
         rejected: Option<&AccessToken>,
         challenge: Option<&BearerChallenge>,
     ) -> Result<Tokens, LoginError> {
+        self.renew_as(Asks::Somebody, resource, rejected, challenge).await
+    }
+
+    /// The same, where nobody has called: no page is opened because a server says so (ATK-231).
+    pub async fn renew_quietly(
+        &self,
+        resource: &ResourceId,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Tokens, LoginError> {
+        self.renew_as(Asks::Nobody, resource, rejected, None).await
+    }
+
+    async fn renew_as(
+        &self,
+        asks: Asks,
+        resource: &ResourceId,
+        rejected: Option<&AccessToken>,
+        challenge: Option<&BearerChallenge>,
+    ) -> Result<Tokens, LoginError> {
         let _turn = self.parts.store.turn(resource).await?;
         let kept = self.parts.store.tokens(resource)?;
         let mut asked = None;
@@ -227,6 +246,9 @@ impl Login {
             self.parts.store.forget_tokens(resource)?;
             // What the person had agreed to before is asked for again, not less.
             asked = kept.asked;
+        }
+        if let (Asks::Nobody, Grant::Code) = (asks, &self.parts.grant) {
+            return Err(VisitError::Nobody("the next call asks".to_owned()).into());
         }
         self.obtain(resource, challenge, asked.as_ref()).await
     }
@@ -486,6 +508,13 @@ impl Login {
         self.is_known(&server.issuer);
         Ok(registration)
     }
+}
+
+/// Whether a person may be sent anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Nobody,
+    Somebody,
 }
 
 /// One way to one token.

@@ -40,10 +40,10 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
                 .collect();
             print_table(&["REQUEST", "USER", "SERVER", "TOOL", "TASK", "ANSWER BY", "CLIENT", "WHY"], &rows);
         }
-        Outcome::Done { .. } => anstream::println!("refused"),
+        Outcome::Done { .. } => say!("refused"),
         Outcome::Loan { id, ends } => {
             let until = ends.strftime("%F %R");
-            anstream::println!("lent until {until} UTC; `sekisho loan revoke {id}` takes it back");
+            say!("lent until {until} UTC; `sekisho loan revoke {id}` takes it back");
         }
         other => return Err(unexpected(&other)),
     }
@@ -61,7 +61,7 @@ pub(crate) async fn loans(common: &Common, command: LoanCommand) -> Result<(), C
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { .. } => anstream::println!("taken back; it is felt within a second"),
+        Outcome::Done { .. } => say!("taken back; it is felt within a second"),
         Outcome::Loans { loans } => {
             let rows: Vec<Vec<String>> = loans
                 .into_iter()

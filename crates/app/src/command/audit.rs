@@ -33,14 +33,14 @@ pub(crate) async fn perform(common: &Common, command: AuditCommand) -> Result<()
 async fn export(common: &Common, request: Option<RequestId>, format: ExportFormat) -> Result<(), CommandError> {
     let mut after = 0;
     if format == ExportFormat::Csv {
-        anstream::println!("{}", CSV.join(","));
+        say!("{}", CSV.join(","));
     }
     loop {
         let records = page(common, Act::AuditList { after, limit: PAGE, request }).await?;
         let Some(last) = records.last() else { return Ok(()) };
         after = last.seq;
         match format {
-            ExportFormat::Csv => records.iter().for_each(|row| anstream::println!("{}", csv(row))),
+            ExportFormat::Csv => records.iter().for_each(|row| say!("{}", csv(row))),
             ExportFormat::Jsonl => records.iter().try_for_each(super::print_json)?,
         }
     }
@@ -80,7 +80,7 @@ fn quoted(text: &str) -> String {
 
 async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandError> {
     match control::act(common, Act::AuditArguments { request }).await? {
-        Outcome::Arguments { text: Some(text) } => anstream::println!("{text}"),
+        Outcome::Arguments { text: Some(text) } => say!("{text}"),
         Outcome::Arguments { text: None } => {
             return Err(CommandError::no(format!("the arguments of `{request}` were not kept, or are not any more")));
         }
@@ -96,7 +96,7 @@ async fn prune(common: &Common, older_than: &str) -> Result<(), CommandError> {
     match control::act(common, Act::AuditPrune { before }).await? {
         outcome @ Outcome::Done { .. } if common.json => super::print_json(&outcome),
         Outcome::Done { count } => {
-            anstream::println!("{count} records removed; where the chain begins now is sealed");
+            say!("{count} records removed; where the chain begins now is sealed");
             Ok(())
         }
         other => Err(unexpected(&other)),
@@ -133,7 +133,7 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
         for chain in &chains {
             let (records, head) = (chain.records.unwrap_or_default(), chain.head.as_deref().unwrap_or_default());
             let heads = if chain.heads > 0 { format!(", as {} signed heads say", chain.heads) } else { String::new() };
-            anstream::println!("{}: {records} records as they were written{heads}, head {head}", chain.node);
+            say!("{}: {records} records as they were written{heads}, head {head}", chain.node);
         }
     }
     Ok(())
@@ -145,7 +145,7 @@ async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandErro
     loop {
         for row in page(common, next).await? {
             after = row.seq;
-            if common.json { super::print_json(&row)? } else { anstream::println!("{}", line(&row)) }
+            if common.json { super::print_json(&row)? } else { say!("{}", line(&row)) }
         }
         if once {
             return Ok(());

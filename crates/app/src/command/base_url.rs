@@ -30,9 +30,9 @@ pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<
     }
     match outcome {
         Outcome::BaseUrl { url } => {
-            anstream::println!("{}", url.unwrap_or_else(|| "not set yet: it is stored at first start".to_owned()))
+            say!("{}", url.unwrap_or_else(|| "not set yet: it is stored at first start".to_owned()))
         }
-        Outcome::Done { count } => anstream::println!("changed; {count} grants ended"),
+        Outcome::Done { count } => say!("changed; {count} grants ended"),
         other => return Err(unexpected(&other)),
     }
     Ok(())

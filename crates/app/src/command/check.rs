@@ -25,7 +25,7 @@ pub(crate) fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
     match (fatal, loaded.configuration.servers.len()) {
         (0, _) if common.json => Ok(()),
         (0, servers) => {
-            anstream::println!(
+            say!(
                 "{} is good: {servers} {}",
                 path.display(),
                 if servers == 1 { "server" } else { "servers" }
@@ -52,8 +52,8 @@ pub(crate) fn report(loaded: &Loaded) {
     for mistake in &loaded.mistakes {
         let mut text = String::new();
         match handler.render_report(&mut text, mistake) {
-            Ok(()) => anstream::eprintln!("{text}"),
-            Err(_) => anstream::eprintln!("{mistake}"),
+            Ok(()) => tell!("{text}"),
+            Err(_) => tell!("{mistake}"),
         }
     }
 }
@@ -62,6 +62,6 @@ pub(crate) fn report(loaded: &Loaded) {
 pub(crate) fn schema() -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&config::schema())
         .map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
-    anstream::println!("{text}");
+    say!("{text}");
     Ok(())
 }

@@ -32,9 +32,9 @@ pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(
     }
     match outcome {
         Outcome::Client { id, secret } => {
-            anstream::println!("client_id      {id}");
+            say!("client_id      {id}");
             if let Some(secret) = secret {
-                anstream::println!("client_secret  {secret}\nThe secret is shown this once; only its digest is kept.");
+                say!("client_secret  {secret}\nThe secret is shown this once; only its digest is kept.");
             }
         }
         Outcome::Clients { clients } => {
@@ -51,7 +51,7 @@ pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(
                 .collect();
             print_table(&["CLIENT", "ORIGIN", "SINCE", "NAME"], &rows);
         }
-        Outcome::Done { .. } => anstream::println!("removed; its grants have ended"),
+        Outcome::Done { .. } => say!("removed; its grants have ended"),
         other => return Err(unexpected(&other)),
     }
     Ok(())

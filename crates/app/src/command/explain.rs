@@ -30,8 +30,8 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
     };
     match arguments.format {
         _ if common.json => print_json(&explained)?,
-        ExplainFormat::Mermaid => anstream::println!("{}", figure(&question, &explained).to_mermaid()),
-        ExplainFormat::Svg => anstream::println!("{}", figure(&question, &explained).to_svg(SvgUse::Standalone)),
+        ExplainFormat::Mermaid => say!("{}", figure(&question, &explained).to_mermaid()),
+        ExplainFormat::Svg => say!("{}", figure(&question, &explained).to_svg(SvgUse::Standalone)),
         ExplainFormat::Text => say(&explained),
     }
     // The answer is the output; whether it is yes is the exit code.
@@ -41,7 +41,7 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
 fn say(explained: &Explained) {
     let Explanation { decision, set, rights, grant, need, observed } = &explained.explanation;
     let spoke = set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
-    anstream::println!("{}{spoke}", verdict(*decision));
+    say!("{}{spoke}", verdict(*decision));
     let inside = |inside: bool| if inside { "inside" } else { "outside" };
     let because = match (rights.exists, rights.broken.is_empty(), rights.because.is_empty()) {
         _ if rights.held => "the tool is new or changed, and held back until an owner accepts it".to_owned(),
@@ -51,25 +51,25 @@ fn say(explained: &Explained) {
         (.., false) => rights.because.join(", "),
     };
     let reasons = rights.reasons.iter().map(|reason| format!(": {reason}")).collect::<String>();
-    anstream::println!("  rights  {:<8} {because}{reasons}", inside(rights.inside));
+    say!("  rights  {:<8} {because}{reasons}", inside(rights.inside));
     for (rule, wants) in [(&rights.approval, "asks for approval"), (&rights.task_required, "wants a task")] {
         if let Some(rule) = rule {
-            anstream::println!("                   {rule} {wants}");
+            say!("                   {rule} {wants}");
         }
     }
     let through = match (&explained.grant, &explained.client) {
         (Some(id), Some(client)) => format!("{id} of {client}: {}", grant.scopes),
         _ => "nothing was granted".to_owned(),
     };
-    anstream::println!("  grant   {:<8} needs {}; {through}", inside(grant.inside), grant.needed);
+    say!("  grant   {:<8} needs {}; {through}", inside(grant.inside), grant.needed);
     if need.declared {
         let why = need.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        anstream::println!("  need    {:<8} {}{why}", inside(need.inside), need.purposes.join(", "));
+        say!("  need    {:<8} {}{why}", inside(need.inside), need.purposes.join(", "));
     } else {
-        anstream::println!("  need    undeclared: no task bounds it");
+        say!("  need    undeclared: no task bounds it");
     }
     if let Some(observed) = observed {
-        anstream::println!("  observed only; `{}` would refuse it", observed.replace('_', " "));
+        say!("  observed only; `{}` would refuse it", observed.replace('_', " "));
     }
 }
 
@@ -123,12 +123,12 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
         match &record.event {
             Event::Decision(decision) => say_decision(decision),
             Event::Outcome(outcome) => {
-                anstream::println!("  then    {:?}, status {}, {} ms", outcome.result, outcome.status, outcome.millis);
+                say!("  then    {:?}, status {}, {} ms", outcome.result, outcome.status, outcome.millis);
             }
             Event::Rejection(rejection) => {
-                anstream::println!("not a call (status {}): {}", rejection.status, rejection.reason);
+                say!("not a call (status {}): {}", rejection.status, rejection.reason);
             }
-            other => anstream::println!("{}", serde_json::to_string(other).unwrap_or_default()),
+            other => say!("{}", serde_json::to_string(other).unwrap_or_default()),
         }
     }
     Ok(())
@@ -136,27 +136,27 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
 
 fn say_decision(decision: &Decision) {
     let spoke = decision.set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
-    anstream::println!(
+    say!(
         "{}{spoke}: {} {}",
         verdict(decision.verdict),
         decision.method,
         decision.target.as_deref().unwrap_or_default()
     );
-    anstream::println!(
+    say!(
         "  who     {} through {}",
         decision.subject,
         decision.client.as_ref().map_or("nobody", |id| id.as_str())
     );
-    anstream::println!("  rights  {}", super::rules(&decision.because));
+    say!("  rights  {}", super::rules(&decision.because));
     if !decision.scopes.is_empty() {
-        anstream::println!("  grant   needs {}", decision.scopes);
+        say!("  grant   needs {}", decision.scopes);
     }
-    anstream::println!("  need    {}", lower(&decision.need));
+    say!("  need    {}", lower(&decision.need));
     if let Some(why) = &decision.why {
-        anstream::println!("  why     {}", why.replace('_', " "));
+        say!("  why     {}", why.replace('_', " "));
     }
     if let Some(observed) = &decision.observed {
-        anstream::println!("  observed only; `{}` would have refused it", observed.replace('_', " "));
+        say!("  observed only; `{}` would have refused it", observed.replace('_', " "));
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { .. } => anstream::println!("revoked; open streams end within a second"),
+        Outcome::Done { .. } => say!("revoked; open streams end within a second"),
         Outcome::Grants { grants } => {
             let rows: Vec<Vec<String>> = grants
                 .into_iter()

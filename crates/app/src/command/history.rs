@@ -26,13 +26,13 @@ pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Resul
         return print_json(&advice);
     }
     if advice.is_empty() {
-        anstream::println!("nothing to say: no calls are on record, or they used all that was granted");
+        say!("nothing to say: no calls are on record, or they used all that was granted");
     }
     for (at, one) in advice.iter().enumerate() {
         if at > 0 {
-            anstream::println!();
+            say!();
         }
-        anstream::println!("{}", text(one));
+        say!("{}", text(one));
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ fn say(report: &Report) {
             Replayed::Same | Replayed::Undecidable => continue,
         };
         let (who, tool) = (visible(&change.who), visible(&change.tool));
-        anstream::println!(
+        say!(
             "{becomes}: {who} at {} {tool}, {} calls, last {}",
             change.server,
             change.count,
@@ -115,15 +115,15 @@ fn say(report: &Report) {
     }
     let changed: u64 = report.changes.iter().map(|change| change.count).sum();
     let same = report.calls.saturating_sub(changed).saturating_sub(report.undecidable);
-    anstream::println!("{} calls judged again: {same} stay as they were", report.calls);
+    say!("{} calls judged again: {same} stay as they were", report.calls);
     if report.undecidable > 0 {
-        anstream::println!("{} undecidable: arguments not kept, or the tool or the user is gone", report.undecidable);
+        say!("{} undecidable: arguments not kept, or the tool or the user is gone", report.undecidable);
     }
     if report.lent > 0 {
-        anstream::println!("{} were lent, and are not judged", report.lent);
+        say!("{} were lent, and are not judged", report.lent);
     }
     if report.cut {
-        anstream::println!("there are more: name a shorter time with --since");
+        say!("there are more: name a shorter time with --since");
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
     }
     if !arguments.write {
         if !common.json {
-            anstream::println!(
+            say!(
                 "\nNothing was changed. `--write` moves these servers behind a checkpoint, and keeps a backup."
             );
         }
@@ -58,15 +58,15 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
     let written = serde_json::to_string_pretty(&document).unwrap_or_default();
     replace(file, &format!("{written}\n"))?;
     if !common.json {
-        anstream::println!("\n{} is rewritten; what it was is in {}.", file.display(), backup.display());
-        anstream::println!("{} has {} more servers. Next:", arguments.config.display(), entries.len());
-        anstream::println!(
+        say!("\n{} is rewritten; what it was is in {}.", file.display(), backup.display());
+        say!("{} has {} more servers. Next:", arguments.config.display(), entries.len());
+        say!(
             "  sekisho check -c {}\n  sekisho serve -c {}",
             arguments.config.display(),
             arguments.config.display()
         );
         if jsonc::has_comments(&text) {
-            anstream::println!("Its comments are only in the backup now.");
+            say!("Its comments are only in the backup now.");
         }
     }
     Ok(())
@@ -78,20 +78,20 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
 
 /// One entry: what it starts or calls, what it carries, and what would be in its place. Secrets are never shown.
 fn say(entry: &Entry, through: &Value) {
-    anstream::println!("\n{}", visible(&entry.name));
-    anstream::println!("  today    {}", visible(&entry.shown));
+    say!("\n{}", visible(&entry.name));
+    say!("  today    {}", visible(&entry.shown));
     if entry.carries.is_empty() {
-        anstream::println!("  carries  nothing that stands out");
+        say!("  carries  nothing that stands out");
     }
     for found in &entry.carries {
         let mark = if found.weight == Weight::Warning { "!" } else { " " };
-        anstream::println!("  carries {mark}{}", visible(&found.says));
+        say!("  carries {mark}{}", visible(&found.says));
     }
     for line in serde_json::to_string_pretty(&entry.masked).unwrap_or_default().lines() {
-        anstream::println!("  - {}", visible(line));
+        say!("  - {}", visible(line));
     }
     for line in serde_json::to_string_pretty(through).unwrap_or_default().lines() {
-        anstream::println!("  + {}", visible(line));
+        say!("  + {}", visible(line));
     }
 }
 

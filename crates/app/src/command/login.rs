@@ -34,7 +34,7 @@ pub(crate) async fn login(common: &Common, arguments: &LoginArguments) -> Result
     // A real first request: its challenge says where to go, and afterwards it shows that the token is taken.
     let answer = session.open(&hello(&server), "initialize").await.map_err(|error| failed(&error))?;
     if session.issuer().is_none() {
-        anstream::println!("`{server}` asks for no login (status {}).", answer.status.as_u16());
+        say!("`{server}` asks for no login (status {}).", answer.status.as_u16());
         return Ok(());
     }
     let Some(tokens) = session.enter(None).await.map_err(|error| failed(&error))? else { return Ok(()) };
@@ -42,9 +42,9 @@ pub(crate) async fn login(common: &Common, arguments: &LoginArguments) -> Result
     if common.json {
         return print_json(&shown(&server, &tokens));
     }
-    anstream::println!("Logged in to `{server}` at `{}`.", visible(&tokens.issuer));
-    anstream::println!("  granted  {}", granted(&tokens));
-    anstream::println!("  token    {}", life(&tokens, now));
+    say!("Logged in to `{server}` at `{}`.", visible(&tokens.issuer));
+    say!("  granted  {}", granted(&tokens));
+    say!("  token    {}", life(&tokens, now));
     Ok(())
 }
 
@@ -66,11 +66,11 @@ pub(crate) async fn logout(common: &Common, arguments: &ServerUrl) -> Result<(),
     match login.logout(&server).await.map_err(|error| failed(&error))? {
         None => Err(CommandError::no(format!("not logged in to `{server}`"))),
         Some(Ok(())) => {
-            anstream::println!("Logged out of `{server}`; the grant was given back.");
+            say!("Logged out of `{server}`; the grant was given back.");
             Ok(())
         }
         Some(Err(error)) => {
-            anstream::println!(
+            say!(
                 "Logged out of `{server}`. Its authorization server did not take the grant back: {}",
                 visible(&error.to_string())
             );
@@ -118,7 +118,7 @@ pub(crate) async fn token(common: &Common, arguments: &ServerUrl) -> Result<(), 
             json!({ "access_token": tokens.access.expose(), "expires": tokens.expires.map(|at| at.to_string()) });
         return print_json(&value);
     }
-    anstream::println!("{}", tokens.access.expose());
+    say!("{}", tokens.access.expose());
     Ok(())
 }
 

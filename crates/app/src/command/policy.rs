@@ -32,12 +32,12 @@ pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), Com
             if common.json {
                 return print_json(&serde_json::json!({ "files": files }));
             }
-            anstream::println!("{files} policy files are good");
+            say!("{files} policy files are good");
             Ok(())
         }
         PolicyCommand::Format { config, check } => format(&config, check),
         PolicyCommand::Schema => {
-            anstream::print!("{}", schema_text());
+            say_part!("{}", schema_text());
             Ok(())
         }
         PolicyCommand::Test { config } => test(common, &config),
@@ -72,9 +72,9 @@ fn format(path: &Path, only_check: bool) -> Result<(), CommandError> {
         }
     }
     match (others.is_empty(), only_check) {
-        (true, _) => anstream::println!("all policy files are in their usual form"),
+        (true, _) => say!("all policy files are in their usual form"),
         (false, true) => return Err(CommandError::no(format!("not in their usual form: {}", others.join(", ")))),
-        (false, false) => anstream::println!("written: {}", others.join(", ")),
+        (false, false) => say!("written: {}", others.join(", ")),
     }
     Ok(())
 }
@@ -153,8 +153,8 @@ fn test(common: &Common, path: &Path) -> Result<(), CommandError> {
     if common.json {
         print_json(&serde_json::json!({ "passed": passed, "failed": failed }))?;
     } else {
-        failed.iter().for_each(|failure| anstream::println!("{failure}"));
-        anstream::println!("{passed} passed, {} failed", failed.len());
+        failed.iter().for_each(|failure| say!("{failure}"));
+        say!("{passed} passed, {} failed", failed.len());
     }
     if failed.is_empty() { Ok(()) } else { Err(CommandError::no(String::new())) }
 }

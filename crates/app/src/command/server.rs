@@ -29,7 +29,7 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { count } => anstream::println!("done ({count})"),
+        Outcome::Done { count } => say!("done ({count})"),
         Outcome::Servers { servers } => {
             let rows: Vec<Vec<String>> =
                 servers.into_iter().map(|server| vec![server.name.to_string(), behind(&server.definition)]).collect();
@@ -62,12 +62,12 @@ async fn diff(common: &Common, server: ServerName) -> Result<(), CommandError> {
     if common.json {
         print_json(&tools)?;
     } else if tools.is_empty() {
-        anstream::println!("nothing is held back");
+        say!("nothing is held back");
     } else {
         tools.iter().for_each(say_held);
         let all: Vec<String> =
             tools.iter().map(|held| format!("'{}@{}'", visible(&held.tool.name), held.fingerprint)).collect();
-        anstream::println!("\naccept what you have read:\n  sekisho server tools accept {server} {}", all.join(" "));
+        say!("\naccept what you have read:\n  sekisho server tools accept {server} {}", all.join(" "));
     }
     if tools.is_empty() { Ok(()) } else { Err(CommandError::no("")) }
 }
@@ -75,17 +75,17 @@ async fn diff(common: &Common, server: ServerName) -> Result<(), CommandError> {
 fn say_held(held: &HeldRow) {
     let what = if held.is_new { "new" } else { "changed" };
     let class = held.tool.class.map_or_else(String::new, |class| format!(", was {}", class.as_str()));
-    anstream::println!("{what}: {} (looks like {}{class})", visible(&held.tool.name), held.tool.proposed.as_str());
+    say!("{what}: {} (looks like {}{class})", visible(&held.tool.name), held.tool.proposed.as_str());
     for difference in &held.differences {
-        anstream::println!("  {}", visible(&difference.at));
+        say!("  {}", visible(&difference.at));
         for (sign, text) in [("-", &difference.before), ("+", &difference.after)] {
             for line in text.iter().flat_map(|text| text.lines()) {
-                anstream::println!("    {sign} {}", visible(line));
+                say!("    {sign} {}", visible(line));
             }
         }
     }
     if held.more > 0 {
-        anstream::println!("  and {} more", held.more);
+        say!("  and {} more", held.more);
     }
 }
 

@@ -32,9 +32,9 @@ pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(),
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { .. } => anstream::println!("{done}"),
+        Outcome::Done { .. } => say!("{done}"),
         Outcome::Task { id } => {
-            anstream::println!("{id}\nnothing outside it passes any more; `sekisho task finish {id}` ends it");
+            say!("{id}\nnothing outside it passes any more; `sekisho task finish {id}` ends it");
         }
         Outcome::Tasks { tasks } => {
             let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();

@@ -41,7 +41,7 @@ pub(crate) async fn trace(common: &Common, id: &str, format: DiagramFormat) -> R
         return records.iter().try_for_each(print_json);
     }
     let sequence = drawn(&title, &records);
-    anstream::print!("{}", format.write(&sequence));
+    say_part!("{}", format.write(&sequence));
     Ok(())
 }
 

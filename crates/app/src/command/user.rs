@@ -29,14 +29,14 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
         return print_json(&outcome);
     }
     match outcome {
-        Outcome::Done { count: 0 } => anstream::println!("done"),
-        Outcome::Done { count } => anstream::println!("done; {count} grants ended"),
+        Outcome::Done { count: 0 } => say!("done"),
+        Outcome::Done { count } => say!("done; {count} grants ended"),
         Outcome::Link { token, minutes } => {
             let base = match control::act(common, Act::BaseUrlShow).await? {
                 Outcome::BaseUrl { url: Some(url) } => url,
                 _ => "{base_url}".to_owned(),
             };
-            anstream::println!("a password can be set within {minutes} minutes, once, at\n  {base}/setup/{token}");
+            say!("a password can be set within {minutes} minutes, once, at\n  {base}/setup/{token}");
         }
         Outcome::Users { users } => {
             let rows: Vec<Vec<String>> = users

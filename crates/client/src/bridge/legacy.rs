@@ -41,7 +41,7 @@ impl Legacy {
         if !opened.status.is_success() || !is_stream(&opened) {
             return Ok(None);
         }
-        let mut events = Events::new(opened, bridge.settings.message_bytes_max);
+        let mut events = Events::new(opened, bridge);
         let first = tokio::time::timeout(bridge.settings.reconnect_max, events.next()).await;
         let endpoint = match first {
             Ok(Ok(Some(event))) if event.event.as_deref() == Some("endpoint") => event.data.unwrap_or_default(),
@@ -54,10 +54,10 @@ impl Legacy {
             let own = own.clone();
             let reader = tokio::spawn(async move {
                 let mut resume = Resume::default();
-                while let Ok(Some(data)) = events.data(&mut resume).await {
+                while let Ok(Some((data, place))) = events.data(&mut resume).await {
                     let (Some(bridge), Some(legacy)) = (weak.upgrade(), own.upgrade()) else { return };
                     if !legacy.note(data.as_bytes()) {
-                        bridge.pass(None, None, data.as_bytes()).await;
+                        bridge.pass(None, data.as_bytes(), place).await;
                     }
                 }
                 // Nothing that was asked is answered any more.

@@ -3,6 +3,7 @@
 use ::http::Method;
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use bytes::Bytes;
+use sekisho_protocol::mcp::error::ErrorCode;
 use sekisho_protocol::mcp::headers::{METHOD, NAME, PROTOCOL_VERSION, encode_value};
 use sekisho_protocol::mcp::message::{self, Id, Message, ReadError};
 use sekisho_protocol::mcp::method::{Direction, NameSource, Revision, lookup};
@@ -95,6 +96,13 @@ impl Line {
 
     pub(super) fn initialized() -> Self {
         Self::ours(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), Kind::Initialized, None)
+    }
+
+    /// Our answer to a request of the server that the client never sees.
+    pub(super) fn refusal(id: &Id, why: &str) -> Self {
+        let code = ErrorCode::InvalidParams.code();
+        let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": why } });
+        Self::ours(error, Kind::Other, None)
     }
 
     /// A question of ours for the list of tools, in the client's words about itself.

@@ -10,7 +10,7 @@ use sekisho_protocol::secret::AccessToken;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Bridge, BridgeSettings, Notice};
+use super::{Bridge, BridgeSettings, Notice, OutLine};
 use crate::fixtures::{RESOURCE, resource_id};
 use crate::http::{HttpClient, HttpError, Opened, Request, Response};
 use crate::login::tests::{Setup, world};
@@ -88,7 +88,7 @@ impl HttpClient for Played {
 struct World {
     http: Arc<Played>,
     lines: mpsc::Sender<Vec<u8>>,
-    answers: mpsc::Receiver<Vec<u8>>,
+    answers: mpsc::Receiver<OutLine>,
     notices: Arc<Mutex<Vec<Notice>>>,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -102,6 +102,7 @@ fn world_with(server: impl Fn(&Request, &Value, usize) -> Said + Send + Sync + '
     let session = Session::new(http.clone(), resource_id(), entry);
     let settings = BridgeSettings {
         reconnect_first: Duration::from_millis(1),
+        reconnect_floor: Duration::from_millis(1),
         finish_within: Duration::from_secs(2),
         requests_max: 4,
         ..BridgeSettings::default()
@@ -122,8 +123,9 @@ impl World {
 
     async fn hear(&mut self) -> Value {
         let line = tokio::time::timeout(Duration::from_secs(5), self.answers.recv()).await.unwrap().unwrap();
+        let line = line.bytes();
         assert!(!line.contains(&b'\n') && !line.contains(&b'\r'), "one line is one message");
-        serde_json::from_slice(&line).unwrap()
+        serde_json::from_slice(line).unwrap()
     }
 
     async fn ask(&mut self, message: Value) -> Value {
