@@ -50,13 +50,11 @@ impl CommandError {
         Self::No { message: message.into() }
     }
 
-    /// The same, as a terminal may show it (ATK-233).
+    /// The same, as a terminal may show it (ATK-231).
     pub(crate) fn visible(self) -> Self {
         let shown = |text: String| visible_lines(&text).into_owned();
         match self {
-            Self::Environment { message, help } => {
-                Self::Environment { message: shown(message), help: help.map(shown) }
-            }
+            Self::Environment { message, help } => Self::Environment { message: shown(message), help: help.map(shown) },
             Self::No { message } => Self::No { message: shown(message) },
             Self::Usage { message, help } => Self::Usage { message: shown(message), help: help.map(shown) },
         }

@@ -51,7 +51,10 @@ impl SecondPlace {
             Self::Syslog => log(&line).map_err(|error| format!("`{SYSLOG}`: {error}")),
             Self::Url(url) => {
                 let body = serde_json::to_value(head).map_err(|error| error.to_string())?;
-                let answer = http.send(Request::post_json(Destination::given(url), &body)).await.map_err(|error| error.to_string())?;
+                let answer = http
+                    .send(Request::post_json(Destination::given(url), &body))
+                    .await
+                    .map_err(|error| error.to_string())?;
                 let taken = answer.status.is_success();
                 if taken { Ok(()) } else { Err(format!("`{url}` answered {}", answer.status)) }
             }

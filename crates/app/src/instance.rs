@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use sekisho_client::http::{HttpSettings, SafeHttp};
+use sekisho_client::http::SafeHttp;
 use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
@@ -18,7 +18,7 @@ use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
-use crate::builtin::{self, CheckpointServer};
+use crate::builtin::CheckpointServer;
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
@@ -27,7 +27,7 @@ use crate::layers::{Entrance, Front};
 use crate::os::{OsEntropy, SystemClock};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
-use crate::{control, keys, listen};
+use crate::{control, keys, listen, reach};
 
 /// Where the definitions of servers come from.
 #[derive(Debug, Clone, Copy)]
@@ -163,7 +163,7 @@ impl Instance {
         let builtin = BuiltInSettings(Arc::new(CheckpointServer::new(
             (store.clone(), rights_seen.clone(), directory_seen.clone()),
             clock.clone(),
-            Arc::new(documents(&configuration, extra_ca.clone())?),
+            Arc::new(reach::documents(&configuration, extra_ca.clone())?),
             base_url.clone(),
         )));
         let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(
@@ -176,7 +176,7 @@ impl Instance {
             keys: keys_seen.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            http: Arc::new(outbound(&configuration, extra_ca.clone())?),
+            http: Arc::new(reach::outbound(&configuration, extra_ca.clone())?),
             rights: rights_seen.clone(),
             servers: directory_seen,
             node,
@@ -293,9 +293,7 @@ impl Instance {
 
     /// The way out to what the operator named: loopback, too, which no stranger can make us call.
     fn reach_out(&self, configuration: &Configuration) -> Result<Arc<SafeHttp>, CommandError> {
-        let settings =
-            HttpSettings { allow_http_loopback: true, ..outbound_settings(configuration, self.extra_ca.clone())? };
-        SafeHttp::new(settings).map(Arc::new).map_err(no_outbound)
+        reach::named(configuration, self.extra_ca.clone()).map(Arc::new)
     }
 
     /// Answers a question about calls, by the configuration in force.
@@ -493,31 +491,6 @@ fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandErro
             "give a PEM file",
         )
     })
-}
-
-fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
-    SafeHttp::new(outbound_settings(configuration, extra_ca)?).map_err(no_outbound)
-}
-
-/// The way to documents that somebody wants read: a stranger's URL, and longer answers than OAuth has.
-fn documents(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
-    let settings = outbound_settings(configuration, extra_ca)?;
-    SafeHttp::new(HttpSettings { body_bytes_max: builtin::DOCUMENT_BYTES_MAX, ..settings }).map_err(no_outbound)
-}
-
-fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {
-    let mut settings = HttpSettings { extra_roots_pem: extra_ca.unwrap_or_default(), ..HttpSettings::default() };
-    for network in &configuration.outbound.allow_private {
-        let network = network
-            .parse()
-            .map_err(|_| CommandError::usage(format!("`{network}` is not a network"), "write it as `10.0.0.0/8`"))?;
-        settings.allow_private.push(network);
-    }
-    Ok(settings)
-}
-
-fn no_outbound(error: sekisho_client::http::SetupError) -> CommandError {
-    CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`")
 }
 
 fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSettings {

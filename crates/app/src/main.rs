@@ -18,6 +18,7 @@ mod layers;
 mod listen;
 mod os;
 mod outside;
+mod reach;
 mod servers;
 mod telemetry;
 mod webhook;

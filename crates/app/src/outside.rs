@@ -233,7 +233,10 @@ pub(crate) fn failed(error: &dyn std::error::Error) -> CommandError {
         }
         next = cause.source();
     }
-    CommandError::environment(visible(&text), "`sekisho doctor URL` shows what the server and its authorization server say")
+    CommandError::environment(
+        visible(&text),
+        "`sekisho doctor URL` shows what the server and its authorization server say",
+    )
 }
 
 fn secret(name: &str) -> Result<String, CommandError> {

@@ -1,4 +1,4 @@
-//! The one way to the terminal, for every command (ATK-233).
+//! The one way to the terminal, for every command (ATK-231).
 //!
 //! What is printed may hold words of a server, of an authorization server, of a client or of whoever wrote a file. A
 //! terminal obeys some characters, and others turn writing around or hide it. So everything goes through here and is

@@ -233,7 +233,7 @@ impl Bridge {
     }
 
     /// Tells a person, if there was not enough of this kind already: a server that breaks off a thousand times fills no
-    /// log (ATK-226).
+    /// log (ATK-223).
     fn notify(&self, notice: Notice) {
         let number = {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -150,7 +150,7 @@ impl CallbackListener {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         // The oldest that has said nothing gives way: a browser opens some that it never uses, and so
-                        // does whoever would keep the answer waiting (ATK-227).
+                        // does whoever would keep the answer waiting (ATK-224).
                         let room = connections.len() < CONNECTIONS_MAX || silent.give_way();
                         if let Some(ended) = room.then(|| silent.enter()) {
                             connections.push(Box::pin(self.connection(stream, request, ended)));
@@ -164,12 +164,7 @@ impl CallbackListener {
     }
 
     /// Serves one connection to its end, so that the page has left before the outcome is acted on.
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        request: &AuthorizationRequest,
-        mut turn: Turn,
-    ) -> Brought {
+    async fn connection(&self, stream: TcpStream, request: &AuthorizationRequest, mut turn: Turn) -> Brought {
         let outcome = Mutex::new(None);
         let asked_at_all = Arc::clone(&turn.asked);
         let service = service_fn(|asked: ::http::Request<Incoming>| {

@@ -98,7 +98,8 @@ impl KeySets {
     }
 
     async fn fetch(&self, at: &Destination) -> Result<Arc<str>, KeySetError> {
-        let response = self.http.send(Request::get(at.clone())).await.map_err(|error| KeySetError::Http(Arc::new(error)))?;
+        let response =
+            self.http.send(Request::get(at.clone())).await.map_err(|error| KeySetError::Http(Arc::new(error)))?;
         let status = response.status.as_u16();
         let malformed = KeySetError::Malformed { status };
         if status != 200 || response.json::<serde_json::Map<String, serde_json::Value>>().is_none() {

@@ -215,7 +215,7 @@ impl Login {
         self.renew_as(Asks::Somebody, resource, rejected, challenge).await
     }
 
-    /// The same, where nobody has called: no page is opened because a server says so (ATK-231).
+    /// The same, where nobody has called: no page is opened because a server says so (ATK-227).
     pub async fn renew_quietly(
         &self,
         resource: &ResourceId,

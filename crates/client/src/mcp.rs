@@ -149,9 +149,10 @@ impl McpSession {
 
     async fn post(&self, http: &dyn HttpClient, tokens: Option<&Tokens>, body: &Value) -> Result<Response, McpError> {
         let method = body.get("method").and_then(Value::as_str).unwrap_or_default();
-        let mut request = Request::new(Method::POST, Destination::given(self.endpoint.as_str()), body.to_string().into())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream");
+        let mut request =
+            Request::new(Method::POST, Destination::given(self.endpoint.as_str()), body.to_string().into())
+                .header(CONTENT_TYPE, "application/json")
+                .header(ACCEPT, "application/json, text/event-stream");
         if self.revision.era() == Era::Stateless {
             request = request.header(HeaderName::from_static(METHOD), &encode_value(method));
             if let Some(name) = self.mirrored_name(method, body) {

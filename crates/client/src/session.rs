@@ -160,7 +160,7 @@ impl Session {
                 403 if is_step_up(challenge.as_ref()) => {
                     let Some(held) = tokens.as_ref() else { return Ok(opened) };
                     let needed = challenge.as_ref().and_then(|challenge| challenge.scope.clone()).unwrap_or_default();
-                    // What helped not is not asked for twice: each page is opened at most once a call (ATK-231).
+                    // What helped not is not asked for twice: each page is opened at most once a call (ATK-227).
                     if widened.as_ref().is_some_and(|widened| widened.satisfies_all(&needed)) {
                         return Err(self.still_refused(operation));
                     }
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Sends a request that no call of the client is behind, or that repeats what a call has asked for before: with what
-    /// is held, refreshed if that helps. Nobody is sent anywhere, whatever the server says (ATK-231).
+    /// is held, refreshed if that helps. Nobody is sent anywhere, whatever the server says (ATK-227).
     pub async fn open_quietly(&self, request: &Request) -> Result<Opened, SessionError> {
         let login = match &self.entry {
             Entry::Given(token) => return self.send(request.clone().bearer(token)).await,

@@ -129,7 +129,7 @@ struct Granted {
     scope: Option<ScopeSet>,
 }
 
-/// RFC 6749 appendix A.12: visible ASCII. Anything else would stand in no header, and command a terminal (ATK-233).
+/// RFC 6749 appendix A.12: visible ASCII. Anything else would stand in no header, and command a terminal (ATK-231).
 fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::Error> {
     let token = String::deserialize(deserializer)?;
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -248,7 +248,9 @@ impl<'a> TokenEndpoint<'a> {
             Some(refresh) => (refresh.expose(), "refresh_token"),
             None => (tokens.access.expose(), "access_token"),
         };
-        let response = self.send((Named::RevocationEndpoint, endpoint), &[("token", token), ("token_type_hint", hint)], None, now).await?;
+        let response = self
+            .send((Named::RevocationEndpoint, endpoint), &[("token", token), ("token_type_hint", hint)], None, now)
+            .await?;
         if response.status.as_u16() == 200 { Ok(()) } else { Err(self.refusal(&response)) }
     }
 

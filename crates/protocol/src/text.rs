@@ -15,12 +15,12 @@ pub fn is_invisible(character: char) -> bool {
 }
 
 /// Foreign text on one line: whatever is not seen where it stands, or moves what is, is written as its number (ATK-95,
-/// ATK-233).
+/// ATK-231).
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_invisible, |out, character| out.extend(character.escape_default()))
 }
 
-/// Text of several lines for a terminal: the same, but line feeds and tabs stay (ATK-233).
+/// Text of several lines for a terminal: the same, but line feeds and tabs stay (ATK-231).
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     let stays = |character| matches!(character, '\n' | '\t');
     let is_hidden = |character| is_invisible(character) && !stays(character);
@@ -30,12 +30,16 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
 /// JSON for a terminal: the same characters as JSON escapes them, so that it means what it meant (RFC 8259 §7). Line
 /// feeds stay; they stand between its parts only.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
-    escaped(json, |character| is_invisible(character) && character != '\n', |out, character| {
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            // Writing to a `String` does not fail.
-            let _ = write!(out, "\\u{unit:04x}");
-        }
-    })
+    escaped(
+        json,
+        |character| is_invisible(character) && character != '\n',
+        |out, character| {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a `String` does not fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        },
+    )
 }
 
 fn escaped(text: &str, is_hidden: impl Fn(char) -> bool, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
@@ -64,7 +68,7 @@ mod tests {
         }
     }
 
-    /// ATK-233: no character that a terminal obeys, or that turns writing around, is left by any of the three.
+    /// ATK-231: no character that a terminal obeys, or that turns writing around, is left by any of the three.
     #[test]
     fn what_is_shown_commands_nothing() {
         let hostile = "a\u{1b}]0;x\u{7}\u{9b}31m\u{202e}b\r\n\tc\u{e0041}d";

@@ -80,7 +80,7 @@ fn quoted(text: &str) -> String {
 
 async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandError> {
     match control::act(common, Act::AuditArguments { request }).await? {
-        Outcome::Arguments { text: Some(text) } => say!("{text}"),
+        Outcome::Arguments { text: Some(text) } => crate::say::json(&text),
         Outcome::Arguments { text: None } => {
             return Err(CommandError::no(format!("the arguments of `{request}` were not kept, or are not any more")));
         }

@@ -25,11 +25,7 @@ pub(crate) fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
     match (fatal, loaded.configuration.servers.len()) {
         (0, _) if common.json => Ok(()),
         (0, servers) => {
-            say!(
-                "{} is good: {servers} {}",
-                path.display(),
-                if servers == 1 { "server" } else { "servers" }
-            );
+            say!("{} is good: {servers} {}", path.display(), if servers == 1 { "server" } else { "servers" });
             Ok(())
         }
         (count, _) => Err(CommandError::no(format!("{count} mistakes in {}", path.display()))),
@@ -62,6 +58,6 @@ pub(crate) fn report(loaded: &Loaded) {
 pub(crate) fn schema() -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&config::schema())
         .map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
-    say!("{text}");
+    crate::say::json(&text);
     Ok(())
 }

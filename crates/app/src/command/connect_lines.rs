@@ -25,8 +25,6 @@ pub(crate) fn print_connect_lines(name: &ServerName, url: &str) {
         say!("  {client:<12} {line}");
     }
     if url.starts_with("http://") {
-        say!(
-            "  Clients that run in somebody's cloud cannot reach this address: it is this machine's loopback."
-        );
+        say!("  Clients that run in somebody's cloud cannot reach this address: it is this machine's loopback.");
     }
 }

@@ -148,9 +148,14 @@ fn report(diagnosis: &Diagnosis) -> Value {
     report
 }
 
-/// Foreign text in a cell of a table.
+/// Foreign text in a cell of a table, or in a sentence beside it: no markup of its own, and above all no picture, which
+/// whoever reads the report would fetch (ATK-232).
 fn cell(text: &str) -> String {
-    visible(text).replace('|', "\\|").replace('<', "&lt;")
+    let mut out = visible(text).replace('\\', "\\\\");
+    for (markup, plain) in [("|", "\\|"), ("<", "&lt;"), ("![", "!\\["), ("](", "]\\("), ("][", "]\\["), ("]:", "]\\:")] {
+        out = out.replace(markup, plain);
+    }
+    out
 }
 
 fn markdown(diagnosis: &Diagnosis) -> String {

@@ -128,7 +128,7 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
             Event::Rejection(rejection) => {
                 say!("not a call (status {}): {}", rejection.status, rejection.reason);
             }
-            other => say!("{}", serde_json::to_string(other).unwrap_or_default()),
+            other => crate::say::json(&serde_json::to_string(other).unwrap_or_default()),
         }
     }
     Ok(())
@@ -142,11 +142,7 @@ fn say_decision(decision: &Decision) {
         decision.method,
         decision.target.as_deref().unwrap_or_default()
     );
-    say!(
-        "  who     {} through {}",
-        decision.subject,
-        decision.client.as_ref().map_or("nobody", |id| id.as_str())
-    );
+    say!("  who     {} through {}", decision.subject, decision.client.as_ref().map_or("nobody", |id| id.as_str()));
     say!("  rights  {}", super::rules(&decision.because));
     if !decision.scopes.is_empty() {
         say!("  grant   needs {}", decision.scopes);

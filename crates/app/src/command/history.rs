@@ -106,12 +106,7 @@ fn say(report: &Report) {
             Replayed::Same | Replayed::Undecidable => continue,
         };
         let (who, tool) = (visible(&change.who), visible(&change.tool));
-        say!(
-            "{becomes}: {who} at {} {tool}, {} calls, last {}",
-            change.server,
-            change.count,
-            change.last
-        );
+        say!("{becomes}: {who} at {} {tool}, {} calls, last {}", change.server, change.count, change.last);
     }
     let changed: u64 = report.changes.iter().map(|change| change.count).sum();
     let same = report.calls.saturating_sub(changed).saturating_sub(report.undecidable);

@@ -1,4 +1,4 @@
-//! Pages that a server would like a person to open, in messages that go to the client (ATK-230).
+//! Pages that a server would like a person to open, in messages that go to the client (ATK-226).
 //!
 //! The client hands them to its person and to whatever opens links there, so what is no page at least as secure as the
 //! server is stopped here: `javascript:`, `file:`, an application's own scheme, a port of this machine.

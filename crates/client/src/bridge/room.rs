@@ -1,4 +1,4 @@
-//! Room for large answers. A client that does not read must not have us hold what its server sends (ATK-228): small
+//! Room for large answers. A client that does not read must not have us hold what its server sends (ATK-225): small
 //! messages are bounded by the number of requests, and large ones take one of a few places until they are written.
 
 use std::sync::Arc;

@@ -45,7 +45,7 @@ impl Resume {
     }
 }
 
-/// How fast a stream is opened again (ATK-226). What a server asks for is a wish; a stream that breaks as soon as it is
+/// How fast a stream is opened again (ATK-223). What a server asks for is a wish; a stream that breaks as soon as it is
 /// open is opened more and more seldom, whatever came on it.
 #[derive(Debug)]
 pub(super) struct Pace {

@@ -156,7 +156,8 @@ impl<H: HttpClient> Doctor<'_, H> {
             );
         }
         if let Some(session) = session {
-            let end = Request::new(::http::Method::DELETE, Destination::given(self.server.as_str()), bytes::Bytes::new());
+            let end =
+                Request::new(::http::Method::DELETE, Destination::given(self.server.as_str()), bytes::Bytes::new());
             let end = end.bearer(&tokens.access).header(SESSION, &session);
             self.ask(Party::Resource, "MCP transports: session management", end).await.ok();
         }

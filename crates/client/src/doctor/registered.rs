@@ -22,7 +22,9 @@ impl<H: HttpClient> Doctor<'_, H> {
         };
         let body = json!({ "client_name": "sekisho doctor", "redirect_uris": [REDIRECT], "application_type": "native",
             "grant_types": ["authorization_code"], "response_types": ["code"], "token_endpoint_auth_method": "none" });
-        let Ok(to) = Destination::named(Named::RegistrationEndpoint, &self.named_issuer(), registration) else { return };
+        let Ok(to) = Destination::named(Named::RegistrationEndpoint, &self.named_issuer(), registration) else {
+            return;
+        };
         let request = Request::post_json(to, &body);
         let Ok(answer) = self.ask(Party::Issuer, "RFC 7591 §3.1", request).await else { return };
         let registered = answer.json::<Value>().unwrap_or_default();

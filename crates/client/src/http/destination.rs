@@ -137,12 +137,32 @@ mod tests {
     #[test]
     fn nobody_names_what_lies_further_inside() {
         let loopback_http = ["http://localhost:1/a", "http://127.0.0.1:2", "http://[::1]:3"];
-        let loopback = ["https://localhost:1/a", "https://127.8.0.1", "https://[::1]", "https://a.localhost", "https://LOCALHOST./"];
-        let private = ["https://10.0.0.1", "https://[fd00::1]", "https://169.254.169.254", "https://intranet", "https://a.internal", "https://printer.local/", "https://[::ffff:10.0.0.1]", "https://0.0.0.0"];
+        let loopback = [
+            "https://localhost:1/a",
+            "https://127.8.0.1",
+            "https://[::1]",
+            "https://a.localhost",
+            "https://LOCALHOST./",
+        ];
+        let private = [
+            "https://10.0.0.1",
+            "https://[fd00::1]",
+            "https://169.254.169.254",
+            "https://intranet",
+            "https://a.internal",
+            "https://printer.local/",
+            "https://[::ffff:10.0.0.1]",
+            "https://0.0.0.0",
+        ];
         let public = ["https://example.com", "https://1.1.1.1", "https://[2606:4700::1111]"];
         let groups: [&[&str]; 4] = [&loopback_http, &loopback, &private, &public];
         // What each may name, in the order of `groups`.
-        let may = [[true, true, true, true], [false, true, true, true], [false, false, true, true], [false, false, false, true]];
+        let may = [
+            [true, true, true, true],
+            [false, true, true, true],
+            [false, false, true, true],
+            [false, false, false, true],
+        ];
         for (from_group, may) in groups.iter().zip(may) {
             for (to_group, may) in groups.iter().zip(may) {
                 for (from, to) in from_group.iter().flat_map(|from| to_group.iter().map(move |to| (from, to))) {
@@ -163,7 +183,8 @@ mod tests {
         assert!(may_name(Named::ElicitationPage, by, page) && may_name(Named::ApprovalPage, by, page));
         assert!(!may_name(Named::TokenEndpoint, by, page) && !may_name(Named::AuthorizationEndpoint, by, page));
         assert!(!may_name(Named::ElicitationPage, by, "javascript:alert(1)#"));
-        let error = Destination::named(Named::TokenEndpoint, "https://e\u{1b}vil.test", "http://localhost:1").unwrap_err();
+        let error =
+            Destination::named(Named::TokenEndpoint, "https://e\u{1b}vil.test", "http://localhost:1").unwrap_err();
         assert!(matches!(&error, HttpError::Named { by, .. } if !by.contains('\u{1b}')), "{error}");
     }
 }

@@ -139,7 +139,14 @@ impl SafeHttp {
             return Err(SetupError::ExtraRoots);
         }
         let places = Arc::new(Semaphore::new(settings.concurrent_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self(Arc::new(Inner { settings, extra_roots, resolver, tls: OnceLock::new(), places, public: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            settings,
+            extra_roots,
+            resolver,
+            tls: OnceLock::new(),
+            places,
+            public: Mutex::default(),
+        })))
     }
 
     /// Whether a URL that an operator names would be called with these settings, as far as can be told without asking

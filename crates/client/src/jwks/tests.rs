@@ -51,7 +51,10 @@ async fn a_failing_owner_is_not_asked_again_and_again() {
         assert!(sets.current(&Destination::given(URL), at(second)).await.is_ok(), "{second}");
     }
     assert_eq!(http.lines().len(), 3);
-    assert!(matches!(sets.current(&Destination::given(URL), at(14_460)).await, Err(KeySetError::Malformed { status: 503 })));
+    assert!(matches!(
+        sets.current(&Destination::given(URL), at(14_460)).await,
+        Err(KeySetError::Malformed { status: 503 })
+    ));
     assert!(matches!(sets.current(&Destination::given(URL), at(14_461)).await, Err(KeySetError::Wait)));
     assert_eq!(http.lines().len(), 4);
 }

@@ -79,7 +79,7 @@ async fn an_endless_403_ends() {
     assert_eq!(tokens_shown(&setup).len(), 5);
 }
 
-/// ATK-231: one call leads to one login and to at most one page for each scope that is new, whatever a server goes on to
+/// ATK-227: one call leads to one login and to at most one page for each scope that is new, whatever a server goes on to
 /// say; what no call is behind leads to none.
 #[tokio::test]
 async fn one_call_opens_each_page_once() {

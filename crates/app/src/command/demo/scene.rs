@@ -110,7 +110,7 @@ impl Scene {
         self.good &= as_it_should;
         if self.json {
             let line = serde_json::json!({ "scene": self.script.name, "step": self.steps, "what": what, "came": came, "why": why, "good": as_it_should });
-            say!("{line}");
+            crate::say::json(&line.to_string());
         } else {
             let mark = if as_it_should { ' ' } else { '!' };
             say!(" {mark}{:>2}  {what:<58} {came:<5} {why}", self.steps);

@@ -15,7 +15,8 @@ fn root() -> PathBuf {
 }
 
 fn table() -> String {
-    let mut out = "| What | Where it stands | Who names it | Who follows it | What holds it |\n|---|---|---|---|---|\n".to_owned();
+    let mut out = "| What | Where it stands | Who names it | Who follows it | What holds it |\n|---|---|---|---|---|\n"
+        .to_owned();
     for row in Named::ALL.iter().map(|named| named.row()) {
         let members = row.members.iter().map(|member| format!("`{member}`")).collect::<Vec<_>>().join(", ");
         let followed = if row.followed_by.is_empty() { "nobody" } else { row.followed_by };
@@ -146,7 +147,10 @@ fn nothing_is_asked_for_but_what_is_known() {
     };
     let given: BTreeMap<&str, usize> = GIVEN.iter().map(|(name, times, _)| (*name, *times)).collect();
     assert_eq!(count("Destination::given("), given);
-    let opens: Vec<&str> = ["TcpStream::connect(", "HttpConnector::", "legacy::Client"].iter().flat_map(|word| count(word).into_keys()).collect();
+    let opens: Vec<&str> = ["TcpStream::connect(", "HttpConnector::", "legacy::Client"]
+        .iter()
+        .flat_map(|word| count(word).into_keys())
+        .collect();
     assert!(!opens.is_empty());
     for name in opens {
         assert!(OPENS.iter().any(|(known, _)| *known == name), "{name} opens connections");

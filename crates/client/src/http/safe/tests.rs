@@ -268,7 +268,8 @@ async fn a_stalled_exchange_keeps_its_place() {
         accepted = listener.accept() => accepted.unwrap(),
         answer = &mut first => panic!("{answer:?}"),
     };
-    let second = tokio::time::timeout(Duration::from_millis(200), http.send(Request::get(Destination::given(url.as_str()))));
+    let second =
+        tokio::time::timeout(Duration::from_millis(200), http.send(Request::get(Destination::given(url.as_str()))));
     assert!(second.await.is_err());
     let listener = listener.into_std().unwrap();
     assert!(listener.accept().is_err_and(|error| error.kind() == ErrorKind::WouldBlock));

@@ -123,7 +123,8 @@ async fn a_name_with_any_forbidden_address_is_refused() {
 async fn localhost_is_refused_over_https() {
     let canary = Canary::new();
     let http = SafeHttp::with_resolver(loopback(), Box::new(SystemResolver)).unwrap();
-    let error = http.send(Request::get(Destination::given(format!("https://localhost:{}/", canary.port())))).await.unwrap_err();
+    let error =
+        http.send(Request::get(Destination::given(format!("https://localhost:{}/", canary.port())))).await.unwrap_err();
     assert!(matches!(error, HttpError::Address { .. }), "{error:?}");
     assert!(canary.is_silent());
 }
@@ -192,7 +193,11 @@ async fn plain_http_is_for_loopback_only() {
     assert!(canary.is_silent());
     let server = Server::answering(plain("{}")).await;
     let http = SafeHttp::with_resolver(loopback(), Box::new(names)).unwrap();
-    assert!(http.send(Request::get(Destination::given(format!("http://localhost:{}/", server.address.port())))).await.is_ok());
+    assert!(
+        http.send(Request::get(Destination::given(format!("http://localhost:{}/", server.address.port()))))
+            .await
+            .is_ok()
+    );
 }
 
 /// CL-46, ATK-86: other schemes, user information, fragments and things that are no URL.
