@@ -243,14 +243,21 @@ impl Login {
                 self.parts.store.keep_tokens(resource, &fresh)?;
                 return Ok(fresh);
             }
+            self.nobody_is_asked(asks)?;
             self.parts.store.forget_tokens(resource)?;
             // What the person had agreed to before is asked for again, not less.
             asked = kept.asked;
         }
-        if let (Asks::Nobody, Grant::Code) = (asks, &self.parts.grant) {
-            return Err(VisitError::Nobody("the next call asks".to_owned()).into());
-        }
+        self.nobody_is_asked(asks)?;
         self.obtain(resource, challenge, asked.as_ref()).await
+    }
+
+    /// Where a person would have to be asked, and may not be: what is kept stays, and the next call asks.
+    fn nobody_is_asked(&self, asks: Asks) -> Result<(), LoginError> {
+        match (asks, &self.parts.grant) {
+            (Asks::Nobody, Grant::Code) => Err(VisitError::Nobody("the next call asks".to_owned()).into()),
+            _ => Ok(()),
+        }
     }
 
     /// A token for more than `held` is good for: what was asked for before, and what is needed now (CL-25). A refresh

@@ -152,7 +152,8 @@ fn report(diagnosis: &Diagnosis) -> Value {
 /// whoever reads the report would fetch (ATK-232).
 fn cell(text: &str) -> String {
     let mut out = visible(text).replace('\\', "\\\\");
-    for (markup, plain) in [("|", "\\|"), ("<", "&lt;"), ("![", "!\\["), ("](", "]\\("), ("][", "]\\["), ("]:", "]\\:")] {
+    for (markup, plain) in [("|", "\\|"), ("<", "&lt;"), ("![", "!\\["), ("](", "]\\("), ("][", "]\\["), ("]:", "]\\:")]
+    {
         out = out.replace(markup, plain);
     }
     out

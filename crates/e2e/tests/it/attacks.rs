@@ -11,6 +11,12 @@
 
 mod field;
 
+mod client_files;
+mod client_named;
+mod client_streams;
+mod client_terminal;
+mod hostile;
+
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;
