@@ -222,7 +222,7 @@ async fn no_word_of_a_file_or_of_a_tool_commands_the_terminal() {
         &["server", "tools", "up"][..],
         &["--json", "server", "tools", "up"],
         &["server", "list"],
-        &["audit", "tail"],
+        &["audit", "export"],
         &["audit", "export", "--format", "csv"],
         &["advise"],
     ] {
