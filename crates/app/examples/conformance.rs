@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sekisho_client::authorization::{AuthorizationRequest, finish};
-use sekisho_client::bridge::{Bridge, BridgeSettings, Notice};
+use sekisho_client::bridge::{Bridge, BridgeSettings, Notice, OutLine};
 use sekisho_client::callback::CallbackError;
 use sekisho_client::exchange::IdentityProvider;
-use sekisho_client::http::{HttpClient, HttpSettings, Request, SafeHttp};
+use sekisho_client::http::{Destination, HttpClient, HttpSettings, Request, SafeHttp};
 use sekisho_client::login::{Browser, Grant, Identity, KnownClient, Login, LoginParts, Visit, VisitError};
 use sekisho_client::session::{Entry, Session};
 use sekisho_client::signing::ClientKey;
@@ -82,7 +82,7 @@ impl Visit for Willing {
         request: &'a AuthorizationRequest,
     ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>> {
         Box::pin(async move {
-            let sent = self.http.send(Request::get(request.url())).await;
+            let sent = self.http.send(Request::get(Destination::given(request.url()))).await;
             let answer = sent.map_err(|error| VisitError::Nobody(error.to_string()))?;
             let location = answer.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
             Ok(finish(request, location).map_err(CallbackError::from)?)
@@ -161,7 +161,7 @@ impl Context {
 /// A client at the other end of the bridge.
 struct Client {
     lines: mpsc::Sender<Vec<u8>>,
-    answers: mpsc::Receiver<Vec<u8>>,
+    answers: mpsc::Receiver<OutLine>,
     modern: bool,
     revision: String,
     next: u64,
@@ -197,7 +197,7 @@ impl Client {
         self.send(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await?;
         loop {
             let line = tokio::time::timeout(PATIENCE, self.answers.recv()).await?;
-            let message: Value = serde_json::from_slice(&line.ok_or("the bridge has gone")?)?;
+            let message: Value = serde_json::from_slice(line.ok_or("the bridge has gone")?.bytes())?;
             if message.get("method").is_some() {
                 self.serve(&message).await?;
             } else if message.get("id") == Some(&json!(id)) {

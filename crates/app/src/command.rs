@@ -29,16 +29,17 @@ pub(crate) mod user;
 
 use sekisho_console::acts::Outcome;
 use sekisho_protocol::audit::RuleId;
-use sekisho_protocol::text::{for_terminal, json_for_terminal};
+use sekisho_protocol::text::for_terminal;
 use serde::Serialize;
 
 use crate::error::CommandError;
+use crate::say;
 
 /// Prints a value for a program.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
     let text =
         serde_json::to_string(value).map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
-    anstream::println!("{}", json_for_terminal(&text));
+    say::json(&text);
     Ok(())
 }
 
@@ -60,7 +61,7 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
         .collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        anstream::println!("{}", padded.join("  ").trim_end());
+        say!("{}", padded.join("  ").trim_end());
     };
     line(&mut headings.iter().copied());
     for row in &rows {
@@ -90,7 +91,7 @@ pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
     })
 }
 
-/// Foreign text on one line: whatever is not seen where it stands, or moves what is, is escaped (ATK-95).
+/// Foreign text on one line (ATK-95).
 pub(crate) fn visible(text: &str) -> String {
     for_terminal(text).into_owned()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, LOCATION};
 use http::{Method, StatusCode};
-use sekisho_client::http::{HttpClient, HttpError, Request};
+use sekisho_client::http::{Destination, HttpClient, HttpError, Request};
 use sekisho_picture::spec::{Kind, Source};
 
 /// How long a document may take to begin.
@@ -31,9 +31,9 @@ pub(crate) enum DocumentError {
 }
 
 /// What a URL gives, up to so many bytes.
-pub(crate) async fn fetch(http: &dyn HttpClient, url: &str, bytes_max: usize) -> Result<Source, DocumentError> {
-    let address = url.split('#').next().unwrap_or(url);
-    let mut request = Request::new(Method::GET, address.to_owned(), bytes::Bytes::new())
+pub(crate) async fn fetch(http: &dyn HttpClient, to: Destination, bytes_max: usize) -> Result<Source, DocumentError> {
+    let address = to.as_str().to_owned();
+    let mut request = Request::new(Method::GET, to, bytes::Bytes::new())
         .header(ACCEPT, "text/markdown, text/plain, text/html;q=0.9, */*;q=0.1");
     request.body_bytes_max = bytes_max;
     request.begins_within = Some(BEGINS_WITHIN);
@@ -47,7 +47,7 @@ pub(crate) async fn fetch(http: &dyn HttpClient, url: &str, bytes_max: usize) ->
     }
     let html = answer.media_type().is_some_and(|kind| kind == "text/html" || kind == "application/xhtml+xml");
     let text = String::from_utf8(answer.body.to_vec()).map_err(|_| DocumentError::NotText)?;
-    let mut source = Source::new(address, text);
+    let mut source = Source::new(&address, text);
     if html {
         source.kind = Kind::Html;
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use miette::Diagnostic;
-use sekisho_protocol::text::for_terminal;
+use sekisho_protocol::text::lines_for_terminal;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -50,13 +50,13 @@ impl CommandError {
         Self::No { message: message.into() }
     }
 
-    /// The same, with nothing in it that a terminal obeys.
+    /// The same, as a terminal may show it (ATK-231).
     pub(crate) fn for_terminal(self) -> Self {
-        let plain = |text: String| text.lines().map(for_terminal).collect::<Vec<_>>().join("\n");
+        let shown = |text: String| lines_for_terminal(&text).into_owned();
         match self {
-            Self::Environment { message, help } => Self::Environment { message: plain(message), help: help.map(plain) },
-            Self::No { message } => Self::No { message: plain(message) },
-            Self::Usage { message, help } => Self::Usage { message: plain(message), help: help.map(plain) },
+            Self::Environment { message, help } => Self::Environment { message: shown(message), help: help.map(shown) },
+            Self::No { message } => Self::No { message: shown(message) },
+            Self::Usage { message, help } => Self::Usage { message: shown(message), help: help.map(shown) },
         }
     }
 

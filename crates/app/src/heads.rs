@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_client::http::{HttpClient, Request};
+use sekisho_client::http::{Destination, HttpClient, Request};
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::ids::NodeId;
 use sekisho_store::{SignedHead, Store, StoreError};
@@ -101,7 +101,10 @@ impl SecondPlace {
             }
             Self::Url(url) => {
                 let body = serde_json::to_value(head).map_err(|error| error.to_string())?;
-                let answer = http.send(Request::post_json(url, &body)).await.map_err(|error| error.to_string())?;
+                let answer = http
+                    .send(Request::post_json(Destination::given(url), &body))
+                    .await
+                    .map_err(|error| error.to_string())?;
                 let taken = answer.status.is_success();
                 if taken { Ok(()) } else { Err(format!("`{url}` answered {}", answer.status)) }
             }

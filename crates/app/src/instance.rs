@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use sekisho_client::http::{HttpSettings, SafeHttp};
+use sekisho_client::http::SafeHttp;
 use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
 use sekisho_gateway::memory::Memory;
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, Routes};
@@ -19,7 +19,7 @@ use sekisho_store::{ChangeKind, FeedEvent, Refusals, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
-use crate::builtin::{self, CheckpointServer};
+use crate::builtin::CheckpointServer;
 use crate::clock::{SteadyClock, Timekeeper};
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
@@ -31,7 +31,7 @@ use crate::proxies::Proxies;
 use crate::readiness::{self, Readiness};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
-use crate::{control, keys, listen};
+use crate::{control, keys, listen, reach};
 
 mod upkeep;
 /// How long files may take to be read while requests are served.
@@ -158,6 +158,15 @@ pub(crate) async fn stored_port(store: &Store) -> Option<u16> {
     is_local(&stored).then(|| url::Url::parse(&stored).ok()?.port())?
 }
 
+/// Whether clients are, or will be, told `http://localhost:PORT`.
+pub(crate) async fn advertises_localhost(store: &Store, wanted: Option<&str>) -> bool {
+    let stored = match store.read().await {
+        Ok(mut tx) => tx.settings().get("base_url").await.ok().flatten(),
+        Err(_) => None,
+    };
+    stored.as_deref().or(wanted).is_none_or(is_local)
+}
+
 fn is_local(base_url: &str) -> bool {
     base_url.starts_with("http://localhost:")
 }
@@ -187,7 +196,7 @@ impl Instance {
         let builtin = BuiltInSettings(Arc::new(CheckpointServer::new(
             (store.clone(), rights_seen.clone(), directory_seen.clone()),
             clock.clone(),
-            Arc::new(documents(&configuration, extra_ca.clone())?),
+            Arc::new(reach::documents(&configuration, extra_ca.clone())?),
             base_url.clone(),
         )));
         let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(
@@ -200,7 +209,7 @@ impl Instance {
             keys: keys_seen.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            http: Arc::new(outbound(&configuration, extra_ca.clone())?),
+            http: Arc::new(reach::outbound(&configuration, extra_ca.clone())?),
             rights: rights_seen.clone(),
             servers: directory_seen,
             node,
@@ -288,7 +297,8 @@ impl Instance {
         tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
         tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
         ready()?;
-        let sharing = listen::Sharing { memory: self.memory.clone(), proxies: Vec::new() };
+        let proxies = Proxies::read(&self.configuration.load().tls.trusted_proxies).unwrap_or_default();
+        let sharing = listen::Sharing { memory: self.memory.clone(), proxies: proxies.networks().to_vec() };
         listen::serve(listeners, self.front(), certificate, sharing, stop).await;
         for task in tasks {
             task.abort();
@@ -340,9 +350,7 @@ impl Instance {
 
     /// The way out to what the operator named: loopback, too, which no stranger can make us call.
     fn reach_out(&self, configuration: &Configuration) -> Result<Arc<SafeHttp>, CommandError> {
-        let settings =
-            HttpSettings { allow_http_loopback: true, ..outbound_settings(configuration, self.extra_ca.clone())? };
-        SafeHttp::new(settings).map(Arc::new).map_err(no_outbound)
+        reach::named(configuration, self.extra_ca.clone()).map(Arc::new)
     }
 
     /// Answers a question about calls, by the configuration in force.
@@ -542,31 +550,6 @@ fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandErro
             "give a PEM file",
         )
     })
-}
-
-fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
-    SafeHttp::new(outbound_settings(configuration, extra_ca)?).map_err(no_outbound)
-}
-
-/// The way to documents that somebody wants read: a stranger's URL, and longer answers than OAuth has.
-fn documents(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
-    let settings = outbound_settings(configuration, extra_ca)?;
-    SafeHttp::new(HttpSettings { body_bytes_max: builtin::DOCUMENT_BYTES_MAX, ..settings }).map_err(no_outbound)
-}
-
-fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {
-    let mut settings = HttpSettings { extra_roots_pem: extra_ca.unwrap_or_default(), ..HttpSettings::default() };
-    for network in &configuration.outbound.allow_private {
-        let network = network
-            .parse()
-            .map_err(|_| CommandError::usage(format!("`{network}` is not a network"), "write it as `10.0.0.0/8`"))?;
-        settings.allow_private.push(network);
-    }
-    Ok(settings)
-}
-
-fn no_outbound(error: sekisho_client::http::SetupError) -> CommandError {
-    CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`")
 }
 
 fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSettings {

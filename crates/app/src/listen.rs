@@ -5,7 +5,8 @@ mod stream;
 pub(crate) mod table;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -67,24 +68,77 @@ pub(crate) struct Listeners {
     pub(crate) address: SocketAddr,
 }
 
+/// How often a port is drawn that is free at every address that we need.
+const PORTS_TRIED_MAX: usize = 32;
+
 /// Opens the sockets: `wanted`, or both loopback addresses with one port.
+///
+/// `localhost`, which we advertise, may mean either family. Whoever else held the port on the other one would get what
+/// clients send to us, their tokens among it (ATK-221). So the port is ours at both, or there is no start; only a machine
+/// that has no such address does without.
 pub(crate) async fn bind(wanted: Option<SocketAddr>, port: u16) -> Result<Listeners, CommandError> {
-    let first = wanted.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], port)));
-    let socket = TcpListener::bind(first).await.map_err(|error| {
-        CommandError::environment(
-            format!("cannot listen on {first}: {error}"),
-            "another program uses the port, or the address is not this machine's: choose with --listen ADDR:PORT (port 0 takes a free one)",
-        )
-    })?;
-    let address = socket.local_addr().map_err(|error| CommandError::environment(error.to_string(), "try again"))?;
-    let mut sockets = vec![socket];
-    if wanted.is_none() || first.ip() == std::net::Ipv4Addr::LOCALHOST {
-        // `localhost` may mean either family; a machine without IPv6 does without.
-        if let Ok(second) = TcpListener::bind(SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port()))).await {
-            sockets.push(second);
+    let first = wanted.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    let unknown = |error: std::io::Error| CommandError::environment(error.to_string(), "try again");
+    'drawn: for _ in 0..PORTS_TRIED_MAX {
+        let socket = TcpListener::bind(first).await.map_err(|error| {
+            CommandError::environment(
+                format!("cannot listen on {first}: {error}"),
+                "another program uses the port, or the address is not this machine's: choose with --listen ADDR:PORT (port 0 takes a free one)",
+            )
+        })?;
+        let address = socket.local_addr().map_err(unknown)?;
+        let others = others_of_localhost(&socket, address.ip());
+        let mut sockets = vec![socket];
+        for other in others.into_iter().map(|ip| SocketAddr::new(ip, address.port())) {
+            match TcpListener::bind(other).await {
+                Ok(socket) => sockets.push(socket),
+                Err(error) if is_absent(&error) => {}
+                Err(error) if first.port() == 0 && error.kind() == ErrorKind::AddrInUse => continue 'drawn,
+                Err(error) => {
+                    return Err(CommandError::environment(
+                        format!("cannot listen on {other} as well as on {address}: {error}"),
+                        "clients that are told `localhost` may reach either: end the program that uses the port there, or choose another with --listen ADDR:PORT",
+                    ));
+                }
+            }
         }
+        return Ok(Listeners { sockets, address });
     }
-    Ok(Listeners { sockets, address })
+    Err(CommandError::environment(
+        format!("no port was free at both 127.0.0.1 and [::1] in {PORTS_TRIED_MAX} attempts"),
+        "name one with --listen ADDR:PORT",
+    ))
+}
+
+/// The addresses that `localhost` may mean beside this one. None where it is not meant at all: clients then know us by
+/// another name (see `Listeners::is_localhost`).
+fn others_of_localhost(socket: &TcpListener, ip: IpAddr) -> Vec<IpAddr> {
+    let (four, six) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+    match ip {
+        _ if ip == four => vec![six],
+        _ if ip == six => vec![four],
+        IpAddr::V4(_) if ip.is_unspecified() => vec![six],
+        // Where the system says so, it listens on IPv4, too.
+        IpAddr::V6(_) if ip.is_unspecified() => {
+            let alone = rustix::net::sockopt::ipv6_v6only(socket).unwrap_or(true);
+            if alone { vec![four] } else { Vec::new() }
+        }
+        _ if ip.is_loopback() => vec![four, six],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the machine has no such address, so that nobody else has it either.
+fn is_absent(error: &std::io::Error) -> bool {
+    let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(no_family)
+}
+
+impl Listeners {
+    /// Whether what is sent to `localhost` arrives here.
+    pub(crate) fn is_localhost(&self) -> bool {
+        self.address.ip().is_loopback() || self.address.ip().is_unspecified()
+    }
 }
 
 /// A certificate and its key, read again when the files change.

@@ -1,5 +1,8 @@
 //! The binary: arguments, configuration, wiring, listening, shutting down. No product logic.
 
+#[macro_use]
+mod say;
+
 mod builtin;
 mod cli;
 mod clock;
@@ -16,9 +19,9 @@ mod layers;
 mod listen;
 mod os;
 mod outside;
-mod readiness;
 mod proxies;
-mod say;
+mod reach;
+mod readiness;
 mod servers;
 mod telemetry;
 mod webhook;
@@ -39,7 +42,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const END_WAIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What was typed stands in it, and may have been copied from anywhere.
+        Err(error) if error.use_stderr() => {
+            tell!("{}", error.render().to_string().trim_end());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+        // Help and version are our own words.
+        Err(error) => error.exit(),
+    };
     // A second thread on the only core would take turns with the first, and wake it for everything that comes in.
     let alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
     let mut builder = if alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
@@ -104,14 +116,14 @@ fn report(json: bool, error: CommandError) -> ExitCode {
     // What went wrong may be told in words of strangers.
     let error = error.for_terminal();
     if json {
-        anstream::eprintln!("{}", serde_json::json!({ "error": error.to_string(), "help": error.hint() }));
+        say::json_error(&serde_json::json!({ "error": error.to_string(), "help": error.hint() }).to_string());
     } else if let CommandError::No { message } = &error {
         // Where the answer is the output, there is nothing to add.
         if !message.is_empty() {
-            anstream::eprintln!("{message}");
+            tell!("{message}");
         }
     } else {
-        anstream::eprintln!("{:?}", miette::Report::new(error));
+        say::error(error);
     }
     code
 }

@@ -15,6 +15,7 @@ use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{AccessToken, ClientSecret, SubjectToken};
+use sekisho_protocol::text::for_terminal;
 
 use crate::cli::Common;
 use crate::data_dir::DataDir;
@@ -232,7 +233,10 @@ pub(crate) fn failed(error: &dyn std::error::Error) -> CommandError {
         }
         next = cause.source();
     }
-    CommandError::environment(text, "`sekisho doctor URL` shows what the server and its authorization server say")
+    CommandError::environment(
+        for_terminal(&text),
+        "`sekisho doctor URL` shows what the server and its authorization server say",
+    )
 }
 
 fn secret(name: &str) -> Result<String, CommandError> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use crate::os;
+use crate::say::Log;
 
 /// Bytes of lines that wait to be written.
 const WAITING_BYTES_MAX: usize = 1 << 20;
@@ -26,10 +27,11 @@ pub(crate) fn start(json: bool) -> Flush {
     let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new("warn"));
     let lines = Lines::default();
     let written = lines.clone();
-    std::thread::spawn(move || written.write(&mut std::io::stderr()));
+    std::thread::spawn(move || written.write(&mut Log { json }));
     let waiting = lines.clone();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(false)
         .with_writer(move || Line { text: Vec::new(), lines: waiting.clone() });
     // A second start in one process (tests) keeps the first.
     let _ = if json { builder.json().try_init() } else { builder.with_target(false).compact().try_init() };
@@ -40,7 +42,8 @@ pub(crate) fn start(json: bool) -> Flush {
 pub(crate) fn start_quiet() {
     let wanted = os::variable("SEKISHO_LOG").unwrap_or_else(|| "error".to_owned());
     let filter = EnvFilter::try_new(&wanted).unwrap_or_else(|_| EnvFilter::new("error"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).compact().try_init();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
+    let _ = builder.with_writer(|| Log { json: false }).compact().try_init();
 }
 
 /// Writes what waits when it is dropped, as far as somebody reads it.

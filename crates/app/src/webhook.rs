@@ -10,7 +10,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
-use sekisho_client::http::{HttpClient, Request};
+use sekisho_client::http::{Destination, HttpClient, Request};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Clock;
 use sekisho_protocol::secret::UpstreamSecret;
@@ -122,7 +122,7 @@ impl Announcer {
     /// Signed anew for each attempt: whoever receives it refuses what is old.
     fn request(&self, id: &str, body: &Value) -> Request {
         let seconds = self.clock.now().as_second().to_string();
-        let request = Request::post_json(&self.url, body);
+        let request = Request::post_json(Destination::given(&self.url), body);
         let signature = sign(&self.secret, id, &seconds, &request.body);
         request.header(ID, id).header(TIMESTAMP, &seconds).header(SIGNATURE, &signature)
     }

@@ -11,7 +11,7 @@ use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, CsrfToken};
 use url::Url;
 
-use crate::discovery::is_as_secure;
+use crate::http::{Destination, HttpError, Named};
 use crate::registration::Registration;
 use crate::text::{code, presentable};
 
@@ -110,7 +110,8 @@ pub fn begin(
         return Err(BeginError::Redirect);
     }
     let endpoint = &server.authorization_endpoint;
-    let parsed = Url::parse(endpoint).ok().filter(|_| is_as_secure(&issuer, endpoint));
+    let named = Destination::named(Named::AuthorizationEndpoint, &issuer, endpoint).ok();
+    let parsed = named.and_then(|named| Url::parse(named.as_str()).ok());
     let Some(mut url) = parsed else { return Err(BeginError::Endpoint { issuer }) };
     let verifier = generate_verifier(entropy);
     let state = CsrfToken::generate(entropy);
@@ -202,6 +203,11 @@ impl AuthorizationRequest {
     /// Where to send the person. Holds `state`, so it is not for logs.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The same, to be asked for by us: named by the issuer, as it was when this was begun.
+    pub fn destination(&self) -> Result<Destination, HttpError> {
+        Destination::named(Named::AuthorizationEndpoint, &self.issuer, &self.url)
     }
 
     /// The issuer that was asked, from its validated metadata.

@@ -11,26 +11,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::Method;
+use futures_util::future::BoxFuture;
 use sekisho_protocol::mcp::error::ErrorCode;
 use sekisho_protocol::mcp::message::{Id, Message, Outcome};
 use sekisho_protocol::mcp::mirror::Annotations;
 use sekisho_protocol::mcp::strict::Limits;
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::http::{HttpError, Opened, Response};
+use crate::http::{Destination, HttpError, Opened, Response};
 use crate::session::{Session, SessionError};
 
 mod answers;
 mod legacy;
 mod line;
+mod pages;
+mod room;
 mod streams;
 
 use answers::Answered;
 use legacy::Legacy;
 use line::{Kind, Line};
-use streams::Resume;
+use room::Room;
+use streams::{Pace, Resume};
+
+pub use room::OutLine;
 
 /// Bounds of a bridge.
 #[derive(Debug, Clone)]
@@ -45,6 +51,8 @@ pub struct BridgeSettings {
     pub reconnect_first: Duration,
     /// The longest such wait.
     pub reconnect_max: Duration,
+    /// The shortest wait that a server can ask for. Where streams go on breaking at once, it doubles each time.
+    pub reconnect_floor: Duration,
     /// A standing stream that was silent for so long is opened again: behind a machine that slept, or a proxy that
     /// forgot it, it would be silent for ever.
     pub silence_max: Duration,
@@ -60,6 +68,7 @@ impl Default for BridgeSettings {
             requests_max: 64,
             reconnect_first: Duration::from_secs(1),
             reconnect_max: Duration::from_secs(30),
+            reconnect_floor: Duration::from_millis(250),
             silence_max: Duration::from_secs(300),
             finish_within: Duration::from_secs(5),
         }
@@ -90,6 +99,18 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Asked { .. } => "asked",
+            Self::BegunAgain => "begun again",
+            Self::Dropped { .. } => "dropped",
+            Self::Reconnecting => "reconnecting",
+            Self::ToolsLeftOut { .. } => "tools left out",
+        }
+    }
+}
+
 /// Why a request got no answer from the server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BridgeError {
@@ -102,6 +123,9 @@ pub(crate) enum BridgeError {
     /// Something else came back.
     #[error("`{resource}` answered with status {status} and no message")]
     NoMessage { resource: String, status: u16 },
+    /// It names a page that it may not.
+    #[error("`{resource}` wants a page to be opened that is no web page, or less secure than itself")]
+    Page { resource: String },
     /// No way in, or no way to the server.
     #[error("{0}")]
     Session(#[from] SessionError),
@@ -114,12 +138,16 @@ pub(crate) enum BridgeError {
 pub struct Bridge {
     session: Session,
     settings: BridgeSettings,
-    lines: mpsc::Sender<Vec<u8>>,
+    lines: mpsc::Sender<OutLine>,
     tell: Box<dyn Fn(Notice) + Send + Sync>,
     state: Mutex<State>,
     places: Arc<Semaphore>,
     /// One at a time begins a session anew.
     beginning: tokio::sync::Mutex<()>,
+    /// For answers that are large.
+    room: Room,
+    /// How often each kind of notice came.
+    told: Mutex<HashMap<&'static str, u64>>,
 }
 
 #[derive(Default)]
@@ -151,8 +179,12 @@ struct Running {
 
 /// Tools whose headers are remembered.
 const TOOLS_MAX: usize = 10_000;
-/// Pages that are remembered as shown.
+/// Pages that are shown, each once. A server that has had so many shown to one person has no honest reason for more.
 const SHOWN_MAX: usize = 256;
+/// Notices of one kind that are all told; of more, every one whose number is a power of two.
+const NOTICES_MAX: u64 = 8;
+/// The longest body of a refusal. An error says less.
+const REFUSAL_BYTES_MAX: usize = room::SMALL_BYTES_MAX;
 
 impl Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,12 +197,13 @@ impl Bridge {
     pub fn new(
         session: Session,
         settings: BridgeSettings,
-        lines: mpsc::Sender<Vec<u8>>,
+        lines: mpsc::Sender<OutLine>,
         tell: Box<dyn Fn(Notice) + Send + Sync>,
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.requests_max.clamp(1, Semaphore::MAX_PERMITS)));
         let (state, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self { session, settings, lines, tell, state, places, beginning })
+        let (room, told) = (Room::new(), Mutex::default());
+        Arc::new(Self { session, settings, lines, tell, state, places, beginning, room, told })
     }
 
     /// Carries lines until the client closes its side, then ends the session.
@@ -197,6 +230,20 @@ impl Bridge {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a person, if there was not enough of this kind already: a server that breaks off a thousand times fills no
+    /// log (ATK-223).
+    fn notify(&self, notice: Notice) {
+        let number = {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = told.entry(notice.kind()).or_default();
+            *number = number.saturating_add(1);
+            *number
+        };
+        if number <= NOTICES_MAX || number.is_power_of_two() || matches!(notice, Notice::Asked { .. }) {
+            (self.tell)(notice);
+        }
     }
 
     fn resource(&self) -> String {
@@ -261,19 +308,24 @@ impl Bridge {
             return legacy.answer(self, line, id).await;
         }
         let (mut begun, mut learned) = (false, false);
+        let (mut pace, mut asked) = (Pace::default(), false);
         loop {
             let (request, generation) = self.request(line);
             let used_session = request.headers.contains_key(line::SESSION);
-            let opened = self.session.open(&request, &line.operation()).await?;
+            // One call asks a person once, however often it is sent.
+            let opened = match std::mem::replace(&mut asked, true) {
+                false => self.session.open(&request, &line.operation()).await?,
+                true => self.session.open_quietly(&request).await?,
+            };
             if opened.status.is_success() {
-                match self.pass_answer(line, id, opened).await? {
+                match self.pass_answer(line, id, opened, &mut pace).await? {
                     Answered::Yes => return Ok(()),
                     // A subscription goes on until it is cancelled (ST-09).
                     Answered::Again(wait) => tokio::time::sleep(wait).await,
                 }
                 continue;
             }
-            let refusal = self.whole(opened).await?;
+            let refusal = self.whole(opened, REFUSAL_BYTES_MAX).await?;
             if refusal.status.as_u16() == 404 && used_session && !begun {
                 begun = true;
                 self.begin_again(generation).await?;
@@ -312,23 +364,26 @@ impl Bridge {
         let legacy = Legacy::open(self).await?.ok_or_else(lost)?;
         legacy.begin_again(self).await?;
         self.state().legacy = Some(Arc::clone(&legacy));
-        (self.tell)(Notice::BegunAgain);
+        self.notify(Notice::BegunAgain);
         Ok(Some(legacy))
     }
 
     /// Sends what has no answer. What becomes of it, its sender could not be told.
-    async fn post(self: &Arc<Self>, line: &Line) {
-        let sent = match self.legacy().await {
-            Err(error) => Err(error),
-            Ok(Some(legacy)) => legacy.post(self, line).await.map(drop),
-            Ok(None) => {
-                let (request, _) = self.request(line);
-                self.session.open(&request, &line.operation()).await.map(drop).map_err(BridgeError::from)
+    /// Boxed, for it is also how what a server asks is answered while its stream is read.
+    fn post<'a>(self: &'a Arc<Self>, line: &'a Line) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let sent = match self.legacy().await {
+                Err(error) => Err(error),
+                Ok(Some(legacy)) => legacy.post(self, line).await.map(drop),
+                Ok(None) => {
+                    let (request, _) = self.request(line);
+                    self.session.open(&request, &line.operation()).await.map(drop).map_err(BridgeError::from)
+                }
+            };
+            if let Err(error) = sent {
+                self.notify(Notice::Dropped { why: error.to_string() });
             }
-        };
-        if let Err(error) = sent {
-            (self.tell)(Notice::Dropped { why: error.to_string() });
-        }
+        })
     }
 
     /// Introduces the client again to a server that has forgotten it, as it introduced itself.
@@ -345,7 +400,7 @@ impl Bridge {
         let lost = || BridgeError::SessionLost { resource: self.resource() };
         let line = initialize.ok_or_else(lost)?;
         let (request, _) = self.request(&line);
-        let opened = self.session.open(&request, "initialize").await?;
+        let opened = self.session.open_quietly(&request).await?;
         self.note_session(&opened);
         let Kind::Request(id) = &line.kind else { return Err(lost()) };
         let answer = self.only_answer(id, opened).await?.ok_or_else(lost)?;
@@ -361,9 +416,9 @@ impl Bridge {
         }
         let initialized = Line::initialized();
         let (request, _) = self.request(&initialized);
-        self.session.open(&request, "notifications/initialized").await?;
+        self.session.open_quietly(&request).await?;
         self.state().generation += 1;
-        (self.tell)(Notice::BegunAgain);
+        self.notify(Notice::BegunAgain);
         Ok(())
     }
 
@@ -372,7 +427,7 @@ impl Bridge {
         let list = line.list_of_tools();
         let Kind::Request(id) = &list.kind else { return Ok(()) };
         let (request, _) = self.request(&list);
-        let opened = self.session.open(&request, "tools/list").await?;
+        let opened = self.session.open_quietly(&request).await?;
         if let Some(answer) = self.only_answer(id, opened).await? {
             self.read_tools(&answer);
         }
@@ -387,25 +442,25 @@ impl Bridge {
         };
         let Some(session) = session else { return };
         let request = line::delete(self.session.resource().as_str(), &session, revision.as_deref());
-        tokio::time::timeout(self.settings.finish_within, self.session.open(&request, "end")).await.ok();
+        tokio::time::timeout(self.settings.finish_within, self.session.open_quietly(&request)).await.ok();
     }
 
-    async fn whole(&self, opened: Opened) -> Result<Response, BridgeError> {
-        let read = opened.read(self.settings.message_bytes_max).await;
+    async fn whole(&self, opened: Opened, max: usize) -> Result<Response, BridgeError> {
+        let read = opened.read(max).await;
         read.map_err(|source| BridgeError::Http { resource: self.resource(), source })
     }
 
-    /// Writes a line for the client.
-    async fn say(&self, bytes: &[u8]) {
+    /// Writes a line for the client. `place`: what a large one keeps until it is written.
+    async fn say(&self, bytes: &[u8], place: Option<OwnedSemaphorePermit>) {
         // JSON has line ends between its parts only, and a line has none at all (ST-04).
         let line = bytes.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
         // Whoever reads has gone: so will we, for the other side closes as well.
-        self.lines.send(line).await.ok();
+        self.lines.send(OutLine::new(line, place)).await.ok();
     }
 
     async fn say_error(&self, id: Option<&Id>, code: ErrorCode, why: &str) {
         let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code.code(), "message": why } });
-        self.say(error.to_string().as_bytes()).await;
+        self.say(error.to_string().as_bytes(), None).await;
     }
 
     /// A stream for what the server says of its own accord, in the revisions that have one.
@@ -435,7 +490,7 @@ fn may_be_legacy(refusal: &Response) -> bool {
 
 /// The request that opens a stream for what the server says of its own accord.
 fn listening(url: &str) -> crate::http::Request {
-    crate::http::Request::new(Method::GET, url.to_owned(), bytes::Bytes::new())
+    crate::http::Request::new(Method::GET, Destination::given(url), bytes::Bytes::new())
         .header(::http::header::ACCEPT, "text/event-stream")
 }
 

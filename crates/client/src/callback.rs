@@ -1,15 +1,18 @@
 //! Waiting on loopback for the browser to come back (RFC 8252 §7.3).
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY};
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use sekisho_protocol::redirect::{RedirectUri, RedirectUriError};
 use sekisho_protocol::secret::AuthorizationCode;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::authorization::{AuthorizationRequest, FinishError, finish};
 
@@ -50,10 +54,50 @@ pub enum CallbackError {
     RedirectUri(#[source] RedirectUriError),
 }
 
-/// How many connections are open at once: a browser opens some that it never uses.
-const CONNECTIONS_MAX: usize = 32;
-/// How long a connection may take to send its request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many connections are open at once. Of more, the oldest that has said nothing gives way.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may take to send its request, once it has begun.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection lives in all: a browser that is slow to take one small page is none.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(20);
+/// The wait after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a connection brought, if it was an answer to this request.
+type Brought = Option<Result<AuthorizationCode, FinishError>>;
+
+/// The connections that have said nothing yet, oldest first.
+#[derive(Debug, Default)]
+struct Silent(VecDeque<(Arc<AtomicBool>, watch::Sender<bool>)>);
+
+/// One connection's place.
+struct Turn {
+    /// Whether a request came on it.
+    asked: Arc<AtomicBool>,
+    /// Changes, or closes, when it has to give way.
+    over: watch::Receiver<bool>,
+}
+
+impl Silent {
+    fn enter(&mut self) -> Turn {
+        let asked = Arc::new(AtomicBool::new(false));
+        let (sender, over) = watch::channel(false);
+        self.forget();
+        self.0.push_back((Arc::clone(&asked), sender));
+        Turn { asked, over }
+    }
+
+    /// Ends the oldest that is silent. Whether there was one.
+    fn give_way(&mut self) -> bool {
+        self.forget();
+        self.0.pop_front().is_some()
+    }
+
+    /// Those that have spoken, or ended by themselves: of the latter nobody listens any more.
+    fn forget(&mut self) {
+        self.0.retain(|(asked, sender)| !asked.load(Ordering::Relaxed) && !sender.is_closed());
+    }
+}
 
 impl CallbackListener {
     /// Listens on `127.0.0.1`, on a port that was free. The literal, not `localhost`: nothing else can answer for it.
@@ -92,32 +136,39 @@ impl CallbackListener {
     }
 
     async fn serve(&self, request: &AuthorizationRequest) -> Result<AuthorizationCode, CallbackError> {
-        let mut connections = FuturesUnordered::new();
+        let mut connections = FuturesUnordered::<BoxFuture<'_, Brought>>::new();
+        let mut silent = Silent::default();
         loop {
             tokio::select! {
-                accepted = self.listener.accept(), if connections.len() < CONNECTIONS_MAX => {
-                    // One that broke before it was accepted is nobody's answer.
-                    if let Ok((stream, _)) = accepted {
-                        connections.push(self.connection(stream, request));
-                    }
-                }
+                // What a connection brings comes before the next one, so that none gives way with its request in hand.
+                biased;
                 Some(outcome) = connections.next() => {
                     if let Some(outcome) = outcome {
                         return outcome.map_err(CallbackError::Finish);
                     }
                 }
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        // The oldest that has said nothing gives way: a browser opens some that it never uses, and so
+                        // does whoever would keep the answer waiting (ATK-224).
+                        let room = connections.len() < CONNECTIONS_MAX || silent.give_way();
+                        if let Some(ended) = room.then(|| silent.enter()) {
+                            connections.push(Box::pin(self.connection(stream, request, ended)));
+                        }
+                    }
+                    // One that broke before it was accepted is nobody's answer; out of descriptors is not for long.
+                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                },
             }
         }
     }
 
     /// Serves one connection to its end, so that the page has left before the outcome is acted on.
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        request: &AuthorizationRequest,
-    ) -> Option<Result<AuthorizationCode, FinishError>> {
+    async fn connection(&self, stream: TcpStream, request: &AuthorizationRequest, mut turn: Turn) -> Brought {
         let outcome = Mutex::new(None);
+        let asked_at_all = Arc::clone(&turn.asked);
         let service = service_fn(|asked: ::http::Request<Incoming>| {
+            asked_at_all.store(true, Ordering::Relaxed);
             let (page, decided) = self.answer(&asked, request);
             if decided.is_some() {
                 *outcome.lock().unwrap_or_else(PoisonError::into_inner) = decided;
@@ -127,7 +178,12 @@ impl CallbackListener {
         let mut server = http1::Builder::new();
         server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
         // A connection that breaks after it was answered has still brought its answer.
-        server.serve_connection(TokioIo::new(stream), service).await.ok();
+        tokio::select! {
+            biased;
+            _ = server.serve_connection(TokioIo::new(stream), service) => {}
+            _ = turn.over.changed() => {}
+            () = tokio::time::sleep(CONNECTION_TIMEOUT) => {}
+        }
         outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,13 +1,12 @@
 //! From a server's URL to the issuer that grants access to it (RFC 9728, RFC 8414, OpenID Connect Discovery).
 
 use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
-use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use url::Url;
 
 use crate::challenge::BearerChallenge;
-use crate::http::{HttpClient, HttpError, Request};
+use crate::http::{Destination, HttpClient, HttpError, Named, Request, is_as_secure};
 
 /// Why a server's description of itself is not used.
 #[derive(Debug, thiserror::Error)]
@@ -141,11 +140,11 @@ pub async fn discover_resource(
     challenge: Option<&BearerChallenge>,
 ) -> Result<ProtectedResource, ResourceError> {
     let mut failure = ResourceError::Missing { resource: resource.as_str().to_owned() };
+    let led = challenge.is_some_and(|challenge| challenge.resource_metadata.is_some());
+    let what = if led { Named::ResourceMetadata } else { Named::WellKnown };
     for url in resource_metadata_urls(resource, challenge) {
-        if !is_as_secure(resource.as_str(), &url) {
-            return Err(ResourceError::Insecure);
-        }
-        match http.send(Request::get(url.as_str())).await {
+        let to = Destination::named(what, resource.as_str(), &url).map_err(|_| ResourceError::Insecure)?;
+        match http.send(Request::get(to)).await {
             Ok(response) if response.status.as_u16() == 200 => {
                 let document = response
                     .json::<ProtectedResource>()
@@ -195,12 +194,7 @@ pub async fn discover_any_issuer(
 ) -> Result<AuthorizationServer, IssuerError> {
     let mut failure = IssuerError::Identifier { issuer: String::new() };
     for issuer in resource.authorization_servers.iter().take(ISSUERS_TRIED_MAX) {
-        let found = if is_as_secure(&resource.resource, issuer) {
-            discover_issuer(http, issuer).await
-        } else {
-            Err(IssuerError::Identifier { issuer: issuer.clone() })
-        };
-        match found {
+        match discover_issuer_of(http, &resource.resource, issuer).await {
             Ok(server) => return Ok(server),
             Err(error) => failure = error,
         }
@@ -208,15 +202,26 @@ pub async fn discover_any_issuer(
     Err(failure)
 }
 
-/// The metadata of `issuer` (CL-07, CL-08), used only if it says that it is that issuer's (CL-09).
+/// The metadata of an issuer that a person named (CL-07, CL-08), used only if it says that it is that issuer's (CL-09).
 pub async fn discover_issuer(http: &dyn HttpClient, issuer: &str) -> Result<AuthorizationServer, IssuerError> {
+    discover_issuer_of(http, issuer, issuer).await
+}
+
+/// The same for an issuer that the party at `by` names.
+pub async fn discover_issuer_of(
+    http: &dyn HttpClient,
+    by: &str,
+    issuer: &str,
+) -> Result<AuthorizationServer, IssuerError> {
     let plain = Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
-    if !plain || !is_as_secure(issuer, issuer) {
+    if !plain || !is_as_secure(by, issuer) {
         return Err(IssuerError::Identifier { issuer: issuer.to_owned() });
     }
     let mut failure = IssuerError::Missing { issuer: issuer.to_owned() };
     for url in issuer_metadata_urls(issuer) {
-        match http.send(Request::get(url.as_str())).await {
+        let to = Destination::named(Named::AuthorizationServer, by, &url)
+            .map_err(|_| IssuerError::Identifier { issuer: issuer.to_owned() })?;
+        match http.send(Request::get(to)).await {
             Ok(response) if response.status.as_u16() == 200 => {
                 let document = response
                     .json::<AuthorizationServer>()
@@ -243,18 +248,6 @@ fn check_issuer(issuer: &str, url: &str, document: AuthorizationServer) -> Resul
         return Err(IssuerError::Endpoint { issuer: issuer.to_owned() });
     }
     Ok(document)
-}
-
-/// Whether a server at `from` may send us on to `to`: an https URL without user information and fragment, or plain
-/// http on loopback if `from` is that too. So nobody outside can point at what listens on this machine (CL-43,
-/// CL-46, ATK-85, ATK-86).
-pub(crate) fn is_as_secure(from: &str, to: &str) -> bool {
-    let loopback = |url: &Url| url.scheme() == "http" && url.host_str().is_some_and(is_loopback_host);
-    let visible = to.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'\'' | b'`' | b'<' | b'>'));
-    let Ok(url) = Url::parse(to) else { return false };
-    let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    let secure = url.scheme() == "https" && url.host_str().is_some();
-    visible && bare && (secure || (loopback(&url) && Url::parse(from).is_ok_and(|from| loopback(&from))))
 }
 
 /// What to ask for at first: the challenge's scopes, else all that the resource lists, else nothing is named

@@ -9,20 +9,19 @@ use std::collections::BTreeMap;
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION, ORIGIN, WWW_AUTHENTICATE};
 use ::http::{HeaderMap, Method};
-use bytes::Bytes;
-use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::resource::ResourceId;
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::challenge::{BearerChallenge, bearer};
-use crate::discovery::{is_as_secure, issuer_metadata_urls, resource_metadata_urls};
-use crate::http::{HttpClient, HttpError, Leg, Recording, Request, Response};
+use crate::discovery::resource_metadata_urls;
+use crate::http::{Destination, HttpClient, HttpError, Leg, Named, Reach, Recording, Request, Response, is_as_secure};
 use crate::text::presentable;
 
 pub mod clients;
 mod inside;
+mod issuer;
 mod registered;
 mod rows;
 mod traps;
@@ -256,7 +255,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": { "name": "sekisho doctor", "version": env!("CARGO_PKG_VERSION") } });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
-        Request::new(Method::POST, self.server.as_str().to_owned(), body.to_string().into())
+        Request::new(Method::POST, Destination::given(self.server.as_str()), body.to_string().into())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream")
     }
@@ -365,8 +364,14 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         places.extend(resource_metadata_urls(self.server, None).into_iter().filter(|url| named.as_ref() != Some(url)));
         let mut found: Option<(String, Value)> = None;
         for url in places {
-            let Some(document) = self.document(Party::Resource, "RFC 9728 §3.1", &url, "resource").await else {
-                if named.as_ref() == Some(&url) {
+            let led = named.as_ref() == Some(&url);
+            let what = if led { Named::ResourceMetadata } else { Named::WellKnown };
+            let Ok(to) = Destination::named(what, self.server.as_str(), &url) else {
+                self.names_inside(&url);
+                continue;
+            };
+            let Some(document) = self.document(Party::Resource, "RFC 9728 §3.1", to, "resource").await else {
+                if led {
                     self.note("RS-07", Standing::Broken, format!("nothing at {url}, which the challenge names"));
                 }
                 continue;
@@ -396,6 +401,14 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         issuers.into_iter().next()
     }
 
+    /// RS-07, RS-08: the challenge names what is less secure than the server. Nobody goes there, and neither do we.
+    fn names_inside(&mut self, url: &str) {
+        let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
+        self.note("RS-07", Standing::Broken, evidence.clone());
+        self.note("RS-08", Standing::Broken, evidence.clone());
+        self.trap(traps::of_names(self.server.as_str(), url).unwrap_or(Trap::WrongScheme), evidence);
+    }
+
     /// RS-05, RS-06: what the document says that it is about.
     fn identifier(&mut self, named: &str) {
         let called = self.server.as_str();
@@ -410,105 +423,21 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// AS-02, AS-03, AS-05, AS-07, AS-19, AS-23, AS-39, RS-12: what the issuer says of itself.
-    async fn issuer_metadata(&mut self, issuer: &str) -> Option<Value> {
-        self.issuer = Some(issuer.to_owned());
-        if Url::parse(issuer).is_ok_and(|url| url.host_str().is_some_and(traps::is_entra)) {
-            self.trap(Trap::EntraAndResource, format!("the authorization server is {issuer}"));
-        }
-        if !is_as_secure(self.server.as_str(), issuer) {
-            let evidence = format!("`{}` is named as authorization server", presentable(issuer));
-            self.note("AS-07", Standing::Broken, evidence.clone());
-            self.trap(traps::of_names(self.server.as_str(), issuer).unwrap_or(Trap::WrongScheme), evidence);
-            return None;
-        }
-        let mut found = None;
-        for url in issuer_metadata_urls(issuer) {
-            if let Some(document) = self.document(Party::Issuer, "RFC 8414 §3.1", &url, "issuer").await {
-                found = Some((url, document));
-                break;
-            }
-        }
-        let Some((url, document)) = found else {
-            self.note("AS-02", Standing::Broken, format!("`{issuer}` describes itself at none of the places"));
-            let appended = format!("{}/.well-known/oauth-authorization-server", issuer.trim_end_matches('/'));
-            if !issuer_metadata_urls(issuer).contains(&appended)
-                && self.document(Party::Issuer, "RFC 8414 §3.1", &appended, "issuer").await.is_some()
-            {
-                self.trap(Trap::WrongWellKnown, appended);
-            }
-            return None;
-        };
-        self.note("AS-02", Standing::Met, url.clone());
-        let says = document.get("issuer").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let evidence = format!("{url} says `{}`, and the resource names `{issuer}`", presentable(&says));
-        self.judge("AS-03", says == issuer, evidence.clone());
-        self.judge("RS-12", says == issuer, evidence.clone());
-        if says != issuer {
-            let other = traps::of_names(issuer, &says).filter(|trap| *trap != Trap::TrailingSlash);
-            let mixed = other.filter(|trap| *trap != Trap::PathAgainstOrigin).unwrap_or(Trap::IssuerMismatch);
-            self.trap(mixed, evidence);
-            return None;
-        }
-        self.promises(issuer, &document);
-        Some(document)
-    }
-
-    fn promises(&mut self, issuer: &str, document: &Value) {
-        let text = |name: &str| document.get(name).and_then(Value::as_str);
-        let is_true = |name: &str| document.get(name) == Some(&Value::Bool(true));
-        let methods = document.get("code_challenge_methods_supported");
-        let has = methods.and_then(Value::as_array).is_some_and(|all| all.iter().any(|method| method == "S256"));
-        let said = methods.map_or_else(|| "no `code_challenge_methods_supported`".to_owned(), ToString::to_string);
-        self.judge("AS-05", has, said.clone());
-        if !has {
-            self.trap(Trap::NoS256, said);
-        }
-        let endpoints = ["authorization_endpoint", "token_endpoint", "registration_endpoint", "jwks_uri"];
-        let insecure = endpoints.iter().filter_map(|name| text(name)).find(|url| !is_as_secure(issuer, url));
-        let evidence =
-            insecure.map_or_else(|| "all endpoints are https".to_owned(), |url| format!("`{}`", presentable(url)));
-        self.judge("AS-07", insecure.is_none(), evidence.clone());
-        if let Some(url) = insecure {
-            self.trap(traps::of_names(issuer, url).unwrap_or(Trap::WrongScheme), evidence);
-        }
-        let iss = is_true("authorization_response_iss_parameter_supported");
-        self.judge("AS-19", iss, format!("`authorization_response_iss_parameter_supported` is {iss}"));
-        if !iss {
-            self.trap(Trap::MissingIss, "the metadata does not promise `iss`");
-        }
-        let documents = is_true("client_id_metadata_document_supported");
-        self.judge("AS-23", documents, format!("`client_id_metadata_document_supported` is {documents}"));
-        match text("registration_endpoint") {
-            Some(url) => self.note("AS-39", Standing::Met, url),
-            None => self.note("AS-39", Standing::NotVisible, "clients cannot register themselves, which is allowed"),
-        }
-        if !documents && text("registration_endpoint").is_none() {
-            self.trap(Trap::RegistrationClosed, "neither metadata documents nor dynamic registration");
-        }
-    }
-
-    /// AS-11: an authorization request of nobody, with a redirect to a stranger.
-    async fn nobody_is_sent_to_strangers(&mut self, metadata: &Value) {
-        let Some(endpoint) = metadata.get("authorization_endpoint").and_then(Value::as_str) else { return };
-        let Ok(mut url) = Url::parse(endpoint) else { return };
-        url.query_pairs_mut()
-            .append_pair("response_type", "code")
-            .append_pair("client_id", "sekisho-doctor-nobody")
-            .append_pair("redirect_uri", NOWHERE)
-            .append_pair("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM")
-            .append_pair("code_challenge_method", "S256")
-            .append_pair("state", "doctor");
-        let request = Request::new(Method::GET, url.into(), Bytes::new());
-        let Ok(answer) = self.ask(Party::Issuer, "OAuth 2.1 §4.1.2.1", request).await else { return };
-        let sent = location(&answer).is_some_and(|place| place.starts_with("https://doctor.invalid"));
-        let evidence = format!("an unknown client with a foreign redirect is answered with {}", answer.status.as_u16());
-        self.judge("AS-11", !sent, evidence);
+    /// The authorization server; nobody where none was found, and nobody names anything.
+    fn named_issuer(&self) -> String {
+        self.issuer.clone().unwrap_or_default()
     }
 
     /// A document, if there is one. What else is there is noted.
-    async fn document(&mut self, party: Party, clause: &'static str, url: &str, member: &'static str) -> Option<Value> {
-        let answer = self.ask(party, clause, Request::get(url)).await.ok()?;
+    async fn document(
+        &mut self,
+        party: Party,
+        clause: &'static str,
+        to: Destination,
+        member: &'static str,
+    ) -> Option<Value> {
+        let url = to.as_str().to_owned();
+        let answer = self.ask(party, clause, Request::get(to)).await.ok()?;
         let status = answer.status.as_u16();
         match status {
             200 => {}
@@ -571,15 +500,9 @@ fn shown(list: &[String]) -> String {
     if list.is_empty() { "none".to_owned() } else { presentable(&list.join(", ")) }
 }
 
-/// Whether a host is inside of somewhere: loopback, a private address, or a name without a dot.
-fn is_internal(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let private = match bare.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(address)) => address.is_private() || address.is_loopback() || address.is_link_local(),
-        Ok(std::net::IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
-        Err(_) => !bare.contains('.') || bare.ends_with(".local") || bare.ends_with(".internal"),
-    };
-    private || is_loopback_host(host)
+/// Whether a URL leads inside of somewhere: to this machine, or into a private network.
+fn is_internal(url: &Url) -> bool {
+    Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }
 
 /// The header of a session, where somebody has one.

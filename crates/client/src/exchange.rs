@@ -8,8 +8,7 @@ use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{ClientSecret, SubjectToken};
 use serde::Deserialize;
 
-use crate::discovery::is_as_secure;
-use crate::http::{HttpClient, HttpError, Request};
+use crate::http::{Destination, HttpClient, HttpError, Named, Request};
 use crate::text::{code, presentable};
 
 /// Where a user logged in, and what came of it.
@@ -85,9 +84,8 @@ pub async fn id_jag(
     scopes: Option<&ScopeSet>,
 ) -> Result<SubjectToken, ExchangeError> {
     let issuer = || provider.issuer.clone();
-    if !is_as_secure(&provider.issuer, &provider.token_endpoint) {
-        return Err(ExchangeError::Endpoint { issuer: issuer() });
-    }
+    let to = Destination::named(Named::TokenEndpoint, &provider.issuer, &provider.token_endpoint)
+        .map_err(|_| ExchangeError::Endpoint { issuer: issuer() })?;
     let scope = scopes.map(ToString::to_string);
     let mut form = vec![
         ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -103,7 +101,7 @@ pub async fn id_jag(
     if provider.secret.is_none() {
         form.push(("client_id", provider.client.as_str()));
     }
-    let mut request = Request::post_form(provider.token_endpoint.as_str(), form);
+    let mut request = Request::post_form(to, form);
     if let Some(secret) = &provider.secret {
         request = request.basic(&provider.client, secret);
     }

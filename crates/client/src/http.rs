@@ -19,6 +19,8 @@ use sekisho_protocol::secret::{AccessToken, ClientSecret};
 use serde::de::DeserializeOwned;
 
 pub mod address;
+mod destination;
+mod named;
 mod recording;
 mod resolve;
 mod safe;
@@ -26,6 +28,8 @@ mod safe;
 mod scripted;
 mod target;
 
+pub use destination::{Destination, Reach, is_as_secure, may_name};
+pub use named::{Named, NamedRow};
 pub use recording::{Leg, Recording};
 pub use resolve::{Resolve, SystemResolver};
 pub use safe::{HttpSettings, SafeHttp, SetupError};
@@ -59,8 +63,8 @@ impl<H: HttpClient + ?Sized> HttpClient for Arc<H> {
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The absolute URL, as it was given to us.
-    pub url: String,
+    /// Where it goes, and who said so.
+    pub to: Destination,
     /// The headers. `Host`, `Connection`, `Content-Length` and the like are the sender's business.
     pub headers: HeaderMap,
     /// The body; empty for none.
@@ -76,28 +80,33 @@ impl Request {
     pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
     /// A `GET` that asks for JSON.
-    pub fn get(url: impl Into<String>) -> Self {
-        Self::new(Method::GET, url.into(), Bytes::new()).header(ACCEPT, "application/json")
+    pub fn get(to: Destination) -> Self {
+        Self::new(Method::GET, to, Bytes::new()).header(ACCEPT, "application/json")
     }
 
     /// A `POST` of a form (RFC 6749 appendix B).
-    pub fn post_form<'a>(url: impl Into<String>, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn post_form<'a>(to: Destination, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        Self::new(Method::POST, url.into(), body.into())
+        Self::new(Method::POST, to, body.into())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
     /// A `POST` of JSON.
-    pub fn post_json(url: impl Into<String>, body: &serde_json::Value) -> Self {
-        Self::new(Method::POST, url.into(), body.to_string().into())
+    pub fn post_json(to: Destination, body: &serde_json::Value) -> Self {
+        Self::new(Method::POST, to, body.to_string().into())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
     }
 
-    /// Any other request without a body.
-    pub fn new(method: Method, url: String, body: Bytes) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body, body_bytes_max: Self::BODY_BYTES_MAX, begins_within: None }
+    /// Any other request.
+    pub fn new(method: Method, to: Destination, body: Bytes) -> Self {
+        Self { method, to, headers: HeaderMap::new(), body, body_bytes_max: Self::BODY_BYTES_MAX, begins_within: None }
+    }
+
+    /// The absolute URL.
+    pub fn url(&self) -> &str {
+        self.to.as_str()
     }
 
     /// Sets a header. A value that no header can hold is left out.
@@ -151,7 +160,7 @@ impl Request {
 impl Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL's query, the headers and the body can hold secrets: the recording knows which.
-        let end = self.url.split(['?', '#']).next().unwrap_or_default();
+        let end = self.url().split(['?', '#']).next().unwrap_or_default();
         write!(f, "Request({} {end}, {} bytes)", self.method, self.body.len())
     }
 }
@@ -260,6 +269,16 @@ pub enum HttpError {
     BodyTooLarge {
         /// The bound, in bytes.
         max: usize,
+    },
+    /// A stranger names something less secure than itself.
+    #[error(
+        "`{by}` names {what} that is less secure than itself, or lies further inside: it is not asked for (see docs/threats.md)"
+    )]
+    Named {
+        /// Who.
+        by: String,
+        /// What, in words.
+        what: &'static str,
     },
     /// Nobody listens, or does not in time.
     #[error("`{host}` does not answer: is it running, and is the port right")]

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
-use crate::http::{HttpClient, HttpError, Request};
+use crate::http::{Destination, HttpClient, HttpError, Request};
 
 /// Why there is no key set.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -59,19 +59,19 @@ impl KeySets {
         Self { http, known: Cache::new(Self::URLS_MAX) }
     }
 
-    /// The key set at `url`, not older than a quarter of an hour if its owner answers.
-    pub async fn current(&self, url: &str, now: Timestamp) -> Result<Arc<str>, KeySetError> {
-        self.obtain(url, now, Self::FRESH).await
+    /// The key set at this place, not older than a quarter of an hour if its owner answers.
+    pub async fn current(&self, at: &Destination, now: Timestamp) -> Result<Arc<str>, KeySetError> {
+        self.obtain(at, now, Self::FRESH).await
     }
 
     /// The key set again, because the one at hand lacks a key; unless it was asked for within a minute, in which
     /// case it is the same one.
-    pub async fn renewed(&self, url: &str, now: Timestamp) -> Result<Arc<str>, KeySetError> {
-        self.obtain(url, now, SignedDuration::ZERO).await
+    pub async fn renewed(&self, at: &Destination, now: Timestamp) -> Result<Arc<str>, KeySetError> {
+        self.obtain(at, now, SignedDuration::ZERO).await
     }
 
-    async fn obtain(&self, url: &str, now: Timestamp, fresh: SignedDuration) -> Result<Arc<str>, KeySetError> {
-        let known = self.known.get_with_by_ref(url, Arc::default);
+    async fn obtain(&self, at: &Destination, now: Timestamp, fresh: SignedDuration) -> Result<Arc<str>, KeySetError> {
+        let known = self.known.get_with_by_ref(at.as_str(), Arc::default);
         // Held across the fetch on purpose: others who want the same URL wait for its outcome.
         let mut known = known.lock().await;
         if let Some((text, from)) = &known.good
@@ -83,7 +83,7 @@ impl KeySets {
             KeySetError::Wait
         } else {
             known.tried = Some(now);
-            match self.fetch(url).await {
+            match self.fetch(at).await {
                 Ok(text) => {
                     known.good = Some((Arc::clone(&text), now));
                     return Ok(text);
@@ -97,8 +97,9 @@ impl KeySets {
         }
     }
 
-    async fn fetch(&self, url: &str) -> Result<Arc<str>, KeySetError> {
-        let response = self.http.send(Request::get(url)).await.map_err(|error| KeySetError::Http(Arc::new(error)))?;
+    async fn fetch(&self, at: &Destination) -> Result<Arc<str>, KeySetError> {
+        let response =
+            self.http.send(Request::get(at.clone())).await.map_err(|error| KeySetError::Http(Arc::new(error)))?;
         let status = response.status.as_u16();
         let malformed = KeySetError::Malformed { status };
         if status != 200 || response.json::<serde_json::Map<String, serde_json::Value>>().is_none() {

@@ -21,7 +21,7 @@ use crate::authorization::{AuthorizationRequest, BeginError, Wish, begin};
 use crate::callback::CallbackError;
 use crate::challenge::BearerChallenge;
 use crate::discovery::{
-    IssuerError, ResourceError, discover_any_issuer, discover_issuer, discover_resource, select_scopes,
+    IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_resource, select_scopes,
 };
 use crate::exchange::{ExchangeError, IdentityProvider, id_jag};
 use crate::http::{HttpClient, Request};
@@ -212,6 +212,25 @@ impl Login {
         rejected: Option<&AccessToken>,
         challenge: Option<&BearerChallenge>,
     ) -> Result<Tokens, LoginError> {
+        self.renew_as(Asks::Somebody, resource, rejected, challenge).await
+    }
+
+    /// The same, where nobody has called: no page is opened because a server says so (ATK-227).
+    pub async fn renew_quietly(
+        &self,
+        resource: &ResourceId,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Tokens, LoginError> {
+        self.renew_as(Asks::Nobody, resource, rejected, None).await
+    }
+
+    async fn renew_as(
+        &self,
+        asks: Asks,
+        resource: &ResourceId,
+        rejected: Option<&AccessToken>,
+        challenge: Option<&BearerChallenge>,
+    ) -> Result<Tokens, LoginError> {
         let _turn = self.parts.store.turn(resource).await?;
         let kept = self.parts.store.tokens(resource)?;
         let mut asked = None;
@@ -224,11 +243,21 @@ impl Login {
                 self.parts.store.keep_tokens(resource, &fresh)?;
                 return Ok(fresh);
             }
+            self.nobody_is_asked(asks)?;
             self.parts.store.forget_tokens(resource)?;
             // What the person had agreed to before is asked for again, not less.
             asked = kept.asked;
         }
+        self.nobody_is_asked(asks)?;
         self.obtain(resource, challenge, asked.as_ref()).await
+    }
+
+    /// Where a person would have to be asked, and may not be: what is kept stays, and the next call asks.
+    fn nobody_is_asked(&self, asks: Asks) -> Result<(), LoginError> {
+        match (asks, &self.parts.grant) {
+            (Asks::Nobody, Grant::Code) => Err(VisitError::Nobody("the next call asks".to_owned()).into()),
+            _ => Ok(()),
+        }
     }
 
     /// A token for more than `held` is good for: what was asked for before, and what is needed now (CL-25). A refresh
@@ -262,7 +291,7 @@ impl Login {
     }
 
     async fn give_back(&self, tokens: &Tokens) -> Result<(), LoginError> {
-        let server = discover_issuer(&*self.parts.http, &tokens.issuer).await?;
+        let server = discover_issuer_of(&*self.parts.http, tokens.resource.as_str(), &tokens.issuer).await?;
         let registration =
             self.already_known(&server)?.ok_or_else(|| LoginError::Unknown { issuer: server.issuer.clone() })?;
         let endpoint =
@@ -281,7 +310,7 @@ impl Login {
         if kept.refresh.is_none() || moved {
             return Ok(None);
         }
-        let server = discover_issuer(&*self.parts.http, &kept.issuer).await?;
+        let server = discover_issuer_of(&*self.parts.http, kept.resource.as_str(), &kept.issuer).await?;
         let Some(registration) = self.already_known(&server)? else { return Ok(None) };
         let endpoint = TokenEndpoint::new(&*self.parts.http, &server, &registration)?
             .proving(&*self.parts.entropy, kept.dpop.as_ref());
@@ -456,8 +485,8 @@ impl Login {
         let is_seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(issuer);
         let Some(here) = kept.redirect_uris.first().filter(|_| !is_seen()).cloned() else { return Ok(kept) };
         let request = self.request(way, &kept, &here)?;
-        let answer =
-            self.parts.http.send(Request::new(::http::Method::GET, request.url().to_owned(), bytes::Bytes::new()));
+        let Ok(to) = request.destination() else { return Ok(kept) };
+        let answer = self.parts.http.send(Request::new(::http::Method::GET, to, bytes::Bytes::new()));
         let gone = answer.await.is_ok_and(|answer| matches!(answer.status.as_u16(), 400 | 401 | 403 | 404));
         if !gone {
             self.is_known(issuer);
@@ -486,6 +515,13 @@ impl Login {
         self.is_known(&server.issuer);
         Ok(registration)
     }
+}
+
+/// Whether a person may be sent anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Nobody,
+    Somebody,
 }
 
 /// One way to one token.

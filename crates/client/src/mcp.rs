@@ -12,7 +12,7 @@ use sekisho_protocol::secret::McpSessionToken;
 use serde_json::{Value, json};
 
 use crate::challenge::{BearerChallenge, bearer};
-use crate::http::{HttpClient, HttpError, Request, Response};
+use crate::http::{Destination, HttpClient, HttpError, Request, Response};
 use crate::token::Tokens;
 
 /// A conversation with one server in one revision.
@@ -122,7 +122,7 @@ impl McpSession {
     /// Ends the conversation where there is one to end (2025-11-25 transports, Session Management 5).
     pub async fn close(&mut self, http: &dyn HttpClient, tokens: Option<&Tokens>) -> Result<(), McpError> {
         if self.session.is_some() {
-            let request = Request::new(Method::DELETE, self.endpoint.as_str().to_owned(), Bytes::new());
+            let request = Request::new(Method::DELETE, Destination::given(self.endpoint.as_str()), Bytes::new());
             self.send(http, tokens, request).await?;
             self.session = None;
         }
@@ -149,9 +149,10 @@ impl McpSession {
 
     async fn post(&self, http: &dyn HttpClient, tokens: Option<&Tokens>, body: &Value) -> Result<Response, McpError> {
         let method = body.get("method").and_then(Value::as_str).unwrap_or_default();
-        let mut request = Request::new(Method::POST, self.endpoint.as_str().to_owned(), body.to_string().into())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream");
+        let mut request =
+            Request::new(Method::POST, Destination::given(self.endpoint.as_str()), body.to_string().into())
+                .header(CONTENT_TYPE, "application/json")
+                .header(ACCEPT, "application/json, text/event-stream");
         if self.revision.era() == Era::Stateless {
             request = request.header(HeaderName::from_static(METHOD), &encode_value(method));
             if let Some(name) = self.mirrored_name(method, body) {

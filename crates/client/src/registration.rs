@@ -13,7 +13,7 @@ use sekisho_protocol::secret::ClientSecret;
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
-use crate::http::{HttpClient, HttpError, Request};
+use crate::http::{Destination, HttpClient, HttpError, Named, Request};
 use crate::signing::ClientKey;
 use crate::text::{code, presentable};
 
@@ -155,8 +155,9 @@ pub async fn register(
     if let (Some(scope), Some(members)) = (&request.scope, body.as_object_mut()) {
         members.insert("scope".to_owned(), json!(scope));
     }
-    let sent = http.send(Request::post_json(endpoint.as_str(), &body)).await;
-    let response = sent.map_err(|source| RegistrationError::Http { issuer: issuer(), source })?;
+    let failed = |source| RegistrationError::Http { issuer: issuer(), source };
+    let to = Destination::named(Named::RegistrationEndpoint, &server.issuer, endpoint).map_err(failed)?;
+    let response = http.send(Request::post_json(to, &body)).await.map_err(failed)?;
     let status = response.status.as_u16();
     if !matches!(status, 200 | 201) {
         return Err(match response.json::<OauthErrorBody>() {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::http::HeaderMap;
 use ::http::header::WWW_AUTHENTICATE;
 use sekisho_protocol::resource::ResourceId;
+use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::AccessToken;
 
 use crate::challenge::{BearerChallenge, bearer};
@@ -141,6 +142,8 @@ impl Session {
         };
         let mut tokens = self.current(login).await?;
         let mut renewed = false;
+        // What was widened by for this request.
+        let mut widened: Option<ScopeSet> = None;
         loop {
             let opened = self.prove(login, tokens.as_ref(), request).await?;
             let challenge = bearer(&opened.headers);
@@ -156,26 +159,65 @@ impl Session {
                 }
                 403 if is_step_up(challenge.as_ref()) => {
                     let Some(held) = tokens.as_ref() else { return Ok(opened) };
+                    let needed = challenge.as_ref().and_then(|challenge| challenge.scope.clone()).unwrap_or_default();
+                    // What helped not is not asked for twice: each page is opened at most once a call (ATK-227).
+                    if widened.as_ref().is_some_and(|widened| widened.satisfies_all(&needed)) {
+                        return Err(self.still_refused(operation));
+                    }
                     self.step(operation)?;
                     tokens = Some(self.widen(login, held, challenge.as_ref()).await?);
-                    renewed = false;
+                    widened = Some(widened.unwrap_or_default().union(&needed));
+                    renewed = true;
                 }
                 _ => return Ok(opened),
             }
         }
     }
 
+    /// Sends a request that no call of the client is behind, or that repeats what a call has asked for before: with what
+    /// is held, refreshed if that helps. Nobody is sent anywhere, whatever the server says (ATK-227).
+    pub async fn open_quietly(&self, request: &Request) -> Result<Opened, SessionError> {
+        let login = match &self.entry {
+            Entry::Given(token) => return self.send(request.clone().bearer(token)).await,
+            Entry::Login(login) => login,
+        };
+        let mut tokens = self.kept(login)?;
+        if tokens.as_ref().is_some_and(|tokens| login.is_due(tokens) && tokens.refresh.is_some()) {
+            tokens = self.renew_quietly(login, tokens.as_ref().map(|tokens| &tokens.access)).await?;
+        }
+        let opened = self.prove(login, tokens.as_ref(), request).await?;
+        let Some(rejected) = tokens.filter(|_| opened.status.as_u16() == 401) else { return Ok(opened) };
+        let tokens = self.renew_quietly(login, Some(&rejected.access)).await?;
+        self.prove(login, tokens.as_ref(), request).await
+    }
+
+    async fn renew_quietly(
+        &self,
+        login: &Login,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Option<Tokens>, SessionError> {
+        let _one = self.renewing.lock().await;
+        let held = self.held().tokens.clone().filter(|tokens| Some(&tokens.access) != rejected);
+        if held.is_some() {
+            return Ok(held);
+        }
+        let tokens = login.renew_quietly(&self.resource, rejected).await?;
+        self.held().tokens = Some(tokens.clone());
+        Ok(Some(tokens))
+    }
+
+    fn kept(&self, login: &Login) -> Result<Option<Tokens>, SessionError> {
+        let mut held = self.held();
+        if !held.looked {
+            held.looked = true;
+            held.tokens = login.parts().store.tokens(&self.resource).map_err(LoginError::from)?;
+        }
+        Ok(held.tokens.clone())
+    }
+
     /// What is held, renewed if it is about to end.
     async fn current(&self, login: &Login) -> Result<Option<Tokens>, SessionError> {
-        let tokens = {
-            let mut held = self.held();
-            if !held.looked {
-                held.looked = true;
-                held.tokens = login.parts().store.tokens(&self.resource).map_err(LoginError::from)?;
-            }
-            held.tokens.clone()
-        };
-        match tokens {
+        match self.kept(login)? {
             Some(tokens) if login.is_due(&tokens) && tokens.refresh.is_some() => {
                 self.renew(login, Some(&tokens.access), None).await.map(Some)
             }
@@ -221,12 +263,18 @@ impl Session {
             held.steps.clear();
         }
         let steps = held.steps.entry(operation.to_owned()).or_default();
-        *steps += 1;
+        *steps = steps.saturating_add(1);
         if *steps <= STEPS_MAX {
             return Ok(());
         }
-        let (resource, operation) = (self.resource.as_str().to_owned(), operation.to_owned());
-        Err(SessionError::StillRefused { resource, operation })
+        drop(held);
+        Err(self.still_refused(operation))
+    }
+
+    /// Nobody is asked again for this operation.
+    fn still_refused(&self, operation: &str) -> SessionError {
+        self.held().steps.insert(operation.to_owned(), STEPS_MAX);
+        SessionError::StillRefused { resource: self.resource.as_str().to_owned(), operation: operation.to_owned() }
     }
 
     /// Sends with a token; if it is bound to a key, with a proof, and once more with the nonce that the server wants.
@@ -237,7 +285,7 @@ impl Session {
         };
         let nonce = self.held().nonce.clone();
         let proven = |nonce: Option<&str>| {
-            let of = ProofOf { method: request.method.as_str(), url: &request.url, nonce };
+            let of = ProofOf { method: request.method.as_str(), url: request.url(), nonce };
             let proof = key.proof(of, Some(&tokens.access), login.parts().clock.now(), &*login.parts().entropy);
             proof.map(|proof| request.clone().dpop(&tokens.access, &proof)).map_err(LoginError::from)
         };

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::authorization::AuthorizationRequest;
 use crate::discovery::is_origin_of;
-use crate::http::{HttpClient, HttpError, Request, Response};
+use crate::http::{Destination, HttpClient, HttpError, Named, Request, Response};
 use crate::registration::Registration;
 use crate::signing::{DpopKey, KeyError, ProofOf};
 use crate::text::{code as error_code, presentable};
@@ -129,8 +129,13 @@ struct Granted {
     scope: Option<ScopeSet>,
 }
 
+/// RFC 6749 appendix A.12: visible ASCII. Anything else would stand in no header, and command a terminal (ATK-231).
 fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::Error> {
-    String::deserialize(deserializer).map(AccessToken::from_outside)
+    let token = String::deserialize(deserializer)?;
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(serde::de::Error::custom("an access token is visible ASCII"));
+    }
+    Ok(AccessToken::from_outside(token))
 }
 
 fn refresh<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
@@ -243,7 +248,9 @@ impl<'a> TokenEndpoint<'a> {
             Some(refresh) => (refresh.expose(), "refresh_token"),
             None => (tokens.access.expose(), "access_token"),
         };
-        let response = self.send(endpoint, &[("token", token), ("token_type_hint", hint)], None, now).await?;
+        let response = self
+            .send((Named::RevocationEndpoint, endpoint), &[("token", token), ("token_type_hint", hint)], None, now)
+            .await?;
         if response.status.as_u16() == 200 { Ok(()) } else { Err(self.refusal(&response)) }
     }
 
@@ -256,7 +263,7 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     async fn ask(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Granted, TokenError> {
-        let endpoint = &self.server.token_endpoint;
+        let endpoint = (Named::TokenEndpoint, self.server.token_endpoint.as_str());
         let mut response = self.send(endpoint, form, None, now).await?;
         // RFC 9449 §8: refused before anything was used up, so the same request may come again, once.
         if let Some(nonce) = self.dpop.and_then(|_| wants_nonce(&response)) {
@@ -270,11 +277,13 @@ impl<'a> TokenEndpoint<'a> {
 
     async fn send(
         &self,
-        endpoint: &str,
+        (what, endpoint): (Named, &str),
         form: &[(&str, &str)],
         nonce: Option<&str>,
         now: Timestamp,
     ) -> Result<Response, TokenError> {
+        let failed = |source| TokenError::Http { issuer: self.server.issuer.clone(), source };
+        let to = Destination::named(what, &self.server.issuer, endpoint).map_err(failed)?;
         let client = &self.registration.client;
         let mut fields = form.to_vec();
         let mut basic = None;
@@ -289,7 +298,7 @@ impl<'a> TokenEndpoint<'a> {
         if let Some(assertion) = &assertion {
             fields.extend([("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)]);
         }
-        let mut request = Request::post_form(endpoint, fields);
+        let mut request = Request::post_form(to, fields);
         if let Some(secret) = basic {
             request = request.basic(client, secret);
         }
@@ -297,7 +306,7 @@ impl<'a> TokenEndpoint<'a> {
             let proof = key.proof(ProofOf { method: "POST", url: endpoint, nonce }, None, now, entropy);
             request = request.proof(&proof.map_err(|source| self.key(source))?);
         }
-        self.http.send(request).await.map_err(|source| TokenError::Http { issuer: self.server.issuer.clone(), source })
+        self.http.send(request).await.map_err(failed)
     }
 
     /// What a client with a key says of itself; to the issuer by its name, whatever the endpoint is called.

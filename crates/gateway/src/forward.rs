@@ -35,6 +35,7 @@ pub(crate) use exchange::{
     Answer, AnswerBody, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest, Outgoing,
     UpstreamSession,
 };
+pub use http::check_upstream_url;
 pub(crate) use probe::Spoken;
 pub use settings::{EnvValue, HttpSettings, Isolation, StdioSettings, UpstreamSettings};
 

@@ -62,7 +62,7 @@ use tokio_util::sync::CancellationToken;
 pub use forward::guard;
 pub use forward::{
     BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, EnvValue, HttpSettings, Isolation, StdioSettings,
-    UpstreamSettings,
+    UpstreamSettings, check_upstream_url,
 };
 pub use limits::{GatewaySettings, Limits};
 pub use route::{Arrival, KeepArguments, Route, Routes};

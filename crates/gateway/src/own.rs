@@ -16,7 +16,7 @@ use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::mcp::error::result_response;
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::scope::ScopeSet;
-use sekisho_protocol::task::{TASK_TYPE, TaskDefinition, TaskOrigin};
+use sekisho_protocol::task::{OWN_TOOLS, TASK_TYPE, TaskDefinition, TaskOrigin};
 use sekisho_store::{NewTask, StoreError, TaskPlace, Tx};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -27,8 +27,8 @@ use crate::forward::{Answer, AnswerBody, ForwardError};
 use crate::route::{Route, Routed};
 use crate::settle::Cleared;
 
-const BEGIN: &str = "begin_task";
-const END: &str = "end_task";
+const BEGIN: &str = OWN_TOOLS[0];
+const END: &str = OWN_TOOLS[1];
 
 /// The tool of ours that this name calls at this server, for a caller that has a grant.
 pub(crate) fn named(route: &Route, caller: &Caller, name: &str) -> Option<Target> {

@@ -70,7 +70,7 @@ impl HttpClient for ScriptedHttp {
         request: Request,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + '_>> {
         Box::pin(async move {
-            self.asked.lock().unwrap().push(request.url.clone());
+            self.asked.lock().unwrap().push(request.url().to_owned());
             if let Some(gate) = &self.gate {
                 gate.acquire().await.unwrap().forget();
             }

@@ -9,7 +9,7 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::{Scope, ScopeSet};
-use sekisho_protocol::task::TaskDefinition;
+use sekisho_protocol::task::{OWN_TOOLS, TaskDefinition};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -101,7 +101,10 @@ pub fn advise(seen: &Seen) -> Vec<Advice> {
     for server in servers {
         let none = BTreeMap::new();
         let tools = seen.tools.get(server).unwrap_or(&none);
-        let calls: Vec<&SeenCall> = seen.calls.iter().filter(|call| call.server == *server).collect();
+        // The checkpoint's own tools need no scope, no rule and no place in a task.
+        let is_own = |call: &SeenCall| OWN_TOOLS.contains(&call.tool.as_str()) && !tools.contains_key(&call.tool);
+        let calls = seen.calls.iter().filter(|call| call.server == *server && !is_own(call));
+        let calls: Vec<&SeenCall> = calls.collect();
         // A person who was asked, and what went on after that, are both use.
         let used: Vec<&SeenCall> = calls.iter().filter(|call| call.verdict == Verdict::Permit).copied().collect();
         advice.extend(scopes(server, tools, &used, &seen.grants));

@@ -18,6 +18,9 @@ pub const DETAILS: &str = "authorization_details";
 
 /// Characters of a name of somebody else's that an error repeats.
 const NAMED_CHARS_MAX: usize = 200;
+/// The tools that the checkpoint itself adds to a server: to begin a task, and to end it. No scope or policy is about
+/// them.
+pub const OWN_TOOLS: [&str; 2] = ["begin_task", "end_task"];
 
 /// The one type of `authorization_details` that is known here (RFC 9396 §2).
 pub const TASK_TYPE: &str = "mcp_task";

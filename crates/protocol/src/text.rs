@@ -11,7 +11,8 @@ pub fn is_invisible(character: char) -> bool {
         || matches!(character,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{ffff}'
+            | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}'
+            | '\u{fffe}' | '\u{ffff}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{10ffff}')
 }
 
@@ -62,6 +63,12 @@ pub fn fold(text: &str) -> Cow<'_, str> {
 /// escaped again.
 pub fn for_terminal(text: &str) -> Cow<'_, str> {
     replaced(text, is_invisible, |out, character| out.extend(character.escape_default()))
+}
+
+/// Text of several lines for a terminal: the same, but line feeds and tabs stay (ATK-231).
+pub fn lines_for_terminal(text: &str) -> Cow<'_, str> {
+    let is_hidden = |character| is_invisible(character) && !matches!(character, '\n' | '\t');
+    replaced(text, is_hidden, |out, character| out.extend(character.escape_default()))
 }
 
 /// JSON of a stranger for a terminal: the same value, with whatever is not seen in its strings as its escape (RFC 8259 §7).
@@ -147,7 +154,7 @@ mod tests {
         for hidden in ['\u{7}', '\n', '\u{200b}', '\u{202e}', '\u{feff}', '\u{e0041}', '\u{ad}'] {
             assert!(is_invisible(hidden), "{hidden:?}");
         }
-        for seen in [' ', 'a', 'é', '関', '—', '“', '🔥', 'ا'] {
+        for seen in [' ', 'a', 'é', '関', '—', '“', '🔥', 'ا', '\u{fffd}'] {
             assert!(!is_invisible(seen), "{seen:?}");
         }
     }

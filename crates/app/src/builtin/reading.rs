@@ -1,5 +1,6 @@
 //! Specifications as graphs: drawn, packed for one question, and handed to a model that draws them better.
 
+use sekisho_client::http::{Destination, Named};
 use sekisho_picture::spec::{self, External, Format, LINES_DEFAULT, Map, Options, PACK_BYTES_DEFAULT, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -182,7 +183,9 @@ async fn source(server: &CheckpointServer, document: Document) -> Result<Source,
         (None, Some(url)) => url,
         _ => return Err("give either `text` or `url`".to_owned()),
     };
-    documents::fetch(server.http.as_ref(), &url, DOCUMENT_BYTES_MAX).await.map_err(|why| {
+    let plain = url.split('#').next().unwrap_or(&url);
+    let to = Destination::brought(Named::Specification, plain);
+    documents::fetch(server.http.as_ref(), to, DOCUMENT_BYTES_MAX).await.map_err(|why| {
         tracing::info!(%why, "a document could not be fetched");
         // The same words whatever went wrong: what is there inside is not told by how it fails (ATK-29).
         format!(

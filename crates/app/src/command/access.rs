@@ -6,7 +6,6 @@ use super::{print_json, print_table, seconds, unexpected};
 use crate::cli::{Common, LoanCommand, RequestCommand};
 use crate::control;
 use crate::error::CommandError;
-use crate::say::say;
 
 /// Performs one of the commands about what is asked for.
 pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result<(), CommandError> {

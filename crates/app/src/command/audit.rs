@@ -7,13 +7,12 @@ use sekisho_console::acts::{Act, Outcome, RecordRow};
 use sekisho_protocol::audit::{Event, Verdict};
 use sekisho_protocol::env::{Clock as _, Timestamp};
 use sekisho_protocol::ids::RequestId;
-use sekisho_protocol::text::{for_terminal, json_for_terminal};
+use sekisho_protocol::text::for_terminal;
 
 use super::unexpected;
 use crate::cli::{AuditCommand, Common, ExportFormat};
 use crate::error::CommandError;
 use crate::os::SystemClock;
-use crate::say::say;
 use crate::{control, heads};
 
 /// How often new records are asked for.
@@ -85,7 +84,7 @@ fn quoted(text: &str) -> String {
 
 async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandError> {
     match control::act(common, Act::AuditArguments { request }).await? {
-        Outcome::Arguments { text: Some(text) } => anstream::println!("{}", json_for_terminal(&text)),
+        Outcome::Arguments { text: Some(text) } => crate::say::json(&text),
         Outcome::Arguments { text: None } => {
             return Err(CommandError::no(format!("the arguments of `{request}` were not kept, or are not any more")));
         }

@@ -8,7 +8,6 @@ use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::instance::check_base_url;
-use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<(), CommandError> {

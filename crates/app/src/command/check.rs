@@ -25,11 +25,7 @@ pub(crate) fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
     match (fatal, loaded.configuration.servers.len()) {
         (0, _) if common.json => Ok(()),
         (0, servers) => {
-            anstream::println!(
-                "{} is good: {servers} {}",
-                path.display(),
-                if servers == 1 { "server" } else { "servers" }
-            );
+            say_lines!("{} is good: {servers} {}", path.display(), if servers == 1 { "server" } else { "servers" });
             Ok(())
         }
         (count, _) => Err(CommandError::no(format!("{count} mistakes in {}", path.display()))),
@@ -52,8 +48,8 @@ pub(crate) fn report(loaded: &Loaded) {
     for mistake in &loaded.mistakes {
         let mut text = String::new();
         match handler.render_report(&mut text, mistake) {
-            Ok(()) => anstream::eprintln!("{text}"),
-            Err(_) => anstream::eprintln!("{mistake}"),
+            Ok(()) => tell!("{text}"),
+            Err(_) => tell!("{mistake}"),
         }
     }
 }
@@ -69,6 +65,6 @@ pub(crate) fn warn(loaded: &Loaded) {
 pub(crate) fn schema() -> Result<(), CommandError> {
     let text = serde_json::to_string_pretty(&config::schema())
         .map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
-    anstream::println!("{text}");
+    crate::say::json(&text);
     Ok(())
 }

@@ -16,7 +16,7 @@ pub(crate) async fn watch(command: Vec<OsString>) -> Result<(), CommandError> {
     match sekisho_gateway::guard::run(program, words.collect(), GRACE).await {
         Ok(code) => std::process::exit(i32::from(code)),
         Err(error) => {
-            anstream::eprintln!("{error}");
+            tell!("{error}");
             std::process::exit(i32::from(sekisho_gateway::guard::NOT_FOUND))
         }
     }

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use sekisho_client::bridge::{Bridge, BridgeSettings, Notice};
+use sekisho_client::bridge::{Bridge, BridgeSettings, Notice, OutLine};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
@@ -14,8 +14,10 @@ use crate::error::CommandError;
 use crate::outside::{self, Terminal};
 use crate::telemetry;
 
-/// Messages on the way, in either direction.
+/// Messages on the way to the client; the large ones among them are bounded by the bridge.
 const QUEUE: usize = 64;
+/// Messages of the client on the way: each may be large, and the next waits in the pipe.
+const LINES_QUEUE: usize = 2;
 
 /// Carries messages between standard input and output and a server, until the client closes its side.
 pub(crate) async fn connect(common: &Common, arguments: &ConnectArguments) -> Result<(), CommandError> {
@@ -42,7 +44,7 @@ pub(crate) async fn connect(common: &Common, arguments: &ConnectArguments) -> Re
 
 /// Lines of standard input, read by a thread that ends with the process. A line that is too long ends the conversation.
 fn lines(bytes_max: usize) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (sender, receiver) = mpsc::channel(LINES_QUEUE);
     std::thread::spawn(move || {
         let mut input = std::io::BufReader::new(std::io::stdin().lock());
         loop {
@@ -53,7 +55,7 @@ fn lines(bytes_max: usize) -> mpsc::Receiver<Vec<u8>> {
             match read {
                 Ok(0) | Err(_) => return,
                 Ok(_) if !whole => {
-                    anstream::eprintln!("sekisho: a message of the client is longer than {bytes_max} bytes");
+                    tell!("sekisho: a message of the client is longer than {bytes_max} bytes");
                     return;
                 }
                 Ok(_) => {
@@ -68,11 +70,10 @@ fn lines(bytes_max: usize) -> mpsc::Receiver<Vec<u8>> {
 }
 
 /// Writes messages, and nothing else ever (ST-04).
-async fn write(mut lines: mpsc::Receiver<Vec<u8>>) {
+async fn write(mut lines: mpsc::Receiver<OutLine>) {
     let mut out = tokio::io::stdout();
-    while let Some(mut line) = lines.recv().await {
-        line.push(b'\n');
-        if out.write_all(&line).await.is_err() || out.flush().await.is_err() {
+    while let Some(line) = lines.recv().await.map(OutLine::ended) {
+        if out.write_all(line.bytes()).await.is_err() || out.flush().await.is_err() {
             return;
         }
     }
@@ -89,5 +90,5 @@ fn say(notice: Notice) {
             format!("tools left out, their headers are wrongly declared: {}", names.join(", "))
         }
     };
-    anstream::eprintln!("sekisho: {}", visible(&text));
+    tell!("sekisho: {}", visible(&text));
 }

@@ -20,13 +20,11 @@ pub(crate) fn connect_lines(name: &ServerName, url: &str) -> Vec<(&'static str, 
 
 /// Prints them, with what a loopback address means.
 pub(crate) fn print_connect_lines(name: &ServerName, url: &str) {
-    anstream::println!("\nConnect a client to {name}:");
+    say_lines!("\nConnect a client to {name}:");
     for (client, line) in connect_lines(name, url) {
-        anstream::println!("  {client:<12} {line}");
+        say_lines!("  {client:<12} {line}");
     }
     if url.starts_with("http://") {
-        anstream::println!(
-            "  Clients that run in somebody's cloud cannot reach this address: it is this machine's loopback."
-        );
+        say_lines!("  Clients that run in somebody's cloud cannot reach this address: it is this machine's loopback.");
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn play(common: &Common, arguments: &DemoArguments) -> Result<(
     }
     let world = World::start(arguments.listen).await?;
     if !common.json {
-        anstream::println!(
+        say_lines!(
             "A checkpoint at {} in front of three small servers, in a folder that is gone afterwards.\n",
             world.base_url
         );
@@ -58,8 +58,8 @@ async fn stay(common: &Common, world: &World) {
             &serde_json::json!({ "ready": true, "base_url": world.base_url, "servers": [{ "name": "notes", "url": world.notes.as_str() }], "pid": std::process::id() }),
         );
     } else {
-        anstream::println!("It stays up until Ctrl-C. Try it yourself:");
-        anstream::println!(
+        say_lines!("It stays up until Ctrl-C. Try it yourself:");
+        say_lines!(
             "  log in as `{}` (owner) or `{}` (may read) with the password `{}`",
             world::OWNER,
             world::READER,
@@ -68,7 +68,7 @@ async fn stay(common: &Common, world: &World) {
         if let Ok(name) = "notes".parse() {
             print_connect_lines(&name, world.notes.as_str());
         }
-        anstream::println!("\nYour own server: sekisho run -- PROGRAM, or sekisho run --http URL");
+        say_lines!("\nYour own server: sekisho run -- PROGRAM, or sekisho run --http URL");
     }
     if let Ok(mut stop) = stop_signal() {
         let _ = stop.wait_for(|stop| *stop).await;

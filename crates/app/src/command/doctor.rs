@@ -36,7 +36,7 @@ pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Res
     }
     match arguments.format {
         _ if common.json => print_json(&report(&diagnosis))?,
-        DoctorFormat::Markdown => anstream::print!("{}", markdown(&diagnosis)),
+        DoctorFormat::Markdown => say_part!("{}", markdown(&diagnosis)),
         DoctorFormat::Sarif => print_json(&sarif(&diagnosis))?,
         DoctorFormat::Text => say(&diagnosis),
     }
@@ -110,31 +110,31 @@ fn counts(diagnosis: &Diagnosis) -> String {
 }
 
 fn say(diagnosis: &Diagnosis) {
-    anstream::println!("{}", diagnosis.server);
+    say_lines!("{}", diagnosis.server);
     if let Some(issuer) = &diagnosis.issuer {
-        anstream::println!("  access is granted by {}", visible(issuer));
+        say_lines!("  access is granted by {}", visible(issuer));
     }
-    anstream::println!();
+    say!();
     for finding in &diagnosis.findings {
         let Finding { row, standing, evidence } = finding;
-        anstream::println!("{:<6} {:<6} {:<11}  {}", row.id, weight(row.level), word(*standing), row.says);
+        say_lines!("{:<6} {:<6} {:<11}  {}", row.id, weight(row.level), word(*standing), row.says);
         if *standing == Standing::Broken {
-            anstream::println!("{:27}seen    {}", "", visible(evidence));
-            anstream::println!("{:27}change  {} ({})", "", row.change, row.clause);
+            say_lines!("{:27}seen    {}", "", visible(evidence));
+            say_lines!("{:27}change  {} ({})", "", row.change, row.clause);
         } else if *standing == Standing::NotVisible {
-            anstream::println!("{:27}{}", "", visible(evidence));
+            say_lines!("{:27}{}", "", visible(evidence));
         }
     }
     for trapped in &diagnosis.traps {
-        anstream::println!("\ntrap: {}", trapped.title);
-        anstream::println!("  seen    {}", visible(&trapped.evidence));
-        anstream::println!("  change  {}", trapped.change);
+        say_lines!("\ntrap: {}", trapped.title);
+        say_lines!("  seen    {}", visible(&trapped.evidence));
+        say_lines!("  change  {}", trapped.change);
         for told in diagnosis.consequences.iter().filter(|told| told.trap == trapped.trap) {
             let age = if told.is_unverified(today()) { ", not verified any more" } else { "" };
-            anstream::println!("  {}: {} ({}, {}{age})", told.client, told.does, told.source, told.checked);
+            say_lines!("  {}: {} ({}, {}{age})", told.client, told.does, told.source, told.checked);
         }
     }
-    anstream::println!("\n{}", counts(diagnosis));
+    say_lines!("\n{}", counts(diagnosis));
 }
 
 fn report(diagnosis: &Diagnosis) -> Value {
@@ -148,9 +148,15 @@ fn report(diagnosis: &Diagnosis) -> Value {
     report
 }
 
-/// Foreign text in a cell of a table.
+/// Foreign text in a cell of a table, or in a sentence beside it: no markup of its own, and above all no picture, which
+/// whoever reads the report would fetch (ATK-232).
 fn cell(text: &str) -> String {
-    visible(text).replace('|', "\\|").replace('<', "&lt;")
+    let mut out = visible(text).replace('\\', "\\\\");
+    for (markup, plain) in [("|", "\\|"), ("<", "&lt;"), ("![", "!\\["), ("](", "]\\("), ("][", "]\\["), ("]:", "]\\:")]
+    {
+        out = out.replace(markup, plain);
+    }
+    out
 }
 
 fn markdown(diagnosis: &Diagnosis) -> String {

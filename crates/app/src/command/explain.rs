@@ -10,7 +10,7 @@ use super::{print_json, unexpected};
 use crate::cli::{Common, ExplainArguments, ExplainFormat};
 use crate::control;
 use crate::error::CommandError;
-use crate::say::{self, say};
+use crate::say;
 
 /// Explains a call that could be, or one that was.
 pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Result<(), CommandError> {
@@ -136,7 +136,7 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
             Event::Rejection(rejection) => {
                 say!("not a call (status {}): {}", rejection.status, rejection.reason);
             }
-            other => say!("{}", serde_json::to_string(other).unwrap_or_default()),
+            other => crate::say::json(&serde_json::to_string(other).unwrap_or_default()),
         }
     }
     Ok(())

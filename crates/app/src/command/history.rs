@@ -14,7 +14,7 @@ use crate::config::{Template, UNREAD_HELP, policy_files};
 use crate::control;
 use crate::error::CommandError;
 use crate::os::SystemClock;
-use crate::say::{self, say};
+use crate::say;
 
 /// `sekisho advise`
 pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Result<(), CommandError> {

@@ -33,7 +33,7 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
     let vs_code = entries::is_vs_code(&document);
     let through = |entry: &Entry| entry.through(base, arguments.bridge, vs_code);
     if common.json {
-        let rows: Vec<Value> = entries.iter().map(|entry| json!({ "name": entry.name, "server": entry.server, "carries": entry.carries, "through": through(entry) })).collect();
+        let rows: Vec<Value> = entries.iter().map(|entry| json!({ "name": entry.name, "server": entry.server, "carries": entry.carries, "through": through(entry), "stays": entry.stays })).collect();
         print_json(&rows)?;
     } else {
         for entry in &entries {
@@ -42,15 +42,18 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
     }
     if !arguments.write {
         if !common.json {
-            anstream::println!(
-                "\nNothing was changed. `--write` moves these servers behind a checkpoint, and keeps a backup."
-            );
+            say_lines!("\nNothing was changed. `--write` moves these servers behind a checkpoint, and keeps a backup.");
         }
         return Ok(());
     }
+    let entries: Vec<Entry> = entries.into_iter().filter(|entry| entry.stays.is_none()).collect();
+    if entries.is_empty() {
+        return Err(CommandError::no(format!("no server of `{}` can be moved", file.display())));
+    }
+    let before = known(&arguments.config, &entries)?;
     let data = DataDir::open(common.data_dir.as_deref())?;
     let definitions = definitions(&entries, &data)?;
-    append(&arguments.config, &definitions)?;
+    append(&arguments.config, before, &definitions)?;
     for entry in &entries {
         entries::put(&mut document, &entry.name, through(entry));
     }
@@ -58,15 +61,15 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
     let written = serde_json::to_string_pretty(&document).unwrap_or_default();
     replace(file, &format!("{written}\n"))?;
     if !common.json {
-        anstream::println!("\n{} is rewritten; what it was is in {}.", file.display(), backup.display());
-        anstream::println!("{} has {} more servers. Next:", arguments.config.display(), entries.len());
-        anstream::println!(
+        say_lines!("\n{} is rewritten; what it was is in {}.", file.display(), backup.display());
+        say_lines!("{} has {} more servers. Next:", arguments.config.display(), entries.len());
+        say_lines!(
             "  sekisho check -c {}\n  sekisho serve -c {}",
             arguments.config.display(),
             arguments.config.display()
         );
         if jsonc::has_comments(&text) {
-            anstream::println!("Its comments are only in the backup now.");
+            say_lines!("Its comments are only in the backup now.");
         }
     }
     Ok(())
@@ -78,20 +81,24 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
 
 /// One entry: what it starts or calls, what it carries, and what would be in its place. Secrets are never shown.
 fn say(entry: &Entry, through: &Value) {
-    anstream::println!("\n{}", visible(&entry.name));
-    anstream::println!("  today    {}", visible(&entry.shown));
+    say_lines!("\n{}", visible(&entry.name));
+    say_lines!("  today    {}", visible(&entry.shown));
     if entry.carries.is_empty() {
-        anstream::println!("  carries  nothing that stands out");
+        say_lines!("  carries  nothing that stands out");
     }
     for found in &entry.carries {
         let mark = if found.weight == Weight::Warning { "!" } else { " " };
-        anstream::println!("  carries {mark}{}", visible(&found.says));
+        say_lines!("  carries {mark}{}", visible(&found.says));
     }
     for line in serde_json::to_string_pretty(&entry.masked).unwrap_or_default().lines() {
-        anstream::println!("  - {}", visible(line));
+        say_lines!("  - {}", visible(line));
+    }
+    if let Some(why) = &entry.stays {
+        say_lines!("  stays    {}", visible(why));
+        return;
     }
     for line in serde_json::to_string_pretty(through).unwrap_or_default().lines() {
-        anstream::println!("  + {}", visible(line));
+        say_lines!("  + {}", visible(line));
     }
 }
 
@@ -102,12 +109,12 @@ fn definitions(entries: &[Entry], data: &DataDir) -> Result<toml::Table, Command
     let mut servers = toml::Table::new();
     for entry in entries {
         let kept = |name: &str, value: &str| -> Result<toml::Value, CommandError> {
-            if !entries::is_secret(name, value) {
+            // What refers to a variable is none, and would not be filled in where it stands in a file.
+            if !entries::is_secret(name, value) || value.contains("${") {
                 return Ok(toml::Value::String(value.to_owned()));
             }
-            let path = folder.join(format!("{}-{}", entry.server, plain(name)));
-            // One that is there is of another import, and may be in use.
-            std::fs::remove_file(&path).ok();
+            // One that is there is of another value or of another import, and in use.
+            let path = free(&folder, &format!("{}-{}", entry.server, plain(name)))?;
             os::private_file(&path, value.as_bytes()).map_err(|error| cannot("write", &path, &error))?;
             Ok(toml::Value::String(format!("${{file:{}}}", path.display())))
         };
@@ -133,12 +140,27 @@ fn definitions(entries: &[Entry], data: &DataDir) -> Result<toml::Table, Command
     Ok(servers)
 }
 
+/// Secrets whose names become one.
+const SAME_NAMES_MAX: u32 = 1000;
+
 fn plain(name: &str) -> String {
     name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').collect()
 }
 
-/// Adds the servers to a configuration, which must not have any of that name.
-fn append(config: &Path, servers: &toml::Table) -> Result<(), CommandError> {
+/// A name in this folder that nothing has: of several names that become one, each gets a file of its own (ATK-229).
+fn free(folder: &Path, name: &str) -> Result<PathBuf, CommandError> {
+    let names =
+        (1..SAME_NAMES_MAX).map(|number| if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+    let mut paths = names.map(|name| folder.join(name));
+    // A link that leads nowhere is there as well.
+    paths.find(|path| std::fs::symlink_metadata(path).is_err()).ok_or_else(|| {
+        let message = format!("too many secrets are called `{name}` in `{}`", folder.display());
+        CommandError::environment(message, "remove those that no configuration names")
+    })
+}
+
+/// What a configuration holds, which must not have a server of these names.
+fn known(config: &Path, entries: &[Entry]) -> Result<String, CommandError> {
     let before = match std::fs::read_to_string(config) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -148,12 +170,18 @@ fn append(config: &Path, servers: &toml::Table) -> Result<(), CommandError> {
         CommandError::usage(format!("`{}` cannot be read: {error}", config.display()), "`sekisho check` says more")
     })?;
     let known = known.get("servers").and_then(toml::Value::as_table);
-    if let Some(name) = servers.keys().find(|name| known.is_some_and(|known| known.contains_key(*name))) {
+    let mut names = entries.iter().map(|entry| &entry.server);
+    if let Some(name) = names.find(|name| known.is_some_and(|known| known.contains_key(*name))) {
         return Err(CommandError::usage(
             format!("`{}` has a server `{name}` already", config.display()),
             "rename one of them, or name another file with --config",
         ));
     }
+    Ok(before)
+}
+
+/// Adds the servers to a configuration that has none of that name.
+fn append(config: &Path, before: String, servers: &toml::Table) -> Result<(), CommandError> {
     let whole = toml::Table::from_iter([("servers".to_owned(), toml::Value::Table(servers.clone()))]);
     let added = toml::to_string(&whole).unwrap_or_default();
     let gap = if before.is_empty() || before.ends_with("\n\n") { "" } else { "\n" };

@@ -21,7 +21,7 @@ pub(crate) fn write(path: &Path) -> Result<(), CommandError> {
     for (name, text) in POLICIES {
         write_new(&folder.join(name), text)?;
     }
-    anstream::println!(
+    say_lines!(
         "wrote {0} and {1}\nnext: edit them, then `sekisho check -c {0}`, `sekisho policy test -c {0}` and `sekisho serve -c {0}`",
         path.display(),
         folder.display()

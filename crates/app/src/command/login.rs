@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use sekisho_client::http::Request;
+use sekisho_client::http::{Destination, Request};
 use sekisho_client::login::LoginError;
 use sekisho_client::session::SessionError;
 use sekisho_client::token::Tokens;
@@ -34,7 +34,7 @@ pub(crate) async fn login(common: &Common, arguments: &LoginArguments) -> Result
     // A real first request: its challenge says where to go, and afterwards it shows that the token is taken.
     let answer = session.open(&hello(&server), "initialize").await.map_err(|error| failed(&error))?;
     if session.issuer().is_none() {
-        anstream::println!("`{server}` asks for no login (status {}).", answer.status.as_u16());
+        say_lines!("`{server}` asks for no login (status {}).", answer.status.as_u16());
         return Ok(());
     }
     let Some(tokens) = session.enter(None).await.map_err(|error| failed(&error))? else { return Ok(()) };
@@ -42,9 +42,9 @@ pub(crate) async fn login(common: &Common, arguments: &LoginArguments) -> Result
     if common.json {
         return print_json(&shown(&server, &tokens));
     }
-    anstream::println!("Logged in to `{server}` at `{}`.", visible(&tokens.issuer));
-    anstream::println!("  granted  {}", granted(&tokens));
-    anstream::println!("  token    {}", life(&tokens, now));
+    say_lines!("Logged in to `{server}` at `{}`.", visible(&tokens.issuer));
+    say_lines!("  granted  {}", granted(&tokens));
+    say_lines!("  token    {}", life(&tokens, now));
     Ok(())
 }
 
@@ -53,7 +53,7 @@ fn hello(server: &ResourceId) -> Request {
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "sekisho", "version": env!("CARGO_PKG_VERSION") } });
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
-    Request::new(Method::POST, server.as_str().to_owned(), body.to_string().into())
+    Request::new(Method::POST, Destination::given(server.as_str()), body.to_string().into())
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json, text/event-stream")
 }
@@ -66,11 +66,11 @@ pub(crate) async fn logout(common: &Common, arguments: &ServerUrl) -> Result<(),
     match login.logout(&server).await.map_err(|error| failed(&error))? {
         None => Err(CommandError::no(format!("not logged in to `{server}`"))),
         Some(Ok(())) => {
-            anstream::println!("Logged out of `{server}`; the grant was given back.");
+            say_lines!("Logged out of `{server}`; the grant was given back.");
             Ok(())
         }
         Some(Err(error)) => {
-            anstream::println!(
+            say_lines!(
                 "Logged out of `{server}`. Its authorization server did not take the grant back: {}",
                 visible(&error.to_string())
             );
@@ -118,7 +118,7 @@ pub(crate) async fn token(common: &Common, arguments: &ServerUrl) -> Result<(), 
             json!({ "access_token": tokens.access.expose(), "expires": tokens.expires.map(|at| at.to_string()) });
         return print_json(&value);
     }
-    anstream::println!("{}", tokens.access.expose());
+    say_lines!("{}", tokens.access.expose());
     Ok(())
 }
 

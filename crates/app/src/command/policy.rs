@@ -10,7 +10,6 @@ use super::{check, print_json, visible};
 use crate::cli::{Common, PolicyCommand};
 use crate::config::{Configuration, policy_folder};
 use crate::error::CommandError;
-use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), CommandError> {
@@ -33,7 +32,7 @@ pub(crate) fn perform(common: &Common, command: PolicyCommand) -> Result<(), Com
         }
         PolicyCommand::Format { config, check } => format(&config, check),
         PolicyCommand::Schema => {
-            anstream::print!("{}", schema_text());
+            say_part!("{}", schema_text());
             Ok(())
         }
         PolicyCommand::Test { config } => tested::test(common, &usable(&config)?, &config),

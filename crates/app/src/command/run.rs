@@ -75,7 +75,7 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
 async fn look_behind(common: &Common, instance: &Instance, name: Option<&ServerName>) -> Result<(), CommandError> {
     let Some(name) = name else { return Ok(()) };
     if !common.json {
-        anstream::eprintln!("asking {name} what it offers …");
+        tell!("asking {name} what it offers …");
     }
     instance.look_behind(name).await
 }
@@ -115,17 +115,17 @@ fn announce(
         let line = serde_json::json!({ "ready": true, "base_url": instance.base_url, "servers": rows, "setup_url": setup, "pid": std::process::id() });
         return super::print_json(&line);
     }
-    anstream::println!("Sekisho is up at {}. Every call needs a login, a consent and a right.", instance.base_url);
+    say_lines!("Sekisho is up at {}. Every call needs a login, a consent and a right.", instance.base_url);
     for name in servers {
-        anstream::println!("  {name:<20} {}", url(name));
+        say_lines!("  {name:<20} {}", url(name));
     }
     if let Some(setup) = setup {
-        anstream::println!("\nFirst, set the owner's password (this link works once, for 30 minutes):\n  {setup}");
+        say_lines!("\nFirst, set the owner's password (this link works once, for 30 minutes):\n  {setup}");
     }
     for name in servers {
         print_connect_lines(name, &url(name));
     }
-    anstream::println!("\nStop with Ctrl-C. Records: `sekisho audit tail`. Who holds what: `sekisho grant list`.");
+    say_lines!("\nStop with Ctrl-C. Records: `sekisho audit tail`. Who holds what: `sekisho grant list`.");
     Ok(())
 }
 
@@ -161,9 +161,9 @@ async fn hand_over(common: &Common, data: &DataDir, server: ServerAdd) -> Result
             &serde_json::json!({ "ready": true, "handed_over": true, "base_url": base, "servers": [{ "name": name, "url": url }] }),
         );
     }
-    anstream::println!("The running instance protects it now:\n  {name:<20} {url}");
+    say_lines!("The running instance protects it now:\n  {name:<20} {url}");
     print_connect_lines(&name, &url);
-    anstream::println!("\nRemove it with `sekisho server remove {name}`.");
+    say_lines!("\nRemove it with `sekisho server remove {name}`.");
     Ok(())
 }
 

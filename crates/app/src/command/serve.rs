@@ -14,7 +14,7 @@ use crate::cli::Common;
 use crate::config::{Configuration, policy_folder};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::{Instance, Parts, READ_TIMEOUT, Source, stored_port};
+use crate::instance::{Instance, Parts, READ_TIMEOUT, Source, advertises_localhost, stored_port};
 use crate::{listen, os, telemetry};
 
 /// Where clients find us when nobody says otherwise.
@@ -47,6 +47,12 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
     let store = data.store().await?;
     let wanted = at_stored_port(configuration.listen, stored_port(&store).await);
     let listeners = listen::bind(wanted, PORT).await?;
+    if !listeners.is_localhost() && advertises_localhost(&store, configuration.base_url.as_deref()).await {
+        return Err(CommandError::usage(
+            format!("clients would be told `localhost`, and what they send there does not reach {}", listeners.address),
+            "say in `base_url` under which URL clients reach this address",
+        ));
+    }
     let certificate = match (&configuration.tls.cert, &configuration.tls.key) {
         (Some(cert), Some(key)) => Some(listen::Certificate::load(cert, key)?),
         _ => None,
@@ -105,11 +111,11 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
             &serde_json::json!({ "ready": true, "base_url": instance.base_url, "servers": servers, "pid": std::process::id() }),
         );
     }
-    anstream::println!("Sekisho protects {} servers at {}", servers.len(), instance.base_url);
+    say_lines!("Sekisho protects {} servers at {}", servers.len(), instance.base_url);
     for (name, url) in servers {
-        anstream::println!("  {name:<20} {url}");
+        say_lines!("  {name:<20} {url}");
     }
-    anstream::println!("Stop with Ctrl-C. Users: `sekisho user add NAME`. Records: `sekisho audit tail`.");
+    say_lines!("Stop with Ctrl-C. Users: `sekisho user add NAME`. Records: `sekisho audit tail`.");
     Ok(())
 }
 

@@ -9,7 +9,6 @@ use crate::cli::{Common, ServerCommand, ToolsCommand};
 use crate::config::ServerDefinition;
 use crate::control;
 use crate::error::CommandError;
-use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(), CommandError> {

@@ -109,6 +109,6 @@ fn other_format(what: &str, formats: &str) -> CommandError {
 /// Foreign text for a terminal, which obeys control characters (ATK-95).
 fn print(text: &str) -> Result<(), CommandError> {
     let control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
-    anstream::print!("{}", text.replace(control, "\u{fffd}"));
+    say_part!("{}", text.replace(control, "\u{fffd}"));
     Ok(())
 }

@@ -13,7 +13,6 @@ use crate::cli::{Common, TaskCommand, TaskStart};
 use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(), CommandError> {

@@ -10,7 +10,6 @@ use super::{print_json, print_table, unexpected};
 use crate::cli::{Common, UserCommand};
 use crate::control;
 use crate::error::CommandError;
-use crate::say::say;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(), CommandError> {

@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use http::{HeaderName, HeaderValue};
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use sekisho_gateway::check_upstream_url;
 use sekisho_policy::rights::{Fault, OWNERS};
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::Scope;
+use sekisho_protocol::text::for_terminal;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -18,7 +21,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::policies::{UNREAD_HELP, policy_files, policy_folder};
 use super::{Access, Configuration, ServerDefinition};
+use crate::heads::SecondPlace;
 use crate::proxies::Proxies;
+use crate::reach;
 
 /// One mistake in the file.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -240,7 +245,7 @@ impl<'t> Reader<'t> {
             self.note(at("clients"), "`registered_max` is at least 1".to_owned(), Some(help.to_owned()));
         }
         if let Some(heads) = &configuration.audit.heads
-            && let Err(message) = crate::heads::SecondPlace::read(heads)
+            && let Err(message) = check_heads(configuration, heads)
         {
             let help = "write `file:/var/log/sekisho-heads.jsonl`, `syslog`, `syslog:/path/of/its/socket`, or `https://collector.example/heads`";
             self.note(at("audit"), message, Some(help.to_owned()));
@@ -249,7 +254,8 @@ impl<'t> Reader<'t> {
             self.note(at("audit"), "`heads_every` and `arguments_days` are at least 1".to_owned(), None);
         }
         if let Some(webhook) = &configuration.webhook
-            && let Err(message) = crate::webhook::check(webhook)
+            && let Err(message) =
+                crate::webhook::check(webhook).and_then(|()| reach::check(configuration, &webhook.url))
         {
             self.note(at("webhook"), message, None);
         }
@@ -339,8 +345,12 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         (0, _) => {
             note("command", "a server needs `command` or `url`", "give the program to start, or the URL to reach", true)
         }
-        (1, Some(url)) if !is_http(url) => note("url", "not an http(s) URL", "write it as `https://host/path`", true),
-        (1, _) => {}
+        (1, Some(url)) => {
+            if let Err(why) = check_upstream_url(url) {
+                note("url", why, "write it as `https://host/path`", true);
+            }
+        }
+        (1, None) => {}
         (_, _) if server.builtin => {
             let help = "remove `command` and `url`, or `builtin`";
             note("builtin", "`builtin` is a server by itself", help, true)
@@ -356,6 +366,7 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     if server.url.is_none() && !server.builtin && !server.headers.is_empty() {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
     }
+    check_values(server, &mut note);
     for scope in server.scopes_default.iter().flatten() {
         if scope == Scope::offline_access().as_str() {
             note(
@@ -395,8 +406,29 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     problems
 }
 
-fn is_http(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
+/// Headers and variables that could not be sent, or with which no program would be started.
+fn check_values(server: &ServerDefinition, note: &mut impl FnMut(&'static str, &str, &str, bool)) {
+    for (name, value) in &server.headers {
+        let is_value = value.contains("${") || HeaderValue::from_str(value).is_ok();
+        if HeaderName::from_bytes(name.as_bytes()).is_err() || !is_value {
+            let message = format!("`{}` is no header, or its value cannot stand in one", for_terminal(name));
+            note("headers", &message, "use a name such as `Authorization`, and a value on one line", true);
+        }
+    }
+    for (name, value) in &server.environment {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            let message = format!("`{}` is no variable, or its value cannot be one's", for_terminal(name));
+            note("environment", &message, "use a name such as `API_KEY`", true);
+        }
+    }
+}
+
+/// Where signed heads go: a place that there is, and one that would be called.
+fn check_heads(configuration: &Configuration, heads: &str) -> Result<(), String> {
+    match SecondPlace::read(heads)? {
+        SecondPlace::File(_) | SecondPlace::Syslog(_) => Ok(()),
+        SecondPlace::Url(url) => reach::check(configuration, &url),
+    }
 }
 
 #[cfg(test)]

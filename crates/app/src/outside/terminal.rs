@@ -44,7 +44,7 @@ impl Browser for Terminal {
     }
 
     fn show(&self, url: &str) {
-        anstream::eprintln!("\nA person has to decide:\n\n  {url}\n");
+        tell!("\nA person has to decide:\n\n  {url}\n");
         if self.browser {
             os::open_in_browser(url);
         }
@@ -74,15 +74,15 @@ impl Visit for At {
                 // Nobody would ever see the page.
                 return Err(VisitError::Nobody(self.terminal.instead.to_owned()));
             }
-            anstream::eprintln!("\n`{}` wants you to log in at `{}`:\n", request.resource(), request.issuer());
-            anstream::eprintln!("  {url}\n");
+            tell!("\n`{}` wants you to log in at `{}`:\n", request.resource(), request.issuer());
+            tell!("  {url}\n");
             if opened {
-                anstream::eprintln!("It was opened in your browser.");
+                tell!("It was opened in your browser.");
             } else {
-                anstream::eprintln!("Open it in any browser, also on another machine.");
+                tell!("Open it in any browser, also on another machine.");
             }
             if paste {
-                anstream::eprintln!("If you end on a page that cannot be reached, paste its address here:");
+                tell!("If you end on a page that cannot be reached, paste its address here:");
             }
             let here = self.listener.wait(request, PATIENCE);
             if !paste {
@@ -104,7 +104,7 @@ async fn pasted(request: &AuthorizationRequest) -> Result<AuthorizationCode, Cal
             Ok(code) => return Ok(code),
             Err(error) if line.trim().is_empty() => drop(error),
             Err(error) => {
-                anstream::eprintln!("{error}; paste the whole address that begins with {}", request.redirect_uri())
+                tell!("{error}; paste the whole address that begins with {}", request.redirect_uri())
             }
         }
     }

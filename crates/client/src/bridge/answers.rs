@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderMap;
+use bytes::BytesMut;
+use sekisho_protocol::mcp::error::ErrorCode;
 use sekisho_protocol::mcp::message::{Id, Kind, ListItem, Message, Outcome, list_items};
 use sekisho_protocol::mcp::method::ListKind;
 use sekisho_protocol::mcp::mirror::Annotations;
@@ -12,12 +14,15 @@ use sekisho_protocol::mcp::strict::Limits;
 use sekisho_protocol::refusal::{Refusal, RemedyKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::line::{Line, SESSION};
-use super::streams::{Events, Resume, is_stream};
+use super::pages::{error_names_a_bad_page, names_a_bad_page};
+use super::room::SMALL_BYTES_MAX;
+use super::streams::{Events, Pace, Resume, is_stream};
 use super::{Bridge, BridgeError, Notice, SHOWN_MAX, TOOLS_MAX};
-use crate::http::{Opened, Response};
+use crate::http::{Destination, HttpError, Named, Opened, Response};
 
 /// Whether a request is done with.
 pub(super) enum Answered {
@@ -41,56 +46,102 @@ impl Bridge {
         line: &Line,
         id: &Id,
         opened: Opened,
+        pace: &mut Pace,
     ) -> Result<Answered, BridgeError> {
         if line.method.as_deref() == Some("initialize") {
             self.note_session(&opened);
         }
         if is_stream(&opened) {
-            return self.pass_stream(line, id, opened).await;
+            return self.pass_stream(line, id, opened, pace).await;
         }
         let status = opened.status.as_u16();
-        let response = self.whole(opened).await?;
-        if self.pass(Some(line), Some(id), &response.body).await {
+        let (body, place) = self.large(opened).await?;
+        if self.pass(Some((line, id)), &body, place).await {
             Ok(Answered::Yes)
         } else {
             Err(BridgeError::NoMessage { resource: self.resource(), status })
         }
     }
 
-    /// Passes one message on. Whether it was the answer to this request.
-    pub(super) async fn pass(self: &Arc<Self>, line: Option<&Line>, id: Option<&Id>, bytes: &[u8]) -> bool {
+    /// The body of a success. One that is large has a place from when it grows large.
+    async fn large(&self, mut opened: Opened) -> Result<(BytesMut, Option<OwnedSemaphorePermit>), BridgeError> {
+        let failed = |source| BridgeError::Http { resource: self.resource(), source };
+        let max = self.settings.message_bytes_max;
+        let (mut body, mut place) = (BytesMut::new(), None);
+        while let Some(chunk) = opened.next().await {
+            let chunk = chunk.map_err(failed)?;
+            if body.len() + chunk.len() > max {
+                return Err(failed(HttpError::BodyTooLarge { max }));
+            }
+            if place.is_none() && body.len() + chunk.len() > SMALL_BYTES_MAX {
+                place = self.room.enter().await;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((body, place))
+    }
+
+    /// Passes one message on. Whether it was the answer to this request of this line.
+    pub(super) async fn pass(
+        self: &Arc<Self>,
+        asked: Option<(&Line, &Id)>,
+        bytes: &[u8],
+        place: Option<OwnedSemaphorePermit>,
+    ) -> bool {
         let message = match Message::read(bytes, &Limits::upstream()) {
             Ok(message) => message,
             Err(error) => {
-                (self.tell)(Notice::Dropped { why: error.to_string() });
+                self.notify(Notice::Dropped { why: error.to_string() });
                 return false;
             }
         };
+        if names_a_bad_page(self.session.resource().as_str(), &message) {
+            return self.stop_page(asked.map(|(_, id)| id), &message).await;
+        }
         let Kind::Response { id: of, outcome } = message.kind() else {
-            self.say(message.bytes()).await;
+            self.say(message.bytes(), place).await;
             return false;
         };
-        let ours = id.is_some() && of.as_ref() == id;
-        if !ours {
+        let Some((line, _)) = asked.filter(|(_, id)| of.as_ref() == Some(*id)) else {
             // On a standing stream a request that broke off may still be answered.
-            self.say(message.bytes()).await;
+            self.say(message.bytes(), place).await;
             return false;
-        }
+        };
         let mut replaced = None;
         if let Outcome::Result(result) = outcome {
-            match line.and_then(|line| line.method.as_deref()) {
+            match line.method.as_deref() {
                 Some("initialize") => {
                     let mut state = self.state();
                     state.revision = result.protocol_version.as_ref().map(ToString::to_string);
-                    state.initialize = line.cloned();
+                    state.initialize = Some(line.clone());
                 }
                 Some("tools/list") => replaced = self.read_tools(bytes),
                 Some("tools/call") => self.show(result.raw),
                 _ => {}
             }
         }
-        self.say(replaced.as_deref().unwrap_or(message.bytes())).await;
+        self.say(replaced.as_deref().unwrap_or(message.bytes()), place).await;
         true
+    }
+
+    /// In place of a message that names a page which its server may not: whoever waits for the answer is told, the client
+    /// or the server. Whether the client was, about this request.
+    async fn stop_page(self: &Arc<Self>, asked: Option<&Id>, message: &Message<'_>) -> bool {
+        let why = "the server wants a page to be opened that is no web page, or less secure than the server";
+        self.notify(Notice::Dropped { why: why.to_owned() });
+        match (message.kind(), message.id()) {
+            (Kind::Response { .. }, id) => {
+                self.say_error(id, ErrorCode::Internal, why).await;
+                asked.is_some() && id == asked
+            }
+            (_, Some(id)) => {
+                // Not awaited without end: on the stream that brought it others may be waiting.
+                let refusal = Line::refusal(id, why);
+                tokio::time::timeout(self.settings.finish_within, self.post(&refusal)).await.ok();
+                false
+            }
+            (_, None) => false,
+        }
     }
 
     /// Passes a refusal on as the answer to this request.
@@ -102,10 +153,13 @@ impl Bridge {
         let Some(error) = error.filter(|error| error.get("code").is_some_and(Value::is_i64)) else {
             return Err(BridgeError::NoMessage { resource: self.resource(), status });
         };
+        if error_names_a_bad_page(self.session.resource().as_str(), &error) {
+            return Err(BridgeError::Page { resource: self.resource() });
+        }
         if let Some(refusal) = error.get("data").and_then(|data| Refusal::deserialize(data).ok()) {
             self.show_page(&refusal);
         }
-        self.say(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().as_bytes()).await;
+        self.say(json!({ "jsonrpc": "2.0", "id": id, "error": error }).to_string().as_bytes(), None).await;
         Ok(())
     }
 
@@ -116,16 +170,16 @@ impl Bridge {
                 .is_ok_and(|message| matches!(message.kind(), Kind::Response { .. }) && message.id() == Some(id))
         };
         if !is_stream(&opened) {
-            let response = self.whole(opened).await?;
+            let response = self.whole(opened, self.settings.message_bytes_max).await?;
             return Ok(is_answer(&response.body).then(|| response.body.to_vec()));
         }
-        let mut events = Events::new(opened, self.settings.message_bytes_max);
+        let mut events = Events::new(opened, self);
         let mut resume = Resume::default();
-        while let Some(data) = events.data(&mut resume).await.ok().flatten() {
+        while let Some((data, place)) = events.data(&mut resume).await.ok().flatten() {
             if is_answer(data.as_bytes()) {
                 return Ok(Some(data.into_bytes()));
             }
-            self.pass(None, None, data.as_bytes()).await;
+            self.pass(None, data.as_bytes(), place).await;
         }
         Ok(None)
     }
@@ -161,7 +215,7 @@ impl Bridge {
             return None;
         }
         let without = filter_list(bytes, ListKind::Tools, |item| !wrong.iter().any(|name| name == item.key())).ok();
-        (self.tell)(Notice::ToolsLeftOut { names: wrong });
+        self.notify(Notice::ToolsLeftOut { names: wrong });
         without
     }
 
@@ -177,7 +231,7 @@ impl Bridge {
         }
     }
 
-    /// Shows where a person can approve, once, and only at the issuer where that person has logged in: any other link
+    /// Shows where a person can approve: once, at most one page for each answer to a call, and only at the issuer where that person has logged in: any other link
     /// of a server is for the client to show and to ask about (CL-49).
     fn show_page(&self, refusal: &Refusal) {
         let Some(url) = refusal.remedy.url.as_ref().filter(|_| refusal.remedy.kind == RemedyKind::Approve) else {
@@ -189,17 +243,15 @@ impl Bridge {
             .issuer()
             .is_some_and(|issuer| origin(&issuer).is_some_and(|home| origin(url).is_some_and(|there| there == home)));
         let Some(login) = self.session.login().filter(|_| at_home) else { return };
+        let Ok(page) = Destination::named(Named::ApprovalPage, self.session.resource().as_str(), url) else { return };
         let mut state = self.state();
-        if state.shown.contains(url) {
+        if state.shown.contains(url) || state.shown.len() >= SHOWN_MAX {
             return;
-        }
-        if state.shown.len() >= SHOWN_MAX {
-            state.shown.clear();
         }
         state.shown.push(url.clone());
         drop(state);
-        login.parts().browser.show(url);
-        (self.tell)(Notice::Asked { url: url.clone() });
+        login.parts().browser.show(page.as_str());
+        self.notify(Notice::Asked { url: page.as_str().to_owned() });
     }
 }
 

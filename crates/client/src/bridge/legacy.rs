@@ -15,11 +15,11 @@ use url::Url;
 use super::line::Line;
 use super::streams::{Events, Resume, is_stream};
 use super::{Bridge, BridgeError, listening};
-use crate::http::Request;
+use crate::http::{Destination, Named, Request};
 
 /// A connection of that time.
 pub(super) struct Legacy {
-    endpoint: String,
+    endpoint: Destination,
     waiting: Mutex<HashSet<Id>>,
     /// Questions of ours, whose answers are not for the client.
     own: Mutex<HashSet<Id>>,
@@ -41,22 +41,23 @@ impl Legacy {
         if !opened.status.is_success() || !is_stream(&opened) {
             return Ok(None);
         }
-        let mut events = Events::new(opened, bridge.settings.message_bytes_max);
+        let mut events = Events::new(opened, bridge);
         let first = tokio::time::timeout(bridge.settings.reconnect_max, events.next()).await;
         let endpoint = match first {
             Ok(Ok(Some(event))) if event.event.as_deref() == Some("endpoint") => event.data.unwrap_or_default(),
             _ => return Ok(None),
         };
         let Some(endpoint) = same_origin(url, &endpoint) else { return Ok(None) };
+        let Ok(endpoint) = Destination::named(Named::MessageEndpoint, url, &endpoint) else { return Ok(None) };
         let weak = Arc::downgrade(bridge);
         Ok(Some(Arc::new_cyclic(|own: &std::sync::Weak<Self>| {
             let own = own.clone();
             let reader = tokio::spawn(async move {
                 let mut resume = Resume::default();
-                while let Ok(Some(data)) = events.data(&mut resume).await {
+                while let Ok(Some((data, place))) = events.data(&mut resume).await {
                     let (Some(bridge), Some(legacy)) = (weak.upgrade(), own.upgrade()) else { return };
                     if !legacy.note(data.as_bytes()) {
-                        bridge.pass(None, None, data.as_bytes()).await;
+                        bridge.pass(None, data.as_bytes(), place).await;
                     }
                 }
                 // Nothing that was asked is answered any more.

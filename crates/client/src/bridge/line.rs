@@ -3,6 +3,7 @@
 use ::http::Method;
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use bytes::Bytes;
+use sekisho_protocol::mcp::error::ErrorCode;
 use sekisho_protocol::mcp::headers::{METHOD, NAME, PROTOCOL_VERSION, encode_value};
 use sekisho_protocol::mcp::message::{self, Id, Message, ReadError};
 use sekisho_protocol::mcp::method::{Direction, NameSource, Revision, lookup};
@@ -10,7 +11,7 @@ use sekisho_protocol::mcp::strict::Limits;
 use serde_json::{Value, json};
 
 use super::Bridge;
-use crate::http::Request;
+use crate::http::{Destination, Request};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
@@ -97,6 +98,13 @@ impl Line {
         Self::ours(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), Kind::Initialized, None)
     }
 
+    /// Our answer to a request of the server that the client never sees.
+    pub(super) fn refusal(id: &Id, why: &str) -> Self {
+        let code = ErrorCode::InvalidParams.code();
+        let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": why } });
+        Self::ours(error, Kind::Other, None)
+    }
+
     /// A question of ours for the list of tools, in the client's words about itself.
     pub(super) fn list_of_tools(&self) -> Self {
         let id = "sekisho-tools".to_owned();
@@ -115,7 +123,8 @@ impl Line {
 impl Bridge {
     /// The request that a message becomes, and the session it is for.
     pub(super) fn request(&self, line: &Line) -> (Request, u64) {
-        let mut request = Request::new(Method::POST, self.session.resource().as_str().to_owned(), line.bytes.clone())
+        let to = Destination::given(self.session.resource().as_str());
+        let mut request = Request::new(Method::POST, to, line.bytes.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream");
         request.begins_within = Some(self.settings.begins_within);
@@ -148,7 +157,7 @@ impl Bridge {
 
 /// Ends a session (2025-11-25 transports, Session Management).
 pub(super) fn delete(url: &str, session: &str, revision: Option<&str>) -> Request {
-    let request = Request::new(Method::DELETE, url.to_owned(), Bytes::new()).header(SESSION, session);
+    let request = Request::new(Method::DELETE, Destination::given(url), Bytes::new()).header(SESSION, session);
     match revision {
         Some(revision) => request.header(HeaderName::from_static(PROTOCOL_VERSION), revision),
         None => request,

@@ -1,17 +1,20 @@
 //! Streams of events: read to their end, and opened again where they broke.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ::http::header::HeaderName;
 use sekisho_protocol::mcp::headers::PROTOCOL_VERSION;
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::sse::{Event, Parser, Piece};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::answers::Answered;
 use super::line::{Line, SESSION};
-use super::{Bridge, BridgeError, Notice, listening};
+use super::room::SMALL_BYTES_MAX;
+use super::{Bridge, BridgeError, BridgeSettings, Notice, listening};
 use crate::http::Opened;
 
 /// How often a broken answer is asked for again before it is given up.
@@ -42,20 +45,70 @@ impl Resume {
     }
 }
 
+/// How fast a stream is opened again (ATK-223). What a server asks for is a wish; a stream that breaks as soon as it is
+/// open is opened more and more seldom, whatever came on it.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Streams in a row that broke at once.
+    quick: u32,
+    opened: Instant,
+    last: Duration,
+}
+
+/// A stream that lived so many times as long as the wait for it did not break at once.
+const STEADY_TIMES: u32 = 4;
+/// Where the floor under what a server asks for ends to rise.
+const FLOOR_MAX: Duration = Duration::from_secs(5);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { quick: 0, opened: Instant::now(), last: Duration::ZERO }
+    }
+}
+
+impl Pace {
+    /// The stream is open from now on.
+    fn begin(&mut self) {
+        self.opened = Instant::now();
+    }
+
+    /// How long to wait before the next: as the server said, or longer each time.
+    fn wait(&mut self, resume: &Resume, settings: &BridgeSettings) -> Duration {
+        if self.last > Duration::ZERO && self.opened.elapsed() >= self.last.saturating_mul(STEADY_TIMES) {
+            self.quick = 0;
+        }
+        let doubled = |first: Duration| first.saturating_mul(1 << self.quick.min(16));
+        self.last = match resume.retry {
+            Some(retry) => retry.max(doubled(settings.reconnect_floor).min(FLOOR_MAX)),
+            None => doubled(settings.reconnect_first),
+        };
+        self.last = self.last.min(settings.reconnect_max.max(FLOOR_MAX));
+        self.quick = self.quick.saturating_add(1);
+        self.last
+    }
+}
+
 /// A stream that broke off, in the middle of an event or with an error.
 #[derive(Debug)]
 pub(super) struct Broken;
+
+/// Data of an event, and its place if it is large.
+pub(super) type Data = (String, Option<OwnedSemaphorePermit>);
 
 /// The events of one answer.
 pub(super) struct Events {
     opened: Opened,
     parser: Parser,
     ready: VecDeque<Event>,
+    bridge: Weak<Bridge>,
+    /// Of the event that grows.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Events {
-    pub(super) fn new(opened: Opened, event_bytes_max: usize) -> Self {
-        Self { opened, parser: Parser::new(event_bytes_max), ready: VecDeque::new() }
+    pub(super) fn new(opened: Opened, bridge: &Arc<Bridge>) -> Self {
+        let parser = Parser::new(bridge.settings.message_bytes_max);
+        Self { opened, parser, ready: VecDeque::new(), bridge: Arc::downgrade(bridge), place: None }
     }
 
     /// The next event; `None` at the end.
@@ -63,6 +116,13 @@ impl Events {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
+            }
+            if self.parser.open_bytes() <= SMALL_BYTES_MAX {
+                self.place = None;
+            } else if self.place.is_none()
+                && let Some(bridge) = self.bridge.upgrade()
+            {
+                self.place = bridge.room.enter().await;
             }
             match self.opened.next().await {
                 None => return if self.parser.is_between_events() { Ok(None) } else { Err(Broken) },
@@ -79,11 +139,13 @@ impl Events {
     }
 
     /// The data of the next event that has some; where the stream can go on is noted on the way.
-    pub(super) async fn data(&mut self, resume: &mut Resume) -> Result<Option<String>, Broken> {
+    pub(super) async fn data(&mut self, resume: &mut Resume) -> Result<Option<Data>, Broken> {
         while let Some(event) = self.next().await? {
             resume.note(&event);
             if let Some(data) = event.data.filter(|data| !data.is_empty()) {
-                return Ok(Some(data));
+                // The place of what has grown goes with it, to be free when it is written.
+                let place = if data.len() > SMALL_BYTES_MAX { self.place.take() } else { None };
+                return Ok(Some((data, place)));
             }
         }
         Ok(None)
@@ -98,21 +160,23 @@ impl Bridge {
         line: &Line,
         id: &Id,
         opened: Opened,
+        pace: &mut Pace,
     ) -> Result<Answered, BridgeError> {
-        let mut events = Events::new(opened, self.settings.message_bytes_max);
+        let mut events = Events::new(opened, self);
         let mut resume = Resume::default();
         let mut tries = 0;
+        pace.begin();
         loop {
-            if let Ok(Some(data)) = events.data(&mut resume).await {
+            if let Ok(Some((data, place))) = events.data(&mut resume).await {
                 tries = 0;
-                if self.pass(Some(line), Some(id), data.as_bytes()).await {
+                if self.pass(Some((line, id)), data.as_bytes(), place).await {
                     return Ok(Answered::Yes);
                 }
                 continue;
             }
             if line.method.as_deref() == Some("subscriptions/listen") {
-                (self.tell)(Notice::Reconnecting);
-                return Ok(Answered::Again(self.wait(&resume, 0)));
+                self.notify(Notice::Reconnecting);
+                return Ok(Answered::Again(pace.wait(&resume, &self.settings)));
             }
             let broken = || BridgeError::Broken { resource: self.resource() };
             if resume.last.is_none() || line.version.is_some() {
@@ -122,8 +186,9 @@ impl Bridge {
                 if tries == TRIES_MAX {
                     return Err(broken());
                 }
-                tokio::time::sleep(self.wait(&resume, tries)).await;
+                tokio::time::sleep(pace.wait(&resume, &self.settings)).await;
                 tries += 1;
+                pace.begin();
                 if let Some(again) = self.resume(&resume).await {
                     break again;
                 }
@@ -133,34 +198,37 @@ impl Bridge {
 
     /// What the server says of its own accord, for as long as it lets us listen.
     pub(super) async fn listen(self: &Arc<Self>, mut resume: Resume) {
-        let mut tries = 0;
+        let mut pace = Pace::default();
         loop {
             let (request, _) = self.listening(&resume);
-            match self.session.open(&request, "listen").await {
+            pace.begin();
+            match self.session.open_quietly(&request).await {
                 Ok(opened) if opened.status.is_success() && is_stream(&opened) => {
-                    let mut events = Events::new(opened, self.settings.message_bytes_max);
+                    let mut events = Events::new(opened, self);
                     let silence = self.settings.silence_max;
-                    while let Ok(Ok(Some(data))) = tokio::time::timeout(silence, events.data(&mut resume)).await {
-                        tries = 0;
-                        self.pass(None, None, data.as_bytes()).await;
+                    while let Ok(Ok(Some((data, place)))) =
+                        tokio::time::timeout(silence, events.data(&mut resume)).await
+                    {
+                        self.pass(None, data.as_bytes(), place).await;
                     }
                 }
+                // The next call of the client logs in.
+                Ok(opened) if opened.status.as_u16() == 401 => {}
                 // It has no such stream, or no such session any more: the next request finds out about that.
                 Ok(opened) if matches!(opened.status.as_u16(), 400..=499) => return,
                 Ok(_) | Err(_) => {}
             }
-            (self.tell)(Notice::Reconnecting);
-            tokio::time::sleep(self.wait(&resume, tries)).await;
-            tries += 1;
+            self.notify(Notice::Reconnecting);
+            tokio::time::sleep(pace.wait(&resume, &self.settings)).await;
         }
     }
 
     async fn resume(self: &Arc<Self>, resume: &Resume) -> Option<Events> {
-        (self.tell)(Notice::Reconnecting);
+        self.notify(Notice::Reconnecting);
         let (request, _) = self.listening(resume);
-        let opened = self.session.open(&request, "resume").await.ok()?;
+        let opened = self.session.open_quietly(&request).await.ok()?;
         let is_good = opened.status.is_success() && is_stream(&opened);
-        is_good.then(|| Events::new(opened, self.settings.message_bytes_max))
+        is_good.then(|| Events::new(opened, self))
     }
 
     fn listening(&self, resume: &Resume) -> (crate::http::Request, u64) {
@@ -176,11 +244,5 @@ impl Bridge {
             }
         }
         (request, state.generation)
-    }
-
-    /// How long to wait: as the server said, or longer each time.
-    fn wait(&self, resume: &Resume, tries: u32) -> Duration {
-        let doubled = self.settings.reconnect_first.saturating_mul(1 << tries.min(16));
-        resume.retry.unwrap_or(doubled).min(self.settings.reconnect_max)
     }
 }

@@ -10,7 +10,7 @@ use sekisho_protocol::secret::AccessToken;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::{Bridge, BridgeSettings, Notice};
+use super::{Bridge, BridgeSettings, Notice, OutLine};
 use crate::fixtures::{RESOURCE, resource_id};
 use crate::http::{HttpClient, HttpError, Opened, Request, Response};
 use crate::login::tests::{Setup, world};
@@ -88,7 +88,7 @@ impl HttpClient for Played {
 struct World {
     http: Arc<Played>,
     lines: mpsc::Sender<Vec<u8>>,
-    answers: mpsc::Receiver<Vec<u8>>,
+    answers: mpsc::Receiver<OutLine>,
     notices: Arc<Mutex<Vec<Notice>>>,
     pump: tokio::task::JoinHandle<()>,
 }
@@ -102,6 +102,7 @@ fn world_with(server: impl Fn(&Request, &Value, usize) -> Said + Send + Sync + '
     let session = Session::new(http.clone(), resource_id(), entry);
     let settings = BridgeSettings {
         reconnect_first: Duration::from_millis(1),
+        reconnect_floor: Duration::from_millis(1),
         finish_within: Duration::from_secs(2),
         requests_max: 4,
         ..BridgeSettings::default()
@@ -122,8 +123,9 @@ impl World {
 
     async fn hear(&mut self) -> Value {
         let line = tokio::time::timeout(Duration::from_secs(5), self.answers.recv()).await.unwrap().unwrap();
+        let line = line.bytes();
         assert!(!line.contains(&b'\n') && !line.contains(&b'\r'), "one line is one message");
-        serde_json::from_slice(&line).unwrap()
+        serde_json::from_slice(line).unwrap()
     }
 
     async fn ask(&mut self, message: Value) -> Value {
@@ -377,7 +379,7 @@ async fn only_the_page_of_the_own_issuer_is_shown() {
 #[tokio::test]
 async fn an_older_server_is_spoken_to_in_its_way() {
     let endpoint = |place: &'static str| {
-        move |request: &Request, _: &Value, _: usize| match (request.method.as_str(), request.url.as_str()) {
+        move |request: &Request, _: &Value, _: usize| match (request.method.as_str(), request.url()) {
             ("GET", _) => {
                 let hello = format!("event: endpoint\ndata: {place}\n\n");
                 let answered = "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}\n\n".to_owned();
@@ -401,7 +403,7 @@ async fn an_older_server_is_spoken_to_in_its_way() {
         let told = world.ask(initialize()).await;
         assert!(told.get("error").is_some(), "{told}");
         let sent = world.end().await;
-        assert!(sent.iter().all(|request| request.url == RESOURCE), "{sent:?}");
+        assert!(sent.iter().all(|request| request.url() == RESOURCE), "{sent:?}");
     }
     assert!(ResourceId::parse(RESOURCE).is_ok());
 }

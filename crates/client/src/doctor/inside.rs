@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::{Doctor, Party, SESSION, Standing};
 use crate::authorization::AuthorizationRequest;
-use crate::discovery::discover_issuer;
-use crate::http::{HttpClient, Request};
+use crate::discovery::discover_issuer_of;
+use crate::http::{Destination, HttpClient, Request};
 use crate::login::{Browser, Login, Visit, VisitError};
 use crate::token::{TokenEndpoint, Tokens};
 
@@ -141,8 +141,7 @@ impl<H: HttpClient> Doctor<'_, H> {
             self.judge("RS-32", status == 401, format!("a token with one character changed is answered with {status}"));
         }
         let mut query = self.hello();
-        let separator = if query.url.contains('?') { '&' } else { '?' };
-        query.url = format!("{}{separator}access_token={}", query.url, tokens.access.expose());
+        query.to = query.to.with_parameter("access_token", tokens.access.expose());
         if let Ok(answer) = self.ask(Party::Resource, "OAuth 2.1 §5.1.1", query).await {
             let status = answer.status.as_u16();
             self.judge("RS-35", status == 401, format!("a good token in the query is answered with {status}"));
@@ -157,7 +156,8 @@ impl<H: HttpClient> Doctor<'_, H> {
             );
         }
         if let Some(session) = session {
-            let end = Request::new(::http::Method::DELETE, self.server.as_str().to_owned(), bytes::Bytes::new());
+            let end =
+                Request::new(::http::Method::DELETE, Destination::given(self.server.as_str()), bytes::Bytes::new());
             let end = end.bearer(&tokens.access).header(SESSION, &session);
             self.ask(Party::Resource, "MCP transports: session management", end).await.ok();
         }
@@ -166,7 +166,7 @@ impl<H: HttpClient> Doctor<'_, H> {
     /// What works once is tried twice, and the grant given back.
     async fn used_twice(&mut self, insider: &Insider, tokens: &Tokens, now: Timestamp) {
         let parts = insider.login.parts();
-        let Ok(server) = discover_issuer(self.http, &tokens.issuer).await else { return };
+        let Ok(server) = discover_issuer_of(self.http, self.server.as_str(), &tokens.issuer).await else { return };
         let Ok(Some(registration)) = parts.store.registration(&tokens.issuer) else { return };
         let Ok(endpoint) = TokenEndpoint::new(self.http, &server, &registration) else { return };
         let endpoint = endpoint.proving(&*parts.entropy, tokens.dpop.as_ref());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{Doctor, NOWHERE, Party, Standing, Trap, location};
-use crate::http::{HttpClient, Request};
+use crate::http::{Destination, HttpClient, Named, Request};
 use crate::text::presentable;
 
 /// Where the client says that it listens; nothing does.
@@ -22,7 +22,10 @@ impl<H: HttpClient> Doctor<'_, H> {
         };
         let body = json!({ "client_name": "sekisho doctor", "redirect_uris": [REDIRECT], "application_type": "native",
             "grant_types": ["authorization_code"], "response_types": ["code"], "token_endpoint_auth_method": "none" });
-        let request = Request::post_json(registration, &body);
+        let Ok(to) = Destination::named(Named::RegistrationEndpoint, &self.named_issuer(), registration) else {
+            return;
+        };
+        let request = Request::post_json(to, &body);
         let Ok(answer) = self.ask(Party::Issuer, "RFC 7591 §3.1", request).await else { return };
         let registered = answer.json::<Value>().unwrap_or_default();
         let Some(client) = registered.get("client_id").and_then(Value::as_str) else {
@@ -60,19 +63,21 @@ impl<H: HttpClient> Doctor<'_, H> {
             .append_pair("code_challenge_method", "S256")
             .append_pair("resource", self.server.as_str())
             .append_pair("state", "doctor");
-        let request = Request::new(Method::GET, url.into(), Bytes::new());
+        let to = Destination::named(Named::AuthorizationEndpoint, &self.named_issuer(), url.as_str()).ok()?;
+        let request = Request::new(Method::GET, to, Bytes::new());
         let answer = self.ask(Party::Issuer, "OAuth 2.1 §4.1.2.1", request).await.ok()?;
         Some(location(&answer).map(str::to_owned))
     }
 
-    /// Removes the client, where that is offered (RFC 7592 §2.3).
+    /// Removes the client, where that is offered (RFC 7592 §2.3) at a place that the issuer may name (ATK-222).
     async fn throw_away(&mut self, registered: &Value) {
         let text = |name: &str| registered.get(name).and_then(Value::as_str);
         let (Some(url), Some(token)) = (text("registration_client_uri"), text("registration_access_token")) else {
             return;
         };
         let token = sekisho_protocol::secret::AccessToken::from_outside(token);
-        let request = Request::new(Method::DELETE, url.to_owned(), Bytes::new()).bearer(&token);
+        let Ok(to) = Destination::named(Named::RegistrationClient, &self.named_issuer(), url) else { return };
+        let request = Request::new(Method::DELETE, to, Bytes::new()).bearer(&token);
         self.ask(Party::Issuer, "RFC 7592 §2.3", request).await.ok();
     }
 }

@@ -112,7 +112,7 @@ pub(super) fn of_names(called: &str, named: &str) -> Option<Trap> {
     let (called_url, named_url) = (Url::parse(called).ok()?, Url::parse(named).ok()?);
     let (host, other) = (called_url.host_str()?, named_url.host_str()?);
     if host != other {
-        return (is_internal(other) && (!is_internal(host) || named_url.port() != called_url.port()))
+        return (is_internal(&named_url) && (!is_internal(&called_url) || named_url.port() != called_url.port()))
             .then_some(Trap::BehindAProxy);
     }
     if called_url.scheme() != named_url.scheme() {

@@ -62,7 +62,7 @@ impl<H: HttpClient> HttpClient for Recording<H> {
         Box::pin(async move {
             let mut leg = Leg {
                 method: request.method.to_string(),
-                url: redact_url(&request.url),
+                url: redact_url(request.url()),
                 request_headers: redact_headers(&request.headers),
                 request_body: redact_body(&request.headers, &request.body),
                 outcome: Err(String::new()),
@@ -207,6 +207,7 @@ mod tests {
     use sekisho_protocol::secret::AccessToken;
 
     use super::{HttpClient, HttpError, Recording, Request, Response};
+    use crate::http::Destination;
 
     #[derive(Debug)]
     struct Canned(&'static str, &'static str);
@@ -249,7 +250,7 @@ mod tests {
                 ("subject_token", "CANARY"),
                 ("client_assertion", "CANARY"),
             ];
-            let request = Request::post_form("https://h/p?state=CANARY&resource=seen", form)
+            let request = Request::post_form(Destination::given("https://h/p?state=CANARY&resource=seen"), form)
                 .bearer(&AccessToken::from_outside("CANARY"));
             assert!(!format!("{request:?}").contains("CANARY"));
             recording.send(request).await.unwrap();

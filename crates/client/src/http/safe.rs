@@ -4,11 +4,12 @@
 //! address is connected to. There is no pool, so no connection outlives its check; no connector that could skip
 //! the resolver for an address literal; no redirect, proxy, cookie or decompression, because nothing here does any.
 
+use std::collections::HashSet;
 use std::fmt::{self, Debug};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ::http::header::{
@@ -34,8 +35,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Host;
 
+use super::address::is_public;
 use super::target::Target;
-use super::{HttpClient, HttpError, Opened, Request, Resolve, Response, SystemResolver};
+use super::{Destination, HttpClient, HttpError, Opened, Request, Resolve, Response, SystemResolver};
 
 /// What may be called, and how long and large an exchange may be.
 #[derive(Clone)]
@@ -100,6 +102,8 @@ struct Inner {
     /// Made at the first https request: a machine without trust roots can still serve on loopback.
     tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
     places: Arc<Semaphore>,
+    /// Hosts that were found at a public address, for good: one that moves inside afterwards names nothing there.
+    public: Mutex<HashSet<String>>,
 }
 
 impl Debug for Inner {
@@ -111,6 +115,8 @@ impl Debug for Inner {
     }
 }
 
+/// Hosts that are remembered as public. Where there are more, a host that is not among them counts as public, too.
+const PUBLIC_HOSTS_MAX: usize = 1024;
 /// How many addresses of one name are tried.
 const ADDRESSES_TRIED_MAX: usize = 4;
 /// The most headers of an answer.
@@ -133,14 +139,31 @@ impl SafeHttp {
             return Err(SetupError::ExtraRoots);
         }
         let places = Arc::new(Semaphore::new(settings.concurrent_max.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self(Arc::new(Inner { settings, extra_roots, resolver, tls: OnceLock::new(), places })))
+        Ok(Self(Arc::new(Inner {
+            settings,
+            extra_roots,
+            resolver,
+            tls: OnceLock::new(),
+            places,
+            public: Mutex::default(),
+        })))
+    }
+
+    /// Whether a URL that an operator names would be called with these settings, as far as can be told without asking
+    /// for its name: the same rule as of a request.
+    pub fn check(url: &str, settings: &HttpSettings) -> Result<(), HttpError> {
+        let target = Target::read(url, settings)?;
+        match target.literal() {
+            Some(address) => target.admit(vec![address], settings).map(drop),
+            None => Ok(()),
+        }
     }
 }
 
 impl HttpClient for SafeHttp {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
         Box::pin(async move {
-            let target = Target::read(&request.url, &self.0.settings)?;
+            let target = Target::read(request.url(), &self.0.settings)?;
             let limit = self.0.settings.timeout;
             let exchange = timeout(limit, self.0.exchange(&target, request));
             exchange.await.map_err(|_| HttpError::Deadline { seconds: limit.as_secs() })?
@@ -149,7 +172,7 @@ impl HttpClient for SafeHttp {
 
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, HttpError>> {
         Box::pin(async move {
-            let target = Target::read(&request.url, &self.0.settings)?;
+            let target = Target::read(request.url(), &self.0.settings)?;
             let limit = request.begins_within.unwrap_or(self.0.settings.timeout);
             let begun = timeout(limit, self.0.begin(&target, request));
             begun.await.map_err(|_| HttpError::Deadline { seconds: limit.as_secs() })?
@@ -197,8 +220,8 @@ impl Inner {
     /// The head of an answer, on a connection of its own that lives as long as the body is read.
     async fn begin(&self, target: &Target, request: Request) -> Result<Opened, HttpError> {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let addresses = self.admitted(target, &request.to).await?;
         let message = message(target, request)?;
-        let addresses = target.admit(self.addresses(target).await?, &self.settings)?;
         let limit = self.settings.connect_timeout;
         let late = || HttpError::Connect { host: target.host.to_string(), source: io::ErrorKind::TimedOut.into() };
         let (response, driver) = if target.secure {
@@ -218,8 +241,8 @@ impl Inner {
         // The semaphore is never closed; if it were, the request would go out unbounded rather than not at all.
         let _place = self.places.acquire().await.ok();
         let body_bytes_max = request.body_bytes_max.min(self.settings.body_bytes_max);
+        let addresses = self.admitted(target, &request.to).await?;
         let message = message(target, request)?;
-        let addresses = target.admit(self.addresses(target).await?, &self.settings)?;
         let limit = self.settings.connect_timeout;
         let late = || HttpError::Connect { host: target.host.to_string(), source: io::ErrorKind::TimedOut.into() };
         if target.secure {
@@ -231,8 +254,49 @@ impl Inner {
         }
     }
 
-    async fn addresses(&self, target: &Target) -> Result<Vec<IpAddr>, HttpError> {
-        match &target.host {
+    /// The addresses that may be called for this request: by the settings, and by who named it (ATK-222). A name tells
+    /// nothing of where it leads, and a network that was allowed was not allowed to everybody who knows its names.
+    async fn admitted(&self, target: &Target, to: &Destination) -> Result<Vec<IpAddr>, HttpError> {
+        let host = target.host.to_string();
+        let addresses = target.admit(self.addresses(&target.host).await?, &self.settings)?;
+        if addresses.iter().all(|address| is_public(*address)) {
+            self.is_seen_outside(host);
+        } else if let Some(by) = to.by().filter(|by| *by != host)
+            && self.is_outside(by).await
+        {
+            let what = to.what().map_or("a place", |what| what.row().what);
+            return Err(HttpError::Named { by: by.to_owned(), what });
+        }
+        Ok(addresses)
+    }
+
+    fn is_seen_outside(&self, host: String) {
+        let mut public = self.public.lock().unwrap_or_else(PoisonError::into_inner);
+        if public.len() < PUBLIC_HOSTS_MAX && self.calls_inside() {
+            public.insert(host);
+        }
+    }
+
+    /// Whether anything but public addresses is ever called.
+    fn calls_inside(&self) -> bool {
+        self.settings.allow_http_loopback || !self.settings.allow_private.is_empty()
+    }
+
+    /// Whether this host is, or was, at a public address. One that cannot be looked up counts as such.
+    async fn is_outside(&self, host: &str) -> bool {
+        let known = {
+            let public = self.public.lock().unwrap_or_else(PoisonError::into_inner);
+            public.contains(host) || public.len() >= PUBLIC_HOSTS_MAX
+        };
+        if known {
+            return true;
+        }
+        let Ok(host) = Host::parse(host) else { return true };
+        self.addresses(&host).await.map_or(true, |addresses| addresses.into_iter().any(is_public))
+    }
+
+    async fn addresses(&self, host: &Host<String>) -> Result<Vec<IpAddr>, HttpError> {
+        match host {
             Host::Ipv4(address) => Ok(vec![IpAddr::V4(*address)]),
             Host::Ipv6(address) => Ok(vec![IpAddr::V6(*address)]),
             Host::Domain(name) => {

@@ -98,7 +98,7 @@ impl Scripted {
 
 impl HttpClient for Scripted {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
-        let line = format!("{} {}", request.method, request.url);
+        let line = format!("{} {}", request.method, request.url());
         let response = self.answer(&line);
         let sent = SentRequest { line, headers: request.headers, body: request.body };
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);

@@ -54,6 +54,15 @@ impl Target {
         Ok(Self { host, port, secure, authority, path })
     }
 
+    /// The address that stands in the URL itself; `localhost` is one, too.
+    pub(super) fn literal(&self) -> Option<IpAddr> {
+        match &self.host {
+            Host::Domain(name) => (name == "localhost").then_some(std::net::Ipv4Addr::LOCALHOST.into()),
+            Host::Ipv4(address) => Some((*address).into()),
+            Host::Ipv6(address) => Some((*address).into()),
+        }
+    }
+
     /// The addresses that may be called: all of them or none. A name that mixes public and internal addresses
     /// has no honest reason to, and which one is called would be its owner's choice (ATK-30).
     pub(super) fn admit(&self, addresses: Vec<IpAddr>, settings: &HttpSettings) -> Result<Vec<IpAddr>, HttpError> {

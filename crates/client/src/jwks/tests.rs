@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::{KeySetError, KeySets};
-use crate::http::Scripted;
+use crate::http::{Destination, Scripted};
 
 const URL: &str = "https://client.test/jwks";
 const LINE: &str = "GET https://client.test/jwks";
@@ -24,10 +24,10 @@ async fn a_key_set_is_fetched_once_while_fresh() {
     let (http, sets) =
         sets(Scripted::default().json(LINE, 200, &json!({ "keys": [1] })).json(LINE, 200, &json!({ "keys": [2] })));
     for second in [0, 1, 899] {
-        assert_eq!(&*sets.current(URL, at(second)).await.unwrap(), r#"{"keys":[1]}"#, "{second}");
+        assert_eq!(&*sets.current(&Destination::given(URL), at(second)).await.unwrap(), r#"{"keys":[1]}"#, "{second}");
     }
     assert_eq!(http.lines().len(), 1);
-    assert_eq!(&*sets.current(URL, at(900)).await.unwrap(), r#"{"keys":[2]}"#);
+    assert_eq!(&*sets.current(&Destination::given(URL), at(900)).await.unwrap(), r#"{"keys":[2]}"#);
     assert_eq!(http.lines().len(), 2);
 }
 
@@ -36,7 +36,7 @@ async fn a_key_set_is_fetched_once_while_fresh() {
 async fn a_flood_of_unknown_keys_costs_one_fetch_a_minute() {
     let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })));
     for attempt in 0..100_000 {
-        sets.renewed(URL, at(attempt / 1000)).await.unwrap();
+        sets.renewed(&Destination::given(URL), at(attempt / 1000)).await.unwrap();
     }
     assert_eq!(http.lines().len(), 2);
 }
@@ -46,13 +46,16 @@ async fn a_flood_of_unknown_keys_costs_one_fetch_a_minute() {
 async fn a_failing_owner_is_not_asked_again_and_again() {
     let html: &[(&'static str, &str)] = &[("content-type", "text/html")];
     let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })).with(LINE, 503, html, "busy"));
-    sets.current(URL, at(0)).await.unwrap();
+    sets.current(&Destination::given(URL), at(0)).await.unwrap();
     for second in [900, 910, 959, 14_399] {
-        assert!(sets.current(URL, at(second)).await.is_ok(), "{second}");
+        assert!(sets.current(&Destination::given(URL), at(second)).await.is_ok(), "{second}");
     }
     assert_eq!(http.lines().len(), 3);
-    assert!(matches!(sets.current(URL, at(14_460)).await, Err(KeySetError::Malformed { status: 503 })));
-    assert!(matches!(sets.current(URL, at(14_461)).await, Err(KeySetError::Wait)));
+    assert!(matches!(
+        sets.current(&Destination::given(URL), at(14_460)).await,
+        Err(KeySetError::Malformed { status: 503 })
+    ));
+    assert!(matches!(sets.current(&Destination::given(URL), at(14_461)).await, Err(KeySetError::Wait)));
     assert_eq!(http.lines().len(), 4);
 }
 
@@ -70,21 +73,22 @@ async fn what_is_no_key_set_is_refused() {
         let answer: &[(&'static str, &str)] = &[("content-type", media), ("location", "https://evil.test/")];
         let (http, sets) = sets(Scripted::default().with(LINE, status, answer, body));
         assert!(
-            matches!(sets.current(URL, at(0)).await, Err(KeySetError::Malformed { .. })),
+            matches!(sets.current(&Destination::given(URL), at(0)).await, Err(KeySetError::Malformed { .. })),
             "{status} {media} {body}"
         );
         assert_eq!(http.lines(), [LINE]);
     }
     let jwk_set: &[(&'static str, &str)] = &[("content-type", "application/jwk-set+json")];
     let (_, sets) = sets(Scripted::default().with(LINE, 200, jwk_set, "{}"));
-    assert!(sets.current(URL, at(0)).await.is_ok());
+    assert!(sets.current(&Destination::given(URL), at(0)).await.is_ok());
 }
 
 /// ATK-32: many who want the same set at once cause one fetch.
 #[tokio::test]
 async fn a_crowd_causes_one_fetch() {
     let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })));
-    let crowd = (0..64).map(|_| sets.current(URL, at(0)));
+    let there = Destination::given(URL);
+    let crowd = (0..64).map(|_| sets.current(&there, at(0)));
     for answer in futures_util::future::join_all(crowd).await {
         answer.unwrap();
     }
@@ -96,7 +100,7 @@ async fn a_crowd_causes_one_fetch() {
 async fn the_cache_is_bounded() {
     let (_, sets) = sets(Scripted::default());
     for n in 0..5000 {
-        sets.current(&format!("https://client.test/{n}"), at(0)).await.unwrap_err();
+        sets.current(&Destination::given(format!("https://client.test/{n}")), at(0)).await.unwrap_err();
     }
     sets.known.run_pending_tasks();
     assert!(sets.known.entry_count() <= KeySets::URLS_MAX);

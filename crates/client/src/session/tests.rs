@@ -7,7 +7,7 @@ use sekisho_protocol::secret::AccessToken;
 
 use super::{Entry, Session, SessionError};
 use crate::fixtures::{RESOURCE, resource_id};
-use crate::http::{HttpClient, HttpError, Request, Response, Scripted};
+use crate::http::{Destination, HttpClient, HttpError, Request, Response, Scripted};
 use crate::login::tests::{Setup, TOKEN, granted, world};
 
 const SERVER: &str = "POST https://server.test/mcp/notes";
@@ -16,7 +16,7 @@ const CHALLENGE: &str =
 const STEP_UP: &str = r#"Bearer error="insufficient_scope", scope="mcp:write", resource_metadata="https://server.test/.well-known/oauth-protected-resource/mcp/notes""#;
 
 fn request() -> Request {
-    Request::new(Method::POST, RESOURCE.to_owned(), Bytes::from_static(b"{}"))
+    Request::new(Method::POST, Destination::given(RESOURCE), Bytes::from_static(b"{}"))
 }
 
 /// A server that answers with these, one after the other; the last again and again.
@@ -71,12 +71,40 @@ async fn an_endless_403_ends() {
         matches!(&error, SessionError::StillRefused { operation, .. } if operation == "tools/call write"),
         "{error}"
     );
-    assert_eq!(tokens_shown(&setup).len(), 3);
+    assert_eq!(tokens_shown(&setup).len(), 2);
     // It is remembered: nobody is asked again for it.
     session.open(&request(), "tools/call write").await.unwrap_err();
-    assert_eq!(tokens_shown(&setup).len(), 4);
+    assert_eq!(tokens_shown(&setup).len(), 3);
     session.open(&request(), "tools/call other").await.unwrap_err();
-    assert_eq!(tokens_shown(&setup).len(), 7);
+    assert_eq!(tokens_shown(&setup).len(), 5);
+}
+
+/// ATK-227: one call leads to one login and to at most one page for each scope that is new, whatever a server goes on to
+/// say; what no call is behind leads to none.
+#[tokio::test]
+async fn one_call_opens_each_page_once() {
+    let say = |scope: &str| STEP_UP.replace("mcp:write", scope);
+    let (one, two, three) = (say("tool:one"), say("tool:two"), say("tool:three"));
+    let answers = [(401, CHALLENGE), (403, one.as_str()), (403, &two), (403, &three), (401, CHALLENGE)];
+    let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &answers));
+    let pages = || setup.http.lines().iter().filter(|line| *line == TOKEN).count();
+    session(&setup).open(&request(), "tools/call x").await.unwrap_err();
+    assert_eq!(pages(), 3, "a login, and two steps up");
+
+    let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(403, STEP_UP), (401, CHALLENGE)]));
+    setup.keep("narrow", 600);
+    session(&setup).open(&request(), "tools/call x").await.unwrap_err();
+    let pages = setup.http.lines().iter().filter(|line| *line == TOKEN).count();
+    assert_eq!(pages, 1, "after a step up a 401 is no reason to log in");
+
+    let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(401, CHALLENGE)]));
+    let quiet = session(&setup);
+    assert_eq!(quiet.open_quietly(&request()).await.unwrap().status, 401);
+    setup.keep("ended", 600);
+    let quiet = session(&setup);
+    let error = quiet.open_quietly(&request()).await.unwrap_err();
+    assert!(matches!(error, SessionError::Login(_)), "{error}");
+    assert!(!setup.http.lines().iter().any(|line| line == TOKEN || line.contains("/register")));
 }
 
 /// A refusal that no scope would help is passed on as it is.
@@ -107,7 +135,7 @@ struct Guarded(Arc<Scripted>);
 impl HttpClient for Guarded {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>> {
         Box::pin(async move {
-            if request.url != RESOURCE {
+            if request.url() != RESOURCE {
                 return self.0.send(request).await;
             }
             for _ in 0..10 {

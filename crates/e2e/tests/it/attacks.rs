@@ -14,6 +14,10 @@ mod folding;
 
 mod argument_spellings;
 mod arguments;
+mod client_files;
+mod client_named;
+mod client_streams;
+mod client_terminal;
 mod connections;
 mod faults_of_clocks;
 mod faults_of_disks;
@@ -24,6 +28,7 @@ mod gateway_streams;
 mod gateway_tokens;
 mod gateway_upstream;
 mod gateway_wire;
+mod hostile;
 mod issuer_clients;
 mod issuer_codes;
 mod issuer_documents;

@@ -328,16 +328,7 @@ fn authority(url: &url::Url) -> Option<HeaderValue> {
 impl Ready {
     fn new(settings: &HttpSettings) -> Result<Self, ForwardError> {
         let misconfigured = |reason: &str| ForwardError::Misconfigured { reason: reason.to_owned() };
-        let url = url::Url::parse(&settings.url).map_err(|_| misconfigured("its URL is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(misconfigured("its URL must be http:// or https:// with a host"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(misconfigured("its URL must not hold a user name; use a secret header"));
-        }
-        // A fragment is not for the server (RFC 9110 §7.1).
-        let text = url.as_str().split('#').next().unwrap_or_default();
-        let uri: Uri = text.parse().map_err(|_| misconfigured("its URL is not a URL"))?;
+        let (url, uri) = read_url(&settings.url).map_err(misconfigured)?;
         let mut headers = HeaderMap::new();
         // The client below would write it anew for each call. Over TLS it may be HTTP/2, which has no such header.
         if url.scheme() == "http"
@@ -363,6 +354,25 @@ impl Ready {
         *request.headers_mut() = headers;
         request
     }
+}
+
+/// The URL of an upstream, or why it is none. `check` asks the same of a configuration.
+fn read_url(text: &str) -> Result<(url::Url, Uri), &'static str> {
+    let url = url::Url::parse(text).map_err(|_| "its URL is not a URL")?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err("its URL must be http:// or https:// with a host");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("its URL must not hold a user name; use a secret header");
+    }
+    // A fragment is not for the server (RFC 9110 §7.1).
+    let uri = url.as_str().split('#').next().unwrap_or_default().parse().map_err(|_| "its URL is not a URL")?;
+    Ok((url, uri))
+}
+
+/// Whether an upstream can have this URL, by the rule of the one that calls it.
+pub fn check_upstream_url(text: &str) -> Result<(), &'static str> {
+    read_url(text).map(drop)
 }
 
 /// How a body is to be read.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderValue;
+use sekisho_client::http::{Destination, Named};
 use sekisho_client::jwks::KeySetError;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ClientId;
@@ -204,11 +205,15 @@ async fn check_assertion(
     };
     let claims = match (&client.jwks, &client.jwks_uri) {
         (Some(inline), _) => verify(&PublicKeys::parse(inline).map_err(|_| AuthenticationError::Keys)?)?,
-        (None, Some(uri)) => match verify(&read_keys(issuer.client_keys.current(uri, visit.now).await)?) {
-            // The client may have a new key since; it is looked for at most once a minute (ATK-60).
-            Err(VerifyError::UnknownKey) => verify(&read_keys(issuer.client_keys.renewed(uri, visit.now).await)?)?,
-            outcome => outcome?,
-        },
+        (None, Some(uri)) => {
+            let at = Destination::named(Named::ClientKeys, client.id.as_str(), uri);
+            let at = at.map_err(|_| AuthenticationError::Keys)?;
+            match verify(&read_keys(issuer.client_keys.current(&at, visit.now).await)?) {
+                // The client may have a new key since; it is looked for at most once a minute (ATK-60).
+                Err(VerifyError::UnknownKey) => verify(&read_keys(issuer.client_keys.renewed(&at, visit.now).await)?)?,
+                outcome => outcome?,
+            }
+        }
         (None, None) => return Err(AuthenticationError::Keys),
     };
     let jti = Digest::of(claims.jti.as_bytes());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 use moka::future::Cache;
-use sekisho_client::http::{HttpError, Request, Response};
+use sekisho_client::http::{Destination, HttpError, Named, Request, Response, may_name};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
@@ -195,7 +195,7 @@ async fn fetch(
     // Documents that were read before do not wait for those of strangers.
     let room = if was_read { &limits.fetching_again } else { &limits.fetching };
     let _room = room.try_acquire().map_err(|_| DocumentError::Busy)?;
-    let mut request = Request::get(id.as_str());
+    let mut request = Request::get(Destination::brought(Named::ClientDocument, id.as_str()));
     request.body_bytes_max = DOCUMENT_BYTES_MAX;
     let response = issuer.http.send(request).await.map_err(|error| DocumentError::Fetch(Arc::new(error)))?;
     let client = understand(id, &response)?;
@@ -263,7 +263,7 @@ fn understand(id: &ClientId, response: &Response) -> Result<Client, DocumentErro
         return Err(DocumentError::Content("it does not use the authorization code flow"));
     }
     let authentication = authentication(document.token_endpoint_auth_method.as_deref())?;
-    let (jwks, jwks_uri) = keys(authentication, document.jwks, document.jwks_uri)?;
+    let (jwks, jwks_uri) = keys(id, authentication, document.jwks, document.jwks_uri)?;
     Ok(Client {
         id: id.clone(),
         origin: ClientOrigin::MetadataDocument,
@@ -288,6 +288,7 @@ fn authentication(method: Option<&str>) -> Result<ClientAuthentication, Document
 
 /// AS-33, AS-34: public keys only, and exactly one place for them where they are needed.
 fn keys(
+    client: &ClientId,
     authentication: ClientAuthentication,
     jwks: Option<Box<RawValue>>,
     jwks_uri: Option<String>,
@@ -298,6 +299,9 @@ fn keys(
     if let Some(uri) = &jwks_uri {
         let id = ClientId::parse(uri).map_err(|_| DocumentError::Content("its `jwks_uri` is not a URL"))?;
         check_url(&id).map_err(|_| DocumentError::Content("its `jwks_uri` is not a plain https URL"))?;
+        if !may_name(Named::ClientKeys, client.as_str(), uri) {
+            return Err(DocumentError::Content("its `jwks_uri` lies further inside than the document"));
+        }
     }
     match (authentication, jwks, jwks_uri) {
         (ClientAuthentication::PrivateKeyJwt, Some(jwks), None) => Ok((Some(jwks.get().to_owned()), None)),

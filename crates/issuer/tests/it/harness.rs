@@ -59,9 +59,9 @@ impl HttpClient for Web {
         &self,
         request: Request,
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Response, HttpError>> + Send + '_>> {
-        self.asked.lock().unwrap().push(request.url.clone());
+        self.asked.lock().unwrap().push(request.url().to_owned());
         let mut answers = self.answers.lock().unwrap();
-        let queue = answers.get_mut(&request.url);
+        let queue = answers.get_mut(request.url());
         let found = queue.and_then(|queue| if queue.len() > 1 { queue.pop_front() } else { queue.front().cloned() });
         Box::pin(async move {
             let (status, media, body) = found.ok_or(HttpError::Resolve { host: "nowhere".to_owned() })?;

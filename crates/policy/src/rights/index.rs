@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use cedar_policy::{
-    ActionConstraint, AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
-    ResourceConstraint, Response, SlotId, Template,
+    ActionConstraint, AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, ResourceConstraint, Response, SlotId, Template,
 };
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::text::fold;

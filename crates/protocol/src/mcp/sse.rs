@@ -124,6 +124,11 @@ impl Parser {
         self.kept_bytes() == 0
     }
 
+    /// How many bytes of an event that is not complete are kept.
+    pub fn open_bytes(&self) -> usize {
+        self.event.raw.len() + self.line.len()
+    }
+
     /// The second half of a CR LF whose first half ended a chunk.
     fn late_line_feed(&mut self, pieces: &mut Vec<Piece>) {
         if self.event.raw.is_empty() {

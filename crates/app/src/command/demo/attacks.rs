@@ -3,7 +3,7 @@
 
 use axum::http::Method;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
-use sekisho_client::http::{HttpClient as _, Request, Response};
+use sekisho_client::http::{Destination, HttpClient as _, Request, Response};
 use sekisho_client::registration::{ApplicationType, RegistrationRequest, register};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::resource::ResourceId;
@@ -52,7 +52,8 @@ pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<
         code.is_some(),
     );
     let code = code.unwrap_or_default();
-    let redeemed = send(world, Request::post_form(format!("{naive}/proxy/token"), [("code", code.as_str())])).await?;
+    let token = Destination::given(format!("{naive}/proxy/token"));
+    let redeemed = send(world, Request::post_form(token, [("code", code.as_str())])).await?;
     let token = text_of(&redeemed, "/access_token");
     let read = call(world, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
     scene.arrows("Mallory", "Naive proxy", DEPUTY, world.http.take());
@@ -201,7 +202,8 @@ pub(super) async fn session_hijack(world: &World, scene: &mut Scene) -> Result<(
 /// A client of the naive proxy.
 async fn at_naive(world: &World, redirect: &str) -> Result<String, Failure> {
     let wish = json!({ "redirect_uris": [redirect] });
-    let answer = send(world, Request::post_json(format!("{}/proxy/register", world.naive.origin), &wish)).await?;
+    let register = Destination::given(format!("{}/proxy/register", world.naive.origin));
+    let answer = send(world, Request::post_json(register, &wish)).await?;
     Ok(text_of(&answer, "/client_id"))
 }
 
@@ -213,7 +215,8 @@ async fn a_token(world: &World) -> Result<String, Failure> {
     let link = format!("{naive}/proxy/authorize?client_id={client}&state=s");
     let redirected = alice.approve(&world.http, &link).await?;
     let code = parameter(&redirected, "code").unwrap_or_default();
-    let redeemed = send(world, Request::post_form(format!("{naive}/proxy/token"), [("code", code.as_str())])).await?;
+    let token = Destination::given(format!("{naive}/proxy/token"));
+    let redeemed = send(world, Request::post_form(token, [("code", code.as_str())])).await?;
     Ok(text_of(&redeemed, "/access_token"))
 }
 
@@ -243,7 +246,7 @@ async fn call(
     if let (false, Some(members)) = (method.starts_with("notifications/"), body.as_object_mut()) {
         members.insert("id".to_owned(), json!(1));
     }
-    let mut request = Request::new(Method::POST, url.to_owned(), body.to_string().into())
+    let mut request = Request::new(Method::POST, Destination::given(url), body.to_string().into())
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json, text/event-stream");
     if let Some(token) = token {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
-use sekisho_client::http::{HttpClient, Request, Response};
+use sekisho_client::http::{Destination, HttpClient, Request, Response};
 
 use super::scene::{Failure, failure};
 
@@ -34,7 +34,7 @@ impl Person {
     /// Opens the link, logs in where asked, agrees, and gives the address to which the browser is sent at last.
     pub(super) async fn approve(&mut self, http: &dyn HttpClient, url: &str) -> Result<String, Failure> {
         let origin = origin(url);
-        let mut request = Request::get(url);
+        let mut request = Request::get(Destination::given(url));
         let mut at = url.to_owned();
         for _ in 0..PAGES_MAX {
             let response = self.visit(http, request).await?;
@@ -43,7 +43,7 @@ impl Person {
                 if !at.starts_with(&format!("{origin}/")) {
                     return Ok(at);
                 }
-                request = Request::get(at.as_str());
+                request = Request::get(Destination::given(at.as_str()));
                 continue;
             }
             let page = String::from_utf8_lossy(&response.body).into_owned();
@@ -58,7 +58,7 @@ impl Person {
             at = absolute(&at, &form.action);
             let fields = form.filled(&self.name, &self.password);
             let pairs = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            request = Request::post_form(at.as_str(), pairs).header(ORIGIN, &origin);
+            request = Request::post_form(Destination::given(at.as_str()), pairs).header(ORIGIN, &origin);
         }
         Err(failure("the pages did not come to an end"))
     }
@@ -68,7 +68,7 @@ impl Person {
         let origin = origin(url);
         let mut at = url.to_owned();
         for _ in 0..PAGES_MAX {
-            let response = self.visit(http, Request::get(at.as_str())).await?;
+            let response = self.visit(http, Request::get(Destination::given(at.as_str()))).await?;
             let Some(location) = response.headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
                 return Ok(Arrived::Page(String::from_utf8_lossy(&response.body).into_owned()));
             };
@@ -83,14 +83,14 @@ impl Person {
     /// Opens a page that asks for a yes, logs in where asked, and gives it.
     pub(super) async fn say_yes(&mut self, http: &dyn HttpClient, url: &str) -> Result<(), Failure> {
         let origin = origin(url);
-        let mut request = Request::get(url);
+        let mut request = Request::get(Destination::given(url));
         let mut at = url.to_owned();
         let mut answered = false;
         for _ in 0..PAGES_MAX {
             let response = self.visit(http, request).await?;
             if let Some(location) = response.headers.get(LOCATION).and_then(|value| value.to_str().ok()) {
                 at = absolute(&at, location);
-                request = Request::get(at.as_str());
+                request = Request::get(Destination::given(at.as_str()));
                 continue;
             }
             if answered || !response.status.is_success() {
@@ -104,7 +104,7 @@ impl Person {
             at = absolute(&at, &form.action);
             let fields = form.filled(&self.name, &self.password);
             let pairs = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            request = Request::post_form(at.as_str(), pairs).header(ORIGIN, &origin);
+            request = Request::post_form(Destination::given(at.as_str()), pairs).header(ORIGIN, &origin);
         }
         Err(failure("the pages did not come to an end"))
     }

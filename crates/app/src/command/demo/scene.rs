@@ -51,7 +51,7 @@ impl Scene {
     /// Prints its title.
     pub(super) fn begin(script: &'static Script, json: bool) -> Self {
         if !json {
-            anstream::println!("{} — {}", script.name, script.title);
+            say_lines!("{} — {}", script.name, script.title);
         }
         Self { script, json, steps: 0, good: true, sequence: Sequence::new(script.title), exchange: String::new() }
     }
@@ -110,10 +110,10 @@ impl Scene {
         self.good &= as_it_should;
         if self.json {
             let line = serde_json::json!({ "scene": self.script.name, "step": self.steps, "what": what, "came": came, "why": why, "good": as_it_should });
-            anstream::println!("{line}");
+            crate::say::json(&line.to_string());
         } else {
             let mark = if as_it_should { ' ' } else { '!' };
-            anstream::println!(" {mark}{:>2}  {what:<58} {came:<5} {why}", self.steps);
+            say_lines!(" {mark}{:>2}  {what:<58} {came:<5} {why}", self.steps);
         }
     }
 
@@ -130,7 +130,7 @@ impl Scene {
             self.step("the scene stopped", "-", &reason, false);
         }
         if !self.json {
-            anstream::println!();
+            say!();
         }
         let Some(folder) = out else { return Ok(()) };
         let failed = |error: std::io::Error| {

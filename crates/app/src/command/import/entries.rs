@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use crate::config::{ServerDefinition, check_server};
+
 /// One server as the client has it.
 pub(super) struct Entry {
     /// As the client calls it.
@@ -20,6 +22,8 @@ pub(super) struct Entry {
     /// The entry without its secrets.
     pub(super) masked: Value,
     pub(super) carries: Vec<Found>,
+    /// Why it stays where it is, if the checkpoint cannot have it.
+    pub(super) stays: Option<String>,
 }
 
 /// Something worth knowing of an entry.
@@ -96,11 +100,42 @@ impl Entry {
             shown: String::new(),
             masked: masked(value),
             carries: Vec::new(),
+            stays: None,
         };
         entry.shown =
             if entry.command.is_empty() { masked_url(&entry.url) } else { masked_words(&entry.command).join(" ") };
         entry.carries = entry.found();
+        entry.stays = entry.problem();
         entry
+    }
+
+    /// Why the checkpoint cannot have it: by the rule of its own configuration, and because what a client fills in, only
+    /// that client can. `${file:…}` is filled in by us and by no client: whoever wrote it into a client's file would have
+    /// us read a file of his choice and show it to a server of his choice (ATK-229).
+    fn problem(&self) -> Option<String> {
+        let words = self.command.iter().chain([&self.url]).map(String::as_str);
+        let values = self.environment.values().chain(self.headers.values());
+        let texts = values.clone().map(|value| value.as_str().unwrap_or_default());
+        if values.clone().any(|value| value.is_object() || value.is_array()) {
+            return Some("a variable or a header of it is no text".to_owned());
+        }
+        let in_words = words.flat_map(references).next();
+        let in_values = texts.flat_map(references).find(|inside| !is_variable(inside));
+        if let Some(inside) = in_words.or(in_values) {
+            return Some(format!("only its client can fill in `${{{inside}`: write the value itself"));
+        }
+        let texts = |pairs: &Map<String, Value>| {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            pairs.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+        };
+        let definition = ServerDefinition {
+            command: self.command.clone(),
+            url: Some(self.url.clone()).filter(|url| !url.is_empty() && self.command.is_empty()),
+            environment: texts(&self.environment),
+            headers: texts(&self.headers),
+            ..ServerDefinition::default()
+        };
+        check_server(&definition).into_iter().find(|problem| problem.fatal).map(|problem| problem.message)
     }
 
     /// What it carries, most telling first.
@@ -109,9 +144,14 @@ impl Entry {
         let mut warn = |says: String| found.push(Found { weight: Weight::Warning, says });
         for (what, pairs) in [("variable", &self.environment), ("header", &self.headers)] {
             for (name, value) in pairs {
-                if value.as_str().is_some_and(|value| is_secret(name, value)) {
+                if value.as_str().is_some_and(|value| is_secret(name, value) && references(value).next().is_none()) {
                     warn(format!("a secret in plain text: {what} {name}"));
                 }
+            }
+        }
+        for (name, value) in self.environment.iter().chain(&self.headers) {
+            for inside in references(value.as_str().unwrap_or_default()) {
+                warn(format!("{name} is what `${{{inside}` is where the checkpoint runs"));
             }
         }
         if masked_words(&self.command) != self.command {
@@ -168,6 +208,17 @@ impl Entry {
             (false, false) => json!({ "url": url }),
         }
     }
+}
+
+/// What stands in `${…}`, up to the brace or the end.
+fn references(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${").skip(1).map(|rest| rest.split_inclusive('}').next().unwrap_or_default())
+}
+
+/// `env:NAME}`, which means the same to us as to the clients that know it.
+fn is_variable(inside: &str) -> bool {
+    let name = inside.strip_prefix("env:").and_then(|name| name.strip_suffix('}'));
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
 }
 
 /// A name that the checkpoint takes.
@@ -334,9 +385,40 @@ mod tests {
             let shown = format!("{} {} {:?}", entry.shown, entry.masked, entry.carries);
             assert!(!shown.contains("CANARY"), "{shown}");
         }
-        let good = json!({ "command": "npx", "args": ["-y", "@scope/pkg@1.2.3"], "env": { "TOKEN": "${input:token}", "LEVEL": "info" } });
+        let good = json!({ "command": "npx", "args": ["-y", "@scope/pkg@1.2.3"], "env": { "LEVEL": "info" } });
         assert_eq!(entry(good).carries.len(), 1);
         assert_eq!(entry(json!({ "type": "http", "url": "https://h/mcp" })).carries.len(), 0);
+    }
+
+    /// ATK-229: what only the client can fill in stays with the client; `${file:…}` above all.
+    #[test]
+    fn what_cannot_be_taken_over_stays() {
+        for (value, stays) in [
+            (json!({ "url": "https://h/mcp", "headers": { "X": "${file:/etc/passwd}" } }), true),
+            (json!({ "url": "https://h/mcp", "headers": { "X": "a ${ file:/etc/passwd}" } }), true),
+            (json!({ "url": "https://h/mcp", "headers": { "X": "${env:A${file:/etc/passwd}}" } }), true),
+            (json!({ "url": "https://h/mcp", "headers": { "X": "${env:A}${file:/x" } }), true),
+            (json!({ "command": "x", "env": { "X": "${FILE:/x}" } }), true),
+            (json!({ "command": "x", "env": { "X": "${input:token}" } }), true),
+            (json!({ "command": "x", "env": { "X": "${HOME}" } }), true),
+            (json!({ "command": "x", "args": ["${workspaceFolder}"] }), true),
+            (json!({ "url": "https://${env:HOST}/mcp" }), true),
+            (json!({ "command": "x", "env": { "X": ["a"] } }), true),
+            (json!({ "url": "https://h/mcp", "headers": { "a b": "c" } }), true),
+            (json!({ "url": "https://h/mcp", "headers": { "X": "a\nb" } }), true),
+            (json!({ "url": "https://user@h/mcp" }), true),
+            (json!({ "httpUrl": "https://h/mcp" }), true),
+            (json!({ "type": "sse" }), true),
+            (json!(1), true),
+            (json!({ "command": "x", "env": { "X": "${env:GITHUB_TOKEN}" } }), false),
+            (json!({ "command": "x", "env": { "X": 1, "Y": "$HOME" } }), false),
+            (json!({ "serverUrl": "https://h/mcp" }), false),
+        ] {
+            let why = entry(value.clone()).stays;
+            assert_eq!(why.is_some(), stays, "{value}: {why:?}");
+        }
+        let told = says(json!({ "command": "x", "env": { "X": "${env:GITHUB_TOKEN}" } }));
+        assert!(told.contains("X is what `${env:GITHUB_TOKEN}` is"), "{told}");
     }
 
     #[test]

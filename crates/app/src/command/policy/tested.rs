@@ -27,7 +27,6 @@ use crate::command::{print_json, visible};
 use crate::config::{Configuration, policy_folder};
 use crate::error::CommandError;
 use crate::os::{OsEntropy, SystemClock};
-use crate::say::say;
 use crate::servers;
 
 /// A file of tests beside the policies.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sekisho_client::http::Destination;
 use sekisho_picture::spec::{BYTES_MAX, SOURCES_MAX, Source};
 
 use crate::cli::WayThere;
@@ -92,7 +93,8 @@ async fn fetch(url: &str, way: &WayThere) -> Result<Source, CommandError> {
         allow_network: way.allow_network.clone(),
         ..ClientOptions::default()
     };
-    documents::fetch(options.http()?.as_ref(), url, BYTES_MAX).await.map_err(|error| match error {
+    let to = Destination::given(address);
+    documents::fetch(options.http()?.as_ref(), to, BYTES_MAX).await.map_err(|error| match error {
         DocumentError::Http(error) => CommandError::environment(
             format!("`{address}`: {error}"),
             "check the URL; `--allow-network` and `--ca-file` widen the way there",

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::{HttpClient, HttpError, HttpSettings, Request, Resolve, SafeHttp, SetupError};
+use super::{Destination, HttpClient, HttpError, HttpSettings, Request, Resolve, SafeHttp, SetupError};
 
 mod refused;
 
@@ -109,7 +109,7 @@ fn loopback() -> HttpSettings {
 }
 
 async fn get(settings: HttpSettings, url: &str) -> Result<(u16, String), HttpError> {
-    let response = SafeHttp::new(settings).unwrap().send(Request::get(url)).await?;
+    let response = SafeHttp::new(settings).unwrap().send(Request::get(Destination::given(url))).await?;
     Ok((response.status.as_u16(), String::from_utf8(response.body.to_vec()).unwrap()))
 }
 
@@ -127,7 +127,7 @@ async fn an_exchange_on_loopback_works_where_allowed() {
 #[tokio::test]
 async fn the_request_on_the_wire_is_ours() {
     let mut server = Server::answering(plain("{}")).await;
-    let mut request = Request::new(Method::POST, server.url("/a/../b?c=d"), "body".into());
+    let mut request = Request::new(Method::POST, Destination::given(server.url("/a/../b?c=d")), "body".into());
     for (name, value) in [
         ("host", "evil.example"),
         ("transfer-encoding", "chunked"),
@@ -166,7 +166,7 @@ async fn no_redirect_is_followed() {
             canary.port()
         );
         let server = Server::answering(answer).await;
-        let request = Request::get(server.url("/")).bearer(&AccessToken::from_outside("t"));
+        let request = Request::get(Destination::given(server.url("/"))).bearer(&AccessToken::from_outside("t"));
         let response = SafeHttp::new(loopback()).unwrap().send(request).await.unwrap();
         assert_eq!(response.status.as_u16(), status);
         assert!(canary.is_silent());
@@ -212,9 +212,9 @@ async fn a_long_body_is_not_read_to_its_end() {
     for answer in [plain(&"x".repeat(1000)).into_bytes(), endless, until_close.into_bytes()] {
         let server = Server::answering(answer).await;
         let http = SafeHttp::new(HttpSettings { body_bytes_max: 999, ..loopback() }).unwrap();
-        let error = http.send(Request::get(server.url("/"))).await.unwrap_err();
+        let error = http.send(Request::get(Destination::given(server.url("/")))).await.unwrap_err();
         assert!(matches!(error, HttpError::BodyTooLarge { max: 999 }), "{error:?}");
-        let mut request = Request::get(server.url("/"));
+        let mut request = Request::get(Destination::given(server.url("/")));
         request.body_bytes_max = 10;
         let error = http.send(request).await.unwrap_err();
         assert!(matches!(error, HttpError::BodyTooLarge { max: 10 }), "{error:?}");
@@ -263,12 +263,13 @@ async fn a_stalled_exchange_keeps_its_place() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let http = SafeHttp::new(HttpSettings { concurrent_max: 1, ..loopback() }).unwrap();
-    let mut first = http.send(Request::get(url.as_str()));
+    let mut first = http.send(Request::get(Destination::given(url.as_str())));
     let held = tokio::select! {
         accepted = listener.accept() => accepted.unwrap(),
         answer = &mut first => panic!("{answer:?}"),
     };
-    let second = tokio::time::timeout(Duration::from_millis(200), http.send(Request::get(url.as_str())));
+    let second =
+        tokio::time::timeout(Duration::from_millis(200), http.send(Request::get(Destination::given(url.as_str()))));
     assert!(second.await.is_err());
     let listener = listener.into_std().unwrap();
     assert!(listener.accept().is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
@@ -342,7 +343,7 @@ async fn the_certificate_must_be_for_the_name_in_the_url() {
     };
     let ask = async |settings: &HttpSettings, host: &str| {
         let http = SafeHttp::with_resolver(settings.clone(), Box::new(Names::of(&[&["127.0.0.1"]]))).unwrap();
-        http.send(Request::get(format!("https://{host}:{}/", server.address.port())))
+        http.send(Request::get(Destination::given(format!("https://{host}:{}/", server.address.port()))))
             .await
             .map(|response| response.status.as_u16())
     };

@@ -4,11 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{Canary, HttpClient, HttpError, HttpSettings, Names, Request, SafeHttp, Server, loopback, plain};
-use crate::http::SystemResolver;
+use futures_util::future::BoxFuture;
+
+use super::Resolve;
+use crate::http::{Destination, Named, SystemResolver};
 
 async fn refusal(settings: &HttpSettings, names: &Names, url: &str) -> HttpError {
     let http = SafeHttp::with_resolver(settings.clone(), Box::new(names.clone())).unwrap();
-    http.send(Request::get(url)).await.map(|response| response.status).expect_err(url)
+    http.send(Request::get(Destination::given(url))).await.map(|response| response.status).expect_err(url)
 }
 
 /// Ways to write an address that is not the public Internet; most of them are the canary's own.
@@ -120,7 +123,8 @@ async fn a_name_with_any_forbidden_address_is_refused() {
 async fn localhost_is_refused_over_https() {
     let canary = Canary::new();
     let http = SafeHttp::with_resolver(loopback(), Box::new(SystemResolver)).unwrap();
-    let error = http.send(Request::get(format!("https://localhost:{}/", canary.port()))).await.unwrap_err();
+    let error =
+        http.send(Request::get(Destination::given(format!("https://localhost:{}/", canary.port())))).await.unwrap_err();
     assert!(matches!(error, HttpError::Address { .. }), "{error:?}");
     assert!(canary.is_silent());
 }
@@ -152,7 +156,7 @@ async fn a_name_that_flips_never_reaches_the_other_address() {
     });
     let mut refused = 0;
     for _ in 0..1000 {
-        match http.send(Request::get(format!("https://name.test:{port}/"))).await.unwrap_err() {
+        match http.send(Request::get(Destination::given(format!("https://name.test:{port}/")))).await.unwrap_err() {
             HttpError::Address { .. } => refused += 1,
             HttpError::Tls { .. } => {}
             other => panic!("{other:?}"),
@@ -189,7 +193,11 @@ async fn plain_http_is_for_loopback_only() {
     assert!(canary.is_silent());
     let server = Server::answering(plain("{}")).await;
     let http = SafeHttp::with_resolver(loopback(), Box::new(names)).unwrap();
-    assert!(http.send(Request::get(format!("http://localhost:{}/", server.address.port()))).await.is_ok());
+    assert!(
+        http.send(Request::get(Destination::given(format!("http://localhost:{}/", server.address.port()))))
+            .await
+            .is_ok()
+    );
 }
 
 /// CL-46, ATK-86: other schemes, user information, fragments and things that are no URL.
@@ -250,4 +258,58 @@ async fn an_allowed_network_is_called() {
     let ((), HttpError::Tls { .. }) = (accepted, error) else { panic!("the connection was not made") };
     let error = refusal(&settings, &Names::of(&[&["127.0.0.2"]]), &format!("https://name.test:{port}/")).await;
     assert!(matches!(error, HttpError::Address { .. }), "{error:?}");
+}
+
+/// Names that are each at an address of their own; `moved.test` is outside at first and inside ever after.
+#[derive(Debug, Default)]
+struct Places(std::sync::atomic::AtomicUsize);
+
+impl Resolve for Places {
+    fn lookup<'a>(&'a self, host: &'a str) -> BoxFuture<'a, std::io::Result<Vec<std::net::IpAddr>>> {
+        let address = match host {
+            "inside.test" | "localhost" => "127.0.0.1",
+            "neighbour.test" => "127.0.0.2",
+            "moved.test" if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 0 => "127.0.0.3",
+            "moved.test" | "outside.test" => "8.8.8.8",
+            _ => return Box::pin(async { Err(std::io::ErrorKind::NotFound.into()) }),
+        };
+        Box::pin(async move { Ok(vec![address.parse().unwrap()]) })
+    }
+}
+
+/// ATK-222: a network that a person allowed is reached by what the person names, and by what is named inside of it; a
+/// host outside names nothing there, whatever its names look like, and whereto it moves afterwards.
+#[tokio::test]
+async fn nobody_outside_names_an_allowed_network() {
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let settings = HttpSettings {
+        allow_private: vec!["127.0.0.0/8".parse().unwrap()],
+        connect_timeout: Duration::from_millis(500),
+        ..HttpSettings::default()
+    };
+    let http = SafeHttp::with_resolver(settings, Box::new(Places::default())).unwrap();
+    let target = format!("https://inside.test:{port}/register");
+    let named = |by: &str| Destination::named(Named::RegistrationEndpoint, &format!("https://{by}"), &target).unwrap();
+    let sent = async |to: Destination| http.send(Request::get(to)).await.map(drop).unwrap_err();
+    for by in ["outside.test", "unknown.test", "8.8.8.8"] {
+        let error = sent(named(by)).await;
+        assert!(matches!(&error, HttpError::Named { .. }), "{by}: {error:?}");
+    }
+    // Seen outside once: the connection itself may fail as it likes.
+    sent(Destination::given(format!("https://moved.test:{port}/"))).await;
+    let error = sent(named("moved.test")).await;
+    assert!(matches!(&error, HttpError::Named { by, .. } if by == "moved.test"), "{error:?}");
+    let accepts = async {
+        for _ in 0..3 {
+            drop(listener.accept().await.unwrap());
+        }
+    };
+    let asks = async {
+        for to in [Destination::given(target.as_str()), named("neighbour.test"), named("inside.test")] {
+            let error = sent(to).await;
+            assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+        }
+    };
+    tokio::join!(accepts, asks);
 }

@@ -1,0 +1,50 @@
+//! What the checkpoint may call: what strangers name, and what its operator names.
+
+use sekisho_client::http::{HttpSettings, SafeHttp};
+
+use crate::builtin;
+use crate::config::Configuration;
+use crate::error::CommandError;
+
+/// The way to clients' documents and keys, which strangers name.
+pub(crate) fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
+    SafeHttp::new(outbound_settings(configuration, extra_ca)?).map_err(no_outbound)
+}
+
+/// The way to documents that somebody wants read: a stranger's URL, and longer answers than OAuth has.
+pub(crate) fn documents(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
+    let settings = outbound_settings(configuration, extra_ca)?;
+    SafeHttp::new(HttpSettings { body_bytes_max: builtin::DOCUMENT_BYTES_MAX, ..settings }).map_err(no_outbound)
+}
+
+/// The way to what the operator named.
+pub(crate) fn named(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
+    SafeHttp::new(named_settings(configuration, extra_ca)?).map_err(no_outbound)
+}
+
+/// What may be called of all that the operator names.
+fn named_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {
+    Ok(HttpSettings { allow_http_loopback: true, ..outbound_settings(configuration, extra_ca)? })
+}
+
+/// Whether a URL of the configuration would be called, by the rule of the client that calls it.
+pub(crate) fn check(configuration: &Configuration, url: &str) -> Result<(), String> {
+    // What is wrong with the settings themselves is told where they stand.
+    let Ok(settings) = named_settings(configuration, None) else { return Ok(()) };
+    SafeHttp::check(url, &settings).map_err(|error| format!("`{url}` would not be called: {error}"))
+}
+
+fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {
+    let mut settings = HttpSettings { extra_roots_pem: extra_ca.unwrap_or_default(), ..HttpSettings::default() };
+    for network in &configuration.outbound.allow_private {
+        let network = network
+            .parse()
+            .map_err(|_| CommandError::usage(format!("`{network}` is not a network"), "write it as `10.0.0.0/8`"))?;
+        settings.allow_private.push(network);
+    }
+    Ok(settings)
+}
+
+fn no_outbound(error: sekisho_client::http::SetupError) -> CommandError {
+    CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`")
+}
