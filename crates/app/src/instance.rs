@@ -15,12 +15,11 @@ use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{ClientId, NodeId, ServerName};
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::ServerDirectory;
-use sekisho_store::{ChangeKind, FeedEvent, Refusals, Store};
+use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
 use tokio::sync::watch;
 
 use crate::builtin::CheckpointServer;
-use crate::clock::{SteadyClock, Timekeeper};
 use crate::config::{Configuration, ServerDefinition};
 use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
@@ -36,6 +35,8 @@ use crate::{control, keys, listen, reach};
 mod upkeep;
 /// How long files may take to be read while requests are served.
 pub(crate) const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+use upkeep::Upkeep;
 
 /// Where the definitions of servers come from.
 #[derive(Debug, Clone, Copy)]
@@ -59,14 +60,7 @@ pub(crate) struct Instance {
     pub(crate) clock: Arc<dyn Clock>,
     /// The protected resource.
     pub(crate) gateway: Arc<Gateway>,
-    /// The same clock, as the one that keeps it right knows it.
-    steady: Arc<SteadyClock>,
-    /// Who keeps it right, until that begins.
-    timekeeper: std::sync::Mutex<Option<Timekeeper>>,
-    /// The last record of this node before we began.
-    begins_after: i64,
-    refusals: Arc<Refusals>,
-    readiness: Arc<Readiness>,
+    upkeep: Upkeep,
     issuer: Arc<Issuer>,
     builtin: BuiltInSettings,
     data: DataDir,
@@ -175,16 +169,10 @@ impl Instance {
     /// Wires everything.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, CommandError> {
         let Parts { data, lock, store, configuration, source, port } = parts;
-        let steady = Arc::new(SteadyClock::new());
-        let clock: Arc<dyn Clock> = steady.clone();
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-        let node = data.node(clock.as_ref())?;
-        let mut timekeeper = Timekeeper::new(steady.clone(), entropy.clone(), store.clone(), node);
-        if let Err(error) = timekeeper.begin().await {
-            tracing::error!(%error, "the clock could not be compared with the records");
-        }
-        let begins_after = last_record(&store, node).await?;
-        let refusals = Arc::new(Refusals::default());
+        let node = data.node(&SystemClock)?;
+        let upkeep = Upkeep::begin(&store, node).await?;
+        let clock: Arc<dyn Clock> = upkeep.clock.clone();
         let base_url = base_url(&store, configuration.base_url.as_deref(), port).await?;
         let extra_ca = read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
@@ -213,7 +201,7 @@ impl Instance {
             rights: rights_seen.clone(),
             servers: directory_seen,
             node,
-            refusals: refusals.clone(),
+            refusals: upkeep.refusals.clone(),
             settings: issuer_settings(&configuration, &base_url),
         });
         let settings = gateway_settings(&configuration, &base_url);
@@ -226,22 +214,17 @@ impl Instance {
             clock: clock.clone(),
             entropy,
             node,
-            refusals: refusals.clone(),
+            refusals: upkeep.refusals.clone(),
             settings,
         })
         .await;
-        let store_too = store.clone();
         Ok(Arc::new(Self {
             base_url,
             store,
             node,
             clock,
-            readiness: Readiness::new(store_too, gateway.clone()),
             gateway,
-            steady,
-            timekeeper: std::sync::Mutex::new(Some(timekeeper)),
-            begins_after,
-            refusals,
+            upkeep,
             issuer,
             builtin,
             data,
@@ -260,9 +243,10 @@ impl Instance {
 
     /// Everything behind one entrance.
     fn front(&self) -> Front {
+        let readiness = Readiness::new(self.store.clone(), self.gateway.clone());
         let health = Router::new()
             .route("/healthz", axum::routing::get(|| async { "ok\n" }))
-            .route("/readyz", axum::routing::get(readiness::show).with_state(self.readiness.clone()));
+            .route("/readyz", axum::routing::get(readiness::show).with_state(readiness));
         Front::new(Entrance {
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
@@ -293,7 +277,7 @@ impl Instance {
             self.compare_heads(heads).await;
         }
         let mut tasks = vec![control, follow];
-        tasks.extend(self.upkeep());
+        tasks.extend(self.keep_up());
         tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
         tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
         ready()?;
@@ -467,18 +451,6 @@ pub(crate) async fn judge(
         }
         _ => Err(CommandError::no("not a question about calls")),
     }
-}
-
-/// The place of the newest record of a node: what is on record beyond it was written by this process.
-async fn last_record(store: &Store, node: NodeId) -> Result<i64, CommandError> {
-    let found = async {
-        let mut tx = store.read().await?;
-        tx.audit().head(node).await
-    };
-    let head = found
-        .await
-        .map_err(|error| CommandError::environment(format!("the records cannot be read: {error}"), "see the disk"))?;
-    Ok(head.map_or(0, |head| head.seq))
 }
 
 /// Values of `Host` under which a base URL is reached: itself, and for loopback the three spellings.

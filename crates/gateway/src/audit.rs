@@ -68,8 +68,8 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Noted {
     record: Record,
-    /// The arguments of the call, until when.
-    arguments: Option<(Bytes, Timestamp)>,
+    /// The arguments of the call, until when. Boxed: of most calls none are kept.
+    arguments: Option<Box<(Bytes, Timestamp)>>,
     /// Of an outcome: what says until it is written that its call is open.
     _open: Option<OpenMark>,
 }
@@ -84,7 +84,10 @@ impl Noted {
     /// Keeps the arguments, in the transaction of their record.
     async fn keep(&self, tx: &mut Tx) -> Result<(), StoreError> {
         match &self.arguments {
-            Some((arguments, until)) => tx.audit().keep_arguments(self.record.request, arguments, *until).await,
+            Some(kept) => {
+                let (arguments, until) = &**kept;
+                tx.audit().keep_arguments(self.record.request, arguments, *until).await
+            }
             None => Ok(()),
         }
     }
@@ -351,7 +354,7 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
     };
     let arguments = match (routed.route.arguments, &call.arguments) {
         (KeepArguments::Sealed { seconds }, Some(arguments)) if call.is_counted() => {
-            Some((arguments.clone(), after(routed.now, seconds)))
+            Some(Box::new((arguments.clone(), after(routed.now, seconds))))
         }
         _ => None,
     };

@@ -1,16 +1,18 @@
 //! What an instance does beside answering: it deletes what has ended, renews keys, keeps the records whole.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sekisho_console::acts;
 use sekisho_protocol::audit::{Event, Outcome, OutcomeResult, Record};
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::RequestId;
-use sekisho_store::{REFUSALS_WRITTEN_EVERY, StoreError, UnendedCall, UnendedCursor};
+use sekisho_protocol::ids::{NodeId, RequestId};
+use sekisho_store::{REFUSALS_WRITTEN_EVERY, Refusals, Store, StoreError, UnendedCall, UnendedCursor};
 use tokio::task::JoinHandle;
 
 use super::Instance;
+use crate::clock::{SteadyClock, Timekeeper};
+use crate::error::CommandError;
 use crate::heads::{Heads, PLACE_SETTING, SecondPlace};
 use crate::keys;
 use crate::os::OsEntropy;
@@ -25,10 +27,48 @@ const CLOSED_AT_ONCE: usize = 500;
 /// version.
 const LOOKED_BACK_SECONDS: i64 = 86_400;
 
+/// What this work goes by.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    /// The clock, as the one that keeps it right knows it.
+    pub(super) clock: Arc<SteadyClock>,
+    /// Who keeps it right, until that begins.
+    timekeeper: Mutex<Option<Timekeeper>>,
+    /// The last record of this node before we began.
+    begins_after: i64,
+    /// What strangers were refused.
+    pub(super) refusals: Arc<Refusals>,
+}
+
+impl Upkeep {
+    /// Compares the clock with what is stored, and notes where our records begin.
+    pub(super) async fn begin(store: &Store, node: NodeId) -> Result<Self, CommandError> {
+        let clock = Arc::new(SteadyClock::new());
+        let mut timekeeper = Timekeeper::new(clock.clone(), Arc::new(OsEntropy), store.clone(), node);
+        if let Err(error) = timekeeper.begin().await {
+            tracing::error!(%error, "the clock could not be compared with the records");
+        }
+        let begins_after = last_record(store, node).await?;
+        Ok(Self { clock, timekeeper: Mutex::new(Some(timekeeper)), begins_after, refusals: Arc::default() })
+    }
+}
+
+/// The place of the newest record of a node: what is on record beyond it was written by this process.
+async fn last_record(store: &Store, node: NodeId) -> Result<i64, CommandError> {
+    let found = async {
+        let mut tx = store.read().await?;
+        tx.audit().head(node).await
+    };
+    let head = found
+        .await
+        .map_err(|error| CommandError::environment(format!("the records cannot be read: {error}"), "see the disk"))?;
+    Ok(head.map_or(0, |head| head.seq))
+}
+
 impl Instance {
     /// The work beside answering, each until it is aborted.
-    pub(super) fn upkeep(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
-        let timekeeper = self.timekeeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+    pub(super) fn keep_up(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let timekeeper = self.upkeep.timekeeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut work = vec![
             tokio::spawn(self.clone().housekeep()),
             tokio::spawn(self.clone().count_refusals()),
@@ -48,7 +88,7 @@ impl Instance {
                 tracing::warn!(%error, "no room could be kept for a full disk");
             }
             // By a clock that was just set, what has not ended may seem to have.
-            let trusted = self.steady.is_trusted();
+            let trusted = self.upkeep.clock.is_trusted();
             if trusted && let Err(error) = self.delete_ended(&mut brought_back).await {
                 tracing::warn!(%error, "expired entries could not be deleted");
             }
@@ -87,13 +127,13 @@ impl Instance {
 
     /// Puts them on record now.
     pub(super) async fn write_refusals(&self) -> Result<(), StoreError> {
-        let sums = self.refusals.take();
+        let sums = self.upkeep.refusals.take();
         if sums.is_empty() {
             return Ok(());
         }
         let written = self.write_all(sums.iter().cloned().map(Event::Refusals)).await;
         if written.is_err() {
-            self.refusals.restore(&sums);
+            self.upkeep.refusals.restore(&sums);
         }
         written
     }
@@ -136,7 +176,9 @@ impl Instance {
         let mut closed = 0;
         loop {
             let mut tx = self.store.read().await?;
-            let Some(calls) = tx.audit().unended(self.node, self.begins_after, &mut cursor).await? else { break };
+            let Some(calls) = tx.audit().unended(self.node, self.upkeep.begins_after, &mut cursor).await? else {
+                break;
+            };
             drop(tx);
             for calls in calls.chunks(CLOSED_AT_ONCE) {
                 self.close_all(calls).await?;

@@ -3,7 +3,7 @@
 //! `SEKISHO_TEST_FAULT_ROUNDS` says how often each fault comes; three times if it is not set.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sekisho_e2e::fakes::browser::{Browser, Landing};
 use sekisho_e2e::fakes::call::tool;
@@ -12,6 +12,7 @@ use sekisho_e2e::fakes::upstream::Speaks;
 use sekisho_e2e::fakes::wire::{Ask, Reply, ask};
 use sekisho_e2e::harness::wait::within;
 use sekisho_e2e::harness::{Checkpoint, Disk, Faults, SmallDisk};
+use tokio::time::Instant;
 
 use super::field::{Field, PASSWORD, UP, USER};
 
@@ -23,7 +24,13 @@ const DISK_MEBIBYTES: u32 = 24;
 const WRITES_UNTIL_FULL: usize = 3_000;
 
 pub(crate) fn rounds() -> usize {
-    std::env::var("SEKISHO_TEST_FAULT_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number of rounds"))
+    number_in("SEKISHO_TEST_FAULT_ROUNDS").unwrap_or(3)
+}
+
+/// A number in the environment, by which a test is made larger.
+pub(crate) fn number_in(variable: &str) -> Option<usize> {
+    let text = std::env::var_os(variable)?;
+    Some(text.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{variable} is a number")))
 }
 
 /// A checkpoint whose writes are watched.

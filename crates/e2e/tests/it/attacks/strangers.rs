@@ -3,20 +3,22 @@
 //! `SEKISHO_TEST_STRANGERS` says how many requests of each kind come; 1000 if it is not set.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use sekisho_e2e::fakes::call::tool;
 use sekisho_e2e::fakes::wire::{Ask, ask};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::faults_of_disks::number_in;
 use super::field::{Field, UP, USER};
 
 /// Of one kind from one address: what is recorded at once, and what comes due while the test runs.
 const RECORDED_MAX: usize = 160;
 
 fn requests() -> usize {
-    std::env::var("SEKISHO_TEST_STRANGERS").map_or(1_000, |count| count.parse().expect("a number of requests"))
+    number_in("SEKISHO_TEST_STRANGERS").unwrap_or(1_000)
 }
 
 /// What nobody in particular can send, and the word under which it is refused.
