@@ -111,8 +111,8 @@ impl Entrance {
     }
 }
 
-/// The address of a caller as what it is: a socket for both families shows IPv4 as `::ffff:10.0.0.1`, which is in no range
-/// of IPv4 (RFC 4291 §2.5.5.2).
+/// The address of a caller as what it is: a socket for both families shows IPv4 as `::ffff:10.0.0.1` (RFC 4291 §2.5.5.2),
+/// which policies take for no address of an IPv4 range.
 fn source_of(peer: SocketAddr) -> IpAddr {
     peer.ip().to_canonical()
 }
