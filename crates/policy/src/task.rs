@@ -59,10 +59,9 @@ impl BoundTask {
         }
         if let (Target::Tool { name, .. }, Asked::This) = (&call.target, asked)
             && let Some(Some(bounds)) = self.bounds.get(name)
+            && let Err(violation) = bounds.check(call.arguments.as_deref())
         {
-            if let Err(violation) = bounds.check(call.arguments.as_deref()) {
-                return outside(OutsideWhy::Arguments(violation.at));
-            }
+            return outside(OutsideWhy::Arguments(violation.at));
         }
         // What was counted before is not counted again.
         if call.round.is_none() && self.task.calls_left.is_some_and(|left| left <= 0) {

@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod arguments;
+#[cfg(test)]
 mod decisions;
 #[cfg(test)]
 mod limits;
