@@ -25,7 +25,7 @@ use crate::data_dir::{DataDir, InstanceLock};
 use crate::error::CommandError;
 use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
-use crate::os::{self, OsEntropy};
+use crate::os::{self, OsEntropy, SystemClock};
 use crate::proxies::Proxies;
 use crate::readiness::{self, Readiness};
 use crate::servers::{self, Defined};
