@@ -8,9 +8,11 @@ use sekisho_e2e::fakes::call::{headers, message, tool};
 use sekisho_e2e::fakes::oauth::Granted;
 use sekisho_e2e::fakes::upstream::{Conduct, Speaks};
 use sekisho_e2e::fakes::wire::{Ask, Connection, ask};
+use sekisho_e2e::harness::Setup;
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::field::{Field, OWNER, UP, USER};
@@ -18,9 +20,11 @@ use super::field::{Field, OWNER, UP, USER};
 /// Health and honest callers are answered within so long, whatever else is going on.
 const IN_TIME: Duration = Duration::from_secs(2);
 /// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_millis(250);
+const CONNECT: Duration = Duration::from_secs(1);
 /// Descriptors of the checkpoint in the default run: its table then has 384 places.
 const DESCRIPTORS: usize = 1024;
+/// More connections than any table has places.
+const WHOLE_TABLE: usize = 4400;
 /// Connections of the default run: more than there are descriptors.
 const CONNECTIONS: usize = 1200;
 
@@ -28,45 +32,58 @@ fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A field of the size that is asked for, and how many connections are more than it has places.
-async fn sized() -> (Field, usize) {
+/// Lets this test have as many descriptors as it may, and says how many.
+fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    let connections = number("SEKISHO_TEST_CONNECTIONS", CONNECTIONS);
-    let is_default = connections == CONNECTIONS;
-    let field = Field::changed(
-        Speaks::Modern,
-        "",
-        async |setup| if is_default { setup.descriptors(DESCRIPTORS) } else { setup },
-    );
-    (field.await, connections)
+    getrlimit(Resource::Nofile).current.and_then(|current| usize::try_from(current).ok()).unwrap_or(usize::MAX)
 }
 
-/// What is held against it: connections of strangers, each stuck in another way.
-async fn strangers(field: &Field, connections: usize) -> Vec<TcpStream> {
+/// A field whose table has all its places, or few.
+async fn sized(whole_table: bool) -> Field {
+    let how = |setup: Setup| if whole_table { setup } else { setup.descriptors(DESCRIPTORS) };
+    Field::started(Speaks::Modern, "", how).await
+}
+
+/// What strangers send who are stuck, each in another way; the last for the longest.
+fn ways(field: &Field) -> Vec<Vec<u8>> {
     let host = field.host();
     let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 500\r\n\r\ngrant";
-    let ways = [
+    let texts = [
         String::new(),
         "GET /health".to_owned(),
-        format!("POST /oauth/token HTTP/1.1\r\nHost: {host}\r\n{form}"),
-        format!("POST /login HTTP/1.1\r\nHost: {host}\r\n{form}"),
         format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        format!("POST /login HTTP/1.1\r\nHost: {host}\r\n{form}"),
+        format!("POST /oauth/token HTTP/1.1\r\nHost: {host}\r\n{form}"),
     ];
-    let (mut held, mut failed) = (Vec::with_capacity(connections), 0);
-    for at in 0..connections {
-        // A checkpoint that accepts nothing more is as full as it will be.
-        let Ok(Ok(mut stream)) = timeout(CONNECT, TcpStream::connect(field.address)).await else {
-            failed += 1;
-            if failed > 5 {
-                break;
+    // Asked once, and kept open from then on.
+    texts.map(String::into_bytes).into_iter().chain([field.over_http2("/healthz", &[])]).collect()
+}
+
+/// What is held against it: connections of strangers.
+async fn strangers(field: &Field, ways: &[Vec<u8>], connections: usize) -> Vec<TcpStream> {
+    let mut opening = JoinSet::new();
+    for _ in 0..4 {
+        let (address, ways) = (field.address, ways.to_vec());
+        opening.spawn(async move {
+            let (mut held, mut failed) = (Vec::with_capacity(connections / 4), 0);
+            for at in 0..connections / 4 {
+                // A checkpoint that accepts nothing more is as full as it will be.
+                let Ok(Ok(mut stream)) = timeout(CONNECT, TcpStream::connect(address)).await else {
+                    failed += 1;
+                    if failed > 3 {
+                        break;
+                    }
+                    continue;
+                };
+                failed = 0;
+                let _ = stream.write_all(&ways[at % ways.len()]).await;
+                held.push(stream);
             }
-            continue;
-        };
-        let _ = stream.write_all(ways[at % ways.len()].as_bytes()).await;
-        held.push(stream);
+            held
+        });
     }
-    held
+    opening.join_all().await.into_iter().flatten().collect()
 }
 
 /// Asks on a connection of its own; how it was answered, within the time that is promised.
@@ -95,11 +112,13 @@ fn write(granted: &Granted) -> Ask {
 /// table of a machine with enough descriptors, `SEKISHO_TEST_ROUNDS=20` repeats it so often.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_table_keeps_nobody_waiting() {
-    let (field, connections) = sized().await;
+    descriptors();
+    let connections = number("SEKISHO_TEST_CONNECTIONS", CONNECTIONS);
+    let field = sized(connections != CONNECTIONS).await;
     let granted = field.granted(OWNER, "mcp:read mcp:write").await;
     let mut acknowledged = Vec::new();
     for round in 0..number("SEKISHO_TEST_ROUNDS", 2) {
-        let held = strangers(&field, connections).await;
+        let held = strangers(&field, &ways(&field), connections).await;
         assert!(held.len() > connections / 2, "only {} connections could be made", held.len());
         for _ in 0..3 {
             is_reachable(&field).await;
@@ -155,7 +174,7 @@ async fn a_table_full_of_calls_has_a_reserve_and_an_end() {
         let further = quickly(field.address, &unfinished(&granted[0]), "a further call").await;
         assert_eq!((further.status, further.header("retry-after")), (503, Some("1")), "{}", further.text());
     }
-    let _slow = strangers(&field, 200).await;
+    let _slow = strangers(&field, &ways(&field), 200).await;
     let began = Instant::now();
     let finished = field.checkpoint.stop().await;
     assert!(began.elapsed() < Duration::from_secs(10), "it took {:?} to end", began.elapsed());
@@ -166,7 +185,8 @@ async fn a_table_full_of_calls_has_a_reserve_and_an_end() {
 /// ATK-192: slow strangers in every place, and answers that nobody reads, do not keep it from ending.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_table_does_not_keep_it_from_ending() {
-    let (field, connections) = sized().await;
+    let whole_table = descriptors() >= 3 * WHOLE_TABLE;
+    let field = sized(whole_table).await;
     let granted = field.granted(OWNER, "mcp:read").await;
     field.upstream.behave(Conduct::Large(6 << 20));
     let mut unread = Vec::new();
@@ -175,7 +195,8 @@ async fn a_full_table_does_not_keep_it_from_ending() {
         connection.send(&tool(UP, &granted.access, "look").bytes(&field.host())).await.unwrap();
         unread.push(connection);
     }
-    let _held = strangers(&field, connections).await;
+    let connections = if whole_table { WHOLE_TABLE } else { CONNECTIONS };
+    let _held = strangers(&field, &ways(&field)[5..], connections).await;
     let began = Instant::now();
     field.checkpoint.process().terminate();
     let ended = timeout(Duration::from_secs(30), field.checkpoint.process().ended()).await;

@@ -71,6 +71,17 @@ impl Field {
         format!("localhost:{}", self.address.port())
     }
 
+    /// The bytes with which a connection of HTTP/2 begins and asks for a path (RFC 9113 §3.4; RFC 7541 §6.2.2).
+    pub(crate) fn over_http2(&self, path: &str, settings: &[u8]) -> Vec<u8> {
+        let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+            let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+            [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+        };
+        let text = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
+        let fields = [vec![0x82, 0x86], text(0x04, path), text(0x01, &self.host())].concat();
+        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(4, 0, 0, settings), frame(1, 5, 1, &fields)].concat()
+    }
+
     pub(crate) async fn ask(&self, request: &Ask) -> Reply {
         ask(self.address, request).await.unwrap_or_else(|error| panic!("no answer ({error}) to {request:?}"))
     }

@@ -118,23 +118,13 @@ async fn unread_answers_have_a_bound_and_an_end() {
     drop(unread);
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
 /// ATK-190: over HTTP/2 a client may take everything from the connection and nothing of an answer. It is cut as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_a_window_is_cut() {
     let field = Field::start().await;
     let mut stream = TcpStream::connect(field.address).await.unwrap();
-    let host = field.host();
-    // SETTINGS_INITIAL_WINDOW_SIZE = 0; then `GET /login` (RFC 7541 §6.2.2 for the path and the authority).
-    let no_window = frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]);
-    let text = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
-    let fields = [vec![0x82, 0x86], text(0x04, "/login"), text(0x01, &host)].concat();
-    let bytes = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), no_window, frame(1, 5, 1, &fields)].concat();
-    stream.write_all(&bytes).await.unwrap();
+    // SETTINGS_INITIAL_WINDOW_SIZE = 0 (RFC 9113 §6.5.2).
+    stream.write_all(&field.over_http2("/login", &[0, 4, 0, 0, 0, 0])).await.unwrap();
     let began = Instant::now();
     let reading = async {
         let mut heard = Vec::new();
