@@ -229,7 +229,9 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
         }
     };
     let spelled = written(widened)?;
-    let mark = if asks { written(spelling::mark(&given))? } else { None };
+    // Where the policy gives less than it says, what it asks for is asked for all that it says.
+    let as_said = || spelled.is_some().then(|| policy.clone());
+    let mark = if asks { written(spelling::mark(&given))?.or_else(as_said) } else { None };
     uses.spellings |= spelled.is_some() || mark.is_some();
     let id = policy.id().to_string();
     // Several policies can come of one word of the configuration.

@@ -10,7 +10,10 @@ mod limits;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod oracle_uris;
+#[cfg(test)]
 mod rules;
+#[cfg(test)]
 mod spellings;
 #[cfg(test)]
 mod world;

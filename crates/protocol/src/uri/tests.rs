@@ -44,7 +44,7 @@ fn what_real_servers_list_is_canonical() {
     }
 }
 
-/// ATK-101: every other spelling is refused, for its own reason, and the canonical form is named where there is one.
+/// RS-62, ATK-101: every other spelling is refused, for its own reason, and the canonical form is named where there is one.
 #[test]
 fn every_other_spelling_is_refused() {
     let b = Some("file:///priv/b");

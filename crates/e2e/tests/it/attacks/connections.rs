@@ -42,7 +42,7 @@ fn descriptors() -> usize {
 /// A field whose table has all its places, or few.
 async fn sized(whole_table: bool) -> Field {
     let how = |setup: Setup| if whole_table { setup } else { setup.descriptors(DESCRIPTORS) };
-    Field::started(Speaks::Modern, "", how).await
+    Field::changed(Speaks::Modern, "", async |setup| how(setup)).await
 }
 
 /// What strangers send who are stuck, each in another way; the last for the longest.

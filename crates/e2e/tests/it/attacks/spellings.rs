@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +10,8 @@ use sekisho_e2e::fakes::call::{headers, initialize, legacy, message};
 use sekisho_e2e::fakes::oauth::{Client, Granted, REDIRECT};
 use sekisho_e2e::fakes::upstream::Speaks;
 use sekisho_e2e::fakes::wire::{Ask, Connection, Reply, ask};
-use sekisho_e2e::harness::{Checkpoint, node};
+use sekisho_e2e::harness::wait::within;
+use sekisho_e2e::harness::{Checkpoint, node, sekisho_alone};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -151,8 +153,49 @@ async fn a_forbidden_uri_is_refused_in_every_spelling() {
         assert!(reply.text().contains(&format!("read {uri}")), "{uri}: {}", reply.text());
     }
     nothing_forbidden(&told(&server.stderr()));
-    let rows = place.checkpoint.records().await;
-    assert!(rows.iter().any(|row| row["record"]["event"]["reason"] == "resource_uri"), "no rejection is on record");
+    within(Duration::from_secs(10), "a record of the refusal", async || {
+        let rows = place.checkpoint.records().await;
+        rows.iter().any(|row| row["record"]["event"]["reason"] == "resource_uri").then_some(())
+    })
+    .await;
+}
+
+/// ATK-105: a forbidden prompt is got by no name that its server could take for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forbidden_prompt_is_refused_in_every_spelling() {
+    let server = Folding::start().await;
+    let place = Place::before(&server.url()).await;
+    for (name, status) in [
+        ("secret", 403),
+        ("Secret", 403),
+        ("SECRET", 403),
+        ("ｓｅｃｒｅｔ", 403),
+        ("ſecret", 403),
+        (" secret", 400),
+        ("secret\u{a0}", 400),
+        ("sec\u{200b}ret", 400),
+        ("sec\u{ad}ret", 400),
+        ("open", 200),
+    ] {
+        let reply = place.get(name).await;
+        assert_eq!(reply.status, status, "{name:?}: {}", reply.text());
+    }
+    assert_eq!(server.arrived(), [("prompt".to_owned(), "open".to_owned())]);
+}
+
+/// ATK-109: who checks the rules reads of a text that no URI can have, and where it stands.
+#[tokio::test]
+async fn a_rule_about_no_uri_is_told_when_rules_are_checked() {
+    let (folder, line) = rules(
+        r#"@id("odd") forbid(principal, action == Action::"read", resource) when { resource.uri == "file:/priv/b" };"#,
+    );
+    let file = folder.path().join("sekisho.toml");
+    std::fs::write(&file, format!("{line}\n[servers.up]\nurl = \"http://127.0.0.1:1/mcp\"\n")).unwrap();
+    let checked = sekisho_alone(&["policy", "check", "-c", file.to_str().unwrap()]).await;
+    assert!(checked.status.success(), "it is a warning: {}", checked.stderr);
+    for word in ["odd", "file:/priv/b", "file:///priv/b", "rules.cedar"] {
+        assert!(checked.stderr.contains(word), "{word}: {}", checked.stderr);
+    }
 }
 
 /// ATK-102: what can be completed is what can be read: a reference climbs no more than a URI does, and a template that a
