@@ -323,7 +323,7 @@ async fn of_message(
         method: row.map_or(ANSWER_METHOD, |row| row.name),
         target,
         arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.as_bytes())),
-        params: message.params().filter(|params| params.has_more).map(|params| body.slice_ref(params.raw.as_bytes())),
+        params: message.params().map(|params| body.slice_ref(params.raw.as_bytes())),
         arguments_digest: None,
         round: None,
         source: routed.source,

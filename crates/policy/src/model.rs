@@ -23,7 +23,7 @@ pub struct Call {
     pub target: Target,
     /// The arguments as they were sent: the JSON text of an object. `None`: none were.
     pub arguments: Option<Bytes>,
-    /// All of `params` as they were sent, where something in them is neither the target nor an argument.
+    /// All of `params` as they were sent: an approval is also for what stands beside the arguments.
     pub params: Option<Bytes>,
     /// The digest of the canonical arguments, where the records keep one.
     pub arguments_digest: Option<Digest>,

@@ -11,6 +11,7 @@
 
 mod field;
 
+mod accounts;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;
@@ -24,4 +25,7 @@ mod issuer_documents;
 mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
+mod logins;
 mod records;
+mod strangers;
+mod tables;
