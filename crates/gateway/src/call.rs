@@ -338,7 +338,7 @@ async fn of_message(
         target,
         arguments: message.params().and_then(|params| params.arguments).map(|raw| body.slice_ref(raw.as_bytes())),
         schema,
-        params: message.params().filter(|params| params.has_more).map(|params| body.slice_ref(params.raw.as_bytes())),
+        params: message.params().map(|params| body.slice_ref(params.raw.as_bytes())),
         arguments_digest: None,
         round: None,
         source: routed.source,

@@ -27,7 +27,7 @@ pub struct Call {
     pub arguments: Option<Bytes>,
     /// What the tool takes: its accepted `inputSchema`. `None`: it has none, or the call is about no tool.
     pub schema: Option<Arc<ToolSchema>>,
-    /// All of `params` as they were sent, where something in them is neither the target nor an argument.
+    /// All of `params` as they were sent: an approval is also for what stands beside the arguments.
     pub params: Option<Bytes>,
     /// The digest of the canonical arguments, where the records keep one.
     pub arguments_digest: Option<Digest>,

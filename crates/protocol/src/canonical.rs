@@ -39,13 +39,13 @@ pub fn digest_of_text(text: Option<&[u8]>) -> Digest {
 
 /// Whether a member of `params` says what is called with what, or brings back what was asked: an approval, and the digest
 /// of a call, know these by themselves.
-pub fn is_part_of_call(name: &str) -> bool {
+fn is_part_of_call(name: &str) -> bool {
     matches!(name, "arguments" | "inputResponses" | "name" | "ref" | "requestState" | "uri")
 }
 
 /// Whether a member of `params._meta` belongs to the exchange and not to the call: it may differ each time that the same
 /// call is made, and no server may act on it (2026-07-28 Overview, `_meta`; W3C Trace Context §3.2, §3.3).
-pub fn is_mechanics(name: &str) -> bool {
+fn is_mechanics(name: &str) -> bool {
     matches!(name, Meta::PROGRESS_TOKEN | "traceparent" | "tracestate")
         || matches!(name, Meta::CLIENT_CAPABILITIES | Meta::CLIENT_INFO | Meta::LOG_LEVEL | Meta::PROTOCOL_VERSION)
 }

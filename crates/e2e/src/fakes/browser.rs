@@ -1,11 +1,11 @@
 //! A browser without script: it keeps cookies, fills in forms and follows redirects, and a test can stop it anywhere.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use url::Url;
 
-use super::wire::{Ask, Reply, ask};
+use super::wire::{Ask, Reply, ask_from};
 
 /// Redirects and forms on the way from a link to its end.
 const STEPS_MAX: usize = 20;
@@ -15,6 +15,8 @@ const STEPS_MAX: usize = 20;
 pub struct Browser {
     origin: String,
     address: SocketAddr,
+    source: IpAddr,
+    headers: Vec<(String, String)>,
     cookies: BTreeMap<String, String>,
 }
 
@@ -89,8 +91,40 @@ impl Browser {
         Self {
             origin: url.origin().ascii_serialization(),
             address: SocketAddr::from(([127, 0, 0, 1], port)),
+            source: IpAddr::from([127, 0, 0, 1]),
+            headers: Vec::new(),
             cookies: BTreeMap::new(),
         }
+    }
+
+    /// The same on another machine: at another loopback address.
+    #[must_use]
+    pub fn at(mut self, source: [u8; 4]) -> Self {
+        self.source = IpAddr::from(source);
+        self
+    }
+
+    /// The same behind a proxy that adds this header.
+    #[must_use]
+    pub fn behind(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(found, _)| found != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Signs in on the login page; the status of the answer to the form: 303 if it worked.
+    pub async fn sign_in(&mut self, name: &str, password: &str) -> u16 {
+        let Landing::Page(page) = self.open(&format!("{}/login", self.origin)).await else { panic!("no login page") };
+        let form = page.form().unwrap_or_else(|| panic!("no form to sign in: {}", page.reply.text()));
+        self.post(&form.fill("username", name).fill("password", password)).await.status
+    }
+
+    /// Submits the form of the home page that goes to this path. What is answered, and followed.
+    pub async fn press_at_home(&mut self, action: &str) -> Landing {
+        let Landing::Page(home) = self.open(&format!("{}/", self.origin)).await else { panic!("no home page") };
+        let text = home.reply.text();
+        let form = forms(&text).into_iter().find(|form| form.action.ends_with(action));
+        self.submit(&form.unwrap_or_else(|| panic!("no form to {action}: {text}"))).await
     }
 
     /// The cookies, by name.
@@ -107,7 +141,8 @@ impl Browser {
     pub async fn send(&mut self, request: Ask) -> Reply {
         let jar = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let request = if jar.is_empty() { request } else { request.header("cookie", &jar) };
-        let reply = ask(self.address, &request).await.expect("the checkpoint answers");
+        let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        let reply = ask_from(self.source, self.address, &request).await.expect("the checkpoint answers");
         for (_, cookie) in reply.headers.iter().filter(|(name, _)| name == "set-cookie") {
             let (name, value) =
                 cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie has a name");

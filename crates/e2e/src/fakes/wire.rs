@@ -1,12 +1,12 @@
 //! HTTP/1.1 spoken by hand: a test decides on every byte that it sends, and sees every byte that comes back.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// No honest answer of these tests takes longer.
@@ -280,6 +280,15 @@ pub async fn ask(address: SocketAddr, request: &Ask) -> io::Result<Reply> {
     let host = format!("localhost:{}", address.port());
     // A refusal may come before the whole request was taken.
     let _ = connection.send(&request.bytes(&host)).await;
+    connection.reply(&request.method).await
+}
+
+/// The same from another address of this machine, such as 127.0.0.2: to the checkpoint that is somebody else.
+pub async fn ask_from(source: IpAddr, address: SocketAddr, request: &Ask) -> io::Result<Reply> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(source, 0))?;
+    let mut connection = Connection::over(timeout(PATIENCE, socket.connect(address)).await??);
+    let _ = connection.send(&request.bytes(&format!("localhost:{}", address.port()))).await;
     connection.reply(&request.method).await
 }
 

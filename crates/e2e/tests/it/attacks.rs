@@ -12,6 +12,7 @@
 mod field;
 mod folding;
 
+mod accounts;
 mod argument_spellings;
 mod arguments;
 mod client_files;
@@ -35,6 +36,7 @@ mod issuer_documents;
 mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
+mod logins;
 mod many_streams;
 mod memory;
 mod operator_tools;
@@ -45,4 +47,6 @@ mod records_that_end;
 mod session_ids;
 mod spellings;
 mod strangers;
+mod strangers_texts;
+mod tables;
 mod waiting;

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use super::object::Object;
 use super::{Id, ReadError};
-use crate::canonical;
 use crate::mcp::strict::{self, Checked};
 
 /// The members of `params` that something is decided by. Which of them a method must have is the reader's
@@ -40,9 +39,6 @@ pub struct Params<'a> {
     pub progress_token: Option<Id>,
     /// `notifications/cancelled`: which request.
     pub request_id: Option<Id>,
-    /// Whether something is sent beside what has a name of its own above: a person who approves the call approves that,
-    /// too. See [`crate::canonical::beside`].
-    pub has_more: bool,
     /// `params._meta`; empty when absent.
     pub meta: Meta<'a>,
 }
@@ -71,21 +67,12 @@ impl<'a> Params<'a> {
             },
             progress_token: object.id("progressToken", "params.progressToken")?,
             request_id: object.id("requestId", "params.requestId")?,
-            has_more: has_more(&object)?,
             meta: match object.inner("_meta", "params._meta")? {
                 Some(meta) => Meta::read(&meta)?,
                 None => Meta::default(),
             },
         })
     }
-}
-
-fn has_more(params: &Object<'_, '_>) -> Result<bool, ReadError> {
-    if params.members().any(|member| member.name != "_meta" && !canonical::is_part_of_call(&member.name)) {
-        return Ok(true);
-    }
-    let meta = params.inner("_meta", "params._meta")?;
-    Ok(meta.is_some_and(|meta| meta.members().any(|member| !canonical::is_mechanics(&member.name))))
 }
 
 /// What a stream of `subscriptions/listen` is asked to carry, or promises to carry (TR-41).
