@@ -171,12 +171,12 @@ impl Session {
             let mut held = self.held();
             if !held.looked {
                 held.looked = true;
-                held.tokens = login.parts().store.tokens(&self.resource).map_err(LoginError::from)?;
+                held.tokens = login.held(&self.resource)?;
             }
             held.tokens.clone()
         };
         match tokens {
-            Some(tokens) if login.is_due(&tokens) && tokens.refresh.is_some() => {
+            Some(tokens) if login.is_due(&tokens) && (tokens.refresh.is_some() || login.asks_nobody()) => {
                 self.renew(login, Some(&tokens.access), None).await.map(Some)
             }
             other => Ok(other),
