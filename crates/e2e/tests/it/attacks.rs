@@ -10,7 +10,11 @@
 )]
 
 mod field;
+mod strangers;
 
+mod client_browsers;
+mod client_issuers;
+mod client_stores;
 mod gateway_bodies;
 mod gateway_doors;
 mod gateway_sessions;
