@@ -12,12 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sekisho_client::authorization::{AuthorizationRequest, finish};
+use sekisho_client::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
 use sekisho_client::bridge::{Bridge, BridgeSettings, Notice, OutLine};
-use sekisho_client::callback::CallbackError;
+use sekisho_client::callback::{CallbackError, Place};
+use sekisho_client::discovery::discover_resource;
 use sekisho_client::exchange::IdentityProvider;
 use sekisho_client::http::{Destination, HttpClient, HttpSettings, Request, SafeHttp};
-use sekisho_client::login::{Browser, Grant, Identity, KnownClient, Login, LoginParts, Visit, VisitError};
+use sekisho_client::login::{
+    Browser, Grant, Identity, KnownClient, Login, LoginParts, MetadataDocument, Visit, VisitError,
+};
 use sekisho_client::session::{Entry, Session};
 use sekisho_client::signing::ClientKey;
 use sekisho_client::token_store::MemoryStore;
@@ -25,7 +28,7 @@ use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::resource::ResourceId;
-use sekisho_protocol::secret::{AuthorizationCode, ClientSecret, SubjectToken};
+use sekisho_protocol::secret::{ClientSecret, SubjectToken};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -33,8 +36,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// The identifier that the suite expects; it is never fetched.
 const METADATA_DOCUMENT: &str = "https://conformance-test.local/client-metadata.json";
-/// Where answers are said to arrive; the suite only writes it into a `Location`.
-const REDIRECT: &str = "http://127.0.0.1:3999/callback";
+/// Where answers are said to arrive, before the path; the suite only writes it into a `Location`.
+const REDIRECT: &str = "http://127.0.0.1:3999";
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -61,18 +64,27 @@ impl Entropy for OsEntropy {
 #[derive(Debug, Clone)]
 struct Willing {
     http: Arc<dyn HttpClient>,
+}
+
+/// One visit of that person.
+struct Visiting {
+    http: Arc<dyn HttpClient>,
     redirect: RedirectUri,
 }
 
 impl Browser for Willing {
-    fn ready<'a>(&'a self, _: Option<&'a RedirectUri>) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
-        Box::pin(async move { Ok(Box::new(self.clone()) as Box<dyn Visit>) })
+    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+        Box::pin(async move {
+            let redirect = RedirectUri::parse(&format!("{REDIRECT}{}", place.path()));
+            let redirect = redirect.map_err(|error| VisitError::Nobody(error.to_string()))?;
+            Ok(Box::new(Visiting { http: Arc::clone(&self.http), redirect }) as Box<dyn Visit>)
+        })
     }
 
     fn show(&self, _: &str) {}
 }
 
-impl Visit for Willing {
+impl Visit for Visiting {
     fn redirect_uri(&self) -> &RedirectUri {
         &self.redirect
     }
@@ -80,7 +92,7 @@ impl Visit for Willing {
     fn go<'a>(
         self: Box<Self>,
         request: &'a AuthorizationRequest,
-    ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>> {
+    ) -> BoxFuture<'a, Result<AuthorizationAnswer, VisitError>> {
         Box::pin(async move {
             let sent = self.http.send(Request::get(Destination::given(request.url()))).await;
             let answer = sent.map_err(|error| VisitError::Nobody(error.to_string()))?;
@@ -118,7 +130,8 @@ impl Context {
         self.revision.as_str() >= "2026-07-28"
     }
 
-    fn identity(&self) -> Result<Identity, Failure> {
+    /// `issuer`: where the metadata document is used although no `iss` is sent there, which the suite of 2025 wants.
+    fn identity(&self, issuer: Option<String>) -> Result<Identity, Failure> {
         let key = self.text("private_key_pem").map(|pem| ClientKey::from_pem(pem.as_bytes(), None)).transpose()?;
         let known = match self.text("client_id") {
             Some(client) => vec![KnownClient {
@@ -133,7 +146,8 @@ impl Context {
         Ok(Identity {
             client_name: "Sekisho conformance client".to_owned(),
             known,
-            metadata_document: Some(ClientId::parse(METADATA_DOCUMENT)?),
+            document: Some(MetadataDocument { client: ClientId::parse(METADATA_DOCUMENT)?, issuer }),
+            redirect: None,
             scopes: None,
         })
     }
@@ -330,14 +344,18 @@ async fn run() -> Result<(), Failure> {
     let resource = ResourceId::parse(&context.url)?;
     let settings = HttpSettings { allow_http_loopback: true, ..HttpSettings::default() };
     let http: Arc<dyn HttpClient> = Arc::new(SafeHttp::new(settings)?);
-    let redirect = RedirectUri::parse(REDIRECT)?;
+    let issuer = if context.scenario.contains("cimd") {
+        discover_resource(&*http, &resource, None).await?.authorization_servers.into_iter().next()
+    } else {
+        None
+    };
     let login = Login::new(LoginParts {
         http: Arc::clone(&http),
         store: Arc::new(MemoryStore::default()),
-        browser: Arc::new(Willing { http: Arc::clone(&http), redirect }),
+        browser: Arc::new(Willing { http: Arc::clone(&http) }),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(OsEntropy),
-        identity: context.identity()?,
+        identity: context.identity(issuer)?,
         grant: context.grant()?,
     });
     let session = Session::new(http, resource, Entry::Login(Box::new(login)));

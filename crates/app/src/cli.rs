@@ -12,7 +12,8 @@ mod specmap;
 
 pub(crate) use accounts::{GrantCommand, UserCommand};
 pub(crate) use client::{
-    ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ImportArguments, LoginArguments, ServerUrl,
+    ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ForgetCommand, ImportArguments, LoginArguments,
+    ServerUrl,
 };
 pub(crate) use specmap::{
     SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat, WayThere,
@@ -90,6 +91,9 @@ pub(crate) enum Command {
     Doctor(Box<DoctorArguments>),
     /// Say whether a call would pass, or why one did not: rights, grant and need, one by one
     Explain(Box<ExplainArguments>),
+    /// Remove what this user's clients remember about authorization servers until a person removes it
+    #[command(subcommand)]
+    Forget(ForgetCommand),
     /// List and revoke what users granted to clients
     #[command(subcommand)]
     Grant(GrantCommand),

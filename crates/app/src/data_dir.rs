@@ -92,6 +92,15 @@ impl DataDir {
     /// The key that seals secrets at rest.
     fn seal_key(&self) -> Result<SealKey, CommandError> {
         let path = self.path.join("seal.key");
+        // A new key opens nothing of what an older one sealed. The database is looked for first, because the key is
+        // made before it.
+        if self.path.join("sekisho.db").exists() && !path.exists() {
+            return Err(CommandError::environment(
+                format!("`{}` is missing, and the database beside it was sealed with it", path.display()),
+                "restore it from a backup: without it sealed secrets are lost",
+            ));
+        }
+        // Nothing is written where it is there already: the disk may be full.
         if !path.exists() {
             os::private_file(&path, &random::<32>(&os::OsEntropy))
                 .map_err(|error| self.unusable("seal.key", &error))?;
@@ -111,5 +120,34 @@ impl DataDir {
             format!("`{}` in the data directory `{}` cannot be used: {error}", file, self.path.display()),
             "choose another directory with --data-dir DIR, or change its owner",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataDir;
+
+    /// ATK-211, ATK-212: programs that begin at once in a fresh folder have one sealing key, and none is made beside a
+    /// database that was sealed with another.
+    #[test]
+    fn a_folder_has_one_sealing_key() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let data = DataDir::open(Some(folder.path())).unwrap();
+            std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| data.seal_key().map(drop))).collect();
+                for maker in makers {
+                    maker.join().unwrap().unwrap();
+                }
+            });
+            let key = folder.path().join("seal.key");
+            assert_eq!(std::fs::read(&key).unwrap().len(), 32);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+            std::fs::write(folder.path().join("sekisho.db"), "sealed").unwrap();
+            data.seal_key().unwrap();
+            std::fs::remove_file(&key).unwrap();
+            data.seal_key().unwrap_err();
+            assert!(!key.exists());
+        }
     }
 }

@@ -88,6 +88,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Demo(arguments) => Box::pin(command::demo::play(&common, &arguments)).await,
         Command::Doctor(arguments) => Box::pin(command::doctor::examine(&common, &arguments)).await,
         Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
+        Command::Forget(what) => command::login::forget(&common, &what),
         Command::Grant(act) => command::grant::perform(&common, act).await,
         Command::Import(arguments) => command::import::import(&common, &arguments),
         Command::Init { file } => command::init::write(&file),

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -156,16 +157,51 @@ pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
 }
 
-/// Writes a file that only we may read, whole or not at all; does not replace one that is there.
+/// Writes a file that only we may read, whole or not at all. A file that is there is not replaced. Several programs may
+/// do this at the same time: each writes a file with a new name and gives it the wanted name, which fails if that name
+/// is taken (renameat2 with RENAME_NOREPLACE, or link(2)). So the caller has to read the file afterwards and use what is
+/// in it.
 pub(crate) fn private_file(path: &Path, contents: &[u8]) -> std::io::Result<()> {
-    let part = path.with_extension("new");
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    match std::fs::hard_link(&part, path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => std::fs::remove_file(&part),
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
     }
+    let folder = folder_of(path);
+    // The file is new (O_EXCL) and has mode 0600.
+    let mut part = tempfile::NamedTempFile::new_in(folder)?;
+    part.write_all(contents)?;
+    part.as_file().sync_all()?;
+    match part.persist_noclobber(path) {
+        // After a power failure, the key must be on disk if anything is that was sealed with it.
+        Ok(_) => std::fs::File::open(folder)?.sync_all(),
+        Err(failed) if failed.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(failed) => Err(failed.error),
+    }
+}
+
+/// Replaces the contents of a file, whole or not at all. Everything else stays as it was: a symbolic link still leads
+/// to the file, and its mode and owner are kept. A file that was not there is ours alone.
+pub(crate) fn replace_file(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let is_new = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+    let target = if is_new { path.to_owned() } else { path.canonicalize()? };
+    let folder = folder_of(&target);
+    // The file is new (O_EXCL), so a link that somebody put there is not followed.
+    let mut part = tempfile::NamedTempFile::new_in(folder)?;
+    part.write_all(contents)?;
+    if !is_new {
+        let (before, now) = (target.metadata()?, part.as_file().metadata()?);
+        if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
+            std::os::unix::fs::fchown(part.as_file(), Some(before.uid()), Some(before.gid()))?;
+        }
+        // After chown, because chown clears some bits of the mode.
+        part.as_file().set_permissions(before.permissions())?;
+    }
+    part.as_file().sync_all()?;
+    part.persist(&target).map_err(|failed| failed.error)?;
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// Opens a page in the browser of this machine, if there is one: the program gets the URL as one argument, and no shell
@@ -191,13 +227,123 @@ pub(crate) fn open_in_browser(url: &str) -> bool {
     true
 }
 
+/// Whether a connection on loopback, named by its two ends (theirs, ours), comes from another user of this machine.
+/// Linux tells it; elsewhere the answer is no. The superuser does not count as another user: it can do what we can, and
+/// it forwards connections for others (WSL).
+pub(crate) fn is_of_another_user(theirs: SocketAddr, ours: SocketAddr) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    // A program may reach an IPv4 address through a socket for IPv6.
+    let mapped = |end: SocketAddr| match end.ip() {
+        IpAddr::V4(address) => SocketAddr::new(address.to_ipv6_mapped().into(), end.port()),
+        IpAddr::V6(_) => end,
+    };
+    let owner = |table: &str, (theirs, ours): (SocketAddr, SocketAddr)| {
+        std::fs::read_to_string(table).ok().and_then(|table| owner_of(&table, theirs, ours))
+    };
+    let owner =
+        owner("/proc/net/tcp", (theirs, ours)).or_else(|| owner("/proc/net/tcp6", (mapped(theirs), mapped(ours))));
+    match owner {
+        Some(Owner::Gone) => true,
+        Some(Owner::User(user)) => user != own && user != 0,
+        None => false,
+    }
+}
+
+/// The owner of one end of a connection.
+#[derive(Debug, PartialEq, Eq)]
+enum Owner {
+    /// The program has closed it, and Linux does not tell its owner any more.
+    Gone,
+    /// The user with this number.
+    User(u32),
+}
+
+/// The owner of the other end of a connection, from the table of proc_net_tcp(5).
+fn owner_of(table: &str, theirs: SocketAddr, ours: SocketAddr) -> Option<Owner> {
+    let (theirs, ours) = (as_in_table(theirs), as_in_table(ours));
+    table.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        // Number, local end, remote end, state; queues, timer, retransmissions, user.
+        let (local, remote, state) = (words.nth(1)?, words.next()?, words.next()?);
+        if local != theirs || remote != ours {
+            return None;
+        }
+        let user = words.nth(3)?.parse().ok()?;
+        Some(if state == ESTABLISHED { Owner::User(user) } else { Owner::Gone })
+    })
+}
+
+/// The state of a connection that both ends have open.
+const ESTABLISHED: &str = "01";
+
+/// An end of a connection as the table has it: the address word by word in the byte order of the machine.
+fn as_in_table(end: SocketAddr) -> String {
+    let bytes = match end.ip() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let words = bytes.chunks_exact(4).filter_map(|word| word.try_into().ok()).map(u32::from_ne_bytes);
+    let address: String = words.map(|word| format!("{word:08X}")).collect();
+    format!("{address}:{:04X}", end.port())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use sekisho_protocol::env::random;
 
-    use super::OsEntropy;
+    use super::{OsEntropy, Owner, is_of_another_user, owner_of, replace_file};
+
+    /// ATK-208: the owner of a connection is read from the table of Linux; a connection of this test is our own.
+    #[test]
+    fn the_other_end_of_a_connection_has_an_owner() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            \u{20}  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1\n\
+            \u{20}  1: 0100007F:C350 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1001        0 2 1\n\
+            \u{20}  2: 0100007F:C351 0100007F:1F90 05 00000000:00000000 00:00000000 00000000     0        0 0 1\n";
+        let end = |text: &str| text.parse::<std::net::SocketAddr>().unwrap();
+        let ours = end("127.0.0.1:8080");
+        if cfg!(target_endian = "little") {
+            assert_eq!(owner_of(table, end("127.0.0.1:50000"), ours), Some(Owner::User(1001)));
+            assert_eq!(owner_of(table, end("127.0.0.1:50001"), ours), Some(Owner::Gone));
+        }
+        assert_eq!(owner_of(table, end("127.0.0.1:50002"), ours), None);
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = std::net::TcpListener::bind(address) else { continue };
+            let here = listener.local_addr().unwrap();
+            let theirs = std::net::TcpStream::connect(here).unwrap();
+            let (accepted, peer) = listener.accept().unwrap();
+            assert!(!is_of_another_user(peer, here), "{address}");
+            if cfg!(target_os = "linux") {
+                drop(theirs);
+                assert!(is_of_another_user(peer, here), "{address}");
+            }
+            drop(accepted);
+        }
+    }
+
+    /// ATK-215: a file keeps its mode, a link still leads to it, and a name that somebody prepared is not followed.
+    #[test]
+    fn a_file_is_replaced_and_stays_what_it_was() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, new) = (folder.path().join("f"), folder.path().join("link"), folder.path().join("new"));
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        std::fs::write(&file, "before").unwrap();
+        symlink(&file, &link).unwrap();
+        for wanted in [0o600, 0o640, 0o644] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(wanted)).unwrap();
+            replace_file(&link, b"after").unwrap();
+            assert_eq!((std::fs::read_to_string(&file).unwrap().as_str(), mode(&file)), ("after", wanted));
+            assert!(link.symlink_metadata().unwrap().is_symlink());
+        }
+        replace_file(&new, b"new").unwrap();
+        assert_eq!(mode(&new), 0o600);
+        symlink(folder.path().join("nowhere"), folder.path().join("dangling")).unwrap();
+        assert!(replace_file(&folder.path().join("dangling"), b"x").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
 
     /// What comes from the stock is given out once, whatever the lengths, and never left as it was.
     #[test]

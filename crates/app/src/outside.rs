@@ -2,20 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use clap::Args;
 use sekisho_client::exchange::IdentityProvider;
 use sekisho_client::http::{HttpClient, HttpSettings, SafeHttp};
-use sekisho_client::login::{Browser, Grant, Identity, KnownClient, Login, LoginParts};
+use sekisho_client::login::{Browser, Finished, Grant, Identity, KnownClient, Login, LoginParts, MetadataDocument};
 use sekisho_client::session::{Entry, Session};
 use sekisho_client::signing::ClientKey;
-use sekisho_client::token_store::{FileStore, TokenStore};
+use sekisho_client::token_store::{FileStore, MemoryStore, TokenStore};
 use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{AccessToken, ClientSecret, SubjectToken};
 use sekisho_protocol::text::for_terminal;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Common;
 use crate::data_dir::DataDir;
@@ -25,6 +28,7 @@ use crate::os::{self, OsEntropy, SystemClock};
 mod keyring;
 mod terminal;
 
+pub(crate) use keyring::Need;
 pub(crate) use terminal::{Nobody, Terminal};
 
 /// How a server is called, and as whom.
@@ -39,12 +43,15 @@ pub(crate) struct ClientOptions {
     /// The client's private key, as PEM
     #[arg(long, value_name = "FILE", requires = "client_id", help_heading = "Who we are")]
     pub(crate) client_key: Option<PathBuf>,
-    /// The authorization server that gave the identifier [default: the first that is met]
-    #[arg(long, value_name = "URL", requires = "client_id", help_heading = "Who we are")]
+    /// The authorization server that gave the identifier [default: the first that is met, from then on]
+    #[arg(long, value_name = "URL", help_heading = "Who we are")]
     pub(crate) issuer: Option<String>,
-    /// The https URL of our client metadata document
+    /// The https URL of our client metadata document; with --issuer also for one that sends no `iss` (RFC 9207)
     #[arg(long, value_name = "URL", help_heading = "Who we are")]
     pub(crate) client_metadata_url: Option<String>,
+    /// The loopback redirect URI that is registered for it [default: one for each authorization server, which is shown]
+    #[arg(long, value_name = "URI", help_heading = "Who we are")]
+    pub(crate) redirect_uri: Option<String>,
     /// What to ask for [default: what the server names]
     #[arg(long, value_name = "SCOPES", help_heading = "By what right")]
     pub(crate) scope: Option<String>,
@@ -137,8 +144,10 @@ impl ClientOptions {
     pub(crate) async fn login(&self, common: &Common, browser: Arc<dyn Browser>) -> Result<Login, CommandError> {
         let http: Arc<dyn HttpClient> = self.http()?;
         let (identity, grant) = self.who(&*http).await?;
+        // Without a person, a login by code cannot give a new token, so there is nothing new to keep.
+        let need = if matches!(grant, Grant::Code) && !browser.is_there() { Need::Read } else { Need::Write };
         Ok(Login::new(LoginParts {
-            store: store(common)?,
+            store: store(common, need)?,
             browser,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
@@ -154,6 +163,13 @@ impl ClientOptions {
     }
 
     fn identity(&self) -> Result<Identity, CommandError> {
+        if self.client_id.is_none() && self.client_metadata_url.is_none() {
+            let without = [("--issuer", self.issuer.is_some()), ("--redirect-uri", self.redirect_uri.is_some())];
+            if let Some((option, _)) = without.iter().find(|(_, is_given)| *is_given) {
+                let message = format!("`{option}` says something of a client that was not given");
+                return Err(CommandError::usage(message, "give --client-id or --client-metadata-url with it"));
+            }
+        }
         let client = |text: &String| {
             ClientId::parse(text)
                 .map_err(|error| CommandError::usage(format!("`{text}`: {error}"), "give it as it was given to you"))
@@ -173,10 +189,22 @@ impl ClientOptions {
                 CommandError::usage(format!("`{text}`: {error}"), "such as --scope \"mcp:read mcp:write\"")
             })
         };
+        let redirect = |text: &String| {
+            RedirectUri::parse(text).map_err(|error| {
+                CommandError::usage(
+                    format!("`{text}`: {error}"),
+                    "such as --redirect-uri http://127.0.0.1:8765/callback",
+                )
+            })
+        };
         Ok(Identity {
             client_name: "Sekisho".to_owned(),
             known,
-            metadata_document: self.client_metadata_url.as_ref().map(client).transpose()?,
+            document: match &self.client_metadata_url {
+                Some(url) => Some(MetadataDocument { client: client(url)?, issuer: self.issuer.clone() }),
+                None => None,
+            },
+            redirect: self.redirect_uri.as_ref().map(redirect).transpose()?,
             scopes: self.scope.as_ref().map(scopes).transpose()?,
         })
     }
@@ -214,12 +242,59 @@ impl ClientOptions {
 }
 
 /// What this user's clients remember.
-pub(crate) fn store(common: &Common) -> Result<Arc<dyn TokenStore>, CommandError> {
+pub(crate) fn store(common: &Common, need: Need) -> Result<Arc<dyn TokenStore>, CommandError> {
     let data = DataDir::open(common.data_dir.as_deref())?;
     let folder = data.path().join("client");
-    let key = keyring::key(&folder)?;
-    let store = FileStore::open(folder, key).map_err(|error| failed(&error))?;
-    Ok(Arc::new(store))
+    match keyring::key(&folder, need)? {
+        Some(key) => Ok(Arc::new(FileStore::open(folder, key).map_err(|error| failed(&error))?)),
+        // There is no key, so nothing was ever kept.
+        None => Ok(Arc::new(MemoryStore::default())),
+    }
+}
+
+/// How long the end of the program waits for an exchange: a little longer than the timeout of one exchange.
+const FINISH_WITHIN: Duration = Duration::from_secs(EXCHANGE_TIMEOUT.as_secs() + 5);
+
+/// Waits, before the program ends, until no exchange is under way: the issuer may have used up the refresh token, and the
+/// new one is in its answer. No exchange begins while the returned guard lives.
+pub(crate) async fn finish(login: Option<&Login>) -> Option<Finished> {
+    let mut finished = std::pin::pin!(login?.finished());
+    if let Poll::Ready(finished) = futures_util::poll!(finished.as_mut()) {
+        return Some(finished);
+    }
+    tell!("sekisho: an exchange with the authorization server is finished first");
+    tokio::time::timeout(FINISH_WITHIN, finished).await.ok()
+}
+
+/// Waits until somebody ends the program: SIGINT, SIGTERM, or SIGHUP when the terminal closes.
+pub(crate) async fn stopped() -> Result<(), CommandError> {
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| CommandError::environment(format!("signals cannot be waited for: {error}"), "try again"))
+    };
+    let (mut hangup, mut interrupt, mut terminate) =
+        (listen(SignalKind::hangup())?, listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::select! {
+        _ = hangup.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Does the work of a command until it is done or a signal ends the program.
+pub(crate) async fn unless_stopped<T>(
+    login: Option<&Login>,
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    tokio::select! {
+        done = work => done,
+        stopped = stopped() => {
+            stopped?;
+            let _finished = finish(login).await;
+            Err(CommandError::environment("ended by a signal", "run it again"))
+        }
+    }
 }
 
 /// A failure with all its reasons in one sentence.

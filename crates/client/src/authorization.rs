@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Debug};
 
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Entropy;
+use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::pkce::{CodeChallenge, generate_verifier};
 use sekisho_protocol::redirect::RedirectUri;
@@ -24,7 +26,23 @@ pub struct Wish<'a> {
     pub redirect_uri: &'a RedirectUri,
     /// What is asked for; `None` leaves it to the issuer (CL-22).
     pub scopes: Option<&'a ScopeSet>,
+    /// Whether a person registered the client. Then its redirect URI is shown, so that it can be compared.
+    pub by_hand: bool,
 }
+
+/// Digits of the digest in a path: 128 bits, so that nobody finds another issuer with the same path.
+const PATH_DIGITS: usize = 32;
+
+/// The path at which the answers of this issuer arrive. Every issuer has another one (RFC 9700 §4.4.2), so an honest issuer,
+/// where only its own path is registered, sends no answer to the path of a hostile one.
+pub fn redirect_path(issuer: &str) -> String {
+    let digest = Digest::of_list(&[b"redirect path of an issuer", issuer.as_bytes()]).to_string();
+    format!("{SHARED_PATH}/{}", digest.chars().take(PATH_DIGITS).collect::<String>())
+}
+
+/// The path for clients with a metadata document, which is the same for every issuer. It is used only at issuers that send
+/// `iss` (RFC 9207).
+pub const SHARED_PATH: &str = "/callback";
 
 /// One request under way: what was sent, and the record against which the answer is checked (CL-31).
 #[derive(Clone)]
@@ -37,6 +55,16 @@ pub struct AuthorizationRequest {
     redirect_uri: RedirectUri,
     resource: ResourceId,
     scopes: Option<ScopeSet>,
+    by_hand: Option<ClientId>,
+}
+
+/// A good answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizationAnswer {
+    /// The code.
+    pub code: AuthorizationCode,
+    /// Whether `iss` was in it (RFC 9207).
+    pub names_issuer: bool,
 }
 
 /// Why nobody is sent anywhere.
@@ -73,7 +101,7 @@ pub enum FinishError {
     /// It did not arrive where it should.
     #[error("the answer did not arrive at the redirect URI")]
     Elsewhere,
-    /// `iss` is missing or another issuer's (CL-32). What else the answer says is not shown (CL-34).
+    /// `iss` is another issuer's (CL-32). What else the answer says is not shown (CL-34).
     #[error("the answer does not come from the authorization server that was asked")]
     Issuer,
     /// A parameter is there twice, or there is neither code nor error.
@@ -90,6 +118,14 @@ pub enum FinishError {
     /// `state` is not ours (CL-30): somebody else's answer, or a forged one.
     #[error("the answer belongs to another login: begin again")]
     State,
+    /// `iss` is missing, although this issuer sends it (CL-32).
+    #[error(
+        "`{issuer}` is known to send `iss` in its answers (RFC 9207), and this answer has none: another authorization server may have sent it. If the operator says that it stopped sending `iss`, run `sekisho forget issuer '{issuer}'` and log in again"
+    )]
+    Unnamed {
+        /// The issuer that was asked.
+        issuer: String,
+    },
 }
 
 /// Prepares to send a person to the issuer. Everything that the answer is checked against is in the result.
@@ -137,12 +173,13 @@ pub fn begin(
         redirect_uri: wish.redirect_uri.clone(),
         resource: wish.resource.clone(),
         scopes: wish.scopes.cloned(),
+        by_hand: wish.by_hand.then(|| registration.client.clone()),
     })
 }
 
 /// Checks the URL to which the browser was sent back, and takes the code out of it. A forged answer leaves the
 /// request as it was, so that the true one can still arrive.
-pub fn finish(request: &AuthorizationRequest, redirected: &str) -> Result<AuthorizationCode, FinishError> {
+pub fn finish(request: &AuthorizationRequest, redirected: &str) -> Result<AuthorizationAnswer, FinishError> {
     let (base, query) = redirected.split_once('?').unwrap_or((redirected, ""));
     if base != request.redirect_uri.as_str() || query.contains('#') {
         return Err(FinishError::Elsewhere);
@@ -153,17 +190,20 @@ pub fn finish(request: &AuthorizationRequest, redirected: &str) -> Result<Author
         return Err(FinishError::State);
     }
     // CL-32, CL-33: the decoded text, compared as it is; only an issuer that never promised it may leave it out.
-    match answer.iss {
-        Some(iss) if iss == request.issuer => {}
-        None if !request.iss_required => {}
-        _ => return Err(FinishError::Issuer),
-    }
+    let names_issuer = match answer.iss {
+        Some(iss) if iss == request.issuer => true,
+        Some(_) => return Err(FinishError::Issuer),
+        None if request.iss_required => return Err(FinishError::Unnamed { issuer: request.issuer.clone() }),
+        None => false,
+    };
     if let Some(error) = answer.error {
         let description = presentable(&answer.error_description.unwrap_or_default());
         return Err(FinishError::Refused { code: code(&error), description });
     }
     match answer.code {
-        Some(code) if !code.is_empty() => Ok(AuthorizationCode::from_outside(code)),
+        Some(code) if !code.is_empty() => {
+            Ok(AuthorizationAnswer { code: AuthorizationCode::from_outside(code), names_issuer })
+        }
         _ => Err(FinishError::Malformed),
     }
 }
@@ -228,6 +268,11 @@ impl AuthorizationRequest {
     /// What was asked for, if anything was named.
     pub fn scopes(&self) -> Option<&ScopeSet> {
         self.scopes.as_ref()
+    }
+
+    /// The client, if a person registered it.
+    pub fn by_hand(&self) -> Option<&ClientId> {
+        self.by_hand.as_ref()
     }
 
     /// The PKCE verifier, for the token request.

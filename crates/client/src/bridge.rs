@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::http::{Destination, HttpError, Opened, Response};
+use crate::login::Login;
 use crate::session::{Session, SessionError};
 
 mod answers;
@@ -226,6 +227,11 @@ impl Bridge {
         tokio::time::timeout(self.settings.finish_within, all).await.ok();
         tasks.abort_all();
         self.end().await;
+    }
+
+    /// The login of its session. Its exchanges have to be finished before the program ends.
+    pub fn login(&self) -> Option<&Login> {
+        self.session.login()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

@@ -1,14 +1,22 @@
 //! Waiting on loopback for the browser to come back (RFC 8252 §7.3).
+//!
+//! Every user of this machine can connect to a port on loopback, and can read the command line of a browser. So the address
+//! on that command line has no part of the request in it. It is a page of this listener, which redirects one browser to the
+//! issuer and gives it a cookie. An answer is taken only from the browser with that cookie (decision 0052).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt::{self, Debug};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY};
+use ::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, HeaderValue, LOCATION, REFERRER_POLICY,
+    SET_COOKIE,
+};
 use ::http::{Method, StatusCode};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -19,19 +27,149 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use sekisho_protocol::env::Entropy;
 use sekisho_protocol::redirect::{RedirectUri, RedirectUriError};
-use sekisho_protocol::secret::AuthorizationCode;
+use sekisho_protocol::secret::CsrfToken;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::authorization::{AuthorizationRequest, FinishError, finish};
+use crate::authorization::{
+    AuthorizationAnswer, AuthorizationRequest, FinishError, SHARED_PATH, finish, redirect_path,
+};
 
-/// A listener on a free loopback port, for one answer.
+/// Where an answer is awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    host: Host,
+    port: Port,
+    path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    /// `127.0.0.1`
+    V4,
+    /// `[::1]`
+    V6,
+    /// `localhost`: both of them.
+    Localhost,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    Any,
+    /// This one if it is free: some issuers compare the port, although RFC 8252 §7.3 says that they must not.
+    Before(u16),
+    Exactly(u16),
+}
+
+impl Place {
+    /// For the answers of one issuer alone. `before`: the redirect URI of an earlier login, whose port is tried first.
+    pub fn of_issuer(issuer: &str, before: Option<&RedirectUri>) -> Self {
+        let port = before.and_then(|before| url::Url::parse(before.as_str()).ok()?.port());
+        Self { host: Host::V4, port: port.map_or(Port::Any, Port::Before), path: redirect_path(issuer) }
+    }
+
+    /// For issuers that send `iss`.
+    pub fn shared() -> Self {
+        Self { host: Host::V4, port: Port::Any, path: SHARED_PATH.to_owned() }
+    }
+
+    /// For a redirect URI that a person registered. `None`: it is not on loopback, or has a query.
+    pub fn registered(redirect: &RedirectUri) -> Option<Self> {
+        let (authority, path) = match redirect.as_str().strip_prefix("http://")? {
+            rest if rest.contains('?') => return None,
+            rest => rest.split_at_checked(rest.find('/')?)?,
+        };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Port::Exactly(port.parse().ok()?)),
+            _ => (authority, Port::Any),
+        };
+        let host = match host {
+            "127.0.0.1" => Host::V4,
+            "[::1]" => Host::V6,
+            "localhost" => Host::Localhost,
+            _ => return None,
+        };
+        Some(Self { host, port, path: path.to_owned() })
+    }
+
+    /// The path of the redirect URI.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    async fn listen(&self) -> io::Result<Listeners> {
+        match self.port {
+            Port::Any => self.listen_at(0).await,
+            Port::Exactly(port) => self.listen_at(port).await,
+            Port::Before(port) => match self.listen_at(port).await {
+                Ok(listeners) => Ok(listeners),
+                Err(_) => self.listen_at(0).await,
+            },
+        }
+    }
+
+    async fn listen_at(&self, port: u16) -> io::Result<Listeners> {
+        if self.host == Host::V6 {
+            return Ok(Listeners { first: TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await?, second: None });
+        }
+        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        if self.host == Host::V4 {
+            return Ok(Listeners { first, second: None });
+        }
+        // A browser may use either address for the name, so no other program may listen on one of them. Without IPv6
+        // there is only one.
+        let second = match TcpListener::bind((Ipv6Addr::LOCALHOST, first.local_addr()?.port())).await {
+            Ok(second) => Some(second),
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => None,
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Listeners { first, second })
+    }
+
+    fn authority(&self, port: u16) -> String {
+        let host = match self.host {
+            Host::V4 => "127.0.0.1",
+            Host::V6 => "[::1]",
+            Host::Localhost => "localhost",
+        };
+        format!("{host}:{port}")
+    }
+}
+
 #[derive(Debug)]
+struct Listeners {
+    first: TcpListener,
+    second: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let Some(second) = &self.second else { return self.first.accept().await };
+        tokio::select! {
+            accepted = self.first.accept() => accepted,
+            accepted = second.accept() => accepted,
+        }
+    }
+}
+
+/// Tells whether a connection, given by its two ends (theirs, ours), belongs to another user of this machine.
+pub type IsStranger = fn(SocketAddr, SocketAddr) -> bool;
+
+/// A listener on loopback, for one answer.
 pub struct CallbackListener {
-    listener: TcpListener,
+    listeners: Listeners,
     authority: String,
     redirect_uri: RedirectUri,
+    path: String,
+    is_stranger: IsStranger,
+    /// The last part of the path of the page that begins the login.
+    once: CsrfToken,
+    /// The value of the cookie.
+    mark: CsrfToken,
+    is_opened: AtomicBool,
 }
 
 /// Why no code arrived.
@@ -47,8 +185,19 @@ pub enum CallbackError {
     #[error(transparent)]
     Finish(#[from] FinishError),
     /// The listener failed.
-    #[error("no port on loopback could be listened on")]
-    Listen(#[source] io::Error),
+    #[error("`{at}` cannot be listened on: another program may have the port")]
+    Listen {
+        /// Where.
+        at: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Two browsers opened the page that begins the login. One of them may be somebody else's.
+    #[error(
+        "the page that begins this login was opened by two browsers, and somebody else on this machine may have been the first: nothing was accepted; begin again, and open the page once"
+    )]
+    OpenedTwice,
     /// The port makes no redirect URI; cannot be.
     #[error("the loopback address makes no redirect URI")]
     RedirectUri(#[source] RedirectUriError),
@@ -60,11 +209,13 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection lives in all: a browser that is slow to take one small page is none.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a browser keeps the cookie: as long as a person may take to log in.
+const MARK_SECONDS: u32 = 600;
 /// The wait after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a connection brought, if it was an answer to this request.
-type Brought = Option<Result<AuthorizationCode, FinishError>>;
+type Brought = Option<Outcome>;
 
 /// The connections that have said nothing yet, oldest first.
 #[derive(Debug, Default)]
@@ -99,24 +250,33 @@ impl Silent {
     }
 }
 
+impl Debug for CallbackListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallbackListener").field("redirect_uri", &self.redirect_uri).finish_non_exhaustive()
+    }
+}
+
 impl CallbackListener {
-    /// Listens on `127.0.0.1`, on a port that was free. The literal, not `localhost`: nothing else can answer for it.
-    /// `before`: where an answer was awaited another time; that port is taken if it is free, because there are
-    /// issuers that know only the port that was registered (RFC 8252 §7.3 has it otherwise).
-    pub async fn bind(before: Option<&RedirectUri>) -> Result<Self, CallbackError> {
-        let listen = |port| TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let listener = match before.and_then(port) {
-            Some(port) => match listen(port).await {
-                Ok(listener) => Ok(listener),
-                Err(_) => listen(0).await,
-            },
-            None => listen(0).await,
+    /// Listens at this place.
+    pub async fn bind(place: &Place, is_stranger: IsStranger, entropy: &dyn Entropy) -> Result<Self, CallbackError> {
+        let failed = |source| {
+            let port = if let Port::Exactly(port) = place.port { port } else { 0 };
+            CallbackError::Listen { at: place.authority(port), source }
         };
-        let listener = listener.map_err(CallbackError::Listen)?;
-        let authority = listener.local_addr().map_err(CallbackError::Listen)?.to_string();
+        let listeners = place.listen().await.map_err(failed)?;
+        let authority = place.authority(listeners.first.local_addr().map_err(failed)?.port());
         let redirect_uri =
-            RedirectUri::parse(&format!("http://{authority}/callback")).map_err(CallbackError::RedirectUri)?;
-        Ok(Self { listener, authority, redirect_uri })
+            RedirectUri::parse(&format!("http://{authority}{}", place.path)).map_err(CallbackError::RedirectUri)?;
+        Ok(Self {
+            listeners,
+            authority,
+            redirect_uri,
+            path: place.path.clone(),
+            is_stranger,
+            once: CsrfToken::generate(entropy),
+            mark: CsrfToken::generate(entropy),
+            is_opened: AtomicBool::new(false),
+        })
     }
 
     /// Where the browser shall be sent back to.
@@ -124,18 +284,28 @@ impl CallbackListener {
         &self.redirect_uri
     }
 
-    /// Waits until the answer to `request` arrives, tells the person in the browser what happened, and stops
-    /// listening. What is not an answer to this request is turned away and changes nothing (CL-30).
+    /// The page that begins the login. It may be on a command line: it redirects only one browser.
+    pub fn link(&self) -> String {
+        format!("http://{}{}/{}", self.authority, self.beginning(), self.once.expose())
+    }
+
+    /// The path of that page without its last part. It is below the redirect URI's path, so that one cookie is for both.
+    fn beginning(&self) -> String {
+        format!("{}/begin", self.path.trim_end_matches('/'))
+    }
+
+    /// Waits until the answer to `request` arrives from the browser that was sent, tells the person there what
+    /// happened, and stops listening. What is not an answer to this request is turned away and changes nothing (CL-30).
     pub async fn wait(
         self,
         request: &AuthorizationRequest,
         patience: Duration,
-    ) -> Result<AuthorizationCode, CallbackError> {
+    ) -> Result<AuthorizationAnswer, CallbackError> {
         let answer = tokio::time::timeout(patience, self.serve(request)).await;
         answer.map_err(|_| CallbackError::Deadline { seconds: patience.as_secs() })?
     }
 
-    async fn serve(&self, request: &AuthorizationRequest) -> Result<AuthorizationCode, CallbackError> {
+    async fn serve(&self, request: &AuthorizationRequest) -> Result<AuthorizationAnswer, CallbackError> {
         let mut connections = FuturesUnordered::<BoxFuture<'_, Brought>>::new();
         let mut silent = Silent::default();
         loop {
@@ -144,10 +314,10 @@ impl CallbackListener {
                 biased;
                 Some(outcome) = connections.next() => {
                     if let Some(outcome) = outcome {
-                        return outcome.map_err(CallbackError::Finish);
+                        return outcome;
                     }
                 }
-                accepted = self.listener.accept() => match accepted {
+                accepted = self.listeners.accept() => match accepted {
                     Ok((stream, _)) => {
                         // The oldest that has said nothing gives way: a browser opens some that it never uses, and so
                         // does whoever would keep the answer waiting (ATK-224).
@@ -165,11 +335,22 @@ impl CallbackListener {
 
     /// Serves one connection to its end, so that the page has left before the outcome is acted on.
     async fn connection(&self, stream: TcpStream, request: &AuthorizationRequest, mut turn: Turn) -> Brought {
+        let is_stranger = self.is_stranger;
+        let ends = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?))).ok()?;
+        // This reads a table of the operating system, which may be long.
+        let asked = tokio::task::spawn_blocking(move || is_stranger(ends.0, ends.1)).await;
+        let is_stranger = asked.unwrap_or(true);
         let outcome = Mutex::new(None);
         let asked_at_all = Arc::clone(&turn.asked);
         let service = service_fn(|asked: ::http::Request<Incoming>| {
             asked_at_all.store(true, Ordering::Relaxed);
-            let (page, decided) = self.answer(&asked, request);
+            let (page, decided) = if is_stranger {
+                let told =
+                    "This page belongs to another user of this machine. Open it as the user who started the program.";
+                (page(StatusCode::FORBIDDEN, "Not your login", told), None)
+            } else {
+                self.answer(&asked, request)
+            };
             if decided.is_some() {
                 *outcome.lock().unwrap_or_else(PoisonError::into_inner) = decided;
             }
@@ -187,37 +368,88 @@ impl CallbackListener {
         outcome.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(
-        &self,
-        asked: &::http::Request<Incoming>,
-        request: &AuthorizationRequest,
-    ) -> (::http::Response<Full<Bytes>>, Option<Result<AuthorizationCode, FinishError>>) {
+    fn answer(&self, asked: &::http::Request<Incoming>, request: &AuthorizationRequest) -> (Page, Option<Outcome>) {
         // A name that was bound to 127.0.0.1 brings its own `Host` (DNS rebinding).
         let here = asked.headers().get(HOST).is_some_and(|host| host.as_bytes() == self.authority.as_bytes());
-        if !here || asked.method() != Method::GET || asked.uri().path() != "/callback" {
-            return (page(StatusCode::NOT_FOUND, "Not found", "There is nothing here."), None);
-        }
-        let path = asked.uri().path_and_query().map_or("", |path| path.as_str());
-        match finish(request, &format!("http://{}{path}", self.authority)) {
-            Ok(code) => (page(StatusCode::OK, "Logged in", "You can close this window."), Some(Ok(code))),
-            Err(error @ (FinishError::Issuer | FinishError::Refused { .. })) => {
-                let told = "Access was not given. You can close this window; the program says why.";
-                (page(StatusCode::OK, "Not logged in", told), Some(Err(error)))
+        let path = asked.uri().path();
+        if here && asked.method() == Method::GET {
+            if path == self.path {
+                return self.answered(asked, request);
             }
+            let (above, once) = path.rsplit_once('/').unwrap_or_default();
+            // `CsrfToken` compares in constant time.
+            if above == self.beginning() && CsrfToken::from_outside(once) == self.once {
+                return self.begin(asked, request);
+            }
+        }
+        (page(StatusCode::NOT_FOUND, "Not found", "There is nothing here."), None)
+    }
+
+    /// Redirects the first browser to the issuer. A second one ends the login.
+    fn begin(&self, asked: &::http::Request<Incoming>, request: &AuthorizationRequest) -> (Page, Option<Outcome>) {
+        if self.is_opened.swap(true, Ordering::SeqCst) && !self.is_marked(asked) {
+            let told = "Another browser has opened this page before. If it was not yours, somebody else on this machine may try to log in in your place. The program has ended this login; begin again.";
+            return (page(StatusCode::FORBIDDEN, "Opened before", told), Some(Err(CallbackError::OpenedTwice)));
+        }
+        let mut response = page(StatusCode::FOUND, "Log in", "You are sent on.");
+        let cookie = format!(
+            "{}={}; Path={}; Max-Age={MARK_SECONDS}; HttpOnly; SameSite=Lax",
+            self.cookie_name(),
+            self.mark.expose(),
+            self.path
+        );
+        for (name, value) in [(LOCATION, request.url().to_owned()), (SET_COOKIE, cookie)] {
+            let Ok(value) = HeaderValue::try_from(value) else {
+                return (page(StatusCode::NOT_FOUND, "Not found", "There is nothing here."), None);
+            };
+            response.headers_mut().insert(name, value);
+        }
+        (response, None)
+    }
+
+    fn answered(&self, asked: &::http::Request<Incoming>, request: &AuthorizationRequest) -> (Page, Option<Outcome>) {
+        let path = asked.uri().path_and_query().map_or("", |path| path.as_str());
+        let answer = match finish(request, &format!("http://{}{path}", self.authority)) {
             Err(FinishError::Elsewhere | FinishError::Malformed | FinishError::State) => {
-                (page(StatusCode::BAD_REQUEST, "Not this login", "This answer belongs to another login."), None)
+                return (
+                    page(StatusCode::BAD_REQUEST, "Not this login", "This answer belongs to another login."),
+                    None,
+                );
+            }
+            answer => answer,
+        };
+        if !self.is_marked(asked) {
+            let told = "This browser was not sent by the program. If the program asks for an address, give it the one of this page; otherwise begin again at the page that it printed or opened, in a browser that keeps cookies.";
+            return (page(StatusCode::FORBIDDEN, "Not the browser that was sent", told), None);
+        }
+        match answer {
+            Ok(answer) => (page(StatusCode::OK, "Logged in", "You can close this window."), Some(Ok(answer))),
+            Err(error) => {
+                let told = "Access was not given. You can close this window; the program says why.";
+                (page(StatusCode::OK, "Not logged in", told), Some(Err(error.into())))
             }
         }
     }
+
+    /// A cookie is sent to every port of a host, so two logins in one browser need two names.
+    fn cookie_name(&self) -> String {
+        format!("sekisho-{}", self.authority.rsplit(':').next().unwrap_or_default())
+    }
+
+    /// Whether the request has the cookie.
+    fn is_marked(&self, asked: &::http::Request<Incoming>) -> bool {
+        let name = self.cookie_name();
+        let lines = asked.headers().get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+        let mut values = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        values.any(|(known, value)| known == name && CsrfToken::from_outside(value) == self.mark)
+    }
 }
 
-/// The port of a redirect URI of ours.
-fn port(before: &RedirectUri) -> Option<u16> {
-    before.as_str().strip_prefix("http://127.0.0.1:")?.strip_suffix("/callback")?.parse().ok()
-}
+type Page = ::http::Response<Full<Bytes>>;
+type Outcome = Result<AuthorizationAnswer, CallbackError>;
 
 /// A page of fixed words: nothing that came with the request is in it.
-fn page(status: StatusCode, title: &'static str, text: &'static str) -> ::http::Response<Full<Bytes>> {
+fn page(status: StatusCode, title: &'static str, text: &'static str) -> Page {
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1><p>{text}</p></html>\n"
     );

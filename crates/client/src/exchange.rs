@@ -1,12 +1,16 @@
 //! Grants by statement: what an identity provider says of a user, or a platform of a workload, traded for a token
 //! (RFC 8693, RFC 7523; Enterprise-Managed Authorization).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::oauth_error::OauthErrorBody;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{ClientSecret, SubjectToken};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::http::{Destination, HttpClient, HttpError, Named, Request};
 use crate::text::{code, presentable};
@@ -26,9 +30,19 @@ pub struct IdentityProvider {
     pub id_token: SubjectToken,
 }
 
-/// Why there is no identity assertion grant.
+/// Why there is no identity assertion grant, or why a statement is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
+    /// The statement was made for somebody else (RFC 7523 §3).
+    #[error(
+        "the statement about this workload is for {audience}, and not for `{issuer}`, which grants access here: it was not sent"
+    )]
+    Audience {
+        /// Who grants access.
+        issuer: String,
+        /// Whom the statement names.
+        audience: String,
+    },
     /// The endpoint is no https URL.
     #[error("the token endpoint of the identity provider `{issuer}` is not an https URL")]
     Endpoint {
@@ -68,6 +82,28 @@ pub enum ExchangeError {
 
 /// What is asked for: an identity assertion JWT authorization grant.
 const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
+
+/// Checks that `aud` of a platform's statement names this issuer, by its identifier or its token endpoint (RFC 7523 §3).
+/// Any other issuer could use the statement at the one that is named.
+pub fn is_for(statement: &SubjectToken, server: &AuthorizationServer) -> Result<(), ExchangeError> {
+    let audiences = audiences(statement).unwrap_or_default();
+    if audiences.iter().any(|audience| *audience == server.issuer || *audience == server.token_endpoint) {
+        return Ok(());
+    }
+    let named: Vec<String> = audiences.iter().map(|audience| format!("`{}`", presentable(audience))).collect();
+    let audience = if named.is_empty() { "nobody that it names".to_owned() } else { named.join(", ") };
+    Err(ExchangeError::Audience { issuer: server.issuer.clone(), audience })
+}
+
+/// `aud` of a JWT (RFC 7519 §4.1.3). Its signature is for the issuer to verify.
+fn audiences(statement: &SubjectToken) -> Option<Vec<String>> {
+    let claims = URL_SAFE_NO_PAD.decode(statement.expose().split('.').nth(1)?).ok()?;
+    match serde_json::from_slice::<Value>(&claims).ok()?.get("aud")? {
+        Value::String(one) => Some(vec![one.clone()]),
+        Value::Array(list) => Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        _ => None,
+    }
+}
 
 #[derive(Deserialize)]
 struct Exchanged {
@@ -128,12 +164,14 @@ pub async fn id_jag(
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use sekisho_protocol::ids::ClientId;
     use sekisho_protocol::secret::SubjectToken;
     use serde_json::json;
 
-    use super::{ExchangeError, IdentityProvider, id_jag};
-    use crate::fixtures::{ISSUER, resource_id};
+    use super::{ExchangeError, IdentityProvider, id_jag, is_for};
+    use crate::fixtures::{ISSUER, resource_id, server};
     use crate::http::Scripted;
 
     fn provider(endpoint: &str) -> IdentityProvider {
@@ -144,6 +182,29 @@ mod tests {
             secret: None,
             id_token: SubjectToken::from_outside("the login"),
         }
+    }
+
+    /// ATK-206: a platform's statement is sent to an issuer in its `aud`, and to no other.
+    #[test]
+    fn a_statement_is_for_whom_it_names() {
+        let jwt = |claims: &str| SubjectToken::from_outside(format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims)));
+        let server = server();
+        for (claims, expected) in [
+            (r#"{"aud":"https://issuer.test"}"#, true),
+            (r#"{"aud":["https://x.test","https://issuer.test/token"]}"#, true),
+            (r#"{"aud":"https://issuer.test/"}"#, false),
+            (r#"{"aud":"https://issuer.test.evil.test"}"#, false),
+            (r#"{"aud":["https://other.test"]}"#, false),
+            (r#"{"aud":7}"#, false),
+            (r#"{"iss":"https://issuer.test"}"#, false),
+            ("no json", false),
+        ] {
+            assert_eq!(is_for(&jwt(claims), &server).is_ok(), expected, "{claims}");
+        }
+        let error = is_for(&SubjectToken::from_outside("opaque"), &server).unwrap_err().to_string();
+        assert!(error.contains("`https://issuer.test`") && !error.contains("opaque"), "{error}");
+        let error = is_for(&jwt(r#"{"aud":"https://other.test"}"#), &server).unwrap_err().to_string();
+        assert!(error.contains("is for `https://other.test`"), "{error}");
     }
 
     /// CL-54, CL-55: every parameter of the exchange, and a grant of the type that was asked for or none.

@@ -11,7 +11,8 @@ use crate::registration::Registration;
 
 pub(crate) const ISSUER: &str = "https://issuer.test";
 pub(crate) const RESOURCE: &str = "https://server.test/mcp/notes";
-pub(crate) const REDIRECT: &str = "http://127.0.0.1:4711/callback";
+/// At the path of that issuer.
+pub(crate) const REDIRECT: &str = "http://127.0.0.1:4711/callback/5b7eae105d1ea62f17db0287af9d572d";
 
 pub(crate) fn resource_id() -> ResourceId {
     ResourceId::parse(RESOURCE).unwrap()

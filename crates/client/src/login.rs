@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -15,28 +15,36 @@ use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::ClientAuthentication;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
-use sekisho_protocol::secret::{AccessToken, AuthorizationCode, ClientSecret, SubjectToken};
+use sekisho_protocol::secret::{AccessToken, ClientSecret, SubjectToken};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
-use crate::authorization::{AuthorizationRequest, BeginError, Wish, begin};
-use crate::callback::CallbackError;
+use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, BeginError};
+use crate::callback::{CallbackError, Place};
 use crate::challenge::BearerChallenge;
 use crate::discovery::{
     IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_resource, select_scopes,
 };
-use crate::exchange::{ExchangeError, IdentityProvider, id_jag};
-use crate::http::{HttpClient, Request};
-use crate::registration::{ApplicationType, Registration, RegistrationError, RegistrationRequest, register};
+use crate::exchange::{ExchangeError, IdentityProvider, id_jag, is_for};
+use crate::http::HttpClient;
+use crate::registration::{Registration, RegistrationError};
 use crate::signing::{ClientKey, DpopKey, KeyError};
 use crate::token::{Asked, TokenEndpoint, TokenError, Tokens};
-use crate::token_store::{StoreError, TokenStore};
+use crate::token_store::{At, Pin, StoreError, TokenStore, Turn, Wait};
+
+mod known;
 
 /// How a person is sent to an authorization server: a browser, a line on a terminal.
 pub trait Browser: Send + Sync + Debug {
-    /// Gets ready to receive an answer. `before`: where one was awaited another time.
-    fn ready<'a>(&'a self, before: Option<&'a RedirectUri>) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
+    /// Gets ready to receive an answer at this place.
+    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
 
     /// Shows a page from which no answer comes back.
     fn show(&self, url: &str);
+
+    /// Whether there is a person who can log in. If not, a login in another program is not waited for either.
+    fn is_there(&self) -> bool {
+        true
+    }
 }
 
 /// One visit to an authorization server.
@@ -48,7 +56,7 @@ pub trait Visit: Send {
     fn go<'a>(
         self: Box<Self>,
         request: &'a AuthorizationRequest,
-    ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>>;
+    ) -> BoxFuture<'a, Result<AuthorizationAnswer, VisitError>>;
 }
 
 /// Why no answer came back.
@@ -69,10 +77,23 @@ pub struct Identity {
     pub client_name: String,
     /// Identifiers that were given to us (CL-14). They come before every other way to be known (CL-11).
     pub known: Vec<KnownClient>,
-    /// The URL of our metadata document, if there is one (CL-12).
-    pub metadata_document: Option<ClientId>,
+    /// Our metadata document, if there is one (CL-12).
+    pub document: Option<MetadataDocument>,
+    /// The redirect URI that is registered for the given identifier or in the document. `None`: the issuer's own path.
+    pub redirect: Option<RedirectUri>,
     /// What is asked for in place of what the server names.
     pub scopes: Option<ScopeSet>,
+}
+
+/// A client metadata document.
+#[derive(Debug, Clone)]
+pub struct MetadataDocument {
+    /// Its URL, which is the client identifier.
+    pub client: ClientId,
+    /// An issuer at which it is used although that issuer sends no `iss`, because a person said so. Other issuers have to
+    /// send `iss` (RFC 9207): all of them accept the same document with the same redirect URIs, so a path for each issuer
+    /// protects nothing (decision 0050).
+    pub issuer: Option<String>,
 }
 
 /// An identifier that somebody gave us.
@@ -109,6 +130,14 @@ pub struct Login {
     parts: LoginParts,
     /// Issuers of which it is certain that they still know our registration.
     seen: Mutex<HashSet<String>>,
+    /// Read by every exchange of a code or a refresh token; written by [`Login::finished`].
+    exchanges: Arc<RwLock<()>>,
+}
+
+/// A guard: no exchange is under way, and none begins while it lives.
+#[derive(Debug)]
+pub struct Finished {
+    _alone: OwnedRwLockWriteGuard<()>,
 }
 
 /// What [`Login`] is made of.
@@ -145,15 +174,50 @@ pub enum LoginError {
     /// No key could be made.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The login was made as a client whose secret or key is not here.
+    #[error(
+        "the login at `{issuer}` was made as the client `{client}`, whose secret or key was not given: give it again with `--client-id {client}`"
+    )]
+    Credentials {
+        /// The issuer.
+        issuer: String,
+        /// The client.
+        client: String,
+    },
+    /// The runtime ended before the exchange did.
+    #[error("the exchange was broken off")]
+    Interrupted,
     /// The identifier was given by another issuer than the one that grants access now (CL-19).
     #[error(
-        "the client identifier was given by `{registered}`, but `{issuer}` grants access now: if that is right, ask its operator for an identifier there"
+        "the client identifier `{client}` belongs to `{registered}`, but `{issuer}` grants access now, and was shown neither it nor its secret: if that is right, ask the operator of `{issuer}` for an identifier there; only `sekisho forget client '{client}'` lets it go to another authorization server"
     )]
     Moved {
+        /// The client identifier.
+        client: String,
         /// The issuer that grants access now.
         issuer: String,
         /// The one that knows the identifier.
         registered: String,
+    },
+    /// The path of the given redirect URI belongs to another issuer.
+    #[error(
+        "the redirect path `{path}` belongs to `{registered}`, and `{issuer}` sends no `iss` in its answers (RFC 9207), so that their answers could be confused: register another redirect URI at one of them (RFC 9700 §4.4.2), or run `sekisho forget redirect '{path}'` if the other is not used any more"
+    )]
+    RedirectTaken {
+        /// The issuer that grants access now.
+        issuer: String,
+        /// The path.
+        path: String,
+        /// The other one.
+        registered: String,
+    },
+    /// The given redirect URI is not on loopback.
+    #[error(
+        "`{redirect}` is no redirect URI that can be listened at: expected `http://127.0.0.1/PATH` or `http://localhost/PATH`, with or without a port"
+    )]
+    RedirectUnusable {
+        /// What was given.
+        redirect: String,
     },
     /// The client cannot be registered.
     #[error(transparent)]
@@ -175,6 +239,16 @@ pub enum LoginError {
         /// The issuer.
         issuer: String,
     },
+    /// It takes our metadata document, but sends no `iss`.
+    #[error(
+        "`{issuer}` takes client metadata documents, but sends no `iss` in its answers (RFC 9207), so that another authorization server's answer could be taken for its own: ask its operator for a client identifier, or, if you trust it with what others grant to this document, add `{redirect}` to the redirect URIs of the document and give `--issuer '{issuer}'`"
+    )]
+    Unnamed {
+        /// The issuer.
+        issuer: String,
+        /// What the document would have to list.
+        redirect: String,
+    },
     /// Nobody answered.
     #[error(transparent)]
     Visit(#[from] VisitError),
@@ -186,7 +260,7 @@ const RENEW_BEFORE_SECONDS: u32 = 30;
 impl Login {
     /// A way in that was not tried yet.
     pub fn new(parts: LoginParts) -> Self {
-        Self { parts, seen: Mutex::default() }
+        Self { parts, seen: Mutex::default(), exchanges: Arc::default() }
     }
 
     /// What it is made of.
@@ -198,10 +272,45 @@ impl Login {
         self.parts.clock.now()
     }
 
+    /// Waits until no exchange is under way. A program has to wait for this before it ends: a refresh token that the issuer
+    /// has used up is worth nothing, and its successor is in the answer.
+    pub async fn finished(&self) -> Finished {
+        Finished { _alone: Arc::clone(&self.exchanges).write_owned().await }
+    }
+
+    /// Runs an exchange of a code or a refresh token, with the write that follows, to its end, also if the caller is dropped.
+    async fn exchange<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, LoginError>> + Send + 'static,
+    ) -> Result<T, LoginError> {
+        let under_way = Arc::clone(&self.exchanges).read_owned().await;
+        let task = tokio::spawn(async move {
+            let _under_way = under_way;
+            work.await
+        });
+        task.await.unwrap_or(Err(LoginError::Interrupted))
+    }
+
+    /// Waits for our turn at a server.
+    async fn turn(&self, resource: &ResourceId) -> Result<Arc<Turn>, LoginError> {
+        let wait = if self.parts.browser.is_there() { Wait::ForPeople } else { Wait::ForPrograms };
+        Ok(Arc::new(self.parts.store.turn(At::Server(resource), wait).await?))
+    }
+
     /// Whether this token has ended, or is about to.
     pub fn is_due(&self, tokens: &Tokens) -> bool {
         let soon = after(self.now(), RENEW_BEFORE_SECONDS);
         tokens.expires.is_some_and(|expires| expires <= soon)
+    }
+
+    /// Whether a token can be obtained without a person.
+    pub fn asks_nobody(&self) -> bool {
+        !matches!(self.parts.grant, Grant::Code)
+    }
+
+    /// The kept tokens for a server, if they were granted to the client that we are.
+    pub fn held(&self, resource: &ResourceId) -> Result<Option<Tokens>, LoginError> {
+        Ok(self.parts.store.tokens(resource)?.filter(|tokens| self.is_ours(tokens)))
     }
 
     /// A token in place of `rejected`, or a first one: one that another program got meanwhile, a refreshed one, or one
@@ -231,16 +340,14 @@ impl Login {
         rejected: Option<&AccessToken>,
         challenge: Option<&BearerChallenge>,
     ) -> Result<Tokens, LoginError> {
-        let _turn = self.parts.store.turn(resource).await?;
-        let kept = self.parts.store.tokens(resource)?;
+        let turn = self.turn(resource).await?;
         let mut asked = None;
-        if let Some(kept) = kept {
+        if let Some(kept) = self.held(resource)? {
             if Some(&kept.access) != rejected && !self.is_due(&kept) {
                 return Ok(kept);
             }
             let described = discover_resource(&*self.parts.http, resource, challenge).await;
-            if let Some(fresh) = self.refresh(&kept, described.as_ref().ok()).await? {
-                self.parts.store.keep_tokens(resource, &fresh)?;
+            if let Some(fresh) = self.refresh(resource, &kept, described.as_ref().ok(), &turn).await? {
                 return Ok(fresh);
             }
             self.nobody_is_asked(asks)?;
@@ -249,7 +356,7 @@ impl Login {
             asked = kept.asked;
         }
         self.nobody_is_asked(asks)?;
-        self.obtain(resource, challenge, asked.as_ref()).await
+        self.obtain(resource, challenge, asked.as_ref(), &turn).await
     }
 
     /// Where a person would have to be asked, and may not be: what is kept stays, and the next call asks.
@@ -268,9 +375,9 @@ impl Login {
         held: &Tokens,
         challenge: Option<&BearerChallenge>,
     ) -> Result<Tokens, LoginError> {
-        let _turn = self.parts.store.turn(resource).await?;
+        let turn = self.turn(resource).await?;
         let before = held.asked.clone().or_else(|| held.scopes.clone());
-        let kept = self.parts.store.tokens(resource)?.filter(|kept| kept.access != held.access);
+        let kept = self.held(resource)?.filter(|kept| kept.access != held.access);
         let needed = challenge.and_then(|challenge| challenge.scope.as_ref());
         // Another program may have asked for the same meanwhile.
         if let (Some(kept), Some(needed)) = (&kept, needed)
@@ -279,31 +386,37 @@ impl Login {
         {
             return Ok(kept.clone());
         }
-        self.obtain(resource, challenge, before.as_ref()).await
+        self.obtain(resource, challenge, before.as_ref(), &turn).await
     }
 
-    /// Gives the grant back and forgets it. Whether the issuer took it back; it is forgotten in any case.
+    /// Gives the grant back and forgets it. The inner result says whether the issuer took it back. The grant is kept only if
+    /// the secret or key of its client is missing, because it could never be given back then.
     pub async fn logout(&self, resource: &ResourceId) -> Result<Option<Result<(), LoginError>>, LoginError> {
-        let _turn = self.parts.store.turn(resource).await?;
+        let _turn = self.turn(resource).await?;
         let Some(tokens) = self.parts.store.tokens(resource)? else { return Ok(None) };
+        let given_back = self.give_back(&tokens).await;
+        if let Err(error @ (LoginError::Credentials { .. } | LoginError::Moved { .. })) = given_back {
+            return Err(error);
+        }
         self.parts.store.forget_tokens(resource)?;
-        Ok(Some(self.give_back(&tokens).await))
+        Ok(Some(given_back))
     }
 
     async fn give_back(&self, tokens: &Tokens) -> Result<(), LoginError> {
         let server = discover_issuer_of(&*self.parts.http, tokens.resource.as_str(), &tokens.issuer).await?;
-        let registration =
-            self.already_known(&server)?.ok_or_else(|| LoginError::Unknown { issuer: server.issuer.clone() })?;
+        let registration = self.client_of(tokens, &server)?;
         let endpoint =
             TokenEndpoint::new(&*self.parts.http, &server, &registration)?.proving(&*self.parts.entropy, None);
         Ok(endpoint.revoke(tokens, self.now()).await?)
     }
 
-    /// A refreshed token. `None`: there is nothing to refresh, or it is not taken any more.
+    /// Refreshes and keeps tokens. `None`: there is no refresh token, or the issuer refuses it.
     async fn refresh(
         &self,
+        resource: &ResourceId,
         kept: &Tokens,
         described: Option<&ProtectedResource>,
+        turn: &Arc<Turn>,
     ) -> Result<Option<Tokens>, LoginError> {
         // The resource may have moved to another issuer: what the old one gave is of no use there (CL-18).
         let moved = described.is_some_and(|described| !described.authorization_servers.contains(&kept.issuer));
@@ -311,14 +424,25 @@ impl Login {
             return Ok(None);
         }
         let server = discover_issuer_of(&*self.parts.http, kept.resource.as_str(), &kept.issuer).await?;
-        let Some(registration) = self.already_known(&server)? else { return Ok(None) };
-        let endpoint = TokenEndpoint::new(&*self.parts.http, &server, &registration)?
-            .proving(&*self.parts.entropy, kept.dpop.as_ref());
-        match endpoint.refresh(kept, self.now()).await {
-            Ok(fresh) => Ok(Some(fresh)),
-            Err(TokenError::Refused { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let registration = self.client_of(kept, &server)?;
+        let (http, store, entropy) =
+            (Arc::clone(&self.parts.http), Arc::clone(&self.parts.store), Arc::clone(&self.parts.entropy));
+        let (resource, kept, turn, now) = (resource.clone(), kept.clone(), Arc::clone(turn), self.now());
+        let exchange = async move {
+            // No other program may use the same refresh token before the new one is kept.
+            let _turn = turn;
+            let endpoint = TokenEndpoint::new(&*http, &server, &registration)?.proving(&*entropy, kept.dpop.as_ref());
+            match endpoint.refresh(&kept, now).await {
+                Ok(fresh) => {
+                    let fresh = Tokens { client: kept.client, ..fresh };
+                    store.keep_tokens(&resource, &fresh)?;
+                    Ok(Some(fresh))
+                }
+                Err(TokenError::Refused { code, .. }) if !is_passing(&code) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.exchange(exchange).await
     }
 
     async fn obtain(
@@ -326,7 +450,9 @@ impl Login {
         resource: &ResourceId,
         challenge: Option<&BearerChallenge>,
         before: Option<&ScopeSet>,
+        turn: &Arc<Turn>,
     ) -> Result<Tokens, LoginError> {
+        let replaced = self.parts.store.tokens(resource)?.filter(|tokens| !self.is_ours(tokens));
         let described = discover_resource(&*self.parts.http, resource, challenge).await?;
         let server = self.issuer(&described).await?;
         let named = self.parts.identity.scopes.clone().or_else(|| select_scopes(challenge, &described, &server));
@@ -337,23 +463,37 @@ impl Login {
         let dpop = takes_proofs(&described, &server, challenge).then(DpopKey::generate).transpose()?.map(Arc::new);
         // CL-21: as the document spells it. It was checked there.
         let named = ResourceId::parse(&described.resource).unwrap_or_else(|_| resource.clone());
-        let way = Way { resource: &named, server: &server, scopes: scopes.as_ref(), dpop: dpop.as_ref() };
+        let way =
+            Way { held_for: resource, resource: &named, server: &server, scopes: scopes.as_ref(), dpop: dpop.as_ref() };
         let tokens = match &self.parts.grant {
-            Grant::Code => self.by_code(way).await?,
+            Grant::Code => self.by_code(way, turn).await?,
             Grant::ClientCredentials => {
-                let registration = self.own(&server).await?;
-                self.endpoint(way, &registration)?.client_credentials(way.asked(), self.now()).await?
+                let registration = self.own(&server)?;
+                let granted = self.endpoint(way, &registration)?.client_credentials(way.asked(), self.now()).await?;
+                self.keep(resource, granted)?
             }
             Grant::Workload(statement) => {
-                let registration = self.own(&server).await?;
-                self.endpoint(way, &registration)?.redeem(statement, way.asked(), self.now()).await?
+                is_for(statement, &server)?;
+                let registration = self.own(&server)?;
+                let granted = self.endpoint(way, &registration)?.redeem(statement, way.asked(), self.now()).await?;
+                self.keep(resource, granted)?
             }
             Grant::Enterprise(provider) => {
-                let registration = self.own(&server).await?;
+                let registration = self.own(&server)?;
                 let grant = id_jag(&*self.parts.http, provider, &server.issuer, way.resource, way.scopes).await?;
-                self.endpoint(way, &registration)?.redeem(&grant, way.asked(), self.now()).await?
+                let granted = self.endpoint(way, &registration)?.redeem(&grant, way.asked(), self.now()).await?;
+                self.keep(resource, granted)?
             }
         };
+        if let Some(replaced) = replaced {
+            // The grant of another client, which was replaced and could not be given back later.
+            self.give_back(&replaced).await.ok();
+        }
+        Ok(tokens)
+    }
+
+    fn keep(&self, resource: &ResourceId, granted: Tokens) -> Result<Tokens, LoginError> {
+        let tokens = Tokens { client: self.without_what_was_given(&granted.client), ..granted };
         self.parts.store.keep_tokens(resource, &tokens)?;
         Ok(tokens)
     }
@@ -364,156 +504,57 @@ impl Login {
         let ours = |issuer: &&String| {
             self.parts.identity.known.iter().any(|known| known.issuer.as_ref().is_some_and(|known| known == *issuer))
         };
-        if described.authorization_servers.len() > 1
-            && let Some(issuer) = described.authorization_servers.iter().find(ours)
-        {
-            let only = ProtectedResource { authorization_servers: vec![issuer.clone()], ..described.clone() };
-            return Ok(discover_any_issuer(&*self.parts.http, &only).await?);
+        let ours =
+            described.authorization_servers.iter().find(ours).filter(|_| described.authorization_servers.len() > 1);
+        let mut server = match ours {
+            Some(issuer) => {
+                let only = ProtectedResource { authorization_servers: vec![issuer.clone()], ..described.clone() };
+                discover_any_issuer(&*self.parts.http, &only).await?
+            }
+            None => discover_any_issuer(&*self.parts.http, described).await?,
+        };
+        // An issuer that has sent `iss` once has to send it from then on, whatever its metadata say now.
+        if self.parts.store.pinned(Pin::Iss(&server.issuer))?.is_some() {
+            server.authorization_response_iss_parameter_supported = true;
         }
-        Ok(discover_any_issuer(&*self.parts.http, described).await?)
+        Ok(server)
     }
 
     fn endpoint<'a>(&'a self, way: Way<'a>, registration: &'a Registration) -> Result<TokenEndpoint<'a>, LoginError> {
         Ok(TokenEndpoint::new(&*self.parts.http, way.server, registration)?.proving(&*self.parts.entropy, way.dpop))
     }
 
-    /// The registration of a client that nobody sends anywhere: it has to have been given.
-    async fn own(&self, server: &AuthorizationServer) -> Result<Registration, LoginError> {
-        self.already_known(server)?.ok_or_else(|| LoginError::Unknown { issuer: server.issuer.clone() })
-    }
-
-    /// How the issuer knows us already: by an identifier that was given, by our document, or from another time.
-    fn already_known(&self, server: &AuthorizationServer) -> Result<Option<Registration>, LoginError> {
-        if let Some(given) = self.given(server)? {
-            return Ok(Some(given));
-        }
-        if let Some(document) = self.by_document(server) {
-            return Ok(Some(document));
-        }
-        Ok(self.parts.store.registration(&server.issuer)?)
-    }
-
-    fn by_document(&self, server: &AuthorizationServer) -> Option<Registration> {
-        let client =
-            self.parts.identity.metadata_document.clone().filter(|_| server.client_id_metadata_document_supported)?;
-        Some(Registration {
-            issuer: server.issuer.clone(),
-            client,
-            authentication: ClientAuthentication::None,
-            secret: None,
-            key: None,
-            redirect_uris: Vec::new(),
-        })
-    }
-
-    fn given(&self, server: &AuthorizationServer) -> Result<Option<Registration>, LoginError> {
-        let issuer = &server.issuer;
-        let of_this = self.parts.identity.known.iter().find(|known| known.issuer.as_ref() == Some(issuer));
-        let of_any = || self.parts.identity.known.iter().find(|known| known.issuer.is_none());
-        let Some(known) = of_this.or_else(of_any) else {
-            // All that was given was given by others (CL-19).
-            let other = self.parts.identity.known.iter().find_map(|known| known.issuer.clone());
-            return match other {
-                Some(registered) => Err(LoginError::Moved { issuer: issuer.clone(), registered }),
-                None => Ok(None),
-            };
-        };
-        let registration = Registration {
-            issuer: issuer.clone(),
-            client: known.client.clone(),
-            authentication: known.authentication.unwrap_or_else(|| fitting(known, server)),
-            secret: known.secret.clone(),
-            key: known.key.clone(),
-            redirect_uris: Vec::new(),
-        };
-        if known.issuer.is_none() {
-            let elsewhere = self.parts.store.registrations()?;
-            let elsewhere = elsewhere.into_iter().find(|kept| kept.client == known.client && kept.issuer != *issuer);
-            if let Some(kept) = elsewhere {
-                return Err(LoginError::Moved { issuer: issuer.clone(), registered: kept.issuer });
-            }
-            // From now on it is this issuer's.
-            let bare = Registration { secret: None, key: None, ..registration.clone() };
-            self.parts.store.keep_registration(&bare)?;
-        }
-        Ok(Some(registration))
-    }
-
-    async fn by_code(&self, way: Way<'_>) -> Result<Tokens, LoginError> {
-        let given = match self.given(way.server)? {
-            Some(given) => Some(given),
-            None => self.by_document(way.server),
-        };
-        let kept = self.parts.store.registration(&way.server.issuer)?;
-        let before = kept.as_ref().and_then(|kept| kept.redirect_uris.first().cloned());
-        let visit = self.parts.browser.ready(before.as_ref()).await?;
-        let here = visit.redirect_uri().clone();
-        let registration = match given {
-            // Whoever gave it knows that we listen on loopback, on whichever port (RFC 8252 §7.3).
-            Some(given) => Registration { redirect_uris: vec![here.clone()], ..given },
-            None => match kept.filter(|kept| kept.redirect_uris.contains(&here)) {
-                Some(kept) => self.still_there(way, kept).await?,
-                None => self.register(way.server, &here).await?,
-            },
-        };
-        let request = self.request(way, &registration, &here)?;
-        let code = visit.go(&request).await?;
-        let granted = self.endpoint(way, &registration)?.exchange_code(&request, &code, self.now()).await;
-        if let Err(TokenError::Refused { code, .. }) = &granted
-            && code == "invalid_client"
-        {
-            // The next attempt registers anew; this code is used up.
-            self.parts.store.forget_registration(&way.server.issuer)?;
-        }
-        Ok(granted?)
-    }
-
-    fn request(
-        &self,
-        way: Way<'_>,
-        registration: &Registration,
-        here: &RedirectUri,
-    ) -> Result<AuthorizationRequest, LoginError> {
-        let wish = Wish { resource: way.resource, redirect_uri: here, scopes: way.scopes };
-        Ok(begin(way.server, registration, wish, &*self.parts.entropy)?)
-    }
-
-    /// A registration of another time, if the issuer still knows it. An issuer that has forgotten a client shows its
-    /// person an error and sends no answer, so it is asked before anybody is sent there; requests can be repeated.
-    async fn still_there(&self, way: Way<'_>, kept: Registration) -> Result<Registration, LoginError> {
+    async fn by_code(&self, way: Way<'_>, turn: &Arc<Turn>) -> Result<Tokens, LoginError> {
         let issuer = &way.server.issuer;
-        let is_seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(issuer);
-        let Some(here) = kept.redirect_uris.first().filter(|_| !is_seen()).cloned() else { return Ok(kept) };
-        let request = self.request(way, &kept, &here)?;
-        let Ok(to) = request.destination() else { return Ok(kept) };
-        let answer = self.parts.http.send(Request::new(::http::Method::GET, to, bytes::Bytes::new()));
-        let gone = answer.await.is_ok_and(|answer| matches!(answer.status.as_u16(), 400 | 401 | 403 | 404));
-        if !gone {
-            self.is_known(issuer);
-            return Ok(kept);
-        }
-        self.parts.store.forget_registration(issuer)?;
-        self.register(way.server, &here).await
-    }
-
-    fn is_known(&self, issuer: &str) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(issuer.to_owned());
-    }
-
-    async fn register(&self, server: &AuthorizationServer, here: &RedirectUri) -> Result<Registration, LoginError> {
-        if server.registration_endpoint.is_none() {
-            return Err(LoginError::Unknown { issuer: server.issuer.clone() });
-        }
-        let wish = RegistrationRequest {
-            client_name: self.parts.identity.client_name.clone(),
-            redirect_uris: vec![here.clone()],
-            application_type: ApplicationType::Native,
-            scope: None,
+        let (registration, visit) = self.become_known(way).await?;
+        let request = self.request(way, &registration, visit.redirect_uri())?;
+        let answer = {
+            let _visit = self.parts.store.turn(At::Visit(way.held_for), Wait::ForPrograms).await?;
+            visit.go(&request).await?
         };
-        let registration = register(&*self.parts.http, server, &wish).await?;
-        self.parts.store.keep_registration(&registration)?;
-        self.is_known(&server.issuer);
-        Ok(registration)
+        if answer.names_issuer {
+            self.parts.store.pin(Pin::Iss(issuer), issuer)?;
+        }
+        let (http, store, entropy) =
+            (Arc::clone(&self.parts.http), Arc::clone(&self.parts.store), Arc::clone(&self.parts.entropy));
+        let (server, resource, dpop) = (way.server.clone(), way.held_for.clone(), way.dpop.cloned());
+        let (client, turn, now) = (self.without_what_was_given(&registration), Arc::clone(turn), self.now());
+        let exchange = async move {
+            let _turn = turn;
+            let endpoint = TokenEndpoint::new(&*http, &server, &registration)?.proving(&*entropy, dpop.as_ref());
+            let granted = endpoint.exchange_code(&request, &answer.code, now).await;
+            if let Err(TokenError::Refused { code, .. }) = &granted
+                && code == "invalid_client"
+                && store.registration(&server.issuer)?.is_some_and(|kept| kept.client == registration.client)
+            {
+                // The next attempt registers anew; this code is used up.
+                store.forget_registration(&server.issuer)?;
+            }
+            let tokens = Tokens { client, ..granted? };
+            store.keep_tokens(&resource, &tokens)?;
+            Ok(tokens)
+        };
+        self.exchange(exchange).await
     }
 }
 
@@ -527,6 +568,9 @@ enum Asks {
 /// One way to one token.
 #[derive(Clone, Copy)]
 struct Way<'a> {
+    /// The URL of the server, under which tokens are kept.
+    held_for: &'a ResourceId,
+    /// The resource identifier, as the metadata names it.
     resource: &'a ResourceId,
     server: &'a AuthorizationServer,
     scopes: Option<&'a ScopeSet>,
@@ -537,6 +581,11 @@ impl<'a> Way<'a> {
     fn asked(self) -> Asked<'a> {
         Asked { resource: self.resource, scopes: self.scopes }
     }
+}
+
+/// Whether a refusal is temporary, so that the refresh token may still be good.
+fn is_passing(code: &str) -> bool {
+    matches!(code, "server_error" | "slow_down" | "temporarily_unavailable" | "too_many_requests")
 }
 
 /// Whether tokens are bound to a key: where the issuer binds them, and the resource takes such (RFC 9449 §5, RFC 9728
@@ -551,27 +600,6 @@ fn takes_proofs(
         || has(&described.dpop_signing_alg_values_supported)
         || challenge.is_some_and(|challenge| challenge.dpop);
     has(&server.dpop_signing_alg_values_supported) && taken
-}
-
-/// How a client with these secrets authenticates, where nothing else was said.
-fn fitting(known: &KnownClient, server: &AuthorizationServer) -> ClientAuthentication {
-    if known.key.is_some() {
-        return ClientAuthentication::PrivateKeyJwt;
-    }
-    if known.secret.is_none() {
-        return ClientAuthentication::None;
-    }
-    let offered = &server.token_endpoint_auth_methods_supported;
-    let is_offered = |method: ClientAuthentication| offered.iter().any(|word| word == method.as_str());
-    // RFC 8414 §2: without a list it is Basic.
-    if !offered.is_empty()
-        && !is_offered(ClientAuthentication::ClientSecretBasic)
-        && is_offered(ClientAuthentication::ClientSecretPost)
-    {
-        ClientAuthentication::ClientSecretPost
-    } else {
-        ClientAuthentication::ClientSecretBasic
-    }
 }
 
 #[cfg(test)]

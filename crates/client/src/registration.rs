@@ -66,6 +66,20 @@ pub struct Registration {
     pub redirect_uris: Vec<RedirectUri>,
 }
 
+impl Registration {
+    /// A client without a secret.
+    pub(crate) fn public(issuer: &str, client: ClientId) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            client,
+            authentication: ClientAuthentication::None,
+            secret: None,
+            key: None,
+            redirect_uris: Vec::new(),
+        }
+    }
+}
+
 /// Why a client is not known to the issuer.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {

@@ -210,7 +210,7 @@ impl Session {
         let mut held = self.held();
         if !held.looked {
             held.looked = true;
-            held.tokens = login.parts().store.tokens(&self.resource).map_err(LoginError::from)?;
+            held.tokens = login.held(&self.resource)?;
         }
         Ok(held.tokens.clone())
     }
@@ -218,7 +218,7 @@ impl Session {
     /// What is held, renewed if it is about to end.
     async fn current(&self, login: &Login) -> Result<Option<Tokens>, SessionError> {
         match self.kept(login)? {
-            Some(tokens) if login.is_due(&tokens) && tokens.refresh.is_some() => {
+            Some(tokens) if login.is_due(&tokens) && (tokens.refresh.is_some() || login.asks_nobody()) => {
                 self.renew(login, Some(&tokens.access), None).await.map(Some)
             }
             other => Ok(other),

@@ -26,6 +26,9 @@ use crate::text::{code as error_code, presentable};
 pub struct Tokens {
     /// Who granted it.
     pub issuer: String,
+    /// The client that they were granted to, as which they are refreshed and given back. If it was given by a person, its
+    /// secret and key are not kept here.
+    pub client: Registration,
     /// What it is for, as the resource's metadata names it: where it may be shown (see [`Tokens::is_for`]).
     pub resource: ResourceId,
     /// The access token.
@@ -351,6 +354,7 @@ impl<'a> TokenEndpoint<'a> {
         }
         Ok(Tokens {
             issuer,
+            client: self.registration.clone(),
             resource: asked.resource.clone(),
             access: granted.access_token,
             refresh: granted.refresh_token.or_else(|| before.and_then(|before| before.refresh.clone())),

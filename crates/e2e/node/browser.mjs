@@ -120,8 +120,7 @@ export async function authorize(address, who, context = {}) {
   const pages = [];
   const complaints = [];
   try {
-    const wanted = new URL(address).searchParams.get('redirect_uri');
-    const arrived = redirectWatch(page, wanted);
+    const arrived = redirectWatch(page, address);
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(withoutSecrets(message.text()));
     });
@@ -149,16 +148,21 @@ export async function authorize(address, who, context = {}) {
   }
 }
 
-function redirectWatch(page, wanted) {
+// `address` is an authorization request, or a page of the client's that sends on to one: the first request that names a
+// redirect URI says where the answer will arrive.
+function redirectWatch(page, address) {
   const arrived = { url: undefined };
-  const isRedirect = (address) => {
+  let wanted = new URL(address).searchParams.get('redirect_uri');
+  const isRedirect = (url) => {
     if (!wanted) return false;
-    const [there, here] = [new URL(address), new URL(wanted)];
+    const [there, here] = [new URL(url), new URL(wanted)];
     return there.origin === here.origin && there.pathname === here.pathname;
   };
   // Seen as a request: it must be noticed even where nothing answers, and after a redirect `route` would not be asked.
   page.on('request', (request) => {
-    if (request.isNavigationRequest() && isRedirect(request.url())) arrived.url ??= request.url();
+    if (!request.isNavigationRequest()) return;
+    wanted ??= new URL(request.url()).searchParams.get('redirect_uri');
+    if (isRedirect(request.url())) arrived.url ??= request.url();
   });
   return arrived;
 }

@@ -60,6 +60,26 @@ pub(crate) struct DoctorArguments {
     pub(crate) client: ClientOptions,
 }
 
+/// `sekisho forget`
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum ForgetCommand {
+    /// The authorization server to which a given client identifier belongs
+    Client {
+        /// The identifier
+        id: String,
+    },
+    /// That an authorization server has to send `iss` in its answers (RFC 9207)
+    Issuer {
+        /// The authorization server
+        url: String,
+    },
+    /// The authorization server to which the path of a --redirect-uri belongs
+    Redirect {
+        /// The path, such as /callback
+        path: String,
+    },
+}
+
 /// How `doctor` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum DoctorFormat {

@@ -141,7 +141,7 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
         }
     }
     if let Some(why) = uncompared {
-        anstream::eprintln!(
+        tell!(
             "not compared with a second place: {why}. Only that shows a chain that was removed or whose end was cut off; \
              give kept heads with --checkpoint FILE"
         );

@@ -7,7 +7,6 @@ use sekisho_client::bridge::{Bridge, BridgeSettings, Notice, OutLine};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 
-use super::serve::stop_signal;
 use super::visible;
 use crate::cli::{Common, ConnectArguments};
 use crate::error::CommandError;
@@ -30,15 +29,18 @@ pub(crate) async fn connect(common: &Common, arguments: &ConnectArguments) -> Re
     let from_client = lines(settings.message_bytes_max);
     let (to_client, out) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write(out));
-    let mut stop = stop_signal()?;
+    // A task of its own, so that signals are not looked at with every message.
+    let stopped = tokio::spawn(outside::stopped());
     let bridge = Bridge::new(session, settings, to_client, Box::new(say));
     tokio::select! {
         () = bridge.run(from_client) => {}
-        _ = stop.wait_for(|stop| *stop) => {}
+        stopped = stopped => stopped.unwrap_or(Ok(()))?,
     }
+    let finished = outside::finish(bridge.login()).await;
     drop(bridge);
     // What was answered reaches the client before we go.
     tokio::time::timeout(std::time::Duration::from_secs(1), writer).await.ok();
+    drop(finished);
     Ok(())
 }
 

@@ -210,11 +210,7 @@ fn keep(file: &Path, text: &str) -> Result<PathBuf, CommandError> {
     Err(CommandError::environment(format!("too many backups of `{}`", file.display()), "remove some"))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all; its mode, its owner and a link that leads to it stay.
 fn replace(file: &Path, text: &str) -> Result<(), CommandError> {
-    let mut part = file.as_os_str().to_owned();
-    part.push(".new");
-    let part = PathBuf::from(part);
-    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, file));
-    written.map_err(|error| cannot("write", file, &error))
+    os::replace_file(file, text.as_bytes()).map_err(|error| cannot("write", file, &error))
 }

@@ -1,16 +1,21 @@
 //! The key under which tokens are sealed: in the system's keyring where there is one, otherwise in a file that only we
 //! may read (CL-38).
 //!
+//! The file `key` is written once. It holds the key, or the mark of a key in the keyring. If several programs begin at the
+//! same time, each makes a key, and all of them use the one that is in the file afterwards (decision 0053). A key is made
+//! only if nothing is sealed yet, and only by a command that may keep something.
+//!
 //! The keyring is asked through the system's own program, as git and docker ask it: a client of its protocol would be
 //! a quarter of all that is compiled here. The key goes in by standard input and never stands on a command line.
 
-use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekisho_client::token_store::StoreKey;
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::random;
 
 use crate::error::CommandError;
@@ -18,62 +23,154 @@ use crate::os::{self, OsEntropy};
 
 /// Under which name the keyring knows it.
 const SERVICE: &str = "sekisho";
+/// The beginning of the file if the key is in the keyring. The mark of the key follows.
+const IN_KEYRING: &str = "keyring ";
+/// Digits of a mark: enough that no two keys share one.
+const MARK_DIGITS: usize = 32;
 
-/// The key, made if there is none.
-pub(super) fn key(folder: &Path) -> Result<StoreKey, CommandError> {
-    let unusable = |error: std::io::Error| {
+/// What a command does with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It only reads. If there is no key, none is made.
+    Read,
+    /// It may keep something.
+    Write,
+}
+
+/// What the file `key` of a folder holds.
+enum Named {
+    /// The key itself.
+    Key([u8; 32]),
+    /// The mark of a key in the keyring.
+    Mark(String),
+}
+
+/// The key of this folder, made if it has none and `need` is to write. `None`: there is none, and nothing is sealed.
+pub(super) fn key(folder: &Path, need: Need) -> Result<Option<StoreKey>, CommandError> {
+    let place = Place { folder, file: folder.join("key") };
+    // In this order: a program writes the file `key` before it seals anything.
+    let is_sealed = place.holds_sealed()?;
+    let key = match (place.named()?, need) {
+        (Some(named), _) => place.open(named)?,
+        (None, _) if is_sealed => place.of_an_earlier_version()?,
+        (None, Need::Read) => return Ok(None),
+        (None, Need::Write) => place.make()?,
+    };
+    Ok(Some(StoreKey::new(key)))
+}
+
+/// The folder, and the file that names its key.
+struct Place<'a> {
+    folder: &'a Path,
+    file: PathBuf,
+}
+
+impl Place<'_> {
+    fn unusable(&self, error: &std::io::Error) -> CommandError {
         CommandError::environment(
-            format!("`{}` cannot be used: {error}", folder.display()),
+            format!("`{}` cannot be used: {error}", self.folder.display()),
             "choose another with --data-dir DIR, or change its owner",
         )
-    };
-    os::private_folder(folder).map_err(unusable)?;
-    let file = folder.join("key");
-    // Whoever has begun with a file stays with it: what was sealed must be opened again.
-    if let Some(key) = from_file(&file)? {
-        return Ok(key);
     }
-    let account = account(folder);
-    if let Some(keyring) = Keyring::here() {
-        if let Some(key) = keyring.find(&account) {
-            return Ok(key);
-        }
+
+    fn holds_sealed(&self) -> Result<bool, CommandError> {
+        let entries = match std::fs::read_dir(self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(self.unusable(&error)),
+        };
+        Ok(entries.flatten().any(|entry| entry.path().extension().is_some_and(|ending| ending == "sealed")))
+    }
+
+    fn named(&self) -> Result<Option<Named>, CommandError> {
+        let text = match std::fs::read_to_string(&self.file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let message = format!("`{}` cannot be read: {error}", self.file.display());
+                return Err(CommandError::environment(message, "it has to be yours alone"));
+            }
+        };
+        let named = match text.strip_prefix(IN_KEYRING) {
+            Some(mark) => Some(Named::Mark(mark.trim().to_owned())),
+            None => read(&text).map(Named::Key),
+        };
+        named.map(Some).ok_or_else(|| {
+            let message = format!("`{}` is no key", self.file.display());
+            CommandError::environment(message, "remove the folder it is in, and log in again")
+        })
+    }
+
+    /// Makes a key. Another program may do the same at the same time, so the file is read afterwards.
+    fn make(&self) -> Result<[u8; 32], CommandError> {
+        os::private_folder(self.folder).map_err(|error| self.unusable(&error))?;
         let fresh = random::<32>(&OsEntropy);
-        if keyring.keep(&account, &fresh) && keyring.find(&account).is_some() {
-            return Ok(StoreKey::new(fresh));
+        let mark = mark(&fresh);
+        let kept = Keyring::here().filter(|keyring| keyring.keep(&mark, &fresh) && keyring.find(&mark) == Some(fresh));
+        let text = match kept {
+            Some(_) => format!("{IN_KEYRING}{mark}\n"),
+            None => URL_SAFE_NO_PAD.encode(fresh),
+        };
+        os::private_file(&self.file, text.as_bytes()).map_err(|error| self.unusable(&error))?;
+        let named = self.named()?.ok_or_else(|| self.unusable(&ErrorKind::NotFound.into()))?;
+        if let Some(keyring) = kept
+            && !matches!(&named, Named::Mark(named) if *named == mark)
+        {
+            keyring.forget(&mark);
         }
+        self.open(named)
     }
-    let fresh = random::<32>(&OsEntropy);
-    os::private_file(&file, URL_SAFE_NO_PAD.encode(fresh).as_bytes()).map_err(unusable)?;
-    // Of two programs that begin at once, one writes it.
-    from_file(&file)?.ok_or_else(|| unusable(std::io::ErrorKind::NotFound.into()))
+
+    fn open(&self, named: Named) -> Result<[u8; 32], CommandError> {
+        let mark = match named {
+            Named::Key(key) => return Ok(key),
+            Named::Mark(mark) => mark,
+        };
+        let sealed = format!("the tokens in `{}` are sealed with a key in the system's keyring", self.folder.display());
+        let Some(keyring) = Keyring::here() else {
+            return Err(CommandError::environment(
+                format!("{sealed}, and this session has no keyring (`DBUS_SESSION_BUS_ADDRESS` is not set)"),
+                "run it in your desktop session, or use another folder with --data-dir DIR",
+            ));
+        };
+        let fits = |key: &[u8; 32]| self::mark(key) == mark;
+        let found = keyring.find(&mark).filter(fits).or_else(|| keyring.find(&account(self.folder)).filter(fits));
+        found.ok_or_else(|| {
+            CommandError::environment(
+                format!("{sealed}, and the keyring does not give it"),
+                "unlock the keyring and try again; if the key is lost, remove the folder and log in again",
+            )
+        })
+    }
+
+    /// Earlier versions wrote no file if the key was in the keyring. Its name there was a digest of the folder's path.
+    fn of_an_earlier_version(&self) -> Result<[u8; 32], CommandError> {
+        let found = Keyring::here().and_then(|keyring| keyring.find(&account(self.folder)));
+        let key = found.ok_or_else(|| {
+            CommandError::environment(
+                format!("`{}` holds sealed tokens, and their key is neither there nor in a keyring", self.folder.display()),
+                "run it in your desktop session, whose keyring may have it; if the key is lost, remove the folder and log in again",
+            )
+        })?;
+        let text = format!("{IN_KEYRING}{}\n", mark(&key));
+        os::private_file(&self.file, text.as_bytes()).map_err(|error| self.unusable(&error))?;
+        let named = self.named()?.ok_or_else(|| self.unusable(&ErrorKind::NotFound.into()))?;
+        self.open(named)
+    }
 }
 
-/// Several data directories have a key each.
+/// A name for a key from which the key cannot be found.
+fn mark(key: &[u8; 32]) -> String {
+    Digest::of_list(&[b"mark of a store key", key]).to_string().chars().take(MARK_DIGITS).collect()
+}
+
+/// The name under which earlier versions kept the key of a folder.
 fn account(folder: &Path) -> String {
-    sekisho_protocol::digest::Digest::of(folder.as_os_str().as_encoded_bytes()).to_string()
+    Digest::of(folder.as_os_str().as_encoded_bytes()).to_string()
 }
 
-fn from_file(path: &Path) -> Result<Option<StoreKey>, CommandError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => match read(&text) {
-            Some(key) => Ok(Some(key)),
-            None => Err(CommandError::environment(
-                format!("`{}` is no key", path.display()),
-                "remove the folder it is in, and log in again",
-            )),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(CommandError::environment(
-            format!("`{}` cannot be read: {error}", path.display()),
-            "it has to be yours alone",
-        )),
-    }
-}
-
-fn read(text: &str) -> Option<StoreKey> {
-    let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;
-    bytes.try_into().ok().map(StoreKey::new)
+fn read(text: &str) -> Option<[u8; 32]> {
+    URL_SAFE_NO_PAD.decode(text.trim()).ok()?.try_into().ok()
 }
 
 /// The program that speaks with the keyring.
@@ -94,12 +191,20 @@ impl Keyring {
         os::variable("DBUS_SESSION_BUS_ADDRESS").filter(|address| !address.is_empty()).map(|_| Self::SecretTool)
     }
 
-    fn find(&self, account: &str) -> Option<StoreKey> {
+    fn find(&self, account: &str) -> Option<[u8; 32]> {
         let output = match self {
             Self::SecretTool => ask("secret-tool", &["lookup", "service", SERVICE, "account", account], b"")?,
             Self::Security => ask("security", &["find-generic-password", "-s", SERVICE, "-a", account, "-w"], b"")?,
         };
         read(&output)
+    }
+
+    /// Removes a key with which nothing was sealed.
+    fn forget(&self, account: &str) {
+        match self {
+            Self::SecretTool => ask("secret-tool", &["clear", "service", SERVICE, "account", account], b""),
+            Self::Security => ask("security", &["delete-generic-password", "-s", SERVICE, "-a", account], b""),
+        };
     }
 
     fn keep(&self, account: &str, key: &[u8; 32]) -> bool {

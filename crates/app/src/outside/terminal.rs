@@ -4,14 +4,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sekisho_client::authorization::{AuthorizationRequest, finish};
-use sekisho_client::callback::{CallbackError, CallbackListener};
+use sekisho_client::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
+use sekisho_client::callback::{CallbackError, CallbackListener, Place};
 use sekisho_client::login::{Browser, Visit, VisitError};
 use sekisho_protocol::redirect::RedirectUri;
-use sekisho_protocol::secret::AuthorizationCode;
 use tokio::sync::mpsc;
 
-use crate::os;
+use crate::os::{self, OsEntropy};
 
 /// How long a person may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -33,12 +32,17 @@ impl Terminal {
     fn can_paste(self) -> bool {
         self.paste && std::io::stdin().is_terminal()
     }
+
+    /// Whether somebody reads what is printed: with `--no-browser` a person opens the page that is printed.
+    fn is_read(self) -> bool {
+        self.paste && !self.browser
+    }
 }
 
 impl Browser for Terminal {
-    fn ready<'a>(&'a self, before: Option<&'a RedirectUri>) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async move {
-            let listener = CallbackListener::bind(before).await?;
+            let listener = CallbackListener::bind(place, os::is_of_another_user, &OsEntropy).await?;
             Ok(Box::new(At { terminal: *self, listener }) as Box<dyn Visit>)
         })
     }
@@ -65,43 +69,67 @@ impl Visit for At {
     fn go<'a>(
         self: Box<Self>,
         request: &'a AuthorizationRequest,
-    ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>> {
+    ) -> BoxFuture<'a, Result<AuthorizationAnswer, VisitError>> {
         Box::pin(async move {
-            let url = request.url();
-            let opened = self.terminal.browser && os::open_in_browser(url);
+            // Every user of this machine can read a command line, so the browser gets the address of our own page.
+            let link = self.listener.link();
+            let opened = self.terminal.browser && os::open_in_browser(&link);
             let paste = self.terminal.can_paste();
-            if !opened && !paste {
+            if !opened && !paste && !self.terminal.is_read() {
                 // Nobody would ever see the page.
                 return Err(VisitError::Nobody(self.terminal.instead.to_owned()));
             }
-            tell!("\n`{}` wants you to log in at `{}`:\n", request.resource(), request.issuer());
-            tell!("  {url}\n");
-            if opened {
-                tell!("It was opened in your browser.");
-            } else {
-                tell!("Open it in any browser, also on another machine.");
-            }
-            if paste {
-                tell!("If you end on a page that cannot be reached, paste its address here:");
-            }
+            tell(request, &link, Way { opened, paste });
             let here = self.listener.wait(request, PATIENCE);
             if !paste {
                 return Ok(here.await?);
             }
             tokio::select! {
-                code = here => Ok(code?),
-                code = pasted(request) => Ok(code?),
+                answer = here => Ok(answer?),
+                answer = pasted(request) => Ok(answer?),
             }
         })
     }
 }
 
+/// How a person gets to the page and back.
+struct Way {
+    opened: bool,
+    paste: bool,
+}
+
+/// Says where to go, and what it needs.
+fn tell(request: &AuthorizationRequest, link: &str, way: Way) {
+    tell!("\n`{}` wants you to log in at `{}`.", request.resource(), request.issuer());
+    if let Some(client) = request.by_hand() {
+        let redirect = request.redirect_uri();
+        tell!(
+            "The client `{client}` has to have the redirect URI `{redirect}` there; the port may differ"
+        );
+        tell!("each time. If it has another one, give that with --redirect-uri.");
+    }
+    if way.opened {
+        tell!(
+            "It was opened in your browser. If it was not, open this on this machine, once:\n\n  {link}\n"
+        );
+    } else {
+        tell!("Open this in a browser on this machine, once:\n\n  {link}\n");
+        let port = url::Url::parse(link).ok().and_then(|link| link.port()).unwrap_or_default();
+        tell!("On another machine, forward the port first: ssh -L {port}:localhost:{port} THIS_MACHINE");
+    }
+    if way.paste {
+        // Only the person reads this terminal.
+        tell!("Or open this in any browser, also on another machine:\n\n  {}\n", request.url());
+        tell!("and paste the address of the page on which you end here:");
+    }
+}
+
 /// The answer that a person pastes. What is not one is told, and the next line is waited for.
-async fn pasted(request: &AuthorizationRequest) -> Result<AuthorizationCode, CallbackError> {
+async fn pasted(request: &AuthorizationRequest) -> Result<AuthorizationAnswer, CallbackError> {
     let mut lines = lines();
     while let Some(line) = lines.recv().await {
         match finish(request, line.trim()) {
-            Ok(code) => return Ok(code),
+            Ok(answer) => return Ok(answer),
             Err(error) if line.trim().is_empty() => drop(error),
             Err(error) => {
                 tell!("{error}; paste the whole address that begins with {}", request.redirect_uri())
@@ -136,9 +164,13 @@ pub(crate) struct Nobody {
 }
 
 impl Browser for Nobody {
-    fn ready<'a>(&'a self, _: Option<&'a RedirectUri>) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, _: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async { Err(VisitError::Nobody(self.instead.to_owned())) })
     }
 
     fn show(&self, _: &str) {}
+
+    fn is_there(&self) -> bool {
+        false
+    }
 }

@@ -6,13 +6,13 @@ use sekisho_protocol::pkce::CodeChallenge;
 use sekisho_protocol::redirect::RedirectUri;
 use url::Url;
 
-use super::{AuthorizationRequest, BeginError, FinishError, Wish, begin, finish};
+use super::{AuthorizationRequest, BeginError, FinishError, Wish, begin, finish, redirect_path};
 use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, redirect_uri, registration, resource_id, server};
 
 fn begun(server: &AuthorizationServer, seed: u64) -> AuthorizationRequest {
     let (resource, redirect) = (resource_id(), redirect_uri());
     let scopes = "mcp:read tool:x".parse().unwrap();
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: Some(&scopes) };
+    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: Some(&scopes), by_hand: false };
     let mut registration = registration();
     registration.issuer.clone_from(&server.issuer);
     begin(server, &registration, wish, &SeededEntropy::from_seed(seed)).unwrap()
@@ -20,7 +20,7 @@ fn begun(server: &AuthorizationServer, seed: u64) -> AuthorizationRequest {
 
 fn refused(server: &AuthorizationServer, redirect: &str) -> BeginError {
     let (resource, redirect) = (resource_id(), RedirectUri::parse(redirect).unwrap());
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None };
+    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
     begin(server, &registration(), wish, &SeededEntropy::default()).unwrap_err()
 }
 
@@ -82,8 +82,8 @@ fn nobody_is_sent_to_a_strange_place() {
         assert_eq!(refused(&server, REDIRECT), BeginError::Endpoint { issuer: ISSUER.to_owned() }, "{endpoint}");
     }
     // RFC 8252 §7.3: the port of a loopback redirect is free.
-    let (resource, other_port) = (resource_id(), RedirectUri::parse("http://127.0.0.1:999/callback").unwrap());
-    let wish = Wish { resource: &resource, redirect_uri: &other_port, scopes: None };
+    let (resource, other_port) = (resource_id(), RedirectUri::parse(&REDIRECT.replace("4711", "999")).unwrap());
+    let wish = Wish { resource: &resource, redirect_uri: &other_port, scopes: None, by_hand: false };
     assert!(begin(&server(), &registration(), wish, &SeededEntropy::default()).is_ok());
 }
 
@@ -93,7 +93,7 @@ fn answer(iss_promised: bool, query: &str) -> Result<String, FinishError> {
     server.authorization_response_iss_parameter_supported = iss_promised;
     let request = begun(&server, 1);
     let query = query.replace("STATE", &parameters(&request)["state"]);
-    finish(&request, &format!("{REDIRECT}?{query}")).map(|code| code.expose().to_owned())
+    finish(&request, &format!("{REDIRECT}?{query}")).map(|answer| answer.code.expose().to_owned())
 }
 
 const ISS: &str = "iss=https%3A%2F%2Fissuer.test";
@@ -101,17 +101,18 @@ const ISS: &str = "iss=https%3A%2F%2Fissuer.test";
 /// CL-32: the table of the specification, row by row.
 #[test]
 fn iss_is_checked_as_the_table_says() {
-    for (promised, query, good) in [
-        (true, "iss=https%3A%2F%2Fissuer.test", true),
-        (true, "", false),
-        (true, "iss=", false),
-        (true, "iss=https%3A%2F%2Fevil.test", false),
-        (false, "iss=https%3A%2F%2Fissuer.test", true),
-        (false, "", true),
-        (false, "iss=https%3A%2F%2Fevil.test", false),
-        (false, "iss=", false),
+    let other = || Some(FinishError::Issuer);
+    for (promised, query, error) in [
+        (true, "iss=https%3A%2F%2Fissuer.test", None),
+        (true, "", Some(FinishError::Unnamed { issuer: ISSUER.to_owned() })),
+        (true, "iss=", other()),
+        (true, "iss=https%3A%2F%2Fevil.test", other()),
+        (false, "iss=https%3A%2F%2Fissuer.test", None),
+        (false, "", None),
+        (false, "iss=https%3A%2F%2Fevil.test", other()),
+        (false, "iss=", other()),
     ] {
-        let expected = if good { Ok("c".to_owned()) } else { Err(FinishError::Issuer) };
+        let expected = error.map_or_else(|| Ok("c".to_owned()), Err);
         assert_eq!(answer(promised, &format!("code=c&state=STATE&{query}")), expected, "{promised} {query}");
     }
 }
@@ -180,19 +181,31 @@ fn crossed_answers_are_refused() {
     assert!(finish(&honest, &url(&honest, ISSUER)).is_ok());
 }
 
+/// ATK-201, RFC 9700 §4.4.2: each issuer has a path of its own, and it stays the same: it is registered there.
+#[test]
+fn each_issuer_has_a_path_of_its_own() {
+    assert_eq!(REDIRECT, format!("http://127.0.0.1:4711{}", redirect_path(ISSUER)));
+    let issuers = [ISSUER, "https://issuer.test/", "https://issuer.test/t", "http://issuer.test", "https://evil.test"];
+    let paths: std::collections::HashSet<_> = issuers.iter().map(|issuer| redirect_path(issuer)).collect();
+    assert_eq!(paths.len(), issuers.len());
+}
+
 #[test]
 fn an_answer_elsewhere_is_dropped() {
     let request = begun(&server(), 1);
     let query = format!("code=c&state={}&{ISS}", parameters(&request)["state"]);
     for base in [
         "http://127.0.0.1:4711/other",
-        "http://127.0.0.1:4712/callback",
-        "https://127.0.0.1:4711/callback",
-        "http://localhost:4711/callback",
+        &REDIRECT.replace("4711", "4712"),
+        &REDIRECT.replace("http:", "https:"),
+        &REDIRECT.replace("127.0.0.1", "localhost"),
         "",
-        "http://127.0.0.1:4711/callback/",
+        &format!("{REDIRECT}/"),
+        // The path that other issuers share, and another issuer's own.
+        "http://127.0.0.1:4711/callback",
+        &format!("http://127.0.0.1:4711{}", redirect_path("https://evil.test")),
     ] {
         assert_eq!(finish(&request, &format!("{base}?{query}")), Err(FinishError::Elsewhere), "{base}");
     }
-    assert_eq!(finish(&request, &format!("{REDIRECT}?x=1#{query}")), Err(FinishError::Elsewhere));
+    assert_eq!(finish(&request, &format!("{REDIRECT}?x=1#{query}")).unwrap_err(), FinishError::Elsewhere);
 }

@@ -12,7 +12,8 @@ use sekisho_protocol::secret::{AccessToken, AuthorizationCode};
 use serde_json::Value;
 
 use super::{Doctor, Party, SESSION, Standing};
-use crate::authorization::AuthorizationRequest;
+use crate::authorization::{AuthorizationAnswer, AuthorizationRequest};
+use crate::callback::Place;
 use crate::discovery::discover_issuer_of;
 use crate::http::{Destination, HttpClient, Request};
 use crate::login::{Browser, Login, Visit, VisitError};
@@ -51,15 +52,19 @@ struct Watched {
 }
 
 impl Browser for Shared {
-    fn ready<'a>(&'a self, before: Option<&'a RedirectUri>) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async move {
-            let visit = self.0.inner.ready(before).await?;
+            let visit = self.0.inner.ready(place).await?;
             Ok(Box::new(Watched { visit, seen: Arc::clone(&self.0) }) as Box<dyn Visit>)
         })
     }
 
     fn show(&self, url: &str) {
         self.0.inner.show(url);
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.inner.is_there()
     }
 }
 
@@ -71,11 +76,12 @@ impl Visit for Watched {
     fn go<'a>(
         self: Box<Self>,
         request: &'a AuthorizationRequest,
-    ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>> {
+    ) -> BoxFuture<'a, Result<AuthorizationAnswer, VisitError>> {
         Box::pin(async move {
-            let code = self.visit.go(request).await?;
-            *self.seen.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((request.clone(), code.clone()));
-            Ok(code)
+            let answer = self.visit.go(request).await?;
+            let seen = Some((request.clone(), answer.code.clone()));
+            *self.seen.last.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            Ok(answer)
         })
     }
 }
@@ -167,7 +173,7 @@ impl<H: HttpClient> Doctor<'_, H> {
     async fn used_twice(&mut self, insider: &Insider, tokens: &Tokens, now: Timestamp) {
         let parts = insider.login.parts();
         let Ok(server) = discover_issuer_of(self.http, self.server.as_str(), &tokens.issuer).await else { return };
-        let Ok(Some(registration)) = parts.store.registration(&tokens.issuer) else { return };
+        let Ok(registration) = insider.login.client_of(tokens, &server) else { return };
         let Ok(endpoint) = TokenEndpoint::new(self.http, &server, &registration) else { return };
         let endpoint = endpoint.proving(&*parts.entropy, tokens.dpop.as_ref());
         let mut newest = tokens.clone();

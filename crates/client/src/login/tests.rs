@@ -7,13 +7,15 @@ use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, after};
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::ClientAuthentication;
-use sekisho_protocol::secret::{AccessToken, AuthorizationCode, ClientSecret, RefreshToken, SubjectToken};
+use sekisho_protocol::secret::{AccessToken, ClientSecret, RefreshToken, SubjectToken};
 use serde_json::{Value, json};
 
-use super::{Browser, Grant, Identity, KnownClient, Login, LoginError, LoginParts, Visit, VisitError};
-use crate::authorization::{AuthorizationRequest, finish};
-use crate::callback::CallbackError;
-use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, issuer_json, redirect_uri, resource_id, resource_json};
+use super::{
+    Browser, Grant, Identity, KnownClient, Login, LoginError, LoginParts, MetadataDocument, Visit, VisitError,
+};
+use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
+use crate::callback::{CallbackError, Place};
+use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, issuer_json, registration, resource_id, resource_json};
 use crate::http::Scripted;
 use crate::token::Tokens;
 use crate::token_store::{FileStore, MemoryStore, StoreKey, TokenStore};
@@ -34,8 +36,9 @@ pub(crate) struct Willing {
 }
 
 impl Browser for Willing {
-    fn ready<'a>(&'a self, _: Option<&'a RedirectUri>) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
-        let visit = Self { redirect: Some(redirect_uri()), ..self.clone() };
+    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+        let redirect = RedirectUri::parse(&format!("http://127.0.0.1:4711{}", place.path())).unwrap();
+        let visit = Self { redirect: Some(redirect), ..self.clone() };
         Box::pin(async move { Ok(Box::new(visit) as Box<dyn Visit>) })
     }
 
@@ -52,7 +55,7 @@ impl Visit for Willing {
     fn go<'a>(
         self: Box<Self>,
         request: &'a AuthorizationRequest,
-    ) -> BoxFuture<'a, Result<AuthorizationCode, VisitError>> {
+    ) -> BoxFuture<'a, Result<AuthorizationAnswer, VisitError>> {
         self.visits.fetch_add(1, Ordering::Relaxed);
         let url = url::Url::parse(request.url()).unwrap();
         let sent: std::collections::HashMap<_, _> = url.query_pairs().into_owned().collect();
@@ -62,7 +65,7 @@ impl Visit for Willing {
             answer.push((name, value.to_owned()));
         }
         let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(answer).finish();
-        let finished = finish(request, &format!("{REDIRECT}?{query}"));
+        let finished = finish(request, &format!("{}?{query}", request.redirect_uri()));
         Box::pin(async move { Ok(finished.map_err(CallbackError::from)?) })
     }
 }
@@ -85,6 +88,8 @@ pub(crate) struct Setup {
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) browser: Willing,
     pub(crate) known: Vec<KnownClient>,
+    pub(crate) document: Option<MetadataDocument>,
+    pub(crate) redirect: Option<RedirectUri>,
     pub(crate) grant: Grant,
 }
 
@@ -95,6 +100,8 @@ impl Setup {
             store: Arc::new(MemoryStore::default()),
             browser: Willing::default(),
             known: Vec::new(),
+            document: None,
+            redirect: None,
             grant: Grant::Code,
         }
     }
@@ -109,25 +116,27 @@ impl Setup {
             identity: Identity {
                 client_name: "test".to_owned(),
                 known: self.known.clone(),
-                metadata_document: None,
+                document: self.document.clone(),
+                redirect: self.redirect.clone(),
                 scopes: None,
             },
             grant: self.grant.clone(),
         })
     }
 
-    fn visits(&self) -> usize {
+    pub(crate) fn visits(&self) -> usize {
         self.browser.visits.load(Ordering::Relaxed)
     }
 
     /// The forms that went to the token endpoint.
-    fn forms(&self) -> Vec<std::collections::HashMap<String, String>> {
+    pub(crate) fn forms(&self) -> Vec<std::collections::HashMap<String, String>> {
         self.http.sent().iter().filter(|sent| sent.line == TOKEN).map(crate::http::SentRequest::form).collect()
     }
 
     pub(crate) fn keep(&self, access: &str, seconds: u32) -> Tokens {
         let tokens = Tokens {
             issuer: ISSUER.to_owned(),
+            client: registration(),
             resource: resource_id(),
             access: AccessToken::from_outside(access),
             refresh: Some(RefreshToken::from_outside("kept-rt")),
@@ -181,7 +190,9 @@ async fn a_given_identifier_comes_first_and_stays_with_its_issuer() {
         store.forget_tokens(&resource_id()).unwrap();
         let setup = Setup { store, known: vec![known], ..Setup::new(http_again(&moved, other)) };
         let error = setup.login().renew(&resource_id(), None, None).await.unwrap_err();
-        assert!(matches!(&error, LoginError::Moved { issuer, registered } if issuer == other && registered == ISSUER));
+        assert!(
+            matches!(&error, LoginError::Moved { issuer, registered, .. } if issuer == other && registered == ISSUER)
+        );
         let sent = setup.http.sent();
         assert!(sent.iter().all(|sent| !sent.line.contains("/token") && !sent.line.contains("/register")), "{sent:?}");
     }
@@ -258,7 +269,7 @@ async fn a_refresh_token_does_not_move_house() {
     let mut moved = resource_json();
     moved["authorization_servers"] = json!([other]);
     let http = http_again(&moved, other)
-        .json("POST https://other.test/register", 201, &json!({ "client_id": "cli_2", "redirect_uris": [REDIRECT] }))
+        .json("POST https://other.test/register", 201, &json!({ "client_id": "cli_2" }))
         .json("POST https://other.test/token", 200, &granted("at"))
         .json(METADATA, 200, &issuer_json(ISSUER));
     let setup = Setup {
@@ -293,7 +304,8 @@ async fn a_step_up_asks_for_the_union() {
 /// CL-53, CL-56: without a person: in one's own name, or by the statement of a platform.
 #[tokio::test]
 async fn a_program_gets_in_without_a_person() {
-    let workload = Grant::Workload(SubjectToken::from_outside("statement"));
+    // `{"aud":"https://issuer.test"}`
+    let workload = Grant::Workload(SubjectToken::from_outside("e30.eyJhdWQiOiJodHRwczovL2lzc3Vlci50ZXN0In0.sig"));
     for (grant, kind) in
         [(Grant::ClientCredentials, "client_credentials"), (workload, "urn:ietf:params:oauth:grant-type:jwt-bearer")]
     {

@@ -7,7 +7,7 @@ use sekisho_protocol::secret::AccessToken;
 use serde_json::json;
 
 use super::{McpError, McpSession};
-use crate::fixtures::{ISSUER, RESOURCE, resource_id};
+use crate::fixtures::{ISSUER, RESOURCE, registration, resource_id};
 use crate::http::{Scripted, SentRequest};
 use crate::token::Tokens;
 
@@ -17,6 +17,7 @@ fn tokens() -> Tokens {
     let access = AccessToken::from_outside("at");
     Tokens {
         issuer: ISSUER.to_owned(),
+        client: registration(),
         resource: resource_id(),
         access,
         refresh: None,

@@ -14,7 +14,7 @@ const REVOKE: &str = "POST https://issuer.test/revoke";
 
 fn request() -> AuthorizationRequest {
     let (resource, redirect) = (resource_id(), redirect_uri());
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None };
+    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
     begin(&server(), &registration(), wish, &SeededEntropy::default()).unwrap()
 }
 
@@ -25,6 +25,7 @@ fn granted() -> Value {
 fn tokens() -> Tokens {
     Tokens {
         issuer: ISSUER.to_owned(),
+        client: registration(),
         resource: resource_id(),
         access: AccessToken::from_outside("old"),
         refresh: Some(RefreshToken::from_outside("old-rt")),

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Debug};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +22,10 @@ use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::secret::{AccessToken, ClientSecret, RefreshToken};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
-use super::{StoreError, TokenStore, Turn};
+use super::{At, Pin, StoreError, TokenStore, Turn, Wait};
 use crate::registration::Registration;
 use crate::signing::DpopKey;
 use crate::token::Tokens;
@@ -56,6 +57,8 @@ pub struct FileStore {
 
 /// How long another program may take for its turn: a person may be logging in.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// How long another program may take that waits for no person: it sends a few requests, each with its own timeout.
+const PATIENCE_WITH_PROGRAMS: Duration = Duration::from_secs(120);
 /// How often it is looked whether the turn is ours.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The most bytes of a file that are read.
@@ -67,6 +70,8 @@ const VERSION: u8 = 1;
 struct KeptTokens {
     server: String,
     issuer: String,
+    /// Missing in files of earlier versions. Then it is the registration at the issuer.
+    client: Option<KeptRegistration>,
     resource: String,
     access: Zeroizing<String>,
     refresh: Option<Zeroizing<String>>,
@@ -85,12 +90,35 @@ struct KeptRegistration {
     redirect_uris: Vec<RedirectUri>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct KeptPin {
+    kind: String,
+    name: String,
+    issuer: String,
+}
+
 impl FileStore {
     /// A store in this folder, which is made if it is not there.
     pub fn open(folder: PathBuf, key: StoreKey) -> Result<Self, StoreError> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|source| failed(&folder, source))?;
-        Ok(Self { folder, key, patience: PATIENCE })
+        let store = Self { folder, key, patience: PATIENCE };
+        store.adopt()?;
+        Ok(store)
+    }
+
+    /// Earlier versions kept the pin of a client that was given to us as a registration without redirect URIs, which a
+    /// later registration replaced.
+    fn adopt(&self) -> Result<(), StoreError> {
+        for path in self.files("client")? {
+            // A file that cannot be opened is an error for the command that needs it.
+            let Ok(Some(kept)) = self.read::<KeptRegistration>(&path) else { continue };
+            if kept.redirect_uris.is_empty() {
+                self.pin(Pin::Client(&kept.client), &kept.issuer)?;
+                Self::remove(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The same, but less patient with other programs.
@@ -113,6 +141,19 @@ impl FileStore {
         self.path("client", issuer, "sealed")
     }
 
+    fn pin_path(&self, pin: Pin<'_>) -> PathBuf {
+        let (kind, name) = pin.parts();
+        self.path("pin", &format!("{kind} {name}"), "sealed")
+    }
+
+    fn turn_path(&self, at: At<'_>) -> PathBuf {
+        match at {
+            At::Issuer(issuer) => self.path("client", issuer, "lock"),
+            At::Server(server) => self.path("tokens", &server.canonical(), "lock"),
+            At::Visit(server) => self.path("tokens", &server.canonical(), "visit"),
+        }
+    }
+
     fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>, StoreError> {
         let mut sealed = Vec::new();
         match File::open(path) {
@@ -125,19 +166,39 @@ impl FileStore {
         serde_json::from_slice(&plain).map(Some).map_err(|_| broken())
     }
 
+    /// Replaces a file. Another program reads the old one or the new one, and never half of one.
     fn write(&self, path: &Path, kept: &impl Serialize) -> Result<(), StoreError> {
+        let written = self.part(path, kept)?.persist(path).map_err(|error| error.error);
+        written.and_then(|_| self.sync()).map_err(|source| failed(path, source))
+    }
+
+    /// Writes a file, unless it is there.
+    fn write_once(&self, path: &Path, kept: &impl Serialize) -> Result<(), StoreError> {
+        match self.part(path, kept)?.persist_noclobber(path) {
+            Ok(_) => self.sync().map_err(|source| failed(path, source)),
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(failed(path, error.error)),
+        }
+    }
+
+    /// Writes what shall be at `path` into a new file beside it.
+    fn part(&self, path: &Path, kept: &impl Serialize) -> Result<NamedTempFile, StoreError> {
         let broken = || StoreError::Broken { path: path.display().to_string() };
         let plain = Zeroizing::new(serde_json::to_vec(kept).map_err(|_| broken())?);
         let sealed = self.seal(path, &plain).ok_or_else(broken)?;
-        // Another program reads the old file or the new one, and never half of one.
-        let part = path.with_extension(format!("{}.part", std::process::id()));
         let write = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-            file.write_all(&sealed)?;
-            file.sync_all()?;
-            std::fs::rename(&part, path)
+            // The file is new (O_EXCL) and has mode 0600.
+            let mut part = NamedTempFile::new_in(&self.folder)?;
+            part.write_all(&sealed)?;
+            part.as_file().sync_all()?;
+            Ok(part)
         };
         write().map_err(|source| failed(path, source))
+    }
+
+    /// After a power failure, a refresh token that was used up must not be there again.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
     }
 
     /// Bound to the file's name: what is sealed for one resource is nothing under the name of another.
@@ -182,27 +243,45 @@ impl FileStore {
         Ok(files)
     }
 
-    async fn wait(&self, resource: &ResourceId) -> Result<Turn, StoreError> {
-        let path = self.path("tokens", &resource.canonical(), "lock");
+    async fn wait(&self, at: At<'_>, wait: Wait) -> Result<Turn, StoreError> {
+        let path = self.turn_path(at);
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|source| failed(&path, source))?;
+        let (name, patience) = match at {
+            At::Issuer(issuer) => (issuer, self.patience.min(PATIENCE_WITH_PROGRAMS)),
+            At::Server(server) => (server.as_str(), self.patience),
+            At::Visit(server) => (server.as_str(), self.patience.min(PATIENCE_WITH_PROGRAMS)),
+        };
         // The lock is the operating system's, so it ends with whoever held it. It cannot be waited for without a
         // thread that nothing could call back, so it is looked at again and again.
-        let locked = tokio::time::timeout(self.patience, async {
+        let locked = tokio::time::timeout(patience, async {
             loop {
                 match file.try_lock() {
                     Ok(()) => return Ok(()),
-                    Err(TryLockError::WouldBlock) => tokio::time::sleep(LOOK_EVERY).await,
+                    Err(TryLockError::WouldBlock) => {}
                     Err(TryLockError::Error(source)) => return Err(failed(&path, source)),
                 }
+                if let (At::Server(server), Wait::ForPrograms) = (at, wait)
+                    && self.is_visited(server)?
+                {
+                    return Err(StoreError::Unfinished { resource: server.as_str().to_owned() });
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         });
         match locked.await {
             Ok(result) => result.map(|()| Turn { _lock: Some(file) }),
-            Err(_) => {
-                Err(StoreError::Busy { resource: resource.as_str().to_owned(), seconds: self.patience.as_secs() })
-            }
+            Err(_) => Err(StoreError::Busy { resource: name.to_owned(), seconds: patience.as_secs() }),
         }
+    }
+
+    /// Opens kept tokens. `None`: an earlier version kept them, and their client is not known.
+    fn open_tokens(&self, kept: KeptTokens, path: &Path) -> Result<Option<(ResourceId, Tokens)>, StoreError> {
+        let client = match &kept.client {
+            Some(_) => None,
+            None => self.registration(&kept.issuer)?,
+        };
+        kept.open(client, path)
     }
 }
 
@@ -213,8 +292,8 @@ fn failed(path: &Path, source: io::Error) -> StoreError {
 impl TokenStore for FileStore {
     fn tokens(&self, resource: &ResourceId) -> Result<Option<Tokens>, StoreError> {
         let path = self.tokens_path(resource);
-        let kept = self.read::<KeptTokens>(&path)?;
-        kept.map(|kept| kept.open(&path).map(|(_, tokens)| tokens)).transpose()
+        let Some(kept) = self.read::<KeptTokens>(&path)? else { return Ok(None) };
+        Ok(self.open_tokens(kept, &path)?.map(|(_, tokens)| tokens))
     }
 
     fn keep_tokens(&self, server: &ResourceId, tokens: &Tokens) -> Result<(), StoreError> {
@@ -227,7 +306,7 @@ impl TokenStore for FileStore {
 
     fn all_tokens(&self) -> Result<Vec<(ResourceId, Tokens)>, StoreError> {
         let open = |path: PathBuf| match self.read::<KeptTokens>(&path) {
-            Ok(kept) => kept.map(|kept| kept.open(&path)),
+            Ok(kept) => self.open_tokens(kept?, &path).transpose(),
             Err(error) => Some(Err(error)),
         };
         self.files("tokens")?.into_iter().filter_map(open).collect()
@@ -238,28 +317,55 @@ impl TokenStore for FileStore {
         Ok(kept.map(Into::into))
     }
 
-    fn registrations(&self) -> Result<Vec<Registration>, StoreError> {
-        let open = |path: PathBuf| self.read::<KeptRegistration>(&path).transpose();
-        self.files("client")?.into_iter().filter_map(open).map(|kept| kept.map(Into::into)).collect()
-    }
-
     fn keep_registration(&self, registration: &Registration) -> Result<(), StoreError> {
-        let kept = KeptRegistration {
-            issuer: registration.issuer.clone(),
-            client: registration.client.clone(),
-            authentication: registration.authentication,
-            secret: registration.secret.as_ref().map(|secret| Zeroizing::new(secret.expose().to_owned())),
-            redirect_uris: registration.redirect_uris.clone(),
-        };
-        self.write(&self.registration_path(&registration.issuer), &kept)
+        self.write(&self.registration_path(&registration.issuer), &KeptRegistration::from(registration))
     }
 
     fn forget_registration(&self, issuer: &str) -> Result<(), StoreError> {
         Self::remove(&self.registration_path(issuer))
     }
 
-    fn turn<'a>(&'a self, resource: &'a ResourceId) -> BoxFuture<'a, Result<Turn, StoreError>> {
-        Box::pin(self.wait(resource))
+    fn pin(&self, pin: Pin<'_>, issuer: &str) -> Result<String, StoreError> {
+        if let Some(pinned) = self.pinned(pin)? {
+            return Ok(pinned);
+        }
+        let (kind, name) = pin.parts();
+        let kept = KeptPin { kind: kind.to_owned(), name: name.to_owned(), issuer: issuer.to_owned() };
+        let path = self.pin_path(pin);
+        self.write_once(&path, &kept)?;
+        // If two programs pin it at the same time, the first pin stays.
+        self.pinned(pin)?.ok_or_else(|| failed(&path, ErrorKind::NotFound.into()))
+    }
+
+    fn pinned(&self, pin: Pin<'_>) -> Result<Option<String>, StoreError> {
+        let kept = self.read::<KeptPin>(&self.pin_path(pin))?;
+        Ok(kept.map(|kept| kept.issuer))
+    }
+
+    fn unpin(&self, pin: Pin<'_>) -> Result<bool, StoreError> {
+        // A person may also remove a pin that cannot be opened.
+        let path = self.pin_path(pin);
+        let is_there = path.symlink_metadata().is_ok();
+        Self::remove(&path)?;
+        Ok(is_there)
+    }
+
+    fn turn<'a>(&'a self, at: At<'a>, wait: Wait) -> BoxFuture<'a, Result<Turn, StoreError>> {
+        Box::pin(self.wait(at, wait))
+    }
+
+    fn is_visited(&self, server: &ResourceId) -> Result<bool, StoreError> {
+        let path = self.turn_path(At::Visit(server));
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(failed(&path, source)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(failed(&path, source)),
+        }
     }
 }
 
@@ -269,6 +375,7 @@ impl KeptTokens {
         Self {
             server: server.as_str().to_owned(),
             issuer: tokens.issuer.clone(),
+            client: Some(KeptRegistration::from(&tokens.client)),
             resource: tokens.resource.as_str().to_owned(),
             access: secret(tokens.access.expose()),
             refresh: tokens.refresh.as_ref().map(|refresh| secret(refresh.expose())),
@@ -279,15 +386,18 @@ impl KeptTokens {
         }
     }
 
-    fn open(self, path: &Path) -> Result<(ResourceId, Tokens), StoreError> {
+    /// `client` is used if none was kept with the tokens.
+    fn open(self, client: Option<Registration>, path: &Path) -> Result<Option<(ResourceId, Tokens)>, StoreError> {
         let broken = || StoreError::Broken { path: path.display().to_string() };
         let key = |text: &Zeroizing<String>| {
             let pkcs8 = Zeroizing::new(STANDARD.decode(text.as_bytes()).map_err(|_| broken())?);
             DpopKey::from_pkcs8(&pkcs8).map(Arc::new).map_err(|_| broken())
         };
         let read = |text: &str| ResourceId::parse(text).map_err(|_| broken());
+        let Some(client) = self.client.map(Registration::from).or(client) else { return Ok(None) };
         let tokens = Tokens {
             issuer: self.issuer,
+            client,
             resource: read(&self.resource)?,
             access: AccessToken::from_outside(self.access.as_str()),
             refresh: self.refresh.map(|refresh| RefreshToken::from_outside(refresh.as_str())),
@@ -296,7 +406,20 @@ impl KeptTokens {
             asked: self.asked,
             dpop: self.dpop.as_ref().map(key).transpose()?,
         };
-        Ok((read(&self.server)?, tokens))
+        Ok(Some((read(&self.server)?, tokens)))
+    }
+}
+
+impl From<&Registration> for KeptRegistration {
+    /// Without the key of a client, which is in a file that a person names.
+    fn from(registration: &Registration) -> Self {
+        Self {
+            issuer: registration.issuer.clone(),
+            client: registration.client.clone(),
+            authentication: registration.authentication,
+            secret: registration.secret.as_ref().map(|secret| Zeroizing::new(secret.expose().to_owned())),
+            redirect_uris: registration.redirect_uris.clone(),
+        }
     }
 }
 

@@ -266,7 +266,12 @@ async fn a_hostile_authorization_url_runs_nothing() {
             std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))
         })
         .await;
-        assert!(seen.starts_with("1\nhttps://h.example/") && seen.lines().count() == 2, "{seen}");
+        // The browser gets a page of ours, which sends it on.
+        assert!(seen.starts_with("1\nhttp://127.0.0.1:") && seen.lines().count() == 2, "{seen}");
+        let stay = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let page = stay.get(seen.lines().nth(1).unwrap()).send().await.unwrap();
+        let to = page.headers()["location"].to_str().unwrap();
+        assert!(to.starts_with("https://h.example/"), "{to}");
         assert!(!marker.exists(), "{endpoint}");
         std::fs::remove_file(&opened).unwrap();
     }

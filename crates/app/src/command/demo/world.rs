@@ -206,7 +206,7 @@ impl World {
         redirect: &str,
     ) -> Result<AuthorizationRequest, Failure> {
         let redirect_uri = RedirectUri::parse(redirect).map_err(failure)?;
-        let wish = Wish { resource: at, redirect_uri: &redirect_uri, scopes };
+        let wish = Wish { resource: at, redirect_uri: &redirect_uri, scopes, by_hand: false };
         authorization::begin(server, registration, wish, &OsEntropy).map_err(failure)
     }
 
@@ -226,9 +226,9 @@ impl World {
         registration: &Registration,
     ) -> Result<Tokens, Failure> {
         let redirected = person.approve(&self.http, request.url()).await?;
-        let code = authorization::finish(request, &redirected).map_err(failure)?;
+        let answer = authorization::finish(request, &redirected).map_err(failure)?;
         let endpoint = TokenEndpoint::new(&self.http, server, registration).map_err(failure)?;
-        endpoint.exchange_code(request, &code, SystemClock.now()).await.map_err(failure)
+        endpoint.exchange_code(request, &answer.code, SystemClock.now()).await.map_err(failure)
     }
 
     /// The newest grant of the owner at the server with the notes.

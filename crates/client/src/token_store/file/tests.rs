@@ -6,7 +6,7 @@ use std::time::Duration;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::secret::{AccessToken, ClientSecret, RefreshToken};
 
-use super::{FileStore, StoreError, StoreKey, TokenStore as _, Tokens};
+use super::{At, FileStore, KeptRegistration, Pin, StoreError, StoreKey, TokenStore as _, Tokens, Wait};
 use crate::fixtures::{ISSUER, registration, resource_id};
 use crate::registration::Registration;
 use crate::signing::DpopKey;
@@ -18,6 +18,7 @@ fn store(folder: &Path, key: u8) -> FileStore {
 fn tokens() -> Tokens {
     Tokens {
         issuer: ISSUER.to_owned(),
+        client: registration(),
         resource: resource_id(),
         access: AccessToken::from_outside("CANARY-access"),
         refresh: Some(RefreshToken::from_outside("CANARY-refresh")),
@@ -45,7 +46,6 @@ fn what_is_kept_comes_back_and_is_sealed() {
     assert_eq!((found.refresh, found.expires, found.scopes), (tokens().refresh, tokens().expires, tokens().scopes));
     assert!(found.dpop.is_some());
     assert_eq!(again.registration(ISSUER).unwrap(), Some(secret));
-    assert_eq!(again.registrations().unwrap().len(), 1);
     let other = ResourceId::parse("https://server.test/mcp/other").unwrap();
     assert_eq!(again.tokens(&other).unwrap(), None);
     assert_eq!(again.registration("https://other.test").unwrap(), None);
@@ -97,14 +97,81 @@ fn what_is_not_ours_is_refused() {
 async fn turns_are_taken_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let (one, other) = (store(folder.path(), 1), store(folder.path(), 1));
-    let turn = one.turn(&resource_id()).await.unwrap();
-    let hasty = store(folder.path(), 1).patient_for(Duration::from_millis(1));
-    assert!(matches!(hasty.turn(&resource_id()).await, Err(StoreError::Busy { .. })));
-    let elsewhere = ResourceId::parse("https://server.test/mcp/other").unwrap();
-    hasty.turn(&elsewhere).await.unwrap();
     let resource = resource_id();
-    let mut waiting = std::pin::pin!(other.turn(&resource));
+    let (server, people) = (At::Server(&resource), Wait::ForPeople);
+    let turn = one.turn(server, people).await.unwrap();
+    let hasty = store(folder.path(), 1).patient_for(Duration::from_millis(1));
+    assert!(matches!(hasty.turn(server, people).await, Err(StoreError::Busy { .. })));
+    let elsewhere = ResourceId::parse("https://server.test/mcp/other").unwrap();
+    hasty.turn(At::Server(&elsewhere), people).await.unwrap();
+    hasty.turn(At::Issuer(ISSUER), people).await.unwrap();
+    let mut waiting = std::pin::pin!(other.turn(server, people));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     drop(turn);
     waiting.await.unwrap();
+}
+
+/// ATK-214: a program that waits for no person gets an error while one is logging in, and waits for other programs.
+#[tokio::test]
+async fn a_person_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (store(folder.path(), 1), store(folder.path(), 1));
+    let resource = resource_id();
+    let turn = one.turn(At::Server(&resource), Wait::ForPeople).await.unwrap();
+    let mut waiting = std::pin::pin!(other.turn(At::Server(&resource), Wait::ForPrograms));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    assert!(!other.is_visited(&resource).unwrap());
+    let visit = one.turn(At::Visit(&resource), Wait::ForPrograms).await.unwrap();
+    assert!(other.is_visited(&resource).unwrap());
+    assert!(matches!(waiting.await, Err(StoreError::Unfinished { .. })));
+    drop((visit, turn));
+    assert!(!other.is_visited(&resource).unwrap());
+    other.turn(At::Server(&resource), Wait::ForPrograms).await.unwrap();
+}
+
+/// ATK-204, CL-19: the first pin stays, whatever is registered or forgotten.
+#[test]
+fn a_pin_stays_until_a_person_removes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = store(folder.path(), 1);
+    let client = registration().client;
+    let pin = Pin::Client(&client);
+    assert_eq!(kept.pinned(pin).unwrap(), None);
+    assert_eq!(kept.pin(pin, ISSUER).unwrap(), ISSUER);
+    kept.keep_registration(&registration()).unwrap();
+    kept.forget_registration(ISSUER).unwrap();
+    let again = store(folder.path(), 1);
+    assert_eq!(again.pin(pin, "https://other.test").unwrap(), ISSUER);
+    for other in [Pin::Iss(client.as_str()), Pin::Redirect(client.as_str())] {
+        assert_eq!(again.pinned(other).unwrap(), None);
+    }
+    // A pin that cannot be opened is not replaced.
+    let broken = store(folder.path(), 2);
+    assert!(matches!(broken.pin(pin, "https://other.test"), Err(StoreError::Broken { .. })));
+    assert!(again.unpin(pin).unwrap());
+    assert!(!again.unpin(pin).unwrap());
+    assert_eq!(again.pin(pin, "https://other.test").unwrap(), "https://other.test");
+}
+
+/// Files of earlier versions are understood: a pin among the registrations, and tokens without their client.
+#[test]
+fn what_earlier_versions_kept_is_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = store(folder.path(), 1);
+    let pinned = Registration { redirect_uris: Vec::new(), ..registration() };
+    kept.keep_registration(&pinned).unwrap();
+    kept.keep_registration(&Registration { issuer: "https://other.test".to_owned(), ..registration() }).unwrap();
+    let again = store(folder.path(), 1);
+    assert_eq!(again.pinned(Pin::Client(&pinned.client)).unwrap().as_deref(), Some(ISSUER));
+    assert_eq!(again.registration(ISSUER).unwrap(), None);
+    assert!(again.registration("https://other.test").unwrap().is_some());
+
+    let mut old = super::KeptTokens::of(&resource_id(), &tokens());
+    old.client = None;
+    again.write(&again.tokens_path(&resource_id()), &old).unwrap();
+    assert_eq!(again.tokens(&resource_id()).unwrap(), None);
+    assert!(again.all_tokens().unwrap().is_empty());
+    let known = Registration { secret: Some(ClientSecret::from_outside("s")), ..registration() };
+    again.write(&again.registration_path(ISSUER), &KeptRegistration::from(&known)).unwrap();
+    assert_eq!(again.tokens(&resource_id()).unwrap().unwrap().client, known);
 }
