@@ -48,8 +48,10 @@ pub fn check_name(name: &str) -> Result<(), NameFault> {
 /// What is left of a text where case, compatibility forms (Unicode NFKC) and invisible characters do not count. Two
 /// texts that a server could take for one another have one fold; `-` and `_` stay apart.
 pub fn fold(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| (byte.is_ascii_graphic() || byte == b' ') && !byte.is_ascii_uppercase()) {
-        return Cow::Borrowed(text);
+    // Nearly every text, and of that nearly every one is in lower case already.
+    if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        let has_upper = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        return if has_upper { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) };
     }
     let seen = |text: &str| -> String { text.nfkc().filter(|character| !is_invisible(*character)).collect() };
     // Upper case first: `ß` and `SS`, `ς` and `σ` meet there.

@@ -15,7 +15,7 @@ use sekisho_protocol::uri::ResourceUri;
 use crate::world::{caller, now, rights, user};
 
 /// Calls that are compared, unless `SEKISHO_TEST_ORACLE` names another number; 200,000 were.
-const CASES: usize = 20_000;
+const CASES: usize = 10_000;
 const CASES_OF_A_WORLD: usize = 100;
 
 struct Dice(SeededEntropy);
