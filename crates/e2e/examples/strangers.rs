@@ -1,8 +1,9 @@
 //! What one request of a stranger costs, by endpoint: `scripts/strangers`.
 //!
 //! Starts the binary, sends the requests of [`sekisho_e2e::strangers::ENDPOINTS`] and writes a table. Processor time is
-//! given as a multiple of that of `GET /healthz` in the same run; rows and bytes are what was there more afterwards, for
-//! each request. Memory is what the process holds more, for each of 64 requests whose bodies lack their last byte.
+//! given as a multiple of that of `GET /healthz` in the same run; rows and bytes are what was there more after it was
+//! ended, for each request. Memory is what a fresh process holds more, for each of 64 requests whose bodies lack their
+//! last byte.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -20,23 +21,13 @@ use std::time::Duration;
 
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::fakes::wire::{Ask, Connection, ask};
-use sekisho_e2e::harness::Checkpoint;
+use sekisho_e2e::harness::{Checkpoint, forms};
 use sekisho_e2e::strangers::{Carries, ENDPOINTS, Endpoint};
 
 /// Requests of each kind, unless the first argument says otherwise.
-const REQUESTS: u32 = 300;
+const REQUESTS: u32 = 1000;
 /// Requests that are held at one time.
 const HELD: usize = 64;
-/// What is written a moment later has been written by then.
-const SETTLE: Duration = Duration::from_millis(1500);
-
-/// What there is at one moment.
-struct State {
-    ticks: f64,
-    rows: f64,
-    bytes: f64,
-}
-
 fn processor_ticks(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -60,25 +51,27 @@ print(total)";
     String::from_utf8_lossy(&counted.stdout).trim().parse().expect("a number")
 }
 
-/// Bytes of the data directory, without the log that the store writes ahead and uses again.
+/// Bytes of the data directory. Once the process has ended, what it had written ahead is where it belongs.
 fn bytes(data: &Path) -> f64 {
     let files = std::fs::read_dir(data).expect("a folder").flatten();
-    let kept = files.filter(|file| !file.file_name().to_string_lossy().ends_with("-shm"));
-    kept.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len() as f64).sum()
+    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len() as f64).sum()
 }
 
-async fn state(checkpoint: &Checkpoint) -> State {
-    tokio::time::sleep(SETTLE).await;
-    let data = checkpoint.data_dir();
-    State { ticks: processor_ticks(checkpoint.process().pid()), rows: rows(&data), bytes: bytes(&data) }
-}
-
-fn request(endpoint: &Endpoint) -> Ask {
+async fn request(address: SocketAddr, endpoint: &Endpoint, at: u32) -> Ask {
     let ask = Ask::new(endpoint.method, &endpoint.target());
     match endpoint.carries {
         Carries::Nothing => ask,
         Carries::Form(pairs) => ask.form(pairs),
         Carries::Json(text) => ask.header("content-type", "application/json").body(text.as_bytes()),
+        Carries::OwnForm => {
+            let page = sekisho_e2e::fakes::wire::ask(address, &Ask::get(&endpoint.target())).await.expect("a page");
+            let mut form = forms(&page.text()).into_iter().next().expect("a form");
+            form.fill("username", &format!("nobody{at}"));
+            form.fill("password", "wrong");
+            let cookies = page.headers.iter().filter(|(name, _)| name == "set-cookie");
+            let cookies: Vec<&str> = cookies.filter_map(|(_, value)| value.split(';').next()).collect();
+            ask.form(&form.pairs()).header("cookie", &cookies.join("; "))
+        }
     }
 }
 
@@ -89,7 +82,7 @@ async fn held(checkpoint: &Checkpoint, address: SocketAddr, endpoint: &Endpoint)
     }
     let kind = match endpoint.carries {
         Carries::Json(_) => "application/json",
-        Carries::Form(_) | Carries::Nothing => "application/x-www-form-urlencoded",
+        Carries::Form(_) | Carries::Nothing | Carries::OwnForm => "application/x-www-form-urlencoded",
     };
     let length = endpoint.body_bytes_max;
     let head = Ask::new(endpoint.method, &endpoint.target())
@@ -119,29 +112,34 @@ async fn main() {
     let toml =
         format!("[servers.up]\nurl = \"{}\"\neveryone = \"write\"\ntools = {{ look = \"read\" }}\n", upstream.url());
     let setup = Checkpoint::configured(&toml).owner("alice", "correct horse battery staple");
-    let checkpoint = setup.start().await;
-    let port = checkpoint.base_url().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut checkpoint = setup.start().await.restart().await;
+    let data = checkpoint.data_dir();
     println!("| Endpoint | Processor time | Rows | Bytes on disk | Memory while held | Bounded in all by |");
     println!("|---|---|---|---|---|---|");
     let mut unit = None;
     for endpoint in ENDPOINTS {
-        let request = request(endpoint);
-        let before = state(&checkpoint).await;
-        for _ in 0..requests {
-            let _ = ask(address, &request).await;
-        }
-        let after = state(&checkpoint).await;
-        let each = |more: f64| more / f64::from(requests);
-        let ticks = each(after.ticks - before.ticks);
-        let unit = *unit.get_or_insert(ticks.max(f64::MIN_POSITIVE));
+        let port = checkpoint.base_url().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let memory = held(&checkpoint, address, endpoint).await;
+        checkpoint = checkpoint.restart().await;
+        let (rows_before, bytes_before) = (rows(&data), bytes(&data));
+        let mut ticks = 0.0;
+        // What is made beforehand for a request is not its cost.
+        for at in 0..requests {
+            let request = request(address, endpoint, at).await;
+            let before = processor_ticks(checkpoint.process().pid());
+            let _ = ask(address, &request).await;
+            ticks += processor_ticks(checkpoint.process().pid()) - before;
+        }
+        checkpoint = checkpoint.restart().await;
+        let each = |more: f64| more / f64::from(requests);
+        let unit = *unit.get_or_insert(each(ticks).max(f64::MIN_POSITIVE));
         println!(
             "| `{}` | {:.1} | {:.2} | {:.0} | {:.0} KiB | {} |",
             endpoint.title(),
-            ticks / unit,
-            each(after.rows - before.rows),
-            each(after.bytes - before.bytes),
+            each(ticks) / unit,
+            each(rows(&data) - rows_before),
+            each(bytes(&data) - bytes_before),
             memory / 1024.0,
             endpoint.bound
         );

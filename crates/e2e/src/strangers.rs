@@ -10,6 +10,8 @@ pub enum Carries {
     Form(&'static [(&'static str, &'static str)]),
     /// A JSON document.
     Json(&'static str),
+    /// The form of the page at the same target, filled in with another name each time and a wrong password.
+    OwnForm,
 }
 
 /// One endpoint.
@@ -89,7 +91,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/consent/{pending}", "/consent/{}", "reads the request"),
     post("/consent/{pending}", "/consent/{}", FORGED, "reads the request"),
     get("/login", "/login", NO_STORE),
-    post("/login", "/login", Carries::Form(&[("name", "nobody"), ("password", "x"), ("csrf", "x")]), LOGIN_BOUND),
+    post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
     post("/logout", "/logout", FORGED, SIGNED_IN),
     get("/setup/{token}", "/setup/{}", "reads the link"),
     post("/setup/{token}", "/setup/{}", Carries::Form(&[("password", "x"), ("csrf", "x")]), "reads the link"),

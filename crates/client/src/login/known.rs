@@ -169,8 +169,8 @@ impl Login {
         let is_seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(issuer);
         let Some(here) = kept.redirect_uris.first().filter(|_| !is_seen()).cloned() else { return Ok(kept) };
         let request = self.request(way, &kept, &here)?;
-        let answer =
-            self.parts.http.send(Request::new(::http::Method::GET, request.url().to_owned(), bytes::Bytes::new()));
+        let Ok(to) = request.destination() else { return Ok(kept) };
+        let answer = self.parts.http.send(Request::new(::http::Method::GET, to, bytes::Bytes::new()));
         let gone = answer.await.is_ok_and(|answer| matches!(answer.status.as_u16(), 400 | 401 | 403 | 404));
         if !gone {
             self.is_known(issuer);

@@ -210,6 +210,8 @@ fn found(rights: &Rights, uri: &Spelled) -> &'static str {
         method: "resources/read",
         target: Target::Resource { uri },
         arguments: None,
+        schema: None,
+        params: None,
         arguments_digest: None,
         round: None,
         source: None,
