@@ -16,10 +16,12 @@ use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 use sekisho_policy::decide::{decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{ClientId, UserId};
+use serde_json::json;
 
 /// Of so many policies, one in a hundred is about the server that is asked about.
 const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -31,6 +33,8 @@ const REPEATED_MAX: f64 = 2.0;
 const FIRST_MAX: f64 = 100.0;
 const LIST_FIRST_MAX: f64 = 10_000.0;
 const LIST_REPEATED_MAX: f64 = 2_000.0;
+/// What holding the arguments of an ordinary call to the schema of its tool may add.
+const SCHEMA_MAX: f64 = 1.0;
 
 fn now() -> Timestamp {
     ManualClock::default().now()
@@ -122,6 +126,25 @@ fn bare(count: usize) -> f64 {
     best(20, || (), |()| drop(black_box(authorizer.is_authorized(&request, &set, &Entities::empty()))))
 }
 
+/// The arguments of an ordinary call, held to what its tool takes, in microseconds.
+fn schema() -> f64 {
+    let schema = ToolSchema::read(&json!({
+        "type": "object",
+        "properties": {
+            "path": {"type": "string"},
+            "limit": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "force": {"type": "boolean", "default": false},
+        },
+        "required": ["path"],
+    }));
+    let arguments = br#"{"path":"/srv/notes/2026/11/minutes.md","limit":20,"tags":["work","draft"],"force":false}"#;
+    let check = |arguments: &[u8]| assert!(black_box(schema.check(Some(black_box(arguments)))).is_ok());
+    let held = best(50, || (), |()| (0..1_000).for_each(|_| check(arguments))) / 1_000.0;
+    println!("arguments of {} bytes held to a schema of four properties: {held:.2} µs", arguments.len());
+    held
+}
+
 fn main() -> ExitCode {
     let (someone, authority, now) = (caller(0), Authority::default(), now());
     let mut missed = Vec::new();
@@ -172,6 +195,9 @@ fn main() -> ExitCode {
     }
     if repeated > LIST_REPEATED_MAX {
         missed.push("repeated list".to_owned());
+    }
+    if schema() > SCHEMA_MAX {
+        missed.push("arguments held to a schema".to_owned());
     }
     for target in &missed {
         println!("missed: {target}");

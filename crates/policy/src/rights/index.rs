@@ -319,7 +319,7 @@ impl Slice {
     }
 
     /// What an evaluation came to. `unread`: policies that could apply, and could not compare an argument. One that
-    /// forbids does; one that permits does not.
+    /// forbids does; one that permits does not, and what it wants beside, an approval or a task, is still wanted.
     pub(super) fn read(&self, response: &Response, asked: Asked, unread: &[Clashing<'_>]) -> Answer {
         let allowed = response.decision() == Decision::Allow;
         let diagnostics = response.diagnostics();
@@ -334,8 +334,8 @@ impl Slice {
             _ => counting().filter_map(|id| self.known.get(id)).chain(forbidding).collect(),
         };
         determining.sort_by(|one, other| one.rule.cmp(&other.rule));
-        let wants =
-            |is: fn(&Indexed) -> bool| determining.iter().find(|known| is(known)).map(|known| known.rule.clone());
+        let wanting = || determining.iter().copied().chain(unread.iter().map(|clashing| clashing.known));
+        let wants = |is: fn(&Indexed) -> bool| wanting().find(|known| is(known)).map(|known| known.rule.clone());
         let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
         let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.0 == id.to_string()).cloned();
         because.extend(counting().filter_map(lent));
@@ -346,7 +346,7 @@ impl Slice {
             Asked::Any if !all_want => wants(|known| known.task_required && !known.uses.arguments),
             Asked::Any | Asked::This => wants(|known| known.task_required),
         };
-        let mut answer = Answer {
+        Answer {
             permitted,
             approval: wants(|known| known.approval),
             task_required,
@@ -354,13 +354,7 @@ impl Slice {
             because: because.into(),
             broken: broken.into(),
             unread: unread.iter().map(Clashing::say).collect(),
-        };
-        if permitted {
-            // A rule that asks for a person or a task may be meant by the argument that it cannot compare, although another
-            // rule permits the call without asking.
-            Self::ask(&mut answer, unread.iter().map(|clashing| clashing.known).collect());
         }
-        answer
     }
 }
 

@@ -165,6 +165,34 @@ fn a_permit_by_absence_is_none_for_another_form() {
     assert!(may(&rights(absence), user(1), &call(r#"{"force":"true"}"#)));
 }
 
+/// ATK-115: a rule that wants a person's yes, or a task, above a limit wants it also for what it cannot compare, although
+/// another rule permits the call.
+#[test]
+fn what_a_rule_wants_is_wanted_for_another_form() {
+    let above = "when { context.numbers.hasTag(\"amount\") && context.numbers.getTag(\"amount\") > 100 }";
+    let with = |annotation: &str| {
+        rights(&format!(
+            "permit(principal, action == Action::\"call\", resource in Server::\"notes\");
+             {annotation} permit(principal, action == Action::\"call\", resource == Tool::\"notes/pay\") {above};"
+        ))
+    };
+    let (asks, tasks) = (with("@approval"), with("@task_required"));
+    for (arguments, free) in [
+        (r#"{"amount":5}"#, true),
+        (r#"{"to":"bob"}"#, true),
+        (r#"{"amount":500}"#, false),
+        (r#"{"amount":"500"}"#, false),
+        (r#"{"amount":500.5}"#, false),
+        (r#"{"Amount":500}"#, false),
+    ] {
+        let judge =
+            |rights| decide(rights, &caller(user(3), "mcp:read"), &Authority::default(), &call(arguments), now());
+        assert_eq!(matches!(judge(&asks), Decision::Permit(_)), free, "{arguments}");
+        assert_eq!(matches!(judge(&asks), Decision::Ask(_)), !free, "{arguments}");
+        assert_eq!(matches!(judge(&tasks), Decision::Permit(_)), free, "{arguments}");
+    }
+}
+
 /// What the other conditions of a rule leave out is not its business, whatever the arguments look like.
 #[test]
 fn a_rule_that_could_not_apply_denies_nothing() {

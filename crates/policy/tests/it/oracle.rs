@@ -233,6 +233,11 @@ impl Rule {
             }
         }
     }
+
+    /// What it wants beside its permission is wanted where it fits, and where it cannot compare.
+    fn wants(&self, case: &Case) -> bool {
+        self.permits && self.is_about(case) && (self.how_fits(case) || Self { permits: false, ..*self }.how_fits(case))
+    }
 }
 
 /// A task, plainly: which tools, under which path, and whether it is over or spent.
@@ -351,7 +356,8 @@ impl Case {
                 return "need";
             }
         }
-        if self.tasked.is_none() && permits.iter().any(|rule| rule.task_required) {
+        let wanting = || rules.iter().filter(|rule| rule.wants(self));
+        if self.tasked.is_none() && wanting().any(|rule| rule.task_required) {
             return "need";
         }
         let enough =
@@ -359,7 +365,7 @@ impl Case {
         if !enough && !self.by_name {
             return "step_up";
         }
-        if permits.iter().any(|rule| rule.approval) { "ask" } else { "permit" }
+        if wanting().any(|rule| rule.approval) { "ask" } else { "permit" }
     }
 
     /// Whether it could be called with some arguments.

@@ -254,6 +254,18 @@ permit(principal, action == Action::"call", resource in Server::"pay") unless { 
     paying.pays(&[r#"{"amount":1}"#, r#"{"amount":1,"to":"eve"}"#]).await;
 }
 
+/// ATK-115: where a rule wants a person's yes above a limit, nothing above it is paid without, however it is written.
+#[tokio::test]
+async fn no_other_form_of_an_amount_goes_without_approval() {
+    let rule = r#"
+permit(principal, action, resource in Server::"pay");
+@approval permit(principal, action == Action::"call", resource == Tool::"pay/pay")
+when { context.numbers.hasTag("amount") && context.numbers.getTag("amount") > 100 };"#;
+    let paying = Paying::start(Language::Open, rule, "").await;
+    paying.refuses(&[r#"{"amount":500}"#, r#"{"amount":"500"}"#, r#"{"amount":500.5}"#, r#"{"AMOUNT":500}"#]).await;
+    paying.pays(&[r#"{"amount":100}"#]).await;
+}
+
 /// ATK-116: a listener for IPv4 and IPv6 shows a caller by IPv4 as `::ffff:127.0.0.1`, which is in no range of IPv4; a rule
 /// that forbids the range holds all the same.
 #[tokio::test]
