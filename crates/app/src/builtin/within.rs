@@ -171,6 +171,9 @@ fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Valu
         (Verdict::Deny, Some(SetName::Rights) | None) if word == "declined" => {
             ("the user said no to this very call; do not make it again unless the user asks".to_owned(), Value::Null)
         }
+        (Verdict::Deny, None) if word == "arguments_invalid" => {
+            ("the arguments were not those that the tool takes: see its input schema".to_owned(), Value::Null)
+        }
         // The same words whether the thing exists or not, is held back or not (RS-36).
         (Verdict::Deny, Some(SetName::Rights) | None) => (
             "the user's rights refused: there is no such thing here, or the user may not use it; an owner can lend it"
@@ -239,6 +242,7 @@ fn would(explained: &Explained) -> (String, Value) {
     } else {
         "undeclared".to_owned()
     };
+    lines.extend(of.invalid.clone());
     let side = |inside| if inside { "inside" } else { "outside" };
     let (rights, grant) = (side(of.rights.inside), side(of.grant.inside));
     lines.push(format!("rights: {rights}; grant: {grant}; need: {need}"));
