@@ -401,7 +401,6 @@ async fn target(
     let target = match row.need {
         Need::Tool => {
             let name = name()?;
-            check_name(name).map_err(|why| CallFault::Name { member: "name", why })?;
             if let Some(own) = own::named(&routed.route, caller, name) {
                 return Ok(own);
             }
@@ -439,8 +438,9 @@ async fn target(
 /// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
 /// first call of this process makes sure that the list is of now.
 async fn standing(gateway: &Arc<Gateway>, routed: &Routed, name: &str) -> ToolStanding {
-    // Nobody has a right to what stands behind a name of ours.
-    if own::is_ours(&routed.route, name).is_some() {
+    // Nobody has a right to what stands behind a name of ours; and a name with several spellings is no tool's. It is
+    // answered like any unknown one, so that nothing is learned from the difference (RS-36).
+    if own::is_ours(&routed.route, name).is_some() || check_name(name).is_err() {
         return ToolStanding::Unknown;
     }
     let server = routed.server();
