@@ -443,7 +443,6 @@ async fn target(
     let target = match row.need {
         Need::Tool => {
             let name = name()?;
-            check_name(name).map_err(|why| CallFault::Name { member: "name", why })?;
             if let Some(own) = own::named(&routed.route, caller, name) {
                 return Ok((own, None));
             }
@@ -486,8 +485,9 @@ async fn standing(
     routed: &Routed,
     name: &str,
 ) -> Result<(ToolStanding, Option<Arc<ToolSchema>>), CallFault> {
-    // Nobody has a right to what stands behind a name of ours.
-    if own::is_ours(&routed.route, name).is_some() {
+    // Nobody has a right to what stands behind a name of ours; and a name with several spellings is no tool's. It is
+    // answered like any unknown one, so that nothing is learned from the difference (RS-36).
+    if own::is_ours(&routed.route, name).is_some() || check_name(name).is_err() {
         return Ok((ToolStanding::Unknown, None));
     }
     let server = routed.server();
