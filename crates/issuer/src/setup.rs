@@ -150,8 +150,8 @@ async fn set_password(
     let user = tx.setup_links().consume(&link.digest(), visit.now).await?.ok_or(SetupError::Link)?;
     tx.users().set_password(user, &phc, visit.now).await?;
     // Whoever was signed in with the old password, or was let in with it, is not any more.
-    tx.browser_sessions().delete_of_user(user, visit.now).await?;
     let ended = tx.grants().revoke_of_user(user, "its user set a new password", visit.now).await?;
+    tx.browser_sessions().delete_of_user(user, visit.now).await?;
     let signed_in = login::open(issuer, &mut tx, visit, user).await?;
     let entry = records::entry(AuthorizationAct::PasswordSet);
     let detail = if ended == 0 { String::new() } else { format!("{ended} grants ended") };

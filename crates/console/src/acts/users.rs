@@ -93,9 +93,9 @@ pub(super) async fn disable(store: &Store, who: Performer<'_>, name: &str) -> Re
     if !tx.users().set_disabled(user.id, true).await? {
         return Err(only_owner(name));
     }
+    let count = tx.grants().revoke_of_user(user.id, "user disabled", who.now).await?;
     tx.browser_sessions().delete_of_user(user.id, who.now).await?;
     tx.setup_links().end_of_user(user.id, who.now).await?;
-    let count = tx.grants().revoke_of_user(user.id, "user disabled", who.now).await?;
     tx.audit().append(who.node, &record(who, "user disable", name), who.now).await?;
     tx.commit().await?;
     Ok(Outcome::Done { count })

@@ -138,7 +138,7 @@ async fn a_new_setting_is_set_by_one_of_sixty_four() {
     .await;
 }
 
-/// Guessing passwords at many nodes at once counts as if it were at one: the free ones get through, and the one that
+/// ATK-138: guessing passwords at many nodes at once counts as if it were at one: the free ones get through, and the one that
 /// makes the others wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_attempts_at_once_are_six() {
