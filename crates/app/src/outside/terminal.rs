@@ -115,7 +115,7 @@ fn tell(request: &AuthorizationRequest, link: &str, way: Way) {
     } else {
         anstream::eprintln!("Open this in a browser on this machine, once:\n\n  {link}\n");
         let port = url::Url::parse(link).ok().and_then(|link| link.port()).unwrap_or_default();
-        anstream::eprintln!("On another machine, forward the port first: ssh -L {port}:localhost:{port} THIS_MACHINE");
+        anstream::eprintln!("On another machine, forward the port first: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE");
     }
     if way.paste {
         // Only the person reads this terminal.
