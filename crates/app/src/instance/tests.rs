@@ -43,7 +43,7 @@ async fn what_an_operator_did_is_in_force_when_the_command_returns() {
     let mut rights = instance.rights.subscribe();
     for act in [
         Act::UserAdd { name: "bob".to_owned(), role: Role::User, password: None },
-        Act::UserRole { name: "bob".to_owned(), role: Role::Owner },
+        Act::UserRole { name: "bob".to_owned(), role: Role::Administrator },
         Act::UserDisable { name: "bob".to_owned() },
     ] {
         assert!(!rights.has_changed().unwrap(), "{act:?}");

@@ -103,19 +103,15 @@ fn tell(request: &AuthorizationRequest, link: &str, way: Way) {
     tell!("\n`{}` wants you to log in at `{}`.", request.resource(), request.issuer());
     if let Some(client) = request.by_hand() {
         let redirect = request.redirect_uri();
-        tell!(
-            "The client `{client}` has to have the redirect URI `{redirect}` there; the port may differ"
-        );
+        tell!("The client `{client}` has to have the redirect URI `{redirect}` there; the port may differ");
         tell!("each time. If it has another one, give that with --redirect-uri.");
     }
     if way.opened {
-        tell!(
-            "It was opened in your browser. If it was not, open this on this machine, once:\n\n  {link}\n"
-        );
+        tell!("It was opened in your browser. If it was not, open this on this machine, once:\n\n  {link}\n");
     } else {
         tell!("Open this in a browser on this machine, once:\n\n  {link}\n");
         let port = url::Url::parse(link).ok().and_then(|link| link.port()).unwrap_or_default();
-        tell!("On another machine, forward the port first: ssh -L {port}:localhost:{port} THIS_MACHINE");
+        tell!("On another machine, forward the port first: ssh -L {port}:127.0.0.1:{port} THIS_MACHINE");
     }
     if way.paste {
         // Only the person reads this terminal.

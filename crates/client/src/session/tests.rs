@@ -9,6 +9,7 @@ use super::{Entry, Session, SessionError};
 use crate::fixtures::{RESOURCE, resource_id};
 use crate::http::{Destination, HttpClient, HttpError, Request, Response, Scripted};
 use crate::login::tests::{Setup, TOKEN, granted, world};
+use crate::token::Tokens;
 
 const SERVER: &str = "POST https://server.test/mcp/notes";
 const CHALLENGE: &str =
@@ -100,7 +101,8 @@ async fn one_call_opens_each_page_once() {
     let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(401, CHALLENGE)]));
     let quiet = session(&setup);
     assert_eq!(quiet.open_quietly(&request()).await.unwrap().status, 401);
-    setup.keep("ended", 600);
+    let kept = setup.keep("ended", 600);
+    setup.store.keep_tokens(&resource_id(), &Tokens { refresh: None, ..kept }).unwrap();
     let quiet = session(&setup);
     let error = quiet.open_quietly(&request()).await.unwrap_err();
     assert!(matches!(error, SessionError::Login(_)), "{error}");

@@ -374,12 +374,21 @@ impl Reply {
 
     /// The values of all inputs of this name, as the browser would send them.
     pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        self.fields(name, true)
+    }
+
+    /// The values of all fields of this name, boxes that are not ticked among them.
+    pub(crate) fn offered(&self, name: &str) -> Vec<String> {
+        self.fields(name, false)
+    }
+
+    fn fields(&self, name: &str, sent: bool) -> Vec<String> {
         let marker = format!("name=\"{name}\" value=\"");
         let found = self.body.match_indices(&marker).map(|(at, _)| self.body.split_at(at));
         let is_sent = |(before, rest): &(&str, &str)| {
             let kind = before.rsplit('<').next().unwrap();
             let attributes = rest.split('>').next().unwrap();
-            !kind.contains("type=\"checkbox\"") || attributes.contains(" checked")
+            !sent || !kind.contains("type=\"checkbox\"") || attributes.contains(" checked")
         };
         let value = |(_, rest): (&str, &str)| unescape(rest[marker.len()..].split('"').next().unwrap());
         found.filter(is_sent).map(value).collect()

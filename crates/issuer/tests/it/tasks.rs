@@ -41,7 +41,7 @@ async fn a_person_gives_a_task_more_room() {
     ] {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
-    assert_eq!(page.values("tool"), ["delete_note"]);
+    assert_eq!(page.offered("tool"), ["delete_note"]);
     let began = site.stored_task(id).await;
     let more = [("tool", "delete_note"), ("unbound", "write_note"), ("calls", "5"), ("end", "hour")];
     let reply = widen(&mut owner, id, &page, &more).await;
@@ -115,7 +115,7 @@ async fn nobody_widens_beyond_their_own_rights() {
     let id = site.task(grant, tidy_up()).await;
     let mut reader = site.signed_in("reader").await;
     let page = reader.get(&path(id)).await;
-    assert_eq!(page.values("tool"), ["look"]);
+    assert_eq!(page.offered("tool"), ["look"]);
     assert!(!page.body.contains("wipe"));
     let reply = widen(&mut reader, id, &page, &[("tool", "look"), ("tool", "wipe")]).await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER);
@@ -266,7 +266,7 @@ async fn a_hostile_task_is_text_and_nothing_else() {
             counts.push((page.body.matches('<').count(), page.body.matches('"').count()));
         }
         let page = owner.get(&path(id)).await;
-        let key = page.values("tool").remove(0);
+        let key = page.offered("tool").remove(0);
         assert_eq!(widen(&mut owner, id, &page, &[("tool", &key)]).await.status, StatusCode::SEE_OTHER, "{name:?}");
         assert!(site.stored_task(id).await.definition.tools.contains_key(name), "{name:?}");
         site.revoke(grant).await;

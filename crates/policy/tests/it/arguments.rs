@@ -127,7 +127,10 @@ fn a_forbid_on_any_kind_holds_for_every_spelling() {
             ],
         ),
         // A name that is put together when the rule is evaluated.
-        (when("numbers", "resource.name", " > 1"), vec![(r#"{"pay":"2"}"#, bad), (r#"{"pay":1}"#, good)]),
+        (
+            format!("principal is User && {}", when("numbers", "principal.name", " > 1")),
+            vec![(r#"{"pay":"2"}"#, bad), (r#"{"pay":1}"#, good)],
+        ),
     ] {
         let rights = forbidding(&format!("when {{ {condition} }}"));
         for (arguments, expected) in cases {
