@@ -74,6 +74,10 @@ impl Surface for Front {
     async fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> Response {
         self.0.answer(request, line).await
     }
+
+    fn stop(&self) {
+        self.0.gateway.stop();
+    }
 }
 
 impl Entrance {

@@ -192,6 +192,9 @@ fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandEr
 pub(crate) trait Surface: Clone + Send + Sync + 'static {
     /// Answers one request on this connection, whatever it is.
     fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> impl Future<Output = Response> + Send;
+
+    /// Ends with an error what is not answered yet, because we stop.
+    fn stop(&self);
 }
 
 /// What connections share.
@@ -237,6 +240,9 @@ pub(crate) async fn serve<S: Surface>(
     door.connections.close();
     table.leave_all();
     if tokio::time::timeout(DRAIN_TIMEOUT, door.connections.wait()).await.is_err() {
+        // Who still waits for an answer is told why there is none.
+        door.surface.stop();
+        let _ = tokio::time::timeout(DROP_TIMEOUT, door.connections.wait()).await;
         table.cut_all();
         let _ = tokio::time::timeout(DROP_TIMEOUT, door.connections.wait()).await;
     }

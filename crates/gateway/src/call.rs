@@ -370,14 +370,8 @@ async fn of_message(
         (Era::Stateless, Subject::Anonymous) => stateless::without_jobs(forwarded, message)?,
         _ => forwarded,
     };
-    let form = Form::Message(Posted {
-        init,
-        body: forwarded,
-        kind,
-        row,
-        logs: message.meta().is_some_and(|meta| meta.log_level.is_some()),
-        wish,
-    });
+    let logs = message.meta().is_some_and(|meta| meta.log_level.is_some());
+    let form = Form::Message(Posted { init, body: forwarded, kind, row, logs, wish });
     Ok(Asked { call: Arc::new(call), revision, session, brought, open, form })
 }
 

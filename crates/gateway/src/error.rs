@@ -387,6 +387,8 @@ const GAVE_WAY: &str = "the program behind this request was stopped to make room
 const SHARE: &str =
     "you hold your share of this server, and what is left is for others; end a session or a request first";
 
+const NO_ROOM: &str = "too much waits for clients that do not read; read the answers that are open, then try again";
+
 /// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
 fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
     let (status, word, message) = match error {
@@ -418,11 +420,7 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
             "upstream_misconfigured",
             "this server's settings cannot be used; its operator finds why in the log",
         ),
-        ForwardError::NoRoom { .. } => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no_room",
-            "too much waits for clients that do not read; read the answers that are open, then try again",
-        ),
+        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room", NO_ROOM),
         ForwardError::Redirected { .. } => (
             StatusCode::BAD_GATEWAY,
             "upstream_redirects",

@@ -213,10 +213,15 @@ impl Gateway {
             .with_state(self)
     }
 
-    /// Ends streams, sessions and children, and writes what is still to be recorded.
-    pub async fn shutdown(&self) {
+    /// Ends streams, and calls that are not answered yet: their clients are told that we stop.
+    pub fn stop(&self) {
         self.stopped.cancel();
         self.watchdog.stop();
+    }
+
+    /// Ends streams, sessions and children, and writes what is still to be recorded.
+    pub async fn shutdown(&self) {
+        self.stop();
         // Clients that do not read their end are left behind.
         let _ = tokio::time::timeout(CLOSE_WAIT, self.watchdog.closed()).await;
         self.upstreams.shutdown().await;

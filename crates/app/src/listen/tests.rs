@@ -56,6 +56,8 @@ impl Surface for Router {
         let Ok(response) = self.clone().oneshot(request.map(Body::new)).await;
         response
     }
+
+    fn stop(&self) {}
 }
 
 /// What is being worked on.

@@ -173,7 +173,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     let mut changes: BTreeMap<(Replayed, String, ServerName, String), (u64, RequestId)> = BTreeMap::new();
     for call in recorded {
         let Recorded { at, request, decision, tool, arguments } = call;
-        if decision.because.iter().any(|rule| is_loan(rule)) {
+        if decision.because.iter().any(is_loan) {
             report.lent += 1;
             continue;
         }

@@ -25,7 +25,7 @@ fn routes(text: &str) -> BTreeSet<String> {
             None => call.split('"').nth(1).expect("a route has a path").replace("{prefix}", ""),
         };
         let end = call.find(";\n").unwrap_or(call.len());
-        let rest = &call[..end];
+        let rest = call.split_at(end).0;
         for (word, method) in
             [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE"), ("any(", "ANY")]
         {

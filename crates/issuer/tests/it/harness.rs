@@ -390,7 +390,7 @@ impl Reply {
             let attributes = rest.split('>').next().unwrap();
             !sent || !kind.contains("type=\"checkbox\"") || attributes.contains(" checked")
         };
-        let value = |(_, rest): (&str, &str)| unescape(rest[marker.len()..].split('"').next().unwrap());
+        let value = |(_, rest): (&str, &str)| unescape(rest.split_at(marker.len()).1.split('"').next().unwrap());
         found.filter(is_sent).map(value).collect()
     }
 

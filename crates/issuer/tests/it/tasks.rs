@@ -255,7 +255,8 @@ async fn a_hostile_task_is_text_and_nothing_else() {
         let need = TaskDefinition {
             purpose: name.replace(['\u{202e}', '\u{200b}'], ""),
             tools: [(format!("{name}2"), Some(serde_json::json!({ "const": name })))].into(),
-            resources: vec![name.to_owned()],
+            // A resource can only be a canonical URI, which holds none of these characters.
+            resources: vec!["note://plain".to_owned()],
             prompts: vec![name.to_owned()],
             ..TaskDefinition::default()
         };

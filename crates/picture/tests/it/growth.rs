@@ -66,10 +66,15 @@ fn reading_grows_with_the_text() {
     }
 }
 
+/// One section of a text, by its number.
+type Shape = fn(usize) -> String;
+/// Something that is asked of a map; how much comes of it.
+type Work = fn(&Map) -> usize;
+
 /// ATK-244: the same for what is done with a text that was read.
 #[test]
 fn what_is_asked_of_a_map_grows_with_it() {
-    let shapes: [(&str, fn(usize) -> String); 5] = [
+    let shapes: [(&str, Shape); 5] = [
         ("sections", |at| {
             format!("## Part {at}\n\nA part{at} is a thing. See [next](#part-{}). It MUST hold.\n\n", at + 1)
         }),
@@ -81,7 +86,7 @@ fn what_is_asked_of_a_map_grows_with_it() {
         }),
         ("nested", |at| format!("{} Part {at}\n\nText {at}.\n\n", "#".repeat(1 + at % 6))),
     ];
-    let works: [(&str, fn(&Map) -> usize); 7] = [
+    let works: [(&str, Work); 7] = [
         ("mermaid", |map| map.draw(&Options::default()).map_or(0, |text| text.len())),
         ("json", |map| map.draw(&Options { format: Format::Json, ..Options::default() }).map_or(0, |text| text.len())),
         ("svg", |map| map.draw(&Options { format: Format::Svg, ..Options::default() }).map_or(0, |text| text.len())),

@@ -214,9 +214,9 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
         _ => None,
     };
     let asks = policy.annotation("approval").is_some() || policy.annotation("task_required").is_some();
-    let written = |json: Result<Option<Value>, Unclear>| {
-        let json = json.map_err(|error| fault(&error))?;
-        json.map(|json| Policy::from_json(Some(policy.id().clone()), json)).transpose().map_err(|error| fault(&error))
+    let written = |json: Result<Option<Value>, Unclear>| match json.map_err(|error| fault(&error))? {
+        None => Ok(None),
+        Some(json) => Policy::from_json(Some(policy.id().clone()), json).map(Some).map_err(|error| fault(&error)),
     };
     let widened = spelling::spell(&given, policy.effect());
     let looking = match looks.is_empty() {

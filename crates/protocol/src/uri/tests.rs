@@ -46,6 +46,7 @@ fn what_real_servers_list_is_canonical() {
 
 /// RS-62, ATK-101: every other spelling is refused, for its own reason, and the canonical form is named where there is one.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of spellings")]
 fn every_other_spelling_is_refused() {
     let b = Some("file:///priv/b");
     let mut others = Vec::new();

@@ -101,7 +101,8 @@ async fn every_box_on_the_consent_page_counts() {
     let wish = client.wish(&field.resource(UP), STAYING);
     let whole = let_in(&mut browser, &client, &wish, |form| form).await;
     assert_eq!((status(&field, &whole, "look").await, status(&field, &whole, "keep").await), (200, 200));
-    let narrowings: [(&str, fn(PageForm) -> PageForm); 5] = [
+    type Narrowing = fn(PageForm) -> PageForm;
+    let narrowings: [(&str, Narrowing); 5] = [
         ("a scope", |form| without(form, "scope", "mcp:write")),
         ("a tool", |form| without(form, "use", "keep")),
         ("a template", |form| form.fill("template", "glance")),

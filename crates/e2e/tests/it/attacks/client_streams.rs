@@ -48,8 +48,12 @@ async fn silent_connections_keep_no_answer_waiting() {
     let folder = tempfile::tempdir().unwrap();
     let user = User::new(folder.path(), false);
     let login = user.client.start(&["login", &server.url()]);
-    let page = until("the page", async || user.pages().pop()).await;
-    let page = url::Url::parse(&page).unwrap();
+    let begin = until("the page", async || user.pages().pop()).await;
+    let visitor = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let sent = visitor.get(begin).send().await.unwrap();
+    let header = |name: &str| sent.headers()[name].to_str().unwrap().to_owned();
+    let cookie = header("set-cookie").split(';').next().unwrap().to_owned();
+    let page = url::Url::parse(&header("location")).unwrap();
     let value = |wanted: &str| page.query_pairs().find(|(name, _)| name == wanted).unwrap().1.into_owned();
     let back = url::Url::parse(&value("redirect_uri")).unwrap();
     let authority = format!("127.0.0.1:{}", back.port().unwrap());
@@ -59,7 +63,8 @@ async fn silent_connections_keep_no_answer_waiting() {
     }
     let mut browser = TcpStream::connect(&authority).await.unwrap();
     let target = format!("{}?code=c&state={}", back.path(), value("state"));
-    browser.write_all(format!("GET {target} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await.unwrap();
+    let asked = format!("GET {target} HTTP/1.1\r\nHost: {authority}\r\nCookie: {cookie}\r\n\r\n");
+    browser.write_all(asked.as_bytes()).await.unwrap();
     let mut told = String::new();
     let answered = tokio::time::timeout(Duration::from_secs(10), browser.read_to_string(&mut told)).await;
     assert!(answered.is_ok() && told.starts_with("HTTP/1.1 200"), "{answered:?} {told}");

@@ -29,7 +29,7 @@ const WHOLE_TABLE: usize = 4400;
 const CONNECTIONS: usize = 1200;
 
 fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var_os(variable).and_then(|text| text.to_str()?.parse().ok()).unwrap_or(default)
 }
 
 /// Lets this test have as many descriptors as it may, and says how many.

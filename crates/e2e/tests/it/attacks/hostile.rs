@@ -153,7 +153,7 @@ impl User {
         let opened = folder.join("opened");
         let browser = folder.join("browser.sh");
         let go = if goes {
-            "exec python3 -c 'import sys,urllib.request;urllib.request.urlopen(sys.argv[1])' \"$1\""
+            "exec python3 -c 'import sys,urllib.request as r;r.build_opener(r.HTTPCookieProcessor()).open(sys.argv[1])' \"$1\""
         } else {
             ""
         };

@@ -1,5 +1,7 @@
 //! Clients that are the URL of a document: hostile documents, hostile hosts, hostile addresses.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use sekisho_e2e::fakes::browser::{Browser, Landing};
@@ -7,7 +9,7 @@ use sekisho_e2e::fakes::canary::Canary;
 use sekisho_e2e::fakes::documents::{Documents, Manner, Page};
 use sekisho_e2e::fakes::oauth::{Client, REDIRECT};
 use sekisho_e2e::fakes::upstream::Speaks;
-use sekisho_e2e::fakes::wire::{Ask, Reply};
+use sekisho_e2e::fakes::wire::{Ask, Reply, ask_from};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -26,10 +28,13 @@ async fn with_documents() -> (Field, Documents) {
     (field, documents)
 }
 
+/// Asks for a code as this client. Each request comes from somebody else: what one address makes us fetch is bounded.
 async fn authorize(field: &Field, id: &str) -> Reply {
+    static CALLERS: AtomicU8 = AtomicU8::new(2);
+    let caller = IpAddr::from([127, 0, 0, CALLERS.fetch_add(1, Ordering::Relaxed)]);
     let client = Client::known(field.base_url(), id, None, REDIRECT);
     let wish = client.wish(&field.resource(UP), "mcp:read");
-    field.ask(&Ask::get(&format!("/oauth/authorize?{}", wish.text()))).await
+    ask_from(caller, field.address, &Ask::get(&format!("/oauth/authorize?{}", wish.text()))).await.unwrap()
 }
 
 fn is_refused(reply: &Reply, what: &str) {

@@ -7,6 +7,7 @@ use sekisho_e2e::fakes::call::{modern, tool};
 use sekisho_e2e::fakes::oauth::{Client, REDIRECT};
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::fakes::wire::ask;
+use sekisho_e2e::harness::wait::until;
 use sekisho_e2e::harness::{Checkpoint, Finished, Process, binary};
 use serde_json::json;
 
@@ -50,6 +51,12 @@ async fn replay_claims_nothing_about_what_is_not_on_record() {
     assert_eq!(ask(address, &tool(UP, &granted.access, "look")).await.unwrap().status, 200);
     let list = modern(UP, &granted.access, "tools/list", json!({}));
     assert_eq!(ask(address, &list).await.unwrap().status, 200);
+    // Reads are recorded in batches.
+    until("the call is on record", async || {
+        let records = checkpoint.records().await;
+        records.iter().any(|row| row["record"]["event"]["method"] == "tools/call").then_some(())
+    })
+    .await;
     let config = checkpoint.configuration().display().to_string();
     let replayed = async |name: &str, text: &str, more: &[&str]| {
         let policies = checkpoint.folder().join(name);

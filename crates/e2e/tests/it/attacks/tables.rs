@@ -152,7 +152,8 @@ async fn an_approval_covers_what_is_sent_beside_the_arguments() {
 async fn large_arguments_are_not_kept_with_an_approval() {
     let field = with_approval().await;
     let granted = field.granted(USER, "mcp:read mcp:write").await;
-    let size = std::env::var("SEKISHO_TEST_ARGUMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(500_000);
+    let size =
+        std::env::var_os("SEKISHO_TEST_ARGUMENTS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(500_000);
     let on_disk = || {
         let files = std::fs::read_dir(field.checkpoint.data_dir()).unwrap();
         files.map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
@@ -181,7 +182,8 @@ async fn large_arguments_are_not_kept_with_an_approval() {
 /// fills the table of the default size; otherwise a small one is configured.
 #[tokio::test(flavor = "multi_thread")]
 async fn unused_registrations_close_no_door() {
-    let wanted = std::env::var("SEKISHO_TEST_REGISTRATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let wanted =
+        std::env::var_os("SEKISHO_TEST_REGISTRATIONS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(60);
     let configuration =
         if wanted == 10_000 { String::new() } else { format!("[clients]\nregistered_max = {wanted}\n") };
     let field = Field::before(Speaks::Modern, &configuration).await;
