@@ -169,8 +169,7 @@ impl Instance {
     /// Wires everything.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, CommandError> {
         let Parts { data, lock, store, configuration, source, port } = parts;
-        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-        let node = data.node(&SystemClock)?;
+        let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);
         let upkeep = Upkeep::begin(&store, node).await?;
         let clock: Arc<dyn Clock> = upkeep.clock.clone();
         let base_url = base_url(&store, configuration.base_url.as_deref(), port).await?;
@@ -187,11 +186,9 @@ impl Instance {
             Arc::new(reach::documents(&configuration, extra_ca.clone())?),
             base_url.clone(),
         )));
-        let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(
-            &defined,
-            (&base_url, configuration.audit.arguments_days),
-            (extra_ca.as_deref(), &builtin),
-        )?));
+        let kept = (base_url.as_str(), configuration.audit.arguments_days);
+        let routes = servers::routes(&defined, kept, (extra_ca.as_deref(), &builtin))?;
+        let (routes, routes_seen) = watch::channel(Arc::new(routes));
         let issuer = Issuer::new(IssuerParts {
             store: store.clone(),
             keys: keys_seen.clone(),

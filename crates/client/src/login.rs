@@ -30,8 +30,10 @@ use crate::registration::{Registration, RegistrationError};
 use crate::signing::{ClientKey, DpopKey, KeyError};
 use crate::token::{Asked, TokenEndpoint, TokenError, Tokens};
 use crate::token_store::{At, Pin, StoreError, TokenStore, Turn, Wait};
+use terms::{is_passing, takes_proofs};
 
 mod known;
+mod terms;
 
 /// How a person is sent to an authorization server: a browser, a line on a terminal.
 pub trait Browser: Send + Sync + Debug {
@@ -581,25 +583,6 @@ impl<'a> Way<'a> {
     fn asked(self) -> Asked<'a> {
         Asked { resource: self.resource, scopes: self.scopes }
     }
-}
-
-/// Whether a refusal is temporary, so that the refresh token may still be good.
-fn is_passing(code: &str) -> bool {
-    matches!(code, "server_error" | "slow_down" | "temporarily_unavailable" | "too_many_requests")
-}
-
-/// Whether tokens are bound to a key: where the issuer binds them, and the resource takes such (RFC 9449 §5, RFC 9728
-/// §2). A resource that knows nothing of it would refuse them.
-fn takes_proofs(
-    described: &ProtectedResource,
-    server: &AuthorizationServer,
-    challenge: Option<&BearerChallenge>,
-) -> bool {
-    let has = |algorithms: &[String]| algorithms.iter().any(|algorithm| algorithm == DpopKey::ALGORITHM);
-    let taken = described.dpop_bound_access_tokens_required
-        || has(&described.dpop_signing_alg_values_supported)
-        || challenge.is_some_and(|challenge| challenge.dpop);
-    has(&server.dpop_signing_alg_values_supported) && taken
 }
 
 #[cfg(test)]

@@ -93,6 +93,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/login", "/login", NO_STORE),
     post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
     post("/logout", "/logout", FORGED, SIGNED_IN),
+    post("/agents/end", "/agents/end", FORGED, SIGNED_IN),
     get("/setup/{token}", "/setup/{}", "reads the link"),
     post("/setup/{token}", "/setup/{}", Carries::Form(&[("password", "x"), ("csrf", "x")]), "reads the link"),
     get("/approvals/{id}", "/approvals/{}", SIGNED_IN),

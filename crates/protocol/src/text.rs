@@ -114,7 +114,9 @@ fn replaced(text: &str, is_bad: impl Fn(char) -> bool, put: impl Fn(&mut String,
 
 #[cfg(test)]
 mod tests {
-    use super::{NameFault, check_name, fold, for_page, for_terminal, is_invisible, json_for_terminal};
+    use super::{
+        NameFault, check_name, fold, for_page, for_terminal, is_invisible, json_for_terminal, lines_for_terminal,
+    };
 
     /// ATK-105: names that a server may take for one another fold to one text, and others do not.
     #[test]
@@ -184,5 +186,21 @@ mod tests {
     fn a_page_hides_nothing() {
         assert_eq!(for_page("<p>a\u{202e}b</p>\n".to_owned()), "<p>a\\u202eb</p>\n");
         assert_eq!(for_page("<p>plain</p>\n".to_owned()), "<p>plain</p>\n");
+    }
+
+    /// ATK-231: no character that a terminal obeys, or that turns writing around, is left by any of the three.
+    #[test]
+    fn what_is_shown_commands_nothing() {
+        let hostile = "a\u{1b}]0;x\u{7}\u{9b}31m\u{202e}b\r\n\tc\u{e0041}d";
+        for shown in [for_terminal(hostile), lines_for_terminal(hostile), json_for_terminal(hostile)] {
+            assert!(!shown.chars().any(|c| is_invisible(c) && !matches!(c, '\n' | '\t')), "{shown:?}");
+        }
+        assert_eq!(for_terminal("a\nb"), "a\\nb");
+        assert_eq!(lines_for_terminal("a\n\tb\r"), "a\n\tb\\r");
+        assert!(matches!(lines_for_terminal("plain — 古い"), std::borrow::Cow::Borrowed(_)));
+        let value = serde_json::json!({ "a\u{202e}": hostile });
+        let text = serde_json::to_string(&value).unwrap();
+        let back: serde_json::Value = serde_json::from_str(&json_for_terminal(&text)).unwrap();
+        assert_eq!(back, value);
     }
 }

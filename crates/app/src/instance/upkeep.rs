@@ -10,12 +10,12 @@ use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_store::{REFUSALS_WRITTEN_EVERY, Refusals, Store, StoreError, UnendedCall, UnendedCursor};
 use tokio::task::JoinHandle;
 
-use super::Instance;
+use super::{Instance, READ_TIMEOUT};
 use crate::clock::{SteadyClock, Timekeeper};
 use crate::error::CommandError;
 use crate::heads::{Heads, PLACE_SETTING, SecondPlace};
 use crate::keys;
-use crate::os::OsEntropy;
+use crate::os::{self, OsEntropy};
 
 /// How often what has ended is deleted.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
@@ -84,8 +84,11 @@ impl Instance {
         let mut brought_back = false;
         loop {
             every.tick().await;
-            if let Err(error) = self.store.keep_reserve() {
-                tracing::warn!(%error, "no room could be kept for a full disk");
+            let store = self.store.clone();
+            match os::beside(READ_TIMEOUT, move || store.keep_reserve()).await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::warn!(%error, "no room could be kept for a full disk"),
+                None => tracing::warn!("no room could be kept for a full disk: the disk does not answer"),
             }
             // By a clock that was just set, what has not ended may seem to have.
             let trusted = self.upkeep.clock.is_trusted();
@@ -214,7 +217,9 @@ impl Instance {
     /// (ATK-176). It does not keep us from starting: then whoever can cut the records could also stop the checkpoint, and
     /// what happens from now on would be on record nowhere.
     pub(super) async fn compare_heads(&self, heads: &Heads) {
-        let found = match heads.place.newest() {
+        let place = heads.place.clone();
+        let newest = os::beside(READ_TIMEOUT, move || place.newest()).await;
+        let found = match newest.unwrap_or_else(|| Err("the disk does not answer".to_owned())) {
             Ok(newest) => acts::contradictions(&self.store, &newest).await.map_err(|error| error.to_string()),
             Err(error) => Err(error),
         };
