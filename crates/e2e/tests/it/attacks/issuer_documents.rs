@@ -174,15 +174,16 @@ async fn a_redirect_that_the_document_does_not_list_is_refused() {
     field.lets_in().await;
 }
 
-/// ATK-29: the fetches for one host have a budget; whoever exceeds it takes nothing from others.
+/// ATK-29: the fetches for one host have a budget, whoever asks for them; who exceeds it takes nothing from others.
 #[tokio::test]
 async fn documents_of_one_host_are_fetched_so_often_and_no_more() {
     let (field, documents) = with_documents().await;
-    for at in 0..60 {
+    for at in 0..100 {
         is_refused(&authorize(&field, &documents.url(&format!("/{at}"))).await, "nothing there");
     }
     let fetched = documents.fetched().len();
-    assert!((1..=40).contains(&fetched), "{fetched} fetches");
+    // Sixty a minute, and what comes due while the test runs.
+    assert!((1..=75).contains(&fetched), "{fetched} fetches");
     field.lets_in().await;
 }
 
