@@ -2,7 +2,7 @@
 //!
 //! [`Memory`] is what there is, and a [`Pool`] is what one holder may take of it: an address, everybody who has not shown
 //! who he is, a grant. What is taken is a [`Charge`], and dropping it gives it back. A message travels as `Bytes` that
-//! own their charge ([`Charge::seal`]): wherever they wait, in a queue, in the HTTP library, for a client that does not
+//! own their charge (`Charge::seal`): wherever they wait, in a queue, in the HTTP library, for a client that does not
 //! read, they count.
 //!
 //! A message is charged twice its length, because there are two of it while it is read and edited.

@@ -11,7 +11,7 @@ use jsonschema::{Draft, PatternOptions};
 use sekisho_protocol::json::{Kind, Raw};
 use serde_json::{Map, Value, json};
 
-use crate::schema::{Compiled, PATTERN_BYTES_MAX, ToolSchema, Types, Use, Violation, kind};
+use crate::schema::{Compiled, SMALL_PATTERN_BYTES_MAX, ToolSchema, Types, Use, Violation, kind};
 
 mod words;
 
@@ -137,14 +137,17 @@ impl Bounds {
 
     fn of(tool: &str, schema: &Value, known: Option<&Compiled>) -> Result<Self, BoundsError> {
         measure(tool, schema, 1, &mut 0)?;
-        let invalid = |reason: &dyn fmt::Display| BoundsError::Invalid {
-            tool: tool.to_owned(),
-            reason: short(&reason.to_string()),
+        let invalid = |reason: &dyn fmt::Display| {
+            let mut reason = short(&reason.to_string());
+            if reason.contains("\"regex\"") {
+                reason.push_str("; an expression looks neither around nor back, and compiles to 8 KiB at most");
+            }
+            BoundsError::Invalid { tool: tool.to_owned(), reason }
         };
         jsonschema::options()
             .with_draft(Draft::Draft202012)
             // Linear in the text, whatever the expression: look-around and references back are refused.
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
+            .with_pattern_options(PatternOptions::regex().size_limit(SMALL_PATTERN_BYTES_MAX))
             .build(schema)
             .map_err(|error| invalid(&error))?;
         let reader = Reader { tool, known };

@@ -20,7 +20,7 @@ use jsonschema::{PatternOptions, Validator};
 use sekisho_protocol::json::Raw;
 use serde_json::Value;
 
-pub(crate) use compile::{CompileError, PATTERN_BYTES_MAX, Use};
+pub(crate) use compile::{CompileError, PATTERN_BYTES_MAX, SMALL_PATTERN_BYTES_MAX, Use};
 pub(crate) use node::{Compiled, Types, kind};
 
 /// Why arguments do not fit. Names what is wrong and where, never a value.

@@ -44,6 +44,7 @@ mod logins;
 mod many_streams;
 mod memory;
 mod operator_tools;
+mod patterns;
 mod program;
 mod programs;
 mod records;

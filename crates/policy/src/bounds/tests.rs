@@ -223,3 +223,25 @@ fn a_refused_schema_is_told_in_a_short_line() {
         assert!(said.chars().count() < 300 && !said.chars().any(char::is_control), "{said:?}");
     }
 }
+
+/// ATK-245: an expression of bounds has a bounded number of states, and one call makes it look at a bounded number of
+/// bytes: a longer text is refused, whether it would fit or not.
+#[test]
+fn a_pattern_costs_a_bounded_number_of_steps() {
+    for large in ["^(?:[a-z]{0,60}-?){20}$", "^(?:ab?c){1,2000}$"] {
+        let schema = json!({"properties": {"a": {"pattern": large}}});
+        assert!(matches!(Bounds::read("t", &schema), Err(BoundsError::Invalid { .. })), "{large}");
+    }
+    let one = json!({"properties": {"a": {"pattern": "^x*$"}}});
+    let four = json!({"properties": {"a": {"pattern": "^x*$"}, "b": {"pattern": "^x*$"}, "c": {"pattern": "^x*$"}, "d": {"pattern": "^x*$"}}});
+    let text = |names: &[&str], bytes: usize| {
+        let members = names.iter().map(|name| ((*name).to_owned(), Value::from("x".repeat(bytes))));
+        Value::Object(members.collect()).to_string()
+    };
+    let all = ["a", "b", "c", "d"];
+    assert!(fits(&one, &text(&["a"], 100_000)) && !fits(&one, &text(&["a"], 200_000)));
+    assert!(fits(&four, &text(&all, 25_000)) && !fits(&four, &text(&all, 50_000)));
+    // A length that is bounded as well is looked at first.
+    let short = json!({"properties": {"a": {"pattern": "^x*$", "maxLength": 10}}});
+    assert!(!fits(&short, &text(&["a"], 3_000_000)));
+}

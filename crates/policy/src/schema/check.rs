@@ -10,7 +10,7 @@ use sekisho_protocol::json::{Broken, Kind, Raw};
 use sekisho_protocol::mcp::strict::loosely;
 use serde_json::Value;
 
-use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, TextRules};
+use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, Pattern, TextRules};
 use super::{COSTLY, FOLDED, Violation};
 
 /// Steps of one check: a node at a value, and each [`BYTES_A_STEP`] of it.
@@ -30,6 +30,16 @@ pub(super) struct Steps {
 impl Default for Steps {
     fn default() -> Self {
         Self { left: STEPS_MAX, depth: 0 }
+    }
+}
+
+impl Steps {
+    /// Whether an expression fits a text. What that may cost is taken before: a text that is too long for it is refused.
+    fn matches(&mut self, pattern: &Pattern, text: &Value) -> Result<bool, Box<Violation>> {
+        let bytes = text.as_str().map_or(0, str::len);
+        let cost = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(pattern.steps_a_byte);
+        self.left = self.left.checked_sub(cost).ok_or_else(|| no(COSTLY))?;
+        Ok(pattern.check.is_valid(text))
     }
 }
 
@@ -83,7 +93,7 @@ impl Compiled {
             chosen(choices, value, steps)?;
         }
         match kind {
-            Kind::String => node.text.as_deref().map_or(Ok(()), |rules| text(rules, value))?,
+            Kind::String => node.text.as_deref().map_or(Ok(()), |rules| text(rules, value, steps))?,
             Kind::Array => node.list.as_deref().map_or(Ok(()), |rules| self.list(rules, value, steps))?,
             Kind::Object => node.object.as_deref().map_or(Ok(()), |rules| self.object(rules, value, steps))?,
             Kind::Boolean | Kind::Null | Kind::Number => {}
@@ -233,9 +243,11 @@ impl Compiled {
         let mut matched = declared;
         if !rules.patterns.is_empty() {
             let text = Value::from(name.as_ref());
-            for (_, node) in rules.patterns.iter().filter(|(pattern, _)| pattern.is_valid(&text)) {
-                matched = true;
-                self.fits(*node, value, steps)?;
+            for (pattern, node) in &rules.patterns {
+                if steps.matches(pattern, &text)? {
+                    matched = true;
+                    self.fits(*node, value, steps)?;
+                }
             }
         }
         match rules.additional {
@@ -303,7 +315,7 @@ fn within(rules: &NumberRules, number: &Decimal) -> Checked {
     }
 }
 
-fn text(rules: &TextRules, value: Raw<'_>) -> Checked {
+fn text(rules: &TextRules, value: Raw<'_>, steps: &mut Steps) -> Checked {
     let text = value.string().map_err(broken)?;
     if rules.min.is_some() || rules.max.is_some() {
         let length = text.chars().count() as u64;
@@ -318,12 +330,13 @@ fn text(rules: &TextRules, value: Raw<'_>) -> Checked {
         return Ok(());
     }
     let text = Value::String(text.into_owned());
-    let says_no = |check: &Option<Validator>| check.as_ref().is_some_and(|check| !check.is_valid(&text));
-    match () {
-        () if says_no(&rules.pattern) => Err(no("pattern")),
-        () if says_no(&rules.format) => Err(no("format")),
-        () => Ok(()),
+    if let Some(pattern) = &rules.pattern
+        && !steps.matches(pattern, &text)?
+    {
+        return Err(no("pattern"));
     }
+    let says_no = |check: &Validator| !check.is_valid(&text);
+    if rules.format.as_ref().is_some_and(says_no) { Err(no("format")) } else { Ok(()) }
 }
 
 /// Whether a value is one of these.

@@ -7,7 +7,9 @@ use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::mcp::strict::loosely;
 use serde_json::{Map, Value, json};
 
-use super::node::{Compiled, ListRules, MemberRules, Node, NodeId, NumberRules, ObjectRules, TextRules, Types};
+use super::node::{
+    Compiled, ListRules, MemberRules, Node, NodeId, NumberRules, ObjectRules, Pattern, TextRules, Types,
+};
 
 /// Subschemas of one schema.
 const NODES_MAX: usize = 4_096;
@@ -17,8 +19,14 @@ const DEPTH_MAX: usize = 64;
 const PATTERNS_MAX: usize = 32;
 /// Values of all `enum`s of one schema.
 const CHOICES_MAX: usize = 10_000;
-/// Bytes that one regular expression may take when it is compiled.
+/// Bytes that one regular expression of bounds may take when it is compiled: some hundred states. An agent can begin a task
+/// with bounds of its own, so what they cost is what a stranger can make us compute (ATK-245).
+pub(crate) const SMALL_PATTERN_BYTES_MAX: usize = 8 * 1024;
+/// The same for the input schema of a tool, which an owner accepted: classes of Unicode are large.
 pub(crate) const PATTERN_BYTES_MAX: usize = 256 * 1024;
+/// Steps that a small expression takes for each byte of a text, and a larger one.
+const SMALL_STEPS_A_BYTE: u32 = 4;
+const STEPS_A_BYTE: u32 = 32;
 /// Steps back that an expression with look-around may take on one text.
 const BACKTRACKS_MAX: usize = 100_000;
 
@@ -249,24 +257,24 @@ impl<'a> Compiler<'a> {
 
     /// An expression by ECMA-262, as JSON Schema has it. Linear in the text; of tools also one with look-around, which
     /// takes a bounded number of steps back.
-    fn pattern(&mut self, pattern: &Value) -> Result<Validator, CompileError> {
+    fn pattern(&mut self, pattern: &Value) -> Result<Pattern, CompileError> {
         self.patterns += 1;
         if self.patterns > PATTERNS_MAX {
             return Err(CompileError::TooLarge);
         }
         let schema = json!({ "pattern": pattern });
-        let linear = jsonschema::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(PATTERN_BYTES_MAX))
-            .build(&schema);
-        let read = match (linear, self.used) {
-            (Err(_), Use::Tool) => jsonschema::options()
-                .with_pattern_options(
-                    PatternOptions::fancy_regex().size_limit(PATTERN_BYTES_MAX).backtrack_limit(BACKTRACKS_MAX),
-                )
-                .build(&schema),
-            (read, _) => read,
+        let linear = |bytes_max| {
+            jsonschema::options().with_pattern_options(PatternOptions::regex().size_limit(bytes_max)).build(&schema)
         };
-        read.map_err(|_| malformed("pattern"))
+        let small = linear(SMALL_PATTERN_BYTES_MAX);
+        if small.is_ok() || self.used == Use::Bounds {
+            let check = small.map_err(|_| malformed("pattern"))?;
+            return Ok(Pattern { check, steps_a_byte: SMALL_STEPS_A_BYTE });
+        }
+        let around = PatternOptions::fancy_regex().size_limit(PATTERN_BYTES_MAX).backtrack_limit(BACKTRACKS_MAX);
+        let large = linear(PATTERN_BYTES_MAX);
+        let check = large.or_else(|_| jsonschema::options().with_pattern_options(around).build(&schema));
+        Ok(Pattern { check: check.map_err(|_| malformed("pattern"))?, steps_a_byte: STEPS_A_BYTE })
     }
 
     fn list_rules(

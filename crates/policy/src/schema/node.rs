@@ -101,11 +101,19 @@ pub(super) struct NumberRules {
     pub(super) multiple_of: Option<Decimal>,
 }
 
+/// A regular expression, and what it costs.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) check: Validator,
+    /// Steps for each byte of a text. An expression can need a look at each of its states for each byte.
+    pub(super) steps_a_byte: u32,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct TextRules {
     pub(super) min: Option<u64>,
     pub(super) max: Option<u64>,
-    pub(super) pattern: Option<Validator>,
+    pub(super) pattern: Option<Pattern>,
     pub(super) format: Option<Validator>,
 }
 
@@ -128,7 +136,7 @@ pub(super) struct ObjectRules {
     pub(super) required: usize,
     /// The declared names by their loose form.
     pub(super) loose: HashMap<Box<str>, Box<str>>,
-    pub(super) patterns: Vec<(Validator, NodeId)>,
+    pub(super) patterns: Vec<(Pattern, NodeId)>,
     pub(super) additional: Option<NodeId>,
     pub(super) names: Option<NodeId>,
     pub(super) min: Option<u64>,
