@@ -39,7 +39,8 @@ const CALL: usize = 4 << 20;
 const LOGIN_BOUND: &str = "few hashes at one time; failures slow down the next";
 const SIGNED_IN: &str = "asks for a session before anything else";
 const NO_STORE: &str = "reads no store";
-const TOKEN_FIRST: &str = "asks for a token before the body; records of rejections are at most 100 a second";
+const TOKEN_FIRST: &str =
+    "asks for a token before the body; beyond a few, rejections are counted and not recorded one by one";
 
 const fn get(path: &'static str, target: &'static str, bound: &'static str) -> Endpoint {
     Endpoint { method: "GET", path, target, carries: Carries::Nothing, body_bytes_max: 0, bound }
@@ -55,7 +56,7 @@ const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 /// Every endpoint, as the routers have them, and the calls below `/mcp/`. `{}` in a target is an identifier of nothing.
 pub const ENDPOINTS: &[Endpoint] = &[
     get("/healthz", "/healthz", NO_STORE),
-    get("/readyz", "/readyz", "one statement of the store"),
+    get("/readyz", "/readyz", "one small write of the store a second, whoever asks"),
     get("/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server", NO_STORE),
     get("/.well-known/openid-configuration", "/.well-known/openid-configuration", NO_STORE),
     get("/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource", NO_STORE),
