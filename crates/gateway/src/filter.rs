@@ -3,6 +3,7 @@
 //! Lists show what `decide` would permit or let step up to. Answers that nobody asked for, requests that the revision
 //! does not have, news of things that the caller may not read: none of these is passed on.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -279,7 +280,7 @@ impl Filter {
             }
             Method::NotificationsTasks => {
                 let id = params.and_then(|params| params.task_id.as_deref()).unwrap_or_default();
-                heard.jobs.iter().any(|job| job == id) && self.is_own_job(id) && self.may_ask(question, params)
+                heard.jobs.contains(id) && self.is_own_job(id) && self.may_ask(question, params)
             }
             Method::NotificationsCancelled => true,
             _ => false,
@@ -302,14 +303,14 @@ impl Filter {
                 splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id))
             });
         let may_read = |uri: &ResourceUri| self.may_read(&moment, uri.as_str());
-        let resources: Vec<ResourceUri> = promised.resources.into_iter().filter(may_read).collect();
-        let jobs: Vec<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
+        let resources: HashSet<ResourceUri> = promised.resources.into_iter().filter(may_read).collect();
+        let jobs: HashSet<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
         let Place::Listen { wish, heard, .. } = &mut self.place else { return Judged::Drop("not a subscription") };
         *heard = Some(Wish {
             prompts: promised.prompts && wish.prompts,
             resource_list: promised.resource_list && wish.resource_list,
-            resources: resources.into_iter().filter(|uri| wish.resources.contains(uri)).collect(),
-            jobs: jobs.into_iter().filter(|id| wish.jobs.contains(id)).collect(),
+            resources: resources.intersection(&wish.resources).cloned().collect(),
+            jobs: jobs.intersection(&wish.jobs).cloned().collect(),
             tools: promised.tools && wish.tools,
         });
         edited.map_or(Judged::Broken(UNREADABLE), |edited| Judged::Pass(edited.into()))

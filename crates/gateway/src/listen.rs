@@ -3,6 +3,8 @@
 //! An upstream is asked for what the caller may read and for the caller's own jobs, and for nothing else: what it does not
 //! promise, the caller knows to be refused (TR-42). The stream is judged once more, message by message (`filter.rs`).
 
+use std::collections::HashSet;
+
 use sekisho_policy::decide::{Decision, decide};
 use sekisho_policy::model::{Call, Target};
 use sekisho_policy::rights::Rights;
@@ -44,15 +46,13 @@ pub(crate) fn narrow(
         };
         matches!(decide(rights, &who.caller, &who.authority, &call, routed.now), Decision::Permit(_))
     };
-    let resources: Vec<&ResourceUri> = wish.resources.iter().filter(|uri| may_read(uri)).collect();
-    let jobs: Vec<&String> = wish.jobs.iter().filter(|id| is_own(id)).collect();
+    let resources: HashSet<&str> = wish.resources.iter().filter(|uri| may_read(uri)).map(ResourceUri::as_str).collect();
+    let jobs: HashSet<&str> = wish.jobs.iter().map(String::as_str).filter(|id| is_own(id)).collect();
     if resources.len() == wish.resources.len() && jobs.len() == wish.jobs.len() {
         return Ok(());
     }
-    let keeps = |uri: &str| resources.iter().any(|kept| kept.as_str() == uri);
-    let edited = splice::filter_subscriptions(&posted.body, SubscriptionList::Resources, keeps).and_then(|edited| {
-        splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| jobs.iter().any(|kept| *kept == id))
-    });
+    let edited = splice::filter_subscriptions(&posted.body, SubscriptionList::Resources, |uri| resources.contains(uri))
+        .and_then(|edited| splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| jobs.contains(id)));
     let refused = |fault: CallFault| CallError { id: id.clone(), fault };
     let unsafe_edit = |error: SpliceError| refused(ForwardError::Edit { reason: error.to_string() }.into());
     let edited = edited.map_err(unsafe_edit)?;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+#[cfg(test)]
+mod readers;
+
 /// How often the input is doubled.
 pub const DOUBLINGS: u32 = 5;
 /// The most that a doubling may multiply the processor time by, on the average of all. Twice is in proportion; the rest is
@@ -19,7 +22,9 @@ const TRIES: usize = 3;
 /// How often all sizes are measured again before they count as too slow: other work on the machine slows single ones down.
 const AGAIN: usize = 4;
 /// The first size takes at least this long, so that the clock is exact enough.
-const FIRST_MIN: Duration = Duration::from_millis(2);
+const FIRST_MIN: Duration = Duration::from_micros(500);
+/// A step that ends below this is not judged by itself: so little time is no danger, and not exact.
+const STEP_MIN: Duration = Duration::from_millis(2);
 /// The first size has at most so many units: then the work hardly depends on the input at all.
 const FIRST_UNITS_MAX: usize = 1 << 20;
 
@@ -62,10 +67,9 @@ fn is_in_proportion(times: &[Duration]) -> bool {
     let steps = seconds.iter().zip(seconds.iter().skip(1));
     let (Some(first), Some(last)) = (seconds.first(), seconds.last()) else { return true };
     let doublings = i32::try_from(seconds.len().saturating_sub(1)).unwrap_or(i32::MAX);
-    // What takes next to no time at all is no danger, and not exact.
-    let tiny = FIRST_MIN.as_secs_f64();
-    *last <= first.max(tiny / 4.0) * FACTOR_MAX.powi(doublings)
-        && steps.clone().all(|(one, two)| *two <= tiny || *two <= one * STEP_MAX)
+    let step_min = STEP_MIN.as_secs_f64();
+    *last <= first.max(FIRST_MIN.as_secs_f64()) * FACTOR_MAX.powi(doublings)
+        && steps.clone().all(|(one, two)| *two <= step_min || *two <= one * STEP_MAX)
 }
 
 fn fastest<I, O>(input: &I, work: &impl Fn(&I) -> O) -> Duration {
@@ -85,7 +89,7 @@ fn processor_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::in_proportion;
+    use super::{check, in_proportion};
 
     fn pairs(count: &usize) -> usize {
         let items: Vec<usize> = (0..*count).collect();
@@ -103,6 +107,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "pairs: doubling the input multiplies")]
     fn work_that_grows_with_the_square_is_found() {
-        in_proportion("pairs", 256, |units| units, pairs);
+        check("pairs", &[128, 256, 512, 1024, 2048, 4096], pairs);
     }
 }

@@ -17,6 +17,8 @@ mod children;
 #[cfg(test)]
 mod discovery;
 #[cfg(test)]
+mod growth;
+#[cfg(test)]
 mod happy;
 #[cfg(test)]
 mod identity;
