@@ -143,6 +143,9 @@ struct Shelf {
     listed: tokio::sync::Mutex<Option<Instant>>,
     /// The same for readers that do not wait.
     listed_once: std::sync::atomic::AtomicBool,
+    /// Held from the reading of the store until `snapshot` has what was read, so that what was read earlier never replaces
+    /// what was read later.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// What is known of all servers' tools.
@@ -185,11 +188,12 @@ impl Catalogues {
 
     /// Reads a server's part anew from the store.
     pub(crate) async fn reload(&self, server: &ServerName) -> Result<(), StoreError> {
+        let shelf = self.shelf(server);
+        let _reading = shelf.reading.lock().await;
         let mut tx = self.store.read().await?;
         let tools = tx.catalogue().list(server).await?;
         let definitions = tx.catalogue().definitions(server).await?;
         drop(tx);
-        let shelf = self.shelf(server);
         let before = shelf.snapshot.load();
         shelf.snapshot.store(Arc::new(Snapshot::of(tools, &definitions.into_iter().collect(), &before)));
         Ok(())
@@ -257,6 +261,7 @@ impl Catalogues {
     ) -> Result<Vec<Tool>, RefreshError> {
         let items = upstreams.list_tools(server).await?;
         let (tools, mirrors) = read_all(&items);
+        let _reading = shelf.reading.lock().await;
         let mut tx = self.store.begin().await?;
         tx.catalogue().sync(server, &tools, now).await?;
         let kept = tx.catalogue().list(server).await?;
