@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sekisho_protocol::audit::{AuthorizationAct, Event, Verdict};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::ids::ApprovalId;
 use sekisho_protocol::task::TaskDefinition;
 use serde_json::{Value, json};
 
@@ -44,7 +45,9 @@ fn sent(world: &World) -> Vec<Value> {
 }
 
 /// Product §4, Ask in 2026-07-28: the client opens the page and comes back with our state; once the person has said yes
-/// the call goes on, and nothing of ours goes with it (PX-24, TR-45).
+/// the call goes on, and nothing of ours goes with it (PX-24, TR-45). The page is asked for by URL and by no form
+/// (RS-56), its URL holds the question's identifier and nothing else (RS-59), and what it leaves behind stands for no token
+/// (RS-57).
 #[tokio::test]
 async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
     let (world, grantee, token) = world().await;
@@ -55,8 +58,13 @@ async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
     let question = &result["inputRequests"]["sekisho_approval"];
     assert_eq!((&question["method"], &question["params"]["mode"]), (&json!("elicitation/create"), &json!("url")));
     let url = question["params"]["url"].as_str().unwrap();
-    assert!(url.starts_with(&format!("{}/approvals/apr_", world.base)), "{url}");
+    let id = url.strip_prefix(&format!("{}/approvals/", world.base)).unwrap_or_else(|| panic!("{url}"));
+    assert!(id.parse::<ApprovalId>().is_ok(), "{url}");
+    assert!(question["params"].get("requestedSchema").is_none(), "{question}");
     assert_eq!(result["_meta"]["io.sekisho/refusal"]["remedy"]["url"], url);
+    let nobody = json!({ "name": "add_note", "arguments": { "n": 1 }, "requestState": result["requestState"] });
+    let nobody = world.modern(&token, "tools/call", nobody).without("authorization").send().await;
+    assert_eq!(nobody.status, 401, "{}", nobody.body);
     // The person answers while the client waits.
     let retry = call(&world, &token, json!({ "n": 1 }), back(&asked, "accept"));
     let (passed, said) = tokio::join!(retry, answer(&world, &grantee, true));
@@ -70,7 +78,7 @@ async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
     assert_eq!(again.json()["result"]["resultType"], "input_required");
 }
 
-/// RS-50, PX-24: a state that was changed, is of another call, of another caller, or is over brings nothing; and it is no
+/// RS-50, PX-15, PX-24: a state that was changed, is of another call, of another caller, or is over brings nothing; and it is no
 /// yes.
 #[tokio::test]
 async fn a_state_is_good_for_its_caller_and_its_call_alone() {
@@ -204,7 +212,7 @@ async fn an_older_client_is_told_when_its_user_has_answered() {
     assert_eq!(next(&mut stream).await["params"], json!({ "elicitationId": question }));
 }
 
-/// Product §4: what the upstream asks back belongs to the call that was paid for: its later rounds take nothing again,
+/// RS-52: what the upstream asks back belongs to the call that was paid for: its later rounds take nothing again,
 /// each goes on once, and the upstream gets its own state back.
 #[tokio::test]
 async fn later_rounds_of_a_call_that_was_paid_for_count_once() {

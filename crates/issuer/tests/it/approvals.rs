@@ -12,7 +12,7 @@ fn path(id: ApprovalId) -> String {
     format!("/approvals/{id}")
 }
 
-/// Product §4: the person reads the very call and says yes; then it works once, and that is on record.
+/// RS-52: the person reads the very call and says yes; then it works once, and that is on record.
 #[tokio::test]
 async fn a_call_is_approved_once() {
     let site = Site::new().await;
@@ -116,7 +116,7 @@ async fn a_call_is_answered_only_on_its_own_page() {
     assert!(site.approval(other).await.decided_at.is_none());
 }
 
-/// ATK-10: whoever is not asked learns nothing: a call of somebody else is as if it were not there, signed in or not.
+/// ATK-10, RS-58: whoever is not asked learns nothing: a call of somebody else is as if it were not there, signed in or not.
 #[tokio::test]
 async fn nobody_else_learns_of_a_call() {
     let site = Site::new().await;
@@ -143,7 +143,7 @@ async fn nobody_else_learns_of_a_call() {
     assert!(site.approval(id).await.decided_at.is_none());
 }
 
-/// ATK-04: after signing in, the person is back at the page, and can be sent nowhere else.
+/// ATK-04, RS-59: the page's URL signs nobody in; after signing in, the person is back at the page, and can be sent nowhere else.
 #[tokio::test]
 async fn a_login_leads_back_to_the_page_and_nowhere_else() {
     let site = Site::new().await;
