@@ -103,3 +103,42 @@ fn end_to_end_tests_see_the_vocabulary_only() {
         assert_eq!(name, "sekisho-protocol");
     }
 }
+
+/// A dependency that no file names costs everybody the time to build it.
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = Vec::new();
+    for package in packages() {
+        let manifest = std::path::PathBuf::from(package["manifest_path"].as_str().expect("a path"));
+        let folder = manifest.parent().expect("a folder");
+        let shipped: String = sources_of(&folder.join("src")) + &sources_of(&folder.join("examples"));
+        let tests = sources_of(&folder.join("tests")) + &sources_of(&folder.join("benches"));
+        for dependency in package["dependencies"].as_array().expect("a list") {
+            let name = dependency["rename"].as_str().or(dependency["name"].as_str()).unwrap_or_default();
+            let is_shipped = !matches!(dependency["kind"].as_str(), Some("dev" | "build"));
+            let word = name.replace('-', "_");
+            let named = is_named(&shipped, &word) || (!is_shipped && is_named(&tests, &word));
+            if !named && dependency["kind"] != "build" {
+                unused.push(format!("{}: {name}", package["name"]));
+            }
+        }
+    }
+    assert!(unused.is_empty(), "these dependencies are named by no file, so remove them: {unused:?}");
+}
+
+/// All Rust files below a folder, one after another; empty if there is no such folder.
+fn sources_of(folder: &std::path::Path) -> String {
+    if !folder.is_dir() {
+        return String::new();
+    }
+    files(folder, "rs").iter().map(|file| std::fs::read_to_string(file).expect("a source file is text")).collect()
+}
+
+/// Whether a text has this word.
+fn is_named(text: &str, word: &str) -> bool {
+    let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    text.match_indices(word).any(|(at, _)| {
+        let bytes = text.as_bytes();
+        !is_part(at.checked_sub(1).and_then(|before| bytes.get(before))) && !is_part(bytes.get(at + word.len()))
+    })
+}
