@@ -49,8 +49,19 @@ pub(crate) struct Configuration {
     /// What the policy files say; read with the file.
     #[serde(skip)]
     pub(crate) policy_files: Vec<PolicyFile>,
+    /// The database.
+    pub(crate) store: Database,
     /// Protected servers by name.
     pub(crate) servers: BTreeMap<String, ServerDefinition>,
+}
+
+/// The database.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Database {
+    /// A PostgreSQL connection URL, such as `postgres://sekisho:${file:/run/secrets/database}@db.example/sekisho?sslmode=verify-full`.
+    /// Without it: a SQLite file in `data_dir`. A data directory keeps to its database; nothing is copied.
+    pub(crate) url: Option<String>,
 }
 
 /// How connections are protected.

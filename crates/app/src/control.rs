@@ -277,6 +277,9 @@ pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> R
     match data.lock()? {
         None => answer(ask(&data.socket(), &act).await?),
         Some(_lock) => {
+            if let Some(configuration) = &configuration {
+                data.choose_database(configuration.store.url.as_deref())?;
+            }
             let store = data.store().await?;
             let source = if configuration.is_some() { Source::File } else { Source::Store };
             let now = SystemClock.now();

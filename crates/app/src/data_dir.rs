@@ -5,10 +5,19 @@ use std::path::{Path, PathBuf};
 
 use sekisho_protocol::env::{Clock, random};
 use sekisho_protocol::ids::NodeId;
+use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_store::{SealKey, Store, StoreSettings, StoreUrl};
 
 use crate::error::CommandError;
 use crate::os;
+use crate::servers::resolve;
+
+/// The SQLite database of a folder that belongs to no other one.
+const SQLITE: &str = "sekisho.db";
+/// `[store] url`, for folders that belong to a PostgreSQL database.
+const DATABASE: &str = "store.url";
+/// The key that seals secrets at rest.
+const SEAL_KEY: &str = "seal.key";
 
 /// The folder in which everything is kept.
 #[derive(Debug, Clone)]
@@ -64,15 +73,65 @@ impl DataDir {
         }
     }
 
-    /// Opens the store, making its key and tables when it is new.
+    /// Opens the store, making its key and tables when it is new: the database that [`Self::choose_database`] kept, or
+    /// the SQLite file of this folder.
     pub(crate) async fn store(&self) -> Result<Store, CommandError> {
-        let settings = StoreSettings::new(StoreUrl::Sqlite(self.path.join("sekisho.db")), self.seal_key()?);
+        let Some(url) = self.database()? else {
+            let settings = StoreSettings::new(StoreUrl::Sqlite(self.path.join(SQLITE)), self.seal_key()?);
+            return Store::open(settings).await.map_err(|error| {
+                CommandError::environment(
+                    format!("the store in `{}` cannot be opened: {error}", self.path.display()),
+                    "see whether the disk is full or the files belong to another user",
+                )
+            });
+        };
+        let url = resolve("`[store] url`", UpstreamSecret::from_outside(url))?;
+        let settings = StoreSettings::new(StoreUrl::Postgres(url.expose().to_owned()), self.seal_key()?);
         Store::open(settings).await.map_err(|error| {
             CommandError::environment(
-                format!("the store in `{}` cannot be opened: {error}", self.path.display()),
-                "see whether the disk is full or the files belong to another user",
+                format!("the database of `[store] url` cannot be used: {error}"),
+                format!(
+                    "see that it runs and lets this user in, and that `{}` is the key it was first used with",
+                    self.path.join(SEAL_KEY).display()
+                ),
             )
         })
+    }
+
+    /// Keeps which database this folder belongs to, so that every command finds it: `[store] url` as it is written, with its
+    /// references. Nothing is copied from one database to another, so a folder with a SQLite database takes no other one.
+    pub(crate) fn choose_database(&self, url: Option<&str>) -> Result<(), CommandError> {
+        let kept = self.database()?;
+        match url {
+            None if kept.is_some() => Err(CommandError::usage(
+                format!("`{}` belongs to a PostgreSQL database, and the configuration names none", self.path.display()),
+                "give `[store] url`, or another `data_dir`",
+            )),
+            None => Ok(()),
+            Some(_) if kept.is_none() && self.path.join(SQLITE).exists() => Err(CommandError::usage(
+                format!("`{}` holds a SQLite database, and `[store] url` names another one", self.path.display()),
+                "choose another `data_dir`: nothing is copied from one database to the other",
+            )),
+            Some(url) if kept.as_deref() == Some(url) => Ok(()),
+            Some(url) => {
+                let path = self.path.join(DATABASE);
+                let written = if path.exists() {
+                    os::replace_file(&path, url.as_bytes())
+                } else {
+                    os::private_file(&path, url.as_bytes())
+                };
+                written.map_err(|error| self.unusable(DATABASE, &error))
+            }
+        }
+    }
+
+    /// The PostgreSQL database of this folder; `None`: its SQLite file.
+    fn database(&self) -> Result<Option<String>, CommandError> {
+        match std::fs::read_to_string(self.path.join(DATABASE)) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.unusable(DATABASE, &error)),
+        }
     }
 
     /// The name under which this node chains its records.
@@ -91,10 +150,10 @@ impl DataDir {
 
     /// The key that seals secrets at rest.
     fn seal_key(&self) -> Result<SealKey, CommandError> {
-        let path = self.path.join("seal.key");
+        let path = self.path.join(SEAL_KEY);
         // A new key opens nothing of what an older one sealed. The database is looked for first, because the key is
         // made before it.
-        if self.path.join("sekisho.db").exists() && !path.exists() {
+        if self.path.join(SQLITE).exists() && !path.exists() {
             return Err(CommandError::environment(
                 format!("`{}` is missing, and the database beside it was sealed with it", path.display()),
                 "restore it from a backup: without it sealed secrets are lost",
@@ -102,10 +161,9 @@ impl DataDir {
         }
         // Nothing is written where it is there already: the disk may be full.
         if !path.exists() {
-            os::private_file(&path, &random::<32>(&os::OsEntropy))
-                .map_err(|error| self.unusable("seal.key", &error))?;
+            os::private_file(&path, &random::<32>(&os::OsEntropy)).map_err(|error| self.unusable(SEAL_KEY, &error))?;
         }
-        let bytes = std::fs::read(&path).map_err(|error| self.unusable("seal.key", &error))?;
+        let bytes = std::fs::read(&path).map_err(|error| self.unusable(SEAL_KEY, &error))?;
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| {
             CommandError::environment(
                 format!("`{}` is damaged: it must hold 32 bytes", path.display()),
@@ -126,6 +184,28 @@ impl DataDir {
 #[cfg(test)]
 mod tests {
     use super::DataDir;
+
+    /// A folder keeps to the database that it was first used with; commands without a configuration find it.
+    #[test]
+    fn a_folder_belongs_to_one_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::open(Some(folder.path())).unwrap();
+        data.choose_database(None).unwrap();
+        assert_eq!(data.database().unwrap(), None);
+        for url in ["postgres://a@localhost/a", "postgres://a:${env:PASSWORD}@localhost/a"] {
+            data.choose_database(Some(url)).unwrap();
+            data.choose_database(Some(url)).unwrap();
+            assert_eq!(data.database().unwrap().as_deref(), Some(url));
+        }
+        data.choose_database(None).unwrap_err();
+        let mode = std::fs::metadata(folder.path().join("store.url")).unwrap().permissions();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+        std::fs::remove_file(folder.path().join("store.url")).unwrap();
+        std::fs::write(folder.path().join("sekisho.db"), "").unwrap();
+        data.choose_database(Some("postgres://a@localhost/a")).unwrap_err();
+        data.choose_database(None).unwrap();
+        assert_eq!(data.database().unwrap(), None);
+    }
 
     /// ATK-211, ATK-212: programs that begin at once in a fresh folder have one sealing key, and none is made beside a
     /// database that was sealed with another.

@@ -21,6 +21,8 @@ mod os;
 mod outside;
 mod proxies;
 mod reach;
+#[cfg(test)]
+mod reference;
 mod readiness;
 mod servers;
 mod telemetry;

@@ -44,6 +44,7 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
         )
     })?;
     refuse_plain_http(&configuration)?;
+    data.choose_database(configuration.store.url.as_deref())?;
     let store = data.store().await?;
     let wanted = at_stored_port(configuration.listen, stored_port(&store).await);
     let listeners = listen::bind(wanted, PORT).await?;
@@ -247,12 +248,26 @@ async fn reload(
     if let Err(error) = refuse_plain_http(&configuration) {
         return tracing::error!(%error, "the configuration was not taken over; the old one stays");
     }
+    warn_of_restart(last, &configuration);
     match instance.reload(&configuration).await {
         Ok(()) => {
             tracing::info!(servers = configuration.servers.len(), "the changed configuration is in force");
             *last = configuration;
         }
         Err(error) => tracing::error!(%error, "the configuration was not taken over; the old one stays"),
+    }
+}
+
+/// Says which settings changed that are read at a start only.
+fn warn_of_restart(before: &Configuration, after: &Configuration) {
+    let settings = [
+        ("base_url", before.base_url != after.base_url),
+        ("data_dir", before.data_dir != after.data_dir),
+        ("store", before.store != after.store),
+        ("tls", (&before.tls.cert, &before.tls.key) != (&after.tls.cert, &after.tls.key)),
+    ];
+    for (setting, _) in settings.iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(setting, "this setting changed, and a restart is needed before the change counts");
     }
 }
 

@@ -12,6 +12,7 @@ use sekisho_gateway::check_upstream_url;
 use sekisho_policy::rights::{Fault, OWNERS};
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::ids::{ClientId, ServerName};
+use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::scope::Scope;
 use sekisho_protocol::text::for_terminal;
 use serde::Deserialize;
@@ -140,6 +141,7 @@ impl<'t> Reader<'t> {
                 ("audit", DeValue::Table(inner)) => configuration.audit = self.table(inner),
                 ("webhook", DeValue::Table(inner)) => configuration.webhook = Some(self.table(inner)),
                 ("limits", DeValue::Table(inner)) => configuration.limits = self.table(inner),
+                ("store", DeValue::Table(inner)) => configuration.store = self.table(inner),
                 ("groups", DeValue::Table(inner)) => self.groups(&mut configuration, inner),
                 _ => {}
             }
@@ -147,7 +149,7 @@ impl<'t> Reader<'t> {
         let plain = table.iter().filter(|(key, value)| {
             let nested = matches!(
                 key.get_ref().as_ref(),
-                "servers" | "tls" | "outbound" | "clients" | "audit" | "webhook" | "limits" | "groups"
+                "servers" | "tls" | "outbound" | "clients" | "audit" | "webhook" | "limits" | "groups" | "store"
             );
             !(nested && matches!(value.get_ref(), DeValue::Table(_)))
         });
@@ -240,6 +242,9 @@ impl<'t> Reader<'t> {
             );
         }
         self.check_proxies(configuration, at("tls"));
+        if let Some(url) = &configuration.store.url {
+            self.check_database(url, at("store"));
+        }
         if configuration.clients.registered_max == 0 {
             let help = "say `registration = false` to keep clients from registering themselves";
             self.note(at("clients"), "`registered_max` is at least 1".to_owned(), Some(help.to_owned()));
@@ -294,6 +299,28 @@ impl<'t> Reader<'t> {
             let message = "all callers count as one address, that of the proxy: for records, policies and limits";
             let help = "name the proxy in `tls.trusted_proxies`; it has to set `Forwarded` or `X-Forwarded-For`";
             self.push(at, message.to_owned(), Some(help.to_owned()), false);
+        }
+    }
+
+    /// Whether the database can be one, and whether what goes to it can be read on the way. Never says the URL itself: it may
+    /// hold a password.
+    fn check_database(&mut self, url: &str, at: std::ops::Range<usize>) {
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            let help = "write `postgres://USER@HOST/DATABASE`, or leave it out for a SQLite file in `data_dir`";
+            return self.note(at, "`store.url` is no PostgreSQL connection URL".to_owned(), Some(help.to_owned()));
+        }
+        let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+        let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
+        let is_local = name.is_empty() || is_loopback_host(name);
+        if !is_local && !url.contains("sslmode=verify-full") {
+            let message = "the connection to the database may be read or redirected on its way";
+            let help = "add `?sslmode=verify-full`, with `&sslrootcert=FILE` for an authority of your own";
+            self.push(at.clone(), message.to_owned(), Some(help.to_owned()), false);
+        }
+        if login.split_once(':').is_some_and(|(_, password)| !password.starts_with("${")) {
+            let help = "write `${file:PATH}` or `${env:NAME}` in its place";
+            self.push(at, "the password of the database stands in this file".to_owned(), Some(help.to_owned()), false);
         }
     }
 

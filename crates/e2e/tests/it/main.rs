@@ -27,6 +27,8 @@ mod pages;
 #[cfg(test)]
 mod picture;
 #[cfg(test)]
+mod postgres;
+#[cfg(test)]
 mod rmcp_client;
 #[cfg(test)]
 mod rows;

@@ -68,6 +68,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("app/src/outside/", "std::fs::", COMMAND),
     ("app/src/outside/", "std::io::stdin", COMMAND),
     ("app/src/outside/", "blocking_send", THREAD),
+    ("app/src/reference.rs", "std::fs::", "of a test"),
     ("app/src/say.rs", "std::io::stderr", "a thread of its own, or a command that serves nobody"),
     ("app/src/servers.rs", "std::fs::", "at start, and through `os::beside` afterwards"),
     ("client/src/token_store.rs", "std::fs::", COMMAND),
