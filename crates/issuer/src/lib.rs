@@ -152,6 +152,7 @@ impl Issuer {
             .route(&format!("/.well-known/openid-configuration{prefix}"), get(metadata::show))
             .route(&at("/oauth/jwks"), get(jwks::show))
             .route(&at("/oauth/token"), post(token::answer_request))
+            .route("/token", post(token::answer_refresh_at_origin))
             .route(&at("/oauth/revoke"), post(revoke::revoke));
         if !prefix.is_empty() {
             programs = programs.route(&at("/.well-known/openid-configuration"), get(metadata::show));

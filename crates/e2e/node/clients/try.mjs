@@ -1,0 +1,12 @@
+import { observe } from './observatory.mjs';
+import { spawnSync, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+const origin='http://sekisho.test', server='http://sekisho.test/mcp/x';
+const refusals={stepUp:{status:403,origin,server,challenge:`Bearer error="insufficient_scope", scope="mcp:destructive", error_description="x", resource_metadata="${origin}/.well-known/oauth-protected-resource/mcp"`,body:{jsonrpc:'2.0',error:{code:1403,message:'m',data:{}}}},denied:{status:403,origin,server,body:{jsonrpc:'2.0',error:{code:1403,message:'denied',data:{}}}}};
+const [prog,...steps]=process.argv.slice(2);
+const o=await observe(refusals,{challengeScope:'mcp:read'});
+const dir=mkdtempSync('/tmp/obs-');
+const cmd=prog.endsWith('.py')?[process.env.PY,prog]:prog.endsWith('.mjs')?[process.execPath,prog]:[prog];
+const c=spawn(cmd[0],[...cmd.slice(1),o.url,dir,...steps],{stdio:['ignore','pipe','pipe'],env:{...process.env,BROWSER:new URL('visit.mjs',import.meta.url).pathname}});
+let out='',err='';c.stdout.on('data',d=>out+=d);c.stderr.on('data',d=>err+=d);
+c.on('close',()=>{console.log(out.slice(0,3000));console.log(err.slice(-1500));for(const l of o.log){delete l.at;console.log(JSON.stringify(l))}o.close();process.exit(0)});
