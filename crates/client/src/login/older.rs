@@ -79,7 +79,7 @@ mod tests {
         Setup { browser: Willing { bend: Some(("iss", ORIGIN)), ..Willing::default() }, ..Setup::new(http) }
     }
 
-    /// The two ways of 2025-03-26: metadata at the origin, or only the paths. The person is warned each time, and a refresh
+    /// ATK-272: the two ways of 2025-03-26: metadata at the origin, or only the paths. The person is warned each time, and a refresh
     /// finds the same place.
     #[tokio::test]
     async fn an_older_server_is_logged_in_to_with_a_warning() {
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// A server that knows the newer way and gets it wrong is not logged in to by the older one; nor is one whose origin
+    /// ATK-272: a server that knows the newer way and gets it wrong is not logged in to by the older one; nor is one whose origin
     /// describes another issuer.
     #[tokio::test]
     async fn the_older_way_is_no_way_around_a_wrong_document() {

@@ -33,7 +33,7 @@ pub(crate) struct Willing {
     pub(crate) warned: Arc<std::sync::Mutex<Vec<String>>>,
     /// What comes back in place of the right `iss` or `state`.
     pub(crate) bend: Option<(&'static str, &'static str)>,
-    redirect: Option<RedirectUri>,
+    pub(crate) redirect: Option<RedirectUri>,
 }
 
 impl Browser for Willing {

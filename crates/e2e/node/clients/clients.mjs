@@ -37,6 +37,8 @@ const CLIENTS = [
   { name: 'Rust SDK', package: 'crates.io rmcp', pin: 'Cargo.lock', command: [process.env.SEKISHO_CLIENT_RMCP ?? 'client_rmcp'] },
 ];
 
+/** How long the tokens last that end while they are looked at. */
+const SHORT_SECONDS = 3;
 /** One run of a driver ends within this. */
 const RUN_MS = 90_000;
 
@@ -69,7 +71,7 @@ async function story(client, refusals, { settings, runs, between, prepare }) {
     const reports = [];
     for (const [at, steps] of runs.entries()) {
       if (at > 0) {
-        between?.(observatory);
+        await between?.(observatory);
         observatory.log.push({ what: 'started again' });
       }
       reports.push(await play(client, observatory, folder, steps));
@@ -144,8 +146,12 @@ const OBSERVATIONS = [
     title: '401 after a restart',
     about: 'It was connected, its program ended, its access token ended, and its program is started again with what it had kept.',
     async see(client, refusals) {
-      const settings = { challengeScope: 'mcp:read' };
-      const { reports, log } = await story(client, refusals, { settings, runs: [['plain'], ['plain']], between: (observatory) => observatory.expire() });
+      const settings = { challengeScope: 'mcp:read', life: SHORT_SECONDS };
+      const between = async (observatory) => {
+        observatory.expire();
+        await new Promise((resolve) => setTimeout(resolve, SHORT_SECONDS * 1000));
+      };
+      const { reports, log } = await story(client, refusals, { settings, runs: [['plain'], ['plain']], between });
       const told = order(after(log, (entry) => entry.what === 'started again')).filter((one) => !['begins a session', 'calls again'].includes(one));
       const answered = words(step(reports[1], 'plain')?.again ?? step(reports[1], 'plain')) === 'plain done';
       return `${told.join(', ') || 'nothing'}; ${answered ? 'is answered' : `fails: ${cut(words(reports[1].connected ? step(reports[1], 'plain') : reports[1]))}`}`;
@@ -227,11 +233,11 @@ const OBSERVATIONS = [
     about: 'Its access token ends, it refreshes, the server rotates the refresh token, and the connection ends before the answer. The old token would get the same answer again.',
     async see(client, refusals) {
       const { reports, log } = await story(client, refusals, {
-        settings: { challengeScope: 'mcp:read' },
-        runs: [['expire', 'plain']],
+        settings: { challengeScope: 'mcp:read', life: SHORT_SECONDS },
+        runs: [['expire', `wait:${SHORT_SECONDS * 1000}`, 'plain']],
         prepare: (observatory) => (observatory.state.lose = 1),
       });
-      const told = order(after(log, of('expire'))).filter((one) => !['begins a session', 'calls again'].includes(one));
+      const told = order(after(log, (entry) => entry.what === 'token')).filter((one) => !['begins a session', 'calls again'].includes(one));
       const outcome = step(reports[0], 'plain');
       const answered = words(outcome?.again ?? outcome) === 'plain done';
       return `${told.join(', ') || 'does not refresh'}; ${answered ? 'is answered' : `its caller gets “${cut(words(outcome?.again ?? outcome))}”`}`;

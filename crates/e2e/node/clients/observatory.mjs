@@ -14,7 +14,8 @@ const WELL = '/.well-known';
 const text = (words, more = {}) => ({ content: [{ type: 'text', text: words }], ...more });
 
 /**
- * `settings`: {challengeScope, resourceScopes, issuerScopes, issuerSlash: '' | 'resource' | 'metadata'}.
+ * `settings`: {challengeScope, resourceScopes, issuerScopes, life: seconds that a token is said to last,
+ * issuerSlash: 'resource' | 'metadata'}.
  * Gives {url, log, state, close}.
  */
 export async function observe(refusals, settings = {}) {
@@ -52,7 +53,7 @@ export async function observe(refusals, settings = {}) {
 
   const issue = (scope, refreshable = true) => {
     state.n += 1;
-    const tokens = { access_token: `at-${state.n}`, token_type: 'Bearer', expires_in: 3600, scope };
+    const tokens = { access_token: `at-${state.n}`, token_type: 'Bearer', expires_in: settings.life ?? 3600, scope };
     state.access.set(tokens.access_token, scope);
     if (refreshable) {
       tokens.refresh_token = `rt-${state.n}`;

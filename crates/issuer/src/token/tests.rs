@@ -309,7 +309,7 @@ async fn a_refresh_only_ever_shrinks() {
     assert_eq!(world.claims(&all).aud.as_str(), NOTES);
 }
 
-/// Decision 0070: the first refresh after a call was refused for want of scope is told that a person is needed, and spends
+/// Decision 0070, ATK-271: the first refresh after a call was refused for want of scope is told that a person is needed, and spends
 /// nothing; the next one is answered.
 #[tokio::test]
 async fn a_refresh_that_cannot_help_after_a_step_up_is_refused_once() {
