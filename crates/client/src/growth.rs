@@ -1,7 +1,5 @@
 //! What a client reads from strangers: the work grows in step with the text (ATK-273). Challenges are in `challenge.rs`.
 
-use std::fmt::Write as _;
-
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 use sekisho_protocol::env::SeededEntropy;
 use sekisho_protocol::growth::in_proportion;
@@ -83,13 +81,13 @@ fn reading_metadata_grows_with_it() {
     }
 }
 
-/// ATK-273: the URL to which a browser was sent back, redirect URIs, and URLs of metadata.
+/// ATK-273: the URL to which a browser was sent back.
 #[test]
-fn reading_an_address_grows_with_it() {
+fn reading_an_answer_grows_with_it() {
     let (resource, redirect) = (resource_id(), redirect_uri());
     let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
     let request = begin(&server(), &registration(), wish, &SeededEntropy::default()).unwrap();
-    for unit in ["a#=b&", "&", "%41", "%", "=", "+", "a=%F0&", "code#&", "?", "error_description=x"] {
+    for unit in ["a#=b&", "&", "%41", "%", "a=%F0&", "?"] {
         in_proportion(
             unit,
             256,
@@ -97,14 +95,15 @@ fn reading_an_address_grows_with_it() {
             |url| finish(&request, url).is_ok(),
         );
     }
-    for unit in ["a/", "../", "./", "%2e%2e/", "a.", "@", ":", "\u{202e}", "-", "[", "//"] {
-        let make = |count: usize| repeated("https://h.test/", unit, "", count);
-        in_proportion(unit, 256, make, |url| (is_as_secure(ISSUER, url), RedirectUri::parse(url).is_ok()));
-        let host = |count: usize| {
-            let mut url = repeated("https://", unit, "", count);
-            let _ = write!(url, "/x");
-            url
-        };
-        in_proportion(unit, 256, host, |url| (is_as_secure(ISSUER, url), RedirectUri::parse(url).is_ok()));
+}
+
+/// ATK-273: redirect URIs and URLs that metadata name, with the unit in the path and in the host.
+#[test]
+fn reading_a_url_grows_with_it() {
+    for unit in ["../", "%2e%2e/", "a.", "@", "ü", "["] {
+        for before in ["https://h.test/", "https://"] {
+            let make = |count: usize| repeated(before, unit, "/x", count);
+            in_proportion(unit, 256, make, |url| (is_as_secure(ISSUER, url), RedirectUri::parse(url).is_ok()));
+        }
     }
 }

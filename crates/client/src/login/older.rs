@@ -59,7 +59,7 @@ mod tests {
     use serde_json::json;
 
     use crate::challenge::BearerChallenge;
-    use crate::fixtures::{REDIRECT, issuer_json, resource_id, resource_json};
+    use crate::fixtures::{issuer_json, resource_id, resource_json};
     use crate::http::Scripted;
     use crate::login::LoginError;
     use crate::login::tests::{DOCUMENT, Setup, Willing, granted};
@@ -71,7 +71,7 @@ mod tests {
     const TOKEN: &str = "POST https://server.test/token";
 
     fn world() -> Scripted {
-        let registered = json!({ "client_id": "cli_1", "redirect_uris": [REDIRECT] });
+        let registered = json!({ "client_id": "cli_1" });
         Scripted::default().json(REGISTER, 201, &registered).json(TOKEN, 200, &granted("at"))
     }
 
@@ -79,8 +79,8 @@ mod tests {
         Setup { browser: Willing { bend: Some(("iss", ORIGIN)), ..Willing::default() }, ..Setup::new(http) }
     }
 
-    /// ATK-272: the two ways of 2025-03-26: metadata at the origin, or only the paths. The person is warned each time, and a refresh
-    /// finds the same place.
+    /// ATK-272: the two ways of 2025-03-26: metadata at the origin, or only the paths. The person is warned each time, and
+    /// a refresh finds the same place.
     #[tokio::test]
     async fn an_older_server_is_logged_in_to_with_a_warning() {
         let html: &[(&'static str, &str)] = &[("content-type", "text/html")];
