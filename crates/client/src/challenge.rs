@@ -233,7 +233,7 @@ mod tests {
             ("Bearer", " ", "x"),
         ] {
             let make = |count: usize| {
-                let units = (0..count.min(4_000_000 / unit.len())).map(|at| unit.replace('#', &at.to_string()));
+                let units = (0..count.min(2_000_000 / unit.len())).map(|at| unit.replace('#', &at.to_string()));
                 format!("{before}{}{after}", units.collect::<String>())
             };
             in_proportion(unit, 256, make, |line| {

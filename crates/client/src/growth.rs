@@ -15,7 +15,7 @@ use crate::http::{Response, is_as_secure};
 
 fn repeated(before: &str, unit: &str, after: &str, count: usize) -> String {
     let mut text = String::from(before);
-    for at in 0..count.min(8_000_000 / unit.len()) {
+    for at in 0..count.min(2_000_000 / unit.len()) {
         text.push_str(&unit.replace('#', &at.to_string()));
     }
     text + after

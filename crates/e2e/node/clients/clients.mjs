@@ -83,8 +83,12 @@ async function story(client, refusals, { settings, runs, between, prepare }) {
   }
 }
 
-const squeeze = (words) => String(words).replace(/\s+/g, ' ').replace(/localhost:\d+/g, 'localhost').trim();
-const cut = (words, most = 160) => (squeeze(words).length > most ? `${squeeze(words).slice(0, most)}…` : squeeze(words));
+const squeeze = (words) => String(words).replace(/\s+/g, ' ').replace(/localhost:\d+/g, 'localhost').replace(/req_[0-9a-z]+/gi, 'req_…').replace(/exit \d+:/g, 'exit:').trim();
+/** Long words by their beginning and their end: libraries wrap what the server said in words of their own. */
+const cut = (words, most = 160) => {
+  const all = squeeze(words);
+  return all.length > most ? `${all.slice(0, most * 0.6)} … ${all.slice(-most * 0.4)}` : all;
+};
 
 /** The words that whoever called a tool gets of its answer: of a result its texts, of an error its message. */
 function words(outcome) {

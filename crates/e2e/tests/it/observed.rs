@@ -1,7 +1,12 @@
 //! docs/clients.md says what real clients do; here some of its cells are seen again.
 
-use sekisho_e2e::harness::node;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sekisho_e2e::harness::{Agent, Caller, Checkpoint, Person, node, parameter};
 use sekisho_e2e::refusals;
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "correct horse battery staple";
 
 /// The cell of a client in one section of the page.
 fn cell(page: &str, section: &str, client: &str) -> String {
@@ -47,4 +52,27 @@ async fn clients_meet_refusals_as_the_page_says() {
         let told = seen[client]["insufficient_scope"].as_str().unwrap();
         assert!(told.contains("opens the page") && told.ends_with("is answered"), "{client}: {told}");
     }
+}
+
+/// RS-12, AS-03: an issuer's closing slash shuts out different clients in different directions (docs/clients.md, “Slash
+/// behind the issuer”): ours is published without one, and is the same text wherever a client may compare it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_has_no_slash_and_one_spelling() {
+    let checkpoint = Checkpoint::notes().owner("ada", PASSWORD).start().await;
+    let (base, caller) = (checkpoint.base_url().to_owned(), Caller::new());
+    assert!(!base.ends_with('/'), "{base}");
+    let document = async |path: &str| caller.get(&format!("{base}{path}")).send().await.json();
+    let resource = document("/.well-known/oauth-protected-resource/mcp/notes").await;
+    assert_eq!(resource["authorization_servers"], json!([base]));
+    for place in ["oauth-authorization-server", "openid-configuration"] {
+        assert_eq!(document(&format!("/.well-known/{place}")).await["issuer"], json!(base), "{place}");
+    }
+    let agent = Agent::register(checkpoint.server()).await;
+    let invitation = agent.invite(Some("mcp:read"));
+    let redirected = Person::new("ada", PASSWORD).answer(&invitation.url).await;
+    assert_eq!(parameter(&redirected, "iss"), Some(base.clone()));
+    let tokens = agent.redeem(&invitation, &redirected).await;
+    let claims = tokens.access.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(claims["iss"], json!(base));
 }

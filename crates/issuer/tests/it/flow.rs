@@ -150,6 +150,8 @@ async fn a_refresh_at_the_origin_is_answered_and_nothing_else_is() {
         let reply = at_origin(fields).await;
         assert_eq!((reply.status, reply.body.as_str()), (StatusCode::NOT_FOUND, ""), "{fields:?}");
     }
+    let got = site.send(http::Request::get("/token").body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(got.status, StatusCode::NOT_FOUND);
     // It is the token endpoint for the rest: another client's is refused there as here.
     let other = site.registered(LOOPBACK).await;
     assert_eq!(at_origin(&[("client_id", &other), kind, ours]).await.json()["error"], "invalid_grant");
