@@ -221,6 +221,16 @@ pub async fn discover_issuer_of(
     by: &str,
     issuer: &str,
 ) -> Result<AuthorizationServer, IssuerError> {
+    find_issuer(http, by, issuer, |named| is_same_issuer(named, issuer)).await
+}
+
+/// The metadata at the places of `issuer`, if what they call themselves counts as it.
+async fn find_issuer(
+    http: &dyn HttpClient,
+    by: &str,
+    issuer: &str,
+    is_it: impl Fn(&str) -> bool,
+) -> Result<AuthorizationServer, IssuerError> {
     let plain = Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
     if !plain || !is_as_secure(by, issuer) {
         return Err(IssuerError::Identifier { issuer: issuer.to_owned() });
@@ -236,7 +246,10 @@ pub async fn discover_issuer_of(
                     failure = IssuerError::Malformed { url };
                     continue;
                 };
-                return check_issuer(issuer, &url, document);
+                if !is_it(&document.issuer) {
+                    return Err(IssuerError::Mismatch { url, issuer: issuer.to_owned() });
+                }
+                return check_endpoints(issuer, document);
             }
             Ok(_) => {}
             Err(source) => failure = IssuerError::Http { issuer: issuer.to_owned(), source },
@@ -259,14 +272,17 @@ pub fn is_same_issuer(one: &str, other: &str) -> bool {
 }
 
 /// The authorization server of a server without protected resource metadata, as 2025-03-26 had it (Authorization,
-/// §2.3): at the origin of the server. What the metadata there do not say is at the paths of §2.3.3.
+/// §2.3): at the origin of the server; without metadata there, at the paths of §2.3.3.
 ///
+/// Nobody named an issuer, so it goes by the origin. Metadata there may call themselves otherwise within the origin, as
+/// some servers of that revision do, and that name is not used: what is kept for an issuer of that name stays with it.
 /// Tokens of such a server are bound to no resource: other servers of the same origin may take them, too.
 pub async fn discover_origin(http: &dyn HttpClient, resource: &ResourceId) -> Result<AuthorizationServer, IssuerError> {
     let origin = origin_of(resource);
-    match discover_issuer_of(http, resource.as_str(), origin).await {
+    match find_issuer(http, resource.as_str(), origin, |named| split_origin(named).0 == origin).await {
+        Ok(server) => Ok(AuthorizationServer { issuer: origin.to_owned(), ..server }),
         Err(IssuerError::Missing { .. } | IssuerError::Malformed { .. }) => Ok(at_the_paths(origin)),
-        found => found,
+        Err(error) => Err(error),
     }
 }
 
@@ -296,10 +312,7 @@ fn at_the_paths(origin: &str) -> AuthorizationServer {
     }
 }
 
-fn check_issuer(issuer: &str, url: &str, document: AuthorizationServer) -> Result<AuthorizationServer, IssuerError> {
-    if !is_same_issuer(&document.issuer, issuer) {
-        return Err(IssuerError::Mismatch { url: url.to_owned(), issuer: issuer.to_owned() });
-    }
+fn check_endpoints(issuer: &str, document: AuthorizationServer) -> Result<AuthorizationServer, IssuerError> {
     let required = [&document.authorization_endpoint, &document.token_endpoint];
     let offered = [&document.registration_endpoint, &document.revocation_endpoint, &document.jwks_uri];
     let secure =

@@ -24,7 +24,7 @@ fn repeated(before: &str, unit: &str, after: &str, count: usize) -> String {
 /// ATK-273: event streams, whole and cut into single bytes.
 #[test]
 fn reading_an_event_stream_grows_with_it() {
-    for unit in ["data: x\n", "data:\n\n", ":\n", "\r", "\r\n", "id: #\n", "event: e\ndata: #\n\n", "data", "\n\n", "x:y\n", "retry: 1\n"] {
+    for unit in ["data: x\n", "\r", "id: #\n", "event: e\ndata: #\n\n", "data"] {
         for chunk in [1, usize::MAX] {
             in_proportion(
                 &format!("{unit:?} in chunks of {chunk}"),
@@ -33,7 +33,10 @@ fn reading_an_event_stream_grows_with_it() {
                 |text| {
                     let mut parser = Parser::new(usize::MAX);
                     let chunks = text.as_bytes().chunks(chunk.min(text.len()));
-                    chunks.flat_map(|chunk| parser.push(chunk).unwrap()).filter(|piece| matches!(piece, Piece::Event(_))).count()
+                    chunks
+                        .flat_map(|chunk| parser.push(chunk).unwrap())
+                        .filter(|piece| matches!(piece, Piece::Event(_)))
+                        .count()
                 },
             );
         }
@@ -56,12 +59,9 @@ fn reading_metadata_grows_with_it() {
     for (before, unit, after) in [
         ("", ",\"https://i#.test\"", "]}"),
         ("],\"scopes_supported\":[\"x\"", ",\"a#\"", "]}"),
-        ("],\"scopes_supported\":[\"x\"", ",\"a\"", "]}"),
-        ("],\"x\":[1", ",[]", "]}"),
         ("],\"x\":\"", "\\u0041", "\"}"),
         ("]", ",\"x#\":1", "}"),
         ("],\"x\":", "[", ""),
-        ("]", " ", "}"),
     ] {
         for (start, is_resource) in [(&resource, true), (&issuer, false)] {
             in_proportion(
@@ -71,7 +71,8 @@ fn reading_metadata_grows_with_it() {
                 |text| match is_resource {
                     true => document::<ProtectedResource>(text).map(|document| {
                         let scopes = select_scopes(None, &document, &server()).map_or(0, |scopes| scopes.len());
-                        let same = document.authorization_servers.iter().filter(|issuer| is_same_issuer(issuer, ISSUER));
+                        let same =
+                            document.authorization_servers.iter().filter(|issuer| is_same_issuer(issuer, ISSUER));
                         same.count() + scopes
                     }),
                     false => document::<AuthorizationServer>(text).map(|document| document.scopes_supported.len()),

@@ -61,7 +61,8 @@ impl CredentialStore for InFile {
 
 /// The person says yes at once: what comes back from the authorization endpoint.
 async fn visit(url: &str) -> String {
-    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let http =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
     let answer = http.get(url).header("x-observed", "person").send().await.expect("the endpoint answers");
     answer.headers()["location"].to_str().expect("a URL").to_owned()
 }
@@ -96,7 +97,8 @@ async fn connected(url: &str, folder: &Path) -> Result<Client, String> {
 }
 
 async fn call(client: &Client, name: String) -> Value {
-    let called = tokio::time::timeout(Duration::from_secs(20), client.call_tool(CallToolRequestParams::new(name.clone())));
+    let called =
+        tokio::time::timeout(Duration::from_secs(20), client.call_tool(CallToolRequestParams::new(name.clone())));
     match called.await {
         Ok(Ok(result)) => json!({ "step": name, "result": result }),
         Ok(Err(error)) => {

@@ -158,16 +158,22 @@ async fn a_page_in_place_of_a_document_does_not_end_the_search() {
         "https://issuer.test/realms/x/.well-known/openid-configuration",
     ]
     .map(|url| format!("GET {url}"));
-    for (media, body) in
-        [("text/html", html), ("application/json", "{}"), ("application/json", "{\"error\":\"not found\"}"), ("text/plain", "")]
-    {
+    for (media, body) in [
+        ("text/html", html),
+        ("application/json", "{}"),
+        ("application/json", "{\"error\":\"not found\"}"),
+        ("text/plain", ""),
+    ] {
         let world = || {
             let page: &[(&'static str, &str)] = &[("content-type", media)];
             Scripted::default().with(&first, 200, page, body).with(&second, 200, page, body)
         };
         let http = world().json(&last, 200, &issuer_json(issuer));
         assert_eq!(discover_issuer(&http, issuer).await.unwrap().issuer, issuer, "{media} {body}");
-        assert!(matches!(discover_issuer(&world(), issuer).await, Err(IssuerError::Malformed { .. })), "{media} {body}");
+        assert!(
+            matches!(discover_issuer(&world(), issuer).await, Err(IssuerError::Malformed { .. })),
+            "{media} {body}"
+        );
         // A document of another issuer ends it: that is no page, and nothing better follows.
         let other = world().json(&last, 200, &issuer_json(ISSUER));
         assert!(matches!(discover_issuer(&other, issuer).await, Err(IssuerError::Mismatch { .. })), "{media} {body}");
@@ -178,9 +184,11 @@ async fn a_page_in_place_of_a_document_does_not_end_the_search() {
 /// else is the same.
 #[tokio::test]
 async fn an_origin_is_the_same_issuer_with_its_slash() {
-    for (named, calls_itself) in
-        [(ISSUER, "https://issuer.test/"), ("https://issuer.test/", ISSUER), ("https://issuer.test/", "https://issuer.test/")]
-    {
+    for (named, calls_itself) in [
+        (ISSUER, "https://issuer.test/"),
+        ("https://issuer.test/", ISSUER),
+        ("https://issuer.test/", "https://issuer.test/"),
+    ] {
         let mut document = issuer_json(ISSUER);
         document["issuer"] = json!(calls_itself);
         let http = Scripted::default().json(METADATA, 200, &document);
@@ -209,14 +217,35 @@ async fn an_older_server_is_its_own_issuer() {
     let at = "GET https://server.test/.well-known/oauth-authorization-server";
     let http = Scripted::default().json(at, 200, &issuer_json("https://server.test"));
     let found = discover_origin(&http, &resource_id()).await.unwrap();
-    assert_eq!((found.issuer.as_str(), found.token_endpoint.as_str()), ("https://server.test", "https://server.test/token"));
+    assert_eq!(
+        (found.issuer.as_str(), found.token_endpoint.as_str()),
+        ("https://server.test", "https://server.test/token")
+    );
+    // Within its origin it may call itself as it likes; it goes by the origin.
+    let http = Scripted::default().json(at, 200, &issuer_json("https://server.test/oauth"));
+    let found = discover_origin(&http, &resource_id()).await.unwrap();
+    assert_eq!(
+        (found.issuer.as_str(), found.token_endpoint.as_str()),
+        ("https://server.test", "https://server.test/oauth/token")
+    );
     let nothing = Scripted::default();
     let found = discover_origin(&nothing, &resource_id()).await.unwrap();
     assert_eq!(found.authorization_endpoint, "https://server.test/authorize");
     assert_eq!(found.registration_endpoint.as_deref(), Some("https://server.test/register"));
     assert_eq!(found.code_challenge_methods_supported, ["S256"]);
-    let http = Scripted::default().json(at, 200, &issuer_json(ISSUER));
-    assert!(matches!(discover_origin(&http, &resource_id()).await, Err(IssuerError::Mismatch { .. })));
+    for other in [
+        ISSUER,
+        "https://server.test:444",
+        "https://server.test.evil.test",
+        "https://server.test@evil.test/",
+        "http://server.test",
+    ] {
+        let mut document = issuer_json("https://server.test");
+        document["issuer"] = json!(other);
+        let http = Scripted::default().json(at, 200, &document);
+        let error = discover_origin(&http, &resource_id()).await.unwrap_err();
+        assert!(matches!(error, IssuerError::Mismatch { .. }), "{other}: {error:?}");
+    }
 }
 
 /// CL-09: only metadata that names the issuer that was asked is used.

@@ -85,7 +85,8 @@ mod tests {
     async fn an_older_server_is_logged_in_to_with_a_warning() {
         let html: &[(&'static str, &str)] = &[("content-type", "text/html")];
         let pages = world().with(DOCUMENT, 200, html, "<p>").with(ROOT, 200, html, "<p>");
-        for http in [world().json(METADATA, 200, &issuer_json(ORIGIN)), world(), pages.with(METADATA, 200, html, "<p>")] {
+        for http in [world().json(METADATA, 200, &issuer_json(ORIGIN)), world(), pages.with(METADATA, 200, html, "<p>")]
+        {
             let setup = setup(http);
             let tokens = setup.login().renew(&resource_id(), None, None).await.unwrap();
             assert_eq!((tokens.issuer.as_str(), tokens.access.expose()), (ORIGIN, "at"));

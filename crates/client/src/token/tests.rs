@@ -232,7 +232,8 @@ async fn a_refresh_whose_answer_was_lost_is_asked_for_once_more() {
         assert!(sent.iter().all(|sent| sent.form()["refresh_token"] == "old-rt"), "{lost}");
     }
     // A proxy's page in place of the answer is a lost answer; a refusal is an answer.
-    let page = Scripted::default().with(TOKEN, 502, &[("content-type", "text/html")], "<p>").json(TOKEN, 200, &granted());
+    let page =
+        Scripted::default().with(TOKEN, 502, &[("content-type", "text/html")], "<p>").json(TOKEN, 200, &granted());
     let refusal = Scripted::default().json(TOKEN, 400, &json!({ "error": "invalid_grant" }));
     let (server, registration) = (server(), registration());
     let of = |http| TokenEndpoint::new(http, &server, &registration).unwrap();

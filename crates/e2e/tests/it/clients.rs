@@ -109,9 +109,8 @@ async fn refreshes(checkpoint: &Checkpoint) -> (usize, usize) {
     let records = checkpoint.records().await;
     let of = |act: &str, detail: &str| {
         let events = records.iter().map(|row| &row["record"]["event"]);
-        let is = |event: &&Value| {
-            event["act"] == act && event["detail"].as_str().is_some_and(|text| text.contains(detail))
-        };
+        let is =
+            |event: &&Value| event["act"] == act && event["detail"].as_str().is_some_and(|text| text.contains(detail));
         events.filter(is).count()
     };
     (of("token_issued", "refresh"), of("token_refused", "a refresh gives no more"))

@@ -39,11 +39,15 @@ async fn clients_meet_refusals_as_the_page_says() {
     ];
     let mut arguments = vec!["--refusals".to_owned(), recorded.display().to_string()];
     arguments.extend(clients.iter().flat_map(|&client| ["--client".to_owned(), client.to_owned()]));
-    arguments.extend(["insufficient_scope", "refusal"].iter().flat_map(|&name| ["--observation".to_owned(), name.to_owned()]));
+    arguments.extend(
+        ["insufficient_scope", "refusal"].iter().flat_map(|&name| ["--observation".to_owned(), name.to_owned()]),
+    );
     let outcome = node::run("clients/clients", &arguments).await.worked();
     let seen = &outcome.result["cells"];
     for client in clients {
-        for (name, section) in [("insufficient_scope", "403 insufficient_scope"), ("refusal", "What is seen of a refusal")] {
+        for (name, section) in
+            [("insufficient_scope", "403 insufficient_scope"), ("refusal", "What is seen of a refusal")]
+        {
             assert_eq!(seen[client][name].as_str().unwrap(), cell(&page, section, client), "{client}: {section}");
         }
     }

@@ -195,7 +195,8 @@ fn a_registration_without_grant_types_is_answered_with_those_that_are_offered() 
     let answered = |grant_types: Value, refreshes: bool| {
         let metadata: Metadata = serde_json::from_value(with("grant_types", grant_types)).unwrap();
         let id = ClientId::generate(ManualClock::default().now(), &SeededEntropy::default());
-        serde_json::to_value(Registered::of(&judge(id, metadata, refreshes).unwrap(), 1)).unwrap()["grant_types"].clone()
+        serde_json::to_value(Registered::of(&judge(id, metadata, refreshes).unwrap(), 1)).unwrap()["grant_types"]
+            .clone()
     };
     let (code, both) = (json!(["authorization_code"]), json!(["authorization_code", "refresh_token"]));
     assert_eq!(answered(Value::Null, true), both);
