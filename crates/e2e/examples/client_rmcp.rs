@@ -1,5 +1,11 @@
 //! crates.io `rmcp` as a client for `scripts/clients`: the same story and output as `node/clients/driver.mjs`.
 //! `client_rmcp URL FOLDER STEP...`
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "an observation: a step that fails ends it, with the reason"
+)]
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
