@@ -82,6 +82,8 @@ impl Browser for Willing {
     }
 
     fn show(&self, _: &str) {}
+
+    fn warn(&self, _: &str) {}
 }
 
 impl Visit for Visiting {

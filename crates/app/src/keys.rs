@@ -129,6 +129,37 @@ mod tests {
         assert_eq!(duties(clock.now()), [KeyDuty::Sign]);
     }
 
+    /// A key that signs has been in the published set for at least five minutes: so long caches may keep the set
+    /// (`max-age=300`), and four client and gateway libraries ask for it again only 6 to 65 seconds after they met a key that
+    /// they do not know. The very first key is the exception: nothing was published before it. Here the program runs for a
+    /// year, and is off for an hour, a day or two months in between.
+    #[test]
+    fn no_key_signs_before_it_was_published_for_five_minutes() {
+        const CACHED_SECONDS: i64 = 300;
+        for off_seconds in [60, 3600, 24 * 3600, 60 * 24 * 3600] {
+            let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
+            let mut rows = vec![due(&[], clock.now(), &entropy).unwrap().unwrap()];
+            let mut published = std::collections::HashMap::from([(rows[0].id, None)]);
+            let mut signers = std::collections::HashSet::new();
+            for round in 0..3000_u32 {
+                clock.advance_seconds(if round % 500 == 499 { off_seconds } else { 3 * 3600 - round % 7 });
+                rows.extend(due(&rows, clock.now(), &entropy).unwrap());
+                for minute in 0..70 {
+                    let now = super::plus(clock.now(), std::time::Duration::from_secs(60 * minute));
+                    for entry in entries(&rows, now).unwrap() {
+                        let since = *published.entry(entry.key.id()).or_insert(Some(now));
+                        if entry.duty == KeyDuty::Sign {
+                            signers.insert(entry.key.id());
+                            let seconds = since.map(|since| now.as_second() - since.as_second());
+                            assert!(seconds.is_none_or(|seconds| seconds >= CACHED_SECONDS), "{seconds:?}");
+                        }
+                    }
+                }
+            }
+            assert!(signers.len() > 10, "{}", signers.len());
+        }
+    }
+
     /// ATK-174: where the clock stands before the beginning of every key, the oldest signs.
     #[test]
     fn a_clock_that_is_behind_leaves_a_key_that_signs() {

@@ -1,6 +1,8 @@
 //! Reading `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3, RFC 9728 §5.1) as a client meets it: several schemes
 //! in one line, several lines, and every liberty that the grammar allows (CL-02).
 
+use std::collections::HashSet;
+
 use ::http::HeaderMap;
 use ::http::header::WWW_AUTHENTICATE;
 use sekisho_protocol::scope::ScopeSet;
@@ -54,9 +56,8 @@ fn read(challenge: &Challenge, scheme: &str) -> Option<BearerChallenge> {
     if challenge.scheme != scheme {
         return None;
     }
-    let names = challenge.parameters.iter().map(|(name, _)| name);
-    let twice =
-        names.enumerate().any(|(at, name)| challenge.parameters.iter().skip(at + 1).any(|(later, _)| later == name));
+    let mut names = HashSet::with_capacity(challenge.parameters.len());
+    let twice = challenge.parameters.iter().any(|(name, _)| !names.insert(name));
     if twice {
         return None;
     }
@@ -149,6 +150,7 @@ mod tests {
     use http::HeaderMap;
     use proptest::{prop_assert_eq, proptest};
     use sekisho_protocol::challenge::{Challenge, ChallengeError};
+    use sekisho_protocol::growth::in_proportion;
 
     use super::{BearerChallenge, bearer};
 
@@ -213,6 +215,32 @@ mod tests {
         assert_eq!(challenge.error.as_deref(), Some("insufficient_scope"));
         assert_eq!(challenge.error_description.as_deref(), Some("why \"so\""));
         assert_eq!(read(&[r#"Bearer scope="a \"b""#]).unwrap().scope, None);
+    }
+
+    /// ATK-273: a line costs no more than in proportion to its length, whatever it repeats. (Lines are cut at 8 KiB before.)
+    #[test]
+    fn reading_a_challenge_grows_with_the_line() {
+        for (before, unit, after) in [
+            ("Bearer ", "a#=b, ", "scope=x"),
+            ("Bearer ", "a#=\"b\", ", ""),
+            ("Bearer a=\"", "\\\"", "\""),
+            ("Bearer a=\"", "x", ""),
+            ("", "Bearer a=b, ", ""),
+            ("", "Bearer ", ""),
+            ("", "Negotiate abc+/==, ", ""),
+            ("Bearer ", ", ", ""),
+            ("Bearer ", "= ", ""),
+            ("Bearer", " ", "x"),
+        ] {
+            let make = |count: usize| {
+                let units = (0..count.min(2_000_000 / unit.len())).map(|at| unit.replace('#', &at.to_string()));
+                format!("{before}{}{after}", units.collect::<String>())
+            };
+            in_proportion(unit, 256, make, |line| {
+                let challenges = super::challenges(line);
+                challenges.iter().filter_map(|challenge| super::read(challenge, "bearer")).count()
+            });
+        }
     }
 
     proptest! {

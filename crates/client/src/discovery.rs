@@ -1,6 +1,7 @@
 //! From a server's URL to the issuer that grants access to it (RFC 9728, RFC 8414, OpenID Connect Discovery).
 
 use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
+use sekisho_protocol::pkce::CodeChallenge;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use url::Url;
@@ -23,8 +24,8 @@ pub enum ResourceError {
     /// The challenge points from https to plain http, or to no URL.
     #[error("the challenge names metadata at a place that is not as secure as the server")]
     Insecure,
-    /// A document is there and is none.
-    #[error("the metadata at `{url}` is not a protected resource document (RFC 9728 §2)")]
+    /// Something is there, it is no such document, and no other place has one.
+    #[error("what is at `{url}` is not a protected resource document (RFC 9728 §2)")]
     Malformed {
         /// Where.
         url: String,
@@ -77,8 +78,8 @@ pub enum IssuerError {
         /// What was named.
         issuer: String,
     },
-    /// A document is there and is none.
-    #[error("the metadata at `{url}` is not an authorization server document (RFC 8414 §2)")]
+    /// Something is there, it is no such document, and no other place has one.
+    #[error("what is at `{url}` is not an authorization server document (RFC 8414 §2)")]
     Malformed {
         /// Where.
         url: String,
@@ -131,6 +132,11 @@ fn split_origin(url: &str) -> (&str, &str) {
     (origin, path.strip_suffix('/').unwrap_or(path))
 }
 
+/// `https://host` of a resource.
+pub(crate) fn origin_of(resource: &ResourceId) -> &str {
+    split_origin(resource.as_str()).0
+}
+
 /// Finds out who grants access to `resource` (CL-01). The document must be about exactly the URL that was called, or,
 /// where it came from the well-known place at the root, about the origin that this place belongs to (CL-04, RFC 9728
 /// §3.3). What the document names is the identifier that tokens are asked for.
@@ -146,9 +152,11 @@ pub async fn discover_resource(
         let to = Destination::named(what, resource.as_str(), &url).map_err(|_| ResourceError::Insecure)?;
         match http.send(Request::get(to)).await {
             Ok(response) if response.status.as_u16() == 200 => {
-                let document = response
-                    .json::<ProtectedResource>()
-                    .ok_or_else(|| ResourceError::Malformed { url: url.clone() })?;
+                // Some servers answer every unknown path with their front page, and 200: the next place may have the document.
+                let Some(document) = response.json::<ProtectedResource>() else {
+                    failure = ResourceError::Malformed { url };
+                    continue;
+                };
                 return check_resource(resource, &url, challenge, document);
             }
             Ok(_) => {}
@@ -213,6 +221,16 @@ pub async fn discover_issuer_of(
     by: &str,
     issuer: &str,
 ) -> Result<AuthorizationServer, IssuerError> {
+    find_issuer(http, by, issuer, |named| is_same_issuer(named, issuer)).await
+}
+
+/// The metadata at the places of `issuer`, if what they call themselves counts as it.
+async fn find_issuer(
+    http: &dyn HttpClient,
+    by: &str,
+    issuer: &str,
+    is_it: impl Fn(&str) -> bool,
+) -> Result<AuthorizationServer, IssuerError> {
     let plain = Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
     if !plain || !is_as_secure(by, issuer) {
         return Err(IssuerError::Identifier { issuer: issuer.to_owned() });
@@ -223,10 +241,15 @@ pub async fn discover_issuer_of(
             .map_err(|_| IssuerError::Identifier { issuer: issuer.to_owned() })?;
         match http.send(Request::get(to)).await {
             Ok(response) if response.status.as_u16() == 200 => {
-                let document = response
-                    .json::<AuthorizationServer>()
-                    .ok_or_else(|| IssuerError::Malformed { url: url.clone() })?;
-                return check_issuer(issuer, &url, document);
+                // As above: a 200 alone does not say that a document is there.
+                let Some(document) = response.json::<AuthorizationServer>() else {
+                    failure = IssuerError::Malformed { url };
+                    continue;
+                };
+                if !is_it(&document.issuer) {
+                    return Err(IssuerError::Mismatch { url, issuer: issuer.to_owned() });
+                }
+                return check_endpoints(issuer, document);
             }
             Ok(_) => {}
             Err(source) => failure = IssuerError::Http { issuer: issuer.to_owned(), source },
@@ -235,11 +258,61 @@ pub async fn discover_issuer_of(
     Err(failure)
 }
 
-fn check_issuer(issuer: &str, url: &str, document: AuthorizationServer) -> Result<AuthorizationServer, IssuerError> {
-    // Simple string comparison: a slash more is another issuer (CL-09).
-    if document.issuer != issuer {
-        return Err(IssuerError::Mismatch { url: url.to_owned(), issuer: issuer.to_owned() });
+/// Whether two texts name one issuer (CL-09): the same text, or an origin with and without the slash of its empty path.
+/// Both have the same metadata URLs (RFC 8414 §3.1), and PyPI `fastmcp` and `mcp` write such an issuer with the slash
+/// in one document and without it in the other. Where there is a path, a slash more is another issuer.
+pub fn is_same_issuer(one: &str, other: &str) -> bool {
+    let without = |text: &str| -> Option<String> {
+        let origin = text.strip_suffix('/').unwrap_or(text);
+        let (scheme, authority) = origin.split_once("://")?;
+        let is_bare = !scheme.is_empty() && !authority.is_empty() && !authority.contains(['/', '?', '#']);
+        is_bare.then(|| origin.to_owned())
+    };
+    one == other || without(one).is_some_and(|one| without(other) == Some(one))
+}
+
+/// The authorization server of a server without protected resource metadata, as 2025-03-26 had it (Authorization,
+/// §2.3): at the origin of the server; without metadata there, at the paths of §2.3.3.
+///
+/// Nobody named an issuer, so it goes by the origin. Metadata there may call themselves otherwise within the origin, as
+/// some servers of that revision do, and that name is not used: what is kept for an issuer of that name stays with it.
+/// Tokens of such a server are bound to no resource: other servers of the same origin may take them, too.
+pub async fn discover_origin(http: &dyn HttpClient, resource: &ResourceId) -> Result<AuthorizationServer, IssuerError> {
+    let origin = origin_of(resource);
+    match find_issuer(http, resource.as_str(), origin, |named| split_origin(named).0 == origin).await {
+        Ok(server) => Ok(AuthorizationServer { issuer: origin.to_owned(), ..server }),
+        Err(IssuerError::Missing { .. } | IssuerError::Malformed { .. }) => Ok(at_the_paths(origin)),
+        Err(error) => Err(error),
     }
+}
+
+/// An authorization server that publishes nothing, at the paths of 2025-03-26. PKCE was required of every client there.
+fn at_the_paths(origin: &str) -> AuthorizationServer {
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    AuthorizationServer {
+        issuer: origin.to_owned(),
+        authorization_endpoint: format!("{origin}/authorize"),
+        token_endpoint: format!("{origin}/token"),
+        registration_endpoint: Some(format!("{origin}/register")),
+        revocation_endpoint: None,
+        jwks_uri: None,
+        scopes_supported: Vec::new(),
+        response_types_supported: texts(&["code"]),
+        response_modes_supported: Vec::new(),
+        grant_types_supported: texts(&["authorization_code", "refresh_token"]),
+        token_endpoint_auth_methods_supported: Vec::new(),
+        token_endpoint_auth_signing_alg_values_supported: Vec::new(),
+        revocation_endpoint_auth_methods_supported: Vec::new(),
+        code_challenge_methods_supported: texts(&[CodeChallenge::METHOD]),
+        authorization_details_types_supported: Vec::new(),
+        authorization_response_iss_parameter_supported: false,
+        client_id_metadata_document_supported: false,
+        dpop_signing_alg_values_supported: Vec::new(),
+        ui_locales_supported: Vec::new(),
+    }
+}
+
+fn check_endpoints(issuer: &str, document: AuthorizationServer) -> Result<AuthorizationServer, IssuerError> {
     let required = [&document.authorization_endpoint, &document.token_endpoint];
     let offered = [&document.registration_endpoint, &document.revocation_endpoint, &document.jwks_uri];
     let secure =

@@ -22,7 +22,8 @@ use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, BeginError
 use crate::callback::{CallbackError, Place};
 use crate::challenge::BearerChallenge;
 use crate::discovery::{
-    IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_resource, select_scopes,
+    IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_origin, discover_resource,
+    is_same_issuer, select_scopes,
 };
 use crate::exchange::{ExchangeError, IdentityProvider, id_jag, is_for};
 use crate::http::HttpClient;
@@ -33,6 +34,8 @@ use crate::token_store::{At, Pin, StoreError, TokenStore, Turn, Wait};
 use terms::{is_passing, takes_proofs};
 
 mod known;
+mod logout;
+mod older;
 mod terms;
 
 /// How a person is sent to an authorization server: a browser, a line on a terminal.
@@ -42,6 +45,9 @@ pub trait Browser: Send + Sync + Debug {
 
     /// Shows a page from which no answer comes back.
     fn show(&self, url: &str);
+
+    /// Tells the person something about the login that they should know before they agree to it.
+    fn warn(&self, text: &str);
 
     /// Whether there is a person who can log in. If not, a login in another program is not waited for either.
     fn is_there(&self) -> bool {
@@ -349,7 +355,7 @@ impl Login {
                 return Ok(kept);
             }
             let described = discover_resource(&*self.parts.http, resource, challenge).await;
-            if let Some(fresh) = self.refresh(resource, &kept, described.as_ref().ok(), &turn).await? {
+            if let Some(fresh) = self.refresh(resource, &kept, described.as_ref(), &turn).await? {
                 return Ok(fresh);
             }
             self.nobody_is_asked(asks)?;
@@ -391,41 +397,26 @@ impl Login {
         self.obtain(resource, challenge, before.as_ref(), &turn).await
     }
 
-    /// Gives the grant back and forgets it. The inner result says whether the issuer took it back. The grant is kept only if
-    /// the secret or key of its client is missing, because it could never be given back then.
-    pub async fn logout(&self, resource: &ResourceId) -> Result<Option<Result<(), LoginError>>, LoginError> {
-        let _turn = self.turn(resource).await?;
-        let Some(tokens) = self.parts.store.tokens(resource)? else { return Ok(None) };
-        let given_back = self.give_back(&tokens).await;
-        if let Err(error @ (LoginError::Credentials { .. } | LoginError::Moved { .. })) = given_back {
-            return Err(error);
-        }
-        self.parts.store.forget_tokens(resource)?;
-        Ok(Some(given_back))
-    }
-
-    async fn give_back(&self, tokens: &Tokens) -> Result<(), LoginError> {
-        let server = discover_issuer_of(&*self.parts.http, tokens.resource.as_str(), &tokens.issuer).await?;
-        let registration = self.client_of(tokens, &server)?;
-        let endpoint =
-            TokenEndpoint::new(&*self.parts.http, &server, &registration)?.proving(&*self.parts.entropy, None);
-        Ok(endpoint.revoke(tokens, self.now()).await?)
-    }
-
     /// Refreshes and keeps tokens. `None`: there is no refresh token, or the issuer refuses it.
     async fn refresh(
         &self,
         resource: &ResourceId,
         kept: &Tokens,
-        described: Option<&ProtectedResource>,
+        described: Result<&ProtectedResource, &ResourceError>,
         turn: &Arc<Turn>,
     ) -> Result<Option<Tokens>, LoginError> {
         // The resource may have moved to another issuer: what the old one gave is of no use there (CL-18).
-        let moved = described.is_some_and(|described| !described.authorization_servers.contains(&kept.issuer));
+        let is_kept = |issuer: &String| is_same_issuer(issuer, &kept.issuer);
+        let moved = described.is_ok_and(|described| !described.authorization_servers.iter().any(is_kept));
         if kept.refresh.is_none() || moved {
             return Ok(None);
         }
-        let server = discover_issuer_of(&*self.parts.http, kept.resource.as_str(), &kept.issuer).await?;
+        let server = match described {
+            Err(error) if older::is_of_the_origin(kept) && older::is_for(error, None) => {
+                discover_origin(&*self.parts.http, &kept.resource).await?
+            }
+            _ => discover_issuer_of(&*self.parts.http, kept.resource.as_str(), &kept.issuer).await?,
+        };
         let registration = self.client_of(kept, &server)?;
         let (http, store, entropy) =
             (Arc::clone(&self.parts.http), Arc::clone(&self.parts.store), Arc::clone(&self.parts.entropy));
@@ -455,8 +446,14 @@ impl Login {
         turn: &Arc<Turn>,
     ) -> Result<Tokens, LoginError> {
         let replaced = self.parts.store.tokens(resource)?.filter(|tokens| !self.is_ours(tokens));
-        let described = discover_resource(&*self.parts.http, resource, challenge).await?;
-        let server = self.issuer(&described).await?;
+        let (described, server) = match discover_resource(&*self.parts.http, resource, challenge).await {
+            Ok(described) => {
+                let server = self.issuer(&described).await?;
+                (described, server)
+            }
+            Err(error) if older::is_for(&error, challenge) => self.older(resource, error).await?,
+            Err(error) => return Err(error.into()),
+        };
         let named = self.parts.identity.scopes.clone().or_else(|| select_scopes(challenge, &described, &server));
         let scopes = match (named, before) {
             (Some(named), Some(before)) => Some(named.union(before)),
@@ -504,7 +501,8 @@ impl Login {
     /// describes itself (CL-05).
     async fn issuer(&self, described: &ProtectedResource) -> Result<AuthorizationServer, LoginError> {
         let ours = |issuer: &&String| {
-            self.parts.identity.known.iter().any(|known| known.issuer.as_ref().is_some_and(|known| known == *issuer))
+            let is_this = |known: &String| is_same_issuer(known, issuer);
+            self.parts.identity.known.iter().any(|known| known.issuer.as_ref().is_some_and(is_this))
         };
         let ours =
             described.authorization_servers.iter().find(ours).filter(|_| described.authorization_servers.len() > 1);

@@ -124,7 +124,7 @@ struct Granted {
     #[serde(deserialize_with = "access")]
     access_token: AccessToken,
     token_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u32>,
     #[serde(default, deserialize_with = "refresh")]
     refresh_token: Option<RefreshToken>,
@@ -139,6 +139,20 @@ fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::
         return Err(serde::de::Error::custom("an access token is visible ASCII"));
     }
     Ok(AccessToken::from_outside(token))
+}
+
+/// `expires_in` as servers write it: a whole number (RFC 6749 §5.1), a fraction, or either as text. Five client libraries
+/// take all of these (npm `@modelcontextprotocol/sdk` 1.32, `client` 2.4, `oauth4webapi` 3.8; PyPI `mcp` 1.30 and 2.3),
+/// so such servers are not noticed. A fraction is cut off. What is no number counts as not said: the member is optional.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    let number = match &value {
+        Some(serde_json::Value::Number(number)) => number.as_f64(),
+        Some(serde_json::Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was brought into the range before")]
+    Ok(number.filter(|number| number.is_finite()).map(|number| number.clamp(0.0, f64::from(u32::MAX)) as u32))
 }
 
 fn refresh<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
@@ -227,6 +241,10 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     /// Trades the refresh token for new tokens. It widens nothing (CL-24); without a successor the old one stays.
+    ///
+    /// Where no answer came, it is asked once more, at once: some issuers give the same successor to who asks again within
+    /// a short time (ours: 30 s, decision 0006). Others take the second request for a replay, but they would take the next
+    /// refresh for one as well, because the old token is all that is here.
     pub async fn refresh(&self, tokens: &Tokens, now: Timestamp) -> Result<Tokens, TokenError> {
         self.belongs(&tokens.issuer)?;
         let refresh =
@@ -236,7 +254,10 @@ impl<'a> TokenEndpoint<'a> {
             ("refresh_token", refresh.expose()),
             ("resource", tokens.resource.as_str()),
         ];
-        let granted = self.ask(&form, now).await?;
+        let granted = match self.ask(&form, now).await {
+            Err(error) if is_lost(&error) => self.ask(&form, now).await?,
+            answered => answered?,
+        };
         let asked = Asked { resource: &tokens.resource, scopes: tokens.asked.as_ref() };
         self.tokens(granted, asked, Some(tokens), now)
     }
@@ -364,6 +385,11 @@ impl<'a> TokenEndpoint<'a> {
             dpop: self.dpop.cloned(),
         })
     }
+}
+
+/// Whether it is unknown what the issuer answered: nothing came, or nothing that can be read.
+fn is_lost(error: &TokenError) -> bool {
+    matches!(error, TokenError::Http { .. } | TokenError::Malformed { .. })
 }
 
 /// What a token is for.

@@ -34,6 +34,8 @@ pub(crate) struct Denied {
     pub(crate) set: Option<SetName>,
     /// Scopes that would be enough; only of a step-up.
     pub(crate) scopes: ScopeSet,
+    /// What the client was granted already; only of a step-up.
+    pub(crate) granted: ScopeSet,
     /// The call was about a job that is not the caller's: it is answered as the protocol answers for an unknown one.
     pub(crate) unknown_job: bool,
     /// How it is told.
@@ -81,6 +83,7 @@ pub(crate) fn authorize(
             verdict: Verdict::StepUp,
             set: Some(SetName::Grant),
             scopes: step.scopes,
+            granted: caller.scopes.clone(),
             unknown_job: false,
             told: Told::Error,
             approval: None,
@@ -128,6 +131,7 @@ impl Denied {
             verdict: Verdict::Deny,
             set: reason.set(),
             scopes: ScopeSet::empty(),
+            granted: ScopeSet::empty(),
             unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
             told: Told::Error,
             approval: None,
@@ -152,6 +156,7 @@ impl Denied {
             verdict: Verdict::Deny,
             set: Some(SetName::Need),
             scopes: ScopeSet::empty(),
+            granted: ScopeSet::empty(),
             unknown_job: false,
             told: Told::Error,
             approval: None,
@@ -176,6 +181,7 @@ impl Denied {
             verdict: Verdict::Ask,
             set: Some(SetName::Rights),
             scopes: ScopeSet::empty(),
+            granted: ScopeSet::empty(),
             unknown_job: false,
             told: Told::Error,
             approval: Some((ask.call, approval)),
@@ -196,6 +202,7 @@ impl Denied {
             verdict: Verdict::Deny,
             set: Some(SetName::Rights),
             scopes: ScopeSet::empty(),
+            granted: ScopeSet::empty(),
             unknown_job: false,
             told: Told::Error,
             approval: None,

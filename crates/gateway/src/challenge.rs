@@ -46,7 +46,9 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
             error: Some(ChallengeError::InsufficientScope),
             description: Some("the call needs a scope that was not granted"),
             resource_metadata: metadata::url(base_url, &card.name),
-            scope: challenged(&denied.scopes),
+            // With what was granted already (RS-22): a client that asks for just what the challenge names, as those on the
+            // TypeScript SDK 1.x do, would lose the rest.
+            scope: challenged(&denied.scopes.union(&denied.granted).shortened()),
         },
         Fault::Call(_)
         | Fault::Denied(_)

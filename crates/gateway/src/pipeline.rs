@@ -10,12 +10,12 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode};
-use sekisho_protocol::audit::OutcomeResult;
+use sekisho_protocol::audit::{OutcomeResult, Verdict};
 use sekisho_protocol::caller::{Caller, Recognition};
-use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
-use sekisho_store::StoreError;
+use sekisho_store::{STEP_UP_SECONDS, StoreError};
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -42,6 +42,8 @@ use crate::watchdog::{End, Span};
 
 /// Characters of the detail in the record of a rejection.
 const DETAIL_CHARACTERS_MAX: usize = 200;
+/// A token that lasts longer than this after a refusal, in seconds, is not refreshed because it ends.
+const LONGER_THAN_SECONDS: u32 = 3 * STEP_UP_SECONDS;
 /// What is offered at `/mcp/{name}`, over all revisions.
 const ALLOW: &str = "GET, POST, DELETE";
 
@@ -238,9 +240,27 @@ async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked
             if denied.askable {
                 gateway.journal.written().await;
             }
+            if denied.verdict == Verdict::StepUp && denied.told == Told::Error {
+                note_step_up(gateway, routed, caller, &denied).await;
+            }
             Refused::new(asked.id(), Fault::Denied(denied))
         }
         Err(error) => Refused::new(asked.id(), error),
+    }
+}
+
+/// Has the token endpoint answer the refresh with which some clients meet this refusal (decision 0070). Not where the
+/// token ends soon: a client may refresh for that reason.
+async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, denied: &Denied) {
+    let Some(grant) = caller.grant.filter(|_| caller.expires > after(routed.now, LONGER_THAN_SECONDS)) else { return };
+    let noted = async {
+        let mut tx = gateway.store.begin().await?;
+        tx.grants().note_step_up(grant, &denied.scopes, routed.now).await?;
+        tx.commit().await
+    };
+    if let Err(error) = noted.await {
+        // The refusal stands all the same; such a client is refused once more after its refresh.
+        tracing::warn!(request = %routed.request, %error, "a step-up could not be noted");
     }
 }
 

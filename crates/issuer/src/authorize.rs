@@ -299,12 +299,16 @@ fn one_known_server<'s>(parameters: &Parameters, servers: &'s ServerDirectory) -
     server.ok_or(ProvenError::Target)
 }
 
+/// Words of OpenID Connect (Core §5.4, §11). They say what a client wants to know of the person, which is nothing that is
+/// granted here, and clients that were made for OpenID providers send them to everybody.
+const OPENID_WORDS: [&str; 6] = ["address", "email", "offline_access", "openid", "phone", "profile"];
+
 /// AS-16, AS-17: what is not known here falls away; what is known may be asked for whatever was said at
-/// registration. Asking for nothing is asking for what ordinary use needs.
+/// registration. Asking for nothing, or for words of OpenID only, is asking for what ordinary use needs.
 fn known_scopes(parameters: &Parameters, server: &ServerCard, client: &Client) -> Result<ScopeSet, ProvenError> {
     let asked: ScopeSet = parameters.one("scope").unwrap_or_default().parse().map_err(|_| ProvenError::Scope)?;
     let offline = Scope::offline_access();
-    let wish = asked.without(&offline);
+    let wish: ScopeSet = asked.iter().filter(|scope| !OPENID_WORDS.contains(&scope.as_str())).cloned().collect();
     let known: ScopeSet = wish.iter().filter(|scope| is_known(scope)).cloned().collect();
     let known = match (wish.is_empty(), known.is_empty()) {
         (true, _) => server.scopes_default.clone(),

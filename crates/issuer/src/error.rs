@@ -269,6 +269,7 @@ pub(crate) fn token(visit: &Visit, error: &TokenError) -> Response {
         }
         TokenError::Raced => internal(visit, &Fault::Contended),
         TokenError::Scope => bad(OauthErrorCode::InvalidScope),
+        TokenError::StepUp => bad(OauthErrorCode::ServerError),
         TokenError::Target => bad(OauthErrorCode::InvalidTarget),
     }
 }

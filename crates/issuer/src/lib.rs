@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use http::StatusCode;
 use sekisho_client::http::HttpClient;
 use sekisho_client::jwks::KeySets;
 use sekisho_policy::rights::Rights;
@@ -152,6 +153,7 @@ impl Issuer {
             .route(&format!("/.well-known/openid-configuration{prefix}"), get(metadata::show))
             .route(&at("/oauth/jwks"), get(jwks::show))
             .route(&at("/oauth/token"), post(token::answer_request))
+            .route("/token", post(token::answer_refresh_at_origin).fallback(async || StatusCode::NOT_FOUND))
             .route(&at("/oauth/revoke"), post(revoke::revoke));
         if !prefix.is_empty() {
             programs = programs.route(&at("/.well-known/openid-configuration"), get(metadata::show));

@@ -29,7 +29,7 @@ pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> 
     // want to stay connected can ask for it (2026-07-28 Authorization, Refresh Tokens). It is never in a challenge or
     // in the metadata of a server (RS-11).
     let scopes = servers.iter().fold(ScopeSet::empty(), |scopes, card| scopes.union(&card.scopes_default));
-    let refreshes = settings.refresh_ttl_seconds > 0;
+    let refreshes = settings.refreshes();
     let scopes = scopes.union(&refreshes.then(Scope::offline_access).into_iter().collect());
     let mut grants = texts(&["authorization_code", EXCHANGE]);
     grants.extend(refreshes.then(|| "refresh_token".to_owned()));

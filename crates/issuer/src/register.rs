@@ -83,7 +83,7 @@ async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metada
 
 /// Keeps what is left of the metadata as a client, until it is used or its time is over.
 async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Registered, RegistrationError> {
-    let client = judge(ClientId::generate(visit.now, &*issuer.entropy), metadata)?;
+    let client = judge(ClientId::generate(visit.now, &*issuer.entropy), metadata, issuer.settings.refreshes())?;
     let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.entropy));
     let mut tx = issuer.store.begin_for_stranger().await?;
     // Whoever registers and never comes back gives way to whoever comes now: nobody closes the door by registering.

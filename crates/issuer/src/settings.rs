@@ -80,6 +80,11 @@ impl IssuerSettings {
         self.code_ttl_seconds.min(60)
     }
 
+    /// Whether refresh tokens are given at all.
+    pub(crate) fn refreshes(&self) -> bool {
+        self.refresh_ttl_seconds > 0
+    }
+
     /// An absolute URL of ours: the identifier and this path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use sekisho_policy::bounds::BoundsError;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::{ActorPath, Subject};
@@ -76,6 +77,13 @@ pub(crate) enum TokenError {
     Repeated(String),
     #[error("`scope` is malformed, or asks for more than was granted")]
     Scope,
+    /// A refresh a moment after a call was refused for want of scope. At the code `server_error` both TypeScript SDKs send
+    /// the person to the authorization endpoint, and at every other one that they know they give up (npm
+    /// `@modelcontextprotocol/sdk` 1.32.2 and `client` 2.4.0, in `authInternal`; docs/clients.md).
+    #[error(
+        "a call of this client was refused because its grant lacks scope, and a refresh gives no more: send the user to the authorization endpoint with the scope of the challenge"
+    )]
+    StepUp,
     #[error("`resource` must be the server for which this was granted")]
     Target,
     #[error(transparent)]
@@ -102,6 +110,17 @@ pub(crate) async fn answer_request(State(issuer): State<Arc<Issuer>>, visit: Vis
         Ok(issued) => error::issued(&issued),
         Err(error) => error::token(&visit, &error),
     }
+}
+
+/// `POST /token` at the origin: a FastMCP client that is started again after its token has expired posts its refresh token
+/// there, whatever the metadata say (PyPI `fastmcp` 4.2.3 with `mcp` 2.3.0), and would have to sign in each time. What is no
+/// refresh token of ours is not answered: nobody shall take this for the token endpoint.
+pub(crate) async fn answer_refresh_at_origin(state: State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
+    let is_ours = form.parameters.as_ref().is_ok_and(|parameters| {
+        let token = parameters.one("refresh_token").unwrap_or_default();
+        parameters.one("grant_type") == Some("refresh_token") && RefreshToken::parse(token).is_ok()
+    });
+    if is_ours { answer_request(state, visit, form).await } else { StatusCode::NOT_FOUND.into_response() }
 }
 
 async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<Issued, TokenError> {

@@ -38,17 +38,19 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The header's value.
+    /// The header's value. `scope` comes before `error_description`, and the description holds no `scope=`: the
+    /// TypeScript and Python SDKs take the first `scope=` anywhere in the header, also in a quoted sentence (npm
+    /// `@modelcontextprotocol/sdk` 1.32.2 and `client` 2.4.0, PyPI `mcp` 2.3.0; see `findings/scope-read-out-of-prose.sh`).
     pub fn to_header(&self) -> String {
         let mut header = String::from("Bearer ");
         if let Some(error) = self.error {
             push(&mut header, "error", error.as_str());
         }
-        if let Some(description) = self.description {
-            push(&mut header, "error_description", description);
-        }
         if !self.scope.is_empty() {
             push(&mut header, "scope", &self.scope.to_string());
+        }
+        if let Some(description) = self.description {
+            push(&mut header, "error_description", description);
         }
         push(&mut header, "resource_metadata", &self.resource_metadata);
         header
@@ -76,6 +78,21 @@ fn push(header: &mut String, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::{Challenge, ChallengeError};
+
+    /// The TypeScript and Python SDKs take the first `scope=` in the header (npm `@modelcontextprotocol/sdk` 1.32.2 and
+    /// `client` 2.4.0, PyPI `mcp` 2.3.0): the parameter comes before every sentence and every URL.
+    #[test]
+    fn the_scope_comes_before_what_may_hold_the_word() {
+        let challenge = Challenge {
+            error: Some(ChallengeError::InsufficientScope),
+            description: Some("ask again with scope=everything"),
+            resource_metadata: "http://h/?scope=everything".to_owned(),
+            scope: "mcp:read tool:x".parse().unwrap(),
+        };
+        let header = challenge.to_header();
+        assert_eq!(header.split("scope=").nth(1).unwrap().split(", ").next(), Some("\"mcp:read tool:x\""));
+        assert!(header.starts_with("Bearer "), "the TypeScript SDKs look at the first scheme only");
+    }
 
     /// RS-18, ATK-13: quotes are escaped and line ends cannot start another header.
     #[test]

@@ -30,7 +30,7 @@ pub enum OauthErrorCode {
     InvalidToken,
     /// A page would be needed, and `prompt=none` forbids it (OpenID Connect Core §3.1.2.6).
     InteractionRequired,
-    /// Ours, and in a redirect (RFC 6749 §4.1.2.1).
+    /// Ours, and in a redirect (RFC 6749 §4.1.2.1); also of a refresh that cannot help (decision 0070).
     ServerError,
     /// Too busy for now.
     TemporarilyUnavailable,

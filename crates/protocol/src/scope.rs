@@ -174,6 +174,13 @@ impl ScopeSet {
         self.iter().filter(|scope| limit.satisfies(scope)).cloned().collect()
     }
 
+    /// The set without what another scope of it includes: shorter, and it satisfies the same.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let is_included = |scope: &Scope| self.iter().any(|other| other != scope && other.includes(scope));
+        self.iter().filter(|scope| !is_included(scope)).cloned().collect()
+    }
+
     /// The set without one scope.
     #[must_use]
     pub fn without(&self, scope: &Scope) -> Self {
@@ -255,6 +262,20 @@ mod tests {
             assert!(Scope::tool(name).as_str().parse::<Scope>().is_ok(), "{name}");
         }
         assert_ne!(Scope::tool("a b"), Scope::tool("a%20b"));
+    }
+
+    #[test]
+    fn what_another_scope_includes_can_be_left_out() {
+        for (long, short) in [
+            ("mcp:read mcp:write tool:x", "mcp:write tool:x"),
+            ("mcp:destructive mcp:read mcp:write", "mcp:destructive"),
+            ("tool:x tool:y", "tool:x tool:y"),
+            ("", ""),
+        ] {
+            let set: ScopeSet = long.parse().unwrap();
+            assert_eq!(set.shortened().to_string(), short);
+            assert!(set.shortened().satisfies_all(&set), "{long}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sekisho_client::login::{Browser, Visit, VisitError};
 use sekisho_protocol::redirect::RedirectUri;
 use tokio::sync::mpsc;
 
+use crate::command::visible;
 use crate::os::{self, OsEntropy};
 
 /// How long a person may take.
@@ -45,6 +46,10 @@ impl Browser for Terminal {
             let listener = CallbackListener::bind(place, os::is_of_another_user, &OsEntropy).await?;
             Ok(Box::new(At { terminal: *self, listener }) as Box<dyn Visit>)
         })
+    }
+
+    fn warn(&self, text: &str) {
+        tell!("Warning: {}", visible(text));
     }
 
     fn show(&self, url: &str) {
@@ -165,6 +170,8 @@ impl Browser for Nobody {
     }
 
     fn show(&self, _: &str) {}
+
+    fn warn(&self, _: &str) {}
 
     fn is_there(&self) -> bool {
         false

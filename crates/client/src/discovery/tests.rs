@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use super::{
-    IssuerError, ResourceError, discover_any_issuer, discover_issuer, discover_resource, is_as_secure, select_scopes,
+    IssuerError, ResourceError, discover_any_issuer, discover_issuer, discover_origin, discover_resource, is_as_secure,
+    is_same_issuer, select_scopes,
 };
 use crate::challenge::BearerChallenge;
 use crate::fixtures::{ISSUER, RESOURCE, issuer_json, resource, resource_id, resource_json, server};
@@ -142,11 +143,117 @@ async fn issuer_metadata_is_looked_for_in_order() {
 
 const METADATA: &str = "GET https://issuer.test/.well-known/oauth-authorization-server";
 
-/// CL-09: only metadata that names exactly the issuer that was asked is used; a slash is a difference.
+/// B16: a web application answers every unknown path with its page and 200. Discovery goes on to the next place, for both
+/// documents; and where no place has one, the error says what was found.
+#[tokio::test]
+async fn a_page_in_place_of_a_document_does_not_end_the_search() {
+    let page: &[(&'static str, &str)] = &[("content-type", "text/html")];
+    let html = "<!doctype html><title>app</title>";
+    let http = Scripted::default().with(INSERTED, 200, page, html).json(ROOT, 200, &resource_json());
+    assert_eq!(discover_resource(&http, &resource_id(), None).await.unwrap().resource, RESOURCE);
+    let issuer = "https://issuer.test/realms/x";
+    let [first, second, last] = [
+        "https://issuer.test/.well-known/oauth-authorization-server/realms/x",
+        "https://issuer.test/.well-known/openid-configuration/realms/x",
+        "https://issuer.test/realms/x/.well-known/openid-configuration",
+    ]
+    .map(|url| format!("GET {url}"));
+    for (media, body) in [
+        ("text/html", html),
+        ("application/json", "{}"),
+        ("application/json", "{\"error\":\"not found\"}"),
+        ("text/plain", ""),
+    ] {
+        let world = || {
+            let page: &[(&'static str, &str)] = &[("content-type", media)];
+            Scripted::default().with(&first, 200, page, body).with(&second, 200, page, body)
+        };
+        let http = world().json(&last, 200, &issuer_json(issuer));
+        assert_eq!(discover_issuer(&http, issuer).await.unwrap().issuer, issuer, "{media} {body}");
+        assert!(
+            matches!(discover_issuer(&world(), issuer).await, Err(IssuerError::Malformed { .. })),
+            "{media} {body}"
+        );
+        // A document of another issuer ends it: that is no page, and nothing better follows.
+        let other = world().json(&last, 200, &issuer_json(ISSUER));
+        assert!(matches!(discover_issuer(&other, issuer).await, Err(IssuerError::Mismatch { .. })), "{media} {body}");
+    }
+}
+
+/// B18: an origin is the same issuer with and without its slash, and then goes by the name that its document has. Nothing
+/// else is the same.
+#[tokio::test]
+async fn an_origin_is_the_same_issuer_with_its_slash() {
+    for (named, calls_itself) in [
+        (ISSUER, "https://issuer.test/"),
+        ("https://issuer.test/", ISSUER),
+        ("https://issuer.test/", "https://issuer.test/"),
+    ] {
+        let mut document = issuer_json(ISSUER);
+        document["issuer"] = json!(calls_itself);
+        let http = Scripted::default().json(METADATA, 200, &document);
+        assert_eq!(discover_issuer(&http, named).await.unwrap().issuer, calls_itself, "{named}");
+    }
+    for (one, other) in [
+        ("https://issuer.test/t", "https://issuer.test/t/"),
+        ("https://issuer.test", "https://issuer.test//"),
+        ("https://issuer.test", "https://ISSUER.test/"),
+        ("https://issuer.test", "https://issuer.test:443/"),
+        ("https://issuer.test", "http://issuer.test/"),
+        ("https://issuer.test", "https://issuer.test/?"),
+        ("https://issuer.test", "https://issuer.test/#"),
+        ("https://", "https:///"),
+        ("", "/"),
+    ] {
+        assert!(!is_same_issuer(one, other) && !is_same_issuer(other, one), "{one} {other}");
+        assert!(is_same_issuer(one, one));
+    }
+}
+
+/// 2025-03-26 Authorization §2.3: the metadata at the origin, whatever the path of the server; without any, the paths
+/// that the revision names; another issuer's metadata there are an error.
+#[tokio::test]
+async fn an_older_server_is_its_own_issuer() {
+    let at = "GET https://server.test/.well-known/oauth-authorization-server";
+    let http = Scripted::default().json(at, 200, &issuer_json("https://server.test"));
+    let found = discover_origin(&http, &resource_id()).await.unwrap();
+    assert_eq!(
+        (found.issuer.as_str(), found.token_endpoint.as_str()),
+        ("https://server.test", "https://server.test/token")
+    );
+    // Within its origin it may call itself as it likes; it goes by the origin.
+    let http = Scripted::default().json(at, 200, &issuer_json("https://server.test/oauth"));
+    let found = discover_origin(&http, &resource_id()).await.unwrap();
+    assert_eq!(
+        (found.issuer.as_str(), found.token_endpoint.as_str()),
+        ("https://server.test", "https://server.test/oauth/token")
+    );
+    let nothing = Scripted::default();
+    let found = discover_origin(&nothing, &resource_id()).await.unwrap();
+    assert_eq!(found.authorization_endpoint, "https://server.test/authorize");
+    assert_eq!(found.registration_endpoint.as_deref(), Some("https://server.test/register"));
+    assert_eq!(found.code_challenge_methods_supported, ["S256"]);
+    for other in [
+        ISSUER,
+        "https://server.test:444",
+        "https://server.test.evil.test",
+        "https://server.test@evil.test/",
+        "http://server.test",
+    ] {
+        let mut document = issuer_json("https://server.test");
+        document["issuer"] = json!(other);
+        let http = Scripted::default().json(at, 200, &document);
+        let error = discover_origin(&http, &resource_id()).await.unwrap_err();
+        assert!(matches!(error, IssuerError::Mismatch { .. }), "{other}: {error:?}");
+    }
+}
+
+/// CL-09: only metadata that names the issuer that was asked is used.
 #[tokio::test]
 async fn metadata_of_another_issuer_is_refused() {
     for other in [
-        "https://issuer.test/",
+        "https://issuer.test//",
+        "https://issuer.test/t",
         "https://ISSUER.test",
         "https://issuer.test:443",
         "https://evil.test",

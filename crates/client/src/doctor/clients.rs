@@ -24,7 +24,7 @@ const fn known(client: &'static str, trap: Trap, [does, source, checked]: [&'sta
 const INSPECTOR: &str = "npm @modelcontextprotocol/inspector 2.12.0, which logs in by the SDK's client";
 
 #[rustfmt::skip]
-const KNOWN: [Known; 15] = [
+const KNOWN: [Known; 18] = [
     known("ChatGPT", Trap::NoS256, ["expects PKCE to be announced by the authorization server's metadata", "https://developers.openai.com/apps-sdk/build/auth", "2026-11-26"]),
     known("ChatGPT", Trap::RegistrationClosed, ["takes metadata documents, registration, or a client that was set up beforehand; with none of them the app cannot be linked", "https://developers.openai.com/apps-sdk/build/auth", "2026-11-26"]),
     known("Claude", Trap::EntraAndResource, ["sends the server's URL as `resource`, which Entra refuses (AADSTS9010010)", "https://github.com/anthropics/claude-code/issues/73460", "2026-11-26"]),
@@ -37,6 +37,9 @@ const KNOWN: [Known; 15] = [
     known("Inspector", Trap::PathAgainstOrigin, ["goes on if the document is about a path above the one that is called, and refuses otherwise", INSPECTOR, "2026-11-26"]),
     known("Inspector", Trap::RegistrationClosed, ["refuses, unless it is started with --client-id or --client-metadata-url", INSPECTOR, "2026-11-26"]),
     known("Inspector", Trap::WrongScheme, ["refuses: the resource does not match what is expected", INSPECTOR, "2026-11-26"]),
+    known("FastMCP 4", Trap::IssuerMismatch, ["refuses, also where a closing slash is the only difference", "PyPI fastmcp 4.2.3, observed by scripts/clients", "2026-11-30"]),
+    known("Inspector", Trap::IssuerMismatch, ["refuses; where the difference is a closing slash, only if the metadata of the issuer have it", "npm @modelcontextprotocol/inspector 2.12.0, observed by scripts/clients", "2026-11-30"]),
+    known("Python SDK 2", Trap::IssuerMismatch, ["refuses, also where a closing slash is the only difference", "PyPI mcp 2.3.0, observed by scripts/clients", "2026-11-30"]),
     known("VS Code", Trap::EntraAndResource, ["sends the server's URL as `resource`, which Entra refuses (AADSTS9010010)", "https://github.com/microsoft/vscode/issues/321249", "2026-11-26"]),
     known("VS Code", Trap::RegistrationClosed, ["asks its user for a client identifier and secret", "https://github.com/microsoft/vscode-docs/pull/8689", "2026-11-26"]),
     known("Claude, ChatGPT, VS Code, Cursor, Inspector", Trap::NotA401, ["begin to log in at a 401 and at nothing else", "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization", "2026-11-26"]),
@@ -75,7 +78,8 @@ mod tests {
     fn an_entry_has_a_source_and_an_age() {
         let traps: Vec<Trapped> = KNOWN.iter().map(|known| trapped(known.trap)).collect();
         for consequence in consequences(&traps) {
-            assert!(consequence.source.starts_with("https://") || consequence.source.starts_with("npm "));
+            let places = ["https://", "npm ", "PyPI "];
+            assert!(places.iter().any(|place| consequence.source.starts_with(place)), "{consequence:?}");
             assert!(!consequence.is_unverified(consequence.checked.parse().unwrap()), "{consequence:?}");
             assert!(consequence.is_unverified(date(2028, 1, 1)), "{consequence:?}");
         }

@@ -63,6 +63,10 @@ impl Browser for Shared {
         self.0.inner.show(url);
     }
 
+    fn warn(&self, text: &str) {
+        self.0.inner.warn(text);
+    }
+
     fn is_there(&self) -> bool {
         self.0.inner.is_there()
     }

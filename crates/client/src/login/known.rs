@@ -10,6 +10,7 @@ use sekisho_protocol::registration::ClientAuthentication;
 use super::{KnownClient, Login, LoginError, Visit, Way};
 use crate::authorization::{AuthorizationRequest, Wish, begin, redirect_path};
 use crate::callback::Place;
+use crate::discovery::is_same_issuer;
 use crate::http::Request;
 use crate::registration::{ApplicationType, Registration, RegistrationRequest, register};
 use crate::token::Tokens;
@@ -65,7 +66,8 @@ impl Login {
     /// An identifier that was given to us, if any was. It is an error if another issuer gave it (CL-19).
     fn given(&self, server: &AuthorizationServer) -> Result<Option<Registration>, LoginError> {
         let known = &self.parts.identity.known;
-        let of_this = known.iter().find(|known| known.issuer.as_ref() == Some(&server.issuer));
+        let is_this = |named: &String| is_same_issuer(named, &server.issuer);
+        let of_this = known.iter().find(|known| known.issuer.as_ref().is_some_and(is_this));
         let of_any = || known.iter().find(|known| known.issuer.is_none());
         match of_this.or_else(of_any).or_else(|| known.first()) {
             Some(known) => self.given_by(known, server).map(Some),
@@ -81,7 +83,7 @@ impl Login {
             Some(named) => named.clone(),
             None => self.parts.store.pin(Pin::Client(&known.client), issuer)?,
         };
-        if registered != *issuer {
+        if !is_same_issuer(&registered, issuer) {
             let client = known.client.as_str().to_owned();
             return Err(LoginError::Moved { client, issuer: issuer.clone(), registered });
         }
@@ -99,7 +101,7 @@ impl Login {
     fn by_document(&self, server: &AuthorizationServer) -> Option<Registration> {
         let document =
             self.parts.identity.document.as_ref().filter(|_| server.client_id_metadata_document_supported)?;
-        let is_named = document.issuer.as_ref() == Some(&server.issuer);
+        let is_named = document.issuer.as_ref().is_some_and(|named| is_same_issuer(named, &server.issuer));
         let can_be_told = server.authorization_response_iss_parameter_supported || is_named;
         can_be_told.then(|| Registration::public(&server.issuer, document.client.clone()))
     }

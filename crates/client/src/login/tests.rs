@@ -30,9 +30,10 @@ const REGISTER: &str = "POST https://issuer.test/register";
 pub(crate) struct Willing {
     pub(crate) visits: Arc<AtomicUsize>,
     pub(crate) shown: Arc<std::sync::Mutex<Vec<String>>>,
+    pub(crate) warned: Arc<std::sync::Mutex<Vec<String>>>,
     /// What comes back in place of the right `iss` or `state`.
     pub(crate) bend: Option<(&'static str, &'static str)>,
-    redirect: Option<RedirectUri>,
+    pub(crate) redirect: Option<RedirectUri>,
 }
 
 impl Browser for Willing {
@@ -44,6 +45,10 @@ impl Browser for Willing {
 
     fn show(&self, url: &str) {
         self.shown.lock().unwrap().push(url.to_owned());
+    }
+
+    fn warn(&self, text: &str) {
+        self.warned.lock().unwrap().push(text.to_owned());
     }
 }
 

@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering::Relaxed;
+
 use jiff::Timestamp;
 use sekisho_protocol::env::SeededEntropy;
 use sekisho_protocol::registration::ClientAuthentication;
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use super::{TokenEndpoint, TokenError, Tokens};
 use crate::authorization::{AuthorizationRequest, Wish, begin};
 use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, redirect_uri, registration, resource_id, server};
-use crate::http::Scripted;
+use crate::http::{HttpClient, HttpError, Request, Response, Scripted};
 
 const TOKEN: &str = "POST https://issuer.test/token";
 const REVOKE: &str = "POST https://issuer.test/revoke";
@@ -161,4 +163,92 @@ async fn what_is_no_token_is_refused() {
 fn debug_shows_no_token() {
     let text = format!("{:?} {:?}", tokens(), request());
     assert!(!text.contains("old") && !text.contains("sks_cf_"), "{text}");
+}
+
+/// Servers write `expires_in` as text and as a fraction; five client libraries take that, and so do we (npm
+/// `@modelcontextprotocol/sdk` 1.32, `client` 2.4, `oauth4webapi` 3.8; PyPI `mcp` 1.30 and 2.3). What is no number is not said.
+#[tokio::test]
+async fn a_life_is_read_however_it_is_written() {
+    for (written, seconds) in [
+        (json!(3600), Some(3600)),
+        (json!(0), Some(0)),
+        (json!("3600"), Some(3600)),
+        (json!(" 3600 "), Some(3600)),
+        (json!(3599.7), Some(3599)),
+        (json!("3599.7"), Some(3599)),
+        (json!(3.6e3), Some(3600)),
+        (json!("3.6e3"), Some(3600)),
+        (json!(-1), Some(0)),
+        (json!(1e300), Some(i64::from(u32::MAX))),
+        (Value::Null, None),
+        (json!(""), None),
+        (json!("soon"), None),
+        (json!("NaN"), None),
+        (json!("inf"), None),
+        (json!(true), None),
+        (json!([3600]), None),
+        (json!({}), None),
+    ] {
+        let mut answer = granted();
+        answer["expires_in"] = written.clone();
+        let tokens = exchanged(&Scripted::default().json(TOKEN, 200, &answer)).await.unwrap();
+        assert_eq!(tokens.expires.map(Timestamp::as_second), seconds, "{written}");
+    }
+}
+
+/// A way out on which the answers to the first requests are lost.
+#[derive(Debug)]
+struct Losing {
+    inner: Scripted,
+    left: std::sync::atomic::AtomicUsize,
+}
+
+impl HttpClient for Losing {
+    fn send(&self, request: Request) -> futures_util::future::BoxFuture<'_, Result<Response, HttpError>> {
+        Box::pin(async move {
+            let answered = self.inner.send(request).await;
+            let left = &self.left;
+            if left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+                return Err(HttpError::Deadline { seconds: 10 });
+            }
+            answered
+        })
+    }
+}
+
+/// Decision 0006: an issuer gives the same successor to who asks again at once, and no client of seven does. Ours asks once
+/// more with the same token, and no third time.
+#[tokio::test]
+async fn a_refresh_whose_answer_was_lost_is_asked_for_once_more() {
+    for (lost, reads) in [(0, true), (1, true), (2, false)] {
+        let inner = Scripted::default().json(TOKEN, 200, &granted());
+        let http = Losing { inner, left: lost.into() };
+        let (server, registration) = (server(), registration());
+        let endpoint = TokenEndpoint::new(&http, &server, &registration).unwrap();
+        let outcome = endpoint.refresh(&tokens(), Timestamp::UNIX_EPOCH).await;
+        assert_eq!(outcome.is_ok(), reads, "{lost}: {outcome:?}");
+        let sent = http.inner.sent();
+        assert_eq!(sent.len(), (lost + 1).min(2), "{lost}");
+        assert!(sent.iter().all(|sent| sent.form()["refresh_token"] == "old-rt"), "{lost}");
+    }
+    // A proxy's page in place of the answer is a lost answer; a refusal is an answer.
+    let page =
+        Scripted::default().with(TOKEN, 502, &[("content-type", "text/html")], "<p>").json(TOKEN, 200, &granted());
+    let refusal = Scripted::default().json(TOKEN, 400, &json!({ "error": "invalid_grant" }));
+    let (server, registration) = (server(), registration());
+    let of = |http| TokenEndpoint::new(http, &server, &registration).unwrap();
+    assert!(of(&page).refresh(&tokens(), Timestamp::UNIX_EPOCH).await.is_ok());
+    assert!(of(&refusal).refresh(&tokens(), Timestamp::UNIX_EPOCH).await.is_err());
+    assert_eq!(refusal.lines().len(), 1);
+}
+
+/// A code is never sent twice, whatever becomes of the answer.
+#[tokio::test]
+async fn a_code_whose_answer_was_lost_is_not_sent_again() {
+    let http = Losing { inner: Scripted::default().json(TOKEN, 200, &granted()), left: 1.into() };
+    let (server, registration) = (server(), registration());
+    let endpoint = TokenEndpoint::new(&http, &server, &registration).unwrap();
+    let code = AuthorizationCode::from_outside("c");
+    assert!(endpoint.exchange_code(&request(), &code, Timestamp::UNIX_EPOCH).await.is_err());
+    assert_eq!(http.inner.lines().len(), 1);
 }

@@ -104,7 +104,7 @@ async fn conformance_of_the_authorization_server() {
     }
 }
 
-/// Scenarios about what no client of ours does. Those of 2025-03-26 are not listed for our revisions.
+/// Scenarios about what no client of ours does.
 const NOT_OURS: [&str; 4] = [
     // Skills (SEP-2640): documents for models, which a bridge passes on and does not read.
     "sep-2640-client-no-prefetch",
@@ -151,4 +151,23 @@ async fn our_client_passes_conformance_0_2_in_2025_11_25() {
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_passes_conformance_0_2_in_2026_07_28() {
     the_client_passes("0.2", "2026-07-28", 36).await;
+}
+
+/// The way in of 2025-03-26, in both suites: no protected resource metadata, and the endpoints at the origin, with and without
+/// metadata there. The suites list them for that revision only.
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_logs_in_to_servers_of_2025_03_26() {
+    let program = example("conformance").display().to_string();
+    for suite in ["0.1", "0.2"] {
+        let mut arguments = vec!["--suite", suite, "--client", &program, "--requirements", "2025-03-26"];
+        let names = ["auth/2025-03-26-oauth-metadata-backcompat", "auth/2025-03-26-oauth-endpoint-fallback"];
+        arguments.extend(names.iter().flat_map(|&name| ["--scenario", name]));
+        let outcome = node::run("conformance", &arguments).await;
+        assert!(outcome.ok, "{suite}: {:#}\n{}", outcome.result, outcome.stderr);
+        for name in names {
+            let scenario = &outcome.result["scenarios"][name];
+            assert_eq!((&scenario["failed"], &scenario["warned"]), (&json!([]), &json!([])), "{name}: {scenario:#}");
+            assert!(scenario["passed"].as_u64().is_some_and(|passed| passed >= 3), "{name}: {scenario:#}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ mod durability;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod picture;

@@ -5,6 +5,8 @@ mod blocking;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod floors;
 #[cfg(test)]
 mod lengths;

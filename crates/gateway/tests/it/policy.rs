@@ -23,12 +23,16 @@ fn names(reply: &Reply) -> Vec<String> {
 async fn a_missing_scope_is_a_step_up_that_names_it() {
     let world = World::new().await.classified().await;
     let token = world.owner_token("mcp:read").await;
-    for (tool, scope) in [("add_note", "mcp:write"), ("delete_note", "mcp:destructive"), ("new_tool", "tool:new_tool")]
-    {
+    // The challenge repeats what was granted, unless the new scope includes it: some clients ask for just what it names.
+    for (tool, scope, challenged) in [
+        ("add_note", "mcp:write", "mcp:write"),
+        ("delete_note", "mcp:destructive", "mcp:destructive"),
+        ("new_tool", "tool:new_tool", "mcp:read tool:new_tool"),
+    ] {
         let first = world.call(&token, tool).send().await;
         assert_eq!(first.status, 403, "{}", first.body);
         let expected = format!(
-            "Bearer error=\"insufficient_scope\", error_description=\"the call needs a scope that was not granted\", scope=\"{scope}\", \
+            "Bearer error=\"insufficient_scope\", scope=\"{challenged}\", error_description=\"the call needs a scope that was not granted\", \
              resource_metadata=\"{}/.well-known/oauth-protected-resource/mcp/notes\"",
             world.base
         );

@@ -208,7 +208,12 @@ async fn a_request_is_judged_check_by_check() {
         // Scopes.
         (vec![("scope", "")], pending("mcp:read mcp:write")),
         (vec![("scope", "bogus")], answer(scope)),
-        (vec![("scope", "openid profile")], answer(scope)),
+        // Clients made for OpenID providers ask every server for these words (B29).
+        (vec![("scope", "openid profile")], pending("mcp:read mcp:write")),
+        (vec![("scope", "openid profile email address phone")], pending("mcp:read mcp:write")),
+        (vec![("scope", "openid offline_access")], pending("mcp:read mcp:write offline_access")),
+        (vec![("scope", "openid bogus")], answer(scope)),
+        (vec![("scope", "OpenID")], answer(scope)),
         (vec![("scope", "mcp:read \"quoted\"")], answer(scope)),
         (vec![("scope", "openid mcp:read email")], pending("mcp:read")),
         (vec![("scope", "mcp:destructive tool:wipe")], pending("mcp:destructive tool:wipe")),

@@ -1,4 +1,6 @@
-//! A client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2): by exactly the method it registered, and no other.
+//! A client proves who it is (RFC 6749 §2.3, RFC 7523 §2.2): by its secret, its key, or not at all, as it registered.
+//! A secret counts in the header and in the body, whichever of the two was registered: the Python SDK puts it into the body
+//! whatever the metadata say (PyPI `mcp` 2.3.0), and it is the same proof.
 
 use std::sync::Arc;
 
@@ -52,7 +54,7 @@ pub(crate) enum AuthenticationError {
     Credentials(&'static str),
     #[error("the client's public keys are not available")]
     Keys,
-    #[error("the client must authenticate with `{}` and nothing else", .0.as_str())]
+    #[error("the client registered `{}`, and shows something else", .0.as_str())]
     Method(ClientAuthentication),
     #[error("the client's secret is wrong")]
     Secret,
@@ -178,8 +180,10 @@ pub(crate) async fn authenticate(
     let known = super::find_again(issuer, visit, &id).await?;
     match (known.client.authentication, shown) {
         (ClientAuthentication::None, Shown::Nothing) => {}
-        (ClientAuthentication::ClientSecretBasic, Shown::Basic(secret))
-        | (ClientAuthentication::ClientSecretPost, Shown::Post(secret)) => check_secret(&known, &secret)?,
+        (
+            ClientAuthentication::ClientSecretBasic | ClientAuthentication::ClientSecretPost,
+            Shown::Basic(secret) | Shown::Post(secret),
+        ) => check_secret(&known, &secret)?,
         (ClientAuthentication::PrivateKeyJwt, Shown::Assertion(assertion)) => {
             check_assertion(issuer, visit, &known.client, &assertion).await?;
         }

@@ -84,9 +84,18 @@ impl Registered {
     }
 }
 
-/// The client that this metadata makes. Scopes asked for at registration bind nobody: policy and the person
+/// What a client is taken to use that names no grant types, where refresh tokens are issued or not. RFC 7591 §2 says
+/// `authorization_code` alone; but clients that leave the member out are surprised by a login every hour, and whether a
+/// refresh token is given is decided by the person all the same. The answer says what was registered.
+pub(super) fn grant_types_unsaid(refreshes: bool) -> Vec<String> {
+    let mut types = vec!["authorization_code".to_owned()];
+    types.extend(refreshes.then(|| "refresh_token".to_owned()));
+    types
+}
+
+/// The client that this metadata makes, at an issuer that gives refresh tokens or does not. Scopes asked for at registration bind nobody: policy and the person
 /// decide at each authorization (AS-17).
-pub(crate) fn judge(id: ClientId, metadata: Metadata) -> Result<Client, MetadataError> {
+pub(crate) fn judge(id: ClientId, metadata: Metadata, refreshes: bool) -> Result<Client, MetadataError> {
     check_urls(&metadata)?;
     let texts = metadata.redirect_uris.unwrap_or_default();
     if texts.is_empty() || texts.len() > REDIRECT_URIS_MAX {
@@ -102,7 +111,7 @@ pub(crate) fn judge(id: ClientId, metadata: Metadata) -> Result<Client, Metadata
         Some("client_secret_post") => ClientAuthentication::ClientSecretPost,
         Some(_) => return Err(MetadataError::Authentication),
     };
-    let grant_types = metadata.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
+    let grant_types = metadata.grant_types.unwrap_or_else(|| grant_types_unsaid(refreshes));
     if !grant_types.iter().any(|grant| grant == "authorization_code") {
         return Err(MetadataError::GrantTypes);
     }
@@ -115,7 +124,7 @@ pub(crate) fn judge(id: ClientId, metadata: Metadata) -> Result<Client, Metadata
         name: super::plain_text(&metadata.client_name.unwrap_or_default(), 80),
         redirect_uris,
         authentication,
-        refresh: grant_types.iter().any(|grant| grant == "refresh_token"),
+        refresh: refreshes && grant_types.iter().any(|grant| grant == "refresh_token"),
         jwks: None,
         jwks_uri: None,
         disabled: false,

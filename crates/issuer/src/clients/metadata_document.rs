@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::{Host, Url};
 
-use super::dynamic::REDIRECT_URIS_MAX;
+use super::dynamic::{REDIRECT_URIS_MAX, grant_types_unsaid};
 use crate::Issuer;
 use crate::settings::DocumentPolicy;
 use crate::visit::Visit;
@@ -257,7 +257,7 @@ fn understand(id: &ClientId, response: &Response) -> Result<Client, DocumentErro
     if name.is_empty() {
         return Err(DocumentError::Content("it has no name"));
     }
-    let grants = document.grant_types.unwrap_or_else(|| vec!["authorization_code".to_owned()]);
+    let grants = document.grant_types.unwrap_or_else(|| grant_types_unsaid(true));
     let code = document.response_types.is_none_or(|types| types.iter().any(|kind| kind == "code"));
     if !code || !grants.iter().any(|grant| grant == "authorization_code") {
         return Err(DocumentError::Content("it does not use the authorization code flow"));

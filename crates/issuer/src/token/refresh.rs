@@ -66,6 +66,11 @@ pub(crate) async fn refresh(
     }
     let scopes = check(issuer, tx, &grant, request).await?;
     if standing == RefreshStanding::Usable {
+        // A client that refreshes because it lacks scope would get the same scopes and give up (decision 0070).
+        let lacks = tx.grants().take_step_up(grant.id, visit.now).await?;
+        if lacks.is_some_and(|lacks| !grant.scopes.satisfies_all(&lacks)) {
+            return Err(TokenError::StepUp);
+        }
         rotate(issuer, tx, visit, (&grant, &row), &next.digest()).await?;
     }
     issue(issuer, tx, visit, &grant, next, scopes).await

@@ -309,6 +309,40 @@ async fn a_refresh_only_ever_shrinks() {
     assert_eq!(world.claims(&all).aud.as_str(), NOTES);
 }
 
+/// Decision 0070, ATK-271: the first refresh after a call was refused for want of scope is told that a person is needed, and spends
+/// nothing; the next one is answered.
+#[tokio::test]
+async fn a_refresh_that_cannot_help_after_a_step_up_is_refused_once() {
+    let (world, client) = world().await;
+    let held = issued(&world, &client).await;
+    let note = async |lacks: &str| {
+        let (grant, _) = world.grant_of(&held);
+        let mut tx = world.issuer.store.begin().await.unwrap();
+        tx.grants().note_step_up(grant, &lacks.parse().unwrap(), world.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    note("mcp:destructive").await;
+    // Another client's request, and one that is wrong, are refused for their own reasons and use nothing up.
+    let other = world.client("other", |_| {}).await;
+    assert!(matches!(world.refresh(&other, again(&held)).await, Err(TokenError::Grant(_))));
+    let wide = RefreshRequest { scopes: Some("mcp:destructive".parse().unwrap()), ..again(&held) };
+    assert!(matches!(world.refresh(&client, wide).await, Err(TokenError::Scope)));
+    let error = world.refresh(&client, again(&held)).await.unwrap_err();
+    assert!(matches!(error, TokenError::StepUp), "{error}");
+    let answer = crate::error::token(&world.visit(), &error);
+    assert_eq!(answer.status(), 400);
+    let body = axum::body::to_bytes(answer.into_body(), 4096).await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"], "server_error", "{body}");
+    let next = world.refresh(&client, again(&held)).await.unwrap();
+    assert_eq!(world.claims(&next).scope.to_string(), "mcp:read mcp:write");
+    // Where the grant has what was lacking, the refresh helps.
+    world.clock.advance_seconds(60);
+    note("mcp:read").await;
+    world.refresh(&client, again(&next)).await.unwrap();
+    assert_eq!(world.recorded(AuthorizationAct::RefreshReplayed).await, 0);
+}
+
 /// A disabled user, a revoked grant, a server that is gone, a refresh token that lay too long: no token.
 #[tokio::test]
 async fn nothing_is_issued_for_what_has_ended() {

@@ -129,6 +129,38 @@ async fn a_refresh_token_rotates_and_a_replay_ends_the_family() {
     assert!(site.acts().await.contains(&AuthorizationAct::RefreshReplayed));
 }
 
+/// PyPI `fastmcp` 4.2.3 with `mcp` 2.3.0, started again after its token has expired, posts its refresh token to `/token` of
+/// the server's origin, whatever the metadata say. That place answers for refresh tokens of ours and for nothing else.
+#[tokio::test]
+async fn a_refresh_at_the_origin_is_answered_and_nothing_else_is() {
+    let site = Site::new().await;
+    let held = held(&site).await;
+    let at_origin = async |fields: &[(&str, &str)]| site.post_form("/token", fields).await;
+    let (id, ours) = (("client_id", held.client.as_str()), ("refresh_token", held.refresh.as_str()));
+    let kind = ("grant_type", "refresh_token");
+    for fields in [
+        &[id, kind, ("refresh_token", "opaque")][..],
+        &[id, kind],
+        &[id, ours],
+        &[id, ours, ("grant_type", "authorization_code")],
+        &[id, ("grant_type", "authorization_code"), ("code", "x")],
+        &[id, ("grant_type", "client_credentials")],
+        &[],
+    ] {
+        let reply = at_origin(fields).await;
+        assert_eq!((reply.status, reply.body.as_str()), (StatusCode::NOT_FOUND, ""), "{fields:?}");
+    }
+    let got = site.send(http::Request::get("/token").body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!(got.status, StatusCode::NOT_FOUND);
+    // It is the token endpoint for the rest: another client's is refused there as here.
+    let other = site.registered(LOOPBACK).await;
+    assert_eq!(at_origin(&[("client_id", &other), kind, ours]).await.json()["error"], "invalid_grant");
+    let reply = at_origin(&[id, kind, ours, ("resource", NOTES)]).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    assert_eq!(reply.json()["scope"], "mcp:read mcp:write");
+    assert!(reply.json()["expires_in"].is_u64(), "we write it as RFC 6749 §5.1 has it");
+}
+
 /// ATK-49: a client ends its own tokens, of either kind, and nobody else's; every answer looks the same.
 #[tokio::test]
 async fn a_client_revokes_its_own_tokens_and_nobody_elses() {

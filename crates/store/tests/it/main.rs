@@ -37,6 +37,8 @@ mod sealing;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod step_ups;
+#[cfg(test)]
 mod sweeping;
 #[cfg(test)]
 mod tasks;

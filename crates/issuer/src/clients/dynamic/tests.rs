@@ -9,7 +9,7 @@ use super::{Metadata, MetadataError, Registered, judge};
 
 fn registered(metadata: &Value) -> Result<Client, MetadataError> {
     let metadata: Metadata = serde_json::from_value(metadata.clone()).unwrap();
-    judge(ClientId::generate(ManualClock::default().now(), &SeededEntropy::default()), metadata)
+    judge(ClientId::generate(ManualClock::default().now(), &SeededEntropy::default()), metadata, true)
 }
 
 fn with(name: &str, value: Value) -> Value {
@@ -187,6 +187,23 @@ fn no_member_gives_a_client_more_than_any_other_client_has() {
     ));
     let answer = serde_json::to_value(Registered::of(&beside.unwrap(), 1)).unwrap();
     assert_eq!(answer["grant_types"], json!(["authorization_code"]));
+}
+
+/// B29: who names no grant types gets what the metadata offer; who names them gets what was named.
+#[test]
+fn a_registration_without_grant_types_is_answered_with_those_that_are_offered() {
+    let answered = |grant_types: Value, refreshes: bool| {
+        let metadata: Metadata = serde_json::from_value(with("grant_types", grant_types)).unwrap();
+        let id = ClientId::generate(ManualClock::default().now(), &SeededEntropy::default());
+        serde_json::to_value(Registered::of(&judge(id, metadata, refreshes).unwrap(), 1)).unwrap()["grant_types"]
+            .clone()
+    };
+    let (code, both) = (json!(["authorization_code"]), json!(["authorization_code", "refresh_token"]));
+    assert_eq!(answered(Value::Null, true), both);
+    assert_eq!(answered(Value::Null, false), code);
+    assert_eq!(answered(code.clone(), true), code);
+    assert_eq!(answered(both.clone(), true), both);
+    assert_eq!(answered(both.clone(), false), code, "the answer says what was kept");
 }
 
 /// ATK-11: a name is kept as it may be shown.

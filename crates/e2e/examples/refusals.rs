@@ -1,0 +1,7 @@
+//! Prints what the real gateway answers where it refuses, as JSON, for `scripts/clients`.
+#![allow(clippy::print_stdout, reason = "a program for developers")]
+
+#[tokio::main]
+async fn main() {
+    println!("{}", sekisho_e2e::refusals::real().await);
+}

@@ -1,0 +1,46 @@
+//! Step-ups: a client was refused for want of scope, and a refresh by the same grant cannot give it any
+//! (decision 0070). The note is on the grant, because gateway and token endpoint may be two nodes.
+
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::scope::ScopeSet;
+
+use crate::error::StoreError;
+use crate::grants::Grants;
+use crate::sql::values;
+
+/// For how long after the refusal a refresh is answered with it, in seconds: clients that refresh because of the
+/// refusal do so at once, after at most a few fetches of metadata.
+pub const STEP_UP_SECONDS: u32 = 20;
+/// For how long after that no new note is made, in milliseconds: so long every refresh by the grant succeeds.
+const QUIET_MILLIS: i64 = 30_000;
+
+impl Grants<'_> {
+    /// Notes that a call by this grant was refused because it lacks these scopes. Nothing is noted while an earlier
+    /// note holds, and for half a minute after it: whoever holds a token of the grant and is refused all the time
+    /// does not keep the client from refreshing.
+    pub async fn note_step_up(&mut self, id: GrantId, lacks: &ScopeSet, now: Timestamp) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "UPDATE grants SET step_up_scopes = $2, step_up_until = $3
+                 WHERE id = $1 AND (step_up_until IS NULL OR step_up_until <= $4 - $5)",
+                values![id, lacks, after(now, STEP_UP_SECONDS), now, QUIET_MILLIS],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// What a call by this grant was refused for a moment ago. Each note is given out once: a client that refreshes
+    /// again is answered. A note from further ahead was made when the clock was wrong, and counts for nothing.
+    pub async fn take_step_up(&mut self, id: GrantId, now: Timestamp) -> Result<Option<ScopeSet>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "UPDATE grants SET step_up_until = $2
+                 WHERE id = $1 AND step_up_until > $2 AND step_up_until <= $3 RETURNING step_up_scopes",
+                values![id, now, after(now, STEP_UP_SECONDS)],
+            )
+            .await?;
+        row.map(|row| row.parse("step_up_scopes")).transpose()
+    }
+}
