@@ -539,7 +539,11 @@ fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSetti
 /// What bodies and answers may hold. With less than the least, the share of one client would have no room for an answer.
 fn memory(mib: u32) -> Memory {
     const LEAST_MIB: u32 = 128;
-    Memory::new(usize::try_from(mib.max(LEAST_MIB)).unwrap_or(usize::MAX).saturating_mul(1 << 20))
+    Memory::new(self::mib(mib.max(LEAST_MIB)))
+}
+
+fn mib(mib: u32) -> usize {
+    usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(1 << 20)
 }
 
 fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySettings {
@@ -560,6 +564,7 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
         limits: Limits {
             calls_per_second_max: NonZeroU32::new(configuration.limits.calls_per_second),
             memory: memory(configuration.limits.memory_mib),
+            answer_bytes_max: mib(configuration.limits.result_mib.max(1)),
             ..Limits::default()
         },
     }

@@ -98,21 +98,44 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Variables that a child may have without being asked for: where programs, home and temporary files are, and
-/// the language. Nothing that could be a credential (ATK-90).
-pub(crate) const INHERITED: [&str; 12] = [
+/// Whether a child gets this variable without being asked for: where programs, home and temporary files are, the
+/// language, which certificates are believed and which proxy leads out. Nothing that could be a credential (ATK-90): a
+/// proxy whose URL has a user and a password is not passed.
+pub(crate) fn is_inherited(name: &str, value: &str) -> bool {
+    INHERITED.contains(&name) && !(name.to_ascii_uppercase().ends_with("_PROXY") && value.contains('@'))
+}
+
+/// What a shell sets for itself: it is neither passed nor named as withheld.
+pub(crate) const SHELLS_OWN: [&str; 3] = ["OLDPWD", "SHLVL", "_"];
+
+const INHERITED: [&str; 27] = [
+    "ALL_PROXY",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
     "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "LANG",
     "LC_ALL",
     "LC_CTYPE",
     "LOGNAME",
+    "NODE_EXTRA_CA_CERTS",
+    "NO_PROXY",
     "PATH",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
     "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
     "TERM",
     "TMPDIR",
     "TZ",
     "USER",
     "XDG_RUNTIME_DIR",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 ];
 
 /// Where data is kept when nobody says otherwise.

@@ -255,8 +255,8 @@ impl Catalogues {
         server: &ServerName,
         now: Timestamp,
     ) -> Result<Vec<Tool>, RefreshError> {
-        let items = upstreams.list_tools(server).await?;
-        let (tools, mirrors) = read_all(&items);
+        let lists = upstreams.list_tools(server).await?;
+        let (tools, mirrors) = read_all(server, &lists);
         let mut tx = self.store.begin().await?;
         tx.catalogue().sync(server, &tools, now).await?;
         let kept = tx.catalogue().list(server).await?;
@@ -329,31 +329,70 @@ impl Catalogues {
     }
 }
 
-/// The tools of a list, and what they mirror. Of two with one name the first counts; one whose name has several spellings
-/// cannot be called, and is not known.
-fn read_all(items: &[Box<RawValue>]) -> (Vec<ToolSeen>, HashMap<String, Annotations>) {
-    let mut tools: Vec<ToolSeen> = Vec::new();
+/// The tools of all lists, and what they mirror. A name has one tool: several definitions of it in one list are kept as
+/// one that stays held back, for nobody can say which of them a call would reach. Of the lists of two eras the first
+/// counts. A tool whose name has several spellings cannot be called, and is not known.
+fn read_all(server: &ServerName, lists: &[Vec<Box<RawValue>>]) -> (Vec<ToolSeen>, HashMap<String, Annotations>) {
+    let mut tools: BTreeMap<String, ToolSeen> = BTreeMap::new();
     let mut mirrors = HashMap::new();
-    let mut names = std::collections::HashSet::new();
-    for raw in items.iter().take(TOOLS_MAX) {
+    for list in lists {
+        let listed = read_list(list, &mut mirrors);
+        for (name, seen) in listed {
+            let known = tools.entry(name).or_insert_with(|| seen.clone());
+            if known.definition != seen.definition {
+                tracing::warn!(
+                    %server,
+                    tool = %known.name,
+                    "the upstream shows this tool differently to clients of older revisions; the newest counts, and in \
+                     the lists of the others it is left out"
+                );
+            }
+        }
+    }
+    for tool in tools.values().filter(|tool| tool.is_of_several()) {
+        tracing::warn!(%server, tool = %tool.name, "the upstream has several tools of this name; all of them are held back");
+    }
+    (tools.into_values().take(TOOLS_MAX).collect(), mirrors)
+}
+
+/// The tools of one list by name.
+fn read_list(list: &[Box<RawValue>], mirrors: &mut HashMap<String, Annotations>) -> BTreeMap<String, ToolSeen> {
+    let mut definitions: BTreeMap<String, (ToolSeen, BTreeSet<String>)> = BTreeMap::new();
+    for raw in list.iter().take(TOOLS_MAX) {
         let Some(item) = ListItem::read(ListKind::Tools, raw) else { continue };
         let ListItem::Tool { name, annotations, input_schema, .. } = &item else { continue };
-        if check_name(name).is_err() || !names.insert(name.clone().into_owned()) {
+        if check_name(name).is_err() {
+            continue;
+        }
+        let name = name.clone().into_owned();
+        let text = definition(&item);
+        if let Some((seen, all)) = definitions.get_mut(&name) {
+            seen.proposed = seen.proposed.max(propose(&name, *annotations));
+            all.insert(text);
             continue;
         }
         if let Some(Ok(mirrored)) = input_schema.map(Annotations::read)
             && !mirrored.is_empty()
         {
-            mirrors.insert(name.clone().into_owned(), mirrored);
+            mirrors.insert(name.clone(), mirrored);
         }
-        tools.push(ToolSeen {
-            name: name.clone().into_owned(),
+        let seen = ToolSeen {
+            name: name.clone(),
             summary: summary(&item),
-            proposed: propose(name, *annotations),
-            definition: definition(&item),
-        });
+            proposed: propose(&name, *annotations),
+            definition: text.clone(),
+        };
+        definitions.insert(name, (seen, BTreeSet::from([text])));
     }
-    (tools, mirrors)
+    let one = |(name, (seen, all)): (String, (ToolSeen, BTreeSet<String>))| {
+        if all.len() == 1 {
+            return (name, seen);
+        }
+        let definition = format!("[{}]", all.into_iter().collect::<Vec<_>>().join(","));
+        let summary = "several tools of the upstream have this name".to_owned();
+        (name, ToolSeen { definition, summary, ..seen })
+    };
+    definitions.into_iter().map(one).collect()
 }
 
 /// The title or the first line of the description: foreign text, cut and without control characters.
@@ -522,18 +561,43 @@ mod tests {
         assert!(of(b"other", &first).schema("a").is_none() && first.schema("b").is_none());
     }
 
-    /// ATK-75, ATK-77: a summary has no control characters, and of two tools with one name the first counts.
+    /// ATK-75, ATK-77: a summary has no control characters.
     #[test]
     fn a_list_is_read_without_what_cannot_be_judged() {
         let items = [
             raw(r#"{"name":"a","title":"  ","description":"\n first\u0007 line\nsecond"}"#),
-            raw(r#"{"name":"a","description":"again"}"#),
             raw(r#"{"description":"nameless"}"#),
             raw("7"),
         ];
-        let (tools, mirrors) = read_all(&items);
+        let (tools, mirrors) = read_all(&"n".parse().unwrap(), &[items.to_vec()]);
         assert_eq!(tools.len(), 1);
         assert_eq!(tools.first().map(|tool| tool.summary.as_str()), Some("first line"));
         assert!(mirrors.is_empty());
+    }
+
+    /// ATK-75, ATK-76: of several tools with one name nobody can say which one a call reaches: they are one entry, which
+    /// counts as the most dangerous of them and cannot be accepted. The same tool twice is one tool.
+    #[test]
+    fn several_tools_of_one_name_are_one_entry_that_cannot_be_accepted() {
+        let read = r#"{"name":"a","annotations":{"readOnlyHint":true}}"#;
+        let destroys = r#"{"name":"a","annotations":{"destructiveHint":true}}"#;
+        let server = "n".parse().unwrap();
+        let of = |lists: &[Vec<&str>]| {
+            let lists: Vec<Vec<_>> = lists.iter().map(|list| list.iter().map(|text| raw(text)).collect()).collect();
+            let (mut tools, _) = read_all(&server, &lists);
+            assert_eq!(tools.len(), 1);
+            tools.remove(0)
+        };
+        for list in [vec![read, destroys], vec![destroys, read], vec![read, destroys, read]] {
+            let tool = of(&[list]);
+            assert!(tool.is_of_several(), "{}", tool.definition);
+            assert_eq!(tool.proposed, ToolClass::Destructive);
+            assert!(tool.definition.contains("readOnlyHint") && tool.definition.contains("destructiveHint"));
+        }
+        for lists in [vec![vec![read, read]], vec![vec![read], vec![read]], vec![vec![read], vec![destroys]]] {
+            let tool = of(&lists);
+            assert!(!tool.is_of_several());
+            assert_eq!(tool.proposed, ToolClass::Read);
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::authorize::{Denied, Told};
 use crate::call::{CallError, CallFault};
 use crate::challenge;
 use crate::forward::ForwardError;
-use crate::limits::TooFast;
+use crate::limits::{GatewaySettings, Limits, TooFast};
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
 use crate::watchdog::{End, OpenError};
@@ -52,6 +52,19 @@ pub(crate) enum Fault {
     RoundsFull,
     #[error(transparent)]
     TooFast(#[from] TooFast),
+}
+
+impl Fault {
+    /// How long the upstream asks to wait.
+    fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::Forward(ForwardError::AskedToWait { retry_after_seconds, .. })
+            | Self::Call(CallFault::Upstream(ForwardError::AskedToWait { retry_after_seconds, .. })) => {
+                *retry_after_seconds
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a client is told whose upstream asks something back in one call too many.
@@ -92,14 +105,15 @@ struct Draft {
 }
 
 /// The response to a refused request, and the closed word under which it is recorded.
-pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (Response, &'static str) {
+pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Refused) -> (Response, &'static str) {
+    let (base_url, limits) = (settings.base_url.as_str(), &settings.limits);
     let id = refused.id.as_ref();
     let draft = match &refused.fault {
         Fault::Authenticate(error) => authenticate(routed, error),
-        Fault::Call(fault) => call(routed, id, fault),
+        Fault::Call(fault) => call(routed, limits, id, fault),
         Fault::Denied(denied) => denied_draft(routed, base_url, id, denied),
         Fault::Ended(end) => ended(routed, id, *end),
-        Fault::Forward(error) => forward(routed, id, error),
+        Fault::Forward(error) => forward(routed, limits, id, error),
         Fault::Full => {
             let text = format!("{}; ask the user to answer them at {base_url}/ and then call again", refused.fault);
             internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "approvals_full", &text)
@@ -131,7 +145,7 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
     if matches!(draft.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(refused.fault.retry_after_seconds().unwrap_or(1)));
     }
     (response, draft.word)
 }
@@ -320,7 +334,7 @@ struct Versions<'a> {
     requested: &'a str,
 }
 
-fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
+fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) -> Draft {
     let message = fault.to_string();
     let plain = |status, word, code| rpc(routed, id, status, word, (code, &message));
     let bad = |word, code| rpc(routed, id, StatusCode::BAD_REQUEST, word, (code, &message));
@@ -373,7 +387,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested })
         }
-        CallFault::Upstream(error) => forward(routed, id, error),
+        CallFault::Upstream(error) => forward(routed, limits, id, error),
     }
 }
 
@@ -389,9 +403,52 @@ const SHARE: &str =
 
 const NO_ROOM: &str = "too much waits for clients that do not read; read the answers that are open, then try again";
 
+/// An upstream that asks to be called later. Most clients keep only the JSON-RPC error of a response, so the seconds stand
+/// there, too.
+fn asked_to_wait(routed: &Routed, id: Option<&Id>, status: u16, seconds: Option<u32>) -> Draft {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        request: RequestId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_seconds: Option<u32>,
+    }
+    let message = match seconds {
+        Some(seconds) => format!("the upstream asks to wait: call again in {seconds} s"),
+        None => "the upstream asks to wait; call again later".to_owned(),
+    };
+    let data = Data { request: routed.request, retry_after_seconds: seconds };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    Draft { status, word: "upstream_waits", body: error_response(id, ErrorCode::Internal, &message, Some(&data)) }
+}
+
 /// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
-fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
+fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardError) -> Draft {
     let (status, word, message) = match error {
+        ForwardError::AskedToWait { status, retry_after_seconds } => {
+            return asked_to_wait(routed, id, *status, *retry_after_seconds);
+        }
+        ForwardError::NotStarted { seconds, .. } => {
+            let message = format!(
+                "the program behind this server did not start within {seconds} s; its operator finds why in the log, and \
+                 can allow more with `start_seconds`"
+            );
+            return internal(routed, id, StatusCode::GATEWAY_TIMEOUT, "child_slow", &message);
+        }
+        ForwardError::Timeout { .. } => {
+            let message = format!(
+                "the upstream did not answer within {} s and reported no progress; the operator of this server can allow \
+                 more with `call_seconds`",
+                routed.call_time(limits).as_secs_f32()
+            );
+            return internal(routed, id, StatusCode::GATEWAY_TIMEOUT, "upstream_slow", &message);
+        }
+        ForwardError::TooLarge { max } => {
+            let message = format!(
+                "the upstream's answer is larger than {max} bytes; the operator can allow more with `limits.result_mib`"
+            );
+            return internal(routed, id, StatusCode::BAD_GATEWAY, "upstream_too_large", &message);
+        }
         ForwardError::Busy { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", "the upstream does not keep up; try again")
         }
@@ -434,12 +491,6 @@ fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
         ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share", SHARE),
         ForwardError::SessionGone => {
             (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")
-        }
-        ForwardError::Timeout { .. } => {
-            (StatusCode::GATEWAY_TIMEOUT, "upstream_slow", "the upstream did not answer in time")
-        }
-        ForwardError::TooLarge { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_too_large", "the upstream's answer is larger than allowed")
         }
         ForwardError::TooManyChildren { .. } => {
             (StatusCode::SERVICE_UNAVAILABLE, "children_busy", "all children of this server are busy; try again")

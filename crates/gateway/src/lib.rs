@@ -165,7 +165,6 @@ impl Gateway {
         );
         tokio::spawn(writing);
         let forward = ForwardLimits {
-            event_bytes_max: limits.event_bytes_max,
             answer_bytes_max: limits.answer_bytes_max,
             memory: limits.memory.clone(),
             ..ForwardLimits::default()

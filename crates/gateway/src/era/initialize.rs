@@ -1,4 +1,4 @@
-//! 2025-06-18 and 2025-11-25: a handshake, and a session that binds what follows to it.
+//! 2025-11-25 and what came before it: a handshake, and a session that binds what follows to it.
 
 use std::sync::Arc;
 
@@ -91,8 +91,9 @@ pub(crate) struct Proposal {
 }
 
 /// Reads what `initialize` proposes. A version that the upstream speaks goes on as it is, and so does one that we
-/// serve: the upstream answers with its own. One that nobody here serves becomes the newest that both serve, which
-/// is what a server would answer anyway (2025-11-25 Lifecycle, Version Negotiation).
+/// serve: the upstream answers with its own, which may be older, and the client goes on in that one if it knows it. One
+/// that nobody here serves becomes the newest that both serve, which is what a server would answer anyway (2025-11-25
+/// Lifecycle, Version Negotiation).
 pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) -> Result<Option<Proposal>, CallFault> {
     if body.len() > INITIALIZE_BYTES_MAX {
         return Err(CallFault::TooLarge { max: INITIALIZE_BYTES_MAX });
@@ -104,7 +105,9 @@ pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) 
     let params = message.params();
     let proposed = params.and_then(|params| params.protocol_version.as_deref());
     let proposed = proposed.ok_or(CallFault::MissingParam { member: "params.protocolVersion" })?;
-    let served = proposed.parse::<Revision>().ok().filter(|revision| revision.era() == Era::Initialize);
+    let served = Revision::of_upstream(proposed).filter(|revision| {
+        revision.era() == Era::Initialize && (Revision::ALL.contains(revision) || spoken.contains(revision))
+    });
     let edited = match served {
         Some(_) => None,
         None => Some(rewritten(body, message, newest)?),
@@ -135,11 +138,12 @@ pub(crate) async fn session_without_body(
     headers: &HeaderMap,
     view: &HeaderView<'_>,
 ) -> Result<Arc<Session>, CallFault> {
-    let named = view.revision()?;
+    let offered = offered(gateway, routed, caller, headers);
+    let named = view.revision(offered.revision())?;
     if named.is_some_and(|revision| revision.era() == Era::Stateless) {
         return Err(CallFault::MethodNotAllowed { allow: "POST" });
     }
-    match offered(gateway, routed, caller, headers) {
+    match offered {
         Offered::Found(session) if named.is_none_or(|revision| revision == session.revision) => Ok(session),
         Offered::Found(_) => Err(CallFault::SessionRevision),
         Offered::Unknown => Err(CallFault::SessionUnknown),
@@ -229,7 +233,7 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
                 return Err(malformed("a list in the answer to `initialize`"));
             }
             let version = result.protocol_version.as_deref().unwrap_or_default();
-            let served = version.parse::<Revision>().ok().filter(|revision| revision.era() == Era::Initialize);
+            let served = Revision::of_upstream(version).filter(|revision| revision.era() == Era::Initialize);
             let offered = vec![version.chars().take(40).collect()];
             served.map(Some).ok_or(ForwardError::UnsupportedRevision { offered })
         }
