@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("this server is known as {url}; connect to that URL, for a login there does not count under another name")]
+    OtherName { url: String },
     #[error("{ROUNDS_FULL}")]
     RoundsFull,
     #[error(transparent)]
@@ -133,6 +135,10 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
             let word = if *error == OpenError::Stopping { "stopping" } else { "too_many_streams" };
             internal(routed, id, status, word, &error.to_string())
         }
+        Fault::OtherName { url } => {
+            let body = other_name(id, url);
+            Draft { status: StatusCode::MISDIRECTED_REQUEST, word: "other_name", body }
+        }
         Fault::RoundsFull => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_many_rounds", ROUNDS_FULL),
         Fault::TooFast(error) => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_fast", &error.to_string()),
     };
@@ -148,6 +154,16 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
         headers.insert(RETRY_AFTER, HeaderValue::from(refused.fault.retry_after_seconds().unwrap_or(1)));
     }
     (response, draft.word)
+}
+
+fn other_name(id: Option<&Id>, url: &str) -> Vec<u8> {
+    let fault = Fault::OtherName { url: url.to_owned() };
+    error_response(id, ErrorCode::InvalidRequest, &fault.to_string(), Some(&json!({ "url": url })))
+}
+
+/// The response to a request for metadata under a name of ours that clients are not told.
+pub(crate) fn described_elsewhere(url: &str) -> Response {
+    json_response(StatusCode::MISDIRECTED_REQUEST, other_name(None, url))
 }
 
 /// The response to a request that found no server.

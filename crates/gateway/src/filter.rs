@@ -10,6 +10,7 @@ use sekisho_policy::decide::{Decision, approval_key, decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::error::notification;
@@ -359,6 +360,11 @@ impl Filter {
             let whole = edited.as_deref().unwrap_or(data);
             edited = Some(splice::set_result(whole, "cacheScope", &"private").map_err(|_| BROKEN)?);
         }
+        // What was revoked must not be shown for as long as an upstream likes.
+        if result.ttl_ms.is_some_and(is_kept_too_long) {
+            let whole = edited.as_deref().unwrap_or(data);
+            edited = Some(splice::set_result(whole, "ttlMs", &TTL_MS_MAX).map_err(|_| BROKEN)?);
+        }
         match edited {
             None => Ok(data.clone()),
             Some(edited) => strict::check(&edited, &Limits::upstream()).map(|()| edited.into()).map_err(|_| BROKEN),
@@ -482,6 +488,14 @@ impl Filter {
         };
         may_see(&moment.rights, &self.caller, &moment.authority, &self.call(method, target), moment.now)
     }
+}
+
+/// The longest that a client is told to keep a result, in milliseconds: what a revocation may need to be seen in it.
+const TTL_MS_MAX: u32 = 10_000;
+
+/// Whether a `ttlMs` is longer than that, or no number that can be compared.
+fn is_kept_too_long(ttl_ms: &str) -> bool {
+    Decimal::parse(ttl_ms).and_then(|ttl| ttl.to_i64()).is_none_or(|ttl| ttl > i64::from(TTL_MS_MAX))
 }
 
 /// Why nobody can ask for an entry of a list: its URI is not canonical, or its name has no one spelling.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Caller, Recognition};
 use sekisho_protocol::env::Timestamp;
@@ -92,7 +92,8 @@ async fn pass(
 
     // 3 authenticate
     let keys = gateway.keys.borrow().clone();
-    let who = gateway.authenticator.authenticate(&keys, routed, headers).await?;
+    let who = gateway.authenticator.authenticate(&keys, routed, headers).await;
+    let who = who.map_err(|error| unauthenticated(gateway, routed, (&head.uri, headers), error))?;
     let caller = &who.caller;
     if caller.grant.is_some() {
         recognition.recognize();
@@ -126,7 +127,7 @@ async fn pass(
         listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
     }
 
-    if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought)
+    if let (Some(ask), Some(Brought::Answer { approval, declined, .. })) = (&ask, asked.brought)
         && let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await?
     {
         return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
@@ -173,6 +174,21 @@ async fn pass(
     conclude(gateway, &asked, answer, passage).await
 }
 
+/// A client without a token is about to begin a login. Under another name of ours it would be told of the right one, find
+/// that it is not the one that it asked for, and stop with words of its own.
+fn unauthenticated(
+    gateway: &Gateway,
+    routed: &Routed,
+    (uri, headers): (&Uri, &HeaderMap),
+    error: AuthenticateError,
+) -> Fault {
+    let is_missing = matches!(error, AuthenticateError::Missing);
+    if is_missing && route::is_other_name(&gateway.settings, uri, headers) {
+        return Fault::OtherName { url: routed.card().resource.as_str().to_owned() };
+    }
+    error.into()
+}
+
 /// That the authority that was established above still stands, now that its end would be noticed.
 async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
     match (&who.standing, who.caller.grant) {
@@ -209,8 +225,13 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
             (Form::Message(posted), None)
                 if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
             {
-                let state = rounds::asked(gateway, caller, routed, (call, approval));
-                if let Ok(state) = state {
+                let before = match asked.brought {
+                    Some(Brought::Answer { asked, .. }) => asked,
+                    Some(Brought::Round(_)) | None => 0,
+                };
+                if before < rounds::QUESTIONS_MAX
+                    && let Ok(state) = rounds::asked(gateway, caller, routed, (call, approval), before + 1)
+                {
                     return Told::InputRequired(state);
                 }
             }

@@ -139,6 +139,15 @@ pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &Header
     if known { Ok(()) } else { Err(RouteError::HostUnknown) }
 }
 
+/// Whether a request came under a name of ours that clients are not told: `127.0.0.1` where the base URL says `localhost`.
+/// The name was checked before.
+pub(crate) fn is_other_name(settings: &GatewaySettings, uri: &Uri, headers: &HeaderMap) -> bool {
+    let own = settings.base_url.split_once("://").map_or("", |(_, authority)| authority);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(http::uri::Authority::as_str).or(host);
+    host.is_some_and(|host| !host.eq_ignore_ascii_case(own))
+}
+
 /// The origin, when there is one and it is allowed (TR-01, TR-02, ATK-51).
 pub(crate) fn check_origin<'a>(
     settings: &GatewaySettings,

@@ -44,11 +44,12 @@ impl Challenge {
         if let Some(error) = self.error {
             push(&mut header, "error", error.as_str());
         }
-        if let Some(description) = self.description {
-            push(&mut header, "error_description", description);
-        }
+        // SDKs look for the first `scope=` in the whole header, quoted text included: it stands before any sentence.
         if !self.scope.is_empty() {
             push(&mut header, "scope", &self.scope.to_string());
+        }
+        if let Some(description) = self.description {
+            push(&mut header, "error_description", description);
         }
         push(&mut header, "resource_metadata", &self.resource_metadata);
         header
@@ -76,6 +77,23 @@ fn push(header: &mut String, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::{Challenge, ChallengeError};
+
+    /// `@modelcontextprotocol/sdk` 1.32.2 and Python `mcp` 2.3.0 take the first `scope=` anywhere in the header and miss a
+    /// Bearer challenge that stands behind another scheme: `Bearer` is first, and no sentence stands before the scopes.
+    #[test]
+    fn bearer_is_first_and_the_scopes_stand_before_any_sentence() {
+        let challenge = Challenge {
+            error: Some(ChallengeError::InsufficientScope),
+            description: Some("send scope=\"none\" again"),
+            resource_metadata: "http://h/".to_owned(),
+            scope: "mcp:read mcp:write".parse().unwrap(),
+        };
+        let header = challenge.to_header();
+        assert!(header.starts_with("Bearer "), "{header}");
+        let (_, after) = header.split_once("scope=").unwrap();
+        assert!(after.starts_with("\"mcp:read mcp:write\""), "{header}");
+        assert!(header.find("scope=") < header.find("error_description="), "{header}");
+    }
 
     /// RS-18, ATK-13: quotes are escaped and line ends cannot start another header.
     #[test]

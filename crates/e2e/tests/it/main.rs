@@ -23,6 +23,8 @@ mod durability;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod picture;

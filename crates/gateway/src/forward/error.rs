@@ -185,6 +185,11 @@ impl ForwardError {
         }
     }
 
+    /// Whether it may be gone the next time without anybody changing a setting: the upstream is down, or overloaded.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::AskedToWait { .. } | Self::Timeout { .. } | Self::Unreachable { .. })
+    }
+
     /// The same, of a message that was surely not sent.
     pub(super) fn unsent(mut self) -> Self {
         if let Self::Busy { sent }

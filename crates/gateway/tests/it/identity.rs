@@ -15,7 +15,7 @@ use crate::world::{NOVEMBER, Reply, World, keys_of};
 fn is_invalid_token(world: &World, reply: &Reply) {
     assert_eq!(reply.status, 401, "{}", reply.body);
     let challenge = reply.header("www-authenticate").unwrap();
-    let start = "Bearer error=\"invalid_token\", error_description=\"the access token is expired, revoked, or not for this server\", scope=\"mcp:read\", ";
+    let start = "Bearer error=\"invalid_token\", scope=\"mcp:read\", error_description=\"the access token is expired, revoked, or not for this server\", ";
     assert_eq!(
         challenge,
         format!("{start}resource_metadata=\"{}/.well-known/oauth-protected-resource/mcp/notes\"", world.base)

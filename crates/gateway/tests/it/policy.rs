@@ -28,7 +28,7 @@ async fn a_missing_scope_is_a_step_up_that_names_it() {
         let first = world.call(&token, tool).send().await;
         assert_eq!(first.status, 403, "{}", first.body);
         let expected = format!(
-            "Bearer error=\"insufficient_scope\", error_description=\"the call needs a scope that was not granted\", scope=\"{scope}\", \
+            "Bearer error=\"insufficient_scope\", scope=\"{scope}\", error_description=\"the call needs a scope that was not granted\", \
              resource_metadata=\"{}/.well-known/oauth-protected-resource/mcp/notes\"",
             world.base
         );

@@ -422,9 +422,9 @@ async fn an_http_error_goes_on_as_message_or_as_status() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(json_of(answer)["error"]["code"], -32022);
     for (headers, body) in [(json, r#"{"message":"secret"}"#), ("Content-Type: text/html\r\n", "<p>"), ("", "")] {
-        let server = answering("503 X", headers, body).await;
+        let server = answering("500 X", headers, body).await;
         let answer = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap();
-        assert!(matches!(answer.body, AnswerBody::Refused { status } if status == 503), "{answer:?}");
+        assert!(matches!(answer.body, AnswerBody::Refused { status } if status == 500), "{answer:?}");
     }
     let server = answering("200 OK", "Content-Type: text/html\r\n", "<p>").await;
     let error = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap_err();
