@@ -180,7 +180,8 @@ impl Instance {
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);
         let upkeep = Upkeep::begin(&store, node).await?;
         let clock: Arc<dyn Clock> = upkeep.clock.clone();
-        let base_url = base_url(&store, configuration.base_url.as_deref(), (port, configuration.tls.cert.is_some())).await?;
+        let base_url =
+            base_url(&store, configuration.base_url.as_deref(), (port, configuration.tls.cert.is_some())).await?;
         let extra_ca = read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;

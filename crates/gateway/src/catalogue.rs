@@ -28,6 +28,8 @@ use listed::{definition, read_all};
 
 /// The shortest time between two questions to one upstream that callers can bring about.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// Tools of one server that the operator is told of, because callers see them and we do not.
+const TOLD_MAX: usize = 100;
 /// Texts of tools whose digests are remembered.
 const DIGESTS_MAX: usize = 20_000;
 
@@ -135,6 +137,8 @@ struct Shelf {
     listed: tokio::sync::Mutex<Option<Instant>>,
     /// The same for readers that do not wait.
     listed_once: std::sync::atomic::AtomicBool,
+    /// Names of tools of which the operator was told that only callers see them.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// What is known of all servers' tools.
@@ -263,6 +267,22 @@ impl Catalogues {
         shelf.snapshot.store(Arc::new(snapshot));
         shelf.listed_once.store(true, std::sync::atomic::Ordering::Release);
         Ok(kept)
+    }
+
+    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called, for
+    /// nobody accepted it (decision 10).
+    pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>) {
+        let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
+        let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names.filter(|name| snapshot.standing(name) == ToolStanding::Unknown) {
+            if told.len() < TOLD_MAX && told.insert(name.to_owned()) {
+                tracing::warn!(
+                    %server,
+                    tool = %name,
+                    "the upstream shows this tool to a caller and not to the checkpoint, so it cannot be accepted or called"
+                );
+            }
+        }
     }
 
     /// Whether a list of this server holds something the catalogue has not seen in this form.

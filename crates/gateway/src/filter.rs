@@ -430,6 +430,7 @@ impl Filter {
                 .is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
         if news {
             Gateway::list_now(&self.gateway, server, self.routed.now).await;
+            self.tell_unknown(result);
         }
         self.tell_of_unusable(kind, result);
         let moment = self.moment().await;
@@ -441,6 +442,14 @@ impl Filter {
             && self.caller.grant.is_some()
             && result.next_cursor.is_none();
         if own { splice::append_to_list(&trimmed, kind, &own::definitions()) } else { Ok(trimmed) }
+    }
+
+    /// What this caller is shown and we are not.
+    fn tell_unknown(&self, result: &ResultView<'_>) {
+        let Ok(items) = list_items(result.raw, ListKind::Tools) else { return };
+        let names = items.iter().map(ListItem::key).filter(|name| check_name(name).is_ok());
+        let names = names.filter(|name| own::is_ours(&self.routed.route, name).is_none());
+        self.gateway.catalogues.tell_unknown(self.routed.server(), names);
     }
 
     /// What the server lists and nobody can ask for is told its owner: once for a list, for a list is asked for often.

@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 pub use builtin::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings};
 pub(crate) use error::ForwardError;
 pub(crate) use exchange::{
-    Answer, AnswerBody, Deadline, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest, Outgoing,
-    UpstreamSession,
+    Answer, AnswerBody, Deadline, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest,
+    Outgoing, UpstreamSession,
 };
 pub use http::check_upstream_url;
 pub(crate) use probe::Spoken;

@@ -51,8 +51,14 @@ struct State {
 #[serde(rename_all = "snake_case")]
 enum What {
     /// `asked`: how often the client was asked with this state or one before it.
-    Approval { approval: ApprovalId, asked: u8 },
-    Round { round: Digest, upstream: Option<String> },
+    Approval {
+        approval: ApprovalId,
+        asked: u8,
+    },
+    Round {
+        round: Digest,
+        upstream: Option<String>,
+    },
     Upstream(String),
 }
 

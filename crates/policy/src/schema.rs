@@ -49,7 +49,10 @@ impl fmt::Display for Violation {
                 write!(f, "the argument `{at}` could be taken for `{name}`; spell it exactly or leave it out")
             }
             (ROUNDED, _) => {
-                write!(f, "the argument `{at}` is a number that some programs round, and there is a bound on it; send one up to 2^53")
+                write!(
+                    f,
+                    "the argument `{at}` is a number that some programs round, and there is a bound on it; send one up to 2^53"
+                )
             }
             (COSTLY, _) => f.write_str("the arguments are too large to be checked against the tool's input schema"),
             (keyword, true) => write!(f, "the arguments do not fit `{keyword}` of the tool's input schema"),

@@ -373,7 +373,12 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
     }
     if server.call_seconds == Some(0) || server.start_seconds == Some(0) {
-        note("call_seconds", "`call_seconds` and `start_seconds` are at least 1", "remove it to have the default", true);
+        note(
+            "call_seconds",
+            "`call_seconds` and `start_seconds` are at least 1",
+            "remove it to have the default",
+            true,
+        );
     }
     if server.command.is_empty() && server.start_seconds.is_some() {
         note("start_seconds", "only a program is started", "remove `start_seconds`", true);

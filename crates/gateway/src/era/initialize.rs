@@ -35,8 +35,8 @@ pub(crate) enum Offered {
     Absent,
     /// It names one of this caller's.
     Found(Arc<Session>),
-    /// It names one that is not there: never was, ended, or somebody else's.
-    Unknown,
+    /// It names one that is not there: never was, ended, or somebody else's. With the revision that it says it was in.
+    Unknown(Revision),
 }
 
 /// Looks up the session that the headers name.
@@ -46,10 +46,18 @@ pub(crate) fn offered(gateway: &Gateway, routed: &Routed, caller: &Caller, heade
         (None, _) => Offered::Absent,
         (Some(value), None) => {
             let found = value.to_str().ok().and_then(|token| gateway.sessions.find(token, caller, routed.server()));
-            found.map_or(Offered::Unknown, Offered::Found)
+            found.map_or_else(|| Offered::Unknown(said(headers)), Offered::Found)
         }
-        (Some(_), Some(_)) => Offered::Unknown,
+        (Some(_), Some(_)) => Offered::Unknown(said(headers)),
     }
+}
+
+/// The revision that a request says it is in, so that one of a session that is gone is told that, whatever the session
+/// had agreed on.
+fn said(headers: &HeaderMap) -> Revision {
+    let text = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+    let revision = text.and_then(|text| Revision::of_upstream(text.trim()));
+    revision.filter(|revision| revision.era() == Era::Initialize).unwrap_or(Revision::V2025_11_25)
 }
 
 impl Offered {
@@ -58,7 +66,7 @@ impl Offered {
         match self {
             Self::Found(session) => Some(session.revision),
             // Answered with 404 whatever the revision; this only keeps a missing header from hiding it.
-            Self::Unknown => Some(Revision::V2025_11_25),
+            Self::Unknown(revision) => Some(*revision),
             Self::Absent => None,
         }
     }
@@ -68,7 +76,7 @@ impl Offered {
         match self {
             Self::Found(session) if session.revision == revision => Ok(session),
             Self::Found(_) => Err(CallFault::SessionRevision),
-            Self::Unknown => Err(CallFault::SessionUnknown),
+            Self::Unknown(_) => Err(CallFault::SessionUnknown),
             Self::Absent if !speaks_initialize(spoken) => {
                 Err(CallFault::Unsupported { requested: revision.as_str().to_owned(), supported: spoken.to_vec() })
             }
@@ -146,7 +154,7 @@ pub(crate) async fn session_without_body(
     match offered {
         Offered::Found(session) if named.is_none_or(|revision| revision == session.revision) => Ok(session),
         Offered::Found(_) => Err(CallFault::SessionRevision),
-        Offered::Unknown => Err(CallFault::SessionUnknown),
+        Offered::Unknown(_) => Err(CallFault::SessionUnknown),
         Offered::Absent => {
             let spoken = gateway.upstreams.revisions(routed.server()).await;
             let modern_only = spoken.is_ok_and(|spoken| !speaks_initialize(&spoken.revisions));

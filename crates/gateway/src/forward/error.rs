@@ -107,13 +107,17 @@ pub(crate) enum ForwardError {
     #[error("the upstream ended the session")]
     SessionGone,
     /// No answer in time.
-    #[error("the upstream did not answer in time; `call_seconds` of the server is how long a call may take without progress")]
+    #[error(
+        "the upstream did not answer in time; `call_seconds` of the server is how long a call may take without progress"
+    )]
     Timeout {
         /// Whether the message may have reached the upstream.
         sent: bool,
     },
     /// One event or one answer is larger than allowed.
-    #[error("the upstream sent more than {max} bytes in one message; `limits.result_mib` of the configuration is the bound")]
+    #[error(
+        "the upstream sent more than {max} bytes in one message; `limits.result_mib` of the configuration is the bound"
+    )]
     TooLarge {
         /// The bound, in bytes.
         max: usize,

@@ -27,8 +27,8 @@ use tokio::time::Instant;
 
 use super::settings::shown_url;
 use super::{
-    Answer, AnswerBody, Deadline, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing, Spoken,
-    UpstreamSession,
+    Answer, AnswerBody, Deadline, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing,
+    Spoken, UpstreamSession,
 };
 use crate::body::{Growth, Unread, whole};
 use crate::credential::keep_only;
@@ -294,9 +294,9 @@ impl HttpUpstream {
         // Mostly it came with the head, and nothing is waited for.
         let collected = match (collecting.as_mut().now_or_never(), reading.deadline) {
             (Some(collected), _) => collected,
-            (None, Some(deadline)) => {
-                tokio::time::timeout_at(deadline.at(), collecting).await.map_err(|_| ForwardError::Timeout { sent: true })?
-            }
+            (None, Some(deadline)) => tokio::time::timeout_at(deadline.at(), collecting)
+                .await
+                .map_err(|_| ForwardError::Timeout { sent: true })?,
             (None, None) => collecting.await,
         };
         collected.map_err(|error| match error {

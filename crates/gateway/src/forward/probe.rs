@@ -115,7 +115,14 @@ pub(super) fn reply_to(id: &Id, method: &str) -> Vec<u8> {
         "ping" => error::result_response(id, &json!({})),
         "roots/list" => error::result_response(id, &json!({ "roots": [] })),
         "elicitation/create" => error::result_response(id, &json!({ "action": "decline" })),
-        _ => return error::error_response(Some(id), ErrorCode::MethodNotFound, "no client is there to answer", None::<&()>),
+        _ => {
+            return error::error_response(
+                Some(id),
+                ErrorCode::MethodNotFound,
+                "no client is there to answer",
+                None::<&()>,
+            );
+        }
     };
     // Strings and integers always serialise, so the default is never taken.
     said.unwrap_or_default()
@@ -361,9 +368,11 @@ mod tests {
         assert_eq!(spoken.revisions, [Revision::V2025_06_18, Revision::V2025_11_25]);
         assert_eq!(spoken.server_info.unwrap(), r#"{"name":"n"}"#);
         // B02: what an older server names is all that it speaks.
-        for (version, revision) in
-            [("2024-11-05", Revision::V2024_11_05), ("2025-03-26", Revision::V2025_03_26), ("2025-06-18", Revision::V2025_06_18)]
-        {
+        for (version, revision) in [
+            ("2024-11-05", Revision::V2024_11_05),
+            ("2025-03-26", Revision::V2025_03_26),
+            ("2025-06-18", Revision::V2025_06_18),
+        ] {
             let old = answer.replace("2025-11-25", version);
             assert_eq!(read_initialized(old.as_bytes()).unwrap().revisions, [revision]);
         }

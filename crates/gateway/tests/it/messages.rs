@@ -113,7 +113,8 @@ async fn an_ambiguous_body_is_refused_in_every_revision() {
         call.replace("\"get_note\"", "7"),
         call.replace("\"get_note\"", "null"),
         call.replace("\"get_note\"", "\"get_note\",\"arguments\":{\"path\":1,\"PATH\":2}"),
-        call.replace("\"get_note\"", "\"get_note\",\"arguments\":{\"n\":9007199254740993}"),
+        call.replace("\"get_note\"", "\"get_note\",\"arguments\":{\"n\":1e999}"),
+        call.replace("\"id\":1", "\"id\":9007199254740993"),
         call.replace("\"method\":\"tools/call\"", "\"method\":\"tools/call\",\"result\":{}"),
     ];
     for body in bodies {

@@ -195,7 +195,6 @@ impl<'a> HeaderView<'a> {
         let long = self.params.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX);
         if long || self.params.len() > PARAMS_MAX { Err(HeaderError::Oversize) } else { Ok(()) }
     }
-
 }
 
 /// Decides which revision a POST belongs to, and that its headers say what its body says.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::error::ErrorCode;
 use super::method::{self, Direction, MethodRow, Revision, Shape};
 use super::scan;
-use super::strict::{self, Numbers, Checked, Limits, StrictError};
+use super::strict::{self, Checked, Limits, Numbers, StrictError};
 
 mod answer;
 mod item;

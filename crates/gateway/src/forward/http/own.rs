@@ -42,12 +42,23 @@ impl HttpUpstream {
             lists.push(self.pages(revision, None).await?);
         }
         if newest_of(Era::Initialize).is_some() {
-            let (spoken, session) = self.initialize().await?;
-            let listed = self.pages(spoken.newest(), session.as_ref()).await;
-            self.end(session).await;
-            lists.push(listed?);
+            match Box::pin(self.list_in_a_session()).await {
+                Ok(listed) => lists.push(listed),
+                Err(error) if lists.is_empty() => return Err(error),
+                // It says that it has a handshake and refuses it: the newer list is all that there is.
+                Err(error) => {
+                    tracing::warn!(server = %self.name, %error, "the upstream lists no tools in its older revision")
+                }
+            }
         }
         Ok(lists)
+    }
+
+    async fn list_in_a_session(&self) -> Result<Vec<Box<RawValue>>, ForwardError> {
+        let (spoken, session) = self.initialize().await?;
+        let listed = self.pages(spoken.newest(), session.as_ref()).await;
+        self.end(session).await;
+        listed
     }
 
     /// `server/discover` first; on anything but a modern answer the handshake (TR-52). A server of both eras names

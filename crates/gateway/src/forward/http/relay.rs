@@ -40,12 +40,7 @@ type Waiting = Pin<Box<dyn Future<Output = Option<Charge>> + Send>>;
 impl Relay {
     /// Reads `body`, one event having at most `bytes_max` bytes, until `deadline` if there is one. What is read
     /// finds its place in `room`. `url` is for errors.
-    pub(super) fn new(
-        body: Incoming,
-        bytes_max: usize,
-        (deadline, room): (Option<Deadline>, Room),
-        url: &str,
-    ) -> Self {
+    pub(super) fn new(body: Incoming, bytes_max: usize, (deadline, room): (Option<Deadline>, Room), url: &str) -> Self {
         Self {
             body,
             parser: Parser::new(bytes_max),
@@ -179,7 +174,8 @@ fn is_progress(data: &[u8]) -> bool {
     const BYTES_MAX: usize = 64 << 10;
     data.len() <= BYTES_MAX
         && data.windows(METHOD.len()).any(|window| window == METHOD)
-        && Message::read(data, &Limits::upstream()).is_ok_and(|message| message.method() == Some("notifications/progress"))
+        && Message::read(data, &Limits::upstream())
+            .is_ok_and(|message| message.method() == Some("notifications/progress"))
 }
 
 fn bytes_of(event: &Event) -> usize {

@@ -14,7 +14,9 @@ use super::super::fixture::server::{Connection, Received, Server};
 use super::super::fixture::{
     MODERN, OLDER, call, cleared, events_of, in_session, initialize, json_of, name, next_message, request,
 };
-use super::super::{AnswerBody, Deadline, Event, ForwardError, ForwardLimits, HttpSettings, ListenRequest, UpstreamSession};
+use super::super::{
+    AnswerBody, Deadline, Event, ForwardError, ForwardLimits, HttpSettings, ListenRequest, UpstreamSession,
+};
 use super::HttpUpstream;
 
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
@@ -321,7 +323,8 @@ async fn an_answer_has_one_bound_in_a_body_and_in_an_event() {
 /// and their ids are places to resume from.
 #[tokio::test]
 async fn events_of_other_types_carry_no_message() {
-    let events = "event: ping\ndata: ping\n\nevent: endpoint\ndata: /x\nid: 4\n\nevent: message\ndata: 1\n\nevent:\ndata: 2\n\n";
+    let events =
+        "event: ping\ndata: ping\n\nevent: endpoint\ndata: /x\nid: 4\n\nevent: message\ndata: 1\n\nevent:\ndata: 2\n\n";
     let server = answering("200 OK", "Content-Type: text/event-stream\r\n", events).await;
     for revision in [MODERN, OLDER] {
         let mut events = events_of(at(&server).send(call("a", revision, "x", json!({}))).await.unwrap());
@@ -340,7 +343,8 @@ async fn progress_on_a_stream_gives_a_call_its_time_anew() {
     let server = Server::start(|_, mut connection: Connection| async move {
         connection.begin_events().await;
         for _ in 0..5 {
-            let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+            let progress =
+                r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
             connection.chunk(&format!("data: {progress}\n\n")).await.unwrap();
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -533,10 +537,6 @@ async fn the_era_of_an_upstream_is_found_out_once() {
             assert_eq!(list[0].get(), r#"{"name":"one"}"#);
         }
         let ended = server.received().iter().filter(|received| received.head.starts_with("DELETE")).count();
-        assert_eq!(
-            ended,
-            if revisions == [MODERN] { 0 } else { 2 },
-            "{status}"
-        );
+        assert_eq!(ended, if revisions == [MODERN] { 0 } else { 2 }, "{status}");
     }
 }

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::super::probe::Own;
 use super::super::{ForwardError, InitDigest};
+use super::QUEUED_BYTES_MAX;
 use super::connection::{Connection, Context, Ended, SharedRouter, answer};
 use super::router::{Opening, QueueBytes, Router};
-use super::QUEUED_BYTES_MAX;
 use crate::memory::Memory;
 use crate::shares::Holder;
 

@@ -12,7 +12,9 @@ use super::super::fixture::{
     text_of,
 };
 use super::super::tests::stdio;
-use super::super::{AnswerBody, Deadline, EnvValue, ForwardError, Isolation, ListenRequest, StdioSettings, UpstreamSession};
+use super::super::{
+    AnswerBody, Deadline, EnvValue, ForwardError, Isolation, ListenRequest, StdioSettings, UpstreamSession,
+};
 use super::{Arc, StdioUpstream};
 
 mod eras;

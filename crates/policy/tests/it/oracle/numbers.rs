@@ -5,20 +5,8 @@ use super::Dice;
 use super::arguments::{Is, Spelled};
 
 /// Where programs begin to differ, and where rules begin to.
-const EDGES: [u128; 12] = [
-    0,
-    1,
-    99,
-    100,
-    101,
-    (1 << 53) - 1,
-    1 << 53,
-    (1 << 53) + 1,
-    (1 << 63) - 1,
-    1 << 63,
-    (1 << 64) - 1,
-    1 << 64,
-];
+const EDGES: [u128; 12] =
+    [0, 1, 99, 100, 101, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64];
 
 /// A number: `digits` times ten to the power of `exponent`, written in one of its ways.
 pub(super) fn spelled(dice: &Dice) -> Spelled {
@@ -53,7 +41,8 @@ fn written(dice: &Dice, digits: u128, exponent: i32) -> (String, bool) {
         let (whole, fraction) = all.split_at(before);
         let moved = exponent + i32::try_from(fraction.len()).unwrap();
         let zeros = "0".repeat(dice.roll(3));
-        let fraction = if fraction.is_empty() && zeros.is_empty() { String::new() } else { format!(".{fraction}{zeros}") };
+        let fraction =
+            if fraction.is_empty() && zeros.is_empty() { String::new() } else { format!(".{fraction}{zeros}") };
         let sign = if moved < 0 { "-" } else { dice.pick(&["", "+"]) };
         let letter = dice.pick(&["e", "E"]);
         let lead = dice.pick(&["", "0", "00"]);
@@ -88,9 +77,10 @@ fn is(digits: u128, exponent: i32, is_negative: bool) -> Is {
     // The number times ten thousand, where that is whole: all that `decimal` holds.
     let of = |places: u32| match exponent + i32::try_from(places).unwrap() {
         moved @ 0.. => Some(digits * 10_u128.pow(moved.unsigned_abs())),
-        moved => digits.checked_rem(10_u128.pow(moved.unsigned_abs())).filter(|rest| *rest == 0).map(|_| {
-            digits / 10_u128.pow(moved.unsigned_abs())
-        }),
+        moved => digits
+            .checked_rem(10_u128.pow(moved.unsigned_abs()))
+            .filter(|rest| *rest == 0)
+            .map(|_| digits / 10_u128.pow(moved.unsigned_abs())),
     };
     let most = if is_negative { 1 << 63 } else { (1 << 63) - 1 };
     let fits = |whole: Option<u128>| whole.is_some_and(|whole| whole <= most);

@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 use sekisho_protocol::mcp::method::Revision;
 use serde_json::json;
 
+use super::super::super::ForwardError;
 use super::super::super::fixture::program::{scripted, shell};
 use super::super::super::fixture::{MODERN, OLDER, call, in_session, text_of};
 use super::super::super::tests::stdio;
-use super::super::super::ForwardError;
 use super::{begin, process, shared};
 
 /// ST-10, ST-11: `server/discover` first; whatever an older program does with it, `initialize` follows, and the tools
@@ -77,10 +77,8 @@ async fn a_program_that_says_something_while_it_starts_is_waited_for() {
     let inner = scripted("older");
     let mut words: Vec<String> = vec![inner.program.into_string().unwrap()];
     words.extend(inner.arguments.into_iter().map(|word| word.into_string().unwrap()));
-    let mut settings = shell(&format!(
-        "for i in 1 2 3 4 5 6; do echo downloading >&2; sleep 0.5; done; exec {}",
-        words.join(" ")
-    ));
+    let mut settings =
+        shell(&format!("for i in 1 2 3 4 5 6; do echo downloading >&2; sleep 0.5; done; exec {}", words.join(" ")));
     settings.environment.extend(inner.environment);
     settings.start_timeout = Duration::from_millis(2500);
     let upstream = stdio(settings);
