@@ -116,15 +116,12 @@ pub(crate) fn check_base_url(url: &str) -> Result<(), String> {
 
 /// The base URL: what was stored at first start, else what is wanted, which is then stored; else `localhost` with the
 /// scheme that is spoken here.
-pub(crate) async fn base_url(
-    store: &Store,
-    wanted: Option<&str>,
-    (port, has_tls): (u16, bool),
-) -> Result<String, CommandError> {
+async fn base_url(store: &Store, configuration: &Configuration, port: u16) -> Result<String, CommandError> {
+    let wanted = configuration.base_url.as_deref();
     let failed = |error: sekisho_store::StoreError| {
         CommandError::environment(format!("the store failed: {error}"), "see the disk")
     };
-    let scheme = if has_tls { "https" } else { "http" };
+    let scheme = if configuration.tls.cert.is_some() { "https" } else { "http" };
     let local = format!("{scheme}://localhost:{port}");
     let wanted_or_local = wanted.unwrap_or(&local);
     check_base_url(wanted_or_local).map_err(|message| CommandError::usage(message, "correct `base_url`"))?;
@@ -180,8 +177,7 @@ impl Instance {
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);
         let upkeep = Upkeep::begin(&store, node).await?;
         let clock: Arc<dyn Clock> = upkeep.clock.clone();
-        let base_url =
-            base_url(&store, configuration.base_url.as_deref(), (port, configuration.tls.cert.is_some())).await?;
+        let base_url = base_url(&store, &configuration, port).await?;
         let extra_ca = read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;

@@ -316,7 +316,28 @@ mod tests {
 
     use sekisho_protocol::env::random;
 
-    use super::{OsEntropy, Owner, is_of_another_user, owner_of, replace_file};
+    use super::{OsEntropy, Owner, is_inherited, is_of_another_user, owner_of, replace_file};
+
+    /// ATK-90: certificates and proxies are passed, for a company's laptop reaches nothing without them; whatever could be a
+    /// credential is not, the password of a proxy among it.
+    #[test]
+    fn certificates_and_proxies_are_passed_and_credentials_are_not() {
+        for (name, value, passed) in [
+            ("PATH", "/bin", true),
+            ("NODE_EXTRA_CA_CERTS", "/etc/company.pem", true),
+            ("SSL_CERT_FILE", "/etc/user@company.pem", true),
+            ("HTTPS_PROXY", "http://proxy.company:3128", true),
+            ("https_proxy", "http://proxy.company:3128", true),
+            ("HTTPS_PROXY", "http://ada:hush@proxy.company:3128", false),
+            ("all_proxy", "socks5://ada:hush@proxy.company", false),
+            ("NO_PROXY", "localhost", true),
+            ("GITHUB_TOKEN", "hush", false),
+            ("AWS_PROFILE", "ada", false),
+            ("HTTPS_PROXY_PASSWORD", "hush", false),
+        ] {
+            assert_eq!(is_inherited(name, value), passed, "{name}={value}");
+        }
+    }
 
     /// ATK-208: the owner of a connection is read from the table of Linux; a connection of this test is our own.
     #[test]

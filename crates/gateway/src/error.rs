@@ -3,6 +3,8 @@
 //! Bodies are JSON-RPC errors with the request's id where it is known; 401 is the exception, for there no message was
 //! read. Texts are ours or the readers'; nothing of tokens, keys, upstreams or children is in them (RS-26).
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -440,91 +442,125 @@ fn asked_to_wait(routed: &Routed, id: Option<&Id>, status: u16, seconds: Option<
 
 /// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
 fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardError) -> Draft {
-    let (status, word, message) = match error {
-        ForwardError::AskedToWait { status, retry_after_seconds } => {
-            return asked_to_wait(routed, id, *status, *retry_after_seconds);
+    if let ForwardError::AskedToWait { status, retry_after_seconds } = error {
+        return asked_to_wait(routed, id, *status, *retry_after_seconds);
+    }
+    let (status, word) = trouble(error);
+    internal(routed, id, status, word, &trouble_text(routed, limits, error))
+}
+
+/// The status and the closed word.
+fn trouble(error: &ForwardError) -> (StatusCode, &'static str) {
+    match error {
+        ForwardError::AskedToWait { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_waits"),
+        ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"),
+        ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, "child_exited"),
+        ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, "child_missing"),
+        ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, "upstream_edit"),
+        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way"),
+        ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, "upstream_malformed"),
+        ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "upstream_method"),
+        ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
+        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room"),
+        ForwardError::NotStarted { .. } => (StatusCode::GATEWAY_TIMEOUT, "child_slow"),
+        ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, "upstream_redirects"),
+        ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "child_restarting"),
+        ForwardError::SessionGone => (StatusCode::NOT_FOUND, "session_gone"),
+        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share"),
+        ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_slow"),
+        ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "upstream_too_large"),
+        ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, "children_busy"),
+        ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown"),
+        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
+        ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, "upstream_revision"),
+        ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, "upstream_credential"),
+    }
+}
+
+/// The words; those about a bound name it and its setting.
+fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'static, str> {
+    let text = match error {
+        ForwardError::AskedToWait { .. } => "the upstream asks to wait; call again later",
+        ForwardError::Busy { .. } => "the upstream does not keep up; try again",
+        ForwardError::ChildExited { .. } => "the program behind this server ended; its operator finds why in the log",
+        ForwardError::ChildMissing { .. } => {
+            "the program behind this server cannot be started; its operator finds why in the log"
         }
+        ForwardError::Edit { .. } => "the message could not be prepared for the upstream",
+        ForwardError::GaveWay => GAVE_WAY,
+        ForwardError::Malformed { .. } => "the upstream's answer is not MCP",
+        ForwardError::MethodNotAllowed => "the upstream does not offer this HTTP method",
+        ForwardError::Misconfigured { .. } => {
+            "this server's settings cannot be used; its operator finds why in the log"
+        }
+        ForwardError::NoRoom { .. } => NO_ROOM,
         ForwardError::NotStarted { seconds, .. } => {
-            let message = format!(
+            return Cow::Owned(format!(
                 "the program behind this server did not start within {seconds} s; its operator finds why in the log, and \
                  can allow more with `start_seconds`"
-            );
-            return internal(routed, id, StatusCode::GATEWAY_TIMEOUT, "child_slow", &message);
+            ));
         }
+        ForwardError::Redirected { .. } => {
+            "the upstream answered with a redirect; its operator has to configure the final URL"
+        }
+        ForwardError::Restarting { .. } => "the program behind this server ended and is started again; try again",
+        ForwardError::SessionGone => "the session has ended; send `initialize` again",
+        ForwardError::Share => SHARE,
         ForwardError::Timeout { .. } => {
-            let message = format!(
+            return Cow::Owned(format!(
                 "the upstream did not answer within {} s and reported no progress; the operator of this server can allow \
                  more with `call_seconds`",
                 routed.call_time(limits).as_secs_f32()
-            );
-            return internal(routed, id, StatusCode::GATEWAY_TIMEOUT, "upstream_slow", &message);
+            ));
         }
         ForwardError::TooLarge { max } => {
-            let message = format!(
+            return Cow::Owned(format!(
                 "the upstream's answer is larger than {max} bytes; the operator can allow more with `limits.result_mib`"
-            );
-            return internal(routed, id, StatusCode::BAD_GATEWAY, "upstream_too_large", &message);
+            ));
         }
-        ForwardError::Busy { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", "the upstream does not keep up; try again")
+        ForwardError::TooManyChildren { .. } => "all children of this server are busy; try again",
+        ForwardError::UnknownServer { .. } => "there is no such server",
+        ForwardError::Unreachable { .. } => "the upstream cannot be reached",
+        ForwardError::UnsupportedRevision { .. } => "the upstream speaks no protocol version that is served here",
+        ForwardError::WantsOwnCredential { .. } => {
+            "the upstream wants its own credential; the operator of this server has to configure one"
         }
-        ForwardError::ChildExited { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "child_exited",
-            "the program behind this server ended; its operator finds why in the log",
-        ),
-        ForwardError::ChildMissing { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "child_missing",
-            "the program behind this server cannot be started; its operator finds why in the log",
-        ),
-        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way", GAVE_WAY),
-        ForwardError::Edit { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream")
-        }
-        ForwardError::Malformed { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_malformed", "the upstream's answer is not MCP")
-        }
-        ForwardError::MethodNotAllowed => {
-            (StatusCode::METHOD_NOT_ALLOWED, "upstream_method", "the upstream does not offer this HTTP method")
-        }
-        ForwardError::Misconfigured { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_misconfigured",
-            "this server's settings cannot be used; its operator finds why in the log",
-        ),
-        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room", NO_ROOM),
-        ForwardError::Redirected { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_redirects",
-            "the upstream answered with a redirect; its operator has to configure the final URL",
-        ),
-        ForwardError::Restarting { .. } => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "child_restarting",
-            "the program behind this server ended and is started again; try again",
-        ),
-        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share", SHARE),
-        ForwardError::SessionGone => {
-            (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")
-        }
-        ForwardError::TooManyChildren { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "children_busy", "all children of this server are busy; try again")
-        }
-        ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown", "there is no such server"),
-        ForwardError::Unreachable { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_unreachable", "the upstream cannot be reached")
-        }
-        ForwardError::UnsupportedRevision { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_revision",
-            "the upstream speaks no protocol version that is served here",
-        ),
-        ForwardError::WantsOwnCredential { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_credential",
-            "the upstream wants its own credential; the operator of this server has to configure one",
-        ),
     };
-    internal(routed, id, status, word, message)
+    Cow::Borrowed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::ids::RequestId;
+    use sekisho_protocol::mcp::message::Id;
+    use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
+    use serde_json::Value;
+
+    use super::tool_error;
+
+    /// pydantic-ai 2.x replaces the text of a result by its `structuredContent`, and LangChain's adapters show a model the text
+    /// alone: a refusal has no structured content, and its text holds the reason and the way out.
+    #[test]
+    fn a_refusal_as_a_result_is_complete_as_text_and_has_no_structured_content() {
+        let request: RequestId = "rid_019b76daa80070baa34906e87d0c29c5".parse().unwrap();
+        let url = || Some("http://localhost:8420/tasks/1".to_owned());
+        for (kind, url, scopes) in [
+            (RemedyKind::WidenTask, url(), None),
+            (RemedyKind::StepUp, None, Some("mcp:write".parse().unwrap())),
+            (RemedyKind::None, None, None),
+        ] {
+            let reason = "this call is not part of the task".to_owned();
+            let remedy = Remedy { kind, url: url.clone(), scopes };
+            let refusal = Refusal { set: SetName::Need, reason: reason.clone(), remedy, request };
+            let answer: Value = serde_json::from_slice(&tool_error(&Id::Integer(1), &refusal)).unwrap();
+            let result = &answer["result"];
+            assert_eq!(result["isError"], true);
+            assert!(result.get("structuredContent").is_none(), "{answer}");
+            let text = result["content"][0]["text"].as_str().unwrap();
+            let scope = (kind == RemedyKind::StepUp).then(|| "mcp:write".to_owned());
+            for part in [Some(reason), url, scope].into_iter().flatten() {
+                assert!(text.contains(&part), "{text}");
+            }
+        }
+    }
 }

@@ -372,17 +372,7 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     if server.url.is_none() && !server.builtin && !server.headers.is_empty() {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
     }
-    if server.call_seconds == Some(0) || server.start_seconds == Some(0) {
-        note(
-            "call_seconds",
-            "`call_seconds` and `start_seconds` are at least 1",
-            "remove it to have the default",
-            true,
-        );
-    }
-    if server.command.is_empty() && server.start_seconds.is_some() {
-        note("start_seconds", "only a program is started", "remove `start_seconds`", true);
-    }
+    check_times(server, &mut note);
     check_values(server, &mut note);
     for scope in server.scopes_default.iter().flatten() {
         if scope == Scope::offline_access().as_str() {
@@ -421,6 +411,18 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         note("access", "anybody who can reach this address may call every tool of this server", help, false);
     }
     problems
+}
+
+/// How long calls and starts may take.
+fn check_times(server: &ServerDefinition, note: &mut impl FnMut(&'static str, &str, &str, bool)) {
+    for (key, seconds) in [("call_seconds", server.call_seconds), ("start_seconds", server.start_seconds)] {
+        if seconds == Some(0) {
+            note(key, &format!("`{key}` is at least 1"), "remove it to have the default", true);
+        }
+    }
+    if server.command.is_empty() && server.start_seconds.is_some() {
+        note("start_seconds", "only a program is started", "remove `start_seconds`", true);
+    }
 }
 
 /// Headers and variables that could not be sent, or with which no program would be started.

@@ -234,3 +234,22 @@ async fn an_upstream_that_is_down_at_the_start_is_not_ready_and_becomes_so() {
         wait::until("a server that is ready", async || (ready(checkpoint).await == "ready\n").then_some(())).await;
     }
 }
+
+/// B01: the Inspector's command line, in each of its eras, at a program that keeps to the first era it hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inspector_uses_a_program_that_keeps_to_its_first_era() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("paid.jsonl").display().to_string();
+    let checkpoint = Checkpoint::program(node::python_stdio("pay.py", &["sdk", &file]));
+    let checkpoint = checkpoint.argument("--name").argument("package").owner(OWNER, PASSWORD).start().await;
+    for era in ["legacy", "modern"] {
+        let url = checkpoint.server();
+        let signed_in = [url, "--era", era, "--user", OWNER, "--password", PASSWORD, "--class", "pay=read"];
+        let arguments = [&signed_in[..], &["--call", r#"pay={"amount":5}"#]].concat();
+        let shown = node::run("inspector", &arguments).await.worked().result;
+        assert_eq!((&shown["runs"][0]["exit"], &shown["runs"][1]["exit"]), (&json!(0), &json!(0)), "{shown:#}");
+        assert!(shown["runs"][1]["shown"].to_string().contains("paid"), "{shown:#}");
+    }
+    let paid = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(paid.lines().count(), 2, "{paid}");
+}

@@ -65,12 +65,10 @@ impl Relay {
         Ok(())
     }
 
-    /// Only events of the type `message`, which is also that of events without a type, carry messages (HTML Living
-    /// Standard §9.2.6). Servers of the field send others to keep a connection open, such as `event: ping`: they carry
-    /// nothing for MCP, and an id of theirs is a place to resume from.
+    /// An event of another type than `message` keeps the connection open, and its id is a place to resume from.
     fn take_event(&mut self, event: sse::Event) {
         self.ready.extend(event.retry.map(Event::Retry));
-        let is_message = event.event.as_deref().is_none_or(|name| name.is_empty() || name == "message");
+        let is_message = event.is_message();
         let data = event.data.filter(|data| !data.is_empty() && is_message);
         if let Some(data) = &data
             && let Some((deadline, ending)) = &mut self.deadline
