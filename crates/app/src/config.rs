@@ -158,11 +158,14 @@ pub(crate) struct Limits {
     pub(crate) calls_per_second: u32,
     /// What bodies and answers may hold in memory, all together, in MiB (at least 128). One client has a fourth of it.
     pub(crate) memory_mib: u32,
+    /// How large one result of a server may be, in MiB, whatever carries it (JSON, an event stream, a program's output). At
+    /// most an eighth of `memory_mib`, so that two of them fit into what one client has.
+    pub(crate) result_mib: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { calls_per_second: 1000, memory_mib: 256 }
+        Self { calls_per_second: 1000, memory_mib: 256, result_mib: 16 }
     }
 }
 
@@ -176,6 +179,14 @@ pub(crate) struct ServerDefinition {
     /// Program and arguments; no shell is involved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) command: Vec<String>,
+    /// How long one call may take without an answer or progress, in seconds (300 when absent). With progress it may take
+    /// twelve times as long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) call_seconds: Option<u32>,
+    /// How long a program may be silent while it starts, in seconds (120 when absent). What it writes on its standard error
+    /// begins this time anew, up to ten minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) start_seconds: Option<u32>,
     /// The folder in which the program is started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) directory: Option<PathBuf>,

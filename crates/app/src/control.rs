@@ -161,18 +161,18 @@ impl Control {
         };
         let reply = self.perform(Act::ServerAdd(server)).await;
         let (Reply::Done(_), Some(instance)) = (&reply, self.instance.upgrade()) else { return reply };
-        match instance.look_behind(&name).await {
-            Ok(()) => reply,
-            Err(error) => {
-                let was_there = before.is_some();
-                self.perform(undo(name.clone(), before)).await;
-                // In force again before anybody is told, and not only once the change has made its way.
-                if was_there && let Err(error) = instance.look_behind(&name).await {
-                    tracing::warn!(server = %name, %error, "the server that was there before does not work either");
-                }
-                Reply::Failed { message: error.to_string(), help: error.hint() }
-            }
+        let looked = match instance.look_behind(&name).await {
+            Ok(None) => return reply,
+            Ok(Some(why)) => CommandError::environment(why, "start what is behind it, then try again"),
+            Err(error) => error,
+        };
+        let was_there = before.is_some();
+        self.perform(undo(name.clone(), before)).await;
+        // In force again before anybody is told, and not only once the change has made its way.
+        if was_there && let Err(error) = instance.look_behind(&name).await {
+            tracing::warn!(server = %name, %error, "the server that was there before does not work either");
         }
+        Reply::Failed { message: looked.to_string(), help: looked.hint() }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::Router;
 use sekisho_client::http::SafeHttp;
 use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
 use sekisho_gateway::memory::Memory;
-use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, Routes};
+use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, ProbeError, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::{PolicyFile, Rights};
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
@@ -27,7 +27,7 @@ use crate::heads::{Heads, SecondPlace};
 use crate::layers::{Entrance, Front};
 use crate::os::{self, OsEntropy, SystemClock};
 use crate::proxies::Proxies;
-use crate::readiness::{self, Readiness};
+use crate::readiness::{self, Away, Readiness};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
 use crate::{control, keys, listen, reach};
@@ -61,6 +61,8 @@ pub(crate) struct Instance {
     /// The protected resource.
     pub(crate) gateway: Arc<Gateway>,
     upkeep: Upkeep,
+    /// Which servers cannot be reached.
+    away: Away,
     issuer: Arc<Issuer>,
     builtin: BuiltInSettings,
     data: DataDir,
@@ -112,12 +114,15 @@ pub(crate) fn check_base_url(url: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The base URL: what was stored at first start, else what is wanted, which is then stored.
-pub(crate) async fn base_url(store: &Store, wanted: Option<&str>, port: u16) -> Result<String, CommandError> {
+/// The base URL: what was stored at first start, else what is wanted, which is then stored; else `localhost` with the
+/// scheme that is spoken here.
+async fn base_url(store: &Store, configuration: &Configuration, port: u16) -> Result<String, CommandError> {
+    let wanted = configuration.base_url.as_deref();
     let failed = |error: sekisho_store::StoreError| {
         CommandError::environment(format!("the store failed: {error}"), "see the disk")
     };
-    let local = format!("http://localhost:{port}");
+    let scheme = if configuration.tls.cert.is_some() { "https" } else { "http" };
+    let local = format!("{scheme}://localhost:{port}");
     let wanted_or_local = wanted.unwrap_or(&local);
     check_base_url(wanted_or_local).map_err(|message| CommandError::usage(message, "correct `base_url`"))?;
     // Read first: nothing has to be written at a later start, which may be one on a full disk.
@@ -138,8 +143,8 @@ pub(crate) async fn base_url(store: &Store, wanted: Option<&str>, port: u16) -> 
             format!("changing it ends all grants: `sekisho base-url set {wanted}`"),
         )),
         None if is_local(&stored) && stored != local => Err(CommandError::environment(
-            format!("the base URL is `{stored}` since first start, and port {port} is listened on"),
-            format!("listen on that port, or change it, which ends all grants: `sekisho base-url set {local}`"),
+            format!("the base URL is `{stored}` since first start, and {scheme} is spoken on port {port}"),
+            format!("listen there as before, or change it, which ends all grants: `sekisho base-url set {local}`"),
         )),
         _ => Ok(stored),
     }
@@ -152,7 +157,7 @@ pub(crate) async fn stored_port(store: &Store) -> Option<u16> {
     is_local(&stored).then(|| url::Url::parse(&stored).ok()?.port())?
 }
 
-/// Whether clients are, or will be, told `http://localhost:PORT`.
+/// Whether clients are, or will be, told `localhost:PORT`.
 pub(crate) async fn advertises_localhost(store: &Store, wanted: Option<&str>) -> bool {
     let stored = match store.read().await {
         Ok(mut tx) => tx.settings().get("base_url").await.ok().flatten(),
@@ -162,7 +167,7 @@ pub(crate) async fn advertises_localhost(store: &Store, wanted: Option<&str>) ->
 }
 
 fn is_local(base_url: &str) -> bool {
-    base_url.starts_with("http://localhost:")
+    ["http://localhost:", "https://localhost:"].iter().any(|local| base_url.starts_with(local))
 }
 
 impl Instance {
@@ -172,7 +177,7 @@ impl Instance {
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);
         let upkeep = Upkeep::begin(&store, node).await?;
         let clock: Arc<dyn Clock> = upkeep.clock.clone();
-        let base_url = base_url(&store, configuration.base_url.as_deref(), port).await?;
+        let base_url = base_url(&store, &configuration, port).await?;
         let extra_ca = read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;
@@ -222,6 +227,7 @@ impl Instance {
             clock,
             gateway,
             upkeep,
+            away: Away::default(),
             issuer,
             builtin,
             data,
@@ -240,7 +246,7 @@ impl Instance {
 
     /// Everything behind one entrance.
     fn front(&self) -> Front {
-        let readiness = Readiness::new(self.store.clone(), self.gateway.clone());
+        let readiness = Readiness::new(self.store.clone(), self.gateway.clone(), self.away.clone());
         let health = Router::new()
             .route("/healthz", axum::routing::get(|| async { "ok\n" }))
             .route("/readyz", axum::routing::get(readiness::show).with_state(readiness));
@@ -273,7 +279,8 @@ impl Instance {
         if let Some(heads) = &heads {
             self.compare_heads(heads).await;
         }
-        let mut tasks = vec![control, follow];
+        let reach = tokio::spawn(readiness::follow(self.gateway.clone(), self.away.clone()));
+        let mut tasks = vec![control, follow, reach];
         tasks.extend(self.keep_up());
         tasks.extend(heads.clone().map(|heads| tokio::spawn(heads.keep())));
         tasks.extend(self.announcer()?.map(|announcer| tokio::spawn(Arc::new(announcer).keep())));
@@ -340,12 +347,14 @@ impl Instance {
         judge(&self.store, (&self.source, &configuration), self.clock.now(), act).await
     }
 
-    /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work.
-    pub(crate) async fn look_behind(&self, name: &ServerName) -> Result<(), CommandError> {
+    /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work. What cannot be
+    /// reached at the moment is no mistake: then this gives why.
+    pub(crate) async fn look_behind(&self, name: &ServerName) -> Result<Option<String>, CommandError> {
         // A server that was added a moment ago is not in force yet.
         self.take_over().await?;
         match self.gateway.probe(name).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(None),
+            Err(ProbeError::Away(why)) => Ok(Some(why)),
             Err(error) => Err(CommandError::environment(
                 error.to_string(),
                 "see that it starts by itself and speaks MCP; --env and --secret give a program variables, --secret-header a URL its credential",
@@ -539,7 +548,11 @@ fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSetti
 /// What bodies and answers may hold. With less than the least, the share of one client would have no room for an answer.
 fn memory(mib: u32) -> Memory {
     const LEAST_MIB: u32 = 128;
-    Memory::new(usize::try_from(mib.max(LEAST_MIB)).unwrap_or(usize::MAX).saturating_mul(1 << 20))
+    Memory::new(self::mib(mib.max(LEAST_MIB)))
+}
+
+fn mib(mib: u32) -> usize {
+    usize::try_from(mib).unwrap_or(usize::MAX).saturating_mul(1 << 20)
 }
 
 fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySettings {
@@ -560,6 +573,7 @@ fn gateway_settings(configuration: &Configuration, base_url: &str) -> GatewaySet
         limits: Limits {
             calls_per_second_max: NonZeroU32::new(configuration.limits.calls_per_second),
             memory: memory(configuration.limits.memory_mib),
+            answer_bytes_max: mib(configuration.limits.result_mib.max(1)),
             ..Limits::default()
         },
     }

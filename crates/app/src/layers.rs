@@ -12,13 +12,13 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use sekisho_gateway::{Arrival, Gateway};
 use sekisho_protocol::caller::PeerAddress;
 use sekisho_protocol::env::{Clock, Entropy};
-use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::ids::{RequestId, ServerName};
 use tower::ServiceExt as _;
 
 use crate::listen::Surface;
@@ -83,11 +83,15 @@ impl Surface for Front {
 impl Entrance {
     /// Admits a request: names it, refuses ambiguous paths (ATK-63) and unknown hosts (TR-03, ATK-13, ATK-78), and what
     /// there is no room for (ATK-186, ATK-188).
-    async fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> Response {
+    async fn answer(&self, mut request: Request<Incoming>, line: &Arc<Line>) -> Response {
+        if let Some(uri) = without_last_slash(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         let id = RequestId::generate(self.clock.now(), self.entropy.as_ref());
         let (version, path) = (request.version(), request.uri().path());
         let (is_call, is_health) = (path.starts_with(CALLS), HEALTH.contains(&path));
         let guest = Guest::of(line, &request);
+        let reads_on = version < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT);
         let refusal = if !is_canonical(request.uri()) {
             Some((StatusCode::BAD_REQUEST, "this spelling of the path is not accepted"))
         } else if !is_known_host(&self.hosts, request.uri(), request.headers()) {
@@ -102,8 +106,12 @@ impl Entrance {
         } else {
             None
         };
+        let unread_of = guest.clone();
         let mut response = match refusal {
-            Some((status, text)) => said(status, text, id),
+            Some((status, text)) => {
+                guest.leave(request.into_body());
+                said(status, text, id)
+            }
             None => {
                 let source = self.proxies.source(line.peer.ip(), request.headers());
                 let arrival = Arrival { request: id, source: Some(source), recognition: line.recognition.clone() };
@@ -125,6 +133,10 @@ impl Entrance {
                     .unwrap_or_else(|| said(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM, id))
             }
         };
+        let unread = unread_of.take_unread();
+        if let Some(unread) = unread.filter(|_| reads_on) {
+            guest::read_on(unread).await;
+        }
         if let Ok(value) = HeaderValue::try_from(id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
@@ -169,6 +181,19 @@ fn said(status: StatusCode, text: &str, id: RequestId) -> Response {
     response
 }
 
+/// The same without a slash at the end, of a server and of its metadata. Clients that were given `/mcp/NAME/` are told of
+/// the one identifier, and everything behind this sees the one spelling.
+fn without_last_slash(uri: &Uri) -> Option<Uri> {
+    const METADATA: &str = "/.well-known/oauth-protected-resource";
+    let path = uri.path().strip_suffix('/')?;
+    let name = path.strip_prefix(METADATA).unwrap_or(path).strip_prefix(CALLS)?;
+    name.parse::<ServerName>().ok()?;
+    let target = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
 /// One spelling per path: no empty or dot segments, no parameters, no encoded separators, no backslash.
 fn is_canonical(uri: &Uri) -> bool {
     let path = uri.path();
@@ -205,7 +230,7 @@ mod tests {
 
     use std::pin::pin;
 
-    use super::{Panicked, caught, is_canonical, is_known_host};
+    use super::{Panicked, caught, is_canonical, is_known_host, without_last_slash};
 
     /// A panic of one request is its own: at once, or after it waited for something.
     #[tokio::test]
@@ -249,6 +274,40 @@ mod tests {
             "/%256dcp",
         ] {
             assert!(!is_canonical(&bad.parse::<Uri>().unwrap()), "{bad}");
+        }
+    }
+
+    /// ATK-63: a slash at the end of a server's path, and of its metadata's, is taken away; nothing else is respelled.
+    #[test]
+    fn one_slash_at_the_end_of_a_server_is_taken_away() {
+        const METADATA: &str = "/.well-known/oauth-protected-resource/mcp/notes";
+        let of = |uri: &str| without_last_slash(&uri.parse::<Uri>().unwrap()).map(|uri| uri.to_string());
+        for (uri, expected) in [
+            ("/mcp/notes/", "/mcp/notes"),
+            ("/mcp/notes/?a=/&b", "/mcp/notes?a=/&b"),
+            (&format!("{METADATA}/"), METADATA),
+            ("http://localhost:8420/mcp/notes/", "http://localhost:8420/mcp/notes"),
+        ] {
+            assert_eq!(of(uri).as_deref(), Some(expected), "{uri}");
+            assert!(is_canonical(&expected.parse::<Uri>().unwrap()));
+        }
+        for uri in [
+            "/mcp/notes",
+            "/mcp/",
+            "/mcp/notes//",
+            "/mcp/notes/x/",
+            "/mcp/../notes/",
+            "/mcp/%6eotes/",
+            "/mcp/NOTES/",
+            "//mcp/notes/",
+            "/MCP/notes/",
+            "/oauth/token/",
+            "/",
+            "/.well-known/oauth-protected-resource/",
+            "/.well-known/oauth-authorization-server/",
+            "/x/.well-known/oauth-protected-resource/mcp/notes/",
+        ] {
+            assert_eq!(of(uri), None, "{uri}");
         }
     }
 

@@ -98,21 +98,44 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Variables that a child may have without being asked for: where programs, home and temporary files are, and
-/// the language. Nothing that could be a credential (ATK-90).
-pub(crate) const INHERITED: [&str; 12] = [
+/// Whether a child gets this variable without being asked for: where programs, home and temporary files are, the
+/// language, which certificates are believed and which proxy leads out. Nothing that could be a credential (ATK-90): a
+/// proxy whose URL has a user and a password is not passed.
+pub(crate) fn is_inherited(name: &str, value: &str) -> bool {
+    INHERITED.contains(&name) && !(name.to_ascii_uppercase().ends_with("_PROXY") && value.contains('@'))
+}
+
+/// What a shell sets for itself: it is neither passed nor named as withheld.
+pub(crate) const SHELLS_OWN: [&str; 3] = ["OLDPWD", "SHLVL", "_"];
+
+const INHERITED: [&str; 27] = [
+    "ALL_PROXY",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
     "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "LANG",
     "LC_ALL",
     "LC_CTYPE",
     "LOGNAME",
+    "NODE_EXTRA_CA_CERTS",
+    "NO_PROXY",
     "PATH",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
     "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
     "TERM",
     "TMPDIR",
     "TZ",
     "USER",
     "XDG_RUNTIME_DIR",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
 ];
 
 /// Where data is kept when nobody says otherwise.
@@ -293,7 +316,28 @@ mod tests {
 
     use sekisho_protocol::env::random;
 
-    use super::{OsEntropy, Owner, is_of_another_user, owner_of, replace_file};
+    use super::{OsEntropy, Owner, is_inherited, is_of_another_user, owner_of, replace_file};
+
+    /// ATK-90: certificates and proxies are passed, for a company's laptop reaches nothing without them; whatever could be a
+    /// credential is not, the password of a proxy among it.
+    #[test]
+    fn certificates_and_proxies_are_passed_and_credentials_are_not() {
+        for (name, value, passed) in [
+            ("PATH", "/bin", true),
+            ("NODE_EXTRA_CA_CERTS", "/etc/company.pem", true),
+            ("SSL_CERT_FILE", "/etc/user@company.pem", true),
+            ("HTTPS_PROXY", "http://proxy.company:3128", true),
+            ("https_proxy", "http://proxy.company:3128", true),
+            ("HTTPS_PROXY", "http://ada:hush@proxy.company:3128", false),
+            ("all_proxy", "socks5://ada:hush@proxy.company", false),
+            ("NO_PROXY", "localhost", true),
+            ("GITHUB_TOKEN", "hush", false),
+            ("AWS_PROFILE", "ada", false),
+            ("HTTPS_PROXY_PASSWORD", "hush", false),
+        ] {
+            assert_eq!(is_inherited(name, value), passed, "{name}={value}");
+        }
+    }
 
     /// ATK-208: the owner of a connection is read from the table of Linux; a connection of this test is our own.
     #[test]

@@ -1,17 +1,23 @@
-//! `/readyz`: whether calls are answered at the moment. They are not while nothing can be put on record.
+//! `/readyz`: whether calls are answered at the moment. They are not while nothing can be put on record. Servers that
+//! cannot be reached are named there: they make nothing of the rest unready.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use futures_util::future::join_all;
 use sekisho_gateway::Gateway;
+use sekisho_protocol::ids::ServerName;
 use sekisho_store::Store;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// For how long an answer is given again: so asking costs one small write a second at most, whoever asks how often.
 const KEPT: Duration = Duration::from_secs(1);
+/// How often servers are asked that have not answered yet.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long the write may take. With [`KEPT`], an answer is true within two seconds.
 const PROBE_WAIT: Duration = Duration::from_millis(900);
 
@@ -20,12 +26,13 @@ const PROBE_WAIT: Duration = Duration::from_millis(900);
 pub(crate) struct Readiness {
     store: Store,
     gateway: Arc<Gateway>,
+    away: Away,
     last: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Readiness {
-    pub(crate) fn new(store: Store, gateway: Arc<Gateway>) -> Arc<Self> {
-        Arc::new(Self { store, gateway, last: Mutex::default() })
+    pub(crate) fn new(store: Store, gateway: Arc<Gateway>, away: Away) -> Arc<Self> {
+        Arc::new(Self { store, gateway, away, last: Mutex::default() })
     }
 
     /// Writes a row, unless that was done a moment ago. Whoever asks meanwhile waits for the same answer.
@@ -45,10 +52,54 @@ impl Readiness {
 }
 
 /// `GET /readyz`.
-pub(crate) async fn show(State(readiness): State<Arc<Readiness>>) -> (StatusCode, &'static str) {
-    if readiness.is_ready().await {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "nothing can be recorded at the moment, so no call is answered\n")
+pub(crate) async fn show(State(readiness): State<Arc<Readiness>>) -> (StatusCode, String) {
+    if !readiness.is_ready().await {
+        let text = "nothing can be recorded at the moment, so no call is answered\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
+    }
+    let away = readiness.away.names();
+    let lines = away.iter().map(|server| format!("server `{server}` is not ready: its upstream cannot be reached\n"));
+    (StatusCode::OK, format!("ready\n{}", lines.collect::<String>()))
+}
+
+/// The servers whose upstream has not answered yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Away(Arc<std::sync::Mutex<BTreeSet<ServerName>>>);
+
+impl Away {
+    fn names(&self) -> BTreeSet<ServerName> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<ServerName>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Asks every server over HTTP until it has answered once, and says what is not ready and what has become so. Servers that
+/// are added later are asked as well.
+pub(crate) async fn follow(gateway: Arc<Gateway>, away: Away) {
+    let mut ready = BTreeSet::new();
+    loop {
+        let servers: BTreeSet<ServerName> = gateway.remote_servers().into_iter().collect();
+        ready.retain(|server| servers.contains(server));
+        away.lock().retain(|server| servers.contains(server));
+        let asking = servers.difference(&ready).map(|server| async { (server.clone(), gateway.reach(server).await) });
+        for (server, reached) in join_all(asking.collect::<Vec<_>>()).await {
+            match reached {
+                Ok(()) => {
+                    if away.lock().remove(&server) {
+                        tracing::info!(%server, "the server is ready: its upstream answers");
+                    }
+                    ready.insert(server);
+                }
+                Err(error) => {
+                    if away.lock().insert(server.clone()) {
+                        tracing::warn!(%server, %error, "the server is not ready; it becomes ready once its upstream answers");
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(ASK_EVERY).await;
     }
 }

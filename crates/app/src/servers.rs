@@ -225,8 +225,17 @@ fn http(server: &Defined, url: &str, extra_ca: Option<&[u8]>) -> Result<HttpSett
         headers,
         extra_ca_pem: extra_ca.map(<[u8]>::to_vec),
         connect_timeout: Duration::from_secs(10),
-        answer_timeout: Duration::from_secs(60),
+        // Many servers send the head of an answer only with the answer.
+        answer_timeout: call_timeout(server).unwrap_or(CALL_TIMEOUT),
+        call_timeout: call_timeout(server),
     })
+}
+
+/// How long a call may take where its server says nothing of it; the gateway's own default.
+const CALL_TIMEOUT: Duration = Duration::from_mins(5);
+
+fn call_timeout(server: &Defined) -> Option<Duration> {
+    server.definition.call_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)))
 }
 
 fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
@@ -241,9 +250,9 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
     let mut environment = BTreeMap::new();
     let mut withheld = Vec::new();
     for (name, value) in own {
-        if os::INHERITED.contains(&name.as_str()) || definition.pass.contains(&name) {
+        if os::is_inherited(&name, &value) || definition.pass.contains(&name) {
             environment.insert(name, EnvValue::Plain(value));
-        } else {
+        } else if !os::SHELLS_OWN.contains(&name.as_str()) {
             withheld.push(name);
         }
     }
@@ -262,7 +271,11 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
         }
     }
     withheld.retain(|name| !environment.contains_key(name));
+    let usual = StdioSettings::new(program);
+    let start_seconds = definition.start_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
     Ok(StdioSettings {
+        start_timeout: start_seconds.unwrap_or(usual.start_timeout),
+        call_timeout: call_timeout(server),
         arguments: arguments.iter().map(OsString::from).collect(),
         directory: definition.directory.clone(),
         environment,
@@ -273,7 +286,7 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
             Isolation::Subject => sekisho_gateway::Isolation::Subject,
         },
         guard: std::env::current_exe().ok(),
-        ..StdioSettings::new(program)
+        ..usual
     })
 }
 

@@ -228,7 +228,8 @@ fn events(body: &[u8]) -> Vec<Value> {
     let pieces = Parser::new(ANSWER_BYTES_MAX).push(body).unwrap_or_default();
     let data = pieces.into_iter().filter_map(|piece| match piece {
         Piece::Comment { .. } => None,
-        Piece::Event(event) => event.data,
+        Piece::Event(event) if event.is_message() => event.data,
+        Piece::Event(_) => None,
     });
     data.filter_map(|data| serde_json::from_str(&data).ok()).collect()
 }

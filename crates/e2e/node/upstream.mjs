@@ -1,7 +1,7 @@
 // An MCP server of ours on the 2.x server package: 2026-07-28 and the older revisions at one URL, with what the
 // conformance scenarios call. No authorization of its own.
 //
-//   upstream.mjs            Streamable HTTP on a free loopback port
+//   upstream.mjs [--port N] Streamable HTTP on a free loopback port, or on this one
 //   upstream.mjs --stdio    the same server on stdin and stdout
 //
 // HTTP: prints {ok, url} when it listens, then stays until its stdin ends or a signal comes.
@@ -89,7 +89,7 @@ async function readBody(request) {
   return Buffer.concat(chunks).toString();
 }
 
-async function start() {
+async function start(port) {
   const modern = createMcpHandler((context) => makeServer(context.era, modern.notify), { legacy: 'reject' });
   const handleModern = toNodeHandler(modern);
   const sessions = new Sessions();
@@ -117,12 +117,14 @@ async function start() {
       if (!response.headersSent) answer(response, 500, -32603, 'internal error');
     }
   });
-  await new Promise((resolve, reject) => http.once('error', reject).listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve, reject) => http.once('error', reject).listen(port, '127.0.0.1', resolve));
   onExit(() => http.closeAllConnections());
   return { url: `http://127.0.0.1:${http.address().port}/mcp` };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const named = process.argv.indexOf('--port');
+  const port = named < 0 ? 0 : Number(process.argv[named + 1]);
   if (process.argv[2] === '--stdio') serveStdio((context) => makeServer(context.era, silent));
-  else await serve(start);
+  else await serve(() => start(port));
 }

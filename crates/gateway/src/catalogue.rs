@@ -3,6 +3,7 @@
 //! The store keeps what the owner decided; the upstream says what there is. A tool that the catalogue does not know
 //! is asked for once more before it is refused, one question at a time and not too often.
 
+mod listed;
 mod propose;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,29 +14,22 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sekisho_policy::model::ToolStanding;
 use sekisho_policy::schema::ToolSchema;
-use sekisho_protocol::canonical;
-use sekisho_protocol::catalogue::{Tool, ToolSeen};
+use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::message::ListItem;
-use sekisho_protocol::mcp::method::ListKind;
 use sekisho_protocol::mcp::mirror::Annotations;
-use sekisho_protocol::text::check_name;
 use sekisho_store::{Store, StoreError};
-use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::forward::{ForwardError, Upstreams};
-use propose::propose;
+use listed::{definition, read_all};
 
 /// The shortest time between two questions to one upstream that callers can bring about.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// Characters of a tool's summary.
-const SUMMARY_CHARACTERS_MAX: usize = 200;
-/// Tools of one server; what comes after is not known, and so not callable.
-const TOOLS_MAX: usize = 10_000;
+/// Tools of one server that the operator is told of, because callers see them and we do not.
+const TOLD_MAX: usize = 100;
 /// Texts of tools whose digests are remembered.
 const DIGESTS_MAX: usize = 20_000;
 
@@ -146,6 +140,8 @@ struct Shelf {
     /// Held from the reading of the store until `snapshot` has what was read, so that what was read earlier never replaces
     /// what was read later.
     reading: tokio::sync::Mutex<()>,
+    /// Names of tools of which the operator was told that only callers see them.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// What is known of all servers' tools.
@@ -259,8 +255,8 @@ impl Catalogues {
         server: &ServerName,
         now: Timestamp,
     ) -> Result<Vec<Tool>, RefreshError> {
-        let items = upstreams.list_tools(server).await?;
-        let (tools, mirrors) = read_all(&items);
+        let lists = upstreams.list_tools(server).await?;
+        let (tools, mirrors) = read_all(server, &lists);
         let _reading = shelf.reading.lock().await;
         let mut tx = self.store.begin().await?;
         tx.catalogue().sync(server, &tools, now).await?;
@@ -276,6 +272,22 @@ impl Catalogues {
         shelf.snapshot.store(Arc::new(snapshot));
         shelf.listed_once.store(true, std::sync::atomic::Ordering::Release);
         Ok(kept)
+    }
+
+    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called, for
+    /// nobody accepted it (decision 10).
+    pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>) {
+        let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
+        let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names.filter(|name| snapshot.standing(name) == ToolStanding::Unknown) {
+            if told.len() < TOLD_MAX && told.insert(name.to_owned()) {
+                tracing::warn!(
+                    %server,
+                    tool = %name,
+                    "the upstream shows this tool to a caller and not to the checkpoint, so it cannot be accepted or called"
+                );
+            }
+        }
     }
 
     /// Whether a list of this server holds something the catalogue has not seen in this form.
@@ -334,61 +346,6 @@ impl Catalogues {
     }
 }
 
-/// The tools of a list, and what they mirror. Of two with one name the first counts; one whose name has several spellings
-/// cannot be called, and is not known.
-fn read_all(items: &[Box<RawValue>]) -> (Vec<ToolSeen>, HashMap<String, Annotations>) {
-    let mut tools: Vec<ToolSeen> = Vec::new();
-    let mut mirrors = HashMap::new();
-    let mut names = std::collections::HashSet::new();
-    for raw in items.iter().take(TOOLS_MAX) {
-        let Some(item) = ListItem::read(ListKind::Tools, raw) else { continue };
-        let ListItem::Tool { name, annotations, input_schema, .. } = &item else { continue };
-        if check_name(name).is_err() || !names.insert(name.clone().into_owned()) {
-            continue;
-        }
-        if let Some(Ok(mirrored)) = input_schema.map(Annotations::read)
-            && !mirrored.is_empty()
-        {
-            mirrors.insert(name.clone().into_owned(), mirrored);
-        }
-        tools.push(ToolSeen {
-            name: name.clone().into_owned(),
-            summary: summary(&item),
-            proposed: propose(name, *annotations),
-            definition: definition(&item),
-        });
-    }
-    (tools, mirrors)
-}
-
-/// The title or the first line of the description: foreign text, cut and without control characters.
-fn summary(item: &ListItem<'_>) -> String {
-    let ListItem::Tool { title, description, .. } = item else { return String::new() };
-    let text = title.as_deref().filter(|title| !title.trim().is_empty()).or(description.as_deref()).unwrap_or_default();
-    let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    line.trim().chars().filter(|character| !character.is_control()).take(SUMMARY_CHARACTERS_MAX).collect()
-}
-
-/// What a tool promises: name, title, description, schemas and annotations, each canonical, so that the order of
-/// members and blanks do not count and everything else does (ATK-76).
-fn definition(item: &ListItem<'_>) -> String {
-    let ListItem::Tool { name, title, description, input_schema, output_schema, annotations, .. } = item else {
-        return item.raw().get().to_owned();
-    };
-    let mut members = serde_json::Map::new();
-    let texts = [("name", Some(name)), ("title", title.as_ref()), ("description", description.as_ref())];
-    for (member, text) in texts {
-        members.extend(text.map(|text| (member.to_owned(), Value::from(text.as_ref()))));
-    }
-    let values = [("inputSchema", input_schema), ("outputSchema", output_schema), ("annotations", annotations)];
-    for (member, raw) in values {
-        // What cannot be read any deeper stands as its text.
-        let value = raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::from(raw.get())));
-        members.extend(value.map(|value| (member.to_owned(), value)));
-    }
-    canonical::write(&Value::Object(members))
-}
-
 /// Says in the log whose arguments are held to no schema, and were not said to be before.
 fn tell_unreadable(server: &ServerName, before: &Snapshot, after: &Snapshot) {
     let known = before.unreadable();
@@ -428,7 +385,7 @@ mod tests {
     use sekisho_protocol::mcp::method::ListKind;
     use serde_json::value::RawValue;
 
-    use super::{Snapshot, definition, read_all, standing};
+    use super::{Snapshot, definition, standing};
 
     fn snapshot(tool: Tool) -> Snapshot {
         Snapshot::of(vec![tool], &HashMap::new(), &Snapshot::default())
@@ -525,20 +482,5 @@ mod tests {
         assert!(schema.check(Some(br#"{"x":7}"#)).is_err() && schema.check(Some(br#"{"x":"7"}"#)).is_ok());
         assert!(Arc::ptr_eq(&schema, &of(b"now", &first).schema("a").unwrap()));
         assert!(of(b"other", &first).schema("a").is_none() && first.schema("b").is_none());
-    }
-
-    /// ATK-75, ATK-77: a summary has no control characters, and of two tools with one name the first counts.
-    #[test]
-    fn a_list_is_read_without_what_cannot_be_judged() {
-        let items = [
-            raw(r#"{"name":"a","title":"  ","description":"\n first\u0007 line\nsecond"}"#),
-            raw(r#"{"name":"a","description":"again"}"#),
-            raw(r#"{"description":"nameless"}"#),
-            raw("7"),
-        ];
-        let (tools, mirrors) = read_all(&items);
-        assert_eq!(tools.len(), 1);
-        assert_eq!(tools.first().map(|tool| tool.summary.as_str()), Some("first line"));
-        assert!(mirrors.is_empty());
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
         | Fault::Full
         | Fault::Journal(_)
         | Fault::Open(_)
+        | Fault::OtherName { .. }
         | Fault::TooFast(_) => return None,
     };
     // What `to_header` writes is visible ASCII.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::Gateway;
 use crate::call::{Asked, Form, Posted};
-use crate::forward::{Answer, AnswerBody, ForwardError, ForwardRequest, ListenRequest, Outgoing};
+use crate::forward::{Answer, AnswerBody, Deadline, ForwardError, ForwardRequest, ListenRequest, Outgoing};
 use crate::own;
 use crate::route::Routed;
 use crate::settle::Cleared;
@@ -63,7 +63,7 @@ pub(crate) async fn forward(
                 headers,
                 session,
                 init: posted.init,
-                deadline: Instant::now() + gateway.settings.limits.request_deadline,
+                deadline: Deadline::new(Instant::now(), routed.call_time(&gateway.settings.limits)),
             };
             gateway.upstreams.send(request).await
         }

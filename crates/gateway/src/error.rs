@@ -3,6 +3,8 @@
 //! Bodies are JSON-RPC errors with the request's id where it is known; 401 is the exception, for there no message was
 //! read. Texts are ours or the readers'; nothing of tokens, keys, upstreams or children is in them (RS-26).
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -24,7 +26,7 @@ use crate::authorize::{Denied, Told};
 use crate::call::{CallError, CallFault};
 use crate::challenge;
 use crate::forward::ForwardError;
-use crate::limits::TooFast;
+use crate::limits::{GatewaySettings, Limits, TooFast};
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
 use crate::watchdog::{End, OpenError};
@@ -48,10 +50,25 @@ pub(crate) enum Fault {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("this server is known as {url}; connect to that URL, for a login there does not count under another name")]
+    OtherName { url: String },
     #[error("{ROUNDS_FULL}")]
     RoundsFull,
     #[error(transparent)]
     TooFast(#[from] TooFast),
+}
+
+impl Fault {
+    /// How long the upstream asks to wait.
+    fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::Forward(ForwardError::AskedToWait { retry_after_seconds, .. })
+            | Self::Call(CallFault::Upstream(ForwardError::AskedToWait { retry_after_seconds, .. })) => {
+                *retry_after_seconds
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a client is told whose upstream asks something back in one call too many.
@@ -92,14 +109,15 @@ struct Draft {
 }
 
 /// The response to a refused request, and the closed word under which it is recorded.
-pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (Response, &'static str) {
+pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Refused) -> (Response, &'static str) {
+    let (base_url, limits) = (settings.base_url.as_str(), &settings.limits);
     let id = refused.id.as_ref();
     let draft = match &refused.fault {
         Fault::Authenticate(error) => authenticate(routed, error),
-        Fault::Call(fault) => call(routed, id, fault),
+        Fault::Call(fault) => call(routed, limits, id, fault),
         Fault::Denied(denied) => denied_draft(routed, base_url, id, denied),
         Fault::Ended(end) => ended(routed, id, *end),
-        Fault::Forward(error) => forward(routed, id, error),
+        Fault::Forward(error) => forward(routed, limits, id, error),
         Fault::Full => {
             let text = format!("{}; ask the user to answer them at {base_url}/ and then call again", refused.fault);
             internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "approvals_full", &text)
@@ -119,6 +137,10 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
             let word = if *error == OpenError::Stopping { "stopping" } else { "too_many_streams" };
             internal(routed, id, status, word, &error.to_string())
         }
+        Fault::OtherName { url } => {
+            let body = other_name(id, url);
+            Draft { status: StatusCode::MISDIRECTED_REQUEST, word: "other_name", body }
+        }
         Fault::RoundsFull => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_many_rounds", ROUNDS_FULL),
         Fault::TooFast(error) => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_fast", &error.to_string()),
     };
@@ -131,9 +153,19 @@ pub(crate) fn response(routed: &Routed, base_url: &str, refused: &Refused) -> (R
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
     if matches!(draft.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(refused.fault.retry_after_seconds().unwrap_or(1)));
     }
     (response, draft.word)
+}
+
+fn other_name(id: Option<&Id>, url: &str) -> Vec<u8> {
+    let fault = Fault::OtherName { url: url.to_owned() };
+    error_response(id, ErrorCode::InvalidRequest, &fault.to_string(), Some(&json!({ "url": url })))
+}
+
+/// The response to a request for metadata under a name of ours that clients are not told.
+pub(crate) fn described_elsewhere(url: &str) -> Response {
+    json_response(StatusCode::MISDIRECTED_REQUEST, other_name(None, url))
 }
 
 /// The response to a request that found no server.
@@ -320,7 +352,7 @@ struct Versions<'a> {
     requested: &'a str,
 }
 
-fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
+fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) -> Draft {
     let message = fault.to_string();
     let plain = |status, word, code| rpc(routed, id, status, word, (code, &message));
     let bad = |word, code| rpc(routed, id, StatusCode::BAD_REQUEST, word, (code, &message));
@@ -373,7 +405,7 @@ fn call(routed: &Routed, id: Option<&Id>, fault: &CallFault) -> Draft {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested })
         }
-        CallFault::Upstream(error) => forward(routed, id, error),
+        CallFault::Upstream(error) => forward(routed, limits, id, error),
     }
 }
 
@@ -389,75 +421,146 @@ const SHARE: &str =
 
 const NO_ROOM: &str = "too much waits for clients that do not read; read the answers that are open, then try again";
 
-/// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
-fn forward(routed: &Routed, id: Option<&Id>, error: &ForwardError) -> Draft {
-    let (status, word, message) = match error {
-        ForwardError::Busy { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy", "the upstream does not keep up; try again")
-        }
-        ForwardError::ChildExited { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "child_exited",
-            "the program behind this server ended; its operator finds why in the log",
-        ),
-        ForwardError::ChildMissing { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "child_missing",
-            "the program behind this server cannot be started; its operator finds why in the log",
-        ),
-        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way", GAVE_WAY),
-        ForwardError::Edit { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_edit", "the message could not be prepared for the upstream")
-        }
-        ForwardError::Malformed { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_malformed", "the upstream's answer is not MCP")
-        }
-        ForwardError::MethodNotAllowed => {
-            (StatusCode::METHOD_NOT_ALLOWED, "upstream_method", "the upstream does not offer this HTTP method")
-        }
-        ForwardError::Misconfigured { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_misconfigured",
-            "this server's settings cannot be used; its operator finds why in the log",
-        ),
-        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room", NO_ROOM),
-        ForwardError::Redirected { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_redirects",
-            "the upstream answered with a redirect; its operator has to configure the final URL",
-        ),
-        ForwardError::Restarting { .. } => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "child_restarting",
-            "the program behind this server ended and is started again; try again",
-        ),
-        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share", SHARE),
-        ForwardError::SessionGone => {
-            (StatusCode::NOT_FOUND, "session_gone", "the session has ended; send `initialize` again")
-        }
-        ForwardError::Timeout { .. } => {
-            (StatusCode::GATEWAY_TIMEOUT, "upstream_slow", "the upstream did not answer in time")
-        }
-        ForwardError::TooLarge { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_too_large", "the upstream's answer is larger than allowed")
-        }
-        ForwardError::TooManyChildren { .. } => {
-            (StatusCode::SERVICE_UNAVAILABLE, "children_busy", "all children of this server are busy; try again")
-        }
-        ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown", "there is no such server"),
-        ForwardError::Unreachable { .. } => {
-            (StatusCode::BAD_GATEWAY, "upstream_unreachable", "the upstream cannot be reached")
-        }
-        ForwardError::UnsupportedRevision { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_revision",
-            "the upstream speaks no protocol version that is served here",
-        ),
-        ForwardError::WantsOwnCredential { .. } => (
-            StatusCode::BAD_GATEWAY,
-            "upstream_credential",
-            "the upstream wants its own credential; the operator of this server has to configure one",
-        ),
+/// An upstream that asks to be called later. Most clients keep only the JSON-RPC error of a response, so the seconds stand
+/// there, too.
+fn asked_to_wait(routed: &Routed, id: Option<&Id>, status: u16, seconds: Option<u32>) -> Draft {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        request: RequestId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_seconds: Option<u32>,
+    }
+    let message = match seconds {
+        Some(seconds) => format!("the upstream asks to wait: call again in {seconds} s"),
+        None => "the upstream asks to wait; call again later".to_owned(),
     };
-    internal(routed, id, status, word, message)
+    let data = Data { request: routed.request, retry_after_seconds: seconds };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    Draft { status, word: "upstream_waits", body: error_response(id, ErrorCode::Internal, &message, Some(&data)) }
+}
+
+/// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
+fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardError) -> Draft {
+    if let ForwardError::AskedToWait { status, retry_after_seconds } = error {
+        return asked_to_wait(routed, id, *status, *retry_after_seconds);
+    }
+    let (status, word) = trouble(error);
+    internal(routed, id, status, word, &trouble_text(routed, limits, error))
+}
+
+/// The status and the closed word.
+fn trouble(error: &ForwardError) -> (StatusCode, &'static str) {
+    match error {
+        ForwardError::AskedToWait { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_waits"),
+        ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"),
+        ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, "child_exited"),
+        ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, "child_missing"),
+        ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, "upstream_edit"),
+        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way"),
+        ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, "upstream_malformed"),
+        ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "upstream_method"),
+        ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
+        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room"),
+        ForwardError::NotStarted { .. } => (StatusCode::GATEWAY_TIMEOUT, "child_slow"),
+        ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, "upstream_redirects"),
+        ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "child_restarting"),
+        ForwardError::SessionGone => (StatusCode::NOT_FOUND, "session_gone"),
+        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share"),
+        ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_slow"),
+        ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "upstream_too_large"),
+        ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, "children_busy"),
+        ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown"),
+        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
+        ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, "upstream_revision"),
+        ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, "upstream_credential"),
+    }
+}
+
+/// The words; those about a bound name it and its setting.
+fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'static, str> {
+    let text = match error {
+        ForwardError::AskedToWait { .. } => "the upstream asks to wait; call again later",
+        ForwardError::Busy { .. } => "the upstream does not keep up; try again",
+        ForwardError::ChildExited { .. } => "the program behind this server ended; its operator finds why in the log",
+        ForwardError::ChildMissing { .. } => {
+            "the program behind this server cannot be started; its operator finds why in the log"
+        }
+        ForwardError::Edit { .. } => "the message could not be prepared for the upstream",
+        ForwardError::GaveWay => GAVE_WAY,
+        ForwardError::Malformed { .. } => "the upstream's answer is not MCP",
+        ForwardError::MethodNotAllowed => "the upstream does not offer this HTTP method",
+        ForwardError::Misconfigured { .. } => {
+            "this server's settings cannot be used; its operator finds why in the log"
+        }
+        ForwardError::NoRoom { .. } => NO_ROOM,
+        ForwardError::NotStarted { seconds, .. } => {
+            return Cow::Owned(format!(
+                "the program behind this server did not start within {seconds} s; its operator finds why in the log, and \
+                 can allow more with `start_seconds`"
+            ));
+        }
+        ForwardError::Redirected { .. } => {
+            "the upstream answered with a redirect; its operator has to configure the final URL"
+        }
+        ForwardError::Restarting { .. } => "the program behind this server ended and is started again; try again",
+        ForwardError::SessionGone => "the session has ended; send `initialize` again",
+        ForwardError::Share => SHARE,
+        ForwardError::Timeout { .. } => {
+            return Cow::Owned(format!(
+                "the upstream did not answer within {} s and reported no progress; the operator of this server can allow \
+                 more with `call_seconds`",
+                routed.call_time(limits).as_secs_f32()
+            ));
+        }
+        ForwardError::TooLarge { max } => {
+            return Cow::Owned(format!(
+                "the upstream's answer is larger than {max} bytes; the operator can allow more with `limits.result_mib`"
+            ));
+        }
+        ForwardError::TooManyChildren { .. } => "all children of this server are busy; try again",
+        ForwardError::UnknownServer { .. } => "there is no such server",
+        ForwardError::Unreachable { .. } => "the upstream cannot be reached",
+        ForwardError::UnsupportedRevision { .. } => "the upstream speaks no protocol version that is served here",
+        ForwardError::WantsOwnCredential { .. } => {
+            "the upstream wants its own credential; the operator of this server has to configure one"
+        }
+    };
+    Cow::Borrowed(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::ids::RequestId;
+    use sekisho_protocol::mcp::message::Id;
+    use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
+    use serde_json::Value;
+
+    use super::tool_error;
+
+    /// pydantic-ai 2.x replaces the text of a result by its `structuredContent`, and LangChain's adapters show a model the text
+    /// alone: a refusal has no structured content, and its text holds the reason and the way out.
+    #[test]
+    fn a_refusal_as_a_result_is_complete_as_text_and_has_no_structured_content() {
+        let request: RequestId = "rid_019b76daa80070baa34906e87d0c29c5".parse().unwrap();
+        let url = || Some("http://localhost:8420/tasks/1".to_owned());
+        for (kind, url, scopes) in [
+            (RemedyKind::WidenTask, url(), None),
+            (RemedyKind::StepUp, None, Some("mcp:write".parse().unwrap())),
+            (RemedyKind::None, None, None),
+        ] {
+            let reason = "this call is not part of the task".to_owned();
+            let remedy = Remedy { kind, url: url.clone(), scopes };
+            let refusal = Refusal { set: SetName::Need, reason: reason.clone(), remedy, request };
+            let answer: Value = serde_json::from_slice(&tool_error(&Id::Integer(1), &refusal)).unwrap();
+            let result = &answer["result"];
+            assert_eq!(result["isError"], true);
+            assert!(result.get("structuredContent").is_none(), "{answer}");
+            let text = result["content"][0]["text"].as_str().unwrap();
+            let scope = (kind == RemedyKind::StepUp).then(|| "mcp:write".to_owned());
+            for part in [Some(reason), url, scope].into_iter().flatten() {
+                assert!(text.contains(&part), "{text}");
+            }
+        }
+    }
 }

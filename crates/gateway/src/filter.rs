@@ -11,6 +11,7 @@ use sekisho_policy::decide::{Decision, approval_key, decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::caller::Caller;
+use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::error::notification;
@@ -360,6 +361,11 @@ impl Filter {
             let whole = edited.as_deref().unwrap_or(data);
             edited = Some(splice::set_result(whole, "cacheScope", &"private").map_err(|_| BROKEN)?);
         }
+        // What was revoked must not be shown for as long as an upstream likes.
+        if result.ttl_ms.is_some_and(is_kept_too_long) {
+            let whole = edited.as_deref().unwrap_or(data);
+            edited = Some(splice::set_result(whole, "ttlMs", &TTL_MS_MAX).map_err(|_| BROKEN)?);
+        }
         match edited {
             None => Ok(data.clone()),
             Some(edited) => strict::check(&edited, &Limits::upstream()).map(|()| edited.into()).map_err(|_| BROKEN),
@@ -425,6 +431,7 @@ impl Filter {
                 .is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
         if news {
             Gateway::list_now(&self.gateway, server, self.routed.now).await;
+            self.tell_unknown(result);
         }
         self.tell_of_unusable(kind, result);
         let moment = self.moment().await;
@@ -436,6 +443,14 @@ impl Filter {
             && self.caller.grant.is_some()
             && result.next_cursor.is_none();
         if own { splice::append_to_list(&trimmed, kind, &own::definitions()) } else { Ok(trimmed) }
+    }
+
+    /// What this caller is shown and we are not.
+    fn tell_unknown(&self, result: &ResultView<'_>) {
+        let Ok(items) = list_items(result.raw, ListKind::Tools) else { return };
+        let names = items.iter().map(ListItem::key).filter(|name| check_name(name).is_ok());
+        let names = names.filter(|name| own::is_ours(&self.routed.route, name).is_none());
+        self.gateway.catalogues.tell_unknown(self.routed.server(), names);
     }
 
     /// What the server lists and nobody can ask for is told its owner: once for a list, for a list is asked for often.
@@ -483,6 +498,14 @@ impl Filter {
         };
         may_see(&moment.rights, &self.caller, &moment.authority, &self.call(method, target), moment.now)
     }
+}
+
+/// The longest that a client is told to keep a result, in milliseconds: what a revocation may need to be seen in it.
+const TTL_MS_MAX: u32 = 10_000;
+
+/// Whether a `ttlMs` is longer than that, or no number that can be compared.
+fn is_kept_too_long(ttl_ms: &str) -> bool {
+    Decimal::parse(ttl_ms).and_then(|ttl| ttl.to_i64()).is_none_or(|ttl| ttl > i64::from(TTL_MS_MAX))
 }
 
 /// Why nobody can ask for an entry of a list: its URI is not canonical, or its name has no one spelling.

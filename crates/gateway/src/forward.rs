@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 pub use builtin::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings};
 pub(crate) use error::ForwardError;
 pub(crate) use exchange::{
-    Answer, AnswerBody, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest, Outgoing,
-    UpstreamSession,
+    Answer, AnswerBody, Deadline, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest,
+    Outgoing, UpstreamSession,
 };
 pub use http::check_upstream_url;
 pub(crate) use probe::Spoken;
@@ -142,11 +142,11 @@ impl Upstreams {
         }
     }
 
-    /// The upstream's tools, all pages, in the newest revision it speaks: the gateway's own question, asked in a
-    /// session or a child that never serves a caller.
-    pub(crate) async fn list_tools(&self, server: &ServerName) -> Result<Vec<Box<RawValue>>, ForwardError> {
+    /// The upstream's tools, all pages: one list for each era that it speaks, the newest first. It is the gateway's own
+    /// question, asked in a session or a child that never serves a caller, and as a client that can do everything.
+    pub(crate) async fn list_tools(&self, server: &ServerName) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
         match self.find(server)? {
-            Upstream::BuiltIn(upstream) => Ok(upstream.list_tools()),
+            Upstream::BuiltIn(upstream) => Ok(vec![upstream.list_tools()]),
             Upstream::Http(upstream) => Box::pin(upstream.list_tools()).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.list_tools()).await,
         }

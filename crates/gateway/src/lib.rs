@@ -146,9 +146,19 @@ pub enum ProbeError {
     /// The store did not take what was found.
     #[error(transparent)]
     Store(#[from] sekisho_store::StoreError),
+    /// It cannot be reached at the moment.
+    #[error("{0}")]
+    Away(String),
     /// It does not work, or not as an MCP server.
     #[error("{0}")]
     Upstream(String),
+}
+
+impl From<forward::ForwardError> for ProbeError {
+    fn from(error: forward::ForwardError) -> Self {
+        let text = error.to_string();
+        if error.is_away() { Self::Away(text) } else { Self::Upstream(text) }
+    }
 }
 
 impl Gateway {
@@ -165,7 +175,6 @@ impl Gateway {
         );
         tokio::spawn(writing);
         let forward = ForwardLimits {
-            event_bytes_max: limits.event_bytes_max,
             answer_bytes_max: limits.answer_bytes_max,
             memory: limits.memory.clone(),
             ..ForwardLimits::default()
@@ -250,17 +259,28 @@ impl Gateway {
         if !self.routes.borrow().servers.contains_key(name) {
             return Err(ProbeError::Unknown(name.clone()));
         }
-        let upstream = |error: forward::ForwardError| ProbeError::Upstream(error.to_string());
         // What was mounted a moment ago may not have been taken over yet.
         self.upstreams.mount();
-        let spoken = self.upstreams.revisions(name).await.map_err(upstream)?;
+        let spoken = self.upstreams.revisions(name).await?;
         let tools = match self.catalogues.list(&self.upstreams, name, self.clock.now()).await {
             Ok(tools) => tools,
-            Err(RefreshError::Forward(error)) => return Err(upstream(error)),
+            Err(RefreshError::Forward(error)) => return Err(error.into()),
             Err(RefreshError::Store(error)) => return Err(error.into()),
         };
         let server_info = spoken.server_info.clone();
         Ok(Probe { revisions: spoken.revisions.clone(), server_info, tools })
+    }
+
+    /// The servers whose upstream is reached over HTTP.
+    pub fn remote_servers(&self) -> Vec<ServerName> {
+        let routes = self.routes.borrow();
+        let remote = routes.servers.iter().filter(|(_, route)| matches!(route.upstream, UpstreamSettings::Http(_)));
+        remote.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether what stands behind a server answers. What it said is kept, so this costs something once.
+    pub async fn reach(&self, name: &ServerName) -> Result<(), ProbeError> {
+        Ok(self.upstreams.revisions(name).await.map(drop)?)
     }
 
     /// Takes over the routes in force. They are noticed without this as well; when it returns, they are in force.
@@ -302,6 +322,9 @@ async fn describe(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
     let found = route::check_host(&gateway.settings, request.uri(), request.headers())
         .and_then(|()| metadata::find(&routes, request.uri().path()));
     match found {
+        Ok(card) if route::is_other_name(&gateway.settings, request.uri(), request.headers()) => {
+            error::described_elsewhere(card.resource.as_str())
+        }
         Ok(card) => metadata::response(card, &gateway.settings.base_url),
         Err(error) => error::unrouted(error).0,
     }

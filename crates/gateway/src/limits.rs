@@ -37,11 +37,10 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long one body may take to arrive (408 beyond; ATK-91).
     pub body_timeout: Duration,
-    /// Bytes of one event of an upstream's stream.
-    pub event_bytes_max: usize,
-    /// Bytes of one JSON answer of an upstream.
+    /// Bytes of one message of an upstream, whatever carries it: a body, an event of a stream, a line of a program.
     pub answer_bytes_max: usize,
-    /// How long one request may take whatever progress it reports (TR-44). Standing streams are not requests.
+    /// How long one request may take without progress, where its server has no setting of its own; with progress twelve
+    /// times as long (TR-44). Standing streams are not requests.
     pub request_deadline: Duration,
     /// Open event streams of one grant (429 beyond; ATK-94).
     pub streams_per_grant: usize,
@@ -67,7 +66,6 @@ impl Default for Limits {
         Self {
             body_bytes_max: 4 << 20,
             body_timeout: Duration::from_secs(30),
-            event_bytes_max: 4 << 20,
             answer_bytes_max: 16 << 20,
             request_deadline: Duration::from_mins(5),
             streams_per_grant: 32,

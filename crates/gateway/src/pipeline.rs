@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use sekisho_protocol::audit::{OutcomeResult, Verdict};
 use sekisho_protocol::caller::{Caller, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
@@ -94,7 +94,8 @@ async fn pass(
 
     // 3 authenticate
     let keys = gateway.keys.borrow().clone();
-    let who = gateway.authenticator.authenticate(&keys, routed, headers).await?;
+    let who = gateway.authenticator.authenticate(&keys, routed, headers).await;
+    let who = who.map_err(|error| unauthenticated(gateway, routed, (&head.uri, headers), error))?;
     let caller = &who.caller;
     if caller.grant.is_some() {
         recognition.recognize();
@@ -128,7 +129,7 @@ async fn pass(
         listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
     }
 
-    if let (Some(ask), Some(Brought::Answer { approval, declined })) = (&ask, asked.brought)
+    if let (Some(ask), Some(Brought::Answer { approval, declined, .. })) = (&ask, asked.brought)
         && let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await?
     {
         return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
@@ -175,6 +176,21 @@ async fn pass(
     conclude(gateway, &asked, answer, passage).await
 }
 
+/// A client without a token is about to begin a login. Under another name of ours it would be told of the right one, find
+/// that it is not the one that it asked for, and stop with words of its own.
+fn unauthenticated(
+    gateway: &Gateway,
+    routed: &Routed,
+    (uri, headers): (&Uri, &HeaderMap),
+    error: AuthenticateError,
+) -> Fault {
+    let is_missing = matches!(error, AuthenticateError::Missing);
+    if is_missing && route::is_other_name(&gateway.settings, uri, headers) {
+        return Fault::OtherName { url: routed.card().resource.as_str().to_owned() };
+    }
+    error.into()
+}
+
 /// That the authority that was established above still stands, now that its end would be noticed.
 async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
     match (&who.standing, who.caller.grant) {
@@ -204,15 +220,20 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
     let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
     if denied.is_invalid() {
         // Since 2025-11-25 the result of the tool, so that a model sees what to correct (Tools, Error Handling).
-        return if asked.revision == Revision::V2025_06_18 { Told::Error } else { Told::ToolError };
+        return if asked.revision < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
     }
     if let Some((call, approval)) = denied.approval {
         match (&asked.form, &asked.session) {
             (Form::Message(posted), None)
                 if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
             {
-                let state = rounds::asked(gateway, caller, routed, (call, approval));
-                if let Ok(state) = state {
+                let before = match asked.brought {
+                    Some(Brought::Answer { asked, .. }) => asked,
+                    Some(Brought::Round(_)) | None => 0,
+                };
+                if before < rounds::QUESTIONS_MAX
+                    && let Ok(state) = rounds::asked(gateway, caller, routed, (call, approval), before + 1)
+                {
                     return Told::InputRequired(state);
                 }
             }
@@ -422,7 +443,7 @@ fn malformed(reason: &str) -> Fault {
 /// Nothing came of what was forwarded: the outcome says so, and a session that ended at the upstream ends here.
 fn failed(gateway: &Gateway, asked: &Asked, mut passage: Passage, fault: Fault) -> Refused {
     let refused = Refused::new(asked.id(), fault);
-    let (response, _) = error::response(&passage.filter.routed, &gateway.settings.base_url, &refused);
+    let (response, _) = error::response(&passage.filter.routed, &gateway.settings, &refused);
     passage.outcome.status = response.status().as_u16();
     passage.outcome.result = match &refused.fault {
         Fault::Ended(end) => end.outcome(),
@@ -452,7 +473,7 @@ fn relayed(status: StatusCode) -> StatusCode {
 
 /// The response to a refused request, and its place in log and records.
 fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
-    let (response, word) = error::response(routed, &gateway.settings.base_url, refused);
+    let (response, word) = error::response(routed, &gateway.settings, refused);
     let status = response.status().as_u16();
     let server = routed.server();
     let detail = match &refused.fault {
@@ -515,9 +536,7 @@ mod tests {
             (403, 400),
             (407, 400),
             (421, 400),
-            (429, 400),
             (500, 502),
-            (503, 502),
             (301, 200),
         ] {
             assert_eq!(relayed(StatusCode::from_u16(status).unwrap()).as_u16(), seen, "{status}");

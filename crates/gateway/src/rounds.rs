@@ -25,6 +25,11 @@ use crate::call::CallFault;
 use crate::route::Routed;
 use crate::shares::Holder;
 
+/// How often one call is answered by the question to its user. `@modelcontextprotocol/client` 2.4.0 and Python `mcp` 2.3.0
+/// give a call up after ten rounds, with an error of their own and without the link; so the last answer is a result that
+/// holds it.
+pub(crate) const QUESTIONS_MAX: u8 = 8;
+
 /// What every `requestState` of ours begins with; an upstream's own does not.
 const MARK: &str = "sekisho1.";
 /// How long a client may take for its next round, in seconds.
@@ -45,16 +50,23 @@ struct State {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum What {
-    Approval(ApprovalId),
-    Round { round: Digest, upstream: Option<String> },
+    /// `asked`: how often the client was asked with this state or one before it.
+    Approval {
+        approval: ApprovalId,
+        asked: u8,
+    },
+    Round {
+        round: Digest,
+        upstream: Option<String>,
+    },
     Upstream(String),
 }
 
 /// What the next round of a call brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Brought {
-    /// The answer to our question: a person was asked. `declined`: the client says that its user would not look.
-    Answer { approval: ApprovalId, declined: bool },
+    /// The answer to our question: a person was asked, so often. `declined`: the client says that its user would not look.
+    Answer { approval: ApprovalId, asked: u8, declined: bool },
     /// A call that was paid for goes on.
     Round(Digest),
 }
@@ -78,15 +90,16 @@ fn seal(gateway: &Gateway, caller: &Caller, routed: &Routed, state: &State) -> R
     Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
 }
 
-/// The state with which a client comes back when a person was asked.
+/// The state with which a client comes back when a person was asked, `asked` times with this one.
 pub(crate) fn asked(
     gateway: &Gateway,
     caller: &Caller,
     routed: &Routed,
     (call, approval): (Digest, ApprovalId),
+    asked: u8,
 ) -> Result<String, StoreError> {
     let ends = after(routed.now, ROUND_SECONDS).as_millisecond();
-    seal(gateway, caller, routed, &State { call, ends, what: What::Approval(approval) })
+    seal(gateway, caller, routed, &State { call, ends, what: What::Approval { approval, asked } })
 }
 
 /// The state with which a call goes on whose upstream asked something back, in place of the upstream's own. `paid`: the
@@ -134,11 +147,11 @@ pub(crate) fn read(
     let state = state.filter(|state| state.call == call && routed.now.as_millisecond() < state.ends);
     let state = state.ok_or(CallFault::RequestState)?;
     let (brought, edited) = match state.what {
-        What::Approval(approval) => {
+        What::Approval { approval, asked } => {
             let declined = params.input_responses.is_some_and(is_declined);
             let edited = splice::remove_param(body, "requestState")
                 .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
-            (Some(Brought::Answer { approval, declined }), edited)
+            (Some(Brought::Answer { approval, asked, declined }), edited)
         }
         // Without either, it would be the same call once more, for nothing.
         What::Round { upstream: None, .. } if params.input_responses.is_none() => return Err(CallFault::RequestState),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
@@ -16,7 +17,7 @@ use sekisho_protocol::server::ServerCard;
 use tokio::time::Instant;
 
 use crate::forward::UpstreamSettings;
-use crate::limits::GatewaySettings;
+use crate::limits::{GatewaySettings, Limits};
 
 /// All mounted servers. Made whole on every change of configuration; never altered in place.
 #[derive(Debug, Clone, Default)]
@@ -97,6 +98,11 @@ impl Routed {
     pub(crate) fn server(&self) -> &ServerName {
         &self.route.card.name
     }
+
+    /// How long one call of this server may take without progress.
+    pub(crate) fn call_time(&self, limits: &Limits) -> Duration {
+        self.route.upstream.call_timeout().unwrap_or(limits.request_deadline)
+    }
 }
 
 /// Why a request does not get as far as a server.
@@ -131,6 +137,15 @@ pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &Header
     };
     let known = settings.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
     if known { Ok(()) } else { Err(RouteError::HostUnknown) }
+}
+
+/// Whether a request came under a name of ours that clients are not told: `127.0.0.1` where the base URL says `localhost`.
+/// The name was checked before.
+pub(crate) fn is_other_name(settings: &GatewaySettings, uri: &Uri, headers: &HeaderMap) -> bool {
+    let own = settings.base_url.split_once("://").map_or("", |(_, authority)| authority);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(http::uri::Authority::as_str).or(host);
+    host.is_some_and(|host| !host.eq_ignore_ascii_case(own))
 }
 
 /// The origin, when there is one and it is allowed (TR-01, TR-02, ATK-51).

@@ -48,6 +48,12 @@ impl fmt::Display for Violation {
             (FOLDED, _) => {
                 write!(f, "the argument `{at}` could be taken for `{name}`; spell it exactly or leave it out")
             }
+            (ROUNDED, _) => {
+                write!(
+                    f,
+                    "the argument `{at}` is a number that some programs round, and there is a bound on it; send one up to 2^53"
+                )
+            }
             (COSTLY, _) => f.write_str("the arguments are too large to be checked against the tool's input schema"),
             (keyword, true) => write!(f, "the arguments do not fit `{keyword}` of the tool's input schema"),
             (keyword, false) => write!(f, "the argument `{at}` does not fit `{keyword}` of the tool's input schema"),
@@ -57,6 +63,8 @@ impl fmt::Display for Violation {
 
 /// A member that is not declared, and could be taken for one that is.
 pub(crate) const FOLDED: &str = "properties";
+/// A number that some programs round to one nearby, where its size counts: neither a yes nor a no.
+pub(crate) const ROUNDED: &str = "(rounded)";
 /// The check took more steps than it may.
 pub(crate) const COSTLY: &str = "(steps)";
 

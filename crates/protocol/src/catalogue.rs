@@ -55,11 +55,18 @@ pub struct ToolSeen {
     pub summary: String,
     /// What the annotations, the name and the method suggest.
     pub proposed: ToolClass,
-    /// What the tool promises, as one canonical JSON object: name, title, description, schemas, annotations.
+    /// What the tool promises, as one canonical JSON object: name, title, description, schemas, annotations. Of several
+    /// tools that have this name: an array of those objects.
     pub definition: String,
 }
 
 impl ToolSeen {
+    /// Whether several tools of the server have this name. Such an entry can never be accepted: nobody can say which of
+    /// them a call reaches.
+    pub fn is_of_several(&self) -> bool {
+        self.definition.starts_with('[')
+    }
+
     /// The digest of what it promises.
     pub fn digest(&self) -> Digest {
         Digest::of(self.definition.as_bytes())

@@ -73,6 +73,7 @@ impl Catalogue<'_> {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let digest = tool.digest();
+        let first = first && !tool.is_of_several();
         self.tx
             .execute(
                 "INSERT INTO tools (server, name, summary, proposed, definition, seen, seen_at,
@@ -179,8 +180,8 @@ impl Catalogue<'_> {
         rows.iter().map(|row| Ok((row.parse("server")?, row.count("held")?))).collect()
     }
 
-    /// Accepts what a tool promises, if that still is what was shown: `seen`. Its class stays. `false`: it is not, or
-    /// there is no such tool.
+    /// Accepts what a tool promises, if that still is what was shown: `seen`. Its class stays. `false`: it is not, there
+    /// is no such tool, or several tools have the name ([`ToolSeen::is_of_several`]).
     pub async fn accept(
         &mut self,
         server: &ServerName,
@@ -192,7 +193,7 @@ impl Catalogue<'_> {
             .tx
             .execute_one(
                 "UPDATE tools SET accepted = seen, accepted_definition = definition, accepted_at = $4
-                 WHERE server = $1 AND name = $2 AND seen = $3",
+                 WHERE server = $1 AND name = $2 AND seen = $3 AND definition NOT LIKE '[%'",
                 values![server, name, seen, now],
             )
             .await?;

@@ -1,12 +1,38 @@
 //! `sekisho child-guard`: stands between us and a child, so that the child ends even when we are killed.
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::error::CommandError;
 
 /// How long the program may take to end once nobody talks to it.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What follows `sekisho child-guard --`, as we start it ourselves.
+pub(crate) fn asked(words: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
+    let mut words = words.skip(1);
+    let is_asked = words.next()? == "child-guard" && words.next()? == "--";
+    is_asked.then(|| words.collect())
+}
+
+/// The whole process of a guard.
+pub(crate) fn run(command: Vec<OsString>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell!("no runtime: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    match runtime.block_on(watch(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell!("{error}");
+            error.code()
+        }
+    }
+}
 
 /// Runs the program until it ends or we do.
 pub(crate) async fn watch(command: Vec<OsString>) -> Result<(), CommandError> {

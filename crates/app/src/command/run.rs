@@ -35,6 +35,7 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
             }
             let port = listeners.address.port();
             let name = server.as_ref().map(|server| server.name.clone());
+            let asked = name.clone();
             let mut before = None;
             if let Some(server) = server {
                 let kept = sekisho_console::acts::kept_server(&store, &server.name).await;
@@ -57,7 +58,9 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
                 perform(&instance.store, &data, control::undo(name, before)).await?;
                 instance.gateway.shutdown().await;
             }
-            looked?;
+            if let (Some(why), Some(name)) = (looked?, &asked) {
+                tell!("{name} is not ready: {why}\nIt becomes ready by itself once it answers.");
+            }
             let (servers, setup) = start(arguments, &data, &instance).await?;
             instance.serve(listeners, None, stop, || announce(common, &instance, &servers, setup)).await
         }
@@ -71,9 +74,13 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     }
 }
 
-/// Asks a server what it offers, and says so.
-async fn look_behind(common: &Common, instance: &Instance, name: Option<&ServerName>) -> Result<(), CommandError> {
-    let Some(name) = name else { return Ok(()) };
+/// Asks a server what it offers, and says so. Gives why it cannot be reached, where that is so.
+async fn look_behind(
+    common: &Common,
+    instance: &Instance,
+    name: Option<&ServerName>,
+) -> Result<Option<String>, CommandError> {
+    let Some(name) = name else { return Ok(None) };
     if !common.json {
         tell!("asking {name} what it offers …");
     }

@@ -274,6 +274,12 @@ impl<'t> Reader<'t> {
                 self.note(at("outbound"), format!("`{network}` is not a network such as `10.0.0.0/8`"), None);
             }
         }
+        let limits = &configuration.limits;
+        if limits.result_mib == 0 || limits.result_mib > limits.memory_mib.max(128) / 8 {
+            let help = "two results have to fit into what one client has, a fourth of `memory_mib`: raise that as well";
+            let message = "`result_mib` is at least 1 and at most an eighth of `memory_mib`";
+            self.note(at("limits"), message.to_owned(), Some(help.to_owned()));
+        }
         if configuration.servers.is_empty() {
             self.push(
                 0..0,
@@ -393,6 +399,7 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     if server.url.is_none() && !server.builtin && !server.headers.is_empty() {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
     }
+    check_times(server, &mut note);
     check_values(server, &mut note);
     for scope in server.scopes_default.iter().flatten() {
         if scope == Scope::offline_access().as_str() {
@@ -431,6 +438,18 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         note("access", "anybody who can reach this address may call every tool of this server", help, false);
     }
     problems
+}
+
+/// How long calls and starts may take.
+fn check_times(server: &ServerDefinition, note: &mut impl FnMut(&'static str, &str, &str, bool)) {
+    for (key, seconds) in [("call_seconds", server.call_seconds), ("start_seconds", server.start_seconds)] {
+        if seconds == Some(0) {
+            note(key, &format!("`{key}` is at least 1"), "remove it to have the default", true);
+        }
+    }
+    if server.command.is_empty() && server.start_seconds.is_some() {
+        note("start_seconds", "only a program is started", "remove `start_seconds`", true);
+    }
 }
 
 /// Headers and variables that could not be sent, or with which no program would be started.

@@ -1,8 +1,8 @@
 use sekisho_console::acts::Act;
 use sekisho_protocol::role::Role;
 
-use super::{Instance, Parts, Source, check_base_url, hosts};
-use crate::config::Configuration;
+use super::{Instance, Parts, Source, advertises_localhost, base_url, check_base_url, hosts, stored_port};
+use crate::config::{Configuration, Tls};
 use crate::control::{Control, Reply};
 use crate::data_dir::DataDir;
 
@@ -28,6 +28,28 @@ fn a_base_url_is_bare_and_secure() {
         "ftp://h",
     ] {
         assert!(check_base_url(bad).is_err(), "{bad}");
+    }
+}
+
+/// With TLS and no base URL, clients are told `https`; and what was stored once is not changed by a setting.
+#[tokio::test]
+async fn without_a_base_url_the_scheme_is_the_one_that_is_spoken() {
+    let plain = Configuration::default();
+    let tls = Tls { cert: Some("cert.pem".into()), key: Some("key.pem".into()), ..Tls::default() };
+    let tls = Configuration { tls, ..Configuration::default() };
+    for (configuration, other, expected) in
+        [(&plain, &tls, "http://localhost:8420"), (&tls, &plain, "https://localhost:8420")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DataDir::open(Some(folder.path())).unwrap().store().await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(base_url(&store, configuration, 8420).await.unwrap(), expected);
+        }
+        assert!(advertises_localhost(&store, None).await);
+        assert_eq!(stored_port(&store).await, Some(8420));
+        let error = base_url(&store, other, 8420).await.unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(base_url(&store, configuration, 8421).await.is_err());
     }
 }
 

@@ -14,6 +14,7 @@ use axum::http::{Request, Version};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use sekisho_gateway::memory::{Charge, SMALL_BYTES};
 use tokio::time::{Instant, Sleep};
@@ -48,6 +49,8 @@ pub(crate) struct Guest {
     /// A [`Trouble`], or 0.
     trouble: AtomicU8,
     has_arrived: AtomicBool,
+    /// What was not read of its body.
+    unread: Mutex<Option<Incoming>>,
 }
 
 impl Drop for Guest {
@@ -72,8 +75,22 @@ impl Guest {
             charge: Mutex::new(charge.unwrap_or_default()),
             trouble: AtomicU8::new(trouble),
             has_arrived: AtomicBool::new(false),
+            unread: Mutex::default(),
         };
         Arc::new(guest)
+    }
+
+    /// Keeps what was not read of its body, to be read on before the answer goes.
+    pub(crate) fn leave(&self, body: Incoming) {
+        if !body.is_end_stream() {
+            *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+
+    /// What was left, unless it arrives too slowly.
+    pub(crate) fn take_unread(&self) -> Option<Incoming> {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        unread.filter(|_| self.trouble() != Some(Trouble::Slow))
     }
 
     /// What went wrong with it, if anything did.
@@ -139,10 +156,36 @@ pub(crate) enum BodyError {
     Trouble(Trouble),
 }
 
+/// What is read on of a body that nobody wants, at most: twice the longest body of a call.
+const UNREAD_BYTES_MAX: usize = 8 << 20;
+/// For so long, and while no silence is longer than this.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(3);
+const UNREAD_SILENCE: Duration = Duration::from_millis(250);
+
+/// Reads on what nobody wants, so that an answer that is given early arrives (RFC 9112 §9.6): a client that is still
+/// sending when the connection is closed loses the answer with it. What is longer is not read.
+pub(crate) async fn read_on(mut body: Incoming) {
+    if usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) > UNREAD_BYTES_MAX {
+        return;
+    }
+    let reading = async {
+        let mut read = 0_usize;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(UNREAD_SILENCE, body.frame()).await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > UNREAD_BYTES_MAX {
+                return;
+            }
+        }
+    };
+    // What has not come until then is not waited for.
+    let _ = tokio::time::timeout(UNREAD_TIMEOUT, reading).await;
+}
+
 /// The body of a request.
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    body: Incoming,
+    /// Taken when it is dropped.
+    body: Option<Incoming>,
     guest: Arc<Guest>,
     received: usize,
     began: Instant,
@@ -156,7 +199,7 @@ impl Inbound {
         if body.is_end_stream() {
             guest.arrived();
         }
-        Self { body, guest, received: 0, began: Instant::now(), pace: None, is_call }
+        Self { body: Some(body), guest, received: 0, began: Instant::now(), pace: None, is_call }
     }
 
     /// When more has to have come.
@@ -178,6 +221,14 @@ impl Inbound {
     }
 }
 
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.guest.leave(body);
+        }
+    }
+}
+
 impl HttpBody for Inbound {
     type Data = Bytes;
     type Error = BodyError;
@@ -186,14 +237,15 @@ impl HttpBody for Inbound {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        match Pin::new(body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.received += frame.data_ref().map_or(0, Bytes::len);
                 let is_charged = !(self.is_call && self.guest.is_known());
                 if is_charged && !self.guest.holds(self.received) {
                     return self.guest.fails(Trouble::NoRoom);
                 }
-                if self.body.is_end_stream() {
+                if self.is_end_stream() {
                     self.guest.arrived();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -209,11 +261,11 @@ impl HttpBody for Inbound {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 

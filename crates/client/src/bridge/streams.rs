@@ -138,11 +138,12 @@ impl Events {
         }
     }
 
-    /// The data of the next event that has some; where the stream can go on is noted on the way.
+    /// The data of the next event that carries a message; where the stream can go on is noted on the way.
     pub(super) async fn data(&mut self, resume: &mut Resume) -> Result<Option<Data>, Broken> {
         while let Some(event) = self.next().await? {
             resume.note(&event);
-            if let Some(data) = event.data.filter(|data| !data.is_empty()) {
+            let is_message = event.is_message();
+            if let Some(data) = event.data.filter(|data| is_message && !data.is_empty()) {
                 // The place of what has grown goes with it, to be free when it is written.
                 let place = if data.len() > SMALL_BYTES_MAX { self.place.take() } else { None };
                 return Ok(Some((data, place)));

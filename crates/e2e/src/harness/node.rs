@@ -44,7 +44,10 @@ impl Serving {
 
 /// Runs `NAME.mjs` with these arguments to its end.
 pub async fn run<S: AsRef<str>>(name: &str, arguments: &[S]) -> Outcome {
-    let process = start(name, arguments);
+    outcome(&format!("{name}.mjs"), start(name, arguments)).await
+}
+
+async fn outcome(name: &str, process: Process) -> Outcome {
     // Whole suites take minutes; nextest has the last word on how long a test may take.
     let result = loop {
         if !process.is_running() {
@@ -54,7 +57,7 @@ pub async fn run<S: AsRef<str>>(name: &str, arguments: &[S]) -> Outcome {
         process.stdout().find(|_| (!process.is_running()).then_some(())).await;
     };
     let stderr = process.stderr().now();
-    let Some(result) = result else { panic!("{name}.mjs printed no result:\n{}\n{stderr}", process.stdout().now()) };
+    let Some(result) = result else { panic!("{name} printed no result:\n{}\n{stderr}", process.stdout().now()) };
     Outcome { ok: result["ok"] == true, result, stderr }
 }
 
@@ -68,6 +71,14 @@ async fn serving(process: Process, name: &str) -> Serving {
     let url = ready.as_ref().and_then(|ready| ready["url"].as_str());
     let Some(url) = url else { panic!("{name} does not serve: {ready:?}\n{}", process.stderr().now()) };
     Serving { url: url.to_owned(), process }
+}
+
+/// Runs a program in `crates/e2e/python` to its end.
+pub async fn run_python(program: &str, arguments: &[&str]) -> Outcome {
+    let python = root().join("crates/e2e/python");
+    let mut command = Command::new(python.join(".venv/bin/python"));
+    command.arg(python.join(program)).args(arguments);
+    outcome(program, Process::start(&mut command)).await
 }
 
 /// Starts FastMCP with its own OAuth provider, and waits until it serves.
@@ -87,6 +98,20 @@ pub async fn serve_python(program: &str, arguments: &[&str]) -> Serving {
 pub fn everything_stdio() -> Vec<String> {
     let entry = folder().join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
     vec![node().display().to_string(), entry.display().to_string(), "stdio".to_owned()]
+}
+
+/// A server of a package in `node_modules`, as program and arguments.
+pub fn package_stdio(entry: &str, arguments: &[&str]) -> Vec<String> {
+    let entry = folder().join("node_modules").join(entry).display().to_string();
+    let own = arguments.iter().map(|&word| word.to_owned());
+    [node().display().to_string(), entry].into_iter().chain(own).collect()
+}
+
+/// A program in `crates/e2e/python`, as program and arguments.
+pub fn python_stdio(program: &str, arguments: &[&str]) -> Vec<String> {
+    let python = root().join("crates/e2e/python");
+    let words = [python.join(".venv/bin/python"), python.join(program)].map(|path| path.display().to_string());
+    words.into_iter().chain(arguments.iter().map(|&word| word.to_owned())).collect()
 }
 
 /// Our own upstream of both eras over standard input and output, as program and arguments.

@@ -25,6 +25,8 @@ mod history;
 #[cfg(test)]
 mod observed;
 #[cfg(test)]
+mod packages;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod picture;

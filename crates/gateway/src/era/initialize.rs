@@ -1,4 +1,4 @@
-//! 2025-06-18 and 2025-11-25: a handshake, and a session that binds what follows to it.
+//! 2025-11-25 and what came before it: a handshake, and a session that binds what follows to it.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub(crate) enum Offered {
     Absent,
     /// It names one of this caller's.
     Found(Arc<Session>),
-    /// It names one that is not there: never was, ended, or somebody else's.
-    Unknown,
+    /// It names one that is not there: never was, ended, or somebody else's. With the revision that it says it was in.
+    Unknown(Revision),
 }
 
 /// Looks up the session that the headers name.
@@ -46,10 +46,18 @@ pub(crate) fn offered(gateway: &Gateway, routed: &Routed, caller: &Caller, heade
         (None, _) => Offered::Absent,
         (Some(value), None) => {
             let found = value.to_str().ok().and_then(|token| gateway.sessions.find(token, caller, routed.server()));
-            found.map_or(Offered::Unknown, Offered::Found)
+            found.map_or_else(|| Offered::Unknown(said(headers)), Offered::Found)
         }
-        (Some(_), Some(_)) => Offered::Unknown,
+        (Some(_), Some(_)) => Offered::Unknown(said(headers)),
     }
+}
+
+/// The revision that a request says it is in, so that one of a session that is gone is told that, whatever the session
+/// had agreed on.
+fn said(headers: &HeaderMap) -> Revision {
+    let text = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
+    let revision = text.and_then(|text| Revision::of_upstream(text.trim()));
+    revision.filter(|revision| revision.era() == Era::Initialize).unwrap_or(Revision::V2025_11_25)
 }
 
 impl Offered {
@@ -58,7 +66,7 @@ impl Offered {
         match self {
             Self::Found(session) => Some(session.revision),
             // Answered with 404 whatever the revision; this only keeps a missing header from hiding it.
-            Self::Unknown => Some(Revision::V2025_11_25),
+            Self::Unknown(revision) => Some(*revision),
             Self::Absent => None,
         }
     }
@@ -68,7 +76,7 @@ impl Offered {
         match self {
             Self::Found(session) if session.revision == revision => Ok(session),
             Self::Found(_) => Err(CallFault::SessionRevision),
-            Self::Unknown => Err(CallFault::SessionUnknown),
+            Self::Unknown(_) => Err(CallFault::SessionUnknown),
             Self::Absent if !speaks_initialize(spoken) => {
                 Err(CallFault::Unsupported { requested: revision.as_str().to_owned(), supported: spoken.to_vec() })
             }
@@ -91,8 +99,9 @@ pub(crate) struct Proposal {
 }
 
 /// Reads what `initialize` proposes. A version that the upstream speaks goes on as it is, and so does one that we
-/// serve: the upstream answers with its own. One that nobody here serves becomes the newest that both serve, which
-/// is what a server would answer anyway (2025-11-25 Lifecycle, Version Negotiation).
+/// serve: the upstream answers with its own, which may be older, and the client goes on in that one if it knows it. One
+/// that nobody here serves becomes the newest that both serve, which is what a server would answer anyway (2025-11-25
+/// Lifecycle, Version Negotiation).
 pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) -> Result<Option<Proposal>, CallFault> {
     if body.len() > INITIALIZE_BYTES_MAX {
         return Err(CallFault::TooLarge { max: INITIALIZE_BYTES_MAX });
@@ -104,7 +113,9 @@ pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) 
     let params = message.params();
     let proposed = params.and_then(|params| params.protocol_version.as_deref());
     let proposed = proposed.ok_or(CallFault::MissingParam { member: "params.protocolVersion" })?;
-    let served = proposed.parse::<Revision>().ok().filter(|revision| revision.era() == Era::Initialize);
+    let served = Revision::of_upstream(proposed).filter(|revision| {
+        revision.era() == Era::Initialize && (Revision::ALL.contains(revision) || spoken.contains(revision))
+    });
     let edited = match served {
         Some(_) => None,
         None => Some(rewritten(body, message, newest)?),
@@ -135,14 +146,15 @@ pub(crate) async fn session_without_body(
     headers: &HeaderMap,
     view: &HeaderView<'_>,
 ) -> Result<Arc<Session>, CallFault> {
-    let named = view.revision()?;
+    let offered = offered(gateway, routed, caller, headers);
+    let named = view.revision(offered.revision())?;
     if named.is_some_and(|revision| revision.era() == Era::Stateless) {
         return Err(CallFault::MethodNotAllowed { allow: "POST" });
     }
-    match offered(gateway, routed, caller, headers) {
+    match offered {
         Offered::Found(session) if named.is_none_or(|revision| revision == session.revision) => Ok(session),
         Offered::Found(_) => Err(CallFault::SessionRevision),
-        Offered::Unknown => Err(CallFault::SessionUnknown),
+        Offered::Unknown(_) => Err(CallFault::SessionUnknown),
         Offered::Absent => {
             let spoken = gateway.upstreams.revisions(routed.server()).await;
             let modern_only = spoken.is_ok_and(|spoken| !speaks_initialize(&spoken.revisions));
@@ -229,7 +241,7 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
                 return Err(malformed("a list in the answer to `initialize`"));
             }
             let version = result.protocol_version.as_deref().unwrap_or_default();
-            let served = version.parse::<Revision>().ok().filter(|revision| revision.era() == Era::Initialize);
+            let served = Revision::of_upstream(version).filter(|revision| revision.era() == Era::Initialize);
             let offered = vec![version.chars().take(40).collect()];
             served.map(Some).ok_or(ForwardError::UnsupportedRevision { offered })
         }

@@ -80,7 +80,7 @@ impl BuiltInSettings {
     }
 
     pub(super) async fn send(&self, request: ForwardRequest, memory: &Memory) -> Result<Answer, ForwardError> {
-        let deadline = request.deadline;
+        let deadline = request.deadline.at();
         let Outgoing::Request { id, method, .. } = request.kind.clone() else {
             // It asks nobody anything, and notices nothing.
             return Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted });

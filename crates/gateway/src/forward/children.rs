@@ -12,6 +12,7 @@ use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use sekisho_protocol::ids::ServerName;
 use tokio::io::AsyncRead;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::watch;
 
 use super::guard::SWEEP_WAIT;
 use super::stdio::framing::{Line, Lines};
@@ -179,16 +180,26 @@ pub(super) fn ending(status: Option<ExitStatus>) -> String {
 
 /// The last lines of a child's standard error.
 #[derive(Clone, Debug, Default)]
-pub(super) struct StderrTail(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct StderrTail {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    /// How many lines there were in all.
+    count: watch::Sender<u64>,
+}
 
 impl StderrTail {
     /// The lines, oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Tells of every further line.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
     }
 
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count.send_modify(|count| *count += 1);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= STDERR_LINES_MAX {
             lines.pop_front();
         }

@@ -10,6 +10,14 @@ use sekisho_protocol::ids::ServerName;
 /// hold secrets (ST-05). What a caller is told of them is decided where answers are written.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum ForwardError {
+    /// The upstream asks to be called later: 429 or 503.
+    #[error("the upstream asks to wait (it answered {status}{})", .retry_after_seconds.map_or_else(String::new, |seconds| format!(", for {seconds} s")))]
+    AskedToWait {
+        /// The HTTP status.
+        status: u16,
+        /// Its `Retry-After`, as seconds from now; at most a day.
+        retry_after_seconds: Option<u32>,
+    },
     /// More is open at this child or session than is allowed, or the child does not read what it is sent.
     #[error("the upstream does not keep up: too much is waiting for it; try again")]
     Busy {
@@ -66,6 +74,20 @@ pub(crate) enum ForwardError {
         /// The HTTP status.
         status: u16,
     },
+    /// The child lives and has not answered its first message.
+    #[error(
+        "the program did not answer within {seconds} s of its start (`start_seconds` of the server){}{}",
+        said(.stderr_tail),
+        withheld_hint(.withheld)
+    )]
+    NotStarted {
+        /// How long it was waited for.
+        seconds: u64,
+        /// As of [`ForwardError::ChildExited`].
+        stderr_tail: Vec<String>,
+        /// As of [`ForwardError::ChildExited`].
+        withheld: Vec<String>,
+    },
     /// Too many messages are held in this process, or for this caller: answers that nobody reads, most likely.
     #[error("too much is held in memory for clients that do not read; try again")]
     NoRoom {
@@ -85,13 +107,17 @@ pub(crate) enum ForwardError {
     #[error("the upstream ended the session")]
     SessionGone,
     /// No answer in time.
-    #[error("the upstream did not answer in time")]
+    #[error(
+        "the upstream did not answer in time; `call_seconds` of the server is how long a call may take without progress"
+    )]
     Timeout {
         /// Whether the message may have reached the upstream.
         sent: bool,
     },
     /// One event or one answer is larger than allowed.
-    #[error("the upstream sent more than {max} bytes in one message")]
+    #[error(
+        "the upstream sent more than {max} bytes in one message; `limits.result_mib` of the configuration is the bound"
+    )]
     TooLarge {
         /// The bound, in bytes.
         max: usize,
@@ -119,7 +145,7 @@ pub(crate) enum ForwardError {
         sent: bool,
     },
     /// The upstream speaks no revision that we do.
-    #[error("the upstream speaks {}, which is not served; 2025-06-18, 2025-11-25 and 2026-07-28 are", .offered.join(", "))]
+    #[error("the upstream speaks {}, which is not served; 2024-11-05, 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28 are", .offered.join(", "))]
     UnsupportedRevision {
         /// What it offers, as it writes it, shortened.
         offered: Vec<String>,
@@ -146,11 +172,13 @@ impl ForwardError {
             Self::ChildMissing { .. }
             | Self::Edit { .. }
             | Self::Misconfigured { .. }
+            | Self::NotStarted { .. }
             | Self::Restarting { .. }
             | Self::Share
             | Self::TooManyChildren { .. }
             | Self::UnknownServer { .. } => false,
-            Self::GaveWay
+            Self::AskedToWait { .. }
+            | Self::GaveWay
             | Self::Malformed { .. }
             | Self::MethodNotAllowed
             | Self::Redirected { .. }
@@ -159,6 +187,11 @@ impl ForwardError {
             | Self::UnsupportedRevision { .. }
             | Self::WantsOwnCredential { .. } => true,
         }
+    }
+
+    /// Whether it may be gone the next time without anybody changing a setting: the upstream is down, or overloaded.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::AskedToWait { .. } | Self::Timeout { .. } | Self::Unreachable { .. })
     }
 
     /// The same, of a message that was surely not sent.
@@ -182,11 +215,21 @@ fn said(stderr_tail: &[String]) -> String {
     format!("; its last lines were:\n  {}", stderr_tail.join("\n  "))
 }
 
+/// Names first what a program most often stops without: certificates and proxies, then keys and addresses.
 fn withheld_hint(withheld: &[String]) -> String {
     if withheld.is_empty() {
         return String::new();
     }
-    let flags: Vec<_> = withheld.iter().map(|name| format!("--env {name}")).collect();
+    const FIRST: [&str; 4] = ["CERT", "PROXY", "_CA", "SSL"];
+    const THEN: [&str; 5] = ["KEY", "TOKEN", "SECRET", "URL", "HOST"];
+    let rank = |name: &&String| {
+        let upper = name.to_ascii_uppercase();
+        let has = |words: &[&str]| words.iter().any(|word| upper.contains(word));
+        (!has(&FIRST), !has(&THEN))
+    };
+    let mut named: Vec<&String> = withheld.iter().collect();
+    named.sort_by_key(rank);
+    let flags: Vec<_> = named.into_iter().map(|name| format!("--env {name}")).collect();
     format!("\nit was not given these variables, which are set here; to pass one: {}", flags.join(" "))
 }
 
@@ -205,6 +248,18 @@ mod tests {
         let text = error.to_string();
         assert!(text.starts_with("the program exited with status 1; its last lines were:\n  boot\n"), "{text}");
         assert!(text.ends_with("--env API_KEY"), "{text}");
+        assert!(!error.sent());
+    }
+
+    /// A company's laptop: without its certificates `npx` hangs, and what is missing has to be seen among a hundred names.
+    #[test]
+    fn a_start_that_takes_too_long_names_withheld_variables_certificates_first() {
+        let withheld = ["EDITOR", "API_KEY", "NODE_EXTRA_CA_CERTS", "corp_proxy"].map(str::to_owned).to_vec();
+        let error = ForwardError::NotStarted { seconds: 120, stderr_tail: Vec::new(), withheld };
+        let text = error.to_string();
+        assert!(text.contains("within 120 s") && text.contains("`start_seconds`"), "{text}");
+        let order = "--env NODE_EXTRA_CA_CERTS --env corp_proxy --env API_KEY --env EDITOR";
+        assert!(text.ends_with(order), "{text}");
         assert!(!error.sent());
     }
 }

@@ -20,9 +20,7 @@ use crate::settle::Cleared;
 /// Bounds that hold for every upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardLimits {
-    /// One event of a stream, or one line of a child that is a notification or a request.
-    pub(crate) event_bytes_max: usize,
-    /// One answer as a whole.
+    /// One message of an upstream, whatever carries it: a body, an event of a stream, a line of a child.
     pub(crate) answer_bytes_max: usize,
     /// For the gateway's own questions.
     pub(crate) own_deadline: Duration,
@@ -33,10 +31,9 @@ pub(crate) struct ForwardLimits {
 }
 
 impl Default for ForwardLimits {
-    /// 4 MiB per event, 16 MiB per answer, 30 s for our own questions, 64 abandoned exchanges.
+    /// 16 MiB per message, 30 s for our own questions, 64 abandoned exchanges.
     fn default() -> Self {
         Self {
-            event_bytes_max: 4 << 20,
             answer_bytes_max: 16 << 20,
             own_deadline: Duration::from_secs(30),
             abandoned_max: 64,
@@ -67,7 +64,36 @@ pub(crate) struct ForwardRequest {
     pub(crate) init: Option<InitDigest>,
     /// When the answer must be complete. For `subscriptions/listen`, which has no end of its own: when its first
     /// message must be there (TR-44).
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
+}
+
+/// When an answer must be complete: so long after the request, or after the last progress that it reported, but never
+/// after a last moment (2025-11-25 Lifecycle, Timeouts).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    at: Instant,
+    last: Instant,
+    each: Duration,
+}
+
+impl Deadline {
+    /// How many times its time a request may have with progress.
+    const TIMES_MAX: u32 = 12;
+
+    /// For a request that begins now.
+    pub(crate) fn new(now: Instant, each: Duration) -> Self {
+        Self { at: now + each, last: now + each.saturating_mul(Self::TIMES_MAX), each }
+    }
+
+    /// The moment.
+    pub(crate) fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// Progress was reported.
+    pub(crate) fn extend(&mut self, now: Instant) {
+        self.at = self.at.max((now + self.each).min(self.last));
+    }
 }
 
 /// What a message towards an upstream is.

@@ -24,7 +24,7 @@ use sekisho_protocol::scope::ScopeSet;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Answer, AnswerBody, Event, EventStream, ForwardRequest, Outgoing, UpstreamSession};
+use super::{Answer, AnswerBody, Deadline, Event, EventStream, ForwardRequest, Outgoing, UpstreamSession};
 use crate::settle::Cleared;
 
 pub(super) const MODERN: Revision = Revision::V2026_07_28;
@@ -86,7 +86,7 @@ pub(super) fn request(subject: &str, revision: Revision, body: &str) -> ForwardR
         headers: HeaderMap::new(),
         session: None,
         init: None,
-        deadline: Instant::now() + Duration::from_secs(20),
+        deadline: Deadline::new(Instant::now(), Duration::from_secs(20)),
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, HOST, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -27,8 +27,8 @@ use tokio::time::Instant;
 
 use super::settings::shown_url;
 use super::{
-    Answer, AnswerBody, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing, Spoken,
-    UpstreamSession,
+    Answer, AnswerBody, Deadline, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing,
+    Spoken, UpstreamSession,
 };
 use crate::body::{Growth, Unread, whole};
 use crate::credential::keep_only;
@@ -79,7 +79,7 @@ struct Exchange {
     /// Until the head of the answer.
     head_deadline: Instant,
     /// Until its end.
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     /// Where its answer finds room.
     room: Room,
 }
@@ -135,7 +135,7 @@ impl HttpUpstream {
             begins_session: false,
             has_session: true,
             head_deadline: Instant::now() + ready.answer_timeout,
-            deadline: Some(Instant::now() + ready.answer_timeout),
+            deadline: Some(Deadline::new(Instant::now(), ready.answer_timeout)),
             room: self.limits.memory.own_room(),
         });
         if let Err(error) = ended.await {
@@ -160,7 +160,7 @@ impl HttpUpstream {
             // Negotiated by this very message, so it cannot say it yet.
             headers.remove(PROTOCOL_VERSION);
         }
-        let head_deadline = request.deadline.min(Instant::now() + ready.answer_timeout);
+        let head_deadline = request.deadline.at().min(Instant::now() + ready.answer_timeout);
         let endless = method == Some(Method::SubscriptionsListen);
         let room = self.limits.memory.room(request.cleared.caller(), &request.server);
         Ok(Exchange {
@@ -188,6 +188,8 @@ impl HttpUpstream {
         // Both kinds of answer that an upstream may choose from (TR-07).
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Without this header a server may choose any encoding (RFC 9110 §12.5.3).
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(session) = session {
             let value = HeaderValue::from_str(session).map_err(|_| malformed("its session id"))?;
             headers.insert(SESSION_ID, value);
@@ -234,6 +236,10 @@ impl HttpUpstream {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(ForwardError::WantsOwnCredential { status: status.as_u16() });
             }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let retry_after_seconds = retry_after(response.headers());
+                return Err(ForwardError::AskedToWait { status: status.as_u16(), retry_after_seconds });
+            }
             StatusCode::NOT_FOUND if has_session => return Err(ForwardError::SessionGone),
             StatusCode::METHOD_NOT_ALLOWED if is_get => return Err(ForwardError::MethodNotAllowed),
             _ if status.is_redirection() => {
@@ -260,7 +266,7 @@ impl HttpUpstream {
         refuse_encoding(response.headers())?;
         match content_type(response.headers()) {
             Some(ContentType::EventStream) => {
-                let max = self.limits.event_bytes_max;
+                let max = self.limits.answer_bytes_max;
                 let relay = Relay::new(response.into_body(), max, (reading.deadline, reading.room), &self.url);
                 Ok(AnswerBody::Events(relay.boxed()))
             }
@@ -288,9 +294,9 @@ impl HttpUpstream {
         // Mostly it came with the head, and nothing is waited for.
         let collected = match (collecting.as_mut().now_or_never(), reading.deadline) {
             (Some(collected), _) => collected,
-            (None, Some(deadline)) => {
-                tokio::time::timeout_at(deadline, collecting).await.map_err(|_| ForwardError::Timeout { sent: true })?
-            }
+            (None, Some(deadline)) => tokio::time::timeout_at(deadline.at(), collecting)
+                .await
+                .map_err(|_| ForwardError::Timeout { sent: true })?,
             (None, None) => collecting.await,
         };
         collected.map_err(|error| match error {
@@ -379,7 +385,7 @@ pub fn check_upstream_url(text: &str) -> Result<(), &'static str> {
 #[derive(Clone, Debug)]
 struct Reading {
     owes_answer: bool,
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     room: Room,
 }
 
@@ -400,12 +406,26 @@ fn content_type(headers: &HeaderMap) -> Option<ContentType> {
     }
 }
 
-/// We asked for no encoding, and a small body that grows is a bomb (ATK-93).
+/// `Retry-After` as seconds (RFC 9110 §10.2.3). A date counts from the upstream's own `Date`, so that no two clocks have
+/// to agree.
+fn retry_after(headers: &HeaderMap) -> Option<u32> {
+    const SECONDS_MAX: u32 = 86_400;
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text(RETRY_AFTER)?;
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(value.parse().unwrap_or(SECONDS_MAX).min(SECONDS_MAX));
+    }
+    let moment = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp().as_second());
+    let seconds = moment(value)?.saturating_sub(moment(text(DATE)?)?).max(0);
+    Some(u32::try_from(seconds).unwrap_or(SECONDS_MAX).min(SECONDS_MAX))
+}
+
+/// `identity` was asked for, and a small body that grows is a bomb (ATK-93).
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), ForwardError> {
     match headers.get(CONTENT_ENCODING) {
         None => Ok(()),
         Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
-        Some(_) => Err(malformed("it is encoded, which was not asked for")),
+        Some(_) => Err(malformed("its body is encoded, although `identity` alone was asked for")),
     }
 }
 

@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use sekisho_protocol::mcp::error;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::mcp::error::{self, ErrorCode};
 use sekisho_protocol::mcp::message::{Id, Kind, Message, Meta, Outcome, list_items};
-use sekisho_protocol::mcp::method::{Era, ListKind, Revision};
+use sekisho_protocol::mcp::method::{Era, ListKind, Revision, TASKS_EXTENSION};
 use sekisho_protocol::mcp::strict::Limits;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -24,7 +25,8 @@ const OFFERED_MAX: usize = 5;
 /// What an upstream says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Spoken {
-    /// The revisions it speaks that we serve too, oldest first, never empty.
+    /// The revisions it speaks that we serve too, oldest first, never empty. Of those before 2025-06-18 at most one, and
+    /// then it is the newest with a handshake that there is.
     pub(crate) revisions: Vec<Revision>,
     /// Name and version, as it writes them; never decided on.
     pub(crate) server_info: Option<String>,
@@ -54,11 +56,21 @@ impl Own {
         Self::request(1, "server/discover", &params)
     }
 
-    /// The handshake of the older revisions, in the newest of them.
+    /// The handshake of the older revisions, in the newest of them. It declares everything that a client can do: many
+    /// servers have tools that they show only to clients that can sample, elicit or list roots.
     pub(super) fn initialize() -> Self {
         let params = json!({
             "protocolVersion": Revision::V2025_11_25.as_str(),
-            "capabilities": {},
+            "capabilities": {
+                "elicitation": { "form": {}, "url": {} },
+                "roots": { "listChanged": true },
+                "sampling": { "context": {}, "tools": {} },
+                "tasks": {
+                    "cancel": {},
+                    "list": {},
+                    "requests": { "elicitation": { "create": {} }, "sampling": { "createMessage": {} } },
+                },
+            },
             "clientInfo": client_info(),
         });
         Self::request(2, "initialize", &params)
@@ -87,8 +99,33 @@ fn modern_meta() -> Value {
     json!({
         Meta::PROTOCOL_VERSION: Revision::V2026_07_28.as_str(),
         Meta::CLIENT_INFO: client_info(),
-        Meta::CLIENT_CAPABILITIES: {},
+        Meta::CLIENT_CAPABILITIES: {
+            "elicitation": { "form": {}, "url": {} },
+            "extensions": { TASKS_EXTENSION: {} },
+            "roots": {},
+            "sampling": { "context": {}, "tools": {} },
+        },
     })
+}
+
+/// Our answer to what a server asks us while we ask it. We declare every capability to see every tool, and have neither
+/// folders nor a person or a model behind us.
+pub(super) fn reply_to(id: &Id, method: &str) -> Vec<u8> {
+    let said = match method {
+        "ping" => error::result_response(id, &json!({})),
+        "roots/list" => error::result_response(id, &json!({ "roots": [] })),
+        "elicitation/create" => error::result_response(id, &json!({ "action": "decline" })),
+        _ => {
+            return error::error_response(
+                Some(id),
+                ErrorCode::MethodNotFound,
+                "no client is there to answer",
+                None::<&()>,
+            );
+        }
+    };
+    // Strings and integers always serialise, so the default is never taken.
+    said.unwrap_or_default()
 }
 
 /// What `server/discover` told.
@@ -151,10 +188,12 @@ pub(super) fn read_initialized(answer: &[u8]) -> Result<Spoken, ForwardError> {
     };
     let version = result.protocol_version.as_deref().unwrap_or_default();
     let newest = served(&[version])?;
-    let revisions = Revision::ALL
-        .into_iter()
-        .filter(|revision| revision.era() == Era::Initialize && newest.iter().any(|newest| revision <= newest))
-        .collect();
+    let older = |revision: &Revision| newest.iter().any(|newest| revision <= newest);
+    let mut revisions: Vec<Revision> =
+        Revision::ALL.into_iter().filter(|revision| revision.era() == Era::Initialize && older(revision)).collect();
+    if revisions.is_empty() {
+        revisions = newest;
+    }
     Ok(Spoken { revisions, server_info: server_info(result.raw) })
 }
 
@@ -167,9 +206,9 @@ fn server_info(result: &str) -> Option<String> {
     serde_json::from_str::<Told>(result).ok()?.server_info.map(|info| info.get().to_owned())
 }
 
-/// Those of the offered versions that we serve, oldest first.
+/// Those of the offered versions that we know, oldest first.
 fn served(offered: &[&str]) -> Result<Vec<Revision>, ForwardError> {
-    let mut revisions: Vec<Revision> = offered.iter().filter_map(|version| version.parse().ok()).collect();
+    let mut revisions: Vec<Revision> = offered.iter().filter_map(|version| Revision::of_upstream(version)).collect();
     revisions.sort_unstable();
     revisions.dedup();
     if revisions.is_empty() {
@@ -189,6 +228,8 @@ pub(super) struct ToolPages {
     next: Next,
     asked: usize,
     cursors: HashSet<String>,
+    /// The texts of the tools.
+    seen: HashSet<Digest>,
     tools: Vec<Box<RawValue>>,
 }
 
@@ -209,6 +250,7 @@ impl ToolPages {
             next: Next::First,
             asked: 0,
             cursors: HashSet::new(),
+            seen: HashSet::new(),
             tools: Vec::new(),
         }
     }
@@ -246,17 +288,34 @@ impl ToolPages {
         };
         let items = list_items(result.raw, ListKind::Tools)
             .map_err(|error| malformed(&format!("its list of tools: {error}")))?;
-        self.tools.extend(items.iter().map(|item| item.raw().to_owned()));
         self.asked += 1;
-        if self.tools.len() > TOOLS_MAX || self.asked > PAGES_MAX {
-            return Err(malformed("its list of tools has no end"));
+        let before = self.tools.len();
+        for item in &items {
+            if self.seen.insert(Digest::of(item.raw().get().as_bytes())) {
+                self.tools.push(item.raw().to_owned());
+            }
         }
+        let is_news = self.tools.len() > before || items.is_empty();
+        // Servers of the field name a next page where there is none: `""`, one cursor for ever, or a new one at every
+        // page although all pages are the same. What was listed until then is what there is.
         self.next = match result.next_cursor.as_deref() {
             None => Next::End,
-            Some(cursor) if self.cursors.insert(cursor.to_owned()) => Next::At(cursor.to_owned()),
-            Some(_) => return Err(malformed("its list of tools goes round in a circle")),
+            Some(_) if !is_news => self.cut("a page had nothing that was not on the pages before it"),
+            Some(cursor) if !self.cursors.insert(cursor.to_owned()) => self.cut("a cursor came twice"),
+            Some(_) if self.tools.len() >= TOOLS_MAX || self.asked >= PAGES_MAX => self.cut("it has too many pages"),
+            Some(cursor) => Next::At(cursor.to_owned()),
         };
         Ok(())
+    }
+
+    /// The end of a list that names a further page.
+    fn cut(&self, why: &str) -> Next {
+        tracing::warn!(
+            tools = self.tools.len(),
+            pages = self.asked,
+            "the upstream's list of tools goes on for ever, and is taken as it was until then: {why}"
+        );
+        Next::End
     }
 
     /// All tools, as they were written.
@@ -267,7 +326,7 @@ impl ToolPages {
 
 #[cfg(test)]
 mod tests {
-    use super::{Discovered, ToolPages, read_discovered, read_initialized};
+    use super::{Discovered, PAGES_MAX, ToolPages, read_discovered, read_initialized};
     use crate::forward::ForwardError;
     use sekisho_protocol::mcp::method::Revision;
 
@@ -308,21 +367,55 @@ mod tests {
         let spoken = read_initialized(answer.as_bytes()).unwrap();
         assert_eq!(spoken.revisions, [Revision::V2025_06_18, Revision::V2025_11_25]);
         assert_eq!(spoken.server_info.unwrap(), r#"{"name":"n"}"#);
-        let old = answer.replace("2025-11-25", "2024-11-05");
-        assert!(matches!(read_initialized(old.as_bytes()), Err(ForwardError::UnsupportedRevision { .. })));
+        // B02: what an older server names is all that it speaks.
+        for (version, revision) in [
+            ("2024-11-05", Revision::V2024_11_05),
+            ("2025-03-26", Revision::V2025_03_26),
+            ("2025-06-18", Revision::V2025_06_18),
+        ] {
+            let old = answer.replace("2025-11-25", version);
+            assert_eq!(read_initialized(old.as_bytes()).unwrap().revisions, [revision]);
+        }
+        for version in ["2024-10-07", "2025-04-01", "2031-01-01", ""] {
+            let other = answer.replace("2025-11-25", version);
+            assert!(matches!(read_initialized(other.as_bytes()), Err(ForwardError::UnsupportedRevision { .. })));
+        }
     }
 
-    /// ATK-93: a list that never ends is given up.
+    /// B12, ATK-93: a list that never ends is taken as it is until it repeats itself.
     #[test]
-    fn a_list_that_goes_round_in_a_circle_is_refused() {
-        let page = |cursor: &str| {
-            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{{"name":"a"}}],"nextCursor":"{cursor}"}}}}"#)
+    fn a_list_that_never_ends_is_taken_until_it_repeats_itself() {
+        let page = |tool: &str, cursor: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{{"name":"{tool}"}}],"nextCursor":"{cursor}"}}}}"#)
         };
+        let empty = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"nextCursor":"z"}}"#.to_owned();
+        for (what, all, tools) in [
+            ("one cursor for ever", vec![page("a", "x"), page("a", "x")], 1),
+            ("no cursor that is written as one", vec![page("a", ""), page("a", "")], 1),
+            ("a cursor that comes again", vec![page("a", "x"), page("b", "y"), page("c", "x")], 3),
+            ("a new cursor at every page", vec![page("a", "x"), page("a", "y")], 1),
+            ("an empty page in between", vec![page("a", "x"), empty.clone(), page("b", "y"), page("b", "u")], 2),
+            ("empty pages for ever", vec![page("a", "x"), empty.clone(), empty], 1),
+        ] {
+            let mut pages = ToolPages::new(Revision::V2025_11_25, 1 << 20);
+            for (index, page) in all.iter().enumerate() {
+                assert!(pages.question().is_some(), "{what}: ended before page {index}");
+                pages.take(page.as_bytes()).unwrap();
+            }
+            assert!(pages.question().is_none(), "{what}");
+            assert_eq!(pages.into_tools().len(), tools, "{what}");
+        }
         let mut pages = ToolPages::new(Revision::V2025_11_25, 1 << 20);
-        pages.take(page("x").as_bytes()).unwrap();
+        pages.take(page("a", "x").as_bytes()).unwrap();
         assert!(String::from_utf8_lossy(&pages.question().unwrap().bytes).contains(r#""cursor":"x""#));
-        assert!(pages.take(page("x").as_bytes()).is_err());
+        let mut number = 0;
+        while pages.question().is_some() {
+            number += 1;
+            pages.take(page(&number.to_string(), &number.to_string()).as_bytes()).unwrap();
+        }
+        assert_eq!(pages.into_tools().len(), PAGES_MAX);
 
+        let page = |cursor: &str| page(cursor, cursor);
         let mut pages = ToolPages::new(Revision::V2025_11_25, 200);
         pages.take(page("x").as_bytes()).unwrap();
         pages.take(page("y").as_bytes()).unwrap();

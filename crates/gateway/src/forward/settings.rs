@@ -23,6 +23,17 @@ pub enum UpstreamSettings {
     Stdio(StdioSettings),
 }
 
+impl UpstreamSettings {
+    /// How long one call may take without progress, where that is set for this server.
+    pub(crate) fn call_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::BuiltIn(_) => None,
+            Self::Http(settings) => settings.call_timeout,
+            Self::Stdio(settings) => settings.call_timeout,
+        }
+    }
+}
+
 /// A Streamable HTTP upstream.
 #[derive(Clone, Eq, PartialEq)]
 pub struct HttpSettings {
@@ -36,6 +47,8 @@ pub struct HttpSettings {
     pub connect_timeout: Duration,
     /// Until the head of the answer is there. The request's own deadline holds as well.
     pub answer_timeout: Duration,
+    /// How long one call may take without progress; [`crate::Limits::request_deadline`] when absent.
+    pub call_timeout: Option<Duration>,
 }
 
 impl HttpSettings {
@@ -47,6 +60,7 @@ impl HttpSettings {
             extra_ca_pem: None,
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(60),
+            call_timeout: None,
         }
     }
 }
@@ -62,6 +76,7 @@ impl Debug for HttpSettings {
             .field("extra_ca_pem", &self.extra_ca_pem.is_some())
             .field("connect_timeout", &self.connect_timeout)
             .field("answer_timeout", &self.answer_timeout)
+            .field("call_timeout", &self.call_timeout)
             .finish()
     }
 }
@@ -98,8 +113,11 @@ pub struct StdioSettings {
     /// Children of this upstream at one time; the gateway's own, which serves no caller, comes on top. When there is no
     /// room, a child of whoever has most gives way to one of somebody who has fewer.
     pub children_max: usize,
-    /// Until a new child has answered its first message.
+    /// How long a new child may be silent before it has answered its first message. Every line on its standard error
+    /// begins this time anew, up to ten minutes in all.
     pub start_timeout: Duration,
+    /// How long one call may take without progress; [`crate::Limits::request_deadline`] when absent.
+    pub call_timeout: Option<Duration>,
     /// Between closing its input and `SIGTERM`, and between that and `SIGKILL`.
     pub stop_grace: Duration,
     /// Our own binary, to be put before the program as `GUARD child-guard --` so that the child ends with us even
@@ -108,7 +126,7 @@ pub struct StdioSettings {
 }
 
 impl StdioSettings {
-    /// A program with the usual bounds: one child per subject, at most 16; stopped after 10 idle minutes; 20 s to
+    /// A program with the usual bounds: one child per subject, at most 16; stopped after 10 idle minutes; 120 s to
     /// start, 2 s between the steps of stopping; an empty environment, no guard.
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
@@ -120,7 +138,8 @@ impl StdioSettings {
             isolation: Isolation::default(),
             idle_stop: Duration::from_secs(10 * 60),
             children_max: 16,
-            start_timeout: Duration::from_secs(20),
+            start_timeout: Duration::from_mins(2),
+            call_timeout: None,
             stop_grace: Duration::from_secs(2),
             guard: None,
         }
@@ -141,6 +160,7 @@ impl Debug for StdioSettings {
             .field("idle_stop", &self.idle_stop)
             .field("children_max", &self.children_max)
             .field("start_timeout", &self.start_timeout)
+            .field("call_timeout", &self.call_timeout)
             .field("stop_grace", &self.stop_grace)
             .field("guard", &self.guard)
             .finish()

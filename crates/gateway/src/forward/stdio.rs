@@ -39,7 +39,7 @@ use super::{
     StdioSettings, UpstreamSession,
 };
 use connection::{Connection, Context, DRAIN};
-use own::OwnChild;
+use own::OwnChildren;
 use router::Opening;
 use sessions::SessionId;
 use slot::{Scope, Slot, SlotKey, StartError, Up};
@@ -50,6 +50,8 @@ use crate::shares::Holder;
 
 /// How long a start waits for a child that was stopped to make room, beside the time it has to stop.
 const ROOM: Duration = Duration::from_secs(5);
+/// Bytes that may wait for one session, or for one request before its answer. One message always fits.
+const QUEUED_BYTES_MAX: usize = 4 << 20;
 
 /// A session's place at a child.
 #[derive(Clone, Debug)]
@@ -65,7 +67,7 @@ pub(super) struct StdioUpstream {
     context: Arc<Context>,
     slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
     permits: Arc<Semaphore>,
-    own: OwnChild,
+    own: OwnChildren,
     next_session: AtomicU64,
     /// Stops the children also when nobody called [`StdioUpstream::stop`].
     _stop: DropGuard,
@@ -86,7 +88,7 @@ impl StdioUpstream {
             context: Arc::new(context),
             slots: Mutex::default(),
             permits,
-            own: OwnChild::default(),
+            own: OwnChildren::default(),
             next_session: AtomicU64::new(0),
             _stop: stopping.drop_guard(),
         }
@@ -118,7 +120,7 @@ impl StdioUpstream {
     pub(super) fn listen(self: &Arc<Self>, request: ListenRequest) -> Result<Answer, ForwardError> {
         let subject = request.cleared.caller().subject.to_string();
         let (slot, session) = self.session(request.session.as_ref(), &subject)?;
-        let bytes_max = self.context.limits.event_bytes_max.saturating_mul(2);
+        let bytes_max = QUEUED_BYTES_MAX.saturating_mul(2);
         let receiver = slot.router.lock().sessions().listen(session, bytes_max)?;
         // There is nothing to hear from a child that was stopped while nobody listened.
         let upstream = self.clone();
@@ -163,7 +165,7 @@ impl StdioUpstream {
             let answer = splice::replace_id(answer, id).map_err(|error| edit(&error))?;
             Ok(AnswerBody::Json(Bytes::from(answer)))
         };
-        let up = match in_time(request.deadline, self.up(&slot)).await? {
+        let up = match in_time(request.deadline.at(), self.up(&slot)).await? {
             Ok(up) => up,
             Err(StartError::Forward(error)) => return Err(error),
             Err(StartError::Rejected(answer)) => {
@@ -204,9 +206,10 @@ impl StdioUpstream {
         let cancels = request.revision.era() == Era::Stateless;
         let exchange = stream::Exchange { upstream: self.clone(), slot, opening, request, method, cancels };
         let deadline = exchange.request.deadline;
-        let streaming = in_time(deadline, exchange.begin()).await?;
+        let streaming = in_time(deadline.at(), exchange.begin()).await?;
         let mut streaming: Streaming = streaming?;
-        let first = match tokio::time::timeout_at(deadline, streaming.receive()).await {
+        // Progress is a message: what comes first comes within the time that a request has without any.
+        let first = match tokio::time::timeout_at(deadline.at(), streaming.receive()).await {
             Ok(first) => first?,
             Err(_) => {
                 streaming.give_up();
@@ -242,7 +245,7 @@ impl StdioUpstream {
             }
             _ => request.body.clone(),
         };
-        in_time(request.deadline, up.connection.write(&message)).await??;
+        in_time(request.deadline.at(), up.connection.write(&message)).await??;
         Ok(accepted)
     }
 
@@ -252,7 +255,7 @@ impl StdioUpstream {
         let session = session.ok_or(ForwardError::SessionGone)?;
         let message = slot.router.lock().respond(session, id, &request.body);
         if let (Some(message), Some(up)) = (message, slot.running()) {
-            in_time(request.deadline, up.connection.write(&message)).await??;
+            in_time(request.deadline.at(), up.connection.write(&message)).await??;
         }
         Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
     }

@@ -78,6 +78,27 @@ async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
     assert_eq!(again.json()["result"]["resultType"], "input_required");
 }
 
+/// `@modelcontextprotocol/client` 2.4.0 and Python `mcp` 2.3.0 give a call up after ten rounds of `input_required`, with an
+/// error of their own: so the ninth answer is a result that holds the link.
+#[tokio::test]
+async fn a_question_that_nobody_answers_ends_in_the_link_before_a_client_gives_up() {
+    let (world, grantee, token) = world().await;
+    let mut asked = call(&world, &token, json!({ "n": 1 }), json!({})).await;
+    for round in 1..=8 {
+        assert_eq!(asked.json()["result"]["resultType"], "input_required", "{round}: {}", asked.body);
+        // The yes is used up by another call, so that this one is asked about again without waiting for a person.
+        assert!(answer(&world, &grantee, true).await);
+        let passed = call(&world, &token, json!({ "n": 1 }), json!({})).await;
+        assert_eq!(passed.json()["result"]["resultType"], "complete", "{round}: {}", passed.body);
+        asked = call(&world, &token, json!({ "n": 1 }), back(&asked, "accept")).await;
+    }
+    let result = &asked.json()["result"];
+    assert_eq!((&result["isError"], &result["resultType"]), (&json!(true), &json!("complete")), "{}", asked.body);
+    let text = result["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains(&format!("{}/approvals/apr_", world.base)), "{text}");
+    assert!(result.get("structuredContent").is_none());
+}
+
 /// RS-50, PX-15, PX-24: a state that was changed, is of another call, of another caller, or is over brings nothing; and it is no
 /// yes.
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use sekisho_gateway::{EnvValue, StdioSettings, UpstreamSettings};
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::ids::ServerName;
@@ -85,6 +86,43 @@ async fn a_program_serves_one_subject_with_what_it_was_given() {
     let reply = world.call(&token, "get_note").send().await;
     assert_eq!((reply.status.as_u16(), reply.code()), (400, -32022), "{}", reply.body);
     assert_eq!(reply.json()["error"]["data"], json!({ "supported": [JUNE, NOVEMBER], "requested": MODERN }));
+}
+
+/// B02: a program of a revision before those that are served answers in its own, and the client goes on in that, as it would
+/// without us (2025-11-25 Lifecycle, Version Negotiation). Elsewhere that revision is not spoken.
+#[tokio::test]
+async fn a_program_of_an_older_revision_serves_clients_that_go_down_to_it() {
+    for older in ["2024-11-05", "2025-03-26"] {
+        let mut settings = shell();
+        settings.arguments = vec!["-c".into(), SHELL.replace("2025-11-25", older).into()];
+        let world = world(settings).await;
+        let token = world.owner_token("tool:get_note").await;
+        for proposed in [JUNE, NOVEMBER, older, "2099-01-01"] {
+            let reply = world.initialize(&token, proposed).await;
+            assert_eq!(reply.json()["result"]["protocolVersion"], older, "{proposed}: {}", reply.body);
+            let session = reply.header("mcp-session-id").unwrap().to_owned();
+            for header in [Some(older), None] {
+                let ask = world.legacy(&token, &session, older, "tools/call", json!({ "name": "get_note" }));
+                let ask = if header.is_some() { ask } else { ask.without("mcp-protocol-version") };
+                let answer = ask.send().await.messages_or_json();
+                assert!(text(&answer).contains("mode=given"), "{answer}");
+            }
+            let listed = world.legacy(&token, &session, older, "tools/list", json!({})).send().await.messages_or_json();
+            assert_eq!(listed["result"]["tools"][0]["name"], "get_note", "{listed}");
+            // TR-49: another revision is not this session's.
+            let other = world.legacy(&token, &session, NOVEMBER, "tools/list", json!({})).send().await;
+            assert_eq!(other.status, 400, "{}", other.body);
+            for (method, status) in [(Method::DELETE, 204), (Method::DELETE, 404)] {
+                let ask = world.ask(method, "/mcp/notes").header("authorization", &format!("Bearer {token}"));
+                let ask = ask.header("mcp-session-id", &session).header("mcp-protocol-version", older);
+                assert_eq!(ask.send().await.status, status);
+            }
+        }
+        // A client of the newest revision is told what would do.
+        let reply = world.call(&token, "get_note").send().await;
+        assert_eq!((reply.status.as_u16(), reply.code()), (400, -32022), "{}", reply.body);
+        assert_eq!(reply.json()["error"]["data"], json!({ "supported": [older], "requested": MODERN }));
+    }
 }
 
 /// RS-26, ST-05: a program that ends is a 502 that quotes nothing it wrote, and it is started again.

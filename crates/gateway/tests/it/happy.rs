@@ -65,7 +65,8 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
         let reply = world.legacy(&token, &session, revision, "tools/call", json!({ "name": "get_note" })).send().await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         let seen = world.fake.last("tools/call");
-        assert!(seen.header("mcp-session-id").unwrap().starts_with("upstream-session-"));
+        let behind = seen.header("mcp-session-id").unwrap().to_owned();
+        assert!(behind.starts_with("upstream-session-"));
         // The version that `initialize` agreed on is known without the header, too.
         let reply =
             world.legacy(&token, &session, revision, "ping", json!({})).without("mcp-protocol-version").send().await;
@@ -78,6 +79,9 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
         assert_eq!(end().send().await.status, 404);
         let reply = world.legacy(&token, &session, revision, "ping", json!({})).send().await;
         assert_eq!(reply.status, 404);
-        assert_eq!(world.fake.seen().iter().filter(|seen| seen.http == http::Method::DELETE).count(), 1);
+        // The checkpoint's own questions end sessions of their own.
+        let seen = world.fake.seen();
+        let ended = seen.iter().filter(|seen| seen.http == http::Method::DELETE);
+        assert_eq!(ended.filter(|seen| seen.header("mcp-session-id") == Some(behind.as_str())).count(), 1);
     }
 }

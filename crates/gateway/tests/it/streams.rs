@@ -385,7 +385,7 @@ async fn too_many_streams_of_one_grant_are_refused() {
 /// ATK-93: an event beyond the bound ends the stream with an error, and nothing of it is passed on.
 #[tokio::test]
 async fn an_oversize_event_ends_the_stream_with_an_error() {
-    let limits = Limits { event_bytes_max: 2000, answer_bytes_max: 4000, ..Limits::default() };
+    let limits = Limits { answer_bytes_max: 2000, ..Limits::default() };
     let world = World::with(Plan { limits, ..Plan::default() }).await.classified().await;
     let token = world.owner_token("mcp:read").await;
     let huge = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": 1, "x": "y".repeat(3000) } });

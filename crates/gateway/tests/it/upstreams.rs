@@ -59,13 +59,31 @@ async fn an_answer_that_is_not_mcp_is_a_bad_gateway() {
             r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"x":"secret-canary"}}"#,
         ),
         (500, "text/plain", "secret-canary"),
-        (503, "text/plain", ""),
         (302, "text/plain", ""),
         (202, "text/plain", ""),
     ] {
         world.fake.script("tools/call", status, kind, body);
         let reply = world.call(&token, "get_note").send().await;
         assert_eq!((reply.status.as_u16(), reply.code()), (502, -32603), "{status} {body}: {}", reply.body);
+        assert!(!reply.body.contains("canary"), "{}", reply.body);
+    }
+}
+
+/// RFC 9110 §10.2.3: an upstream that asks to wait keeps its status, and most clients see of it only the JSON-RPC error.
+#[tokio::test]
+async fn an_upstream_that_asks_to_wait_is_passed_on_as_that() {
+    let world = World::new().await.classified().await;
+    let token = world.owner_token("mcp:read").await;
+    for status in [429, 503] {
+        world.fake.script(
+            "tools/call",
+            status,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"secret-canary"}}"#,
+        );
+        let reply = world.call(&token, "get_note").send().await;
+        assert_eq!((reply.status.as_u16(), reply.code(), reply.header("retry-after")), (status, -32603, Some("1")));
+        assert!(reply.json()["error"]["message"].as_str().unwrap().contains("wait"), "{}", reply.body);
         assert!(!reply.body.contains("canary"), "{}", reply.body);
     }
 }

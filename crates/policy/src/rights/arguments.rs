@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use cedar_policy::RestrictedExpression as Expression;
 use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::json::{Kind, Raw};
-use sekisho_protocol::mcp::strict::loosely;
+use sekisho_protocol::mcp::strict::{is_exact, loosely};
 
 use super::looks::{Bag, Looks};
 use crate::schema::ToolSchema;
@@ -26,7 +26,7 @@ enum Found<'a> {
     Array,
     Boolean(bool),
     Null,
-    /// `None`: with an exponent beyond any use.
+    /// `None`: with an exponent beyond any use, or an integer that some programs round to one nearby.
     Number(Option<Decimal>),
     Object,
     String(Cow<'a, str>),
@@ -93,7 +93,7 @@ impl<'a> Arguments<'a> {
             }
             Kind::Boolean => Found::Boolean(value.text() == "true"),
             Kind::Null => Found::Null,
-            Kind::Number => Found::Number(Decimal::parse(value.text())),
+            Kind::Number => Found::Number(Decimal::parse(value.text()).filter(|_| is_exact(value.text()))),
             Kind::Object => {
                 self.members(value, &format!("{name}."), depth + 1)?;
                 Found::Object

@@ -7,11 +7,11 @@ use jsonschema::Validator;
 use sekisho_protocol::canonical;
 use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::json::{Broken, Kind, Raw};
-use sekisho_protocol::mcp::strict::loosely;
+use sekisho_protocol::mcp::strict::{is_exact, loosely};
 use serde_json::Value;
 
 use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, Pattern, TextRules};
-use super::{COSTLY, FOLDED, Violation};
+use super::{COSTLY, FOLDED, ROUNDED, Violation};
 
 /// Steps of one check: a node at a value, and each [`BYTES_A_STEP`] of it.
 /// A message has at most 100 000 members, and an ordinary schema looks at each a few times.
@@ -148,11 +148,12 @@ impl Compiled {
         Err(deepest.filter(|violation| !violation.at.is_empty()).unwrap_or_else(|| no("anyOf")))
     }
 
-    /// Whether a value fits, where it may or may not. A check that costs too much says neither.
+    /// Whether a value fits, where it may or may not. A check that costs too much says neither, nor does one of a number
+    /// that some programs round.
     fn does(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Result<bool, Box<Violation>> {
         match self.fits(id, value, steps) {
             Ok(()) => Ok(true),
-            Err(violation) if violation.keyword == COSTLY => Err(violation),
+            Err(violation) if matches!(violation.keyword, COSTLY | ROUNDED) => Err(violation),
             Err(_) => Ok(false),
         }
     }
@@ -161,7 +162,7 @@ impl Compiled {
     fn surely_does(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Result<bool, Box<Violation>> {
         match self.fits(id, value, steps) {
             Ok(()) => Ok(true),
-            Err(violation) if matches!(violation.keyword, COSTLY | FOLDED) => Err(violation),
+            Err(violation) if matches!(violation.keyword, COSTLY | FOLDED | ROUNDED) => Err(violation),
             Err(_) => Ok(false),
         }
     }
@@ -299,6 +300,9 @@ fn number(node: &Node, value: Raw<'_>) -> Checked {
     if node.integers && !number.is_integer() {
         return Err(no("type"));
     }
+    if !is_exact(value.text()) {
+        return Err(no(ROUNDED));
+    }
     within(rules, &number)
 }
 
@@ -345,6 +349,8 @@ fn chosen(choices: &[Value], value: Raw<'_>, steps: &mut Steps) -> Checked {
         // Unescaped once, and not for every choice.
         let text = value.string().map_err(broken)?;
         choices.iter().any(|choice| choice.as_str() == Some(text.as_ref()))
+    } else if value.kind() == Ok(Kind::Number) && !is_exact(value.text()) {
+        return Err(no(ROUNDED));
     } else {
         let cost = choices.len().saturating_mul(1 + value.text().len() / BYTES_A_STEP);
         steps.left = steps.left.checked_sub(u32::try_from(cost).unwrap_or(STEPS_MAX)).ok_or_else(|| no(COSTLY))?;
@@ -386,6 +392,9 @@ fn equals(raw: Raw<'_>, value: &Value) -> bool {
 /// One text for one value, for values that must be distinct.
 fn canonical_text(raw: Raw<'_>) -> Result<String, Box<Violation>> {
     if raw.kind() == Ok(Kind::Number) {
+        if !is_exact(raw.text()) {
+            return Err(no(ROUNDED));
+        }
         // As it is written, unless it is an integer: another spelling of a fraction counts as another number.
         let integer = Decimal::parse(raw.text()).and_then(|number| number.to_i64());
         return Ok(integer.map_or_else(|| raw.text().to_owned(), |integer| integer.to_string()));

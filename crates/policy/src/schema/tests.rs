@@ -108,6 +108,26 @@ fn numbers_are_held_exactly() {
     }
     let large = json!({"properties": {"n": {"maximum": 9_007_199_254_740_992_u64}}});
     assert!(check(&large, r#"{"n":9007199254740993}"#).is_err());
+    // B20: one that some programs round passes where nothing looks at its size, and fits no bound, on no side of a `not`.
+    for (schema, fits) in [
+        (json!({"type": "integer"}), true),
+        (json!({"type": ["integer", "null"]}), true),
+        (json!({}), true),
+        (json!({"anyOf": [{"type": "integer", "maximum": 5}, {"type": "integer"}]}), true),
+        (json!({"minimum": 0}), false),
+        (json!({"maximum": 9_007_199_254_740_993_u64}), false),
+        (json!({"multipleOf": 1}), false),
+        (json!({"enum": [9_007_199_254_740_993_u64]}), false),
+        (json!({"not": {"const": 9_007_199_254_740_992_u64}}), false),
+        (json!({"not": {"maximum": 5}}), false),
+        (json!({"oneOf": [{"maximum": 5}, {"type": "integer"}]}), false),
+        (json!({"if": {"minimum": 5}, "then": {}, "else": false}), false),
+    ] {
+        let schema = json!({"properties": {"n": schema}});
+        for number in ["9007199254740993", "-9007199254740993", "9223372036854775807", "36893488147419103233"] {
+            assert_eq!(check(&schema, &format!(r#"{{"n":{number}}}"#)).is_ok(), fits, "{schema} {number}");
+        }
+    }
     let choice = json!({"properties": {"n": {"enum": [1, 0.5]}}});
     for (number, fits) in [("1.0", true), ("5e-1", true), ("1.00000000000000000001", false)] {
         assert_eq!(check(&choice, &format!(r#"{{"n":{number}}}"#)).is_ok(), fits, "{number}");

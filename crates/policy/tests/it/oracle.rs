@@ -23,6 +23,7 @@ use serde_json::json;
 use crate::world::{now, user};
 
 mod arguments;
+mod numbers;
 
 use arguments::{Given, Is, Name, tool_schema};
 

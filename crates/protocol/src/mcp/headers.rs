@@ -1,7 +1,8 @@
 //! HTTP headers that repeat what the body says, and the decision which revision a POST belongs to.
 //!
-//! Policy always looks at the body; headers only have to agree with it (ATK-65, PX-25..PX-28). A request that is
-//! modern in one place and not in another is malformed, never older (TR-30, TR-51, ATK-67).
+//! Policy always looks at the body; headers only have to agree with it (ATK-65, PX-25..PX-28). A request whose version
+//! header and body name different eras is malformed, never older (TR-30, TR-51, ATK-67). A request of the older era may
+//! repeat its method and its name in headers, and then they must agree as well.
 
 use std::borrow::Cow;
 
@@ -170,9 +171,10 @@ impl<'a> HeaderView<'a> {
         view
     }
 
-    /// `MCP-Protocol-Version`, for requests that have no body (GET, DELETE). A version that is not served is an error.
-    pub fn revision(&self) -> Result<Option<Revision>, HeaderError> {
-        self.version_text()?.map(supported).transpose()
+    /// `MCP-Protocol-Version`, for requests that have no body (GET, DELETE). A version that is neither served to every
+    /// client nor the one that `session` agreed on is an error.
+    pub fn revision(&self, session: Option<Revision>) -> Result<Option<Revision>, HeaderError> {
+        self.version_text()?.map(|text| supported(text, session)).transpose()
     }
 
     /// The mirrored argument `header` (in lower case, with its prefix), trimmed but not decoded.
@@ -193,17 +195,6 @@ impl<'a> HeaderView<'a> {
         let long = self.params.iter().any(|(_, value)| value.len() > VALUE_BYTES_MAX);
         if long || self.params.len() > PARAMS_MAX { Err(HeaderError::Oversize) } else { Ok(()) }
     }
-
-    /// The first header that exists in 2026-07-28 alone, duplicates refused.
-    fn modern_header(&self) -> Result<Option<&'a str>, HeaderError> {
-        if self.method.one(METHOD)?.is_some() {
-            return Ok(Some(METHOD));
-        }
-        if self.name.one(NAME)?.is_some() {
-            return Ok(Some(NAME));
-        }
-        Ok(self.params.first().map(|(name, _)| *name))
-    }
 }
 
 /// Decides which revision a POST belongs to, and that its headers say what its body says.
@@ -214,8 +205,9 @@ impl<'a> HeaderView<'a> {
 /// a version: it belongs to the revision it proposes if that is served, else to 2025-11-25, the newest one that has it.
 ///
 /// For 2026-07-28 everything is compared (TR-13, TR-16, TR-26, TR-27, TR-30); mirrored arguments need the tool's schema and
-/// are left to [`super::mirror::params_agree`]. For the older revisions nothing modern may be there (TR-51), but for
-/// an `Mcp-Method` that repeats a method which is theirs alone.
+/// are left to [`super::mirror::params_agree`]. A request of the older revisions has nothing modern in its body (TR-51).
+/// `Mcp-Method` and `Mcp-Name` it may have where they say what the body says: mcp-remote 0.15.1 sends them with every
+/// message. Mirrored arguments it may not have, for no older schema names them.
 pub fn agree(
     headers: &HeaderView<'_>,
     message: &Message<'_>,
@@ -223,7 +215,6 @@ pub fn agree(
 ) -> Result<Revision, HeaderError> {
     headers.check_size()?;
     let header = headers.version_text()?;
-    let modern_header = headers.modern_header()?;
     let body = message.meta().and_then(|meta| meta.protocol_version.as_deref());
     let in_session = default_without_header.is_some_and(|revision| revision.era() == Era::Initialize);
     let header = header.filter(|header| !(in_session && *header == VERSION_ASSUMED));
@@ -232,10 +223,10 @@ pub fn agree(
             return Err(HeaderError::mismatch(PROTOCOL_VERSION));
         }
         (Some(header), _) => {
-            let revision = supported(header)?;
+            let revision = supported(header, default_without_header)?;
             match revision.era() {
                 Era::Stateless => agree_stateless(headers, message)?,
-                Era::Initialize => agree_initialize(headers, modern_header, message)?,
+                Era::Initialize => agree_initialize(headers, message)?,
             }
             if is_initialize(message) && revision.era() == Era::Initialize {
                 return Ok(proposed(message));
@@ -246,42 +237,40 @@ pub fn agree(
         (None, None) => {}
     }
     // Something modern without a version is not old, it is broken.
-    if modern_header.is_some() || message.meta().is_some_and(Meta::is_modern) {
+    if message.meta().is_some_and(Meta::is_modern) {
         return Err(HeaderError::missing(PROTOCOL_VERSION));
     }
-    if is_initialize(message) {
-        return Ok(proposed(message));
-    }
-    match default_without_header {
-        Some(revision) if revision.era() == Era::Initialize => Ok(revision),
-        Some(_) | None => Err(HeaderError::missing(PROTOCOL_VERSION)),
-    }
+    let revision = match default_without_header {
+        _ if is_initialize(message) => proposed(message),
+        Some(revision) if revision.era() == Era::Initialize => revision,
+        Some(_) | None => return Err(HeaderError::missing(PROTOCOL_VERSION)),
+    };
+    agree_initialize(headers, message)?;
+    Ok(revision)
 }
 
-fn agree_initialize(
-    headers: &HeaderView<'_>,
-    modern_header: Option<&str>,
-    message: &Message<'_>,
-) -> Result<(), HeaderError> {
-    if let Some(header) = modern_header
-        && !repeats_older_method(headers, message)?
-    {
-        return Err(HeaderError::Unexpected { header: header.to_owned() });
-    }
+/// An older request has nothing modern in its body, and what its headers repeat of it is true.
+fn agree_initialize(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<(), HeaderError> {
     if message.meta().is_some_and(Meta::is_modern) {
         return Err(HeaderError::mismatch(PROTOCOL_VERSION));
     }
-    Ok(())
-}
-
-/// Whether all that is modern is an `Mcp-Method` that says what the body says, of a method that 2026-07-28 does not
-/// have: such a request cannot be half of a modern one, and clients of both eras do send it with their handshake.
-fn repeats_older_method(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<bool, HeaderError> {
-    let (Some(value), Some(method)) = (headers.method.one(METHOD)?, message.method()) else { return Ok(false) };
-    let alone = headers.name.one(NAME)?.is_none() && headers.params.is_empty();
-    let older = method::lookup(Revision::V2026_07_28, Direction::ClientToServer, method).is_none()
-        && method::lookup(Revision::V2025_11_25, Direction::ClientToServer, method).is_some();
-    Ok(alone && older && plain(value) == Some(method))
+    let unexpected = |header: &str| Err(HeaderError::Unexpected { header: header.to_owned() });
+    match (headers.method.one(METHOD)?, message.method()) {
+        (None, _) => {}
+        (Some(_), None) => return unexpected(METHOD),
+        (Some(value), Some(method)) if plain(value) == Some(method) => {}
+        (Some(_), Some(_)) => return Err(HeaderError::mismatch(METHOD)),
+    }
+    if let Some(value) = headers.name.one(NAME)? {
+        let row = message.row(Revision::V2025_11_25, Direction::ClientToServer);
+        let source = row.map_or(NameSource::None, |row| row.name_header);
+        let Some(body) = named(source, message.params()) else { return unexpected(NAME) };
+        agree_value(value, body)?;
+    }
+    match headers.params.first() {
+        None => Ok(()),
+        Some((header, _)) => unexpected(header),
+    }
 }
 
 fn agree_stateless(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<(), HeaderError> {
@@ -313,21 +302,28 @@ fn agree_name(headers: &HeaderView<'_>, method: &str, params: Option<&Params<'_>
     let row = method::lookup(Revision::V2026_07_28, Direction::ClientToServer, method);
     // An unknown method is told so (TR-19), whatever a client thought it should be named by.
     let Some(source) = row.map(|row| row.name_header) else { return Ok(()) };
-    let body = match (source, params) {
-        (NameSource::Name, Some(params)) => params.name.as_deref(),
-        (NameSource::TaskId, Some(params)) => params.task_id.as_deref(),
-        (NameSource::Uri, Some(params)) => params.uri.as_deref(),
-        (NameSource::None, _) | (_, None) => None,
-    };
-    match (headers.name.one(NAME)?, body) {
+    match (headers.name.one(NAME)?, named(source, params)) {
         (None, None) if source == NameSource::None => Ok(()),
         (None, _) => Err(HeaderError::missing(NAME)),
         (Some(_), None) => Err(HeaderError::Unexpected { header: NAME.to_owned() }),
-        (Some(value), Some(body)) => {
-            let value = decode_value(value).map_err(|ValueError| HeaderError::malformed(NAME))?;
-            if value == body { Ok(()) } else { Err(HeaderError::mismatch(NAME)) }
-        }
+        (Some(value), Some(body)) => agree_value(value, body),
     }
+}
+
+/// What `Mcp-Name` repeats of the body.
+fn named<'a>(source: NameSource, params: Option<&'a Params<'_>>) -> Option<&'a str> {
+    let params = params?;
+    match source {
+        NameSource::Name => params.name.as_deref(),
+        NameSource::None => None,
+        NameSource::TaskId => params.task_id.as_deref(),
+        NameSource::Uri => params.uri.as_deref(),
+    }
+}
+
+fn agree_value(value: &[u8], body: &str) -> Result<(), HeaderError> {
+    let value = decode_value(value).map_err(|ValueError| HeaderError::malformed(NAME))?;
+    if value == body { Ok(()) } else { Err(HeaderError::mismatch(NAME)) }
 }
 
 fn check_meta(meta: Option<&Meta<'_>>) -> Result<(), HeaderError> {
@@ -353,9 +349,12 @@ fn proposed(message: &Message<'_>) -> Revision {
         .unwrap_or(Revision::V2025_11_25)
 }
 
-fn supported(text: &str) -> Result<Revision, HeaderError> {
+/// The revision of a header: one that is served to every client, or the one that the session agreed on.
+fn supported(text: &str, session: Option<Revision>) -> Result<Revision, HeaderError> {
     const SHOWN_MAX: usize = 40;
-    text.parse().map_err(|_| HeaderError::Unsupported { requested: text.chars().take(SHOWN_MAX).collect() })
+    let agreed = session.filter(|session| session.as_str() == text);
+    let revision = agreed.or_else(|| text.parse().ok());
+    revision.ok_or_else(|| HeaderError::Unsupported { requested: text.chars().take(SHOWN_MAX).collect() })
 }
 
 /// The header's value is neither plain nor properly encoded.

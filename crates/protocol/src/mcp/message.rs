@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::error::ErrorCode;
 use super::method::{self, Direction, MethodRow, Revision, Shape};
 use super::scan;
-use super::strict::{self, Checked, Limits, StrictError};
+use super::strict::{self, Checked, Limits, Numbers, StrictError};
 
 mod answer;
 mod item;
@@ -59,8 +59,9 @@ impl Id {
 /// Why the bytes are no message. The message is a refusal to the sender and quotes nothing secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ReadError {
-    /// `id` is null, fractional or structured, or beyond 64 bits.
-    #[error("`id` must be a string or an integer")]
+    /// `id` is null, fractional or structured, or an integer that not every program holds exactly; or so is
+    /// `progressToken`.
+    #[error("`id` and `progressToken` must be strings, or integers up to 2^53")]
     Id,
     /// `jsonrpc` is missing or says something else.
     #[error("`jsonrpc` must be \"2.0\"")]
@@ -134,7 +135,15 @@ impl<'a> Message<'a> {
     /// Reads one message. Everything that could be read in two ways is refused.
     pub fn read(bytes: &'a [u8], limits: &Limits) -> Result<Self, ReadError> {
         let checked = strict::read(bytes, limits)?;
-        Ok(Self { text: checked.text, kind: Envelope::of(&checked).classify()? })
+        let message = Self { text: checked.text, kind: Envelope::of(&checked).classify()? };
+        // A server that rounds it answers another request.
+        let is_caller = limits.numbers == Numbers::Bounded;
+        let is_rounded = |id: &Id| matches!(id, Id::Integer(number) if !strict::is_exact(&number.to_string()));
+        let token = message.meta().and_then(|meta| meta.progress_token.as_ref());
+        if is_caller && message.id().into_iter().chain(token).any(is_rounded) {
+            return Err(ReadError::Id);
+        }
+        Ok(message)
     }
 
     /// The bytes as they were read: what is forwarded.

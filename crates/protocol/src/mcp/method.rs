@@ -9,9 +9,17 @@ use std::str::FromStr;
 /// The extension under which 2026-07-28 has jobs ("tasks" in the specification's words).
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
-/// A revision of the protocol that we serve. Ordered by age.
+/// A revision of the protocol. Ordered by age.
+///
+/// Three are served to every client ([`Revision::ALL`]). The two before them exist only where an upstream speaks nothing
+/// newer: it names its own revision in the handshake, and a client that knows it goes on in it (2025-11-25 Lifecycle,
+/// Version Negotiation).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Revision {
+    /// 2024-11-05
+    V2024_11_05,
+    /// 2025-03-26
+    V2025_03_26,
     /// 2025-06-18
     V2025_06_18,
     /// 2025-11-25
@@ -21,12 +29,14 @@ pub enum Revision {
 }
 
 impl Revision {
-    /// All of them, oldest first.
+    /// Those that are served to every client, oldest first.
     pub const ALL: [Self; 3] = [Self::V2025_06_18, Self::V2025_11_25, Self::V2026_07_28];
 
     /// As it is written in headers, `_meta` and `initialize`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::V2024_11_05 => "2024-11-05",
+            Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
             Self::V2026_07_28 => "2026-07-28",
@@ -36,9 +46,14 @@ impl Revision {
     /// Which of the two ways of talking this revision belongs to.
     pub const fn era(self) -> Era {
         match self {
-            Self::V2025_06_18 | Self::V2025_11_25 => Era::Initialize,
+            Self::V2024_11_05 | Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => Era::Initialize,
             Self::V2026_07_28 => Era::Stateless,
         }
+    }
+
+    /// The revision that an upstream names, which may be older than those that are served to every client.
+    pub fn of_upstream(text: &str) -> Option<Self> {
+        KNOWN.iter().copied().find(|revision| revision.as_str() == text)
     }
 }
 
@@ -48,7 +63,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// The text names no revision that we serve.
+/// The text names no revision that is served to every client.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("unknown protocol version; supported are 2025-06-18, 2025-11-25 and 2026-07-28")]
 pub struct UnknownRevision;
@@ -64,7 +79,7 @@ impl FromStr for Revision {
 /// The two ways of talking: a handshake and perhaps a session, or requests that stand alone.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Era {
-    /// `initialize`, sessions, server requests on streams: 2025-06-18 and 2025-11-25.
+    /// `initialize`, sessions, server requests on streams: 2025-11-25 and all before it.
     Initialize,
     /// Every request self-contained, server requests inside results: 2026-07-28.
     Stateless,
@@ -297,8 +312,16 @@ pub fn rows(revision: Revision, direction: Direction) -> impl Iterator<Item = &'
     ROWS.iter().filter(move |row| row.direction == direction && row.is_in(revision))
 }
 
-const ALL: &[Revision] = &Revision::ALL;
-const INITIALIZE: &[Revision] = &[Revision::V2025_06_18, Revision::V2025_11_25];
+const KNOWN: &[Revision] = &[
+    Revision::V2024_11_05,
+    Revision::V2025_03_26,
+    Revision::V2025_06_18,
+    Revision::V2025_11_25,
+    Revision::V2026_07_28,
+];
+const INITIALIZE: &[Revision] =
+    &[Revision::V2024_11_05, Revision::V2025_03_26, Revision::V2025_06_18, Revision::V2025_11_25];
+const ELICITATION: &[Revision] = &[Revision::V2025_06_18, Revision::V2025_11_25];
 const NOVEMBER: &[Revision] = &[Revision::V2025_11_25];
 const STATELESS: &[Revision] = &[Revision::V2026_07_28];
 
@@ -372,19 +395,19 @@ impl MethodRow {
 
 /// The one exhaustive table. Client to server first, then server to client; alphabetical within each.
 static ROWS: &[MethodRow] = &[
-    request("completion/complete", Method::CompletionComplete, ALL, Need::Complete, Target::Completion),
+    request("completion/complete", Method::CompletionComplete, KNOWN, Need::Complete, Target::Completion),
     request("initialize", Method::Initialize, INITIALIZE, Need::Session, Target::None).uncancellable(),
     request("logging/setLevel", Method::LoggingSetLevel, INITIALIZE, Need::Log, Target::Log),
-    notification("notifications/cancelled", Method::NotificationsCancelled, ALL, Target::Request),
+    notification("notifications/cancelled", Method::NotificationsCancelled, KNOWN, Target::Request),
     notification("notifications/initialized", Method::NotificationsInitialized, INITIALIZE, Target::None),
     notification("notifications/progress", Method::NotificationsProgress, INITIALIZE, Target::Request),
     notification("notifications/roots/list_changed", Method::NotificationsRootsListChanged, INITIALIZE, Target::User),
     notification("notifications/tasks/status", Method::NotificationsTasksStatus, NOVEMBER, Target::Job),
     request("ping", Method::Ping, INITIALIZE, Need::Session, Target::None),
-    request("prompts/get", Method::PromptsGet, ALL, Need::GetPrompt, Target::Prompt).named(NameSource::Name).asking(),
-    request("prompts/list", Method::PromptsList, ALL, Need::List(ListKind::Prompts), Target::Prompt).cached(),
-    request("resources/list", Method::ResourcesList, ALL, Need::List(ListKind::Resources), Target::Resource).cached(),
-    request("resources/read", Method::ResourcesRead, ALL, Need::ReadResource, Target::Resource)
+    request("prompts/get", Method::PromptsGet, KNOWN, Need::GetPrompt, Target::Prompt).named(NameSource::Name).asking(),
+    request("prompts/list", Method::PromptsList, KNOWN, Need::List(ListKind::Prompts), Target::Prompt).cached(),
+    request("resources/list", Method::ResourcesList, KNOWN, Need::List(ListKind::Resources), Target::Resource).cached(),
+    request("resources/read", Method::ResourcesRead, KNOWN, Need::ReadResource, Target::Resource)
         .named(NameSource::Uri)
         .asking()
         .cached(),
@@ -392,7 +415,7 @@ static ROWS: &[MethodRow] = &[
     request(
         "resources/templates/list",
         Method::ResourcesTemplatesList,
-        ALL,
+        KNOWN,
         Need::List(ListKind::ResourceTemplates),
         Target::ResourceTemplate,
     )
@@ -413,14 +436,14 @@ static ROWS: &[MethodRow] = &[
     request("tasks/list", Method::TasksList, NOVEMBER, Need::List(ListKind::Jobs), Target::Job),
     request("tasks/result", Method::TasksResult, NOVEMBER, Need::Job(JobAct::Result), Target::Job),
     request("tasks/update", Method::TasksUpdate, STATELESS, Need::Job(JobAct::Update), Target::Job).of_tasks(),
-    request("tools/call", Method::ToolsCall, ALL, Need::Tool, Target::Tool).named(NameSource::Name).asking(),
-    request("tools/list", Method::ToolsList, ALL, Need::List(ListKind::Tools), Target::Tool).cached(),
+    request("tools/call", Method::ToolsCall, KNOWN, Need::Tool, Target::Tool).named(NameSource::Name).asking(),
+    request("tools/list", Method::ToolsList, KNOWN, Need::List(ListKind::Tools), Target::Tool).cached(),
     //
-    request("elicitation/create", Method::ElicitationCreate, INITIALIZE, Need::Answer, Target::User).asked_by_server(),
+    request("elicitation/create", Method::ElicitationCreate, ELICITATION, Need::Answer, Target::User).asked_by_server(),
     request("elicitation/create", Method::ElicitationCreate, STATELESS, Need::Answer, Target::User)
         .asked_by_server()
         .inside_a_result(),
-    notification("notifications/cancelled", Method::NotificationsCancelled, ALL, Target::Request).news(),
+    notification("notifications/cancelled", Method::NotificationsCancelled, KNOWN, Target::Request).news(),
     notification(
         "notifications/elicitation/complete",
         Method::NotificationsElicitationComplete,
@@ -428,18 +451,18 @@ static ROWS: &[MethodRow] = &[
         Target::User,
     )
     .news(),
-    notification("notifications/message", Method::NotificationsMessage, ALL, Target::Log).news(),
-    notification("notifications/progress", Method::NotificationsProgress, ALL, Target::Request).news(),
-    notification("notifications/prompts/list_changed", Method::NotificationsPromptsListChanged, ALL, Target::Prompt)
+    notification("notifications/message", Method::NotificationsMessage, KNOWN, Target::Log).news(),
+    notification("notifications/progress", Method::NotificationsProgress, KNOWN, Target::Request).news(),
+    notification("notifications/prompts/list_changed", Method::NotificationsPromptsListChanged, KNOWN, Target::Prompt)
         .news(),
     notification(
         "notifications/resources/list_changed",
         Method::NotificationsResourcesListChanged,
-        ALL,
+        KNOWN,
         Target::Resource,
     )
     .news(),
-    notification("notifications/resources/updated", Method::NotificationsResourcesUpdated, ALL, Target::Resource)
+    notification("notifications/resources/updated", Method::NotificationsResourcesUpdated, KNOWN, Target::Resource)
         .news(),
     notification(
         "notifications/subscriptions/acknowledged",
@@ -453,7 +476,7 @@ static ROWS: &[MethodRow] = &[
         ..notification("notifications/tasks", Method::NotificationsTasks, STATELESS, Target::Job).news()
     },
     notification("notifications/tasks/status", Method::NotificationsTasksStatus, NOVEMBER, Target::Job).news(),
-    notification("notifications/tools/list_changed", Method::NotificationsToolsListChanged, ALL, Target::Tool).news(),
+    notification("notifications/tools/list_changed", Method::NotificationsToolsListChanged, KNOWN, Target::Tool).news(),
     request("ping", Method::Ping, INITIALIZE, Need::Answer, Target::None).asked_by_server(),
     request("roots/list", Method::RootsList, INITIALIZE, Need::Answer, Target::User).asked_by_server(),
     request("roots/list", Method::RootsList, STATELESS, Need::Answer, Target::User).asked_by_server().inside_a_result(),

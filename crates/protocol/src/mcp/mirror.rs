@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::headers::{HeaderError, HeaderView, PARAM_PREFIX, ValueError, decode_value, encode_value};
+use super::strict::is_exact;
+use crate::decimal::Decimal;
 
 /// The schema member that asks for mirroring.
 pub const ANNOTATION: &str = "x-mcp-header";
@@ -20,7 +22,7 @@ const SAFE_INTEGER_MAX: i64 = (1 << 53) - 1;
 pub enum Primitive {
     /// `true` or `false`.
     Boolean,
-    /// Within ±(2^53 − 1), compared as a number.
+    /// Compared by its value.
     Integer,
     /// Compared byte by byte.
     String,
@@ -159,9 +161,7 @@ pub fn params_agree(
 fn says_the_same(value: &Value, sent: &str, primitive: Primitive) -> bool {
     match (primitive, value) {
         (Primitive::Boolean, Value::Bool(value)) => sent == if *value { "true" } else { "false" },
-        (Primitive::Integer, Value::Number(number)) => {
-            integer(number).is_some_and(|number| sent_integer(sent) == Some(number))
-        }
+        (Primitive::Integer, Value::Number(number)) => is_same_integer(&number.to_string(), sent),
         (Primitive::String, Value::String(text)) => sent == text,
         _ => false,
     }
@@ -177,12 +177,11 @@ fn integer(number: &serde_json::Number) -> Option<i64> {
     (-SAFE_INTEGER_MAX..=SAFE_INTEGER_MAX).contains(&integer).then_some(integer)
 }
 
-/// The same from a header: by the grammar of JSON numbers, so that `0x2A`, `+42` and ` 42` are none.
-fn sent_integer(sent: &str) -> Option<i64> {
-    if sent.starts_with(|first: char| first != '-' && !first.is_ascii_digit()) {
-        return None;
-    }
-    integer(&serde_json::from_str(sent).ok()?)
+/// Whether two texts are one whole number by the grammar of JSON, so that `0x2A`, `+42` and ` 42` are none: a JavaScript
+/// client writes `1e+21` for the `1e21` of its body. One that some programs round is the same as nothing.
+fn is_same_integer(value: &str, sent: &str) -> bool {
+    let number = |text| Decimal::parse(text).filter(|number| number.is_integer() && is_exact(text));
+    number(value).is_some_and(|value| number(sent) == Some(value))
 }
 
 fn annotation(schema: &Map<String, Value>, path: Option<&[&str]>) -> Result<Option<Annotation>, AnnotationError> {

@@ -32,6 +32,15 @@ pub struct Event {
     pub retry: Option<u64>,
 }
 
+impl Event {
+    /// Whether it carries a message: its type is `message`, which is also that of an event without one (HTML Living
+    /// Standard §9.2.6). Servers of the field send others to keep a connection open, such as `event: ping`, whose data is
+    /// nothing for MCP.
+    pub fn is_message(&self) -> bool {
+        self.event.as_deref().is_none_or(|name| name.is_empty() || name == "message")
+    }
+}
+
 /// What a stream is made of.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Piece {

@@ -2,8 +2,8 @@
 //!
 //! A gateway decides on what *it* read and an upstream acts on what *it* read. The walk makes sure that these are
 //! the same: no duplicate member names at any depth (compared after unescaping), no member that becomes a known
-//! one when a lenient parser ignores case, width or separators, no numbers that one parser rounds and another does
-//! not, no byte order mark, comment, batch or trailing data. Everything is bounded, and depth costs heap, not stack.
+//! one when a lenient parser ignores case, width or separators, no numbers that overflow or vanish in one parser and not
+//! in another, no byte order mark, comment, batch or trailing data. Everything is bounded, and depth costs heap, not stack.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,13 +18,14 @@ mod text;
 
 use known::Place;
 pub use known::{loosely, same_when_folded};
+pub use text::is_exact;
 
 /// How exact numbers have to be.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Numbers {
-    /// What a 64-bit integer and a double hold alike: an integer that a double would round is refused, as is
-    /// anything that becomes zero or infinite. For messages of callers, whose arguments are judged.
-    Exact,
+    /// Any finite double that is zero only where it is written as zero. For messages of callers. Integers beyond 2^53 pass
+    /// as they are written; what judges one of them asks [`is_exact`].
+    Bounded,
     /// Any finite double. For messages of upstreams: JSON Schemas in the field have bounds like 2^63 − 1.
     Finite,
 }
@@ -48,7 +49,7 @@ pub struct Limits {
 
 impl Default for Limits {
     /// For messages of callers: depth 64 (half of what serde_json bears), 100 000 members, names of 4 KiB,
-    /// numbers of 64 bytes, strings of 8 MiB (a picture in Base64), exact numbers.
+    /// numbers of 64 bytes, strings of 8 MiB (a picture in Base64), bounded numbers.
     fn default() -> Self {
         Self {
             depth_max: 64,
@@ -56,7 +57,7 @@ impl Default for Limits {
             name_bytes_max: 4 << 10,
             number_bytes_max: 64,
             string_bytes_max: 8 << 20,
-            numbers: Numbers::Exact,
+            numbers: Numbers::Bounded,
         }
     }
 }
@@ -105,7 +106,7 @@ pub enum StrictError {
     NotUtf8 { at: usize },
     #[error("a member name with a NUL character at byte {at}")]
     NulInName { at: usize },
-    #[error("the number at byte {at} is not held exactly by every parser; send it as a string")]
+    #[error("the number at byte {at} is too long, too large, or too small for many parsers; send it as a string")]
     Number { at: usize },
     #[error("a string longer than {max} bytes at byte {at}")]
     StringTooLong { at: usize, max: usize },
@@ -325,7 +326,7 @@ impl<'a> Walk<'a, '_> {
         let at = self.at;
         let rest = self.text.get(at..).unwrap_or_default();
         let number = text::number(rest).ok_or(StrictError::Syntax { at })?;
-        if number.len() > self.limits.number_bytes_max || !text::is_held(number, self.limits.numbers) {
+        if number.len() > self.limits.number_bytes_max || !text::is_admitted(number, self.limits.numbers) {
             return Err(StrictError::Number { at });
         }
         self.at += number.len();

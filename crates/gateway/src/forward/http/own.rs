@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::super::probe::{self, Discovered, Own, ToolPages};
-use super::super::{AnswerBody, Event, ForwardError, Spoken, UpstreamSession};
+use super::super::{AnswerBody, Deadline, Event, ForwardError, Spoken, UpstreamSession};
 use super::{Exchange, HttpUpstream, http_session, malformed};
 
 /// How an upstream took one of our questions.
@@ -34,13 +34,29 @@ impl HttpUpstream {
     }
 
     /// See [`super::super::Upstreams::list_tools`].
-    pub(in super::super) async fn list_tools(&self) -> Result<Vec<Box<RawValue>>, ForwardError> {
-        let revision = self.revisions().await?.newest();
-        if revision.era() == Era::Stateless {
-            return self.pages(revision, None).await;
+    pub(in super::super) async fn list_tools(&self) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
+        let spoken = self.revisions().await?;
+        let newest_of = |era: Era| spoken.revisions.iter().copied().filter(|revision| revision.era() == era).max();
+        let mut lists = Vec::new();
+        if let Some(revision) = newest_of(Era::Stateless) {
+            lists.push(self.pages(revision, None).await?);
         }
-        let (_, session) = self.initialize().await?;
-        let listed = self.pages(revision, session.as_ref()).await;
+        if newest_of(Era::Initialize).is_some() {
+            match Box::pin(self.list_in_a_session()).await {
+                Ok(listed) => lists.push(listed),
+                Err(error) if lists.is_empty() => return Err(error),
+                // It says that it has a handshake and refuses it: the newer list is all that there is.
+                Err(error) => {
+                    tracing::warn!(server = %self.name, %error, "the upstream lists no tools in its older revision")
+                }
+            }
+        }
+        Ok(lists)
+    }
+
+    async fn list_in_a_session(&self) -> Result<Vec<Box<RawValue>>, ForwardError> {
+        let (spoken, session) = self.initialize().await?;
+        let listed = self.pages(spoken.newest(), session.as_ref()).await;
         self.end(session).await;
         listed
     }
@@ -111,6 +127,14 @@ impl HttpUpstream {
         Ok(pages.into_tools())
     }
 
+    /// Sends our answer to what the server asked. That it does not arrive shows in the answer that we wait for.
+    async fn reply(&self, reply: Vec<u8>, revision: Revision, session: Option<&UpstreamSession>) {
+        let reply = Own { method: "", id: None, bytes: Bytes::from(reply) };
+        if let Err(error) = self.ask(&reply, revision, session).await {
+            tracing::debug!(server = %self.name, %error, "the upstream did not take our answer");
+        }
+    }
+
     async fn ask(
         &self,
         question: &Own,
@@ -118,6 +142,7 @@ impl HttpUpstream {
         session: Option<&UpstreamSession>,
     ) -> Result<(Told, Option<UpstreamSession>), ForwardError> {
         let ready = self.ready()?;
+        let named = session.cloned();
         let session = http_session(session)?;
         let mut headers = self.headers(HeaderMap::new(), revision, session)?;
         let is_initialize = question.method == "initialize";
@@ -128,13 +153,13 @@ impl HttpUpstream {
             let method = HeaderValue::from_static(question.method);
             headers.insert(HeaderName::from_static("mcp-method"), method);
         }
-        let deadline = Instant::now() + self.limits.own_deadline;
+        let deadline = Deadline::new(Instant::now(), self.limits.own_deadline);
         let exchange = Exchange {
             request: ready.request(HttpMethod::POST, headers, question.bytes.clone()),
             owes_answer: question.id.is_some(),
             begins_session: is_initialize,
             has_session: session.is_some(),
-            head_deadline: deadline.min(Instant::now() + ready.answer_timeout),
+            head_deadline: deadline.at().min(Instant::now() + ready.answer_timeout),
             deadline: Some(deadline),
             room: self.limits.memory.own_room(),
         };
@@ -144,7 +169,12 @@ impl HttpUpstream {
             AnswerBody::Json(bytes) => Told::Answer(bytes),
             AnswerBody::Events(mut events) => loop {
                 match events.next().await {
-                    Some(Ok(Event::Message { data, .. })) if is_answer(&data, question) => break Told::Answer(data),
+                    Some(Ok(Event::Message { data, .. })) => match heard(&data, question) {
+                        Heard::Answer => break Told::Answer(data),
+                        // Before it has our answer it may give us none. Boxed: it is this function again.
+                        Heard::Question(reply) => Box::pin(self.reply(reply, revision, named.as_ref())).await,
+                        Heard::Other => {}
+                    },
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
                     None => return Err(malformed("the stream ended without the answer")),
@@ -155,7 +185,21 @@ impl HttpUpstream {
     }
 }
 
-fn is_answer(bytes: &[u8], question: &Own) -> bool {
-    Message::read(bytes, &Limits::upstream())
-        .is_ok_and(|message| matches!(message.kind(), Kind::Response { id, .. } if *id == question.id))
+/// What a message on the stream of one of our questions is.
+enum Heard {
+    /// The answer.
+    Answer,
+    /// A question of the server, with our answer to it.
+    Question(Vec<u8>),
+    /// Nothing that is for us.
+    Other,
+}
+
+fn heard(bytes: &[u8], question: &Own) -> Heard {
+    let Ok(message) = Message::read(bytes, &Limits::upstream()) else { return Heard::Other };
+    match message.kind() {
+        Kind::Response { id, .. } if *id == question.id => Heard::Answer,
+        Kind::Request { id, method, .. } => Heard::Question(probe::reply_to(id, method)),
+        Kind::Response { .. } | Kind::Notification { .. } => Heard::Other,
+    }
 }

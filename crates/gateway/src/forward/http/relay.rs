@@ -9,11 +9,13 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use sekisho_protocol::mcp::message::Message;
 use sekisho_protocol::mcp::sse::{self, Parser, Piece, SseError};
+use sekisho_protocol::mcp::strict::Limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
-use super::super::{Answer, AnswerBody, Event, EventStream, ForwardError};
+use super::super::{Answer, AnswerBody, Deadline, Event, EventStream, ForwardError};
 use crate::memory::{Charge, Collecting, Room};
 
 /// Events that may wait for a client of the older revisions. Each is bounded by itself.
@@ -28,7 +30,7 @@ pub(super) struct Relay {
     collecting: Collecting,
     /// Set while there is no room for more: nothing is read meanwhile.
     waiting: Option<Waiting>,
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Option<(Deadline, Pin<Box<Sleep>>)>,
     url: String,
     ended: bool,
 }
@@ -36,21 +38,16 @@ pub(super) struct Relay {
 type Waiting = Pin<Box<dyn Future<Output = Option<Charge>> + Send>>;
 
 impl Relay {
-    /// Reads `body`, one event having at most `event_bytes_max` bytes, until `deadline` if there is one. What is read
+    /// Reads `body`, one event having at most `bytes_max` bytes, until `deadline` if there is one. What is read
     /// finds its place in `room`. `url` is for errors.
-    pub(super) fn new(
-        body: Incoming,
-        event_bytes_max: usize,
-        (deadline, room): (Option<Instant>, Room),
-        url: &str,
-    ) -> Self {
+    pub(super) fn new(body: Incoming, bytes_max: usize, (deadline, room): (Option<Deadline>, Room), url: &str) -> Self {
         Self {
             body,
-            parser: Parser::new(event_bytes_max),
+            parser: Parser::new(bytes_max),
             ready: VecDeque::new(),
             collecting: Collecting::new(room),
             waiting: None,
-            deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
+            deadline: deadline.map(|deadline| (deadline, Box::pin(tokio::time::sleep_until(deadline.at())))),
             url: url.to_owned(),
             ended: false,
         }
@@ -68,13 +65,23 @@ impl Relay {
         Ok(())
     }
 
+    /// An event of another type than `message` keeps the connection open, and its id is a place to resume from.
     fn take_event(&mut self, event: sse::Event) {
         self.ready.extend(event.retry.map(Event::Retry));
-        let data = event.data.filter(|data| !data.is_empty());
+        let is_message = event.is_message();
+        let data = event.data.filter(|data| !data.is_empty() && is_message);
+        if let Some(data) = &data
+            && let Some((deadline, ending)) = &mut self.deadline
+            && is_progress(data.as_bytes())
+        {
+            deadline.extend(Instant::now());
+            ending.as_mut().reset(deadline.at());
+        }
         let event = match (data, event.id) {
             (Some(data), id) => Event::Message { data: Bytes::from(data), id, name: event.event },
             (None, Some(id)) => Event::Position { id },
-            (None, None) => return,
+            (None, None) if is_message => return,
+            (None, None) => Event::Comment,
         };
         self.ready.push_back(event);
     }
@@ -145,8 +152,8 @@ impl Stream for Relay {
         }
         let next = match self.poll_body(context) {
             Poll::Pending => match &mut self.deadline {
-                Some(deadline) => {
-                    ready!(deadline.as_mut().poll(context));
+                Some((_, ending)) => {
+                    ready!(ending.as_mut().poll(context));
                     Some(Err(ForwardError::Timeout { sent: true }))
                 }
                 None => return Poll::Pending,
@@ -157,6 +164,16 @@ impl Stream for Relay {
         self.ended = !matches!(next, Some(Ok(_)));
         Poll::Ready(next)
     }
+}
+
+/// Whether a message reports progress. Read only where the words are in it.
+fn is_progress(data: &[u8]) -> bool {
+    const METHOD: &[u8] = b"notifications/progress";
+    const BYTES_MAX: usize = 64 << 10;
+    data.len() <= BYTES_MAX
+        && data.windows(METHOD.len()).any(|window| window == METHOD)
+        && Message::read(data, &Limits::upstream())
+            .is_ok_and(|message| message.method() == Some("notifications/progress"))
 }
 
 fn bytes_of(event: &Event) -> usize {

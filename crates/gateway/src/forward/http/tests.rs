@@ -14,14 +14,16 @@ use super::super::fixture::server::{Connection, Received, Server};
 use super::super::fixture::{
     MODERN, OLDER, call, cleared, events_of, in_session, initialize, json_of, name, next_message, request,
 };
-use super::super::{AnswerBody, Event, ForwardError, ForwardLimits, HttpSettings, ListenRequest, UpstreamSession};
+use super::super::{
+    AnswerBody, Deadline, Event, ForwardError, ForwardLimits, HttpSettings, ListenRequest, UpstreamSession,
+};
 use super::HttpUpstream;
 
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn upstream(settings: &HttpSettings) -> Arc<HttpUpstream> {
-    let limits = ForwardLimits { event_bytes_max: 1000, answer_bytes_max: 2000, ..ForwardLimits::default() };
+    let limits = ForwardLimits { answer_bytes_max: 2000, ..ForwardLimits::default() };
     Arc::new(HttpUpstream::new(limits, name(), settings))
 }
 
@@ -128,6 +130,7 @@ async fn only_listed_headers_go_on_and_the_body_as_it_is() {
         ("traceparent", "00-1-2-3"),
         ("mcp-protocol-version", "2026-07-28"),
         ("accept", "application/json, text/event-stream"),
+        ("accept-encoding", "identity"),
         ("content-type", "application/json"),
     ] {
         assert_eq!(received.header(name), [value], "{name}");
@@ -295,13 +298,91 @@ async fn what_an_upstream_sends_is_bounded() {
     for revision in [MODERN, OLDER] {
         let mut events = events_of(at(&server).send(call("a", revision, "x", json!({}))).await.unwrap());
         let error = events.next().await.unwrap().unwrap_err();
-        assert_eq!(error, ForwardError::TooLarge { max: 1000 });
+        assert_eq!(error, ForwardError::TooLarge { max: 2000 });
         assert!(events.next().await.is_none());
     }
     let encoded = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
     let server = answering("200 OK", encoded, RESULT).await;
     let error = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap_err();
     assert!(matches!(error, ForwardError::Malformed { .. }));
+}
+
+/// B10: a result has one bound, whatever carries it.
+#[tokio::test]
+async fn an_answer_has_one_bound_in_a_body_and_in_an_event() {
+    let json: &'static str = Box::leak(format!("{}{RESULT}", " ".repeat(1900)).into_boxed_str());
+    let server = answering("200 OK", "Content-Type: application/json\r\n", json).await;
+    assert_eq!(json_of(at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap())["id"], 1);
+    let event: &'static str = Box::leak(format!("data: {json}\n\n").into_boxed_str());
+    let server = answering("200 OK", "Content-Type: text/event-stream\r\n", event).await;
+    let mut events = events_of(at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap());
+    assert_eq!(next_message(&mut events).await["id"], 1);
+}
+
+/// B03: only events of the type `message` carry messages (HTML Living Standard §9.2.6). Others keep the connection open,
+/// and their ids are places to resume from.
+#[tokio::test]
+async fn events_of_other_types_carry_no_message() {
+    let events =
+        "event: ping\ndata: ping\n\nevent: endpoint\ndata: /x\nid: 4\n\nevent: message\ndata: 1\n\nevent:\ndata: 2\n\n";
+    let server = answering("200 OK", "Content-Type: text/event-stream\r\n", events).await;
+    for revision in [MODERN, OLDER] {
+        let mut events = events_of(at(&server).send(call("a", revision, "x", json!({}))).await.unwrap());
+        assert_eq!(events.next().await.unwrap().unwrap(), Event::Comment);
+        assert_eq!(events.next().await.unwrap().unwrap(), Event::Position { id: "4".into() });
+        for number in [1, 2] {
+            assert_eq!(next_message(&mut events).await, json!(number));
+        }
+        assert!(events.next().await.is_none());
+    }
+}
+
+/// B14, TR-44: progress gives a call its time anew.
+#[tokio::test]
+async fn progress_on_a_stream_gives_a_call_its_time_anew() {
+    let server = Server::start(|_, mut connection: Connection| async move {
+        connection.begin_events().await;
+        for _ in 0..5 {
+            let progress =
+                r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}"#;
+            connection.chunk(&format!("data: {progress}\n\n")).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        connection.chunk(&format!("data: {RESULT}\n\n")).await.unwrap();
+        connection.chunk("").await.unwrap();
+    })
+    .await;
+    let mut slow = call("a", MODERN, "x", json!({}));
+    slow.deadline = Deadline::new(tokio::time::Instant::now(), Duration::from_millis(1500));
+    let mut events = events_of(at(&server).send(slow).await.unwrap());
+    for _ in 0..5 {
+        assert_eq!(next_message(&mut events).await["method"], "notifications/progress");
+    }
+    assert_eq!(next_message(&mut events).await["id"], 1);
+}
+
+/// RFC 9110 §10.2.3: an upstream that asks to wait says for how long, in seconds or by a date beside its own.
+#[tokio::test]
+async fn an_upstream_that_asks_to_wait_says_for_how_long() {
+    let dates = "Date: Mon, 30 Nov 2026 20:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 20:01:30 GMT\r\n";
+    for (status, code, headers, seconds) in [
+        ("429 Too Many Requests", 429, "Retry-After: 7\r\n", Some(7)),
+        ("503 Service Unavailable", 503, "Retry-After: 0\r\n", Some(0)),
+        ("429 X", 429, dates, Some(90)),
+        ("429 X", 429, "Retry-After: Mon, 30 Nov 2026 20:01:30 GMT\r\n", None),
+        ("429 X", 429, "Retry-After: 99999999999999999999\r\n", Some(86_400)),
+        ("429 X", 429, "Retry-After: -1\r\n", None),
+        ("503 X", 503, "Retry-After: soon\r\n", None),
+        ("503 X", 503, "", None),
+    ] {
+        let headers: &'static str = Box::leak(format!("{headers}Content-Type: application/json\r\n").into_boxed_str());
+        let server = answering(status, headers, RESULT).await;
+        for revision in [MODERN, OLDER] {
+            let error = at(&server).send(call("a", revision, "x", json!({}))).await.unwrap_err();
+            let wanted = ForwardError::AskedToWait { status: code, retry_after_seconds: seconds };
+            assert_eq!(error, wanted, "{headers}");
+        }
+    }
 }
 
 /// A stream that breaks off inside an event is an error, and the piece of the event is not passed on.
@@ -329,7 +410,7 @@ async fn an_upstream_has_a_deadline() {
     }
     let (server, _told, _go_on) = patient().await;
     let mut slow = call("a", MODERN, "x", json!({}));
-    slow.deadline = tokio::time::Instant::now() + Duration::from_millis(300);
+    slow.deadline = Deadline::new(tokio::time::Instant::now(), Duration::from_millis(300));
     let mut events = events_of(at(&server).send(slow).await.unwrap());
     assert_eq!(next_message(&mut events).await, json!(1));
     assert_eq!(events.next().await.unwrap().unwrap_err(), ForwardError::Timeout { sent: true });
@@ -345,9 +426,9 @@ async fn an_http_error_goes_on_as_message_or_as_status() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(json_of(answer)["error"]["code"], -32022);
     for (headers, body) in [(json, r#"{"message":"secret"}"#), ("Content-Type: text/html\r\n", "<p>"), ("", "")] {
-        let server = answering("503 X", headers, body).await;
+        let server = answering("500 X", headers, body).await;
         let answer = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap();
-        assert!(matches!(answer.body, AnswerBody::Refused { status } if status == 503), "{answer:?}");
+        assert!(matches!(answer.body, AnswerBody::Refused { status } if status == 500), "{answer:?}");
     }
     let server = answering("200 OK", "Content-Type: text/html\r\n", "<p>").await;
     let error = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap_err();
@@ -450,19 +531,12 @@ async fn the_era_of_an_upstream_is_found_out_once() {
         if discover == known {
             continue;
         }
-        let tools = upstream.list_tools().await.unwrap();
-        assert_eq!(tools[0].get(), r#"{"name":"one"}"#);
+        let lists = upstream.list_tools().await.unwrap();
+        assert_eq!(lists.len(), if revisions == both { 2 } else { 1 }, "{status}");
+        for list in lists {
+            assert_eq!(list[0].get(), r#"{"name":"one"}"#);
+        }
         let ended = server.received().iter().filter(|received| received.head.starts_with("DELETE")).count();
-        assert_eq!(
-            ended,
-            if revisions == [MODERN] {
-                0
-            } else if revisions == both {
-                1
-            } else {
-                2
-            },
-            "{status}"
-        );
+        assert_eq!(ended, if revisions == [MODERN] { 0 } else { 2 }, "{status}");
     }
 }

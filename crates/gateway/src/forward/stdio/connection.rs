@@ -27,6 +27,10 @@ use crate::memory::Memory;
 
 /// Lines that may wait for a child to read them. A caller whose line finds no room waits, within its own deadline.
 const LINES_MAX: usize = 32;
+/// The longest that a start may take with signs of life, unless the setting is longer.
+const START_MAX: Duration = Duration::from_mins(10);
+/// How often the log says that a program is still starting.
+const START_TOLD_EVERY: Duration = Duration::from_secs(20);
 /// How often deadlines and idleness are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the outputs of a child that ended are read on. Its descendants may hold them open.
@@ -79,6 +83,9 @@ pub(super) struct Connection {
     ended: watch::Receiver<Option<Ended>>,
     stop: CancellationToken,
     gave_way: Arc<AtomicBool>,
+    settings: Arc<StdioSettings>,
+    server: ServerName,
+    tail: StderrTail,
 }
 
 impl Drop for Connection {
@@ -117,7 +124,7 @@ impl Connection {
             gave_way: gave_way.clone(),
             started: Instant::now(),
             has_answered: AtomicBool::new(false),
-            tail,
+            tail: tail.clone(),
             writer: context.tasks.spawn(write_lines(stdin, waiting)),
             stderr: context.tasks.spawn(reading),
             ended,
@@ -126,8 +133,51 @@ impl Connection {
             supervisor.run(process, stdout).await;
             drop(permit);
         });
-        let memory = context.limits.memory.clone();
-        Ok(Arc::new(Self { memory, router: router.clone(), lines, ended: has_ended, stop, gave_way }))
+        Ok(Arc::new(Self {
+            memory: context.limits.memory.clone(),
+            router: router.clone(),
+            lines,
+            ended: has_ended,
+            stop,
+            gave_way,
+            settings: context.settings.clone(),
+            server: context.server.clone(),
+            tail,
+        }))
+    }
+
+    /// Waits for the first answer of a child. Its start is not a call: a first `npx` or `uvx` downloads what it starts. So
+    /// every line on its standard error is a sign of life, after which it has the same time again.
+    pub(super) async fn starting<T>(&self, work: impl Future<Output = T>) -> Result<T, ForwardError> {
+        let (began, patience) = (Instant::now(), self.settings.start_timeout);
+        let last = began + patience.max(START_MAX);
+        let mut until = began + patience;
+        let mut tell = began + START_TOLD_EVERY;
+        let mut said = self.tail.watch();
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                Ok(()) = said.changed() => until = (Instant::now() + patience).min(last),
+                () = tokio::time::sleep_until(until) => return Err(self.not_started(began.elapsed())),
+                () = tokio::time::sleep_until(tell) => {
+                    tell += START_TOLD_EVERY;
+                    tracing::warn!(
+                        server = %self.server,
+                        seconds = began.elapsed().as_secs(),
+                        "the program is still starting; it is waited for until it was silent for {} s \
+                         (`start_seconds` of the server)",
+                        patience.as_secs()
+                    );
+                }
+            }
+        }
+    }
+
+    fn not_started(&self, waited: Duration) -> ForwardError {
+        let (stderr_tail, withheld) = (self.tail.lines(), self.settings.withheld.clone());
+        ForwardError::NotStarted { seconds: waited.as_secs(), stderr_tail, withheld }
     }
 
     /// How it ended, if it did. Nothing is to be sent to it then.

@@ -1,9 +1,10 @@
-//! The gateway's own child: which revisions the program speaks, and its tools. It never serves a caller.
+//! The gateway's own children: which revisions the program speaks, and its tools. They never serve a caller.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sekisho_protocol::mcp::method::{Era, Revision};
 use serde_json::value::RawValue;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
@@ -18,11 +19,14 @@ use super::slot::own_opening;
 /// How long a program may take to say something to `server/discover` before it is asked in the older way as well.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// What is known of the program, and the child that said it.
+/// Children of our own: one of each era. PyPI `mcp` 2.x and `fastmcp` 4.x keep to the era of the first message that they
+/// get, so one process cannot be asked in both.
+const CHILDREN: usize = 2;
+
+/// What is known of the program, and the children that said it.
 #[derive(Debug)]
-pub(super) struct OwnChild {
-    /// There is one such child at a time, and callers cannot take its place: without it no list can be had, and so no
-    /// tool be called.
+pub(super) struct OwnChildren {
+    /// Callers cannot take their places: without them no list can be had, and so no tool be called.
     permits: Arc<Semaphore>,
     spoken: Mutex<Option<Arc<Spoken>>>,
     probed: Mutex<Arc<OnceCell<Arc<Probed>>>>,
@@ -31,17 +35,18 @@ pub(super) struct OwnChild {
 #[derive(Debug)]
 struct Probed {
     spoken: Arc<Spoken>,
-    connection: Arc<Connection>,
+    /// The child of each era, each with its newest revision; the newer era first.
+    children: Vec<(Revision, Arc<Connection>)>,
 }
 
-impl Default for OwnChild {
+impl Default for OwnChildren {
     fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(1)), spoken: Mutex::default(), probed: Mutex::default() }
+        Self { permits: Arc::new(Semaphore::new(CHILDREN)), spoken: Mutex::default(), probed: Mutex::default() }
     }
 }
 
-impl OwnChild {
-    /// Waits until the one before it is gone.
+impl OwnChildren {
+    /// Waits until one before it is gone.
     async fn permit(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
         self.permits.clone().acquire_owned().await.map_err(|_| ForwardError::Busy { sent: false })
     }
@@ -58,22 +63,26 @@ impl StdioUpstream {
     }
 
     /// See [`super::super::Upstreams::list_tools`].
-    pub(in super::super) async fn list_tools(self: &Arc<Self>) -> Result<Vec<Box<RawValue>>, ForwardError> {
+    pub(in super::super) async fn list_tools(self: &Arc<Self>) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
         let probed = self.probed().await?;
-        let revision = probed.spoken.newest();
-        let mut pages = ToolPages::new(revision, self.context.limits.answer_bytes_max);
-        while let Some(question) = pages.question() {
-            let answer = ask(&probed.connection, &question, self.context.limits.own_deadline).await?;
-            pages.take(&answer)?;
+        let mut lists = Vec::new();
+        for (revision, connection) in &probed.children {
+            let mut pages = ToolPages::new(*revision, self.context.limits.answer_bytes_max);
+            while let Some(question) = pages.question() {
+                let answer = ask(connection, &question, self.context.limits.own_deadline).await?;
+                pages.take(&answer)?;
+            }
+            lists.push(pages.into_tools());
         }
-        Ok(pages.into_tools())
+        Ok(lists)
     }
 
-    /// The child, ready to be asked. Whoever comes while it starts waits for the same one.
+    /// The children, ready to be asked. Whoever comes while they start waits for the same ones.
     async fn probed(self: &Arc<Self>) -> Result<Arc<Probed>, ForwardError> {
         let cell = {
             let mut cell = self.own.probed.lock().unwrap_or_else(PoisonError::into_inner);
-            if cell.get().is_some_and(|probed| probed.connection.ended().is_some()) {
+            let has_ended = |probed: &Arc<Probed>| probed.children.iter().any(|(_, child)| child.ended().is_some());
+            if cell.get().is_some_and(has_ended) {
                 *cell = Arc::default();
             }
             cell.clone()
@@ -84,51 +93,91 @@ impl StdioUpstream {
         Ok(probed.clone())
     }
 
-    /// `server/discover` first, then `initialize` (ST-10, ST-11). A program that does not survive the first question
-    /// gets a second life in which it is asked the second question only.
+    /// `server/discover` first, then `initialize` (ST-10, ST-11). A program that knows the first question is asked the
+    /// second in another process, and so is one that does not survive the first.
     async fn probe(self: &Arc<Self>) -> Result<Arc<Probed>, ForwardError> {
         let connection = self.start_own().await?;
         match self.discover(&connection).await {
-            Ok(spoken) => Ok(Arc::new(Probed { spoken: Arc::new(spoken), connection })),
+            Ok(spoken) if spoken.newest().era() == Era::Stateless => self.probe_older(spoken, connection).await,
+            Ok(spoken) => {
+                let children = vec![(spoken.newest(), connection)];
+                Ok(Arc::new(Probed { spoken: Arc::new(spoken), children }))
+            }
             Err(ForwardError::ChildExited { .. }) => {
                 drop(connection);
-                let connection = self.start_own().await?;
-                let timeout = self.context.settings.start_timeout;
-                let told = ask(&connection, &Own::initialize(), timeout).await?;
-                let spoken = Arc::new(probe::read_initialized(&told)?);
-                connection.write(&Own::initialized().bytes).await?;
-                Ok(Arc::new(Probed { spoken, connection }))
+                let (spoken, connection) = self.initialize_own().await?;
+                let children = vec![(spoken.newest(), connection)];
+                Ok(Arc::new(Probed { spoken: Arc::new(spoken), children }))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the program that answered `server/discover` also has a handshake: what it says itself of older revisions
+    /// counts less than what it does.
+    async fn probe_older(
+        self: &Arc<Self>,
+        modern: Spoken,
+        connection: Arc<Connection>,
+    ) -> Result<Arc<Probed>, ForwardError> {
+        let mut children = vec![(modern.newest(), connection)];
+        let mut spoken = Spoken { revisions: Vec::new(), server_info: modern.server_info };
+        match self.initialize_own().await {
+            Ok((older, connection)) => {
+                children.push((older.newest(), connection));
+                spoken.revisions.extend(older.revisions);
+                spoken.server_info = spoken.server_info.or(older.server_info);
+            }
+            // It said no, or nothing that means yes.
+            Err(
+                error @ (ForwardError::ChildExited { .. }
+                | ForwardError::Malformed { .. }
+                | ForwardError::NotStarted { .. }
+                | ForwardError::UnsupportedRevision { .. }),
+            ) => tracing::debug!(server = %self.context.server, %error, "the program has no handshake"),
+            Err(error) => return Err(error),
+        }
+        spoken.revisions.extend(modern.revisions.into_iter().filter(|revision| revision.era() == Era::Stateless));
+        Ok(Arc::new(Probed { spoken: Arc::new(spoken), children }))
+    }
+
+    /// A child that is asked the older question only.
+    async fn initialize_own(self: &Arc<Self>) -> Result<(Spoken, Arc<Connection>), ForwardError> {
+        let connection = self.start_own().await?;
+        let told = connection.starting(asked(&connection, &Own::initialize())).await??;
+        let spoken = initialized(&connection, &told).await?;
+        Ok((spoken, connection))
     }
 
     async fn start_own(self: &Arc<Self>) -> Result<Arc<Connection>, ForwardError> {
         let permit = self.own.permit().await?;
         let max = self.context.limits.answer_bytes_max;
         let bytes = QueueBytes { request_max: max, session_max: max };
-        Connection::start(&self.context, &SharedRouter::new(Router::new(bytes, true)), permit).await
+        Connection::start(&self.context, &SharedRouter::new(Router::of_our_own(bytes)), permit).await
     }
 
     async fn discover(&self, connection: &Arc<Connection>) -> Result<Spoken, ForwardError> {
-        let start_timeout = self.context.settings.start_timeout;
         let (_discovering, mut discovered) = open(connection, &Own::discover()).await?;
         // Silence means the older era, or a program that is slow to start; so both questions stay open then.
-        match tokio::time::timeout(SILENCE.min(start_timeout / 2), answer(&mut discovered)).await {
+        match tokio::time::timeout(SILENCE, answer(&mut discovered)).await {
             Ok(told) => match probe::read_discovered(&told?)? {
                 Discovered::Modern(spoken) => Ok(*spoken),
                 Discovered::Legacy => {
-                    let told = ask(connection, &Own::initialize(), start_timeout).await?;
+                    let told = connection.starting(asked(connection, &Own::initialize())).await??;
                     initialized(connection, &told).await
                 }
             },
             Err(_) => {
                 let question = Own::initialize();
-                let asking = ask(connection, &question, start_timeout);
-                tokio::select! {
-                    told = asking => initialized(connection, &told?).await,
-                    spoken = late(&mut discovered) => spoken,
-                }
+                let first = async {
+                    tokio::select! {
+                        biased;
+                        // A program that was only slow answers in the order of the questions.
+                        spoken = late(&mut discovered) => spoken,
+                        told = asked(connection, &question) => initialized(connection, &told?).await,
+                    }
+                };
+                connection.starting(first).await?
             }
         }
     }
@@ -154,10 +203,12 @@ async fn open(connection: &Arc<Connection>, question: &Own) -> Result<(Ticket, R
     connection.open(opening, &question.bytes).await
 }
 
+async fn asked(connection: &Arc<Connection>, question: &Own) -> Result<Bytes, ForwardError> {
+    let (_ticket, mut receiver) = open(connection, question).await?;
+    answer(&mut receiver).await
+}
+
 async fn ask(connection: &Arc<Connection>, question: &Own, timeout: Duration) -> Result<Bytes, ForwardError> {
-    let asking = async {
-        let (_ticket, mut receiver) = open(connection, question).await?;
-        answer(&mut receiver).await
-    };
+    let asking = asked(connection, question);
     tokio::time::timeout(timeout, asking).await.map_err(|_| ForwardError::Timeout { sent: true })?
 }

@@ -17,7 +17,8 @@ use sekisho_protocol::mcp::strict::Limits;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::ForwardError;
+use super::super::probe::reply_to;
+use super::super::{Deadline, ForwardError};
 use super::mailbox::{self, Delivery, Lost, Receiver, Sender};
 use super::sessions::{SessionId, Sessions};
 use crate::memory::Room;
@@ -39,7 +40,7 @@ struct Pending {
     holder: Option<Holder>,
     /// `subscriptions/listen`: hears notifications until it ends.
     is_subscription: bool,
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     sender: Sender,
 }
 
@@ -52,7 +53,7 @@ pub(super) struct Opening {
     /// To whose share it counts; none for a question of our own.
     pub(super) holder: Option<Holder>,
     pub(super) is_subscription: bool,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Option<Deadline>,
     /// Where what comes back finds room.
     pub(super) room: Room,
 }
@@ -97,6 +98,8 @@ pub(super) struct Router {
     bytes: QueueBytes,
     /// Whether callers of several subjects share the child. Then nothing is attributed by guessing.
     shared: bool,
+    /// Whether the child is asked by us alone. Then we answer what it asks, for there is no client.
+    is_own: bool,
     next: i64,
     pending: HashMap<i64, Pending>,
     asked: HashMap<i64, Asked>,
@@ -105,7 +108,20 @@ pub(super) struct Router {
 
 impl Router {
     pub(super) fn new(bytes: QueueBytes, shared: bool) -> Self {
-        Self { bytes, shared, next: 1, pending: HashMap::new(), asked: HashMap::new(), sessions: Sessions::default() }
+        Self {
+            bytes,
+            shared,
+            is_own: false,
+            next: 1,
+            pending: HashMap::new(),
+            asked: HashMap::new(),
+            sessions: Sessions::default(),
+        }
+    }
+
+    /// The tables of a child that serves no caller.
+    pub(super) fn of_our_own(bytes: QueueBytes) -> Self {
+        Self { is_own: true, ..Self::new(bytes, true) }
     }
 
     pub(super) fn sessions(&mut self) -> &mut Sessions {
@@ -159,7 +175,7 @@ impl Router {
 
     /// Requests whose time is over get an error, and the child is told (TR-44).
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        let is_over = |pending: &Pending| pending.deadline.is_some_and(|deadline| deadline <= now);
+        let is_over = |pending: &Pending| pending.deadline.is_some_and(|deadline| deadline.at() <= now);
         let over: Vec<i64> =
             self.pending.iter().filter_map(|(number, pending)| is_over(pending).then_some(*number)).collect();
         for number in &over {
@@ -294,7 +310,18 @@ impl Router {
         let Some(token) = &pending.progress_token else {
             return Heard::dropped("progress that nobody wants");
         };
-        self.deliver_to(*number, splice::set_param(line, "progressToken", token))
+        let (number, restored) = (*number, splice::set_param(line, "progressToken", token));
+        self.extend(number);
+        self.deliver_to(number, restored)
+    }
+
+    /// A request that reports progress may take its time anew, up to the end that it has.
+    fn extend(&mut self, number: i64) {
+        if let Some(pending) = self.pending.get_mut(&number)
+            && let Some(deadline) = &mut pending.deadline
+        {
+            deadline.extend(Instant::now());
+        }
     }
 
     fn hear_of_subscription(
@@ -341,9 +368,8 @@ impl Router {
     }
 
     fn hear_request(&mut self, line: &[u8], id: &Id, method: &str) -> Heard {
-        if method == "ping" {
-            let reply = error::result_response(id, &json!({})).ok();
-            return Heard { reply, ..Heard::default() };
+        if method == "ping" || self.is_own {
+            return Heard { reply: Some(reply_to(id, method)), ..Heard::default() };
         }
         let refused = |dropped| Heard { reply: Some(no_client(id)), dropped: Some(dropped), ..Heard::default() };
         let Some((session, via)) = self.meant().filter(|_| self.asked.len() < ASKED_MAX) else {

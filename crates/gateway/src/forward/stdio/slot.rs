@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::super::probe::Own;
 use super::super::{ForwardError, InitDigest};
+use super::QUEUED_BYTES_MAX;
 use super::connection::{Connection, Context, Ended, SharedRouter, answer};
 use super::router::{Opening, QueueBytes, Router};
 use crate::memory::Memory;
@@ -126,8 +127,8 @@ impl Slot {
         let limits = &context.limits;
         let bytes = QueueBytes {
             // An answer and some events before it.
-            request_max: limits.answer_bytes_max.saturating_add(limits.event_bytes_max),
-            session_max: limits.event_bytes_max,
+            request_max: limits.answer_bytes_max.saturating_add(QUEUED_BYTES_MAX),
+            session_max: QUEUED_BYTES_MAX,
         };
         // Anonymous callers are one subject and many people: among them, too, nothing is attributed by guessing.
         let is_shared = key.scope == Scope::Shared
@@ -235,9 +236,7 @@ impl Slot {
             let (_ticket, mut receiver) = connection.open(opening, request).await?;
             answer(&mut receiver).await
         };
-        let timeout = self.context.settings.start_timeout;
-        let handshake =
-            tokio::time::timeout(timeout, shaking).await.map_err(|_| ForwardError::Timeout { sent: false })??;
+        let handshake = connection.starting(shaking).await??;
         let accepted = Message::read(&handshake, &Limits::upstream())
             .is_ok_and(|message| matches!(message.kind(), Kind::Response { outcome: Outcome::Result(_), .. }));
         if !accepted {

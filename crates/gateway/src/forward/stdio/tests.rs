@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sekisho_protocol::mcp::method::Revision;
 use sekisho_protocol::secret::UpstreamSecret;
 use serde_json::{Value, json};
 
@@ -13,8 +12,12 @@ use super::super::fixture::{
     text_of,
 };
 use super::super::tests::stdio;
-use super::super::{AnswerBody, EnvValue, ForwardError, Isolation, ListenRequest, StdioSettings, UpstreamSession};
+use super::super::{
+    AnswerBody, Deadline, EnvValue, ForwardError, Isolation, ListenRequest, StdioSettings, UpstreamSession,
+};
 use super::{Arc, StdioUpstream};
+
+mod eras;
 
 fn shared(era: &str) -> StdioSettings {
     StdioSettings { isolation: Isolation::Shared, ..scripted(era) }
@@ -286,7 +289,7 @@ async fn a_call_has_a_deadline() {
     let upstream = stdio(scripted("modern"));
     process(&upstream, "a").await;
     let mut hanging = call("a", MODERN, "hang", json!({}));
-    hanging.deadline = tokio::time::Instant::now() + Duration::from_millis(100);
+    hanging.deadline = Deadline::new(tokio::time::Instant::now(), Duration::from_millis(100));
     assert_eq!(upstream.send(hanging).await.unwrap_err(), ForwardError::Timeout { sent: true });
     let cancelled = async || heard(&upstream, "a").await["cancelled"].as_array().unwrap().len() == 1;
     eventually("a cancellation", cancelled).await;
@@ -450,35 +453,6 @@ async fn a_subscription_outlives_its_child() {
     let cancelled = async || heard(&upstream, "a").await["cancelled"].as_array().unwrap().len() == 1;
     eventually("the end of the subscription", cancelled).await;
     upstream.stop().await;
-}
-
-/// ST-10, ST-11: `server/discover` first; whatever an older program does with it, `initialize` follows, and the tools
-/// are listed, all pages.
-#[tokio::test]
-async fn the_era_of_a_program_is_found_out() {
-    let older = vec![Revision::V2025_06_18, Revision::V2025_11_25];
-    let cases = [
-        ("modern", vec![MODERN]),
-        ("-32601", older.clone()),
-        ("-32602", older.clone()),
-        ("1", older.clone()),
-        ("dying", older.clone()),
-        ("mute", older),
-    ];
-    let found = cases.map(async |(era, revisions)| {
-        let mut settings = scripted(era);
-        settings.start_timeout = Duration::from_secs(10);
-        settings.children_max = 1;
-        let upstream = stdio(settings);
-        let spoken = upstream.revisions().await.unwrap();
-        assert_eq!(spoken.revisions, revisions, "{era}");
-        assert!(spoken.server_info.as_ref().unwrap().contains("scripted"), "{era}");
-        let tools = upstream.list_tools().await.unwrap();
-        let tools: Vec<_> = tools.iter().map(|tool| tool.get()).collect();
-        assert_eq!(tools, [r#"{"name":"one"}"#, r#"{"name":"two"}"#], "{era}");
-        upstream.stop().await;
-    });
-    join_all(found).await;
 }
 
 /// A child with nothing to do makes room for another; busy ones do not.

@@ -3,6 +3,7 @@
 use sekisho_policy::schema::ToolSchema;
 use serde_json::json;
 
+use super::numbers::spelled;
 use super::{Dice, PATHS};
 
 /// What a value is, whoever wrote it how.
@@ -14,15 +15,17 @@ pub(super) enum Is {
     /// Whether it is above 100, is whole, fits into 64 bits, and into 64 bits of ten thousandths.
     Number(bool, bool, bool, bool),
     Object,
+    /// A whole number that some programs read as one nearby.
+    Rounded,
     Text(&'static str),
 }
 
-type Spelled = (&'static str, Is);
+pub(super) type Spelled = (&'static str, Is);
 
 const SMALL: Is = Is::Number(false, true, true, true);
 const MUCH: Is = Is::Number(true, true, true, true);
 
-const NUMBERS: [Spelled; 18] = [
+const NUMBERS: [Spelled; 19] = [
     ("5", SMALL),
     ("5.0", SMALL),
     ("1e2", SMALL),
@@ -38,7 +41,8 @@ const NUMBERS: [Spelled; 18] = [
     ("99.99995", Is::Number(false, false, false, false)),
     ("100.00000000000000001", Is::Number(true, false, false, false)),
     ("9223372036854775808", Is::Number(true, true, false, false)),
-    ("-9223372036854775809", Is::Number(false, true, false, false)),
+    ("-9223372036854775809", Is::Rounded),
+    ("9007199254740993", Is::Rounded),
     ("1e30", Is::Number(true, true, false, false)),
     ("1e-7", Is::Number(false, false, false, false)),
 ];
@@ -110,6 +114,7 @@ impl Given {
                 continue;
             }
             let usual = match name {
+                Name::Amount | Name::Price if dice.one_in(2) => spelled(dice),
                 Name::Amount | Name::Price => dice.pick(&NUMBERS),
                 Name::Force => dice.pick(&[("true", Is::Flag(true)), ("false", Is::Flag(false))]),
                 Name::Path => dice.pick(&PATHS.map(|path| (path, Is::Text(path)))),
@@ -155,10 +160,10 @@ impl Given {
     pub(super) fn fits(&self) -> bool {
         self.alike.is_empty()
             && self.values.iter().all(|(name, (_, is))| match name {
-                Name::Amount => matches!(is, Is::Number(_, true, ..) | Is::Null),
+                Name::Amount => matches!(is, Is::Number(_, true, ..) | Is::Null | Is::Rounded),
                 Name::Force => matches!(is, Is::Flag(_)),
                 Name::Path => matches!(is, Is::Text(_)),
-                Name::Price => matches!(is, Is::Number(..)),
+                Name::Price => matches!(is, Is::Number(..) | Is::Rounded),
             })
     }
 }

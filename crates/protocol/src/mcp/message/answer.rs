@@ -53,6 +53,8 @@ pub struct ResultView<'a> {
     pub result_type: Option<Cow<'a, str>>,
     /// `public` or `private`.
     pub cache_scope: Option<Cow<'a, str>>,
+    /// For how many milliseconds the result may be kept (2026-07-28 Caching), as it is written.
+    pub ttl_ms: Option<&'a str>,
     /// Where a list goes on.
     pub next_cursor: Option<Cow<'a, str>>,
     /// What the server asks of the client before it goes on; see [`asked_methods`].
@@ -86,6 +88,7 @@ impl<'a> ResultView<'a> {
             raw: strict::slice(checked.text, range),
             result_type: object.string("resultType", "result.resultType")?,
             cache_scope: object.string("cacheScope", "result.cacheScope")?,
+            ttl_ms: object.text("ttlMs").filter(|ttl| *ttl != "null"),
             next_cursor: object.string("nextCursor", "result.nextCursor")?,
             input_requests: object.object("inputRequests", "result.inputRequests")?,
             request_state: object.string("requestState", "result.requestState")?,

@@ -155,7 +155,7 @@ fn mirrored_arguments_agree_with_the_body_or_are_refused() {
     }
 }
 
-/// TR-31: integers are compared as numbers, within what every client holds exactly.
+/// TR-31: integers are compared as numbers. `@modelcontextprotocol/client` 2.4.0 writes `1e+21` for `1e21`, as JavaScript does.
 #[test]
 fn integers_are_compared_as_numbers() {
     let count =
@@ -168,6 +168,10 @@ fn integers_are_compared_as_numbers() {
         ("-7", "-7"),
         ("0", "-0"),
         ("9007199254740991", "9007199254740991"),
+        ("9007199254740992", "9007199254740992"),
+        ("1e+21", "1e21"),
+        ("1e300", "1e300"),
+        ("42", "4.20e+1"),
     ] {
         assert!(count(sent, value), "{sent} {value}");
     }
@@ -181,8 +185,10 @@ fn integers_are_compared_as_numbers() {
         ("\"42\"", "42"),
         ("", "42"),
         ("42", "\"42\""),
-        ("9007199254740992", "9007199254740992"),
-        ("1e300", "1e300"),
+        ("9007199254740993", "9007199254740993"),
+        ("9007199254740992", "9007199254740993"),
+        ("12.3", "123e-1"),
+        ("1e301", "1e300"),
     ] {
         assert!(!count(sent, value), "{sent} {value}");
     }

@@ -77,24 +77,30 @@ pub(super) fn number(text: &str) -> Option<&str> {
 /// An integer of so many digits is one in every parser.
 const SURELY_HELD_DIGITS: usize = 15;
 
-/// Whether every parser holds the same value for this number.
-pub(super) fn is_held(number: &str, numbers: Numbers) -> bool {
-    // Most numbers: integers far below 2^53.
-    if number.len() <= SURELY_HELD_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit()) {
+/// Whether a number may stand in a message.
+pub(super) fn is_admitted(number: &str, numbers: Numbers) -> bool {
+    if is_surely_held(number) {
         return true;
     }
     let Ok(double) = number.parse::<f64>() else { return false };
-    if !double.is_finite() {
-        return false;
-    }
-    if numbers == Numbers::Finite {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let is_zero = || mantissa.bytes().all(|byte| matches!(byte, b'-' | b'.' | b'0'));
+    double.is_finite() && (numbers == Numbers::Finite || double != 0.0 || is_zero())
+}
+
+/// Most numbers: integers far below 2^53.
+fn is_surely_held(number: &str) -> bool {
+    number.len() <= SURELY_HELD_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether every program reads this number as the same value: an integer that a double would round is read by one program
+/// as it stands and by another as one nearby. Numbers with a fraction or an exponent are read alike as doubles. Who
+/// compares a number takes one that is not exact for something that cannot be compared (decision 5).
+pub fn is_exact(number: &str) -> bool {
+    if is_surely_held(number) || number.contains(['.', 'e', 'E']) {
         return true;
     }
-    if number.contains(['.', 'e', 'E']) {
-        let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
-        let is_zero = mantissa.bytes().all(|byte| matches!(byte, b'-' | b'.' | b'0'));
-        return is_zero || double != 0.0;
-    }
+    let Ok(double) = number.parse::<f64>() else { return false };
     // Beyond 64 bits integers become doubles in some parsers and errors in others.
     match number.parse::<i128>() {
         Ok(integer) => (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&integer) && exact(integer, double),

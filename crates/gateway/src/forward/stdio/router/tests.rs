@@ -11,7 +11,7 @@ use super::super::mailbox::{Delivery, Receiver};
 use super::super::sessions::SessionId;
 use crate::memory::{Memory, Room};
 
-use super::{ForwardError, Id, Opening, PENDING_MAX, QueueBytes, Router};
+use super::{Deadline, ForwardError, Id, Opening, PENDING_MAX, QueueBytes, Router};
 use crate::shares::Holder;
 
 fn router(shared: bool) -> Router {
@@ -149,8 +149,9 @@ async fn updates_reach_their_subscribers() {
 async fn open_requests_are_bounded_in_time_and_number() {
     let mut router = router(true);
     let now = Instant::now();
-    let (_, mut over) = router.open(Opening { deadline: Some(now), ..opening(None) }).unwrap();
-    let later = Some(now + Duration::from_secs(60));
+    let at_once = Some(Deadline::new(now, Duration::ZERO));
+    let (_, mut over) = router.open(Opening { deadline: at_once, ..opening(None) }).unwrap();
+    let later = Some(Deadline::new(now, Duration::from_secs(60)));
     let (_, _later) = router.open(Opening { deadline: later, ..opening(None) }).unwrap();
     assert_eq!(router.expire(now).len(), 1);
     assert_eq!(over.receive().await, Err(ForwardError::Timeout { sent: true }));
@@ -159,6 +160,30 @@ async fn open_requests_are_bounded_in_time_and_number() {
         kept.push(receiver);
     }
     assert_eq!(kept.len(), PENDING_MAX - 1);
+}
+
+/// B14, TR-44: progress gives a request its time anew, and no other; up to twelve times its time.
+#[tokio::test(start_paused = true)]
+async fn progress_gives_a_request_its_time_anew() {
+    let mut router = router(true);
+    let each = Duration::from_secs(60);
+    let deadline = Some(Deadline::new(Instant::now(), each));
+    let token = Some(Id::Integer(7));
+    let reports = Opening { deadline, progress_token: token, ..opening(None) };
+    let (number, _reports) = router.open(reports).unwrap();
+    let (silent, _silent) = router.open(Opening { deadline, ..opening(None) }).unwrap();
+    assert!(silent > number);
+    let mut expired = Vec::new();
+    for minute in 0..24 {
+        tokio::time::advance(each / 2).await;
+        let params = json!({ "progressToken": number, "progress": minute });
+        router.hear(line(json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params })).as_bytes());
+        expired.push(router.expire(Instant::now()).len());
+    }
+    let at = |index: usize| expired.get(index).copied();
+    // The silent one after its minute, the other at the end of the twelfth.
+    assert_eq!((at(1), at(23)), (Some(1), Some(1)), "{expired:?}");
+    assert_eq!(expired.iter().sum::<usize>(), 2, "{expired:?}");
 }
 
 /// The end of a subscription names it in its result, under the caller's id (TR-43).

@@ -270,7 +270,7 @@ fn values(variants: &mut Vec<Variant>) {
     ] {
         variants.push(refused(format!("id {number}"), swap("\"id\":1", &format!("\"id\":{number}"))));
     }
-    for number in ["01", "1e999", "9007199254740993", "+1", "NaN", "0x10", "1,0", "1.0f", "1n", "1e-999"] {
+    for number in ["01", "1e999", "+1", "NaN", "0x10", "1,0", "1.0f", "1n", "1e-999"] {
         let text = swap("\"/a\"", number);
         variants.push(refused(format!("argument {number}"), text));
     }

@@ -1,0 +1,255 @@
+//! Servers and bridges that others published and most people run: behind `run`, called by clients that others wrote.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sekisho_e2e::harness::{Caller, Checkpoint, Person, node, raw, wait};
+use sekisho_protocol::mcp::method::Revision;
+use serde_json::{Value, json};
+
+use crate::clients::{EVERYTHING, OWNER, PASSWORD};
+
+/// A checkpoint before this program, and a token for these scopes.
+async fn before(words: Vec<String>, scopes: &str) -> (Checkpoint, String) {
+    let checkpoint =
+        Checkpoint::program(words).argument("--name").argument("package").owner(OWNER, PASSWORD).start().await;
+    let (_, tokens) = checkpoint.let_in(&mut Person::new(OWNER, PASSWORD), scopes).await;
+    (checkpoint, tokens.access)
+}
+
+fn names(shown: &Value) -> Vec<&str> {
+    shown["tools"].as_array().unwrap_or_else(|| panic!("{shown:#}")).iter().filter_map(Value::as_str).collect()
+}
+
+/// The text that a client program of the 1.x or 2.x SDK shows of its one call.
+async fn called(program: &str, checkpoint: &Checkpoint, options: &[&str]) -> (Value, String) {
+    let mut arguments = vec![checkpoint.server()];
+    arguments.extend(options);
+    let shown = node::run(program, &arguments).await.worked();
+    let result = shown.result;
+    assert_eq!(result["connected"], true, "{result:#}\n{}", shown.stderr);
+    let text = result["calls"][0]["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    (result, text)
+}
+
+/// B02: npm `@modelcontextprotocol/server-everything` 2025.4.8 speaks 2024-11-05 alone. Clients of newer revisions go down to
+/// it, as they do without us.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_of_2024_is_used_by_clients_of_today() {
+    let words = node::package_stdio("everything-2024/dist/index.js", &[]);
+    let (checkpoint, token) = before(words, "tool:echo").await;
+    for revision in [Revision::V2025_06_18, Revision::V2025_11_25] {
+        let mut mcp = checkpoint.talk(revision, Some(&token));
+        let begun = mcp.begin().await;
+        assert_eq!(begun.result()["protocolVersion"], "2024-11-05", "{begun:?}");
+    }
+    let echo = r#"echo={"message":"hello"}"#;
+    let (shown, text) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", echo]).await;
+    assert_eq!((shown["protocol"].as_str(), text.as_str()), (Some("2024-11-05"), "Echo: hello"), "{shown:#}");
+    for era in ["auto", "legacy"] {
+        let options = ["--token", &token, "--era", era, "--call", echo];
+        let (shown, text) = called("client-sdk2", &checkpoint, &options).await;
+        assert_eq!((shown["protocol"].as_str(), text.as_str()), (Some("2024-11-05"), "Echo: hello"), "{shown:#}");
+    }
+    let arguments = [checkpoint.server(), &token, "auto", "echo", r#"{"message":"hello"}"#];
+    let shown = node::run_python("call.py", &arguments).await.worked().result;
+    assert_eq!((&shown["text"], &shown["protocol"]), (&json!("Echo: hello"), &json!("2024-11-05")), "{shown:#}");
+}
+
+/// B02: the two most copied packages of that time, npm `server-github` 2025.4.8 and `server-postgres` 0.6.2.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_copied_servers_of_2024_start_and_list_their_tools() {
+    for (entry, arguments, tool) in [
+        ("@modelcontextprotocol/server-github/dist/index.js", &[][..], "create_issue"),
+        ("@modelcontextprotocol/server-postgres/dist/index.js", &["postgresql://localhost/nothing"][..], "query"),
+    ] {
+        let (checkpoint, token) = before(node::package_stdio(entry, arguments), &format!("tool:{tool}")).await;
+        let (shown, _) = called("client-sdk1", &checkpoint, &["--token", &token]).await;
+        assert_eq!(shown["protocol"], "2024-11-05", "{shown:#}");
+        assert!(names(&shown).contains(&tool), "{entry}: {shown:#}");
+    }
+}
+
+/// B01: PyPI `mcp` 2.3 and `fastmcp` 4.2 keep to the era of the first message that they get. Each client has a child of its
+/// own era.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_keeps_to_its_first_era_is_used_by_clients_of_both() {
+    for kind in ["sdk", "fastmcp"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("paid.jsonl").display().to_string();
+        let (checkpoint, token) = before(node::python_stdio("pay.py", &[kind, &file]), "tool:pay").await;
+        let pay = r#"pay={"amount":5}"#;
+        let (shown, text) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", pay]).await;
+        assert_eq!((shown["protocol"].as_str(), text.as_str()), (Some("2025-11-25"), "paid"), "{kind}: {shown:#}");
+        for (era, protocol) in [("legacy", "2025-11-25"), ("auto", "2026-07-28"), ("modern", "2026-07-28")] {
+            let options = ["--token", &token, "--era", era, "--call", pay];
+            let (shown, text) = called("client-sdk2", &checkpoint, &options).await;
+            assert_eq!((shown["protocol"].as_str(), text.as_str()), (Some(protocol), "paid"), "{kind}: {shown:#}");
+        }
+        for (mode, protocol) in [("legacy", "2025-11-25"), ("auto", "2026-07-28")] {
+            let arguments = [checkpoint.server(), &token, mode, "pay", r#"{"amount":5}"#];
+            let shown = node::run_python("call.py", &arguments).await.worked().result;
+            assert_eq!((&shown["text"], &shown["protocol"]), (&json!("paid"), &json!(protocol)), "{kind}: {shown:#}");
+        }
+        let paid = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(paid.lines().count(), 6, "{paid}");
+    }
+}
+
+/// Today's reference server has tools that it shows only to clients that can sample, elicit or list roots: the catalogue
+/// knows them, and a client that can do so calls them.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_for_clients_with_capabilities_are_in_the_catalogue() {
+    let (checkpoint, _) = before(node::everything_stdio(), "tool:echo").await;
+    let listed = checkpoint.ask(&["server", "tools", "list", "package"]).await;
+    let shown = json!(listed).to_string();
+    for tool in ["get-roots-list", "trigger-sampling-request", "trigger-elicitation-request", "echo"] {
+        assert!(shown.contains(&format!("\"{tool}\"")), "{tool}: {shown}");
+    }
+}
+
+/// npm `mcp-remote` 0.15.1 repeats the method of every message in a header, `initialize` before any version among them, and
+/// the names of tools as well. It connects in each of its modes, save those that want the transport of 2024-11-05 first.
+#[tokio::test(flavor = "multi_thread")]
+async fn mcp_remote_connects_in_each_of_its_modes() {
+    let (checkpoint, token) = before(node::everything_stdio(), "tool:echo").await;
+    for options in [
+        &[][..],
+        &["--option=--transport", "--option=http-only"],
+        &["--option=--transport", "--option=http-first"],
+        &["--option=--protocol", "--option=auto"],
+    ] {
+        let echo = r#"echo={"message":"hello"}"#;
+        let arguments = [&[checkpoint.server(), "--token", &token, "--call", echo], options].concat();
+        let shown = node::run("remote", &arguments).await.worked().result;
+        assert_eq!(shown["calls"], json!(["Echo: hello"]), "{options:?}: {shown:#}");
+    }
+}
+
+/// B09, ATK-250: Node's `fetch` sends its body on while we refuse the request by its head. The refusal arrives, twenty times
+/// of twenty, and on pages as well as on calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_before_the_body_was_read_arrives() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    for (url, status) in [
+        (checkpoint.server().to_owned(), "401"),
+        (format!("{}/no/such/page", checkpoint.base_url()), "404"),
+        (format!("{}/mcp//notes", checkpoint.base_url()), "400"),
+    ] {
+        let shown = node::run("early", &[url.as_str(), "20", "3900000"]).await.worked().result;
+        assert_eq!(shown["seen"], json!({ status: 20 }), "{url}: {shown:#}");
+    }
+}
+
+/// ATK-250: a body that is longer than anything we would read is not waited for, nor is one that does not come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_nobody_wants_is_read_within_a_bound() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    let url = checkpoint.server();
+    let (host, path) = url.trim_start_matches("http://").split_once('/').unwrap();
+    let port: u16 = host.rsplit(':').next().unwrap().parse().unwrap();
+    for (length, sent) in [(100_000_000, 1000), (3_000_000, 1000), (3_000_000, 0)] {
+        let head = format!(
+            "POST /{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer expired\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nContent-Length: {length}\r\n\r\n{}",
+            "x".repeat(sent)
+        );
+        let asking = raw(SocketAddr::from(([127, 0, 0, 1], port)), head.as_bytes());
+        let answer = tokio::time::timeout(Duration::from_secs(10), asking).await.expect("it is answered");
+        assert!(answer.starts_with("HTTP/1.1 401"), "{length} {sent}: {answer}");
+    }
+}
+
+/// The same server with a slash at the end is the same resource, and its metadata names the one identifier.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slash_at_the_end_leads_to_the_same_resource() {
+    let (checkpoint, token) = before(node::everything_stdio(), "tool:echo").await;
+    let slashed = format!("{}/", checkpoint.server());
+    let caller = Caller::new();
+    let path = checkpoint.server().trim_start_matches(checkpoint.base_url()).to_owned();
+    for end in ["", "/"] {
+        let url = format!("{}/.well-known/oauth-protected-resource{path}{end}", checkpoint.base_url());
+        assert_eq!(caller.get(&url).send().await.json()["resource"], checkpoint.server(), "{url}");
+    }
+    let challenge = caller.post(&slashed).json(&json!({})).send().await;
+    assert_eq!(challenge.status, 401);
+    let named = challenge.header("www-authenticate").unwrap().to_owned();
+    assert!(named.contains(&format!("/.well-known/oauth-protected-resource{path}\"")), "{named}");
+    let echo = r#"echo={"message":"hello"}"#;
+    let shown = node::run("client-sdk1", &[slashed.as_str(), "--token", &token, "--call", echo]).await.worked().result;
+    assert_eq!(shown["calls"][0]["result"]["content"][0]["text"], "Echo: hello", "{shown:#}");
+    // A client that was given it signs in there.
+    let arguments = EVERYTHING.arguments(&slashed, &[]);
+    let shown = node::run("client-sdk1", &arguments).await.worked().result;
+    assert_eq!(shown["connected"], true, "{shown:#}");
+}
+
+/// A client that calls `127.0.0.1` where we are known as `localhost` is told where to go, before it begins a login that
+/// would not count.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_under_another_name_of_ours_is_told_the_right_one() {
+    let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
+    let (_, tokens) = checkpoint.let_in(&mut Person::new(OWNER, PASSWORD), "mcp:read").await;
+    let other = checkpoint.server().replace("localhost", "127.0.0.1");
+    let path = other.split_once("/mcp/").map(|(_, name)| format!("/mcp/{name}")).unwrap();
+    let caller = Caller::new();
+    let base = other.trim_end_matches(path.as_str());
+    for answer in [
+        caller.post(&other).json(&json!({})).send().await,
+        caller.get(&format!("{base}/.well-known/oauth-protected-resource{path}")).send().await,
+    ] {
+        assert_eq!(answer.status, 421, "{}", answer.text());
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(checkpoint.server()), "{message}");
+    }
+    let shown = node::run("client-sdk1", &EVERYTHING.arguments(&other, &[])).await.worked().result;
+    assert_eq!(shown["connected"], false, "{shown:#}");
+    assert!(shown["error"].to_string().contains(checkpoint.server()), "{shown:#}");
+    // Who has a token of ours already is known under either name.
+    let answer = caller.post(&other).bearer(&tokens.access).json(&json!({})).send().await;
+    assert_ne!(answer.status, 421, "{}", answer.text());
+}
+
+/// An upstream that is down when we start ends nothing: its server is not ready, which is said, and becomes so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_down_at_the_start_is_not_ready_and_becomes_so() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let toml = format!("[servers.late]\nurl = \"{url}\"\n");
+    let running = Checkpoint::http(&url).argument("--name").argument("late").owner(OWNER, PASSWORD).start().await;
+    let serving = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).start().await;
+    let ready = async |checkpoint: &Checkpoint| {
+        let answer = Caller::new().get(&format!("{}/readyz", checkpoint.base_url())).send().await;
+        assert_eq!(answer.status, 200);
+        answer.text()
+    };
+    for checkpoint in [&running, &serving] {
+        let said = async || ready(checkpoint).await.contains("`late` is not ready").then_some(());
+        wait::until("a server that is not ready", said).await;
+        checkpoint.stderr().contains("not ready").await;
+    }
+    let upstream = node::serve("upstream", &["--port", &port.to_string()]).await;
+    assert_eq!(upstream.url, url);
+    for checkpoint in [&running, &serving] {
+        wait::until("a server that is ready", async || (ready(checkpoint).await == "ready\n").then_some(())).await;
+    }
+}
+
+/// B01: the Inspector's command line, in each of its eras, at a program that keeps to the first era it hears.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inspector_uses_a_program_that_keeps_to_its_first_era() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("paid.jsonl").display().to_string();
+    let checkpoint = Checkpoint::program(node::python_stdio("pay.py", &["sdk", &file]));
+    let checkpoint = checkpoint.argument("--name").argument("package").owner(OWNER, PASSWORD).start().await;
+    for era in ["legacy", "modern"] {
+        let url = checkpoint.server();
+        let signed_in = [url, "--era", era, "--user", OWNER, "--password", PASSWORD, "--class", "pay=read"];
+        let arguments = [&signed_in[..], &["--call", r#"pay={"amount":5}"#]].concat();
+        let shown = node::run("inspector", &arguments).await.worked().result;
+        assert_eq!((&shown["runs"][0]["exit"], &shown["runs"][1]["exit"]), (&json!(0), &json!(0)), "{shown:#}");
+        assert!(shown["runs"][1]["shown"].to_string().contains("paid"), "{shown:#}");
+    }
+    let paid = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(paid.lines().count(), 2, "{paid}");
+}
