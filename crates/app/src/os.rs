@@ -98,6 +98,11 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Whether a person sits at standard input.
+pub(crate) fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdin())
+}
+
 /// Variables that a child may have without being asked for: where programs, home and temporary files are, and
 /// the language. Nothing that could be a credential (ATK-90).
 pub(crate) const INHERITED: [&str; 12] = [
