@@ -303,6 +303,52 @@ fn ten_thousand_sections_are_drawn_in_fifty_lines() {
     assert!((45..=50).contains(&lines), "{lines}");
 }
 
+/// B21: a draft as its authors write it has its title, and relates as it says.
+#[test]
+fn a_kramdown_draft_is_read() {
+    let text = "---\ntitle: A Small Draft\ndocname: draft-small-00\n\nnormative:\n  RFC2119:\n\n--- abstract\n\nWhat it is about.\n\n\
+        --- middle\n\n# Introduction {#intro}\n\nClients MUST send a request as described in {{token-request}}. See also {{RFC6749}} \
+        and {{Section 4.1 of RFC6749}}.\n\n# Token Request {#token-request}\n\nA request MUST have a code.\n\n--- back\n\n# Acknowledgments\n";
+    let map = read(&[Source::new("draft.md", text)]).unwrap();
+    let json = map.draw(&Options { format: Format::Json, ..Options::default() }).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let titles: Vec<_> =
+        json["sections"].as_array().unwrap().iter().map(|section| section["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["A Small Draft", "Abstract", "Introduction", "Token Request", "Acknowledgments"], "{json:#}");
+    let id = |title: &str| {
+        json["sections"].as_array().unwrap().iter().find(|section| section["title"] == title).unwrap()["id"].clone()
+    };
+    let relations = json["relations"].as_array().unwrap();
+    let between: Vec<_> = relations
+        .iter()
+        .filter(|one| one["from"] == id("Introduction") && one["to"] == id("Token Request"))
+        .collect();
+    assert_eq!(between.len(), 1, "{json:#}");
+    assert!(json.to_string().contains("RFC 6749"), "{json:#}");
+    assert!(map.broken_links().is_empty(), "{:?}", map.broken_links());
+}
+
+/// B23: the entries of a definition list name their term, in every kind of text.
+#[test]
+fn a_demand_of_a_definition_list_names_its_term() {
+    let rfc = "Network Working Group                                          A. Writer\n\
+        Request for Comments: 9999                                  January 2026\n\n\
+        \u{20}                         A Small Protocol\n\n1.  Response\n\n   The server answers with these parameters:\n\n\
+        \u{20}  code\n         REQUIRED.  The code that was made.\n\n   state\n         OPTIONAL.  As it was sent.\n";
+    let html = "<h1>Response</h1><dl><dt>code</dt><dd>REQUIRED. The code that was made.</dd>\
+        <dt>state</dt><dd>OPTIONAL. As it was sent.</dd></dl>";
+    let markdown = "# Response\n\ncode\n: REQUIRED. The code that was made.\n\nstate\n: OPTIONAL. As it was sent.\n";
+    for (name, text) in [("x.txt", rfc), ("x.html", html), ("x.md", markdown)] {
+        let rows = read(&[Source::new(name, text)]).unwrap().normative();
+        let rows: Vec<_> = rows.iter().map(|row| (row.keyword, row.subject.as_str(), row.sentence.as_str())).collect();
+        let expected = [
+            (Keyword::Must, "code", "code: REQUIRED. The code that was made."),
+            (Keyword::May, "state", "state: OPTIONAL. As it was sent."),
+        ];
+        assert_eq!(rows, expected, "{name}");
+    }
+}
+
 /// What a reader that looks too far would take minutes for.
 #[test]
 fn long_texts_without_an_end_are_read_in_one_pass() {

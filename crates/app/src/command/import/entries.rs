@@ -31,6 +31,8 @@ pub(super) struct Entry {
     pub(super) stays: Option<String>,
     /// The member in which the client has a URL.
     url_member: &'static str,
+    /// What its `type` says, if it has one.
+    kind: Option<String>,
     /// The client's own members, which stay.
     own: Map<String, Value>,
 }
@@ -78,7 +80,7 @@ pub(super) fn form(document: &Value, file: &Path) -> Form {
     };
     let name = file.file_name().and_then(|name| name.to_str());
     let of_claude_code = matches!(name, Some(".mcp.json" | ".claude.json"));
-    if types(&["local", "remote"]) {
+    if place == Some("/mcp") {
         Form::Remote
     } else if of_claude_code || matches!(place, Some("/servers" | "/mcp/servers")) || types(&["http", "stdio", "sse"]) {
         Form::Typed
@@ -237,6 +239,7 @@ impl Entry {
             carries: Vec::new(),
             stays,
             url_member,
+            kind: value.get("type").and_then(Value::as_str).map(str::to_owned),
             own,
         };
         entry.carries = found::of(&entry, env_file);
@@ -336,6 +339,13 @@ impl Entry {
     /// The same server through the checkpoint. What is the client's own stays.
     pub(super) fn through(&self, base: &str, bridge: bool, form: Form) -> Value {
         let url = format!("{base}/mcp/{}", self.server);
+        // An entry is written as it was, and one that says nothing as the file's others are.
+        let (form, kind) = match self.kind.as_deref() {
+            Some("local" | "remote") => (Form::Remote, "remote"),
+            Some(kind) if kind != "stdio" => (Form::Typed, kind),
+            Some(_) => (Form::Typed, "http"),
+            None => (form, "http"),
+        };
         let mut entry = self.own.clone();
         let mut put = |name: &str, value: Value| drop(entry.insert(name.to_owned(), value));
         match (bridge, form) {
@@ -352,7 +362,7 @@ impl Entry {
                 put("url", json!(url));
             }
             (false, Form::Typed) => {
-                put("type", json!("http"));
+                put("type", json!(kind));
                 put(self.url_member, json!(url));
             }
             (false, Form::Untyped) => put(self.url_member, json!(url)),

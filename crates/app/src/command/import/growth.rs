@@ -39,14 +39,13 @@ fn reading_a_clients_file_grows_with_it() {
 /// Texts of one entry that could have been quadratic in some reader.
 #[test]
 fn reading_one_text_grows_with_it() {
-    let units = ["${", "${A}", "{env:A}", "{env:", "a=", "a:", "://", "a@", "/a", "?a=b&", "{\"a\":", "password=x;", "A1b2", "-", " "];
+    let units = ["${", "${A}", "{env:", "a=", "://", "a@", "/a", "?a=b&", "{\"a\":", "password=x;", "-"];
     for unit in units {
-        for member in ["args", "url", "env"] {
+        for member in ["args", "url"] {
             let make = |count: usize| {
                 let text = unit.repeat(count);
                 match member {
                     "args" => json!({ "mcpServers": { "x": { "command": "x", "args": ["--a", text] } } }),
-                    "env" => json!({ "mcpServers": { "x": { "command": "x", "env": { "A": text } } } }),
                     _ => json!({ "mcpServers": { "x": { "url": format!("https://h/{text}") } } }),
                 }
             };

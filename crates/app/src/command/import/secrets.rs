@@ -405,7 +405,7 @@ mod tests {
         parts.iter().map(|part| if part.secret { "…" } else { part.text }).collect()
     }
 
-    /// B05: by its name, or by its shape under any name. `CANARY` is a secret and nothing else is.
+    /// ATK-281: by its name, or by its shape under any name. `CANARY` is a secret and nothing else is.
     #[test]
     fn a_secret_is_known_by_its_name_or_by_its_shape() {
         for (name, value, expected) in [

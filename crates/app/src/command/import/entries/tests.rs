@@ -173,6 +173,8 @@ fn names_and_places_are_kept() {
         ("s.json", json!({ "mcpServers": { "x": { "httpUrl": "https://h", "trust": true } } }), json!({ "httpUrl": url, "trust": true })),
         ("s.json", json!({ "mcpServers": { "x": { "serverUrl": "https://h", "alwaysAllow": ["a"] } } }), json!({ "serverUrl": url, "alwaysAllow": ["a"] })),
         ("s.json", json!({ "mcpServers": { "x": { "type": "http", "url": "https://h" } } }), json!({ "type": "http", "url": url })),
+        ("s.json", json!({ "mcpServers": { "x": { "type": "streamable-http", "url": "https://h" } } }), json!({ "type": "streamable-http", "url": url })),
+        ("s.json", json!({ "mcpServers": { "x": { "type": "stdio", "command": "y" } } }), json!({ "type": "http", "url": url })),
         ("opencode.json", json!({ "mcp": { "x": { "type": "local", "command": ["y"] } } }), json!({ "type": "remote", "url": url })),
     ] {
         let entries = of(&before, &Named::default()).unwrap();
