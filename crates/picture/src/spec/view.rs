@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::relations::{Graph, Relation};
 use super::{AskError, External, LINES_MAX, LINES_MIN, weight};
 
+/// Of so many lines, one shows a section of the most important document, whatever the others weigh.
+const OPENED_PART: usize = 8;
 /// How many terms a relation names.
 const TERMS_MAX: usize = 2;
 /// How many documents the node "presupposes" names.
@@ -102,6 +104,9 @@ pub(super) fn choose(graph: &Graph, asked: Asked) -> Result<View, AskError> {
     let weights = weights.as_ref().unwrap_or(&graph.weights);
     let mut order: Vec<usize> = (0..graph.nodes.len()).collect();
     order.sort_by_key(|section| (std::cmp::Reverse(weights.get(*section).copied().unwrap_or(0)), *section));
+    if asked.focus.is_none() {
+        open_first(graph, weights, asked.lines / OPENED_PART, &mut order);
+    }
     // As many sections as leave room for a relation each. The more sections, the fewer lines are left.
     let (mut low, mut high) = (1, order.len().min(asked.lines));
     while low < high {
@@ -115,6 +120,23 @@ pub(super) fn choose(graph: &Graph, asked: Asked) -> Result<View, AskError> {
     }
     let draft = Draft::new(graph, order.get(..low).unwrap_or(&order), asked);
     Ok(draft.fit(asked))
+}
+
+/// Puts sections of the most important document first: it is opened before others are named. Its weight is that of all its
+/// sections.
+fn open_first(graph: &Graph, weights: &[u64], count: usize, order: &mut [usize]) {
+    let root = |section: usize| graph.ancestors(section).last().unwrap_or(section);
+    let mut documents: BTreeMap<usize, u64> = BTreeMap::new();
+    for (section, weight) in weights.iter().enumerate() {
+        let sum = documents.entry(root(section)).or_insert(0);
+        *sum = sum.saturating_add(*weight);
+    }
+    let most = documents.iter().max_by_key(|(section, weight)| (**weight, std::cmp::Reverse(**section)));
+    let Some(most) = most.map(|(section, _)| *section) else { return };
+    let inside: Vec<usize> =
+        order.iter().copied().filter(|section| *section != most && root(*section) == most).take(count).collect();
+    // Stable: among the others, and among these, the weightiest stay first.
+    order.sort_by_key(|section| !inside.contains(section));
 }
 
 /// A choice of sections with everything between them, before arrows are chosen.
