@@ -39,7 +39,8 @@ pub(crate) struct Cli {
 impl Cli {
     /// The command line, with what depends on this machine: where data is kept.
     pub(crate) fn described() -> clap::Command {
-        let folder = os::default_data_dir().map_or_else(|| "none: HOME is not set".to_owned(), |dir| dir.display().to_string());
+        let folder =
+            os::default_data_dir().map_or_else(|| "none: HOME is not set".to_owned(), |dir| dir.display().to_string());
         Self::command()
             .mut_arg("data_dir", |argument| argument.help(format!("Where everything is kept [default: {folder}]")))
             .after_help(format!("{FIRST_STEPS}\n\n{ENVIRONMENT}"))

@@ -20,7 +20,8 @@ pub(crate) async fn describe(
         Act::ServerList => {
             let row = |server: Defined| {
                 let definition = serde_json::to_string(&server.definition);
-                let definition = definition.map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
+                let definition =
+                    definition.map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
                 Ok(ServerRow { name: server.name, definition })
             };
             Ok(Outcome::Servers { servers: defined.into_iter().map(row).collect::<Result<_, CommandError>>()? })

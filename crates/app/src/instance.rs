@@ -495,7 +495,11 @@ async fn people(
 }
 
 /// The servers in force.
-pub(crate) async fn defined(store: &Store, source: &Source, configuration: &Configuration) -> Result<Vec<Defined>, CommandError> {
+pub(crate) async fn defined(
+    store: &Store,
+    source: &Source,
+    configuration: &Configuration,
+) -> Result<Vec<Defined>, CommandError> {
     match source {
         Source::File => configuration.servers.iter().map(|(name, definition)| of_file(name, definition)).collect(),
         Source::Store => of_store(store).await,

@@ -34,7 +34,10 @@ fn problem(root: &Command, words: &str) -> Option<String> {
             let option = option.split(['=', '[', '`']).next().unwrap_or_default();
             let has = |command: &Command| command.get_arguments().any(|argument| argument.get_long() == Some(option));
             let help = matches!(option, "help" | "version");
-            if !help && !has(command) && !root.get_arguments().any(|argument| argument.get_long() == Some(option) && argument.is_global_set()) {
+            if !help
+                && !has(command)
+                && !root.get_arguments().any(|argument| argument.get_long() == Some(option) && argument.is_global_set())
+            {
                 return Some(format!("`{}` has no option `--{option}`", command.get_name()));
             }
             continue;
@@ -61,7 +64,10 @@ fn texts(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && !matches!(name.as_str(), "node_modules" | "target" | ".venv" | "snapshots") {
             texts(&path, found);
-        } else if ["rs", "md", "toml", "html", "txt", "cedar"].iter().any(|ending| name.ends_with(&format!(".{ending}"))) {
+        } else if ["rs", "md", "toml", "html", "txt", "cedar"]
+            .iter()
+            .any(|ending| name.ends_with(&format!(".{ending}")))
+        {
             found.push(path);
         }
     }
@@ -93,11 +99,21 @@ fn every_command_that_a_text_names_exists() {
 #[test]
 fn a_command_that_does_not_exist_is_found() {
     let root = Cli::described();
-    for text in ["see `sekisho key rotate`", "  sekisho server tool list", "run `sekisho check --configuration x`", "$ sekisho srve"] {
+    for text in [
+        "see `sekisho key rotate`",
+        "  sekisho server tool list",
+        "run `sekisho check --configuration x`",
+        "$ sekisho srve",
+    ] {
         let found = commands(text);
         assert!(found.iter().any(|words| problem(&root, words).is_some()), "{text}: {found:?}");
     }
-    for text in ["`sekisho run --http URL`", "`sekisho server tools list {server}`", "`sekisho run -- npx x --y`", "`sekisho specmap diff A B`"] {
+    for text in [
+        "`sekisho run --http URL`",
+        "`sekisho server tools list {server}`",
+        "`sekisho run -- npx x --y`",
+        "`sekisho specmap diff A B`",
+    ] {
         assert!(commands(text).iter().all(|words| problem(&root, words).is_none()), "{text}");
     }
 }

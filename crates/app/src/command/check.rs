@@ -57,10 +57,7 @@ pub(crate) async fn compare(common: &Common, loaded: &mut Loaded) {
 }
 
 /// What the store knows, asked as every command asks.
-async fn stored(
-    folder: Option<&Path>,
-    configuration: &Configuration,
-) -> Result<(Known, Option<String>), CommandError> {
+async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<(Known, Option<String>), CommandError> {
     let data = DataDir::open(folder)?;
     let lock = data.lock()?;
     let store = if lock.is_some() { Some(data.store().await?) } else { None };

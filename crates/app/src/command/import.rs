@@ -110,7 +110,9 @@ fn known_names(names: &[String], document: &Value) -> Result<(), CommandError> {
                 let word = item.as_str().unwrap_or_default().split('=').next().unwrap_or_default();
                 word.trim_start_matches('-').eq_ignore_ascii_case(name) || has(item, name)
             }),
-            Value::Object(members) => members.iter().any(|(key, item)| key.eq_ignore_ascii_case(name) || has(item, name)),
+            Value::Object(members) => {
+                members.iter().any(|(key, item)| key.eq_ignore_ascii_case(name) || has(item, name))
+            }
             Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => false,
         }
     }

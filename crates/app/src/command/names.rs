@@ -52,9 +52,11 @@ impl Names {
 
     /// Whether both are known, or are nobody's: otherwise the lists may be older than a record.
     pub(crate) fn know(&self, subject: Option<&Subject>, client: Option<&ClientId>) -> bool {
-        let user = |subject: &Subject| !matches!(subject, Subject::User(_)) || self.users.contains_key(&subject.to_string());
+        let user =
+            |subject: &Subject| !matches!(subject, Subject::User(_)) || self.users.contains_key(&subject.to_string());
         // A metadata document has no name in the list.
-        let client_is = |client: &ClientId| client.as_str().contains("://") || self.clients.contains_key(client.as_str());
+        let client_is =
+            |client: &ClientId| client.as_str().contains("://") || self.clients.contains_key(client.as_str());
         subject.is_none_or(user) && client.is_none_or(client_is)
     }
 }

@@ -284,8 +284,7 @@ fn named(text: &str) -> Result<ServerName, CommandError> {
         .collect();
     let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
     let plain = words.join("-");
-    let plain: String =
-        plain.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit()).chars().take(63).collect();
+    let plain: String = plain.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit()).chars().take(63).collect();
     plain
         .trim_end_matches('-')
         .parse()

@@ -351,7 +351,13 @@ impl<'t> Reader<'t> {
         match crate::instance::read_ca(configuration) {
             Err(error) => told("outbound", &error),
             // What is no network is told where it stands.
-            Ok(extra) if configuration.outbound.allow_private.iter().all(|network| network.parse::<ipnet::IpNet>().is_ok()) => {
+            Ok(extra)
+                if configuration
+                    .outbound
+                    .allow_private
+                    .iter()
+                    .all(|network| network.parse::<ipnet::IpNet>().is_ok()) =>
+            {
                 if let Err(error) = reach::named(configuration, extra) {
                     told("outbound", &error);
                 }
@@ -365,9 +371,11 @@ impl<'t> Reader<'t> {
         }
         let reachable = configuration.tls.terminated_in_front
             || configuration.listen.is_some_and(|listen| !listen.ip().is_loopback());
-        for (name, _) in configuration.servers.iter().filter(|(_, server)| {
-            reachable && server.access == Access::Public && !server.public_beyond_loopback
-        }) {
+        for (name, _) in configuration
+            .servers
+            .iter()
+            .filter(|(_, server)| reachable && server.access == Access::Public && !server.public_beyond_loopback)
+        {
             let message = format!("server `{name}` is public and this address is reachable beyond loopback");
             let help = "say `public_beyond_loopback = true` as well if the whole network may call it";
             self.note(find_word(self.text, name), message, Some(help.to_owned()));
@@ -508,7 +516,8 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     }
     if server.tools.is_empty() && !server.builtin && server.access == Access::Users {
         let help = "write a table `tools` with a class for each; `sekisho server tools propose NAME` prints one";
-        let message = "none of its tools has a class: each call needs a scope of its own name, which no client asks for first";
+        let message =
+            "none of its tools has a class: each call needs a scope of its own name, which no client asks for first";
         note("tools", message, help, false);
     }
     if server.access == Access::Public {

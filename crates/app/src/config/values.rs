@@ -49,7 +49,10 @@ enum Part<'a> {
     /// `${` that begins none of the forms.
     Odd(&'a str),
     Text(&'a str),
-    Variable { name: &'a str, default: Option<&'a str> },
+    Variable {
+        name: &'a str,
+        default: Option<&'a str>,
+    },
 }
 
 fn parts(text: &str) -> Vec<Part<'_>> {

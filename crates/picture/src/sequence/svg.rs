@@ -228,7 +228,8 @@ mod tests {
     fn a_remark_is_whole() {
         let mut sequence = Sequence::new("one");
         let rule = "servers.accounting-of-the-whole-company.no-refunds-without-a-second-person-on-weekends";
-        let who = "alice (usr_01k0000000000000000000000a) through A Client (https://client.example.com/oauth/metadata.json)";
+        let who =
+            "alice (usr_01k0000000000000000000000a) through A Client (https://client.example.com/oauth/metadata.json)";
         sequence.note("Gateway", &format!("{who}: rights by {rule}, need undeclared"));
         let figure = figure(&sequence);
         check(&figure);

@@ -27,7 +27,8 @@ pub(super) fn read(text: &str) -> Option<Draft> {
     }
     let mut draft = Draft::default();
     let mut lines = text.lines();
-    let head: Vec<&str> = lines.by_ref().skip_while(|line| line.trim().is_empty()).take_while(|line| part(line).is_none()).collect();
+    let head: Vec<&str> =
+        lines.by_ref().skip_while(|line| line.trim().is_empty()).take_while(|line| part(line).is_none()).collect();
     let title = head.iter().find_map(|line| line.strip_prefix("title:")).unwrap_or_default();
     let title = title.trim().trim_matches(['"', '\'']).replace(['\'', '"'], "");
     let _ = write!(draft.text, "---\ntitle: {title}\n---\n\n");

@@ -48,8 +48,10 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
         for (number, sentence) in text.sentences.iter().enumerate() {
             let lead = sentence.lead.and_then(|lead| text.sentences.get(lead));
             // What introduces a list demands what its entries say.
-            let introduces =
-                text.sentences.get(number + 1).is_some_and(|next| next.lead == Some(number) && next.keywords.is_empty());
+            let introduces = text
+                .sentences
+                .get(number + 1)
+                .is_some_and(|next| next.lead == Some(number) && next.keywords.is_empty());
             if introduces && !sentence.keywords.is_empty() {
                 continue;
             }

@@ -234,10 +234,29 @@ const ENDS_SUBJECT: [&str; 22] = [
 ];
 /// Verbs after which a clause goes on, whose subject stands before them.
 const VERBS: [&str; 22] = [
-    "are", "can", "chooses", "contains", "determines", "does", "exists", "has", "have", "includes", "is", "needs",
-    "receives", "sends", "supplies", "supports", "uses", "wants", "was", "were", "will", "wishes",
+    "are",
+    "can",
+    "chooses",
+    "contains",
+    "determines",
+    "does",
+    "exists",
+    "has",
+    "have",
+    "includes",
+    "is",
+    "needs",
+    "receives",
+    "sends",
+    "supplies",
+    "supports",
+    "uses",
+    "wants",
+    "was",
+    "were",
+    "will",
+    "wishes",
 ];
-
 
 /// Whom a demand binds: the words of the subject before the keyword, and the roles named in them.
 pub(super) fn subject(before: &str) -> (String, Vec<String>) {
@@ -297,8 +316,7 @@ pub(super) fn subject(before: &str) -> (String, Vec<String>) {
         let word = word.to_lowercase();
         ENDS_SUBJECT.contains(&word.as_str()) || VERBS.contains(&word.as_str())
     };
-    let mut kept: Vec<&str> =
-        words.take_while(|(at, word)| *at == 0 || !ends(word)).map(|(_, word)| word).collect();
+    let mut kept: Vec<&str> = words.take_while(|(at, word)| *at == 0 || !ends(word)).map(|(_, word)| word).collect();
     // `the client and`: what follows is its other verb.
     while kept.len() > 1 && kept.last().is_some_and(|last| matches!(*last, "also" | "and" | "but" | "or" | "then")) {
         kept.pop();

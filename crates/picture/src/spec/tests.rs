@@ -319,10 +319,8 @@ fn a_kramdown_draft_is_read() {
         json["sections"].as_array().unwrap().iter().find(|section| section["title"] == title).unwrap()["id"].clone()
     };
     let relations = json["relations"].as_array().unwrap();
-    let between: Vec<_> = relations
-        .iter()
-        .filter(|one| one["from"] == id("Introduction") && one["to"] == id("Token Request"))
-        .collect();
+    let between: Vec<_> =
+        relations.iter().filter(|one| one["from"] == id("Introduction") && one["to"] == id("Token Request")).collect();
     assert_eq!(between.len(), 1, "{json:#}");
     assert!(json.to_string().contains("RFC 6749"), "{json:#}");
     assert!(map.broken_links().is_empty(), "{:?}", map.broken_links());

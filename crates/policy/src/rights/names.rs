@@ -97,7 +97,9 @@ pub fn names(file: &PolicyFile) -> Vec<NameUse> {
         let takes = policy.effect() == Effect::Forbid;
         for part in ["principal", "resource"] {
             let scope = json.get(part);
-            for entity in scope.into_iter().flat_map(|scope| [scope.get("entity"), scope.pointer("/in/entity")]).flatten() {
+            for entity in
+                scope.into_iter().flat_map(|scope| [scope.get("entity"), scope.pointer("/in/entity")]).flatten()
+            {
                 reader.entity(entity, takes);
             }
         }
@@ -195,14 +197,8 @@ mod tests {
                 "permit(principal is User in Group::\"a\", action, resource == Tool::\"s/t\");",
                 vec![(NameOf::Group, "a", false), (NameOf::Tool, "s/t", false)],
             ),
-            (
-                &format!("permit({scope}) unless {{ resource in Server::\"s\" }};"),
-                vec![(NameOf::Server, "s", true)],
-            ),
-            (
-                &format!("forbid({scope}) unless {{ resource in Server::\"s\" }};"),
-                vec![(NameOf::Server, "s", false)],
-            ),
+            (&format!("permit({scope}) unless {{ resource in Server::\"s\" }};"), vec![(NameOf::Server, "s", true)]),
+            (&format!("forbid({scope}) unless {{ resource in Server::\"s\" }};"), vec![(NameOf::Server, "s", false)]),
             (
                 &format!("permit({scope}) when {{ !(resource in ServerGroup::\"g\") }};"),
                 vec![(NameOf::ServerGroup, "g", true)],

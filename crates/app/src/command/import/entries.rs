@@ -54,8 +54,22 @@ const PLACES: [&str; 5] = ["/mcpServers", "/servers", "/mcp/servers", "/context_
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
 /// Members that say what is behind an entry. All others are the client's own.
 const TAKEN: [&str; 16] = [
-    "args", "command", "cwd", "disabled", "enabled", "env", "envFile", "environment", "headers", "httpUrl",
-    "serverUrl", "transport", "transportType", "type", "url", "http_headers",
+    "args",
+    "command",
+    "cwd",
+    "disabled",
+    "enabled",
+    "env",
+    "envFile",
+    "environment",
+    "headers",
+    "httpUrl",
+    "serverUrl",
+    "transport",
+    "transportType",
+    "type",
+    "url",
+    "http_headers",
 ];
 /// Members with which a client logs in to a server by itself.
 const LOGINS: [&str; 5] = ["auth", "authProviderType", "oauth", "oauth_scopes", "oauthScopes"];
@@ -301,9 +315,8 @@ impl Entry {
             };
             parts.0.iter().map(text).collect()
         };
-        let pairs = |pairs: &BTreeMap<String, Parts>| {
-            pairs.iter().map(|(name, parts)| (name.clone(), plain(parts))).collect()
-        };
+        let pairs =
+            |pairs: &BTreeMap<String, Parts>| pairs.iter().map(|(name, parts)| (name.clone(), plain(parts))).collect();
         let definition = ServerDefinition {
             command: self.command.iter().map(plain).collect(),
             url: self.url.as_ref().map(plain),
@@ -327,7 +340,8 @@ impl Entry {
 
     /// A URL that can be asked whether it wants a login: one that gets no credential from this entry.
     pub(super) fn asks_nobody(&self) -> Option<String> {
-        let url = self.url.as_ref().filter(|_| self.stays.is_none() && self.headers.values().all(|value| !carries(value)))?;
+        let url =
+            self.url.as_ref().filter(|_| self.stays.is_none() && self.headers.values().all(|value| !carries(value)))?;
         let plain = url.0.iter().map(|part| match part {
             Part::Text(text) => Some(text.as_str()),
             Part::Reference(_) | Part::Secret(_) => None,
@@ -387,7 +401,9 @@ fn other_transport(name: &str) -> Option<String> {
 fn other_folder(folder: Option<&str>) -> Option<String> {
     let folder = folder?;
     if folder.contains("${") {
-        return Some("only its client can fill in the folder in which it is started: write the folder itself".to_owned());
+        return Some(
+            "only its client can fill in the folder in which it is started: write the folder itself".to_owned(),
+        );
     }
     (!Path::new(folder).is_absolute()).then(|| "the folder in which it is started (`cwd`) is not absolute".to_owned())
 }

@@ -1,5 +1,7 @@
 //! What authority an entry carries today.
 
+use std::collections::HashSet;
+
 use sekisho_protocol::redirect::is_loopback_host;
 use serde::Serialize;
 use url::Url;
@@ -87,11 +89,13 @@ fn secrets(entry: &Entry) -> Vec<Found> {
 
 /// What is filled in where the checkpoint runs, and no longer where the client does.
 fn references(entry: &Entry) -> Vec<Found> {
-    let mut found = Vec::new();
+    let (mut found, mut said) = (Vec::new(), HashSet::new());
     for (name, piece) in entry.texts().flat_map(|(name, parts)| parts.references().map(move |piece| (name, piece))) {
         let whose = if name.is_empty() { "a part of it" } else { name };
         let says = match piece {
-            Piece::Input(id) => format!("{whose} is asked for (`{id}`) when it is moved, and kept in a file of its own"),
+            Piece::Input(id) => {
+                format!("{whose} is asked for (`{id}`) when it is moved, and kept in a file of its own")
+            }
             Piece::Variable { name, default } => {
                 let unset = default.is_none() && os::variable(name).is_none();
                 let here = if unset { "; it is not set here" } else { "" };
@@ -99,8 +103,7 @@ fn references(entry: &Entry) -> Vec<Found> {
             }
             Piece::Text(_) | Piece::Unknown(_) => continue,
         };
-        let known = found.iter().any(|known: &Found| known.says == says);
-        if !known {
+        if said.insert(says.clone()) {
             found.push(Found::warning(says));
         }
     }

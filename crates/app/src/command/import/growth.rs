@@ -14,13 +14,17 @@ type Shape = fn(usize) -> (String, Value);
 #[test]
 fn reading_a_clients_file_grows_with_it() {
     let shapes: [(&str, Shape); 5] = [
-        ("equal names", |at| ("日本".repeat(at % 7 + 1) + &"!".repeat(at / 7 % 50) + &"?".repeat(at / 350), json!({ "command": "x" }))),
+        ("equal names", |at| {
+            ("日本".repeat(at % 7 + 1) + &"!".repeat(at / 7 % 50) + &"?".repeat(at / 350), json!({ "command": "x" }))
+        }),
         ("names with the numbers that equal names get", |at| match at % 2 {
             0 => (format!("a-{}", at / 2 + 2), json!({ "command": "x" })),
             _ => (format!("a{}", "!".repeat(at / 2 % 60) + &"?".repeat(at / 120)), json!({ "command": "x" })),
         }),
         ("secrets", |at| (format!("s{at}"), json!({ "command": "x", "env": { "TOKEN": format!("ghp_{at:0>20}") } }))),
-        ("references", |at| (format!("s{at}"), json!({ "command": "x", "args": ["${A}${B:-c}${HOME}"] }))),
+        ("references", |at| {
+            (format!("s{at}"), json!({ "command": "x", "args": [format!("${{A{at}}}${{B:-c}}${{HOME}}")] }))
+        }),
         ("URLs", |at| (format!("s{at}"), json!({ "url": format!("https://h.example/{at}/a?b=c&d=e") }))),
     ];
     for (name, shape) in shapes {
@@ -39,7 +43,7 @@ fn reading_a_clients_file_grows_with_it() {
 /// Texts of one entry that could have been quadratic in some reader.
 #[test]
 fn reading_one_text_grows_with_it() {
-    let units = ["${", "${A}", "{env:", "a=", "://", "a@", "/a", "?a=b&", "{\"a\":", "password=x;", "-"];
+    let units = ["${", "$", "{", "${A}", "{env:", "a=", "://", "a@", "/a", "?a=b&", "{\"a\":", "password=x;", "-"];
     for unit in units {
         for member in ["args", "url"] {
             let make = |count: usize| {
@@ -59,10 +63,21 @@ fn reading_one_text_grows_with_it() {
 /// Comments and commas that nothing follows.
 #[test]
 fn reading_json_with_comments_grows_with_it() {
-    for (before, unit, after) in
-        [("[", "1, /* a */", "]"), ("[", "[", ""), ("[", "[],", "]"), ("[1", ",", "]"), ("[1", " ", "]"), ("", "// a\n", "1"), ("[", "1,\n]", "")]
-    {
-        in_proportion(&format!("{unit:?}"), 256, |count| format!("{before}{}{after}", unit.repeat(count)), |text| jsonc::parse(text).is_ok());
+    for (before, unit, after) in [
+        ("[", "1, /* a */", "]"),
+        ("[", "[", ""),
+        ("[", "[],", "]"),
+        ("[1", ",", "]"),
+        ("[1", " ", "]"),
+        ("", "// a\n", "1"),
+        ("[", "1,\n]", ""),
+    ] {
+        in_proportion(
+            &format!("{unit:?}"),
+            256,
+            |count| format!("{before}{}{after}", unit.repeat(count)),
+            |text| jsonc::parse(text).is_ok(),
+        );
     }
 }
 

@@ -52,9 +52,12 @@ pub(super) async fn ask(entries: &mut [Entry]) -> Result<(), CommandError> {
     let said: BTreeMap<String, Said> = asked.buffer_unordered(AT_ONCE).collect().await;
     for entry in entries {
         match entry.asks_nobody().and_then(|url| said.get(&url)) {
-            Some(Said::Login) => entry.stays = Some("it asks for a login (401), and its client logs in there by itself".to_owned()),
+            Some(Said::Login) => {
+                entry.stays = Some("it asks for a login (401), and its client logs in there by itself".to_owned())
+            }
             Some(Said::Silent(why)) => {
-                let says = format!("it was not seen whether it asks for a login, which the checkpoint would not have: {why}");
+                let says =
+                    format!("it was not seen whether it asks for a login, which the checkpoint would not have: {why}");
                 entry.carries.push(Found::warning(says));
             }
             Some(Said::Other) | None => {}

@@ -38,7 +38,11 @@ impl Named {
 
     /// The value of a variable, a header or a member.
     pub(super) fn value(&self, place: Place, name: &str, text: &str) -> Parts {
-        if self.has(name) { Parts::of(text, |text| vec![Cut { secret: true, text }]) } else { Parts::of(text, |text| cut(place, name, text)) }
+        if self.has(name) {
+            Parts::of(text, |text| vec![Cut { secret: true, text }])
+        } else {
+            Parts::of(text, |text| cut(place, name, text))
+        }
     }
 
     /// The words of a command.
@@ -71,9 +75,11 @@ impl Parts {
         let mut parts = Vec::new();
         for piece in pieces(text) {
             match piece {
-                Piece::Text(text) => parts.extend(cut(&text).into_iter().filter(|cut| !cut.text.is_empty()).map(|cut| {
-                    if cut.secret { Part::Secret(cut.text.to_owned()) } else { Part::Text(cut.text.to_owned()) }
-                })),
+                Piece::Text(text) => {
+                    parts.extend(cut(&text).into_iter().filter(|cut| !cut.text.is_empty()).map(|cut| {
+                        if cut.secret { Part::Secret(cut.text.to_owned()) } else { Part::Text(cut.text.to_owned()) }
+                    }))
+                }
                 Piece::Variable { name, default: Some(default) } if cut(&default).iter().any(|cut| cut.secret) => {
                     // A secret that stands for a variable has no file of its own.
                     parts.push(Part::Reference(Piece::Unknown(format!("${{{name}:-{MASK}}}"))));

@@ -85,11 +85,17 @@ fn push(found: &mut Vec<Piece>, plain: &mut String) {
     }
 }
 
-/// What is before the next reference, how that begins, and what follows.
+/// What is before the next reference, how that begins, and what follows. Each character is looked at once.
 fn next(text: &str) -> Option<(&str, &'static str, &str)> {
-    let starts = ["${", "{env:", "{file:"];
-    let (at, start) = starts.iter().filter_map(|start| Some((text.find(start)?, *start))).min_by_key(|(at, _)| *at)?;
-    Some((text.get(..at)?, start, text.get(at + start.len()..)?))
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.find(['$', '{'])?;
+        let here = text.get(at..)?;
+        if let Some(start) = ["${", "{env:", "{file:"].into_iter().find(|start| here.starts_with(start)) {
+            return Some((text.get(..at)?, start, here.get(start.len()..)?));
+        }
+        from = at + 1;
+    }
 }
 
 /// One reference, by how it begins and what is in it.

@@ -164,8 +164,10 @@ async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
     let config = file.display().to_string();
     let good = "[groups]\nsupport = [\"alice\"]\n[servers.tickets]\ncommand = [\"x\"]\n[servers.tickets.tools]\nlist = \"read\"\n\
         [servers.billing]\ncommand = [\"x\"]\n[servers.billing.tools]\nrefund = \"destructive\"\n";
-    let permit = |condition: &str| format!("permit(principal, action == Action::\"call\", resource) when {{ {condition} }};");
-    let forbid = |condition: &str| format!("forbid(principal, action == Action::\"call\", resource) when {{ {condition} }};");
+    let permit =
+        |condition: &str| format!("permit(principal, action == Action::\"call\", resource) when {{ {condition} }};");
+    let forbid =
+        |condition: &str| format!("forbid(principal, action == Action::\"call\", resource) when {{ {condition} }};");
     let template = "[servers.billing.templates.t]\npurpose = \"p\"\n";
     let none = String::new();
     // More of the configuration, the rule, what is said, whether it is refused.
@@ -176,14 +178,39 @@ async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
         ("", forbid("resource == Tool::\"billing/refnd\""), "did you mean `refund`?", true),
         ("", forbid("resource.class == \"reed\""), "did you mean `read`?", true),
         ("", forbid("principal == User::\"alice\""), "principal.name", true),
-        (&format!("{template}bounds.refund = {{ properties = {{ note = {{ maxlength = 5 }} }} }}\n"), none.clone(), "did you mean `maxLength`?", true),
-        (&format!("{template}bounds.refnd = {{ properties = {{ note = {{ maxLength = 5 }} }} }}\n"), none.clone(), "did you mean `refund`?", true),
+        (
+            &format!("{template}bounds.refund = {{ properties = {{ note = {{ maxlength = 5 }} }} }}\n"),
+            none.clone(),
+            "did you mean `maxLength`?",
+            true,
+        ),
+        (
+            &format!("{template}bounds.refnd = {{ properties = {{ note = {{ maxLength = 5 }} }} }}\n"),
+            none.clone(),
+            "did you mean `refund`?",
+            true,
+        ),
         (&format!("{template}tools = [\"refnd\"]\n"), none.clone(), "did you mean `refund`?", false),
         ("[servers.x]\ncommand = [\"x\"]\ntools = { a = \"reed\" }\n", none.clone(), "reed", true),
-        ("[servers.x]\ncommand = [\"x\"]\nenvironment = { A = \"${env:SEKISHO_TEST_NOT_SET}\" }\ntools = { a = \"read\" }\n", none.clone(), "SEKISHO_TEST_NOT_SET", true),
-        ("[servers.x]\ncommand = [\"x\"]\nrights = \"observe until 2020-01-01\"\ntools = { a = \"read\" }\n", none.clone(), "ended on 2020-01-01", false),
+        (
+            "[servers.x]\ncommand = [\"x\"]\nenvironment = { A = \"${env:SEKISHO_TEST_NOT_SET}\" }\ntools = { a = \"read\" }\n",
+            none.clone(),
+            "SEKISHO_TEST_NOT_SET",
+            true,
+        ),
+        (
+            "[servers.x]\ncommand = [\"x\"]\nrights = \"observe until 2020-01-01\"\ntools = { a = \"read\" }\n",
+            none.clone(),
+            "ended on 2020-01-01",
+            false,
+        ),
         ("[servers.x]\ncommand = [\"x\"]\n", none.clone(), "server tools propose", false),
-        ("[webhook]\nurl = \"https://h.example/x\"\nsecret = \"${env:SEKISHO_TEST_NOT_SET}\"\n", none.clone(), "SEKISHO_TEST_NOT_SET", true),
+        (
+            "[webhook]\nurl = \"https://h.example/x\"\nsecret = \"${env:SEKISHO_TEST_NOT_SET}\"\n",
+            none.clone(),
+            "SEKISHO_TEST_NOT_SET",
+            true,
+        ),
         ("[outbound]\nca_file = \"/nowhere/at/all.pem\"\n", none.clone(), "/nowhere/at/all.pem", true),
         ("[tls]\ncert = \"/nowhere/a.pem\"\nkey = \"/nowhere/b.pem\"\n", none.clone(), "/nowhere/a.pem", true),
     ];
@@ -209,7 +236,8 @@ async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
 #[tokio::test]
 async fn check_compares_the_file_with_the_store() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
-    let checkpoint = Checkpoint::configured(&toml(&upstream, &["up"])).owner("alice", "correct horse battery staple").start().await;
+    let checkpoint =
+        Checkpoint::configured(&toml(&upstream, &["up"])).owner("alice", "correct horse battery staple").start().await;
     checkpoint.ask(&["server", "tools", "propose", "up"]).await;
     let more = |line: &str| format!("{}{line}", toml(&upstream, &["up"]));
     let file = checkpoint.folder().join("other.toml");

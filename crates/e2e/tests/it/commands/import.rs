@@ -158,7 +158,8 @@ async fn no_secret_of_a_clients_file_is_shown_or_written() {
         kept.push('\n');
     }
     for number in 1..=12 {
-        let canary = if number == 8 { "CANARY8CANARY8CANARY8CANARY8CANARY8".to_owned() } else { format!("CANARY-{number}") };
+        let canary =
+            if number == 8 { "CANARY8CANARY8CANARY8CANARY8CANARY8".to_owned() } else { format!("CANARY-{number}") };
         assert!(kept.contains(&canary), "{canary} is lost: {kept}");
     }
     let config = desk.path("s.toml").display().to_string();
@@ -175,10 +176,15 @@ async fn references_mean_what_they_meant() {
     let scratch = tempfile::tempdir().unwrap();
     let seen = scratch.path().join("seen");
     let program = scratch.path().join("program.sh");
-    let body = format!("#!/bin/sh\necho \"$IMPORT_TOKEN,$IMPORT_DIR,$WHO,$1\" > {}\nexec {} bundled notes\n", seen.display(), binary().display());
+    let body = format!(
+        "#!/bin/sh\necho \"$IMPORT_TOKEN,$IMPORT_DIR,$WHO,$1\" > {}\nexec {} bundled notes\n",
+        seen.display(),
+        binary().display()
+    );
     std::fs::write(&program, body).unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let three = json!({ "command": "python3", "args": ["${workspaceFolder}/server.py"], "env": { "KEY": "${input:key}" } });
+    let three =
+        json!({ "command": "python3", "args": ["${workspaceFolder}/server.py"], "env": { "KEY": "${input:key}" } });
     let asks = json!({ "command": "python3", "env": { "KEY": "${input:key}" } });
     let desk = Desk::new(&json!({
         "one": { "command": program, "args": ["postgresql://app:CANARY@h/db"],
@@ -219,7 +225,8 @@ async fn no_member_of_an_entry_is_lost() {
     std::fs::write(&variables, "LEVEL=info\nAPI_KEY=CANARY\n").unwrap();
     let off = json!({ "command": "node", "args": ["server.js"], "disabled": true });
     let old = json!({ "type": "sse", "url": "https://api.example.com/sse" });
-    let list = json!({ "type": "local", "command": ["node", "server.js"], "environment": { "A": "b" }, "enabled": false });
+    let list =
+        json!({ "type": "local", "command": ["node", "server.js"], "environment": { "A": "b" }, "enabled": false });
     let missing = json!({ "command": "node", "envFile": "/nowhere/at/all/.env" });
     let desk = Desk::new(&json!({
         "folder": { "command": "node", "args": ["server.js"], "cwd": folder.path(), "envFile": variables },
@@ -230,7 +237,9 @@ async fn no_member_of_an_entry_is_lost() {
     let written = desk.import(&["--write", "--offline"]).await;
     assert!(written.status.success(), "{}", written.stderr);
     let (servers, toml) = (desk.servers(), desk.toml());
-    for (name, before) in [("off", &off), ("old-transport", &old), ("list", &list), ("empty", &json!({})), ("missing", &missing)] {
+    for (name, before) in
+        [("off", &off), ("old-transport", &old), ("list", &list), ("empty", &json!({})), ("missing", &missing)]
+    {
         assert_eq!(&servers[name], before, "{name}");
         assert!(!toml.contains(&format!("[servers.{name}]")), "{name}: {toml}");
     }
@@ -255,7 +264,9 @@ async fn a_server_that_asks_for_a_login_stays() {
     let (protected, open) = (Checkpoint::notes().start().await, Upstream::start(Speaks::Modern).await.unwrap());
     let login = json!({ "url": protected.server() });
     let bridge = json!({ "command": "npx", "args": ["-y", "mcp-remote@0.15.1", protected.server()] });
-    let desk = Desk::new(&json!({ "login": login, "bridge": bridge, "open": { "url": open.url() }, "gone": { "url": "http://127.0.0.1:9/mcp" } }));
+    let desk = Desk::new(
+        &json!({ "login": login, "bridge": bridge, "open": { "url": open.url() }, "gone": { "url": "http://127.0.0.1:9/mcp" } }),
+    );
     let written = desk.import(&["--write"]).await;
     assert!(written.status.success(), "{}", written.stderr);
     let servers = desk.servers();
@@ -271,7 +282,9 @@ async fn a_server_that_asks_for_a_login_stays() {
 #[tokio::test]
 async fn two_thousand_equal_names_are_imported() {
     let servers: serde_json::Map<String, Value> = (0..2000)
-        .map(|at| (format!("日{}", "!".repeat(at)), json!({ "command": "x", "env": { "TOKEN": format!("CANARY-{at}") } })))
+        .map(|at| {
+            (format!("日{}", "!".repeat(at)), json!({ "command": "x", "env": { "TOKEN": format!("CANARY-{at}") } }))
+        })
         .collect();
     let desk = Desk::new(&Value::Object(servers));
     let written = desk.import(&["--write", "--offline"]).await;

@@ -111,7 +111,10 @@ fn what_cannot_be_taken_over_stays() {
         (json!({ "type": "sse" }), true),
         (json!({}), true),
         (json!(1), true),
-        (json!({ "command": "npx", "args": ["mcp-remote@1", "https://h/mcp", "--header", "Authorization: Bearer CANARY"] }), false),
+        (
+            json!({ "command": "npx", "args": ["mcp-remote@1", "https://h/mcp", "--header", "Authorization: Bearer CANARY"] }),
+            false,
+        ),
         (json!({ "command": "x", "env": { "X": "${env:GITHUB_TOKEN}" } }), false),
         (json!({ "command": "x", "env": { "X": "${HOME}" } }), false),
         (json!({ "command": "x", "env": { "X": "${input:token}" } }), false),
@@ -141,9 +144,15 @@ fn no_member_is_lost() {
     let value = json!({ "command": ["node", "server.js"], "environment": { "A": "nearer" }, "cwd": folder.path(), "envFile": file });
     let entry = entry(value);
     assert_eq!(entry.stays, None);
-    let plain = |parts: &Parts| parts.written(|kept| match kept {
-        super::super::parts::Kept::Input(id) | super::super::parts::Kept::Secret(id) => Ok::<_, ()>(id.to_owned()),
-    }).unwrap();
+    let plain = |parts: &Parts| {
+        parts
+            .written(|kept| match kept {
+                super::super::parts::Kept::Input(id) | super::super::parts::Kept::Secret(id) => {
+                    Ok::<_, ()>(id.to_owned())
+                }
+            })
+            .unwrap()
+    };
     assert_eq!(entry.command.iter().map(plain).collect::<Vec<_>>(), ["node", "server.js"]);
     assert_eq!(entry.directory.as_deref(), Some(folder.path()));
     let variables: Vec<(&str, String)> =
@@ -170,12 +179,36 @@ fn names_and_places_are_kept() {
         (".mcp.json", json!({ "mcpServers": { "x": { "command": "y" } } }), json!({ "type": "http", "url": url })),
         ("mcp.json", json!({ "servers": { "x": { "command": "y" } } }), json!({ "type": "http", "url": url })),
         ("s.json", json!({ "mcp": { "servers": { "x": { "command": "y" } } } }), json!({ "type": "http", "url": url })),
-        ("s.json", json!({ "mcpServers": { "x": { "httpUrl": "https://h", "trust": true } } }), json!({ "httpUrl": url, "trust": true })),
-        ("s.json", json!({ "mcpServers": { "x": { "serverUrl": "https://h", "alwaysAllow": ["a"] } } }), json!({ "serverUrl": url, "alwaysAllow": ["a"] })),
-        ("s.json", json!({ "mcpServers": { "x": { "type": "http", "url": "https://h" } } }), json!({ "type": "http", "url": url })),
-        ("s.json", json!({ "mcpServers": { "x": { "type": "streamable-http", "url": "https://h" } } }), json!({ "type": "streamable-http", "url": url })),
-        ("s.json", json!({ "mcpServers": { "x": { "type": "stdio", "command": "y" } } }), json!({ "type": "http", "url": url })),
-        ("opencode.json", json!({ "mcp": { "x": { "type": "local", "command": ["y"] } } }), json!({ "type": "remote", "url": url })),
+        (
+            "s.json",
+            json!({ "mcpServers": { "x": { "httpUrl": "https://h", "trust": true } } }),
+            json!({ "httpUrl": url, "trust": true }),
+        ),
+        (
+            "s.json",
+            json!({ "mcpServers": { "x": { "serverUrl": "https://h", "alwaysAllow": ["a"] } } }),
+            json!({ "serverUrl": url, "alwaysAllow": ["a"] }),
+        ),
+        (
+            "s.json",
+            json!({ "mcpServers": { "x": { "type": "http", "url": "https://h" } } }),
+            json!({ "type": "http", "url": url }),
+        ),
+        (
+            "s.json",
+            json!({ "mcpServers": { "x": { "type": "streamable-http", "url": "https://h" } } }),
+            json!({ "type": "streamable-http", "url": url }),
+        ),
+        (
+            "s.json",
+            json!({ "mcpServers": { "x": { "type": "stdio", "command": "y" } } }),
+            json!({ "type": "http", "url": url }),
+        ),
+        (
+            "opencode.json",
+            json!({ "mcp": { "x": { "type": "local", "command": ["y"] } } }),
+            json!({ "type": "remote", "url": url }),
+        ),
     ] {
         let entries = of(&before, &Named::default()).unwrap();
         let through = entries[0].through("http://localhost:8420", false, form(&before, Path::new(name)));
