@@ -94,7 +94,7 @@ fn compare_base(loaded: &mut Loaded, stored: Option<&str>) {
         (Some(wanted), Some(stored)) if wanted != stored => {
             let message = format!("the base URL is `{stored}` since first start, and `{wanted}` is configured");
             let help = format!("changing it ends all grants: `sekisho base-url set {wanted}`");
-            return loaded.add("base_url", message, &help);
+            return loaded.add("base_url", message, &help, true);
         }
         _ => {}
     }
@@ -105,7 +105,7 @@ fn compare_base(loaded: &mut Loaded, stored: Option<&str>) {
     {
         let message = format!("clients would be told `localhost`, and what they send there does not reach {listen}");
         let help = "say in `base_url` under which URL clients reach this address";
-        return loaded.add("listen", message, help);
+        return loaded.add("listen", message, help, true);
     }
     let port = listen.map_or(PORT, |listen| listen.port());
     let local = format!("http://localhost:{port}");
@@ -116,7 +116,8 @@ fn compare_base(loaded: &mut Loaded, stored: Option<&str>) {
     {
         let message = format!("the base URL is `{stored}` since first start, and port {port} is listened on");
         let help = format!("listen on that port, or change it, which ends all grants: `sekisho base-url set {local}`");
-        loaded.add("listen", message, &help);
+        // Without `listen` in the file, `serve --listen` may say another port.
+        loaded.add("listen", message, &help, listen.is_some());
     }
 }
 

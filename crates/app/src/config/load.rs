@@ -97,10 +97,10 @@ impl Loaded {
     }
 
     /// Adds a mistake of the file itself, at the first place where `key` stands.
-    pub(crate) fn add(&mut self, key: &str, message: String, help: &str) {
+    pub(crate) fn add(&mut self, key: &str, message: String, help: &str, fatal: bool) {
         let span = find_word(self.source.inner(), key);
         let (file, help) = (self.source.clone(), Some(help.to_owned()));
-        self.mistakes.push(Mistake { message, help, span, fatal: true, here: true, file });
+        self.mistakes.push(Mistake { message, help, span, fatal, here: true, file });
     }
 }
 
@@ -514,7 +514,8 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         let message = format!("until the end of {} nothing is refused by rights or need, only recorded", observe.day);
         note("rights", &message, help, false);
     }
-    if server.tools.is_empty() && !server.builtin && server.access == Access::Users {
+    let is_one = stands_behind.iter().filter(|is| **is).count() == 1;
+    if is_one && server.tools.is_empty() && !server.builtin && server.access == Access::Users {
         let help = "write a table `tools` with a class for each; `sekisho server tools propose NAME` prints one";
         let message =
             "none of its tools has a class: each call needs a scope of its own name, which no client asks for first";

@@ -303,6 +303,34 @@ fn ten_thousand_sections_are_drawn_in_fifty_lines() {
     assert!((45..=50).contains(&lines), "{lines}");
 }
 
+/// The most important document is opened before others are named, however many there are; and a relation says what it is
+/// about, and how much else.
+#[test]
+fn the_most_important_document_is_opened_first() {
+    let chapter: String = (0..22)
+        .map(|at| format!("## Rule {at}\n\nClients MUST follow [the next](#rule-{}).\n\n", (at + 1) % 22))
+        .collect();
+    let mut sources = vec![Source::new("main.md", format!("# Main\n\n{chapter}"))];
+    // Pages that all link to one another draw the walk away from the chapter, to whose title they lead.
+    sources.extend((0..9).map(|at| {
+        let links: String = (0..9).map(|to| format!("Servers MUST read [page {to}](page{to}.md). ")).collect();
+        Source::new(format!("page{at}.md"), format!("# Page {at}\n\n{links}Servers MUST read [it](main.md).\n"))
+    }));
+    let map = read(&sources).unwrap();
+    let picture = map.draw(&Options { lines: 20, ..Options::default() }).unwrap();
+    assert!(picture.matches("\"Rule ").count() >= 2, "{picture}");
+    assert!(picture.lines().count() <= 20, "{picture}");
+    let terms = "# Terms\n\n**alpha token**: An alpha token is a thing.\n\n**beta token**: A beta token is a thing.\n\n\
+        **gamma token**: A gamma token is a thing.\n\n**delta token**: A delta token is a thing.\n\n";
+    let used = "# Use\n\nIt has an alpha token, a beta token, a gamma token and a delta token.\n";
+    let picture = map_of(&format!("{terms}{used}"));
+    assert!(picture.contains("2 more"), "{picture}");
+}
+
+fn map_of(text: &str) -> String {
+    map(text).draw(&Options::default()).unwrap()
+}
+
 /// B21: a draft as its authors write it has its title, and relates as it says.
 #[test]
 fn a_kramdown_draft_is_read() {

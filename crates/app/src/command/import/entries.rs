@@ -358,6 +358,8 @@ impl Entry {
             Some("local" | "remote") => (Form::Remote, "remote"),
             Some(kind) if kind != "stdio" => (Form::Typed, kind),
             Some(_) => (Form::Typed, "http"),
+            // `httpUrl` and `serverUrl` say the transport themselves.
+            None if self.url_member != "url" => (Form::Untyped, "http"),
             None => (form, "http"),
         };
         let mut entry = self.own.clone();

@@ -293,7 +293,7 @@ async fn commands_about_servers_know_the_file() {
     assert!(checked.code() == Some(0) && !checked.stderr.contains("tools propose"), "{}", checked.stderr);
     // Where nothing runs, the file says it.
     let data = checkpoint.data_dir();
-    checkpoint.stop().await;
+    let _kept = checkpoint.kill().await;
     let listed = sekisho(&data, &["server", "list", "-c", &config], "").await.stdout;
     assert!(listed.contains("one") && listed.contains("bare"), "{listed}");
     let tools = sekisho(&data, &["server", "tools", "list", "one", "-c", &config], "").await.stdout;

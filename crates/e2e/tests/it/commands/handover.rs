@@ -129,7 +129,7 @@ async fn a_name_that_is_taken_is_not_given_to_another_server() {
     let kept = checkpoint.ask(&["server", "list"]).await;
     assert!(!format!("{kept:?}").contains("no-such-program") && format!("{kept:?}").contains("bundled"), "{kept:?}");
     // The same when nothing runs.
-    checkpoint.stop().await;
+    let _kept = checkpoint.kill().await;
     let refused = sekisho(&data, &["run", "--name", "notes", "--http", &upstream.url()], "").await;
     assert_eq!(refused.code(), Some(2), "{}{}", refused.stdout, refused.stderr);
 }

@@ -246,7 +246,7 @@ async fn no_member_of_an_entry_is_lost() {
     assert_eq!(written.stdout.matches("  stays ").count(), 5, "{}", written.stdout);
     let typed = json!({ "type": "http", "url": "http://localhost:8420/mcp/typed", "alwaysAllow": ["look"] });
     assert_eq!(servers["typed"], typed);
-    assert_eq!(servers["stream"]["trust"], true);
+    assert_eq!(servers["stream"], json!({ "httpUrl": "http://localhost:8420/mcp/stream", "trust": true }));
     let toml: toml::Table = toml.parse().unwrap();
     let server = &toml["servers"]["folder"];
     assert_eq!(server["directory"].as_str(), folder.path().to_str());
