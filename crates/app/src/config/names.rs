@@ -9,6 +9,9 @@ use sekisho_protocol::ids::UserId;
 use super::Configuration;
 use crate::builtin;
 
+/// How many names are told at once: each is shown with its file.
+const UNKNOWN_MAX: usize = 200;
+
 /// What a store knows beside the configuration, where there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -39,6 +42,9 @@ pub(crate) fn unknown(configuration: &Configuration, store: Option<&Known>) -> V
     let policies = configuration.policy_files.iter();
     let mut found: Vec<Unknown> = policies.flat_map(|file| in_policies(&world, file)).collect();
     found.extend(in_configuration(&world, configuration));
+    // Those that refuse the file first; what is corrected makes room for the others.
+    found.sort_by_key(|unknown| !unknown.fatal);
+    found.truncate(UNKNOWN_MAX);
     found
 }
 

@@ -320,8 +320,8 @@ fn the_most_important_document_is_opened_first() {
     let picture = map.draw(&Options { lines: 20, ..Options::default() }).unwrap();
     assert!(picture.matches("\"Rule ").count() >= 2, "{picture}");
     assert!(picture.lines().count() <= 20, "{picture}");
-    let terms = "# Terms\n\n**alpha token**: An alpha token is a thing.\n\n**beta token**: A beta token is a thing.\n\n\
-        **gamma token**: A gamma token is a thing.\n\n**delta token**: A delta token is a thing.\n\n";
+    let words = ["alpha", "beta", "gamma", "delta"].map(|word| format!("{word} token\n: A thing of its own.\n\n"));
+    let terms = format!("# Terms\n\n{}", words.concat());
     let used = "# Use\n\nIt has an alpha token, a beta token, a gamma token and a delta token.\n";
     let picture = map_of(&format!("{terms}{used}"));
     assert!(picture.contains("2 more"), "{picture}");

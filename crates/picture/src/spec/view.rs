@@ -142,8 +142,8 @@ pub(super) fn choose(graph: &Graph, asked: Asked) -> Result<View, AskError> {
     Ok(draft.fit(asked))
 }
 
-/// Puts sections of the most important document first: it is opened before others are named. It is the one to which the
-/// relations of all others lead most; of several, the one whose sections weigh most.
+/// Puts sections of the most important document first: it is opened before others are named. It is the one to which all
+/// others refer most often; of several, the one whose sections weigh most.
 fn open_first(graph: &Graph, weights: &[u64], count: usize, order: &mut [usize]) {
     let root = |section: usize| graph.ancestors(section).last().unwrap_or(section);
     let mut documents: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
@@ -156,7 +156,7 @@ fn open_first(graph: &Graph, weights: &[u64], count: usize, order: &mut [usize])
         if from != to
             && let Some((led_to, _)) = documents.get_mut(&to)
         {
-            *led_to = led_to.saturating_add(edge.weight);
+            *led_to = edge.counts.iter().fold(*led_to, |sum, count| sum.saturating_add(u64::from(*count)));
         }
     }
     let most = documents.iter().max_by_key(|(section, important)| (**important, std::cmp::Reverse(**section)));

@@ -3,6 +3,8 @@
 //! Where such a comparison takes something away when it is true (in a `forbid`, in an `unless` of a `permit`), a typing
 //! error opens a hole. Where it gives something, it gives nothing.
 
+use std::collections::{HashMap, HashSet};
+
 use cedar_policy::Effect;
 use serde_json::Value;
 
@@ -90,10 +92,13 @@ pub struct NameUse {
 
 /// All names that the policies of a file write out, each rule's in its order. A file with mistakes has none.
 pub fn names(file: &PolicyFile) -> Vec<NameUse> {
-    let mut found = Vec::new();
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    let written = written(&file.text);
     for policy in read(file).unwrap_or_default() {
         let Ok(json) = policy.to_json() else { continue };
-        let mut reader = Reader { file, rule: policy.id().to_string(), found: &mut found };
+        seen.clear();
+        let rule = policy.id().to_string();
+        let mut reader = Reader { written: &written, rule, found: &mut found, seen: &mut seen };
         let takes = policy.effect() == Effect::Forbid;
         for part in ["principal", "resource"] {
             let scope = json.get(part);
@@ -111,18 +116,52 @@ pub fn names(file: &PolicyFile) -> Vec<NameUse> {
     found
 }
 
+/// Where each text stands that is written in quotes, with what stands before it: `"a"`, `Group::"a"`. Only the first place
+/// of each is kept. The text is read once, so that many names in a long file cost no more than their length.
+fn written(text: &str) -> HashMap<&str, usize> {
+    let mut found = HashMap::new();
+    let mut at = 0;
+    while let Some(next) = text.get(at..).and_then(|rest| rest.find(['"', '/'])) {
+        let begin = at + next;
+        let rest = text.get(begin..).unwrap_or_default();
+        if rest.starts_with("//") {
+            at = begin + rest.find('\n').unwrap_or(rest.len());
+            continue;
+        }
+        if !rest.starts_with('"') {
+            at = begin + 1;
+            continue;
+        }
+        let mut escaped = false;
+        let end = rest.char_indices().skip(1).find(|(_, character)| {
+            let closes = *character == '"' && !escaped;
+            escaped = *character == '\\' && !escaped;
+            closes
+        });
+        let end = end.map_or(text.len(), |(end, _)| begin + end + 1);
+        let before = text.get(..begin).unwrap_or_default();
+        let word = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || c == ':' || c == '_');
+        for from in [begin, word.len()] {
+            found.entry(text.get(from..end).unwrap_or_default()).or_insert(from);
+        }
+        at = end;
+    }
+    found
+}
+
 struct Reader<'a> {
-    file: &'a PolicyFile,
+    written: &'a HashMap<&'a str, usize>,
     rule: String,
     found: &'a mut Vec<NameUse>,
+    /// What was found in this rule.
+    seen: &'a mut HashSet<(NameOf, String, bool)>,
 }
 
 impl Reader<'_> {
     fn note(&mut self, of: NameOf, name: &str, written: &str, takes: bool) {
-        let span = self.file.text.find(written).map(|at| Span { at, len: written.len() });
-        let found = NameUse { of, name: name.to_owned(), rule: self.rule.clone(), takes, span };
-        if !self.found.contains(&found) {
-            self.found.push(found);
+        if self.seen.insert((of, name.to_owned(), takes)) {
+            let span = self.written.get(written).map(|at| Span { at: *at, len: written.len() });
+            self.found.push(NameUse { of, name: name.to_owned(), rule: self.rule.clone(), takes, span });
         }
     }
 
@@ -184,6 +223,29 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::{NameOf, PolicyFile, names};
+
+    #[test]
+    fn texts_in_quotes_are_found_once() {
+        let text = "// it's \"not\" this\npermit(principal in Group::\"a\", action == Action::\"x\") // \"\nwhen { r == \"a\" || r == \"b\\\"c\" };";
+        let found = super::written(text);
+        for (written, expected) in [
+            ("Group::\"a\"", text.find("Group::")),
+            ("\"a\"", text.find("\"a\"")),
+            ("\"b\\\"c\"", text.find("\"b")),
+            ("\"not\"", None),
+        ] {
+            assert_eq!(found.get(written).copied(), expected, "{written}");
+        }
+    }
+
+    /// Long files cost no more than their length.
+    #[test]
+    fn finding_texts_grows_with_the_file() {
+        for unit in ["Group::\"a#\" ", "\"a\" ", "// \"\n", "\"", "/", "\\\"", "a::"] {
+            let make = |count: usize| (0..count).map(|at| unit.replace('#', &at.to_string())).collect::<String>();
+            sekisho_protocol::growth::in_proportion(unit, 256, make, |text| super::written(text).len());
+        }
+    }
 
     /// Each name is found, wherever it stands, with whether something is taken away where it matches.
     #[test]
