@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
+
+use crate::os;
 
 mod accounts;
 mod client;
+mod server;
 mod specmap;
 
 pub(crate) use accounts::{GrantCommand, UserCommand};
@@ -15,6 +18,7 @@ pub(crate) use client::{
     ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ForgetCommand, ImportArguments, LoginArguments,
     ServerUrl,
 };
+pub(crate) use server::{ServerCommand, ToolsCommand};
 pub(crate) use specmap::{
     SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat, WayThere,
 };
@@ -31,6 +35,22 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+impl Cli {
+    /// The command line, with what depends on this machine: where data is kept.
+    pub(crate) fn described() -> clap::Command {
+        let folder =
+            os::default_data_dir().map_or_else(|| "none: HOME is not set".to_owned(), |dir| dir.display().to_string());
+        Self::command()
+            .mut_arg("data_dir", |argument| argument.help(format!("Where everything is kept [default: {folder}]")))
+            .after_help(format!("{FIRST_STEPS}\n\n{ENVIRONMENT}"))
+    }
+}
+
+const ENVIRONMENT: &str = "Environment variables:
+  SEKISHO_DATA_DIR  where everything is kept, as --data-dir
+  SEKISHO_LOG       what is logged, such as `debug` or `warn,sekisho_gateway=trace`
+  NO_COLOR          no colours in messages";
 
 const FIRST_STEPS: &str = "First steps:
   sekisho demo                                   see it work, on this machine only
@@ -495,51 +515,5 @@ pub(crate) struct RunArguments {
     pub(crate) command: Vec<String>,
 }
 
-/// `sekisho server`
-#[derive(Debug, Subcommand)]
-pub(crate) enum ServerCommand {
-    /// Give a tool a class
-    Classify {
-        /// Which server
-        server: ServerName,
-        /// Such as `create_note=write`; may be given several times
-        #[arg(required = true, value_name = "TOOL=CLASS")]
-        classes: Vec<String>,
-    },
-    /// List servers
-    List,
-    /// Remove a server
-    Remove {
-        /// Which
-        name: ServerName,
-    },
-    /// A server's tools: list them, see what is held back, accept it
-    #[command(subcommand)]
-    Tools(ToolsCommand),
-}
-
-/// `sekisho server tools`
-#[derive(Debug, Subcommand)]
-pub(crate) enum ToolsCommand {
-    /// Accept tools that are held back because they are new or changed
-    Accept {
-        /// Which server
-        server: ServerName,
-        /// Such as `get_note@3f9a…`: name and fingerprint as `diff` prints them, or the name alone
-        #[arg(value_name = "TOOL[@FINGERPRINT]", required_unless_present = "all")]
-        tools: Vec<String>,
-        /// All that are held back, whatever they are
-        #[arg(long, conflicts_with = "tools")]
-        all: bool,
-    },
-    /// Show what is held back, and in what it differs from what was accepted; exit 1 if there is anything
-    Diff {
-        /// Which server
-        server: ServerName,
-    },
-    /// List a server's tools with their classes
-    List {
-        /// Which server
-        server: ServerName,
-    },
-}
+#[cfg(test)]
+mod tests;

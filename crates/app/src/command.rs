@@ -18,6 +18,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod legs;
 pub(crate) mod login;
+pub(crate) mod names;
 pub(crate) mod policy;
 pub(crate) mod run;
 pub(crate) mod serve;

@@ -1,7 +1,9 @@
 //! The configuration file: its types, which are also its JSON Schema and the form in which `run` keeps a server.
 
 mod load;
+mod names;
 mod policies;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -14,8 +16,10 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{Loaded, check_server, load};
+pub(crate) use load::{Loaded, Mistake, check_server, load};
+pub(crate) use names::Known;
 pub(crate) use policies::{UNREAD_HELP, policy_files, policy_folder};
+pub(crate) use values::{Filled, fill};
 
 /// `sekisho.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -176,7 +180,8 @@ pub(crate) struct ServerDefinition {
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) title: Option<String>,
-    /// Program and arguments; no shell is involved.
+    /// Program and arguments; no shell is involved. `${env:NAME}`, `${env:NAME:-DEFAULT}` and `${file:PATH}` in arguments
+    /// are replaced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) command: Vec<String>,
     /// How long one call may take without an answer or progress, in seconds (300 when absent). With progress it may take
@@ -190,7 +195,7 @@ pub(crate) struct ServerDefinition {
     /// The folder in which the program is started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) directory: Option<PathBuf>,
-    /// Variables of the program. `${env:NAME}` and `${file:PATH}` are replaced.
+    /// Variables of the program. `${env:NAME}`, `${env:NAME:-DEFAULT}` and `${file:PATH}` are replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) environment: BTreeMap<String, String>,
     /// Names of our own variables to pass through to the program.
@@ -198,13 +203,14 @@ pub(crate) struct ServerDefinition {
     pub(crate) pass: Vec<String>,
     /// Who shares one process of the program.
     pub(crate) isolation: Isolation,
-    /// The URL of an MCP server that listens somewhere (Streamable HTTP).
+    /// The URL of an MCP server that listens somewhere (Streamable HTTP). `${env:NAME}`, `${env:NAME:-DEFAULT}` and
+    /// `${file:PATH}` are replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) url: Option<String>,
     /// The checkpoint itself: reads specifications, and tells an agent why it was refused and how little it needs.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) builtin: bool,
-    /// Headers to show that server. `${env:NAME}` and `${file:PATH}` are replaced.
+    /// Headers to show that server. `${env:NAME}`, `${env:NAME:-DEFAULT}` and `${file:PATH}` are replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) headers: BTreeMap<String, String>,
     /// Who may use the server at all: `"users"` (signed-in users with a right) or `"public"`.

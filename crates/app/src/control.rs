@@ -22,6 +22,7 @@ use crate::error::CommandError;
 use crate::heads::{self, SecondPlace};
 use crate::instance::{self, Instance, Source};
 use crate::os::{OsEntropy, SystemClock};
+use crate::{described, servers};
 
 /// The longest line either side sends, in bytes.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -108,6 +109,7 @@ impl Control {
                 verify(&self.store, (self.node, self.clock.as_ref()), heads, place).await
             }
             Ok(act @ (Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. })) => self.judge(act).await,
+            Ok(act @ (Act::ServerList | Act::ToolsAsk { .. } | Act::ToolsList { .. })) => self.describe(act).await,
             Ok(act) => self.perform(act).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
         };
@@ -141,7 +143,25 @@ impl Control {
     /// What is in force is ours alone to ask.
     async fn judge(&self, act: Act) -> Reply {
         let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
-        match instance.judge(act).await {
+        if let Act::Explain(question) = &act {
+            instance.look_once(&question.server).await;
+        }
+        Self::reply(instance.judge(act).await)
+    }
+
+    /// Which servers are in force, and what is known of their tools.
+    async fn describe(&self, act: Act) -> Reply {
+        let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
+        if let Act::ToolsAsk { server } = &act
+            && let Err(error) = instance.look_behind(server).await
+        {
+            return Self::reply(Err(error));
+        }
+        Self::reply(instance.describe(act).await)
+    }
+
+    fn reply(outcome: Result<Outcome, CommandError>) -> Reply {
+        match outcome {
             Ok(outcome) => Reply::Done(outcome),
             Err(error @ CommandError::No { .. }) => Reply::Refused(error.to_string()),
             Err(error @ CommandError::Usage { .. }) => {
@@ -159,6 +179,9 @@ impl Control {
             Ok(before) => before,
             Err(error) => return Reply::Refused(error.to_string()),
         };
+        if let Err(error) = servers::keep_name(before.as_ref(), &server) {
+            return Self::reply(Err(error));
+        }
         let reply = self.perform(Act::ServerAdd(server)).await;
         let (Reply::Done(_), Some(instance)) = (&reply, self.instance.upgrade()) else { return reply };
         let looked = match instance.look_behind(&name).await {
@@ -257,21 +280,10 @@ pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandE
     answer(reply)
 }
 
-/// Has a question about calls answered: by the running instance if there is one, otherwise here, by a configuration file
-/// or by the servers that `run` keeps.
+/// Has a question about calls or servers answered: by the running instance if there is one, otherwise here, by a
+/// configuration file or by the servers that `run` keeps.
 pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> Result<Outcome, CommandError> {
-    let configuration = match config {
-        None => None,
-        Some(path) => {
-            let loaded = check::read(path)?;
-            if !loaded.is_usable() {
-                check::report(&loaded);
-                let message = format!("`{}` has mistakes", path.display());
-                return Err(CommandError::usage(message, "correct them; `sekisho check` shows them all"));
-            }
-            Some(loaded.configuration)
-        }
-    };
+    let configuration = config.map(check::sound).transpose()?;
     let configured = configuration.as_ref().and_then(|configuration| configuration.data_dir.as_deref());
     let data = DataDir::open(common.data_dir.as_deref().or(configured))?;
     match data.lock()? {
@@ -283,7 +295,13 @@ pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> R
             let store = data.store().await?;
             let source = if configuration.is_some() { Source::File } else { Source::Store };
             let now = SystemClock.now();
-            let outcome = instance::judge(&store, (&source, &configuration.unwrap_or_default()), now, act).await;
+            let configuration = configuration.unwrap_or_default();
+            let outcome = match act {
+                Act::ServerList | Act::ToolsAsk { .. } | Act::ToolsList { .. } => {
+                    described::describe(&store, (&source, &configuration), act).await
+                }
+                act => instance::judge(&store, (&source, &configuration), now, act).await,
+            };
             store.close().await;
             outcome
         }

@@ -30,7 +30,7 @@ use crate::proxies::Proxies;
 use crate::readiness::{self, Away, Readiness};
 use crate::servers::{self, Defined};
 use crate::webhook::Announcer;
-use crate::{control, keys, listen, reach};
+use crate::{control, described, keys, listen, reach};
 
 mod upkeep;
 /// How long files may take to be read while requests are served.
@@ -166,7 +166,7 @@ pub(crate) async fn advertises_localhost(store: &Store, wanted: Option<&str>) ->
     stored.as_deref().or(wanted).is_none_or(is_local)
 }
 
-fn is_local(base_url: &str) -> bool {
+pub(crate) fn is_local(base_url: &str) -> bool {
     ["http://localhost:", "https://localhost:"].iter().any(|local| base_url.starts_with(local))
 }
 
@@ -347,6 +347,23 @@ impl Instance {
         judge(&self.store, (&self.source, &configuration), self.clock.now(), act).await
     }
 
+    /// Which servers are in force, and what is known of their tools.
+    pub(crate) async fn describe(&self, act: Act) -> Result<Outcome, CommandError> {
+        let configuration = self.configuration.load_full();
+        described::describe(&self.store, (&self.source, &configuration), act).await
+    }
+
+    /// Asks a server what it offers if nobody ever has. Whether it answers is told by what is known afterwards.
+    pub(crate) async fn look_once(&self, name: &ServerName) {
+        let known = match self.store.read().await {
+            Ok(mut tx) => tx.catalogue().list(name).await.is_ok_and(|tools| !tools.is_empty()),
+            Err(_) => true,
+        };
+        if !known && let Err(error) = self.look_behind(name).await {
+            tracing::info!(server = %name, %error, "the server does not say what it offers");
+        }
+    }
+
     /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work. What cannot be
     /// reached at the moment is no mistake: then this gives why.
     pub(crate) async fn look_behind(&self, name: &ServerName) -> Result<Option<String>, CommandError> {
@@ -444,6 +461,9 @@ pub(crate) async fn judge(
             Ok(Outcome::Advice { advice: acts::advise(store, &classes, since, now, None).await.map_err(no)? })
         }
         Act::Explain(question) => {
+            if !defined.iter().any(|server| server.name == question.server) {
+                return Err(described::no_server(&question.server, &defined));
+            }
             let rights = servers::rights(&defined, (&users, loans), configuration)?;
             let own = classes.get(&question.server).cloned().unwrap_or_default();
             let explained = acts::explain(store, &rights, &own, &question, now).await.map_err(no)?;
@@ -484,7 +504,11 @@ async fn people(
 }
 
 /// The servers in force.
-async fn defined(store: &Store, source: &Source, configuration: &Configuration) -> Result<Vec<Defined>, CommandError> {
+pub(crate) async fn defined(
+    store: &Store,
+    source: &Source,
+    configuration: &Configuration,
+) -> Result<Vec<Defined>, CommandError> {
     match source {
         Source::File => configuration.servers.iter().map(|(name, definition)| of_file(name, definition)).collect(),
         Source::Store => of_store(store).await,
@@ -520,7 +544,7 @@ async fn of_store(store: &Store) -> Result<Vec<Defined>, CommandError> {
     Ok(all)
 }
 
-fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandError> {
+pub(crate) fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandError> {
     let Some(path) = &configuration.outbound.ca_file else { return Ok(None) };
     std::fs::read(path).map(Some).map_err(|error| {
         CommandError::environment(

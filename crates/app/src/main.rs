@@ -10,6 +10,7 @@ mod command;
 mod config;
 mod control;
 mod data_dir;
+mod described;
 mod documents;
 mod error;
 mod heads;
@@ -31,7 +32,7 @@ mod webhook;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use tokio::runtime::Builder;
 
 use crate::cli::{Cli, Command};
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
     if let Some(command) = command::child_guard::asked(std::env::args_os()) {
         return command::child_guard::run(command);
     }
-    let cli = match Cli::try_parse() {
+    let parsed = Cli::described().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         // What was typed stands in it, and may have been copied from anywhere.
         Err(error) if error.use_stderr() => {
@@ -87,7 +89,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Audit(act) => command::audit::perform(&common, act).await,
         Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
         Command::Bundled { name } => command::bundled::serve(&name).await,
-        Command::Check { config } => command::check::check(&common, &config),
+        Command::Check { config } => command::check::check(&common, &config).await,
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,
         Command::Connect(arguments) => Box::pin(command::connect::connect(&common, &arguments)).await,
@@ -96,9 +98,9 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
         Command::Forget(what) => command::login::forget(&common, &what),
         Command::Grant(act) => command::grant::perform(&common, act).await,
-        Command::Import(arguments) => command::import::import(&common, &arguments),
+        Command::Import(arguments) => Box::pin(command::import::import(&common, &arguments)).await,
         Command::Init { file } => command::init::write(&file),
-        Command::Policy(act) => command::policy::perform(&common, act),
+        Command::Policy(act) => command::policy::perform(&common, act).await,
         Command::Run(arguments) => Box::pin(command::run::run(&common, &arguments)).await,
         Command::Schema => command::check::schema(),
         Command::Serve { config, listen } => Box::pin(command::serve::serve(&common, &config, listen)).await,

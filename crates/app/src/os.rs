@@ -98,6 +98,11 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Whether a person sits at standard input.
+pub(crate) fn is_terminal() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stdin())
+}
+
 /// Whether a child gets this variable without being asked for: where programs, home and temporary files are, the
 /// language, which certificates are believed and which proxy leads out. Nothing that could be a credential (ATK-90): a
 /// proxy whose URL has a user and a password is not passed.

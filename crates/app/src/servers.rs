@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
+use sekisho_console::acts::ServerAdd;
 use sekisho_gateway::{
     BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
 };
@@ -17,7 +19,7 @@ use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{Loan, User};
 
 use crate::builtin;
-use crate::config::{Access, Arguments, Configuration, Isolation, Observe, ServerDefinition};
+use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
 use crate::error::CommandError;
 use crate::os;
 
@@ -221,7 +223,7 @@ fn http(server: &Defined, url: &str, extra_ca: Option<&[u8]>) -> Result<HttpSett
         headers.push((axum::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, resolved));
     }
     Ok(HttpSettings {
-        url: url.to_owned(),
+        url: filled(&format!("server `{}`", server.name), url, Filled::Value)?,
         headers,
         extra_ca_pem: extra_ca.map(<[u8]>::to_vec),
         connect_timeout: Duration::from_secs(10),
@@ -246,6 +248,8 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
             "give `command` or `url`",
         )
     })?;
+    let words = arguments.iter().map(|word| filled(&format!("server `{}`", server.name), word, Filled::Word));
+    let arguments = words.map(|word| word.map(OsString::from)).collect::<Result<Vec<_>, _>>()?;
     let own = os::variables();
     let mut environment = BTreeMap::new();
     let mut withheld = Vec::new();
@@ -276,7 +280,7 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
     Ok(StdioSettings {
         start_timeout: start_seconds.unwrap_or(usual.start_timeout),
         call_timeout: call_timeout(server),
-        arguments: arguments.iter().map(OsString::from).collect(),
+        arguments,
         directory: definition.directory.clone(),
         environment,
         withheld,
@@ -290,42 +294,49 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
     })
 }
 
-/// Replaces `${env:NAME}` and `${file:PATH}`: a secret need not stand in the file.
-pub(crate) fn resolve(whose: &str, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
-    let mut left = value.expose();
-    let mut out = String::new();
-    while let Some((before, rest)) = left.split_once("${") {
-        out.push_str(before);
-        let unclosed = || {
-            CommandError::usage(
-                format!("{whose}: `${{` without `}}` in a value"),
-                "write `${env:NAME}` or `${file:PATH}`",
-            )
-        };
-        let (inside, after) = rest.split_once('}').ok_or_else(unclosed)?;
-        match inside.split_once(':') {
-            Some(("env", name)) => out.push_str(&os::variable(name).ok_or_else(|| {
-                CommandError::environment(
-                    format!("{whose} needs the variable `{name}`, which is not set"),
-                    format!("set it: {name}=… sekisho serve"),
-                )
-            })?),
-            Some(("file", path)) => out.push_str(
-                std::fs::read_to_string(path)
-                    .map_err(|error| {
-                        CommandError::environment(
-                            format!("{whose} needs the file `{path}`: {error}"),
-                            "make it readable for us only",
-                        )
-                    })?
-                    .trim_end_matches(['\n', '\r']),
-            ),
-            _ => return Err(unclosed()),
-        }
-        left = after;
+/// Refuses that a server takes the name of another: the grants of that one would lead to it.
+pub(crate) fn keep_name(before: Option<&ServerAdd>, after: &ServerAdd) -> Result<(), CommandError> {
+    let Some(before) = before else { return Ok(()) };
+    let read = |add: &ServerAdd| serde_json::from_str::<ServerDefinition>(&add.definition).ok();
+    let same = match (read(before), read(after)) {
+        (Some(before), Some(after)) => is_same(&before, &after),
+        _ => false,
+    };
+    if same {
+        return Ok(());
     }
-    out.push_str(left);
-    Ok(UpstreamSecret::from_outside(out))
+    let name = &after.name;
+    Err(CommandError::usage(
+        format!("there is another server called `{name}`, and what was granted at it would lead to this one"),
+        format!("choose another name with --name NAME; or end that one and its grants: `sekisho server remove {name}`"),
+    ))
+}
+
+/// Whether two definitions start the same program, or call the same URL. The folder counts where a word of the command
+/// is one of its files.
+fn is_same(before: &ServerDefinition, after: &ServerDefinition) -> bool {
+    let folders = || [&before.directory, &after.directory].into_iter().flatten();
+    let is_file = |word: &String| {
+        !Path::new(word).is_absolute() && !word.is_empty() && folders().any(|folder| folder.join(word).exists())
+    };
+    let same_folder = before.directory == after.directory || !after.command.iter().any(is_file);
+    before.builtin == after.builtin && before.url == after.url && before.command == after.command && same_folder
+}
+
+/// Fills in what a value refers to: a secret need not stand in the file.
+pub(crate) fn resolve(whose: &str, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
+    filled(whose, value.expose(), Filled::Value).map(UpstreamSecret::from_outside)
+}
+
+fn filled(whose: &str, text: &str, place: Filled) -> Result<String, CommandError> {
+    fill(text, place).map_err(|error| {
+        let message = format!("{whose} {error}");
+        if error.is_of_machine() {
+            CommandError::environment(message, error.help())
+        } else {
+            CommandError::usage(message, error.help())
+        }
+    })
 }
 
 #[cfg(test)]

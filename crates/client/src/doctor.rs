@@ -133,6 +133,14 @@ impl Party {
 /// Why nothing could be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
+    /// Something answers there, and it is no MCP server.
+    #[error("there is no MCP server at `{server}`: a request is answered with {status}")]
+    NotThere {
+        /// The server.
+        server: String,
+        /// How it is answered.
+        status: u16,
+    },
     /// The server does not answer.
     #[error("`{server}` does not answer")]
     Unreachable {
@@ -243,6 +251,11 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.note(id, if good { Standing::Met } else { Standing::Broken }, evidence);
     }
 
+    /// What cannot be told of a row because another is broken: one defect is one broken row.
+    fn follows(&mut self, id: &'static str, of: &'static str) {
+        self.note(id, Standing::NotVisible, format!("what {of} says comes first"));
+    }
+
     fn trap(&mut self, trap: Trap, evidence: impl Into<String>) {
         if !self.traps.iter().any(|known| known.trap == trap) {
             let (title, change) = trap.words();
@@ -268,6 +281,9 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         let answer = self.ask(Party::Resource, "MCP authorization: a request without a token", hello).await;
         let answer = answer.map_err(|source| ExamineError::Unreachable { server: self.server.to_string(), source })?;
         let status = answer.status.as_u16();
+        if matches!(status, 404 | 410) {
+            return Err(ExamineError::NotThere { server: self.server.to_string(), status });
+        }
         let lines = lines(&answer.headers);
         let challenge = bearer(&answer.headers);
         let first = First { is_open: answer.status.is_success(), asks_for_a_token: status == 401, challenge, lines };
@@ -292,14 +308,12 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             line.contains("bearer") || line.contains("dpop")
         });
         let Some(challenge) = &first.challenge else {
-            self.note(
-                "RS-15",
-                Standing::Broken,
-                format!("the 401 carries no Bearer challenge that can be read: {shown}"),
-            );
             if names_bearer {
                 self.note("RS-18", Standing::Broken, format!("cannot be read: {shown}"));
+                self.follows("RS-15", "RS-18");
                 self.trap(Trap::ChallengeUnreadable, shown);
+            } else {
+                self.note("RS-15", Standing::Broken, format!("the 401 carries no Bearer challenge: {shown}"));
             }
             return;
         };
@@ -363,6 +377,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         let mut places: Vec<String> = named.clone().into_iter().collect();
         places.extend(resource_metadata_urls(self.server, None).into_iter().filter(|url| named.as_ref() != Some(url)));
         let mut found: Option<(String, Value)> = None;
+        let mut missed = None;
         for url in places {
             let led = named.as_ref() == Some(&url);
             let what = if led { Named::ResourceMetadata } else { Named::WellKnown };
@@ -372,7 +387,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             };
             let Some(document) = self.document(Party::Resource, "RFC 9728 §3.1", to, "resource").await else {
                 if led {
-                    self.note("RS-07", Standing::Broken, format!("nothing at {url}, which the challenge names"));
+                    missed = Some(url);
                 }
                 continue;
             };
@@ -381,10 +396,12 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             break;
         }
         let Some((url, document)) = found else {
-            self.note("RS-03", Standing::Broken, "no protected resource metadata at any place");
-            self.note("RS-07", Standing::Broken, "nothing at any place where clients look");
+            self.no_resource_metadata();
             return None;
         };
+        if let Some(url) = missed {
+            self.note("RS-07", Standing::Broken, format!("nothing at {url}, which the challenge names"));
+        }
         self.note("RS-03", Standing::Met, url.clone());
         self.note("RS-07", Standing::Met, url.clone());
         self.note("RS-09", Standing::Met, format!("{url} is answered without a token"));
@@ -401,11 +418,25 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         issuers.into_iter().next()
     }
 
-    /// RS-07, RS-08: the challenge names what is less secure than the server. Nobody goes there, and neither do we.
+    /// RS-03, RS-07: there is no document at any place, or what is there is not to be had, which was noted.
+    fn no_resource_metadata(&mut self) {
+        let is_broken = |id: &str| matches!(self.notes.get(id), Some((Standing::Broken, _)));
+        match ["RS-09", "RS-07"].into_iter().find(|id| is_broken(id)) {
+            Some(first) => {
+                self.follows("RS-03", first);
+                self.follows("RS-07", first);
+            }
+            None => {
+                self.note("RS-03", Standing::Broken, "no protected resource metadata at any place");
+                self.follows("RS-07", "RS-03");
+            }
+        }
+    }
+
+    /// RS-07: the challenge names what is less secure than the server. Nobody goes there, and neither do we.
     fn names_inside(&mut self, url: &str) {
         let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
         self.note("RS-07", Standing::Broken, evidence.clone());
-        self.note("RS-08", Standing::Broken, evidence.clone());
         self.trap(traps::of_names(self.server.as_str(), url).unwrap_or(Trap::WrongScheme), evidence);
     }
 
@@ -415,7 +446,11 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         let evidence = format!("the document is about `{}`, and `{called}` is called", presentable(named));
         let whole = ResourceId::parse(named).is_ok() && is_as_secure(named, named);
         self.judge("RS-06", whole, evidence.clone());
-        self.judge("RS-05", named == called, evidence.clone());
+        if whole {
+            self.judge("RS-05", named == called, evidence.clone());
+        } else {
+            self.follows("RS-05", "RS-06");
+        }
         if named != called
             && let Some(trap) = traps::of_names(called, named)
         {
@@ -447,6 +482,9 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
                 return None;
             }
             300..=399 => {
+                if party == Party::Resource {
+                    self.note("RS-07", Standing::Broken, format!("{url} is answered with {status}"));
+                }
                 self.trap(Trap::MetadataRedirects, format!("{url} is answered with {status}"));
                 return None;
             }

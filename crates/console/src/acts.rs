@@ -174,6 +174,11 @@ pub enum Act {
         /// Which tools, each with the fingerprint that was shown, if it has to be that; all that are held, if empty.
         tools: Vec<(String, Option<String>)>,
     },
+    /// The tools of a server, which is asked for them first where a checkpoint runs.
+    ToolsAsk {
+        /// Which server.
+        server: ServerName,
+    },
     /// Gives tools of a server a class, accepting their present definition.
     ToolsClassify {
         /// Which server.
@@ -435,7 +440,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::ToolsAccept { server, tools } => servers::accept(store, who, &server, &tools).await,
         Act::ToolsClassify { server, classes } => servers::classify(store, who, &server, &classes).await,
         Act::ToolsHeld { server } => servers::held(store, &server).await,
-        Act::ToolsList { server } => servers::tools(store, &server).await,
+        Act::ToolsAsk { server } | Act::ToolsList { server } => servers::tools(store, &server).await,
         Act::UserAdd { name, role, password } => users::add(store, who, &name, role, password).await,
         Act::UserDisable { name } => users::disable(store, who, &name).await,
         Act::UserEnable { name } => users::enable(store, who, &name).await,

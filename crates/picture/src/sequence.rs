@@ -9,6 +9,9 @@ use crate::mermaid;
 /// The longest label, in characters; what is longer is cut with an ellipsis.
 const LABEL_CHARS_MAX: usize = 160;
 
+/// The longest remark, in characters: it names rules, whose names are their authors'.
+const NOTE_CHARS_MAX: usize = 600;
+
 /// A diagram in the making.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sequence {
@@ -76,7 +79,9 @@ impl Sequence {
                 Step::Message { from, to, label } => {
                     writeln!(out, "    {}->>{}: {}", self.short(from), self.short(to), plain(label))
                 }
-                Step::Note { over, text } => writeln!(out, "    note over {}: {}", self.short(over), plain(text)),
+                Step::Note { over, text } => {
+                    writeln!(out, "    note over {}: {}", self.short(over), mermaid::plain(text, NOTE_CHARS_MAX))
+                }
             };
         }
         out

@@ -18,6 +18,7 @@ mod definitions;
 mod document;
 mod flowchart;
 mod html;
+mod kramdown;
 mod links;
 mod markdown;
 mod outside;

@@ -13,6 +13,7 @@ mod index;
 mod lent;
 mod load;
 mod looks;
+mod names;
 mod request;
 mod spelling;
 
@@ -37,6 +38,7 @@ use request::{Question, Terms};
 
 pub use lent::{LOAN_PREFIX, RightsLoan};
 pub use load::{Fault, PolicyFile, Span, format_policies, schema_text, warnings};
+pub use names::{NameOf, NameUse, names};
 pub use sekisho_protocol::audit::RuleId;
 
 /// The group whose members are the owners.

@@ -144,4 +144,10 @@ pub(crate) struct ImportArguments {
     /// For a client that starts programs only: through `sekisho connect`
     #[arg(long)]
     pub(crate) bridge: bool,
+    /// Also a secret, though it does not look like one: a variable, a header or an option by its name; several times
+    #[arg(long = "secret", value_name = "NAME")]
+    pub(crate) secrets: Vec<String>,
+    /// Ask no server whether it wants a login
+    #[arg(long)]
+    pub(crate) offline: bool,
 }

@@ -9,6 +9,7 @@ use sekisho_protocol::env::{Clock as _, Timestamp};
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::text::for_terminal;
 
+use super::names::Names;
 use super::unexpected;
 use crate::cli::{AuditCommand, Common, ExportFormat};
 use crate::error::CommandError;
@@ -152,10 +153,16 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
 async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandError> {
     let mut after = 0;
     let mut next = Act::AuditList { after: -1, limit: lines, request: None };
+    let mut names = if common.json { Names::default() } else { Names::read(common).await };
     loop {
-        for row in page(common, next).await? {
+        let rows = page(common, next).await?;
+        // Somebody came who was not there when the names were read: once for all records of this page.
+        if !common.json && rows.iter().any(|row| !known(&names, row)) {
+            names = Names::read(common).await;
+        }
+        for row in rows {
             after = row.seq;
-            if common.json { super::print_json(&row)? } else { say!("{}", line(&row)) }
+            if common.json { super::print_json(&row)? } else { say!("{}", line(&row, &names)) }
         }
         if once {
             return Ok(());
@@ -172,17 +179,27 @@ async fn page(common: &Common, act: Act) -> Result<Vec<RecordRow>, CommandError>
     }
 }
 
-/// One record on one line; control characters of foreign texts are escaped (ATK-95).
-fn line(row: &RecordRow) -> String {
+fn known(names: &Names, row: &RecordRow) -> bool {
+    match &row.record.event {
+        Event::Authorization(event) => names.know(event.subject.as_ref(), event.client.as_ref()),
+        Event::Decision(decision) => names.know(Some(&decision.subject), decision.client.as_ref()),
+        _ => true,
+    }
+}
+
+/// One record on one line, with names beside identifiers; control characters of foreign texts are escaped (ATK-95).
+fn line(row: &RecordRow, names: &Names) -> String {
     let at = row.record.at.strftime("%F %T");
     let what = match &row.record.event {
         Event::Act { by, act, on } => format!("{by} {act} {on}"),
         Event::Authorization(event) => {
             let act =
                 serde_json::to_value(event.act).ok().and_then(|word| word.as_str().map(|word| word.replace('_', " ")));
-            let client = event.client.as_ref().map(ToString::to_string).unwrap_or_default();
+            let client = event.client.as_ref().map(|client| names.client(client)).unwrap_or_default();
+            let who = event.subject.as_ref().map(|subject| format!(" for {}", names.subject(subject)));
+            let who = who.unwrap_or_default();
             let detail = if event.detail.is_empty() { String::new() } else { format!(" ({})", event.detail) };
-            format!("{} {client} {}{detail}", act.unwrap_or_default(), event.scopes)
+            format!("{} {client} {}{who}{detail}", act.unwrap_or_default(), event.scopes)
         }
         Event::Decision(decision) => {
             let verdict = match decision.verdict {
@@ -196,12 +213,14 @@ fn line(row: &RecordRow) -> String {
                 .and_then(|set| serde_json::to_value(set).ok())
                 .and_then(|set| set.as_str().map(|set| format!(" by {set}")));
             let target = decision.target.as_deref().unwrap_or("-");
+            let client = decision.client.as_ref().map(|client| format!(" through {}", names.client(client)));
             format!(
-                "{verdict}{} {} {} {target} for {}",
+                "{verdict}{} {} {} {target} for {}{}",
                 set.unwrap_or_default(),
                 decision.server,
                 decision.method,
-                decision.subject
+                names.subject(&decision.subject),
+                client.unwrap_or_default()
             )
         }
         Event::Outcome(outcome) => format!(

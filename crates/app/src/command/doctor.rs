@@ -27,9 +27,11 @@ pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Res
     let http = Arc::new(Recording::new(arguments.client.http()?));
     let insider = if arguments.login { Some(insider(arguments, &http).await?) } else { None };
     let depth = Depth { register: arguments.register || arguments.login, login: insider.as_ref() };
-    let diagnosis = sekisho_client::doctor::examine(&http, &server, depth).await.map_err(|error| {
-        let ExamineError::Unreachable { .. } = &error;
-        failed(&error)
+    let diagnosis = sekisho_client::doctor::examine(&http, &server, depth).await.map_err(|error| match &error {
+        ExamineError::NotThere { .. } => {
+            CommandError::environment(error.to_string(), "see the path: many servers are at /mcp, and some at /")
+        }
+        ExamineError::Unreachable { .. } => failed(&error),
     })?;
     if let Some(file) = &arguments.diagram {
         write(file, &DiagramFormat::of(file).write(&diagram(&diagnosis)))?;
@@ -109,13 +111,30 @@ fn counts(diagnosis: &Diagnosis) -> String {
     format!("{} met, {} broken, {} not visible", of(Standing::Met), of(Standing::Broken), of(Standing::NotVisible))
 }
 
+/// Rows that cannot be seen for the same reason, which is said once: the reason, and the rows.
+fn unseen(diagnosis: &Diagnosis) -> Vec<(&str, Vec<&'static str>)> {
+    let mut all: Vec<(&str, Vec<&'static str>)> = Vec::new();
+    for finding in diagnosis.findings.iter().filter(|finding| finding.evidence == finding.row.unseen) {
+        match all.iter_mut().find(|(why, _)| *why == finding.evidence) {
+            Some((_, rows)) => rows.push(finding.row.id),
+            None => all.push((&finding.evidence, vec![finding.row.id])),
+        }
+    }
+    all
+}
+
+fn is_among(unseen: &[(&str, Vec<&'static str>)], finding: &Finding) -> bool {
+    finding.standing == Standing::NotVisible && unseen.iter().any(|(_, rows)| rows.contains(&finding.row.id))
+}
+
 fn say(diagnosis: &Diagnosis) {
     say_lines!("{}", diagnosis.server);
     if let Some(issuer) = &diagnosis.issuer {
         say_lines!("  access is granted by {}", visible(issuer));
     }
     say!();
-    for finding in &diagnosis.findings {
+    let unseen = unseen(diagnosis);
+    for finding in diagnosis.findings.iter().filter(|finding| !is_among(&unseen, finding)) {
         let Finding { row, standing, evidence } = finding;
         say_lines!("{:<6} {:<6} {:<11}  {}", row.id, weight(row.level), word(*standing), row.says);
         if *standing == Standing::Broken {
@@ -124,6 +143,9 @@ fn say(diagnosis: &Diagnosis) {
         } else if *standing == Standing::NotVisible {
             say_lines!("{:27}{}", "", visible(evidence));
         }
+    }
+    for (why, rows) in &unseen {
+        say_lines!("\n{} not visible: {why}", rows.join(", "));
     }
     for trapped in &diagnosis.traps {
         say_lines!("\ntrap: {}", trapped.title);
@@ -165,9 +187,14 @@ fn markdown(diagnosis: &Diagnosis) -> String {
         let _ = writeln!(out, "Access to `{}` is granted by `{}`.\n", cell(&diagnosis.server), cell(issuer));
     }
     out.push_str("| Row | Weight | Stands | Asks that | Seen |\n|---|---|---|---|---|\n");
-    for Finding { row, standing, evidence } in &diagnosis.findings {
+    let unseen = unseen(diagnosis);
+    let seen = diagnosis.findings.iter().filter(|finding| !is_among(&unseen, finding));
+    for Finding { row, standing, evidence } in seen {
         let stands = word(*standing);
         let _ = writeln!(out, "| {} | {} | {stands} | {} | {} |", row.id, weight(row.level), row.says, cell(evidence));
+    }
+    for (why, rows) in &unseen {
+        let _ = writeln!(out, "\nNot visible, because {why}: {}.", rows.join(", "));
     }
     for trapped in &diagnosis.traps {
         let _ = writeln!(out, "\n**{}**: {}. {}.", trapped.title, cell(&trapped.evidence), trapped.change);

@@ -6,6 +6,7 @@ use sekisho_policy::explain::{Explanation, UnreadSays};
 use sekisho_protocol::audit::{Decision, Event, Verdict};
 use sekisho_protocol::ids::RequestId;
 
+use super::names::Names;
 use super::{print_json, unexpected};
 use crate::cli::{Common, ExplainArguments, ExplainFormat};
 use crate::control;
@@ -33,13 +34,15 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         _ if common.json => print_json(&explained)?,
         ExplainFormat::Mermaid => say::lines(&figure(&question, &explained).to_mermaid()),
         ExplainFormat::Svg => say::lines(&figure(&question, &explained).to_svg(SvgUse::Standalone)),
-        ExplainFormat::Text => say(&explained),
+        // A configuration may have a data directory of its own, whose names these would not be.
+        ExplainFormat::Text if arguments.config.is_some() => say(&explained, &Names::default()),
+        ExplainFormat::Text => say(&explained, &Names::read(common).await),
     }
     // The answer is the output; whether it is yes is the exit code.
     if explained.explanation.decision == Verdict::Permit { Ok(()) } else { Err(CommandError::no("")) }
 }
 
-fn say(explained: &Explained) {
+fn say(explained: &Explained, names: &Names) {
     let Explanation { decision, set, rights, grant, need, invalid, observed } = &explained.explanation;
     let spoke = set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
     say!("{}{spoke}", verdict(*decision));
@@ -49,6 +52,9 @@ fn say(explained: &Explained) {
     let inside = |inside: bool| if inside { "inside" } else { "outside" };
     let because = match (rights.exists, rights.broken.is_empty(), rights.because.is_empty()) {
         _ if rights.held => "the tool is new or changed, and held back until an owner accepts it".to_owned(),
+        (false, ..) if explained.tools.is_empty() => {
+            "it is not known which tools the server has: it was never asked, or does not answer".to_owned()
+        }
         (false, ..) => "there is no such tool".to_owned(),
         (_, false, _) => format!("cannot be evaluated: {}", rights.broken.join(", ")),
         (.., true) => "no rule permits it".to_owned(),
@@ -66,7 +72,7 @@ fn say(explained: &Explained) {
         say!("                   {rule} cannot compare the argument `{}` as it is sent", argument.escape_debug());
     }
     let through = match (&explained.grant, &explained.client) {
-        (Some(id), Some(client)) => format!("{id} of {client}: {}", grant.scopes),
+        (Some(id), Some(client)) => format!("{id} of {}: {}", names.client(client), grant.scopes),
         _ => "nothing was granted".to_owned(),
     };
     say!("  grant   {:<8} needs {}; {through}", inside(grant.inside), grant.needed);
@@ -127,9 +133,10 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
     if common.json {
         return records.iter().try_for_each(print_json);
     }
+    let names = Names::read(common).await;
     for RecordRow { record, .. } in &records {
         match &record.event {
-            Event::Decision(decision) => say_decision(decision),
+            Event::Decision(decision) => say_decision(decision, &names),
             Event::Outcome(outcome) => {
                 say!("  then    {:?}, status {}, {} ms", outcome.result, outcome.status, outcome.millis);
             }
@@ -142,7 +149,7 @@ async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandErro
     Ok(())
 }
 
-fn say_decision(decision: &Decision) {
+fn say_decision(decision: &Decision, names: &Names) {
     let spoke = decision.set.map_or_else(String::new, |set| format!(" (set: {})", lower(&set)));
     say!(
         "{}{spoke}: {} {}",
@@ -150,7 +157,8 @@ fn say_decision(decision: &Decision) {
         decision.method,
         decision.target.as_deref().unwrap_or_default()
     );
-    say!("  who     {} through {}", decision.subject, decision.client.as_ref().map_or("nobody", |id| id.as_str()));
+    let client = decision.client.as_ref().map_or_else(|| "nobody".to_owned(), |client| names.client(client));
+    say!("  who     {} through {client}", names.subject(&decision.subject));
     say!("  rights  {}", super::rules(&decision.because));
     if !decision.scopes.is_empty() {
         say!("  grant   needs {}", decision.scopes);

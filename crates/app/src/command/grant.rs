@@ -2,6 +2,7 @@
 
 use sekisho_console::acts::{Act, Outcome};
 
+use super::names::Names;
 use super::{print_json, print_table, unexpected};
 use crate::cli::{Common, GrantCommand};
 use crate::control;
@@ -25,6 +26,7 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
         }
         Outcome::Done { .. } => say!("revoked; open streams end within a second"),
         Outcome::Grants { grants } => {
+            let names = Names::read(common).await;
             let rows: Vec<Vec<String>> = grants
                 .into_iter()
                 .map(|grant| {
@@ -37,7 +39,7 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
                         state.to_owned(),
                         since,
                         grant.scopes,
-                        grant.client.to_string(),
+                        names.client(&grant.client),
                     ]
                 })
                 .collect();

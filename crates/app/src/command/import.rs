@@ -1,10 +1,10 @@
 //! `sekisho import`: a client's MCP configuration, what authority each entry carries today, and the same through a
 //! checkpoint.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{print_json, visible};
 use crate::cli::{Common, ImportArguments};
@@ -13,28 +13,44 @@ use crate::error::CommandError;
 use crate::os;
 
 mod entries;
+mod found;
 mod jsonc;
+mod logins;
+mod parts;
+mod references;
+mod secrets;
+mod write;
 
-use entries::{Entry, Weight};
+use entries::Entry;
+use found::Weight;
+use parts::Named;
 
 /// Reads the file, shows what is in it, and rewrites it where that was asked for.
-pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(), CommandError> {
+pub(crate) async fn import(common: &Common, arguments: &ImportArguments) -> Result<(), CommandError> {
     let file = &arguments.file;
     let text = std::fs::read_to_string(file).map_err(|error| cannot("read", file, &error))?;
     let mut document = jsonc::parse(&text).map_err(|error| {
         let message = format!("`{}` is no JSON: {error}", file.display());
         CommandError::usage(message, "give the client's own file, such as mcp.json or claude_desktop_config.json")
     })?;
-    let entries = entries::of(&document).ok_or_else(|| {
+    let base = arguments.base_url.trim_end_matches('/');
+    let named = Named::new(&arguments.secrets);
+    let mut entries = entries::of(&document, &named).ok_or_else(|| {
         let message = format!("`{}` has no MCP servers", file.display());
         CommandError::usage(message, "it has to have `mcpServers`, or `servers` as VS Code has it")
     })?;
-    let base = arguments.base_url.trim_end_matches('/');
-    let vs_code = entries::is_vs_code(&document);
-    let through = |entry: &Entry| entry.through(base, arguments.bridge, vs_code);
+    known_names(&arguments.secrets, &document)?;
+    for entry in &mut entries {
+        entry.stay_behind(base);
+    }
+    if !arguments.offline {
+        logins::ask(&mut entries).await?;
+    }
+    let form = entries::form(&document, file);
+    let through = |entry: &Entry| entry.through(base, arguments.bridge, form);
     if common.json {
-        let rows: Vec<Value> = entries.iter().map(|entry| json!({ "name": entry.name, "server": entry.server, "carries": entry.carries, "through": through(entry), "stays": entry.stays })).collect();
-        print_json(&rows)?;
+        let row = |entry: &Entry| json!({ "name": entry.name, "server": entry.server, "carries": entry.carries, "through": through(entry), "stays": entry.stays });
+        print_json(&entries.iter().map(row).collect::<Vec<_>>())?;
     } else {
         for entry in &entries {
             say(entry, &through(entry));
@@ -46,20 +62,23 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
         }
         return Ok(());
     }
-    let entries: Vec<Entry> = entries.into_iter().filter(|entry| entry.stays.is_none()).collect();
+    let asked = ask(&mut entries, &document)?;
+    let (entries, staying): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| entry.stays.is_none());
     if entries.is_empty() {
         return Err(CommandError::no(format!("no server of `{}` can be moved", file.display())));
     }
-    let before = known(&arguments.config, &entries)?;
+    let before = write::known(&arguments.config, &entries)?;
     let data = DataDir::open(common.data_dir.as_deref())?;
-    let definitions = definitions(&entries, &data)?;
-    append(&arguments.config, before, &definitions)?;
-    for entry in &entries {
-        entries::put(&mut document, &entry.name, through(entry));
+    let definitions = write::definitions(&entries, &asked, &data)?;
+    write::append(&arguments.config, before, &definitions)?;
+    if let Some(servers) = entries::servers(&mut document) {
+        for entry in &entries {
+            servers.insert(entry.name.clone(), through(entry));
+        }
     }
-    let backup = keep(file, &text)?;
+    let backup = write::keep(file, &text)?;
     let written = serde_json::to_string_pretty(&document).unwrap_or_default();
-    replace(file, &format!("{written}\n"))?;
+    write::replace(file, &format!("{written}\n"))?;
     if !common.json {
         say_lines!("\n{} is rewritten; what it was is in {}.", file.display(), backup.display());
         say_lines!("{} has {} more servers. Next:", arguments.config.display(), entries.len());
@@ -68,6 +87,10 @@ pub(crate) fn import(common: &Common, arguments: &ImportArguments) -> Result<(),
             arguments.config.display(),
             arguments.config.display()
         );
+        if !staying.is_empty() {
+            let names: Vec<String> = staying.iter().map(|entry| visible(&entry.name)).collect();
+            say_lines!("These stay as they are, with what they carry: {}.", names.join(", "));
+        }
         if jsonc::has_comments(&text) {
             say_lines!("Its comments are only in the backup now.");
         }
@@ -79,10 +102,59 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::environment(format!("cannot {what} `{}`: {error}", path.display()), "check the path and its owner")
 }
 
+/// A name given with `--secret` that nothing has is a typing error, and what it was meant for would be shown.
+fn known_names(names: &[String], document: &Value) -> Result<(), CommandError> {
+    fn has(value: &Value, name: &str) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(|item| {
+                let word = item.as_str().unwrap_or_default().split('=').next().unwrap_or_default();
+                word.trim_start_matches('-').eq_ignore_ascii_case(name) || has(item, name)
+            }),
+            Value::Object(members) => {
+                members.iter().any(|(key, item)| key.eq_ignore_ascii_case(name) || has(item, name))
+            }
+            Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    match names.iter().find(|name| !has(document, name.trim_start_matches('-'))) {
+        None => Ok(()),
+        Some(name) => Err(CommandError::usage(
+            format!("no server of this file has a variable, a header or an option `{name}`"),
+            "give --secret the name under which the value stands",
+        )),
+    }
+}
+
+/// Asks for what the client would ask its user for. Where nobody can be asked, the server stays where it is.
+fn ask(entries: &mut [Entry], document: &Value) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut asked = BTreeMap::new();
+    for entry in entries.iter_mut().filter(|entry| entry.stays.is_none()) {
+        let wanted: Vec<String> = entry.inputs().map(str::to_owned).collect();
+        for id in wanted {
+            if asked.contains_key(&id) {
+                continue;
+            }
+            if !os::is_terminal() {
+                entry.stays = Some(format!("it asks its user for `{id}`: import it in a terminal"));
+                break;
+            }
+            let described = document.get("inputs").and_then(Value::as_array).into_iter().flatten();
+            let mut described = described.filter(|input| input.get("id").is_some_and(|known| *known == *id));
+            let described = described.find_map(|input| input.get("description")?.as_str());
+            let prompt = format!("{} (kept in a file that only you may read):", visible(described.unwrap_or(&id)));
+            let value = inquire::Password::new(&prompt).without_confirmation().prompt().map_err(|error| {
+                CommandError::usage(format!("no value for `{id}`: {error}"), "nothing was changed; try again")
+            })?;
+            asked.insert(id, value);
+        }
+    }
+    Ok(asked)
+}
+
 /// One entry: what it starts or calls, what it carries, and what would be in its place. Secrets are never shown.
 fn say(entry: &Entry, through: &Value) {
     say_lines!("\n{}", visible(&entry.name));
-    say_lines!("  today    {}", visible(&entry.shown));
+    say_lines!("  today    {}", visible(&entry.shown()));
     if entry.carries.is_empty() {
         say_lines!("  carries  nothing that stands out");
     }
@@ -102,115 +174,5 @@ fn say(entry: &Entry, through: &Value) {
     }
 }
 
-/// The servers as `serve` has them. Secrets go into files that only we may read.
-fn definitions(entries: &[Entry], data: &DataDir) -> Result<toml::Table, CommandError> {
-    let folder = data.path().join("imported");
-    os::private_folder(&folder).map_err(|error| cannot("make", &folder, &error))?;
-    let mut servers = toml::Table::new();
-    for entry in entries {
-        let kept = |name: &str, value: &str| -> Result<toml::Value, CommandError> {
-            // What refers to a variable is none, and would not be filled in where it stands in a file.
-            if !entries::is_secret(name, value) || value.contains("${") {
-                return Ok(toml::Value::String(value.to_owned()));
-            }
-            // One that is there is of another value or of another import, and in use.
-            let path = free(&folder, &format!("{}-{}", entry.server, plain(name)))?;
-            os::private_file(&path, value.as_bytes()).map_err(|error| cannot("write", &path, &error))?;
-            Ok(toml::Value::String(format!("${{file:{}}}", path.display())))
-        };
-        let values = |pairs: &Map<String, Value>| -> Result<toml::Table, CommandError> {
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            pairs.iter().map(|(name, value)| Ok((name.clone(), kept(name, &text(value))?))).collect()
-        };
-        let mut server = toml::Table::new();
-        server.insert("title".to_owned(), toml::Value::String(entry.name.clone()));
-        if entry.command.is_empty() {
-            server.insert("url".to_owned(), toml::Value::String(entry.url.clone()));
-        } else {
-            let words = entry.command.iter().cloned().map(toml::Value::String).collect();
-            server.insert("command".to_owned(), toml::Value::Array(words));
-        }
-        for (member, pairs) in [("environment", &entry.environment), ("headers", &entry.headers)] {
-            if !pairs.is_empty() {
-                server.insert(member.to_owned(), toml::Value::Table(values(pairs)?));
-            }
-        }
-        servers.insert(entry.server.clone(), toml::Value::Table(server));
-    }
-    Ok(servers)
-}
-
-/// Secrets whose names become one.
-const SAME_NAMES_MAX: u32 = 1000;
-
-fn plain(name: &str) -> String {
-    name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').collect()
-}
-
-/// A name in this folder that nothing has: of several names that become one, each gets a file of its own (ATK-229).
-fn free(folder: &Path, name: &str) -> Result<PathBuf, CommandError> {
-    let names =
-        (1..SAME_NAMES_MAX).map(|number| if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-    let mut paths = names.map(|name| folder.join(name));
-    // A link that leads nowhere is there as well.
-    paths.find(|path| std::fs::symlink_metadata(path).is_err()).ok_or_else(|| {
-        let message = format!("too many secrets are called `{name}` in `{}`", folder.display());
-        CommandError::environment(message, "remove those that no configuration names")
-    })
-}
-
-/// What a configuration holds, which must not have a server of these names.
-fn known(config: &Path, entries: &[Entry]) -> Result<String, CommandError> {
-    let before = match std::fs::read_to_string(config) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(cannot("read", config, &error)),
-    };
-    let known: toml::Table = before.parse().map_err(|error| {
-        CommandError::usage(format!("`{}` cannot be read: {error}", config.display()), "`sekisho check` says more")
-    })?;
-    let known = known.get("servers").and_then(toml::Value::as_table);
-    let mut names = entries.iter().map(|entry| &entry.server);
-    if let Some(name) = names.find(|name| known.is_some_and(|known| known.contains_key(*name))) {
-        return Err(CommandError::usage(
-            format!("`{}` has a server `{name}` already", config.display()),
-            "rename one of them, or name another file with --config",
-        ));
-    }
-    Ok(before)
-}
-
-/// Adds the servers to a configuration that has none of that name.
-fn append(config: &Path, before: String, servers: &toml::Table) -> Result<(), CommandError> {
-    let whole = toml::Table::from_iter([("servers".to_owned(), toml::Value::Table(servers.clone()))]);
-    let added = toml::to_string(&whole).unwrap_or_default();
-    let gap = if before.is_empty() || before.ends_with("\n\n") { "" } else { "\n" };
-    replace(config, &format!("{before}{gap}{added}"))
-}
-
-/// Keeps what the file was, beside it, under a name that is free.
-fn keep(file: &Path, text: &str) -> Result<PathBuf, CommandError> {
-    for number in 1..100 {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".before-sekisho-{number}"));
-        let path = PathBuf::from(name);
-        // It may hold secrets, as the file did.
-        let made =
-            std::os::unix::fs::OpenOptionsExt::mode(std::fs::OpenOptions::new().write(true).create_new(true), 0o600)
-                .open(&path);
-        match made {
-            Ok(mut kept) => {
-                kept.write_all(text.as_bytes()).map_err(|error| cannot("write", &path, &error))?;
-                return Ok(path);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(cannot("write", &path, &error)),
-        }
-    }
-    Err(CommandError::environment(format!("too many backups of `{}`", file.display()), "remove some"))
-}
-
-/// Writes a file whole or not at all; its mode, its owner and a link that leads to it stay.
-fn replace(file: &Path, text: &str) -> Result<(), CommandError> {
-    os::replace_file(file, text.as_bytes()).map_err(|error| cannot("write", file, &error))
-}
+#[cfg(test)]
+mod growth;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sekisho_console::acts::{Act, Outcome, ServerAdd};
 use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::role::Role;
 
 use super::connect_lines::{connect_lines, print_connect_lines};
@@ -14,7 +15,7 @@ use crate::config::{Configuration, ServerDefinition, check_server};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::instance::{Instance, Parts, Source, stored_port};
-use crate::{control, listen, os, telemetry};
+use crate::{control, listen, os, servers, telemetry};
 
 /// Protects one server; or all that were protected before, when none is named.
 pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
@@ -40,6 +41,7 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
             if let Some(server) = server {
                 let kept = sekisho_console::acts::kept_server(&store, &server.name).await;
                 before = kept.map_err(|error| CommandError::environment(error.to_string(), "see the disk"))?;
+                servers::keep_name(before.as_ref(), &server)?;
                 perform(&store, &data, Act::ServerAdd(server)).await?;
             }
             let parts = Parts {
@@ -234,26 +236,30 @@ fn ask(name: &str) -> Result<String, CommandError> {
     })
 }
 
-/// A name from the program: the last word that is not an option, without scope, folder and ending.
+/// Programs that start others.
+const LAUNCHERS: [&str; 16] = [
+    "npx", "uvx", "uv", "run", "node", "python", "python3", "bunx", "deno", "tool", "exec", "dlx", "pnpm", "yarn",
+    "npm", "cargo",
+];
+/// Names of folders and files that say nothing of what is in them.
+const GENERIC: [&str; 13] =
+    ["app", "bin", "build", "cli", "dist", "index", "lib", "main", "mod", "out", "server", "src", "target"];
+
+/// A name from what stands behind it: host and port, or the last word of the program that is not an option, without
+/// scope, folder and ending.
 fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
-    let from_url = arguments.http.as_ref().and_then(|url| url::Url::parse(url).ok()?.host_str().map(str::to_owned));
-    let launchers = [
-        "npx", "uvx", "uv", "run", "node", "python", "python3", "bunx", "deno", "tool", "exec", "dlx", "pnpm", "yarn",
-        "npm", "cargo",
-    ];
+    if arguments.builtin {
+        return named("sekisho");
+    }
+    if let Some(url) = &arguments.http {
+        return named(&name_of_url(url));
+    }
     let word = arguments.command.iter().find(|word| {
         let base = word.rsplit('/').next().unwrap_or(word);
-        !word.starts_with('-') && !launchers.contains(&base)
+        !word.starts_with('-') && !LAUNCHERS.contains(&base)
     });
-    let itself = arguments.builtin.then(|| "sekisho".to_owned());
-    let word = itself
-        .or(from_url)
-        .or_else(|| word.cloned())
-        .or_else(|| arguments.command.first().cloned())
-        .unwrap_or_default();
+    let word = word.or(arguments.command.first()).map(String::as_str).unwrap_or_default();
     // `…/server-everything/dist/index.js` is called after the folder that says what it is.
-    let generic =
-        ["app", "bin", "build", "cli", "dist", "index", "lib", "main", "mod", "out", "server", "src", "target"];
     let stems = word.rsplit('/').map(|part| {
         let name = part.split_once('@').map_or(part, |(name, _)| name);
         ["js", "mjs", "cjs", "py", "ts"]
@@ -261,25 +267,35 @@ fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
             .find_map(|ending| name.strip_suffix(&format!(".{ending}")))
             .unwrap_or(name)
     });
-    let stem = stems
-        .clone()
-        .find(|stem| !stem.is_empty() && !generic.contains(stem))
-        .or_else(|| stems.clone().next())
-        .unwrap_or_default();
-    let plain: String = stem
+    let stem = stems.clone().find(|stem| !stem.is_empty() && !GENERIC.contains(stem));
+    named(stem.or_else(|| stems.clone().next()).unwrap_or_default())
+}
+
+/// Host and port: several servers on one machine differ in the port alone.
+fn name_of_url(url: &str) -> String {
+    let Ok(url) = url::Url::parse(url) else { return String::new() };
+    let port = url.port().map_or_else(String::new, |port| format!("-{port}"));
+    let host = url.host_str().unwrap_or_default();
+    match url.host() {
+        _ if is_loopback_host(host) => format!("localhost{port}"),
+        Some(url::Host::Domain(domain)) => format!("{domain}{port}"),
+        _ => format!("server-{host}{port}"),
+    }
+}
+
+fn named(text: &str) -> Result<ServerName, CommandError> {
+    let plain: String = text
         .to_ascii_lowercase()
         .chars()
         .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' })
         .collect();
-    let plain = plain.trim_matches(|c: char| c == '-' || c.is_ascii_digit());
-    // An address has no name in it.
-    let plain = if plain.is_empty() && arguments.http.is_some() { "server" } else { plain };
+    let words: Vec<&str> = plain.split('-').filter(|word| !word.is_empty()).collect();
+    let plain = words.join("-");
+    let plain: String = plain.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit()).chars().take(63).collect();
     plain
-        .chars()
-        .take(63)
-        .collect::<String>()
+        .trim_end_matches('-')
         .parse()
-        .map_err(|_| CommandError::usage(format!("no name can be made from `{word}`"), "give one with --name NAME"))
+        .map_err(|_| CommandError::usage(format!("no name can be made from `{text}`"), "give one with --name NAME"))
 }
 
 #[cfg(test)]
@@ -300,8 +316,13 @@ mod tests {
             ("-- node /opt/server-everything/dist/index.js stdio", "server-everything"),
             ("--http http://127.0.0.1:3000/mcp --name kept", "kept"),
             ("--http https://api.example.com/mcp", "api-example-com"),
-            ("--http http://127.0.0.1:3000/mcp", "server"),
-            ("--http http://[::1]:3000/mcp", "server"),
+            ("--http https://api.example.com:8443/mcp", "api-example-com-8443"),
+            ("--http http://127.0.0.1:3000/mcp", "localhost-3000"),
+            ("--http http://localhost:3001/mcp", "localhost-3001"),
+            ("--http http://[::1]:3000/mcp", "localhost-3000"),
+            ("--http http://10.0.0.5:3000/mcp", "server-10-0-0-5-3000"),
+            ("--http http://[2001:db8::1]/mcp", "server-2001-db8-1"),
+            ("-- ./server2", "server2"),
             ("--builtin", "sekisho"),
         ] {
             let cli = Cli::try_parse_from(["sekisho", "run"].into_iter().chain(words.split(' '))).unwrap();

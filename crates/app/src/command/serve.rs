@@ -28,6 +28,12 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
     let loaded = check::read(path)?;
     if !loaded.is_usable() {
         check::report(&loaded);
+        if loaded.is_sound() {
+            return Err(CommandError::environment(
+                format!("this machine has not what `{}` needs", path.display()),
+                "`sekisho check` shows all of it",
+            ));
+        }
         return Err(CommandError::usage(
             format!("`{}` has mistakes", path.display()),
             "correct them; `sekisho check` shows them all",
@@ -235,7 +241,8 @@ async fn reload(
         }
         None => return tracing::error!("the configuration could not be read again in time; the old one stays"),
     };
-    if !loaded.is_usable() {
+    // What is missing on this machine is told where it is used.
+    if !loaded.is_sound() {
         check::report(&loaded);
         return tracing::error!("the configuration has mistakes; the old one stays");
     }

@@ -1,5 +1,8 @@
 //! `sekisho server`
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use sekisho_console::acts::{Act, HeldRow, Outcome};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::ids::ServerName;
@@ -12,19 +15,32 @@ use crate::error::CommandError;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(), CommandError> {
+    let mut config = None;
     let act = match command {
         ServerCommand::Classify { server, classes } => {
             Act::ToolsClassify { server, classes: classes.iter().map(|text| class(text)).collect::<Result<_, _>>()? }
         }
-        ServerCommand::List => Act::ServerList,
+        ServerCommand::List(of) => {
+            config = of.config;
+            Act::ServerList
+        }
         ServerCommand::Remove { name } => Act::ServerRemove { name },
         ServerCommand::Tools(ToolsCommand::Accept { server, tools, all: _ }) => {
             Act::ToolsAccept { server, tools: tools.iter().map(|text| named(text)).collect() }
         }
         ServerCommand::Tools(ToolsCommand::Diff { server }) => return diff(common, server).await,
-        ServerCommand::Tools(ToolsCommand::List { server }) => Act::ToolsList { server },
+        ServerCommand::Tools(ToolsCommand::List { server, of }) => {
+            config = of.config;
+            Act::ToolsList { server }
+        }
+        ServerCommand::Tools(ToolsCommand::Propose { server, of }) => {
+            return propose(common, server, of.config.as_deref()).await;
+        }
     };
-    let outcome = control::act(common, act).await?;
+    let outcome = match act {
+        Act::ServerList | Act::ToolsList { .. } => control::judge(common, config.as_deref(), act).await?,
+        act => control::act(common, act).await?,
+    };
     if common.json {
         return print_json(&outcome);
     }
@@ -42,6 +58,43 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// Prints the table `tools` of a server: the class that each tool has, or the one that its name and annotations suggest.
+async fn propose(common: &Common, server: ServerName, config: Option<&Path>) -> Result<(), CommandError> {
+    let act = Act::ToolsAsk { server: server.clone() };
+    let tools = match control::judge(common, config, act).await? {
+        Outcome::Tools { tools } => tools,
+        other => return Err(unexpected(&other)),
+    };
+    if tools.is_empty() {
+        return Err(CommandError::environment(
+            format!("it is not known which tools `{server}` has: nobody has asked it yet"),
+            "start `sekisho serve`, which asks it, and then this again",
+        ));
+    }
+    if common.json {
+        let classes: BTreeMap<&str, &str> =
+            tools.iter().map(|tool| (tool.name.as_str(), tool.class.unwrap_or(tool.proposed).as_str())).collect();
+        return print_json(&classes);
+    }
+    say!("# Proposed from names and annotations, which are the server's own words: read each line before you keep it.");
+    say!("[servers.{server}.tools]");
+    for tool in &tools {
+        let class = tool.class.unwrap_or(tool.proposed).as_str();
+        let known = match (tool.is_held(), tool.class) {
+            (true, _) => " (held back: see `server tools diff`)",
+            (false, Some(_)) => " (as it is now)",
+            (false, None) => "",
+        };
+        say!("{} = \"{class}\" #{known} {}", toml::Value::String(tool.name.clone()), summary(tool));
+    }
+    Ok(())
+}
+
+/// What a server says of a tool, on one short line.
+fn summary(tool: &Tool) -> String {
+    tool.summary.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 /// A tool and the fingerprint that was shown with it. A name may have an `@` in it; a fingerprint is hexadecimal.
@@ -119,6 +172,6 @@ fn behind(definition: &str) -> String {
 fn tool_row(tool: Tool) -> Vec<String> {
     let class = tool.class.map_or("not classified", ToolClass::as_str);
     let class = if tool.is_held() { "held back" } else { class };
-    let summary: String = tool.summary.chars().filter(|c| !c.is_control()).take(60).collect();
+    let summary = summary(&tool);
     vec![tool.name, class.to_owned(), tool.proposed.as_str().to_owned(), summary]
 }

@@ -79,16 +79,11 @@ fn read(start: TaskStart) -> Result<(GrantId, TaskDefinition, Option<PathBuf>), 
 
 /// The task that a configuration offers under this name.
 fn offered(template: &str, config: &Path) -> Result<(TaskDefinition, Option<PathBuf>), CommandError> {
-    let loaded = check::read(config)?;
-    if !loaded.is_usable() {
-        check::report(&loaded);
-        let message = format!("`{}` has mistakes", config.display());
-        return Err(CommandError::usage(message, "correct them; `sekisho check` shows them all"));
-    }
-    let servers = &loaded.configuration.servers;
+    let configuration = check::sound(config)?;
+    let servers = &configuration.servers;
     let found = template.split_once('/').and_then(|(server, name)| servers.get(server)?.templates.get(name));
     if let Some(found) = found {
-        return Ok((found.definition(), loaded.configuration.data_dir));
+        return Ok((found.definition(), configuration.data_dir));
     }
     let all = servers.iter().flat_map(|(server, of)| of.templates.keys().map(move |name| format!("{server}/{name}")));
     let all: Vec<String> = all.collect();

@@ -9,6 +9,7 @@ use sekisho_protocol::audit::{
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
 
+use super::names::Names;
 use super::{print_json, unexpected};
 use crate::cli::{Common, DiagramFormat};
 use crate::control;
@@ -41,7 +42,7 @@ pub(crate) async fn trace(common: &Common, id: &str, format: DiagramFormat) -> R
     if common.json {
         return records.iter().try_for_each(print_json);
     }
-    let sequence = drawn(&title, &records);
+    let sequence = drawn(&title, &records, &Names::read(common).await);
     say::lines(&format.write(&sequence));
     Ok(())
 }
@@ -103,14 +104,14 @@ fn under(event: &Event) -> Option<GrantId> {
     }
 }
 
-fn drawn(title: &str, records: &[RecordRow]) -> Sequence {
+fn drawn(title: &str, records: &[RecordRow], names: &Names) -> Sequence {
     let mut sequence = Sequence::new(title);
     for RecordRow { record, .. } in records {
         match &record.event {
             Event::Act { by, act, on } => sequence.message(by, GATEWAY, &format!("{act} {on}")),
-            Event::Authorization(event) => authorization(&mut sequence, event),
+            Event::Authorization(event) => authorization(&mut sequence, event, names),
             Event::Child { server, act, detail } => sequence.note(server.as_str(), &format!("{act} {detail}")),
-            Event::Decision(decision) => decided(&mut sequence, decision),
+            Event::Decision(decision) => decided(&mut sequence, decision, names),
             Event::Outcome(outcome) => {
                 let said = format!("{} bytes", outcome.bytes);
                 let came = match outcome.result {
@@ -139,14 +140,14 @@ fn at(server: Option<&ServerName>) -> String {
     server.map(|server| format!(" for {server}")).unwrap_or_default()
 }
 
-fn who(subject: Option<&Subject>, client: Option<&ClientId>) -> String {
-    let subject = subject.map(ToString::to_string).unwrap_or_default();
-    let client = client.map(|client| format!(" through {client}")).unwrap_or_default();
+fn who(names: &Names, subject: Option<&Subject>, client: Option<&ClientId>) -> String {
+    let subject = subject.map(|subject| names.subject(subject)).unwrap_or_default();
+    let client = client.map(|client| format!(" through {}", names.client(client))).unwrap_or_default();
     format!("{subject}{client}")
 }
 
 /// What happened at the issuer: who turned to it, and the clause that it follows.
-fn authorization(sequence: &mut Sequence, event: &Authorization) {
+fn authorization(sequence: &mut Sequence, event: &Authorization, names: &Names) {
     use AuthorizationAct as A;
     let about = at(event.server.as_ref());
     let scopes = if event.scopes.is_empty() { String::new() } else { format!(" [{}]", event.scopes) };
@@ -178,13 +179,13 @@ fn authorization(sequence: &mut Sequence, event: &Authorization) {
         A::ToolAccepted => (PERSON, "accepts a tool", "pinning"),
     };
     sequence.message(from, ISSUER, &format!("{what}{about}{scopes} ({clause})"));
-    let told = who(event.subject.as_ref(), event.client.as_ref());
+    let told = who(names, event.subject.as_ref(), event.client.as_ref());
     if !told.is_empty() || !event.detail.is_empty() {
         sequence.note(ISSUER, format!("{told} {}", event.detail).trim());
     }
 }
 
-fn decided(sequence: &mut Sequence, decision: &Decision) {
+fn decided(sequence: &mut Sequence, decision: &Decision, names: &Names) {
     let target = decision.target.as_deref().unwrap_or_default();
     sequence.message(CLIENT, GATEWAY, &format!("{} {target} (MCP authorization: token requirements)", decision.method));
     let need = match decision.need {
@@ -193,10 +194,8 @@ fn decided(sequence: &mut Sequence, decision: &Decision) {
         Need::Undeclared => "undeclared",
     };
     let rules = if decision.because.is_empty() { "no rule".to_owned() } else { super::rules(&decision.because) };
-    sequence.note(
-        GATEWAY,
-        &format!("{}: rights by {rules}, need {need}", who(Some(&decision.subject), decision.client.as_ref())),
-    );
+    let whose = who(names, Some(&decision.subject), decision.client.as_ref());
+    sequence.note(GATEWAY, &format!("rights by {rules}, need {need}, of {whose}"));
     let why = decision.why.as_deref().unwrap_or_default();
     match decision.verdict {
         Verdict::Permit => {

@@ -11,6 +11,7 @@ use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use sekisho_gateway::check_upstream_url;
 use sekisho_policy::rights::{Fault, OWNERS};
 use sekisho_policy::task::check_bounds;
+use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::scope::Scope;
@@ -20,9 +21,13 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::names::{self, Known};
 use super::policies::{UNREAD_HELP, policy_files, policy_folder};
+use super::values::{Filled, fill, refers, stand_in};
 use super::{Access, Configuration, ServerDefinition};
+use crate::error::CommandError;
 use crate::heads::SecondPlace;
+use crate::os::SystemClock;
 use crate::proxies::Proxies;
 use crate::reach;
 
@@ -38,6 +43,8 @@ pub(crate) struct Mistake {
     pub(crate) span: std::ops::Range<usize>,
     /// Whether the file is refused for it.
     pub(crate) fatal: bool,
+    /// Whether it is one of this machine: a variable that is not set here, a file that is not there.
+    pub(crate) here: bool,
     file: NamedSource<String>,
 }
 
@@ -67,12 +74,34 @@ pub(crate) struct Loaded {
     pub(crate) configuration: Configuration,
     /// What could not, and what is unwise.
     pub(crate) mistakes: Vec<Mistake>,
+    source: NamedSource<String>,
 }
 
 impl Loaded {
     /// Whether the file can be used.
     pub(crate) fn is_usable(&self) -> bool {
         self.mistakes.iter().all(|mistake| !mistake.fatal)
+    }
+
+    /// Whether what it says can be used, on a machine where everything is there that it refers to: enough to judge by it.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.mistakes.iter().all(|mistake| !mistake.fatal || mistake.here)
+    }
+
+    /// Adds what is wrong in view of what a store knows.
+    pub(crate) fn compare(&mut self, known: &Known) {
+        let told: Vec<String> = self.mistakes.iter().map(|mistake| mistake.message.clone()).collect();
+        let found = names::unknown(&self.configuration, Some(known));
+        let found = found.into_iter().map(|found| of_name(&self.source, &self.configuration, found));
+        let fresh: Vec<Mistake> = found.filter(|mistake| !told.contains(&mistake.message)).collect();
+        self.mistakes.extend(fresh);
+    }
+
+    /// Adds a mistake of the file itself, at the first place where `key` stands.
+    pub(crate) fn add(&mut self, key: &str, message: String, help: &str, fatal: bool) {
+        let span = find_word(self.source.inner(), key);
+        let (file, help) = (self.source.clone(), Some(help.to_owned()));
+        self.mistakes.push(Mistake { message, help, span, fatal, here: true, file });
     }
 }
 
@@ -89,6 +118,7 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
                 help: Some(UNREAD_HELP.to_owned()),
                 span: 0..0,
                 fatal: unread.is_policy,
+                here: false,
                 file: NamedSource::new(path.display().to_string(), text.clone()),
             }));
         }
@@ -97,6 +127,7 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
             help: Some("name a folder with policy files".to_owned()),
             span: text.find("policies").map_or(0..0, |at| at..at + "policies".len()),
             fatal: true,
+            here: true,
             file: NamedSource::new(path.display().to_string(), text.clone()),
         }),
     }
@@ -104,6 +135,9 @@ pub(crate) fn load(path: &Path) -> std::io::Result<Loaded> {
     loaded.mistakes.extend(faults.into_iter().map(|fault| of_policy(&loaded.configuration, fault)));
     let odd = warnings.into_iter().map(|fault| Mistake { fatal: false, ..of_policy(&loaded.configuration, fault) });
     loaded.mistakes.extend(odd.collect::<Vec<_>>());
+    let unknown = names::unknown(&loaded.configuration, None).into_iter();
+    let unknown = unknown.map(|found| of_name(&loaded.source, &loaded.configuration, found));
+    loaded.mistakes.extend(unknown.collect::<Vec<_>>());
     Ok(loaded)
 }
 
@@ -111,7 +145,27 @@ fn of_policy(configuration: &Configuration, fault: Fault) -> Mistake {
     let file = configuration.policy_files.iter().find(|file| file.name == fault.file);
     let span = fault.span.map_or(0..0, |span| span.at..span.at + span.len);
     let text = file.map(|file| file.text.clone()).unwrap_or_default();
-    Mistake { message: fault.message, help: fault.help, span, fatal: true, file: NamedSource::new(fault.file, text) }
+    let file = NamedSource::new(fault.file, text);
+    Mistake { message: fault.message, help: fault.help, span, fatal: true, here: false, file }
+}
+
+/// A name that nothing has, as a mistake of the file in which it stands.
+fn of_name(source: &NamedSource<String>, configuration: &Configuration, found: names::Unknown) -> Mistake {
+    let policy = found.file.as_ref().and_then(|name| configuration.policy_files.iter().find(|file| file.name == *name));
+    let file = policy.map_or_else(|| source.clone(), |file| NamedSource::new(&file.name, file.text.clone()));
+    let span = found.span.unwrap_or_else(|| find_word(file.inner(), &found.name));
+    Mistake { message: found.message, help: Some(found.help), span, fatal: found.fatal, here: false, file }
+}
+
+/// The first place where a word stands by itself; the beginning, if it stands nowhere.
+fn find_word(text: &str, word: &str) -> std::ops::Range<usize> {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    let whole = |at: &usize| {
+        let (before, after) = (text.get(..*at).unwrap_or_default(), text.get(at + word.len()..).unwrap_or_default());
+        !is_part(before.chars().next_back()) && !is_part(after.chars().next())
+    };
+    let found = text.match_indices(word).map(|(at, _)| at).find(whole);
+    found.map_or(0..0, |at| at..at + word.len())
 }
 
 struct Reader<'t> {
@@ -161,7 +215,7 @@ impl<'t> Reader<'t> {
         configuration.origins = top.origins;
         configuration.policies = top.policies;
         self.check(&configuration, &table);
-        Loaded { configuration, mistakes: self.mistakes }
+        Loaded { configuration, mistakes: self.mistakes, source: self.source }
     }
 
     fn servers(&mut self, configuration: &mut Configuration, servers: &DeTable<'_>) {
@@ -177,6 +231,9 @@ impl<'t> Reader<'t> {
             for problem in check_server(&server) {
                 let span = place(inner, problem.key).unwrap_or_else(|| name.span());
                 self.push(span, problem.message, problem.help, problem.fatal);
+            }
+            for (key, message, help) in unfilled(&server) {
+                self.push_here(place(inner, key).unwrap_or_else(|| name.span()), message, help);
             }
             configuration.servers.insert(name.get_ref().to_string(), server);
         }
@@ -245,6 +302,7 @@ impl<'t> Reader<'t> {
         if let Some(url) = &configuration.store.url {
             self.check_database(url, at("store"));
         }
+        self.check_here(configuration, table);
         if configuration.clients.registered_max == 0 {
             let help = "say `registration = false` to keep clients from registering themselves";
             self.note(at("clients"), "`registered_max` is at least 1".to_owned(), Some(help.to_owned()));
@@ -287,6 +345,51 @@ impl<'t> Reader<'t> {
                 Some("add a table `[servers.NAME]` with `command` or `url`".to_owned()),
                 false,
             );
+        }
+    }
+
+    /// What a start would need of this machine, by the code that starts.
+    fn check_here(&mut self, configuration: &Configuration, table: &DeTable<'_>) {
+        let at = |key: &str| place(table, key).unwrap_or(0..0);
+        let mut told = |key: &str, error: &CommandError| {
+            self.push_here(at(key), error.to_string(), error.hint().unwrap_or_default());
+        };
+        if let (Some(cert), Some(key)) = (&configuration.tls.cert, &configuration.tls.key)
+            && let Err(error) = crate::listen::Certificate::load(cert, key)
+        {
+            told("tls", &error);
+        }
+        match crate::instance::read_ca(configuration) {
+            Err(error) => told("outbound", &error),
+            // What is no network is told where it stands.
+            Ok(extra)
+                if configuration
+                    .outbound
+                    .allow_private
+                    .iter()
+                    .all(|network| network.parse::<ipnet::IpNet>().is_ok()) =>
+            {
+                if let Err(error) = reach::named(configuration, extra) {
+                    told("outbound", &error);
+                }
+            }
+            Ok(_) => {}
+        }
+        if let Some(webhook) = &configuration.webhook
+            && let Err(error) = fill(&webhook.secret, Filled::Value)
+        {
+            self.push_here(at("webhook"), format!("the webhook {error}"), error.help());
+        }
+        let reachable = configuration.tls.terminated_in_front
+            || configuration.listen.is_some_and(|listen| !listen.ip().is_loopback());
+        for (name, _) in configuration
+            .servers
+            .iter()
+            .filter(|(_, server)| reachable && server.access == Access::Public && !server.public_beyond_loopback)
+        {
+            let message = format!("server `{name}` is public and this address is reachable beyond loopback");
+            let help = "say `public_beyond_loopback = true` as well if the whole network may call it";
+            self.note(find_word(self.text, name), message, Some(help.to_owned()));
         }
     }
 
@@ -335,7 +438,13 @@ impl<'t> Reader<'t> {
     }
 
     fn push(&mut self, span: std::ops::Range<usize>, message: String, help: Option<String>, fatal: bool) {
-        self.mistakes.push(Mistake { message, help, span, fatal, file: self.source.clone() });
+        self.mistakes.push(Mistake { message, help, span, fatal, here: false, file: self.source.clone() });
+    }
+
+    /// What is as it must be in the file, and not on this machine.
+    fn push_here(&mut self, span: std::ops::Range<usize>, message: String, help: String) {
+        let (help, file) = (Some(help), self.source.clone());
+        self.mistakes.push(Mistake { message, help, span, fatal: true, here: true, file });
     }
 }
 
@@ -379,7 +488,7 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
             note("command", "a server needs `command` or `url`", "give the program to start, or the URL to reach", true)
         }
         (1, Some(url)) => {
-            if let Err(why) = check_upstream_url(url) {
+            if let Err(why) = check_upstream_url(&stand_in(url)) {
                 note("url", why, "write it as `https://host/path`", true);
             }
         }
@@ -428,10 +537,23 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
             note("templates", &message, "give `purpose` and `tools`, and bounds that are JSON Schema", true);
         }
     }
-    if let Some(observe) = server.rights {
+    if let Some(observe) = server.rights
+        && observe.end().is_none_or(|end| end <= SystemClock.now())
+    {
+        let help = "remove `rights`, or write a day that is to come";
+        let message = format!("`observe until` ended on {}: what rights or need refuse is refused", observe.day);
+        note("rights", &message, help, false);
+    } else if let Some(observe) = server.rights {
         let help = "remove `rights` when nothing is refused any more that should pass: `sekisho audit tail` shows it";
         let message = format!("until the end of {} nothing is refused by rights or need, only recorded", observe.day);
         note("rights", &message, help, false);
+    }
+    let is_one = stands_behind.iter().filter(|is| **is).count() == 1;
+    if is_one && server.tools.is_empty() && !server.builtin && server.access == Access::Users {
+        let help = "write a table `tools` with a class for each; `sekisho server tools propose NAME` prints one";
+        let message =
+            "none of its tools has a class: each call needs a scope of its own name, which no client asks for first";
+        note("tools", message, help, false);
     }
     if server.access == Access::Public {
         let help = "remove `access = \"public\"` unless that is what you want";
@@ -467,6 +589,34 @@ fn check_values(server: &ServerDefinition, note: &mut impl FnMut(&'static str, &
             note("environment", &message, "use a name such as `API_KEY`", true);
         }
     }
+}
+
+/// What a server needs of this machine and does not get: variables, files, a folder; and what would then stand where it
+/// cannot. The key at which it stands, what is wrong, what to do. Values are never shown.
+fn unfilled(server: &ServerDefinition) -> Vec<(&'static str, String, String)> {
+    let words = server.command.iter().skip(1).map(|word| ("command", "command", word, Filled::Word));
+    let url = server.url.iter().map(|url| ("url", "url", url, Filled::Value));
+    let headers = server.headers.iter().map(|(name, value)| ("headers", name.as_str(), value, Filled::Value));
+    let variables = server.environment.iter().map(|(name, value)| ("environment", name.as_str(), value, Filled::Value));
+    let mut found = Vec::new();
+    for (key, name, value, place) in words.chain(url).chain(headers).chain(variables) {
+        match fill(value, place) {
+            Err(error) => found.push((key, format!("`{}` {error}", for_terminal(name)), error.help())),
+            Ok(filled) if refers(value) => {
+                let fits = match key {
+                    "headers" => HeaderValue::from_str(&filled).is_ok(),
+                    "url" => check_upstream_url(&filled).is_ok(),
+                    _ => !filled.contains('\0'),
+                };
+                if !fits {
+                    let message = format!("what is filled into `{}` cannot stand there", for_terminal(name));
+                    found.push((key, message, "see the variable or the file that it names".to_owned()));
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+    found
 }
 
 /// Where signed heads go: a place that there is, and one that would be called.

@@ -47,9 +47,11 @@ impl<H: HttpClient> Doctor<'_, H> {
         self.note("AS-02", Standing::Met, url.clone());
         let says = document.get("issuer").and_then(Value::as_str).unwrap_or_default().to_owned();
         let evidence = format!("{url} says `{}`, and the resource names `{issuer}`", presentable(&says));
-        self.judge("AS-03", says == issuer, evidence.clone());
         self.judge("RS-12", says == issuer, evidence.clone());
-        if says != issuer {
+        if says == issuer {
+            self.note("AS-03", Standing::Met, evidence.clone());
+        } else {
+            self.follows("AS-03", "RS-12");
             let other = traps::of_names(issuer, &says).filter(|trap| *trap != Trap::TrailingSlash);
             let mixed = other.filter(|trap| *trap != Trap::PathAgainstOrigin).unwrap_or(Trap::IssuerMismatch);
             self.trap(mixed, evidence);

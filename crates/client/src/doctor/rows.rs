@@ -37,8 +37,8 @@ const fn row(id: &'static str, level: Level, clause: &'static str, [says, change
 }
 
 /// Why a row is not visible: it takes more than was allowed.
-const LOG_IN: &str = "seen only from inside: --login";
-const REGISTER: &str = "seen only with a client: --register";
+const LOG_IN: &str = "it is seen only from inside (--login)";
+const REGISTER: &str = "it is seen only with a client (--register)";
 const NOT_REACHED: &str = "nothing was there to look at";
 
 /// All rows, in the order in which a client meets them.

@@ -104,7 +104,7 @@ async fn each_trap_is_found_and_nothing_else() {
         (Double::good().document(named("https://server.test/other")), Trap::PathAgainstOrigin, &["RS-05"]),
         (Double::good().document(named("http://localhost:3000/mcp")), Trap::BehindAProxy, &["RS-05"]),
         (Double::good().document(named("https://10.0.0.5/mcp/notes")), Trap::BehindAProxy, &["RS-05"]),
-        (Double::good().document(named("http://server.test/mcp/notes")), Trap::WrongScheme, &["RS-05", "RS-06"]),
+        (Double::good().document(named("http://server.test/mcp/notes")), Trap::WrongScheme, &["RS-06"]),
         (
             Double::good().metadata(|metadata| metadata["token_endpoint"] = json!("http://issuer.test/token")),
             Trap::WrongScheme,
@@ -132,7 +132,7 @@ async fn each_trap_is_found_and_nothing_else() {
         (
             Double::good().metadata(|metadata| metadata["issuer"] = json!("https://issuer.test/")),
             Trap::IssuerMismatch,
-            &["RS-12", "AS-03"],
+            &["RS-12"],
         ),
         (
             Double {
@@ -165,14 +165,14 @@ async fn each_trap_is_found_and_nothing_else() {
         (
             Double { document: Some((401, "application/json", "{}".to_owned())), ..Double::good() },
             Trap::MetadataProtected,
-            &["RS-03", "RS-07", "RS-09"],
+            &["RS-09"],
         ),
         (
             Double { document: Some((302, "text/html", String::new())), ..Double::good() },
             Trap::MetadataRedirects,
-            &["RS-03", "RS-07"],
+            &["RS-07"],
         ),
-        (Double { document: Some(page), ..Double::good() }, Trap::NotADocument, &["RS-03", "RS-07"]),
+        (Double { document: Some(page), ..Double::good() }, Trap::NotADocument, &["RS-03"]),
     ] {
         let diagnosis = double.examined().await;
         let found = (traps(&diagnosis), broken(&diagnosis));
@@ -187,6 +187,35 @@ async fn an_open_server_is_only_told_that_it_is_open() {
     let open = Double { answers: [(200, ""), (200, ""), (200, ""), (200, "")], document: None, ..Double::good() };
     let diagnosis = open.examined().await;
     assert_eq!((traps(&diagnosis), broken(&diagnosis)), (vec![Trap::Unprotected], vec!["RS-13", "TR-02"]));
+}
+
+/// B28: where nothing is, there is no MCP server; and nothing is said of how it should ask for a token.
+#[tokio::test]
+async fn a_404_is_no_server() {
+    for status in [404, 410] {
+        let http = Scripted::default().with(SERVER, status, &[], "");
+        let error = examine(&Recording::new(http), &resource_id(), Depth::default()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("there is no MCP server at `{RESOURCE}`: a request is answered with {status}")
+        );
+    }
+}
+
+/// B28: a server without metadata has one defect, and what follows from it is not counted again.
+#[tokio::test]
+async fn one_defect_is_one_broken_row() {
+    let bare = "Bearer";
+    let answers = [(401, bare), (401, "Bearer error=\"invalid_token\""), (401, bare), (403, "")];
+    let diagnosis = Double { answers, document: None, ..Double::good() }.examined().await;
+    // That the challenge does not name what is not there is a SHOULD of its own.
+    assert_eq!(broken(&diagnosis), ["RS-08", "RS-03"]);
+    let follows = diagnosis.findings.iter().find(|finding| finding.row.id == "RS-07").unwrap();
+    assert_eq!((follows.standing, follows.evidence.as_str()), (Standing::NotVisible, "what RS-03 says comes first"));
+    let twice = "Bearer scope=\"a\", scope=\"b\"";
+    let unreadable = [(401, twice), (401, WRONG), (401, twice), (403, "")];
+    let diagnosis = Double { answers: unreadable, ..Double::good() }.examined().await;
+    assert_eq!(broken(&diagnosis), ["RS-18"]);
 }
 
 /// Microsoft Entra is known by its host, whatever else is right.
@@ -209,7 +238,7 @@ async fn evidence_is_presentable() {
     let double =
         Double::good().document(|document| document["resource"] = json!("https://server.test/\u{1b}[2J\u{202e}x"));
     let diagnosis = double.examined().await;
-    assert_eq!(broken(&diagnosis), ["RS-05", "RS-06"]);
+    assert_eq!(broken(&diagnosis), ["RS-06"]);
     for finding in &diagnosis.findings {
         assert!(!finding.evidence.contains(['\u{1b}', '\u{202e}']), "{finding:?}");
     }

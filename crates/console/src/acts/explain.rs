@@ -161,6 +161,10 @@ fn stand_in(subject: Subject, state: Option<&GrantState>, now: Timestamp) -> (Ca
 
 fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolStanding {
     match tools.iter().find(|tool| tool.name == name) {
+        // Nobody asked the server yet: what the configuration says of a tool is what there is.
+        None if tools.is_empty() => {
+            classes.get(name).map_or(ToolStanding::Unknown, |class| ToolStanding::Classified(*class))
+        }
         None => ToolStanding::Unknown,
         Some(tool) if tool.is_held() => ToolStanding::Held,
         Some(tool) => {

@@ -3,7 +3,7 @@
 use sekisho_protocol::audit::Record;
 use sekisho_protocol::catalogue::{Difference, Tool};
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, ServerName, TaskId};
+use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, ServerName, TaskId, UserId};
 use sekisho_protocol::role::Role;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,8 @@ pub struct ServerRow {
 /// A user, listed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserRow {
+    /// The identifier, as records have it.
+    pub id: UserId,
     /// The name to log in with.
     pub name: String,
     /// The user's part in running the checkpoint.

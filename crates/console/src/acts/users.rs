@@ -68,6 +68,7 @@ pub(super) async fn list(store: &Store) -> Result<Outcome, ActError> {
     let mut tx = store.read().await?;
     let users = tx.users().list().await?;
     let row = |user: User| UserRow {
+        id: user.id,
         name: user.name,
         role: user.role,
         disabled: user.disabled,

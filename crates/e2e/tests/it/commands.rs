@@ -6,6 +6,7 @@ mod configuration;
 mod failures;
 mod handover;
 mod import;
+mod output;
 pub(crate) mod pinning;
 mod secrets;
 mod specmap;

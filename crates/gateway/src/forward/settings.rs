@@ -81,16 +81,22 @@ impl Debug for HttpSettings {
     }
 }
 
-/// Scheme, host and path of a URL, which is what logs and errors may say of it.
+/// Scheme, host and path of a URL, which is what logs and errors may say of it. Some servers have their credential in the
+/// path: a segment that looks drawn at random is not said.
 pub(super) fn shown_url(text: &str) -> String {
-    let Ok(mut url) = url::Url::parse(text) else { return "(not a URL)".to_owned() };
-    url.set_query(None);
-    url.set_fragment(None);
-    // Both fail only for URLs that cannot have user information.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
+    let Ok(url) = url::Url::parse(text) else { return "(not a URL)".to_owned() };
+    let is_random = |segment: &str| {
+        segment.len() >= RANDOM_BYTES_MIN
+            && segment.bytes().any(|byte| byte.is_ascii_digit())
+            && segment.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    let shown: Vec<&str> =
+        url.path().split('/').map(|segment| if is_random(segment) { "…" } else { segment }).collect();
+    format!("{}{}", url.origin().ascii_serialization(), shown.join("/"))
 }
+
+/// From so many bytes on, a segment of letters and digits may be a credential.
+const RANDOM_BYTES_MIN: usize = 20;
 
 /// A program that we start.
 #[derive(Clone, Eq, PartialEq)]
@@ -215,6 +221,8 @@ mod tests {
         let shown = format!("{http:?} {stdio:?}");
         assert!(!shown.contains("hush"), "{shown}");
         assert!(shown.contains("https://example.org/mcp"), "{shown}");
+        let in_path = format!("{:?}", HttpSettings::new("https://example.org/s/hush1hush2hush3hush4/mcp"));
+        assert!(!in_path.contains("hush") && in_path.contains("https://example.org/s/…/mcp"), "{in_path}");
         assert!(shown.contains("KEY"), "{shown}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LABEL_CHARS_MAX, Sequence, Step};
+use super::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Sequence, Step};
 use crate::measure::{Face, SANS};
 use crate::text::{clean, escape};
 
@@ -19,6 +19,8 @@ const BESIDE: i32 = 12;
 const NAME_MAX: i32 = 130;
 const REMARK_MAX: i32 = 220;
 const LINES_MAX: usize = 4;
+/// The same of a remark, which nothing stands beside.
+const REMARK_LINES_MAX: usize = 24;
 /// Between a row and the next.
 const ROW: i32 = 14;
 const HEAD: i32 = 2 * LINE + 14;
@@ -84,7 +86,11 @@ pub(super) fn figure(sequence: &Sequence) -> Figure {
             (_, true) => (from + 3 * BESIDE, REMARK_MAX),
             (_, false) => (from.min(to) + BESIDE, (to - from).abs() - 2 * BESIDE),
         };
-        let lines = Face::Body.wrap(&clean(step.text, LABEL_CHARS_MAX), span, LINES_MAX);
+        let (chars, most) = match step.kind {
+            Kind::Remark => (NOTE_CHARS_MAX, REMARK_LINES_MAX),
+            Kind::Answer | Kind::Message => (LABEL_CHARS_MAX, LINES_MAX),
+        };
+        let lines = Face::Body.wrap(&clean(step.text, chars), span, most);
         let height = LINE * i32::try_from(lines.len()).unwrap_or(0);
         right = right.max(left + span);
         rows.push(Row { kind: step.kind, lines, from, to, room: (left, top, span, height) });
@@ -215,6 +221,21 @@ mod tests {
         let mut alone = Sequence::new("one");
         alone.note("Client", "nothing was said");
         check(&figure(&alone));
+    }
+
+    /// The name of a rule is not cut off, however much stands before it.
+    #[test]
+    fn a_remark_is_whole() {
+        let mut sequence = Sequence::new("one");
+        let rule = "servers.accounting-of-the-whole-company.no-refunds-without-a-second-person-on-weekends";
+        let who =
+            "alice (usr_01k0000000000000000000000a) through A Client (https://client.example.com/oauth/metadata.json)";
+        sequence.note("Gateway", &format!("{who}: rights by {rule}, need undeclared"));
+        let figure = figure(&sequence);
+        check(&figure);
+        let drawn: String = figure.rows[0].lines.concat();
+        assert!(drawn.contains(rule) && drawn.ends_with("undeclared"), "{:?}", figure.rows[0].lines);
+        assert!(sequence.to_mermaid().contains("need undeclared"));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) struct Section {
     pub(super) sentences: Vec<Sentence>,
     pub(super) links: Vec<Link>,
     pub(super) definitions: Vec<Definition>,
+    /// Entries of definition lists: where in the prose each stands, and the terms that it is the meaning of.
+    pub(super) entries: Vec<(Range<usize>, String)>,
     /// Ordered lists: where each item stands in the prose.
     pub(super) steps: Vec<Vec<Range<usize>>>,
     /// A bibliography: it names outside documents and says nothing of its own.
@@ -324,6 +326,9 @@ impl Builder {
         let item = matches!(open.block, Block::Item { .. }) && explains;
         let found = definitions::of_block(text, &open.marks, item);
         let found = found.into_iter().map(|term| (term, Rank::Sentence));
+        if !terms.is_empty() {
+            section.entries.push((whole.clone(), terms.join(", ")));
+        }
         let listed = terms.into_iter().filter_map(|term| definitions::fit(&term)).map(|term| (term, Rank::List));
         let added: Vec<Definition> = found
             .chain(listed)

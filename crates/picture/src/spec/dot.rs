@@ -36,7 +36,7 @@ pub(super) fn write(view: &View) -> String {
         } else {
             "dotted"
         };
-        let label = quoted(&arrow.label(), LABEL_CHARS_MAX);
+        let label = quoted(&arrow.label(|label| label.chars().count() <= LABEL_CHARS_MAX), LABEL_CHARS_MAX);
         let _ = writeln!(out, "  s{} -> s{} [label={label}, style={style}]", arrow.from, arrow.to);
     }
     for (at, beyond) in view.outside.iter().enumerate() {

@@ -40,7 +40,7 @@ pub(super) fn write(view: &View, lines: usize) -> String {
     }
     for arrow in &view.arrows {
         let (line, head) = drawn(arrow);
-        let label = quoted(&arrow.label(), chars);
+        let label = quoted(&arrow.label(|label| label.chars().count() <= chars), chars);
         let _ = writeln!(out, "  s{} {line}{head}|\"{label}\"| s{}", arrow.from, arrow.to);
     }
     for (at, beyond) in view.outside.iter().enumerate() {

@@ -5,14 +5,25 @@ use std::fmt::Write as _;
 
 use pulldown_cmark::{Event, HeadingLevel, LinkType, MetadataBlockKind, Options, Parser, Tag, TagEnd};
 
-use super::Kind;
 use super::document::{Block, Builder, Document};
+use super::{Kind, kramdown};
 
 /// A tag of JSX that is spread over more lines than these is text.
 const TAG_LINES_MAX: usize = 24;
 
 /// Reads one document.
 pub(super) fn read(name: &str, text: &str, kind: Kind) -> Document {
+    match kramdown::read(text) {
+        Some(draft) => {
+            let mut document = of_markdown(name, &draft.text, kind);
+            document.labels.extend(draft.labels);
+            document
+        }
+        None => of_markdown(name, text, kind),
+    }
+}
+
+fn of_markdown(name: &str, text: &str, kind: Kind) -> Document {
     let plain = if kind == Kind::Mdx || text.contains("\n<") {
         Cow::Owned(without_tags(text, kind))
     } else {

@@ -10,6 +10,8 @@ use crate::text::clean;
 
 /// The subject of a sentence stands near its verb.
 const SUBJECT_BYTES_MAX: usize = 400;
+/// The longest term that is named with its meaning, in characters.
+const TERM_CHARS_MAX: usize = 100;
 /// The longest sentence that is repeated, in characters.
 const SENTENCE_CHARS_MAX: usize = 600;
 
@@ -43,11 +45,13 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
             continue;
         }
         let path = ask::path(&map.graph, section);
-        for (at, sentence) in text.sentences.iter().enumerate() {
+        for (number, sentence) in text.sentences.iter().enumerate() {
             let lead = sentence.lead.and_then(|lead| text.sentences.get(lead));
             // What introduces a list demands what its entries say.
-            let introduces =
-                text.sentences.get(at + 1).is_some_and(|next| next.lead == Some(at) && next.keywords.is_empty());
+            let introduces = text
+                .sentences
+                .get(number + 1)
+                .is_some_and(|next| next.lead == Some(number) && next.keywords.is_empty());
             if introduces && !sentence.keywords.is_empty() {
                 continue;
             }
@@ -59,12 +63,28 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
                 Some(lead) => format!("{} {}", whole(lead), whole(sentence)),
                 None => whole(sentence),
             };
+            let entry = text.entries.partition_point(|(at, _)| at.end <= sentence.at.start);
+            let entry = text.entries.get(entry).filter(|(at, _)| at.contains(&sentence.at.start));
+            let said = match entry {
+                // `REQUIRED.` alone says nothing: what is required, and the next sentence, which says what it is.
+                Some((at, term)) => {
+                    let alone = keyword_alone(text.part(&sentence.at));
+                    let next = text.sentences.get(number + 1).filter(|next| at.contains(&next.at.start));
+                    let next = next.filter(|_| alone).map_or_else(String::new, |next| format!(" {}", whole(next)));
+                    format!("{}: {said}{next}", clean(term, TERM_CHARS_MAX))
+                }
+                None => said,
+            };
             let introduced = lead.map(|lead| {
                 let end = lead.keywords.first().map_or(lead.at.end, |(_, at)| *at);
                 text.part(&(lead.at.start..end))
             });
             for (keyword, place) in &demands.keywords {
                 let (subject, actors) = bound(text.part(&(demands.at.start..*place)), introduced);
+                let subject = match entry {
+                    Some((_, term)) if subject.is_empty() => clean(term, TERM_CHARS_MAX),
+                    _ => subject,
+                };
                 rows.push(Requirement {
                     document: map.document_of(section).to_owned(),
                     section: path.clone(),
@@ -78,6 +98,12 @@ pub(super) fn of(map: &Map) -> Vec<Requirement> {
         }
     }
     rows
+}
+
+/// `REQUIRED.`, as the entries of parameters begin.
+fn keyword_alone(sentence: &str) -> bool {
+    let words = sentence.trim().trim_end_matches('.');
+    words.len() <= 20 && words.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ')
 }
 
 /// Who is bound: said before the keyword, or else in the sentence that introduces the list.

@@ -232,6 +232,31 @@ const ENDS_SUBJECT: [&str; 22] = [
     "from",
     "as",
 ];
+/// Verbs after which a clause goes on, whose subject stands before them.
+const VERBS: [&str; 22] = [
+    "are",
+    "can",
+    "chooses",
+    "contains",
+    "determines",
+    "does",
+    "exists",
+    "has",
+    "have",
+    "includes",
+    "is",
+    "needs",
+    "receives",
+    "sends",
+    "supplies",
+    "supports",
+    "uses",
+    "wants",
+    "was",
+    "were",
+    "will",
+    "wishes",
+];
 
 /// Whom a demand binds: the words of the subject before the keyword, and the roles named in them.
 pub(super) fn subject(before: &str) -> (String, Vec<String>) {
@@ -240,7 +265,8 @@ pub(super) fn subject(before: &str) -> (String, Vec<String>) {
         let roles = ACTORS_JAPANESE.iter().find(|role| subject.contains(**role));
         return (subject.to_owned(), roles.map(|role| (*role).to_owned()).into_iter().collect());
     }
-    let mut subject = before.trim();
+    let unbracketed = without_brackets(before);
+    let mut subject = unbracketed.trim();
     // `If validation fails, servers`: what stands before is a condition. It may be more than one.
     while let Some((condition, rest)) = subject.split_once(", ") {
         let first = condition.split(' ').next().unwrap_or_default().to_lowercase();
@@ -281,18 +307,40 @@ pub(super) fn subject(before: &str) -> (String, Vec<String>) {
         }
         subject = rest;
     }
-    for opening in ["Note that ", "and ", "but "] {
+    for opening in ["Note that ", "and ", "but ", "If ", "if ", "When ", "when "] {
         subject = subject.strip_prefix(opening).unwrap_or(subject);
     }
-    let subject = subject.split([',', ';', '(', '—', ':']).next().unwrap_or_default().trim();
+    let subject = subject.split([',', ';', '—', ':']).next().unwrap_or_default().trim();
     let words = subject.split(' ').enumerate();
-    let kept: Vec<&str> = words
-        .take_while(|(at, word)| *at == 0 || !ENDS_SUBJECT.contains(&word.to_lowercase().as_str()))
-        .map(|(_, word)| word)
-        .collect();
+    let ends = |word: &str| {
+        let word = word.to_lowercase();
+        ENDS_SUBJECT.contains(&word.as_str()) || VERBS.contains(&word.as_str())
+    };
+    let mut kept: Vec<&str> = words.take_while(|(at, word)| *at == 0 || !ends(word)).map(|(_, word)| word).collect();
+    // `the client and`: what follows is its other verb.
+    while kept.len() > 1 && kept.last().is_some_and(|last| matches!(*last, "also" | "and" | "but" | "or" | "then")) {
+        kept.pop();
+    }
     let subject = kept.join(" ");
     let roles = roles(&subject);
     (subject, roles)
+}
+
+/// The text without what stands in brackets; of half a bracket, the part outside.
+fn without_brackets(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut depth = 0_usize;
+    for character in text.chars() {
+        match character {
+            '(' | '[' => depth += 1,
+            // What was said before belongs to the bracket that began earlier.
+            ')' | ']' if depth == 0 => out.clear(),
+            ')' | ']' => depth -= 1,
+            _ if depth == 0 && !(character == ' ' && out.ends_with(' ')) => out.push(character),
+            _ => {}
+        }
+    }
+    out
 }
 
 fn roles(subject: &str) -> Vec<String> {
@@ -378,6 +426,13 @@ mod tests {
             ("The document returned by the MCP server ", "The document", &[]),
             ("Access token handling when making requests to MCP servers ", "Access token handling", &[]),
             ("The client metadata ", "The client metadata", &[]),
+            ("(If it is used) the client ", "the client", &["client"]),
+            ("The client (see [RFC6749] ", "The client", &["client"]),
+            ("of the token) The client ", "The client", &["client"]),
+            ("The authorization server sends a code and ", "The authorization server", &["authorization server"]),
+            ("If the client ", "the client", &["client"]),
+            ("The client and ", "The client", &["client"]),
+            ("The parameter is ", "The parameter", &[]),
             ("失敗した場合、クライアントは", "クライアント", &["クライアント"]),
             ("", "", &[]),
         ] {

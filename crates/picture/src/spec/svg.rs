@@ -94,7 +94,8 @@ pub(super) fn figure(view: &View) -> Figure {
         |arrow: &Arrow| arrow.has(Relation::Links) || arrow.has(Relation::Then) || arrow.has(Relation::Requires);
     for arrow in &view.arrows {
         if let (Some(from), Some(to)) = (place(arrow.from), place(arrow.to)) {
-            add(from, to, &arrow.label(), arrow.has(Relation::Requires), !plain(arrow));
+            let label = arrow.label(|label| Face::Body.width(label) <= LABEL_TEXT_MAX);
+            add(from, to, &label, arrow.has(Relation::Requires), !plain(arrow));
         }
     }
     for beyond in &view.outside {

@@ -303,6 +303,78 @@ fn ten_thousand_sections_are_drawn_in_fifty_lines() {
     assert!((45..=50).contains(&lines), "{lines}");
 }
 
+/// The most important document is opened before others are named, however many there are; and a relation says what it is
+/// about, and how much else.
+#[test]
+fn the_most_important_document_is_opened_first() {
+    let chapter: String = (0..22)
+        .map(|at| format!("## Rule {at}\n\nClients MUST follow [the next](#rule-{}).\n\n", (at + 1) % 22))
+        .collect();
+    let mut sources = vec![Source::new("main.md", format!("# Main\n\n{chapter}"))];
+    // Pages that all link to one another draw the walk away from the chapter, to whose title they lead.
+    sources.extend((0..9).map(|at| {
+        let links: String = (0..9).map(|to| format!("Servers MUST read [page {to}](page{to}.md). ")).collect();
+        Source::new(format!("page{at}.md"), format!("# Page {at}\n\n{links}Servers MUST read [it](main.md).\n"))
+    }));
+    let map = read(&sources).unwrap();
+    let picture = map.draw(&Options { lines: 20, ..Options::default() }).unwrap();
+    assert!(picture.matches("\"Rule ").count() >= 2, "{picture}");
+    assert!(picture.lines().count() <= 20, "{picture}");
+    let words = ["alpha", "beta", "gamma", "delta"].map(|word| format!("{word} token\n: A thing of its own.\n\n"));
+    let terms = format!("# Terms\n\n{}", words.concat());
+    let used = "# Use\n\nIt has an alpha token, a beta token, a gamma token and a delta token.\n";
+    let picture = map_of(&format!("{terms}{used}"));
+    assert!(picture.contains("2 more"), "{picture}");
+}
+
+fn map_of(text: &str) -> String {
+    map(text).draw(&Options::default()).unwrap()
+}
+
+/// B21: a draft as its authors write it has its title, and relates as it says.
+#[test]
+fn a_kramdown_draft_is_read() {
+    let text = "---\ntitle: A Small Draft\ndocname: draft-small-00\n\nnormative:\n  RFC2119:\n\n--- abstract\n\nWhat it is about.\n\n\
+        --- middle\n\n# Introduction {#intro}\n\nClients MUST send a request as described in {{token-request}}. See also {{RFC6749}} \
+        and {{Section 4.1 of RFC6749}}.\n\n# Token Request {#token-request}\n\nA request MUST have a code.\n\n--- back\n\n# Acknowledgments\n";
+    let map = read(&[Source::new("draft.md", text)]).unwrap();
+    let json = map.draw(&Options { format: Format::Json, ..Options::default() }).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let titles: Vec<_> =
+        json["sections"].as_array().unwrap().iter().map(|section| section["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["A Small Draft", "Abstract", "Introduction", "Token Request", "Acknowledgments"], "{json:#}");
+    let id = |title: &str| {
+        json["sections"].as_array().unwrap().iter().find(|section| section["title"] == title).unwrap()["id"].clone()
+    };
+    let relations = json["relations"].as_array().unwrap();
+    let between: Vec<_> =
+        relations.iter().filter(|one| one["from"] == id("Introduction") && one["to"] == id("Token Request")).collect();
+    assert_eq!(between.len(), 1, "{json:#}");
+    assert!(json.to_string().contains("RFC 6749"), "{json:#}");
+    assert!(map.broken_links().is_empty(), "{:?}", map.broken_links());
+}
+
+/// B23: the entries of a definition list name their term, in every kind of text.
+#[test]
+fn a_demand_of_a_definition_list_names_its_term() {
+    let rfc = "Network Working Group                                          A. Writer\n\
+        Request for Comments: 9999                                  January 2026\n\n\
+        \u{20}                         A Small Protocol\n\n1.  Response\n\n   The server answers with these parameters:\n\n\
+        \u{20}  code\n         REQUIRED.  The code that was made.\n\n   state\n         OPTIONAL.  As it was sent.\n";
+    let html = "<h1>Response</h1><dl><dt>code</dt><dd>REQUIRED. The code that was made.</dd>\
+        <dt>state</dt><dd>OPTIONAL. As it was sent.</dd></dl>";
+    let markdown = "# Response\n\ncode\n: REQUIRED. The code that was made.\n\nstate\n: OPTIONAL. As it was sent.\n";
+    for (name, text) in [("x.txt", rfc), ("x.html", html), ("x.md", markdown)] {
+        let rows = read(&[Source::new(name, text)]).unwrap().normative();
+        let rows: Vec<_> = rows.iter().map(|row| (row.keyword, row.subject.as_str(), row.sentence.as_str())).collect();
+        let expected = [
+            (Keyword::Must, "code", "code: REQUIRED. The code that was made."),
+            (Keyword::May, "state", "state: OPTIONAL. As it was sent."),
+        ];
+        assert_eq!(rows, expected, "{name}");
+    }
+}
+
 /// What a reader that looks too far would take minutes for.
 #[test]
 fn long_texts_without_an_end_are_read_in_one_pass() {

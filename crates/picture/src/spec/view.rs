@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::relations::{Graph, Relation};
 use super::{AskError, External, LINES_MAX, LINES_MIN, weight};
 
+/// Of so many lines, one shows a section of the most important document, whatever the others weigh.
+const OPENED_PART: usize = 8;
 /// How many terms a relation names.
 const TERMS_MAX: usize = 2;
 /// How many documents the node "presupposes" names.
@@ -47,6 +49,10 @@ pub(super) struct Arrow {
     pub(super) to: usize,
     pub(super) counts: [u32; 4],
     pub(super) terms: Vec<String>,
+    /// How many other terms it is about.
+    more: usize,
+    /// All of them, by number.
+    known: BTreeSet<usize>,
     weight: u64,
 }
 
@@ -78,8 +84,20 @@ impl Arrow {
         count > 0
     }
 
-    /// Its kinds in words, and the terms it is about.
-    pub(super) fn label(&self) -> String {
+    /// Its kinds in words, and the terms it is about, as far as there is room for them: at least one is named.
+    pub(super) fn label(&self, fits: impl Fn(&str) -> bool) -> String {
+        let mut count = self.terms.len();
+        loop {
+            let label = self.labelled(count);
+            if count <= 1 || fits(&label) {
+                return label;
+            }
+            count -= 1;
+        }
+    }
+
+    /// The same with so many terms; of the others, how many they are.
+    fn labelled(&self, count: usize) -> String {
         let [links, requires, then, uses] = self.counts;
         let named = |word: &str, count: u32| if count > 1 { format!("{word} ×{count}") } else { word.to_owned() };
         // What is demanded of a term is a use of it.
@@ -88,8 +106,12 @@ impl Arrow {
         let kinds = [("requires", requires), ("then", then), ("links", links), ("uses", uses)];
         let words: Vec<String> =
             kinds.iter().filter(|(_, count)| *count > 0).map(|(word, count)| named(word, *count)).collect();
-        let terms = self.terms.join(", ");
-        if terms.is_empty() { words.join(", ") } else { format!("{}: {terms}", words.join(", ")) }
+        let mut terms: Vec<String> = self.terms.iter().take(count).cloned().collect();
+        let more = self.more + self.terms.len().saturating_sub(count);
+        if more > 0 {
+            terms.push(format!("{more} more"));
+        }
+        if terms.is_empty() { words.join(", ") } else { format!("{}: {}", words.join(", "), terms.join(", ")) }
     }
 }
 
@@ -102,6 +124,9 @@ pub(super) fn choose(graph: &Graph, asked: Asked) -> Result<View, AskError> {
     let weights = weights.as_ref().unwrap_or(&graph.weights);
     let mut order: Vec<usize> = (0..graph.nodes.len()).collect();
     order.sort_by_key(|section| (std::cmp::Reverse(weights.get(*section).copied().unwrap_or(0)), *section));
+    if asked.focus.is_none() {
+        open_first(graph, weights, asked.lines / OPENED_PART, &mut order);
+    }
     // As many sections as leave room for a relation each. The more sections, the fewer lines are left.
     let (mut low, mut high) = (1, order.len().min(asked.lines));
     while low < high {
@@ -115,6 +140,31 @@ pub(super) fn choose(graph: &Graph, asked: Asked) -> Result<View, AskError> {
     }
     let draft = Draft::new(graph, order.get(..low).unwrap_or(&order), asked);
     Ok(draft.fit(asked))
+}
+
+/// Puts sections of the most important document first: it is opened before others are named. It is the one to which all
+/// others refer most often; of several, the one whose sections weigh most.
+fn open_first(graph: &Graph, weights: &[u64], count: usize, order: &mut [usize]) {
+    let root = |section: usize| graph.ancestors(section).last().unwrap_or(section);
+    let mut documents: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+    for (section, weight) in weights.iter().enumerate() {
+        let (_, sum) = documents.entry(root(section)).or_insert((0, 0));
+        *sum = sum.saturating_add(*weight);
+    }
+    for edge in &graph.edges {
+        let (from, to) = (root(edge.from), root(edge.to));
+        if from != to
+            && let Some((led_to, _)) = documents.get_mut(&to)
+        {
+            *led_to = edge.counts.iter().fold(*led_to, |sum, count| sum.saturating_add(u64::from(*count)));
+        }
+    }
+    let most = documents.iter().max_by_key(|(section, important)| (**important, std::cmp::Reverse(**section)));
+    let Some(most) = most.map(|(section, _)| *section) else { return };
+    let inside: Vec<usize> =
+        order.iter().copied().filter(|section| *section != most && root(*section) == most).take(count).collect();
+    // Stable: among the others, and among these, the weightiest stay first.
+    order.sort_by_key(|section| !inside.contains(section));
 }
 
 /// A choice of sections with everything between them, before arrows are chosen.
@@ -169,15 +219,22 @@ impl<'a> Draft<'a> {
                 inside += 1;
                 continue;
             }
-            let arrow =
-                merged.entry((from, to)).or_insert(Arrow { from, to, counts: [0; 4], terms: Vec::new(), weight: 0 });
+            let new =
+                || Arrow { from, to, counts: [0; 4], terms: Vec::new(), more: 0, known: BTreeSet::new(), weight: 0 };
+            let arrow = merged.entry((from, to)).or_insert_with(new);
             for (sum, count) in arrow.counts.iter_mut().zip(edge.counts) {
                 *sum += count;
             }
             arrow.weight = weight::sum(arrow.weight, edge.weight);
-            for name in edge.terms.iter().filter_map(|term| graph.terms.get(*term)).map(|term| &term.name) {
-                if arrow.terms.len() < TERMS_MAX && !arrow.terms.contains(name) {
+            for number in &edge.terms {
+                let Some(name) = graph.terms.get(*number).map(|term| &term.name) else { continue };
+                if !arrow.known.insert(*number) || arrow.terms.contains(name) {
+                    continue;
+                }
+                if arrow.terms.len() < TERMS_MAX {
                     arrow.terms.push(name.clone());
+                } else {
+                    arrow.more += 1;
                 }
             }
         }

@@ -101,7 +101,7 @@ pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<(Vec<Indexe
 const CONFIGURED: &str = "the configuration";
 
 /// Reads one file and names its policies: by `@id`, or by their place in it.
-fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
+pub(super) fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
     let fault = |message: String, span, help| Fault { file: file.name.clone(), message, span, help };
     if file.text.len() > FILE_BYTES_MAX {
         return Err(vec![fault(format!("longer than {FILE_BYTES_MAX} bytes"), None, None)]);

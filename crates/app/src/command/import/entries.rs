@@ -1,224 +1,436 @@
-//! The servers of a client's configuration, and what authority each carries.
+//! The servers of a client's configuration, member by member.
 
-use sekisho_protocol::redirect::is_loopback_host;
-use serde::Serialize;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::found::{self, Found};
+use super::parts::{MASK, Named, Part, Parts};
+use super::references::Piece;
+use super::secrets::Place;
 use crate::config::{ServerDefinition, check_server};
 
 /// One server as the client has it.
+#[derive(Debug)]
 pub(super) struct Entry {
     /// As the client calls it.
     pub(super) name: String,
     /// As the checkpoint will.
     pub(super) server: String,
-    pub(super) command: Vec<String>,
-    pub(super) environment: Map<String, Value>,
-    pub(super) url: String,
-    pub(super) headers: Map<String, Value>,
-    /// What it starts or calls, fit to be shown.
-    pub(super) shown: String,
+    pub(super) command: Vec<Parts>,
+    pub(super) environment: BTreeMap<String, Parts>,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) url: Option<Parts>,
+    pub(super) headers: BTreeMap<String, Parts>,
     /// The entry without its secrets.
     pub(super) masked: Value,
     pub(super) carries: Vec<Found>,
     /// Why it stays where it is, if the checkpoint cannot have it.
     pub(super) stays: Option<String>,
+    /// The member in which the client has a URL.
+    url_member: &'static str,
+    /// What its `type` says, if it has one.
+    kind: Option<String>,
+    /// The client's own members, which stay.
+    own: Map<String, Value>,
 }
 
-/// Something worth knowing of an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Found {
-    pub(super) weight: Weight,
-    pub(super) says: String,
+/// How entries of one file are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `{"type": "remote", "url": …}` (opencode).
+    Remote,
+    /// `{"type": "http", "url": …}` (VS Code, Claude Code).
+    Typed,
+    /// `{"url": …}`.
+    Untyped,
 }
 
-/// How much it weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Weight {
-    /// It is so.
-    Note,
-    /// It should not be so.
-    Warning,
-}
-
-/// What stands where a secret was.
-const MASK: &str = "…";
-
-/// Whether the file is VS Code's.
-pub(super) fn is_vs_code(document: &Value) -> bool {
-    document.get("mcpServers").is_none()
-}
+/// Where servers can stand in a document.
+const PLACES: [&str; 5] = ["/mcpServers", "/servers", "/mcp/servers", "/context_servers", "/mcp"];
+/// Bytes of a file with variables.
+const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
+/// Members that say what is behind an entry. All others are the client's own.
+const TAKEN: [&str; 16] = [
+    "args",
+    "command",
+    "cwd",
+    "disabled",
+    "enabled",
+    "env",
+    "envFile",
+    "environment",
+    "headers",
+    "httpUrl",
+    "serverUrl",
+    "transport",
+    "transportType",
+    "type",
+    "url",
+    "http_headers",
+];
+/// Members with which a client logs in to a server by itself.
+const LOGINS: [&str; 5] = ["auth", "authProviderType", "oauth", "oauth_scopes", "oauthScopes"];
+/// Names of the transport that the checkpoint speaks, or of programs.
+const TRANSPORTS: [&str; 8] =
+    ["http", "local", "remote", "stdio", "streamable-http", "streamableHttp", "streamable_http", "streamablehttp"];
 
 fn place(document: &Value) -> Option<&'static str> {
-    let pointers = ["/mcpServers", "/servers", "/mcp/servers"];
-    pointers.into_iter().find(|pointer| document.pointer(pointer).is_some_and(Value::is_object))
+    PLACES.into_iter().find(|place| {
+        let servers = document.pointer(place).and_then(Value::as_object);
+        servers.is_some_and(|servers| *place != "/mcp" || servers.values().all(|entry| entry.get("type").is_some()))
+    })
+}
+
+/// How the file's entries are written: as they are, or as the name of the file says whose it is.
+pub(super) fn form(document: &Value, file: &Path) -> Form {
+    let place = place(document);
+    let servers = place.and_then(|place| document.pointer(place)).and_then(Value::as_object);
+    let types = |wanted: &[&str]| {
+        let entries = servers.into_iter().flat_map(Map::values);
+        entries.filter_map(|entry| entry.get("type")?.as_str()).any(|found| wanted.contains(&found))
+    };
+    let name = file.file_name().and_then(|name| name.to_str());
+    let of_claude_code = matches!(name, Some(".mcp.json" | ".claude.json"));
+    if place == Some("/mcp") {
+        Form::Remote
+    } else if of_claude_code || matches!(place, Some("/servers" | "/mcp/servers")) || types(&["http", "stdio", "sse"]) {
+        Form::Typed
+    } else {
+        Form::Untyped
+    }
 }
 
 /// All servers of a configuration. `None`: it is none.
-pub(super) fn of(document: &Value) -> Option<Vec<Entry>> {
+pub(super) fn of(document: &Value, named: &Named) -> Option<Vec<Entry>> {
     let servers = document.pointer(place(document)?)?.as_object()?;
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<Entry> = Vec::with_capacity(servers.len());
+    let mut names = Names::default();
     for (name, value) in servers {
-        let mut entry = Entry::read(name, value);
+        let mut entry = Entry::read(name, value, named);
         // Two names of the client may be one to us.
-        let taken = |server: &str| entries.iter().any(|known| known.server == server);
-        let free =
-            (1..).map(|number| if number == 1 { entry.server.clone() } else { format!("{}-{number}", entry.server) });
-        let mut free = free.filter(|server| !taken(server));
-        entry.server = free.next().unwrap_or_default();
+        entry.server = names.free(&server_name(name));
         entries.push(entry);
     }
     Some(entries)
 }
 
-/// Puts something in the place of a server.
-pub(super) fn put(document: &mut Value, name: &str, entry: Value) {
-    let Some(pointer) = place(document) else { return };
-    if let Some(servers) = document.pointer_mut(pointer).and_then(Value::as_object_mut) {
-        servers.insert(name.to_owned(), entry);
+/// Names that are given out once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    taken: HashSet<String>,
+    /// The number to try next, by the name without one: so many equal names cost no more than as many different ones.
+    next: HashMap<String, u32>,
+}
+
+impl Names {
+    /// Takes a name that is in use already.
+    pub(super) fn take(&mut self, name: String) {
+        self.taken.insert(name);
+    }
+
+    /// This name, or the first with a number behind it that is free.
+    pub(super) fn free(&mut self, name: &str) -> String {
+        let number = self.next.entry(name.to_owned()).or_insert(1);
+        loop {
+            let wanted = if *number == 1 { name.to_owned() } else { format!("{name}-{number}") };
+            *number += 1;
+            if self.taken.insert(wanted.clone()) {
+                return wanted;
+            }
+        }
+    }
+}
+
+/// The servers of a document, to be changed.
+pub(super) fn servers(document: &mut Value) -> Option<&mut Map<String, Value>> {
+    let place = place(document)?;
+    document.pointer_mut(place)?.as_object_mut()
+}
+
+/// The members of an entry, each of the type that it has to have.
+struct Members<'a> {
+    entry: &'a Value,
+    /// The first that is of another.
+    wrong: Option<&'static str>,
+}
+
+impl<'a> Members<'a> {
+    fn text(&mut self, name: &'static str) -> Option<&'a str> {
+        let value = self.entry.get(name).filter(|value| !value.is_null())?;
+        self.expect(name, value.as_str())
+    }
+
+    fn flag(&mut self, name: &'static str) -> Option<bool> {
+        let value = self.entry.get(name)?;
+        self.expect(name, value.as_bool())
+    }
+
+    fn words(&mut self, name: &'static str) -> Vec<String> {
+        let Some(value) = self.entry.get(name).filter(|value| !value.is_null()) else { return Vec::new() };
+        let words = value.as_array().map(|words| words.iter().map(scalar).collect::<Option<Vec<_>>>());
+        self.expect(name, words.flatten()).unwrap_or_default()
+    }
+
+    fn pairs(&mut self, name: &'static str) -> BTreeMap<String, String> {
+        let Some(value) = self.entry.get(name).filter(|value| !value.is_null()) else { return BTreeMap::new() };
+        let pairs = value.as_object().map(|pairs| {
+            pairs.iter().map(|(name, value)| Some((name.clone(), scalar(value)?))).collect::<Option<BTreeMap<_, _>>>()
+        });
+        self.expect(name, pairs.flatten()).unwrap_or_default()
+    }
+
+    fn expect<T>(&mut self, name: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.wrong = self.wrong.or(Some(name));
+        }
+        value
+    }
+}
+
+/// A text, or what is written like one.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.clone()),
+        Value::Array(_) | Value::Null | Value::Object(_) => None,
     }
 }
 
 impl Entry {
-    fn read(name: &str, value: &Value) -> Self {
-        let text = |member: &str| value.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let object = |member: &str| value.get(member).and_then(Value::as_object).cloned().unwrap_or_default();
-        let words = value.get("args").and_then(Value::as_array).into_iter().flatten();
-        let words = words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned));
-        let program = Some(text("command")).filter(|program| !program.is_empty());
-        let url = Some(text("url")).filter(|url| !url.is_empty()).unwrap_or_else(|| text("serverUrl"));
-        let command: Vec<String> = program.into_iter().chain(words).collect();
+    fn read(name: &str, value: &Value, named: &Named) -> Self {
+        let mut members = Members { entry: value, wrong: None };
+        // `command` is a word, or the whole list of them.
+        let mut words = match value.get("command") {
+            Some(Value::Array(_)) => members.words("command"),
+            _ => members.text("command").filter(|word| !word.is_empty()).map(str::to_owned).into_iter().collect(),
+        };
+        words.extend(members.words("args"));
+        let mut environment = members.pairs("environment");
+        environment.extend(members.pairs("env"));
+        let variables = environment.iter().map(|(name, value)| (name.clone(), named.value(Place::Named, name, value)));
+        let mut environment: BTreeMap<String, Parts> = variables.collect();
+        let mut headers = members.pairs("http_headers");
+        headers.extend(members.pairs("headers"));
+        let headers = headers.iter().map(|(name, value)| (name.clone(), named.value(Place::Header, name, value)));
+        let headers = headers.collect();
+        let urls = ["url", "serverUrl", "httpUrl"].map(|member| (member, members.text(member)));
+        let mut urls: Vec<_> = urls.into_iter().filter_map(|(member, url)| Some((member, url?))).collect();
+        urls.retain(|(_, url)| !url.is_empty());
+        let (url_member, url) = urls.first().map_or(("url", None), |(member, url)| (*member, Some(*url)));
+        let directory = members.text("cwd").filter(|folder| !folder.is_empty());
+        let env_file = members.text("envFile").filter(|file| !file.is_empty());
+        let transport = members.text("type").or(members.text("transport")).or(members.text("transportType"));
+        let is_off = members.flag("disabled") == Some(true) || members.flag("enabled") == Some(false);
+        let from_file = env_file.map(read_variables).transpose();
+        let stays = match (value.as_object(), members.wrong) {
+            (None, _) => Some("its entry is no object".to_owned()),
+            (_, Some(wrong)) => Some(format!("its `{wrong}` is of a form that is not known here")),
+            _ if urls.iter().any(|(_, other)| Some(*other) != url) => Some("it has several URLs".to_owned()),
+            _ if is_off => Some("it is switched off in its client, and nothing switches it on".to_owned()),
+            _ => transport.and_then(other_transport).or_else(|| other_folder(directory)),
+        };
+        let stays = stays.or_else(|| from_file.as_ref().err().cloned());
+        // What stands in the entry itself is nearer than what stands in a file.
+        for (name, value) in from_file.ok().flatten().into_iter().flatten() {
+            let parts = if value.is_empty() { Parts::default() } else { Parts(vec![Part::Secret(value)]) };
+            environment.entry(name).or_insert(parts);
+        }
+        let own = value.as_object().into_iter().flatten().filter(|(name, _)| !TAKEN.contains(&name.as_str()));
+        let own: Map<String, Value> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
         let mut entry = Self {
             name: name.to_owned(),
-            server: server_name(name),
-            command,
-            environment: object("env"),
-            url,
-            headers: object("headers"),
-            shown: String::new(),
-            masked: masked(value),
+            server: String::new(),
+            command: named.words(&words),
+            environment,
+            directory: directory.map(PathBuf::from),
+            url: url.map(|url| named.value(Place::Named, "", url)),
+            headers,
+            masked: masked(named, "", value),
             carries: Vec::new(),
-            stays: None,
+            stays,
+            url_member,
+            kind: value.get("type").and_then(Value::as_str).map(str::to_owned),
+            own,
         };
-        entry.shown =
-            if entry.command.is_empty() { masked_url(&entry.url) } else { masked_words(&entry.command).join(" ") };
-        entry.carries = entry.found();
-        entry.stays = entry.problem();
+        entry.carries = found::of(&entry, env_file);
+        entry.stays = entry.stays.take().or_else(|| entry.problem(value));
         entry
+    }
+
+    /// What it starts or calls, fit to be shown.
+    pub(super) fn shown(&self) -> String {
+        match &self.url {
+            Some(url) if self.command.is_empty() => url.shown(),
+            _ => self.command.iter().map(Parts::shown).collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// All its texts, with the names under which they stand; words of the command have none.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &Parts)> {
+        let pairs = self.environment.iter().chain(&self.headers).map(|(name, parts)| (name.as_str(), parts));
+        self.command.iter().chain(&self.url).map(|parts| ("", parts)).chain(pairs)
+    }
+
+    /// What a person is asked for before it can be used.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.texts().flat_map(|(_, parts)| parts.references()).filter_map(|piece| match piece {
+            Piece::Input(id) => Some(id.as_str()),
+            Piece::Text(_) | Piece::Unknown(_) | Piece::Variable { .. } => None,
+        })
+    }
+
+    /// Whether a client asks the server itself for a login, as far as the entry says.
+    fn logs_in(&self, value: &Value) -> Option<String> {
+        if let Some(member) = LOGINS.iter().find(|member| value.get(**member).is_some()) {
+            return Some(format!("its client logs in there by itself (`{member}`)"));
+        }
+        let words: Vec<String> = self.command.iter().map(Parts::shown).collect();
+        let is_remote = |word: &&String| {
+            let package = word.rsplit('/').next().unwrap_or_default();
+            package.split('@').next() == Some("mcp-remote")
+        };
+        let has_header = words.iter().any(|word| word.to_ascii_lowercase().contains("authorization:"));
+        let bridge = words.iter().find(is_remote).filter(|_| !has_header);
+        bridge.map(|word| format!("`{word}` logs in there by itself"))
     }
 
     /// Why the checkpoint cannot have it: by the rule of its own configuration, and because what a client fills in, only
     /// that client can. `${file:…}` is filled in by us and by no client: whoever wrote it into a client's file would have
     /// us read a file of his choice and show it to a server of his choice (ATK-229).
-    fn problem(&self) -> Option<String> {
-        let words = self.command.iter().chain([&self.url]).map(String::as_str);
-        let values = self.environment.values().chain(self.headers.values());
-        let texts = values.clone().map(|value| value.as_str().unwrap_or_default());
-        if values.clone().any(|value| value.is_object() || value.is_array()) {
-            return Some("a variable or a header of it is no text".to_owned());
+    fn problem(&self, value: &Value) -> Option<String> {
+        if let Some(why) = self.texts().flat_map(|(_, parts)| parts.references()).find_map(Piece::problem) {
+            return Some(why);
         }
-        let in_words = words.flat_map(references).next();
-        let in_values = texts.flat_map(references).find(|inside| !is_variable(inside));
-        if let Some(inside) = in_words.or(in_values) {
-            return Some(format!("only its client can fill in `${{{inside}`: write the value itself"));
+        if let Some(why) = self.logs_in(value) {
+            return Some(why);
         }
-        let texts = |pairs: &Map<String, Value>| {
-            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            pairs.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+        let plain = |parts: &Parts| -> String {
+            let text = |part: &Part| match part {
+                Part::Secret(text) | Part::Text(text) => text.clone(),
+                Part::Reference(_) => "x".to_owned(),
+            };
+            parts.0.iter().map(text).collect()
         };
+        let pairs =
+            |pairs: &BTreeMap<String, Parts>| pairs.iter().map(|(name, parts)| (name.clone(), plain(parts))).collect();
         let definition = ServerDefinition {
-            command: self.command.clone(),
-            url: Some(self.url.clone()).filter(|url| !url.is_empty() && self.command.is_empty()),
-            environment: texts(&self.environment),
-            headers: texts(&self.headers),
+            command: self.command.iter().map(plain).collect(),
+            url: self.url.as_ref().map(plain),
+            environment: pairs(&self.environment),
+            headers: pairs(&self.headers),
             ..ServerDefinition::default()
         };
         check_server(&definition).into_iter().find(|problem| problem.fatal).map(|problem| problem.message)
     }
 
-    /// What it carries, most telling first.
-    fn found(&self) -> Vec<Found> {
-        let mut found = Vec::new();
-        let mut warn = |says: String| found.push(Found { weight: Weight::Warning, says });
-        for (what, pairs) in [("variable", &self.environment), ("header", &self.headers)] {
-            for (name, value) in pairs {
-                if value.as_str().is_some_and(|value| is_secret(name, value) && references(value).next().is_none()) {
-                    warn(format!("a secret in plain text: {what} {name}"));
-                }
-            }
+    /// Leaves it where it is if it goes through the checkpoint at this base URL, or through `connect`.
+    pub(super) fn stay_behind(&mut self, base: &str) {
+        let program = self.command.first().map(Parts::shown).unwrap_or_default();
+        let connects = program.rsplit('/').next() == Some("sekisho")
+            && self.command.get(1).is_some_and(|word| word.shown() == "connect");
+        let is_ours = self.url.as_ref().is_some_and(|url| url.shown().starts_with(&format!("{base}/mcp/")));
+        if (connects || is_ours) && self.stays.is_none() {
+            self.stays = Some("it is behind a checkpoint already".to_owned());
         }
-        for (name, value) in self.environment.iter().chain(&self.headers) {
-            for inside in references(value.as_str().unwrap_or_default()) {
-                warn(format!("{name} is what `${{{inside}` is where the checkpoint runs"));
-            }
-        }
-        if masked_words(&self.command) != self.command {
-            warn("a secret on the command line, where every program of this machine can read it".to_owned());
-        }
-        if masked_url(&self.url) != self.url {
-            warn("a secret in the URL, where logs keep it".to_owned());
-        }
-        if let Ok(url) = Url::parse(&self.url) {
-            let local = url.host_str().is_some_and(is_loopback_host);
-            if url.scheme() == "http" && !local {
-                warn(format!(
-                    "plain http to {}: whoever is on the way reads along",
-                    url.host_str().unwrap_or_default()
-                ));
-            }
-            if local && self.headers.is_empty() {
-                warn(
-                    "a port of this machine without a credential: every program and every web page can try it"
-                        .to_owned(),
-                );
-            }
-        }
-        if let Some(package) = unpinned(&self.command) {
-            warn(format!("`{package}` is not pinned: each start runs whatever was published last"));
-        }
-        let line = self.command.join(" ");
-        for (sign, says) in [
-            ("sudo", "runs as root"),
-            ("sh -c", "a shell that takes a whole line"),
-            (".ssh", "reaches your SSH keys"),
-            (".aws", "reaches your cloud credentials"),
-        ] {
-            if line.split(' ').any(|word| word == sign) || (sign.contains([' ', '.']) && line.contains(sign)) {
-                warn(says.to_owned());
-            }
-        }
-        if self.command.iter().skip(1).any(|word| word == "/" || word == "~" || word == "$HOME") {
-            warn("is given your whole home, or the whole disk".to_owned());
-        }
-        if !self.command.is_empty() {
-            let says = "runs as you, with your files; who calls which tool is recorded nowhere".to_owned();
-            found.push(Found { weight: Weight::Note, says });
-        }
-        found
     }
 
-    /// The same server through the checkpoint.
-    pub(super) fn through(&self, base: &str, bridge: bool, vs_code: bool) -> Value {
+    /// A URL that can be asked whether it wants a login: one that gets no credential from this entry.
+    pub(super) fn asks_nobody(&self) -> Option<String> {
+        let url =
+            self.url.as_ref().filter(|_| self.stays.is_none() && self.headers.values().all(|value| !carries(value)))?;
+        let plain = url.0.iter().map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Reference(_) | Part::Secret(_) => None,
+        });
+        let text = plain.collect::<Option<String>>()?;
+        Url::parse(&text).is_ok().then_some(text)
+    }
+
+    /// The same server through the checkpoint. What is the client's own stays.
+    pub(super) fn through(&self, base: &str, bridge: bool, form: Form) -> Value {
         let url = format!("{base}/mcp/{}", self.server);
-        match (bridge, vs_code) {
-            (true, _) => json!({ "command": "sekisho", "args": ["connect", url] }),
-            (false, true) => json!({ "type": "http", "url": url }),
-            (false, false) => json!({ "url": url }),
+        // An entry is written as it was, and one that says nothing as the file's others are.
+        let (form, kind) = match self.kind.as_deref() {
+            Some("local" | "remote") => (Form::Remote, "remote"),
+            Some(kind) if kind != "stdio" => (Form::Typed, kind),
+            Some(_) => (Form::Typed, "http"),
+            // `httpUrl` and `serverUrl` say the transport themselves.
+            None if self.url_member != "url" => (Form::Untyped, "http"),
+            None => (form, "http"),
+        };
+        let mut entry = self.own.clone();
+        let mut put = |name: &str, value: Value| drop(entry.insert(name.to_owned(), value));
+        match (bridge, form) {
+            (true, Form::Remote) => {
+                put("type", json!("local"));
+                put("command", json!(["sekisho", "connect", url]));
+            }
+            (true, _) => {
+                put("command", json!("sekisho"));
+                put("args", json!(["connect", url]));
+            }
+            (false, Form::Remote) => {
+                put("type", json!("remote"));
+                put("url", json!(url));
+            }
+            (false, Form::Typed) => {
+                put("type", json!(kind));
+                put(self.url_member, json!(url));
+            }
+            (false, Form::Untyped) => put(self.url_member, json!(url)),
         }
+        Value::Object(entry)
     }
 }
 
-/// What stands in `${…}`, up to the brace or the end.
-fn references(text: &str) -> impl Iterator<Item = &str> {
-    text.split("${").skip(1).map(|rest| rest.split_inclusive('}').next().unwrap_or_default())
+/// Whether a header carries something that could be a credential.
+fn carries(value: &Parts) -> bool {
+    value.has_secret() || value.references().next().is_some()
 }
 
-/// `env:NAME}`, which means the same to us as to the clients that know it.
-fn is_variable(inside: &str) -> bool {
-    let name = inside.strip_prefix("env:").and_then(|name| name.strip_suffix('}'));
-    name.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+fn other_transport(name: &str) -> Option<String> {
+    match name {
+        known if TRANSPORTS.contains(&known) => None,
+        "sse" => Some("it is called over HTTP+SSE (2024-11-05), which the checkpoint does not speak".to_owned()),
+        _ => Some("its transport is not known here".to_owned()),
+    }
+}
+
+fn other_folder(folder: Option<&str>) -> Option<String> {
+    let folder = folder?;
+    if folder.contains("${") {
+        return Some(
+            "only its client can fill in the folder in which it is started: write the folder itself".to_owned(),
+        );
+    }
+    (!Path::new(folder).is_absolute()).then(|| "the folder in which it is started (`cwd`) is not absolute".to_owned())
+}
+
+/// The variables of a file, as editors read it: `NAME=value` lines, comments, and quotes that do not count.
+fn read_variables(path: &str) -> Result<BTreeMap<String, String>, String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("`{path}` (`envFile`) cannot be read: {why}");
+    if path.contains("${") || !Path::new(path).is_absolute() {
+        return Err("only its client knows which file `envFile` is: write an absolute path".to_owned());
+    }
+    let length = std::fs::metadata(path).map_err(|error| wrong(&error))?;
+    if !length.is_file() || length.len() > ENV_FILE_BYTES_MAX {
+        return Err(wrong(&"it is no file, or longer than 1 MiB"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let mut variables = BTreeMap::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let (name, value) = line.split_once('=').ok_or_else(|| wrong(&"a line in it is not NAME=value"))?;
+        let value = value.trim();
+        let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
+        let value = quoted.unwrap_or_else(|| value.split_once(" #").map_or(value, |(value, _)| value.trim_end()));
+        variables.insert(name.trim().to_owned(), value.to_owned());
+    }
+    Ok(variables)
 }
 
 /// A name that the checkpoint takes.
@@ -235,229 +447,30 @@ fn server_name(name: &str) -> String {
     }
 }
 
-/// Beginnings of credentials that are known by them.
-const KNOWN: [&str; 14] = [
-    "ghp_",
-    "github_pat_",
-    "gho_",
-    "sk-",
-    "sk_live_",
-    "xoxb-",
-    "xoxp-",
-    "AKIA",
-    "AIza",
-    "glpat-",
-    "ntn_",
-    "secret_",
-    "eyJ",
-    "Bearer ",
-];
-/// What a name says that holds one.
-const WORDS: [&str; 9] =
-    ["token", "secret", "password", "passwd", "apikey", "api_key", "api-key", "authorization", "credential"];
-
-/// Whether a value is a secret: by its name, or by what it looks like. A reference to one is none.
-pub(super) fn is_secret(name: &str, value: &str) -> bool {
-    if value.is_empty() || value.starts_with("${") || value.starts_with('$') {
-        return false;
-    }
-    let name = name.to_ascii_lowercase();
-    let named = WORDS.iter().any(|word| name.contains(word)) || name.ends_with("_key") || name.ends_with("_pat");
-    named || KNOWN.iter().any(|known| value.starts_with(known) && value.len() > known.len() + 8)
-}
-
-fn masked(value: &Value) -> Value {
-    let mut masked = value.clone();
-    for member in ["env", "headers"] {
-        for (name, value) in masked.get_mut(member).and_then(Value::as_object_mut).into_iter().flatten() {
-            if value.as_str().is_some_and(|text| is_secret(name, text)) {
-                *value = json!(MASK);
-            }
+/// The same without secrets, whatever its form is.
+fn masked(named: &Named, name: &str, value: &Value) -> Value {
+    match value {
+        Value::Array(items) if matches!(name, "args" | "command") && items.iter().all(Value::is_string) => {
+            let words: Vec<String> = items.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            named.words(&words).iter().map(|parts| json!(parts.shown())).collect()
         }
-    }
-    for member in ["url", "serverUrl"] {
-        if let Some(url) = masked.get_mut(member) {
-            *url = json!(masked_url(url.as_str().unwrap_or_default()));
+        Value::Array(items) => items.iter().map(|item| masked(named, name, item)).collect(),
+        Value::Object(members) => {
+            let in_headers = matches!(name, "headers" | "http_headers");
+            let member = |(member, value): (&String, &Value)| {
+                let masked = match scalar(value) {
+                    Some(text) if in_headers => json!(named.value(Place::Header, member, &text).shown()),
+                    _ => masked(named, member, value),
+                };
+                (member.clone(), masked)
+            };
+            Value::Object(members.iter().map(member).collect())
         }
-    }
-    if let Some(words) = masked.get("args").and_then(Value::as_array).cloned() {
-        let words: Vec<String> = words.iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect();
-        if let Some(members) = masked.as_object_mut() {
-            members.insert("args".to_owned(), json!(masked_words(&words)));
-        }
-    }
-    masked
-}
-
-/// The words of a command without what follows `--token` and its kin.
-fn masked_words(words: &[String]) -> Vec<String> {
-    let mut before = String::new();
-    let mut out = Vec::new();
-    for word in words {
-        let is_option = before.starts_with('-') && !before.contains('=');
-        let shown = match word.split_once('=') {
-            Some((name, value)) if is_secret(name, value) => format!("{name}={MASK}"),
-            _ if is_secret(if is_option { &before } else { "" }, word) && !word.starts_with('-') => MASK.to_owned(),
-            _ => word.clone(),
-        };
-        before.clone_from(word);
-        out.push(shown);
-    }
-    out
-}
-
-fn masked_url(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else { return text.to_owned() };
-    let secret = |(name, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
-        let hidden = is_secret(&name, &value) || matches!(name.as_ref(), "key" | "k" | "auth");
-        (name.into_owned(), if hidden { MASK.to_owned() } else { value.into_owned() })
-    };
-    let pairs: Vec<_> = url.query_pairs().map(secret).collect();
-    let any = pairs.iter().any(|(_, value)| value == MASK) || url.password().is_some();
-    if !any {
-        return text.to_owned();
-    }
-    // Neither can fail for a URL with a host.
-    let _ = url.set_password(None);
-    url.set_query(None);
-    let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-    if pairs.is_empty() { url.to_string() } else { format!("{url}?{pairs}") }
-}
-
-/// The package that a runner fetches anew, if no version is said.
-fn unpinned(command: &[String]) -> Option<&str> {
-    let program = command.first()?.rsplit('/').next()?;
-    let words = || command.iter().skip(1).map(String::as_str);
-    let first = || words().find(|word| !word.starts_with('-'));
-    match program {
-        "npx" | "bunx" | "pnpx" => first().filter(|package| !package.trim_start_matches('@').contains('@')),
-        "uvx" | "pipx" => words()
-            .find(|word| !word.starts_with('-') && *word != "run")
-            .filter(|package| !package.contains(['=', '@'])),
-        "docker" | "podman" => {
-            let image = words().filter(|word| !word.starts_with('-')).find(|word| word.contains('/'));
-            image.filter(|image| {
-                !image.contains('@')
-                    && image.rsplit('/').next().is_some_and(|last| !last.contains(':') || last.ends_with(":latest"))
-            })
-        }
-        _ => None,
+        Value::String(text) => json!(named.value(Place::Named, name, text).shown()),
+        Value::Number(number) if named.value(Place::Named, name, &number.to_string()).has_secret() => json!(MASK),
+        Value::Bool(_) | Value::Null | Value::Number(_) => value.clone(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{Entry, of, put, server_name, unpinned};
-
-    fn entry(value: serde_json::Value) -> Entry {
-        of(&json!({ "mcpServers": { "x": value } })).unwrap().remove(0)
-    }
-
-    fn says(value: serde_json::Value) -> String {
-        entry(value).carries.iter().map(|found| found.says.clone()).collect::<Vec<_>>().join("\n")
-    }
-
-    /// Every way in which authority lies about is told, and nothing of a good entry is warned about.
-    #[test]
-    fn what_an_entry_carries_is_told() {
-        for (value, expected) in [
-            (json!({ "command": "x", "env": { "GITHUB_TOKEN": "ghp_CANARYCANARY" } }), "variable GITHUB_TOKEN"),
-            (json!({ "command": "x", "env": { "PLAIN": "sk-CANARYCANARY12" } }), "variable PLAIN"),
-            (
-                json!({ "url": "https://h/mcp", "headers": { "Authorization": "Bearer CANARY" } }),
-                "header Authorization",
-            ),
-            (json!({ "command": "x", "args": ["--api-key", "CANARY"] }), "on the command line"),
-            (json!({ "command": "x", "args": ["--token=CANARY"] }), "on the command line"),
-            (json!({ "url": "https://h/mcp?api_key=CANARY" }), "in the URL"),
-            (json!({ "url": "http://h.example/mcp" }), "plain http to h.example"),
-            (json!({ "url": "http://localhost:3000/mcp" }), "without a credential"),
-            (json!({ "command": "npx", "args": ["-y", "@scope/pkg"] }), "`@scope/pkg` is not pinned"),
-            (json!({ "command": "sudo", "args": ["x"] }), "runs as root"),
-            (json!({ "command": "bash", "args": ["-c", "sh -c x"] }), "a shell"),
-            (json!({ "command": "x", "args": ["/home/a/.ssh"] }), "SSH keys"),
-            (json!({ "command": "x", "args": ["/"] }), "whole disk"),
-        ] {
-            assert!(says(value.clone()).contains(expected), "{value}: {}", says(value.clone()));
-            let entry = entry(value);
-            let shown = format!("{} {} {:?}", entry.shown, entry.masked, entry.carries);
-            assert!(!shown.contains("CANARY"), "{shown}");
-        }
-        let good = json!({ "command": "npx", "args": ["-y", "@scope/pkg@1.2.3"], "env": { "LEVEL": "info" } });
-        assert_eq!(entry(good).carries.len(), 1);
-        assert_eq!(entry(json!({ "type": "http", "url": "https://h/mcp" })).carries.len(), 0);
-    }
-
-    /// ATK-229: what only the client can fill in stays with the client; `${file:…}` above all.
-    #[test]
-    fn what_cannot_be_taken_over_stays() {
-        for (value, stays) in [
-            (json!({ "url": "https://h/mcp", "headers": { "X": "${file:/etc/passwd}" } }), true),
-            (json!({ "url": "https://h/mcp", "headers": { "X": "a ${ file:/etc/passwd}" } }), true),
-            (json!({ "url": "https://h/mcp", "headers": { "X": "${env:A${file:/etc/passwd}}" } }), true),
-            (json!({ "url": "https://h/mcp", "headers": { "X": "${env:A}${file:/x" } }), true),
-            (json!({ "command": "x", "env": { "X": "${FILE:/x}" } }), true),
-            (json!({ "command": "x", "env": { "X": "${input:token}" } }), true),
-            (json!({ "command": "x", "env": { "X": "${HOME}" } }), true),
-            (json!({ "command": "x", "args": ["${workspaceFolder}"] }), true),
-            (json!({ "url": "https://${env:HOST}/mcp" }), true),
-            (json!({ "command": "x", "env": { "X": ["a"] } }), true),
-            (json!({ "url": "https://h/mcp", "headers": { "a b": "c" } }), true),
-            (json!({ "url": "https://h/mcp", "headers": { "X": "a\nb" } }), true),
-            (json!({ "url": "https://user@h/mcp" }), true),
-            (json!({ "httpUrl": "https://h/mcp" }), true),
-            (json!({ "type": "sse" }), true),
-            (json!(1), true),
-            (json!({ "command": "x", "env": { "X": "${env:GITHUB_TOKEN}" } }), false),
-            (json!({ "command": "x", "env": { "X": 1, "Y": "$HOME" } }), false),
-            (json!({ "serverUrl": "https://h/mcp" }), false),
-        ] {
-            let why = entry(value.clone()).stays;
-            assert_eq!(why.is_some(), stays, "{value}: {why:?}");
-        }
-        let told = says(json!({ "command": "x", "env": { "X": "${env:GITHUB_TOKEN}" } }));
-        assert!(told.contains("X is what `${env:GITHUB_TOKEN}` is"), "{told}");
-    }
-
-    #[test]
-    fn a_runner_without_a_version_is_known() {
-        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        for (line, expected) in [
-            ("npx pkg", Some("pkg")),
-            ("npx -y @a/b@latest", None),
-            ("/usr/bin/npx @a/b", Some("@a/b")),
-            ("uvx tool", Some("tool")),
-            ("uvx tool==1.0", None),
-            ("pipx run tool", Some("tool")),
-            ("docker run -i --rm ghcr.io/a/b", Some("ghcr.io/a/b")),
-            ("docker run ghcr.io/a/b:latest", Some("ghcr.io/a/b:latest")),
-            ("docker run ghcr.io/a/b:1.2", None),
-            ("docker run ghcr.io/a/b@sha256:00", None),
-            ("node server.js", None),
-        ] {
-            assert_eq!(unpinned(&words(line)), expected, "{line}");
-        }
-    }
-
-    /// Names become names of servers, each its own; and what is put in their place is what the client reads.
-    #[test]
-    fn names_and_places_are_kept() {
-        for (name, expected) in
-            [("GitHub", "github"), ("My Server!", "my-server"), ("9lives", "server-9lives"), ("日本", "server")]
-        {
-            assert_eq!(server_name(name), expected);
-        }
-        let two = of(&json!({ "servers": { "A B": { "url": "https://h" }, "a-b": { "url": "https://h" } } })).unwrap();
-        assert_eq!(two.iter().map(|entry| entry.server.as_str()).collect::<Vec<_>>(), ["a-b", "a-b-2"]);
-        let mut settings = json!({ "editor": 1, "mcp": { "servers": { "x": { "command": "y" } } } });
-        let through = of(&settings).unwrap()[0].through("http://localhost:8420", false, true);
-        put(&mut settings, "x", through);
-        assert_eq!(
-            settings,
-            json!({ "editor": 1, "mcp": { "servers": { "x": { "type": "http", "url": "http://localhost:8420/mcp/x" } } } })
-        );
-        assert!(of(&json!({ "mcpServers": [] })).is_none() && of(&json!({})).is_none());
-    }
-}
+mod tests;

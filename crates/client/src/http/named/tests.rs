@@ -94,6 +94,7 @@ fn every_url_of_a_document_has_a_row() {
 const GIVEN: &[(&str, usize, &str)] = &[
     ("app/src/command/demo/attacks.rs", 4, "the demonstration's own servers"),
     ("app/src/command/demo/person.rs", 7, "a person in a browser, who follows every link"),
+    ("app/src/command/import/logins.rs", 1, "the server's URL, as the client's file has it that a person named"),
     ("app/src/command/login.rs", 1, "the server's URL, as a person typed it"),
     ("app/src/command/specmap/sources.rs", 1, "a document's URL, as a person typed it"),
     ("app/src/heads.rs", 1, "configuration"),

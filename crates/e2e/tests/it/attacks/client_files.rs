@@ -42,7 +42,12 @@ async fn what_would_not_be_called_is_a_mistake() {
         (upstream("url = \"https://h.example/mcp\"\nheaders = { A = \"b\\nc\" }"), false),
         (upstream("command = [\"x\"]\nenvironment = { \"A=B\" = \"c\" }"), false),
         (upstream("command = [\"x\"]\nenvironment = { A = \"b\\u0000c\" }"), false),
-        (upstream("url = \"http://10.0.0.5:8080/mcp\"\nheaders = { Authorization = \"Bearer ${env:X}\" }"), true),
+        (upstream("url = \"https://h.example/mcp\"\nheaders = { A = \"${env:SEKISHO_TEST_NOT_SET}\" }"), false),
+        (upstream("url = \"https://h.example/mcp\"\nheaders = { A = \"${file:/nowhere/at/all}\" }"), false),
+        (upstream("url = \"https://${env:SEKISHO_TEST_NOT_SET}/mcp\""), false),
+        (upstream("command = [\"x\", \"${env:SEKISHO_TEST_NOT_SET}\"]"), false),
+        (upstream("command = [\"x\", \"${env:SEKISHO_TEST_NOT_SET:-y}\", \"${HOME}\"]"), true),
+        (upstream("url = \"http://10.0.0.5:8080/mcp\"\nheaders = { Authorization = \"Bearer ${env:PATH}\" }"), true),
     ]);
     let file = folder.path().join("sekisho.toml");
     for (text, good) in cases {
@@ -74,14 +79,15 @@ async fn a_clients_file_reads_none_of_ours() {
     std::fs::write(&file, before.to_string()).unwrap();
     let user = User::new(folder.path(), false);
     let (file_name, config_name) = (file.display().to_string(), config.display().to_string());
-    let words = ["import", &file_name, "--config", &config_name, "--write"];
+    let words = ["import", &file_name, "--config", &config_name, "--write", "--offline"];
     let finished = user.client.run(&words).await;
     assert!(finished.status.success(), "{}{}", finished.stdout, finished.stderr);
     let after: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    for name in ["reads", "reads, too", "asks", "other", "none"] {
+    for name in ["reads", "reads, too", "asks", "none"] {
         assert_eq!(after["mcpServers"][name], before["mcpServers"][name], "{name}");
     }
     assert_eq!(after["mcpServers"]["good"]["url"], "http://localhost:8420/mcp/good");
+    assert_eq!(after["mcpServers"]["other"], json!({ "httpUrl": "http://localhost:8420/mcp/other" }));
     let toml = std::fs::read_to_string(&config).unwrap();
     assert!(!toml.contains("private") && !toml.contains("input:"), "{toml}");
     let mut kept: Vec<String> = toml

@@ -153,3 +153,149 @@ async fn one_data_directory_has_one_instance() {
     assert_eq!(second.code(), Some(3), "{}", second.stderr);
     assert_eq!(status(&checkpoint, "/mcp/one").await, 401);
 }
+
+/// ATK-282: what matches nothing is told, with what was probably meant; where that opens a hole, it is a mistake for
+/// `check`, `policy check` and a start alike.
+#[tokio::test]
+async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, rules) = (folder.path().join("sekisho.toml"), folder.path().join("policies"));
+    std::fs::create_dir(&rules).unwrap();
+    let config = file.display().to_string();
+    let good = "[groups]\nsupport = [\"alice\"]\n[servers.tickets]\ncommand = [\"x\"]\n[servers.tickets.tools]\nlist = \"read\"\n\
+        [servers.billing]\ncommand = [\"x\"]\n[servers.billing.tools]\nrefund = \"destructive\"\n";
+    let permit =
+        |condition: &str| format!("permit(principal, action == Action::\"call\", resource) when {{ {condition} }};");
+    let forbid =
+        |condition: &str| format!("forbid(principal, action == Action::\"call\", resource) when {{ {condition} }};");
+    let template = "[servers.billing.templates.t]\npurpose = \"p\"\n";
+    let none = String::new();
+    // More of the configuration, the rule, what is said, whether it is refused.
+    let cases = [
+        ("", permit("principal in Group::\"suport\""), "did you mean `support`?", false),
+        ("", forbid("principal in Group::\"suport\""), "did you mean `support`?", true),
+        ("", forbid("resource in Server::\"tickts\""), "did you mean `tickets`?", true),
+        ("", forbid("resource == Tool::\"billing/refnd\""), "did you mean `refund`?", true),
+        ("", forbid("resource.class == \"reed\""), "did you mean `read`?", true),
+        ("", forbid("principal == User::\"alice\""), "principal.name", true),
+        (
+            &format!("{template}bounds.refund = {{ properties = {{ note = {{ maxlength = 5 }} }} }}\n"),
+            none.clone(),
+            "did you mean `maxLength`?",
+            true,
+        ),
+        (
+            &format!("{template}bounds.refnd = {{ properties = {{ note = {{ maxLength = 5 }} }} }}\n"),
+            none.clone(),
+            "did you mean `refund`?",
+            true,
+        ),
+        (&format!("{template}tools = [\"refnd\"]\n"), none.clone(), "did you mean `refund`?", false),
+        ("[servers.x]\ncommand = [\"x\"]\ntools = { a = \"reed\" }\n", none.clone(), "reed", true),
+        (
+            "[servers.x]\ncommand = [\"x\"]\nenvironment = { A = \"${env:SEKISHO_TEST_NOT_SET}\" }\ntools = { a = \"read\" }\n",
+            none.clone(),
+            "SEKISHO_TEST_NOT_SET",
+            true,
+        ),
+        (
+            "[servers.x]\ncommand = [\"x\"]\nrights = \"observe until 2020-01-01\"\ntools = { a = \"read\" }\n",
+            none.clone(),
+            "ended on 2020-01-01",
+            false,
+        ),
+        ("[servers.x]\ncommand = [\"x\"]\n", none.clone(), "server tools propose", false),
+        (
+            "[webhook]\nurl = \"https://h.example/x\"\nsecret = \"${env:SEKISHO_TEST_NOT_SET}\"\n",
+            none.clone(),
+            "SEKISHO_TEST_NOT_SET",
+            true,
+        ),
+        ("[outbound]\nca_file = \"/nowhere/at/all.pem\"\n", none.clone(), "/nowhere/at/all.pem", true),
+        ("[tls]\ncert = \"/nowhere/a.pem\"\nkey = \"/nowhere/b.pem\"\n", none.clone(), "/nowhere/a.pem", true),
+    ];
+    for (more, rule, says, refused) in cases {
+        std::fs::write(&file, format!("{good}{more}")).unwrap();
+        std::fs::write(rules.join("rules.cedar"), &rule).unwrap();
+        let checked = sekisho(folder.path(), &["check", "-c", &config], "").await;
+        assert_eq!(checked.code(), Some(i32::from(refused)), "{more}{rule}\n{}", checked.stderr);
+        let said = checked.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(says), "{more}{rule}: {said}");
+        let of_policy = sekisho(folder.path(), &["policy", "check", "-c", &config], "").await;
+        // A variable that is not set here is no mistake of a policy.
+        let of_machine = says.starts_with("SEKISHO") || says.starts_with("/nowhere");
+        assert_eq!(of_policy.code(), Some(i32::from(refused && !of_machine)), "{more}{rule}\n{}", of_policy.stderr);
+        if refused {
+            let served = sekisho(folder.path(), &["serve", "-c", &config, "--listen", "127.0.0.1:0"], "").await;
+            assert_eq!(served.code(), Some(if of_machine { 3 } else { 2 }), "{more}{rule}\n{}", served.stderr);
+        }
+    }
+}
+
+/// What the store knows is compared, too: users, tools, and the base URL that clients were told.
+#[tokio::test]
+async fn check_compares_the_file_with_the_store() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let checkpoint =
+        Checkpoint::configured(&toml(&upstream, &["up"])).owner("alice", "correct horse battery staple").start().await;
+    checkpoint.ask(&["server", "tools", "propose", "up"]).await;
+    let more = |line: &str| format!("{}{line}", toml(&upstream, &["up"]));
+    let file = checkpoint.folder().join("other.toml");
+    let config = file.display().to_string();
+    let check = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let checked = checkpoint.command(&["check", "-c", &config]).await;
+        (checked.code(), checked.stderr.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let (code, said) = check(&more("users = { alise = \"write\" }\n")).await;
+    assert!(code == Some(0) && said.contains("did you mean `alice`?"), "{said}");
+    let (code, said) = check(&more("closed_world = [\"wype\"]\n")).await;
+    assert!(code == Some(0) && said.contains("has no tool `wype`"), "{said}");
+    let (code, said) = check(&format!("base_url = \"https://other.example\"\n{}", more(""))).await;
+    assert!(code == Some(1) && said.contains("since first start"), "{said}");
+    let (code, said) = check(&more("users = { alice = \"write\" }\n")).await;
+    assert!(!said.contains("did you mean"), "{code:?} {said}");
+}
+
+/// Under `serve`, the commands about servers speak of the file: its servers, its classes, and tools that nobody has
+/// called yet; and a server without classes is told how to get them.
+#[tokio::test]
+async fn commands_about_servers_know_the_file() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let bare = format!("[servers.bare]\nurl = \"{}\"\n", upstream.url());
+    let text = format!("{}{bare}", toml(&upstream, &["one"]));
+    let checkpoint = Checkpoint::configured(&text).owner("alice", "correct horse battery staple").start().await;
+    checkpoint.stderr().contains("server tools propose").await;
+    let listed = checkpoint.command(&["server", "list"]).await.stdout;
+    assert!(listed.contains("one") && listed.contains("bare") && listed.contains(&upstream.url()), "{listed}");
+    let explain = async |server: &str, tool: &str| {
+        let words = ["explain", "--user", "alice", "--server", server, "--tool", tool];
+        checkpoint.command(&words).await
+    };
+    let explained = explain("one", "look").await.stdout;
+    assert!(!explained.contains("there is no such tool") && explained.contains("owner"), "{explained}");
+    let nothing = explain("one", "nothing").await.stdout;
+    assert!(nothing.contains("there is no such tool"), "{nothing}");
+    let other = explain("other", "look").await;
+    assert!(other.stderr.contains("there is no server `other`; there are `bare`, `one`"), "{}", other.stderr);
+    let tools = checkpoint.command(&["server", "tools", "list", "one"]).await.stdout;
+    let look = tools.lines().find(|line| line.starts_with("look")).unwrap();
+    assert!(look.contains("read") && !look.contains("not classified"), "{tools}");
+    let proposed = checkpoint.command(&["server", "tools", "propose", "bare"]).await;
+    let table: toml::Table = proposed.stdout.parse().unwrap_or_else(|error| panic!("{error}: {}", proposed.stdout));
+    let classes = table["servers"]["bare"]["tools"].as_table().unwrap();
+    assert!(classes.len() >= 3 && classes.values().all(|class| class.is_str()), "{}", proposed.stdout);
+    // What was printed is a configuration in which every tool has a class.
+    let file = checkpoint.folder().join("with.toml");
+    std::fs::write(&file, format!("{text}{}", proposed.stdout)).unwrap();
+    let config = file.display().to_string();
+    let checked = checkpoint.command(&["check", "-c", &config]).await;
+    assert!(checked.code() == Some(0) && !checked.stderr.contains("tools propose"), "{}", checked.stderr);
+    // Where nothing runs, the file says it.
+    let data = checkpoint.data_dir();
+    let _kept = checkpoint.kill().await;
+    let listed = sekisho(&data, &["server", "list", "-c", &config], "").await.stdout;
+    assert!(listed.contains("one") && listed.contains("bare"), "{listed}");
+    let tools = sekisho(&data, &["server", "tools", "list", "one", "-c", &config], "").await.stdout;
+    assert!(tools.lines().any(|line| line.starts_with("look") && line.contains("read")), "{tools}");
+}

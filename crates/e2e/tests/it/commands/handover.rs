@@ -106,21 +106,32 @@ async fn a_second_run_that_fails_harms_nothing() {
     );
 }
 
-/// A server that is handed over in place of a working one and does not work: the working one is there again, and so is
-/// everything that was granted at it.
+/// ATK-283: a name that is taken stays with its server, and so does everything that was granted at it: whatever is behind a name is
+/// what people consented to. The same program again is no other server.
 #[tokio::test]
-async fn a_failed_replacement_ends_no_grant() {
+async fn a_name_that_is_taken_is_not_given_to_another_server() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let checkpoint = Checkpoint::notes().owner("alice", PASSWORD).start().await;
     checkpoint.ask(&["server", "classify", "notes", "list_notes=read"]).await;
     let client = Client::register(checkpoint.base_url(), "x", REDIRECT).await;
     let granted = client.be_granted(&checkpoint.server_named("notes"), "mcp:read", "alice", PASSWORD).await;
-    let failed =
-        sekisho(&checkpoint.data_dir(), &["run", "--name", "notes", "--", "/nowhere/no-such-program"], "").await;
-    assert_eq!(failed.code(), Some(3), "{}{}", failed.stdout, failed.stderr);
+    let data = checkpoint.data_dir();
+    for other in [&["--http", &upstream.url()][..], &["--", "/nowhere/no-such-program"]] {
+        let refused = sekisho(&data, &[&["run", "--name", "notes"], other].concat(), "").await;
+        assert_eq!(refused.code(), Some(2), "{}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains("--name NAME"), "{}", refused.stderr);
+    }
+    let program = binary().display().to_string();
+    let again = sekisho(&data, &["run", "--name", "notes", "--", &program, "bundled", "notes"], "").await;
+    assert_eq!(again.code(), Some(0), "{}{}", again.stdout, again.stderr);
     let reply = ask(address(&checkpoint), &tool("/mcp/notes", &granted.access, "list_notes")).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text());
     let kept = checkpoint.ask(&["server", "list"]).await;
-    assert!(!format!("{kept:?}").contains("no-such-program"), "{kept:?}");
+    assert!(!format!("{kept:?}").contains("no-such-program") && format!("{kept:?}").contains("bundled"), "{kept:?}");
+    // The same when nothing runs.
+    let _kept = checkpoint.kill().await;
+    let refused = sekisho(&data, &["run", "--name", "notes", "--http", &upstream.url()], "").await;
+    assert_eq!(refused.code(), Some(2), "{}{}", refused.stdout, refused.stderr);
 }
 
 fn is_alive(pid: &str) -> bool {

@@ -1,0 +1,83 @@
+//! Which servers ask their clients for a login: a client logs in there by itself, and the checkpoint has nothing to log
+//! in with. So those servers stay where they are.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _};
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use sekisho_client::http::{Destination, HttpClient as _, HttpSettings, Request, SafeHttp};
+use serde_json::json;
+
+use super::entries::Entry;
+use super::found::Found;
+use crate::error::CommandError;
+
+/// How long one server may take to answer.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Servers that are asked at the same time.
+const AT_ONCE: usize = 16;
+/// Servers that are asked at all. A file with more is none that a person wrote.
+const ASKED_MAX: usize = 100;
+
+/// What a server says to a request without a token.
+#[derive(Debug, Clone)]
+enum Said {
+    /// It wants a token.
+    Login,
+    /// Something else, so a token is not what it lacks.
+    Other,
+    /// Nothing.
+    Silent(String),
+}
+
+/// Asks each server that gets no credential from its entry, once, by a request that changes nothing.
+pub(super) async fn ask(entries: &mut [Entry]) -> Result<(), CommandError> {
+    let mut urls: Vec<String> = entries.iter().filter_map(Entry::asks_nobody).collect();
+    urls.sort();
+    urls.dedup();
+    urls.truncate(ASKED_MAX);
+    if urls.is_empty() {
+        return Ok(());
+    }
+    let settings = HttpSettings { allow_http_loopback: true, timeout: ASK_TIMEOUT, ..HttpSettings::default() };
+    let http = SafeHttp::new(settings)
+        .map_err(|error| CommandError::environment(format!("no outbound HTTP: {error}"), "say --offline"))?;
+    let http = &http;
+    let asked = stream::iter(urls).map(|url| async move {
+        let said = hello(http, &url).await;
+        (url, said)
+    });
+    let said: BTreeMap<String, Said> = asked.buffer_unordered(AT_ONCE).collect().await;
+    for entry in entries {
+        match entry.asks_nobody().and_then(|url| said.get(&url)) {
+            Some(Said::Login) => {
+                entry.stays = Some("it asks for a login (401), and its client logs in there by itself".to_owned())
+            }
+            Some(Said::Silent(why)) => {
+                let says =
+                    format!("it was not seen whether it asks for a login, which the checkpoint would not have: {why}");
+                entry.carries.push(Found::warning(says));
+            }
+            Some(Said::Other) | None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Introduces us (2025-11-25 lifecycle), which changes nothing.
+async fn hello(http: &SafeHttp, url: &str) -> Said {
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "sekisho import", "version": env!("CARGO_PKG_VERSION") } });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
+    let request = Request::new(Method::POST, Destination::given(url), body.to_string().into())
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "application/json, text/event-stream");
+    // Its beginning is enough: the body of an answer may be a stream.
+    match http.open(request).await {
+        Ok(answer) if answer.status.as_u16() == 401 => Said::Login,
+        Ok(_) => Said::Other,
+        Err(error) => Said::Silent(error.to_string()),
+    }
+}

@@ -1,0 +1,142 @@
+//! A text of a client's file in parts: what is plain, what is a secret, and what is filled in later.
+
+use std::collections::BTreeSet;
+
+use super::references::{Piece, pieces};
+use super::secrets::{Cut, Place, cut, cut_word};
+
+/// What stands where a secret was.
+pub(super) const MASK: &str = "…";
+
+/// A part of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Filled in later.
+    Reference(Piece),
+    /// Neither shown nor written into a configuration.
+    Secret(String),
+    /// As it stands.
+    Text(String),
+}
+
+/// A text, part by part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Parts(pub(super) Vec<Part>);
+
+/// Names that the user of the command calls secret, beside those that are recognised; in lower case.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Named(BTreeSet<String>);
+
+impl Named {
+    pub(super) fn new(names: &[String]) -> Self {
+        Self(names.iter().map(|name| name.trim_start_matches('-').to_ascii_lowercase()).collect())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains(&name.trim_start_matches('-').to_ascii_lowercase())
+    }
+
+    /// The value of a variable, a header or a member.
+    pub(super) fn value(&self, place: Place, name: &str, text: &str) -> Parts {
+        if self.has(name) {
+            Parts::of(text, |text| vec![Cut { secret: true, text }])
+        } else {
+            Parts::of(text, |text| cut(place, name, text))
+        }
+    }
+
+    /// The words of a command.
+    pub(super) fn words(&self, words: &[String]) -> Vec<Parts> {
+        let mut before = "";
+        let mut all = Vec::new();
+        for word in words {
+            let assigned = word.split_once('=').filter(|(name, value)| self.has(name) && !value.is_empty());
+            let parts = match assigned {
+                Some((_, value)) => {
+                    let (start, _) = word.split_at(word.len() - value.len());
+                    let mut parts = Parts(vec![Part::Text(start.to_owned())]);
+                    parts.0.extend(Parts::of(value, |text| vec![Cut { secret: true, text }]).0);
+                    parts
+                }
+                None if before.starts_with('-') && self.has(before) => {
+                    Parts::of(word, |text| vec![Cut { secret: true, text }])
+                }
+                None => Parts::of(word, |text| cut_word(before, text)),
+            };
+            before = word;
+            all.push(parts);
+        }
+        all
+    }
+}
+
+impl Parts {
+    fn of<'a>(text: &'a str, cut: impl for<'t> Fn(&'t str) -> Vec<Cut<'t>>) -> Self {
+        let mut parts = Vec::new();
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(text) => {
+                    parts.extend(cut(&text).into_iter().filter(|cut| !cut.text.is_empty()).map(|cut| {
+                        if cut.secret { Part::Secret(cut.text.to_owned()) } else { Part::Text(cut.text.to_owned()) }
+                    }))
+                }
+                Piece::Variable { name, default: Some(default) } if cut(&default).iter().any(|cut| cut.secret) => {
+                    // A secret that stands for a variable has no file of its own.
+                    parts.push(Part::Reference(Piece::Unknown(format!("${{{name}:-{MASK}}}"))));
+                }
+                piece => parts.push(Part::Reference(piece)),
+            }
+        }
+        Self(parts)
+    }
+
+    /// Fit to be shown.
+    pub(super) fn shown(&self) -> String {
+        let mut shown = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Reference(piece) => shown.push_str(&piece.written()),
+                Part::Secret(_) if shown.ends_with(MASK) => {}
+                Part::Secret(_) => shown.push_str(MASK),
+                Part::Text(text) => shown.push_str(text),
+            }
+        }
+        shown
+    }
+
+    /// Whether a secret is in it.
+    pub(super) fn has_secret(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Secret(_)))
+    }
+
+    /// What is filled in later.
+    pub(super) fn references(&self) -> impl Iterator<Item = &Piece> {
+        self.0.iter().filter_map(|part| match part {
+            Part::Reference(piece) => Some(piece),
+            Part::Secret(_) | Part::Text(_) => None,
+        })
+    }
+
+    /// As the configuration has it; what must not stand there, and what was asked for, is kept by `keep`.
+    pub(super) fn written<E>(&self, mut keep: impl FnMut(Kept<'_>) -> Result<String, E>) -> Result<String, E> {
+        let mut written = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Reference(Piece::Input(id)) => written.push_str(&keep(Kept::Input(id))?),
+                Part::Reference(piece) => written.push_str(&piece.written()),
+                Part::Secret(text) => written.push_str(&keep(Kept::Secret(text))?),
+                Part::Text(text) => written.push_str(text),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// What is kept in a file of its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kept<'a> {
+    /// What a person is asked for, by its name.
+    Input(&'a str),
+    /// A secret of the client's file.
+    Secret(&'a str),
+}

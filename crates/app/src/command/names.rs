@@ -1,0 +1,66 @@
+//! Names beside identifiers: records have identifiers, and people know names.
+
+use std::collections::HashMap;
+
+use sekisho_console::acts::{Act, Outcome};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::ids::ClientId;
+
+use super::visible;
+use crate::cli::Common;
+use crate::control;
+
+/// The longest name of a client that is shown, in characters.
+const NAME_CHARS_MAX: usize = 40;
+
+/// What users and clients are called. Whoever is not known is shown by the identifier alone.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    users: HashMap<String, String>,
+    clients: HashMap<String, String>,
+}
+
+impl Names {
+    /// The names that are known now. A list that cannot be had leaves the identifiers.
+    pub(crate) async fn read(common: &Common) -> Self {
+        let mut names = Self::default();
+        if let Ok(Outcome::Users { users }) = control::act(common, Act::UserList).await {
+            names.users = users.into_iter().map(|user| (user.id.to_string(), user.name)).collect();
+        }
+        if let Ok(Outcome::Clients { clients }) = control::act(common, Act::ClientList).await {
+            names.clients = clients.into_iter().map(|client| (client.id.to_string(), client.name)).collect();
+        }
+        names
+    }
+
+    /// `alice (usr_…)`
+    pub(crate) fn subject(&self, subject: &Subject) -> String {
+        let id = subject.to_string();
+        match subject {
+            Subject::User(_) => with(self.users.get(&id), &id),
+            Subject::Service(client) => with(self.clients.get(client.as_str()), &id),
+            Subject::Anonymous => id,
+        }
+    }
+
+    /// `"My Agent" (cli_…)`: in quotes, because whoever registered it chose the name.
+    pub(crate) fn client(&self, client: &ClientId) -> String {
+        let name = self.clients.get(client.as_str()).filter(|name| !name.trim().is_empty());
+        let short = name.map(|name| name.chars().take(NAME_CHARS_MAX).collect::<String>());
+        with(short.map(|name| format!("\"{}\"", visible(&name))).as_ref(), client.as_str())
+    }
+
+    /// Whether both are known, or are nobody's: otherwise the lists may be older than a record.
+    pub(crate) fn know(&self, subject: Option<&Subject>, client: Option<&ClientId>) -> bool {
+        let user =
+            |subject: &Subject| !matches!(subject, Subject::User(_)) || self.users.contains_key(&subject.to_string());
+        // A metadata document has no name in the list.
+        let client_is =
+            |client: &ClientId| client.as_str().contains("://") || self.clients.contains_key(client.as_str());
+        subject.is_none_or(user) && client.is_none_or(client_is)
+    }
+}
+
+fn with(name: Option<&String>, id: &str) -> String {
+    name.map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
+}
