@@ -23,6 +23,7 @@ fn call(tool: &str, verdict: Verdict, set: Option<SetName>, arguments: Option<Va
         tool: tool.to_owned(),
         verdict,
         set,
+        beyond_loans: None,
         arguments: arguments.map(|value| value.as_object().cloned().unwrap()),
     }
 }
