@@ -18,4 +18,5 @@
 
 pub mod fakes;
 pub mod harness;
+pub mod jar;
 pub mod strangers;

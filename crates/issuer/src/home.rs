@@ -8,7 +8,6 @@ use axum::response::Response;
 use http::StatusCode;
 use sekisho_store::{StoreError, Tx};
 
-use crate::Issuer;
 use crate::access::{self, AskedLine};
 use crate::agents::{self, GrantLine};
 use crate::clients::plain_text;
@@ -19,6 +18,7 @@ use crate::session::{self, FormKind, Session, form_token};
 use crate::shown;
 use crate::text::Sentence;
 use crate::visit::Visit;
+use crate::{Issuer, door};
 
 /// How many open questions the page lists, the oldest first.
 const WAITING_MAX: usize = 100;
@@ -59,15 +59,17 @@ struct WaitingLine {
 /// `GET /`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit) -> Response {
     match home_page(&issuer, &visit).await {
+        Ok(page) if page.chrome.who.is_none() => pages::entry_page(&visit, &issuer, &page, ""),
         Ok(page) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }
 
 async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError> {
-    let chrome = Chrome::new(issuer, visit);
+    let mut chrome = Chrome::new(issuer, visit);
     let mut tx = issuer.store.read().await?;
     let Some(session) = session::current(&mut tx, visit).await? else {
+        chrome.entry = door::entry(issuer, visit, "/");
         return Ok(HomePage {
             chrome,
             waiting: Vec::new(),

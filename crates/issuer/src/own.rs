@@ -58,7 +58,7 @@ pub(crate) fn only<T>(found: Option<T>, session: Session, place: Place) -> Resul
 pub(crate) fn page_or_home<P: Template>(issuer: &Issuer, visit: &Visit, page: Result<Option<P>, OwnError>) -> Response {
     match page {
         Ok(Some(page)) => pages::page(visit, issuer, StatusCode::OK, &page, ""),
-        Ok(None) => pages::go(issuer, "/"),
+        Ok(None) => pages::go(issuer, visit, "/"),
         Err(error) => error::own(issuer, visit, &error),
     }
 }

@@ -110,7 +110,7 @@ pub(crate) async fn change(
 ) -> Response {
     match change::change(&issuer, &visit, &id, &form).await {
         Ok(Changed::Not(wish, problem)) => shown_with(&issuer, &visit, &id, &wish, Some(problem)).await,
-        Ok(Changed::Now(place)) => pages::go(&issuer, &place.path()),
+        Ok(Changed::Now(place)) => pages::go(&issuer, &visit, &place.path()),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }

@@ -270,6 +270,17 @@ sentences! {
     AccessTitle: "Ask for access?", "アクセスを依頼しますか？";
     AccessLead: "{} wanted to use this tool in your name. Either you may not use it, or there is no such tool. An owner can lend it to you for a while.",
         "{} があなたの代理でこのツールを使おうとしましたが、あなたに権限がないか、そのようなツールがありません。所有者に一時的な貸与を依頼できます。";
+    AccessForbiddenTitle: "A rule forbids this", "規則で禁止されています";
+    AccessForbiddenNow: "No owner can lend it: a rule that forbids counts for more than a loan. Only whoever writes the rules can change that.",
+        "所有者も貸与できません。禁止の規則は貸与より優先されます。変更できるのは規則を書く人だけです。";
+    AccessHeldTitle: "This tool is held back", "このツールは保留中です";
+    AccessHeldNow: "It is new or has changed. You may use it as before as soon as an owner has read and accepted it; nothing has to be lent.",
+        "新しいツールか、内容が変わったツールです。所有者が内容を確認して通せば、貸与なしで使えるようになります。";
+    RuleSays: "The rule says", "規則の説明";
+    LendForbidden: "A loan would not help: a rule forbids this, and counts for more than a loan.",
+        "貸与しても使えません。禁止の規則があり、貸与より優先されます。";
+    LendHeld: "A loan alone does not help: the tool is new or has changed. Read what is new, and let it through first:",
+        "貸与だけでは使えません。新しいか内容が変わったツールです。先に内容を確認して通してください：";
     AccessWaitTitle: "An owner has been asked", "所有者に依頼しました";
     AccessWaitNow: "The answer will be shown here. Until then nothing passes.", "回答はこのページに表示されます。それまでは通りません。";
     AccessAnswerTitle: "Lend this for a while?", "一時的に貸しますか？";
@@ -397,6 +408,11 @@ sentences! {
     ErrorForgery: "This form did not come from this browser, or it is too old.", "このフォームは、このブラウザーから送られたものでないか、古くなっています。";
     ErrorSetupLink: "This link does not work: it was used, or it is too old. Ask the operator for a new one.",
         "このリンクは使えません（使用済み、または期限切れです）。管理者に新しいリンクを依頼してください。";
+    NothingTitle: "There is no page here", "ページがありません";
+    NothingLead: "This is a Sekisho checkpoint, but this address leads to nothing. It may be misspelled, or what it was about is gone.",
+        "ここは関所（Sekisho）ですが、このアドレスには何もありません。綴りが違うか、対象がもう無い可能性があります。";
+    NothingCalls: "MCP clients connect to {} with the name of a server.", "MCP クライアントは {} にサーバー名を入れて接続します。";
+    NothingHome: "To the first page", "最初のページへ";
     ErrorNotYours: "There is nothing like that here.", "該当するものはありません。";
     ErrorEnded: "This has ended meanwhile. Nothing was changed.", "すでに終了しています。何も変更されていません。";
     ErrorBusy: "Too much at once. Wait a little, then try again.", "要求が集中しています。しばらく待ってからもう一度お試しください。";
