@@ -178,6 +178,8 @@ struct BeginForm {
     end: End,
     ends: [End; 4],
     tools: Vec<OfferLine>,
+    /// Whether resources and prompts are part of it.
+    reads: bool,
     problem: Option<Sentence>,
 }
 
@@ -264,6 +266,7 @@ async fn agent_page(
             calls: draft.calls.clone(),
             end: draft.end,
             ends: End::ALL,
+            reads: !draft.reading.resources.is_empty(),
             tools: tools.iter().map(|tool| OfferLine::new(tool, &grant.scopes, &draft.tools)).collect(),
             problem,
         })

@@ -27,7 +27,7 @@ use crate::{Issuer, door};
 mod answer;
 mod view;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, reading};
 pub(crate) use view::Stay;
 
 /// Why a request cannot be shown or answered. The person sees a page.
@@ -211,8 +211,8 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         session_hours: issuer.settings.session_ttl_seconds.div_ceil(60 * 60),
         tools: offer.tools.iter().map(ToolLine::new).collect(),
         narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
-        task: request.pending.task.as_ref().map(view::task_facts),
-        templates: view::templates(request, offer),
+        task: request.pending.task.as_ref().map(|task| view::task_facts(visit.language, task)),
+        templates: view::templates(visit.language, request, offer),
         ends: End::ALL,
         figure: view::figure(visit, request, session, offer),
     }

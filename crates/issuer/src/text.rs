@@ -142,8 +142,11 @@ sentences! {
         "このサーバーの所有者が用意した作業です。選ぶと、終了するまで、その作業に含まれるものだけを通します。";
     TemplateNone: "none of these", "選ばない";
     PurposeLabel: "What is it for? (optional)", "何のための許可ですか（任意）";
-    PurposeHint: "If you name a purpose, this becomes a task: only the tools ticked below pass, until you finish it.",
-        "目的を書くと作業として扱われます。終了するまで、下で選んだツールだけを通します。";
+    PurposeHint: "If you name a purpose, this becomes a task: only what is ticked below passes, until you finish it.",
+        "目的を書くと作業になります。終了するまで、下で選んだものだけが通ります。";
+    ReadsToo: "The resources and prompts of the server, too, as far as they are allowed", "サーバーのリソースとプロンプトも、許可の範囲で使える";
+    AllResources: "all resources", "すべてのリソース";
+    AllPrompts: "all prompts", "すべてのプロンプト";
     NarrowTitle: "Only some of its tools", "ツールを絞る";
     NarrowLead: "Untick what it should not use. What is granted is exactly what is ticked.",
         "使わせないものの選択を外してください。選んだものだけを許可します。";

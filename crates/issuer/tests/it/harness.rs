@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
-use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{AuthorizationAct, Event};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
@@ -83,7 +83,8 @@ pub(crate) struct Site {
     pub(crate) owner: UserId,
     pub(crate) servers: watch::Sender<Arc<ServerDirectory>>,
     _keys: watch::Sender<Keys>,
-    _rights: watch::Sender<Arc<Rights>>,
+    rights: watch::Sender<Arc<Rights>>,
+    parts: RightsParts,
     folder: tempfile::TempDir,
 }
 
@@ -140,7 +141,8 @@ impl Site {
             BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), RightsServer::default())]);
         let person = |id, owner| (id, RightsUser { owner, ..RightsUser::default() });
         let users = BTreeMap::from([person(owner, true), person(reader, false)]);
-        let rights = Rights::new(RightsParts { users, servers: reach, ..RightsParts::default() }).unwrap();
+        let parts = RightsParts { users, servers: reach, ..RightsParts::default() };
+        let rights = Rights::new(parts.clone()).unwrap();
         let (rights, rights_seen) = watch::channel(Arc::new(rights));
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new([card("notes"), card("files")])));
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();
@@ -160,7 +162,14 @@ impl Site {
             settings: change(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }),
         });
         let router = issuer.router();
-        Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, _rights: rights, folder }
+        Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, rights, parts, folder }
+    }
+
+    /// Puts a policy file in force.
+    pub(crate) fn rules(&self, text: &str) {
+        let files = vec![PolicyFile { name: "rules.cedar".to_owned(), text: text.to_owned() }];
+        let rights = Rights::new(RightsParts { files, ..self.parts.clone() }).unwrap();
+        self.rights.send_replace(Arc::new(rights));
     }
 
     /// Gives a user another part in running the checkpoint.

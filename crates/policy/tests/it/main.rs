@@ -6,6 +6,8 @@ mod arguments;
 #[cfg(test)]
 mod decisions;
 #[cfg(test)]
+mod lending;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod oracle;
