@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
+use sekisho_protocol::connect_lines::connect_lines;
 use sekisho_store::{StoreError, Tx};
 
 use crate::access::{self, AskedLine};
@@ -34,8 +35,17 @@ struct HomePage {
     /// For the form that ends all of them.
     end_all_csrf: String,
     servers: Vec<ProtectedLine>,
+    /// How many tools wait for an owner at which server.
+    held: Vec<HeldLine>,
     /// Whether the records are there to be read.
     audits: bool,
+}
+
+/// The tools of one server that wait for an owner.
+struct HeldLine {
+    server: String,
+    title: String,
+    count: u64,
 }
 
 /// One protected server.
@@ -43,8 +53,8 @@ struct ProtectedLine {
     name: String,
     title: String,
     url: String,
-    /// How many of its tools wait for an owner, where an owner looks.
-    held: Option<u64>,
+    /// What to paste into which client.
+    connect: Vec<(&'static str, String)>,
 }
 
 /// One call that waits for a person.
@@ -77,6 +87,7 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
             grants: Vec::new(),
             end_all_csrf: String::new(),
             servers: Vec::new(),
+            held: Vec::new(),
             audits: false,
         });
     };
@@ -89,12 +100,19 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
         name: card.name.to_string(),
         title: plain_text(&card.title, 80),
         url: card.resource.as_str().to_owned(),
-        held: held.iter().find(|(server, _)| *server == card.name).map(|(_, held)| *held),
+        connect: connect_lines(&card.name, card.resource.as_str()),
     };
+    // What is not mounted any more cannot be looked at.
+    let held = held.into_iter().filter_map(|(server, count)| {
+        let title = plain_text(&servers.find(&server)?.title, 80);
+        (count > 0).then(|| HeldLine { server: server.to_string(), title, count })
+    });
+    let held = held.collect();
     let servers = servers.iter().map(line).collect();
     let audits = session.user.role.audits();
     let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
-    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, end_all_csrf, servers, audits })
+    let chrome = chrome.with(visit, &session, None);
+    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, audits })
 }
 
 async fn waiting_lines(

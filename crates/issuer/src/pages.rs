@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::scope::Scope;
+use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::text::for_page;
 
 use crate::consent::Stay;
@@ -122,9 +122,24 @@ pub(crate) struct ScopeLine {
     pub(crate) value: String,
     pub(crate) words: (&'static str, &'static str),
     pub(crate) name: String,
+    /// It lets do what cannot be undone.
+    pub(crate) is_grave: bool,
 }
 
 impl ScopeLine {
+    /// The lines of these scopes, what is least first: what cannot be undone stands last.
+    pub(crate) fn of(language: Language, scopes: &ScopeSet) -> Vec<Self> {
+        let mut lines: Vec<Self> = scopes.iter().map(|scope| Self::new(language, scope)).collect();
+        let order = |line: &Self| match line.value.as_str() {
+            "mcp:read" => 0,
+            "mcp:write" => 1,
+            "mcp:destructive" => 3,
+            _ => 2,
+        };
+        lines.sort_by_key(order);
+        lines
+    }
+
     pub(crate) fn new(language: Language, scope: &Scope) -> Self {
         let value = scope.as_str().to_owned();
         let (sentence, name) = match (value.as_str(), value.strip_prefix("tool:")) {
@@ -135,7 +150,8 @@ impl ScopeLine {
             (_, Some(tool)) => (Sentence::ScopeTool, tool),
             (other, None) => (Sentence::ScopeOther, other),
         };
-        Self { words: language.around(sentence), name: name.to_owned(), value }
+        let is_grave = sentence == Sentence::ScopeDestructive;
+        Self { words: language.around(sentence), name: name.to_owned(), value, is_grave }
     }
 }
 

@@ -181,11 +181,23 @@ sentences! {
     RecordsLead: "The newest first: every call with its decision and its outcome, every login, consent and refusal.",
         "新しい順です。すべての呼び出しの判断と結果、ログイン、同意、拒否を示します。";
     RecordsNone: "Nothing is on record here.", "記録はありません。";
+    LookFor: "Look for these", "絞り込む";
+    LookAny: "any", "すべて";
+    LookSet: "Refused by", "拒否した集合";
+    LookSince: "When", "時期";
+    SinceEver: "any time", "すべて";
+    SinceHour: "in the last hour", "過去1時間";
+    SinceDay: "in the last day", "過去1日";
+    SinceWeek: "in the last week", "過去1週間";
+    SetRights: "the rights of the user", "利用者の権限";
+    SetGrant: "what was granted", "与えた許可";
+    SetNeed: "the task", "作業";
     RecordsOlder: "Older", "以前の記録";
     RecordTitle: "One exchange", "一つのやり取り";
     RecordNumber: "Record", "記録番号";
     ArgumentsKept: "The arguments of this call were kept. That you read them goes on record.", "この呼び出しの引数は保存されています。閲覧したことは記録されます。";
     ShowArguments: "Show the arguments", "引数を表示する";
+    ConnectTitle: "Connect an application", "アプリケーションを接続する";
     HeldCount: "{} held back", "{} 件を保留中";
     MoreLeft: "and {} more", "ほか {} 件";
 

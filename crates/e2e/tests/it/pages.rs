@@ -239,6 +239,8 @@ async fn the_records_can_be_read_by_everybody_who_may() {
     let exported = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let call = exported.map(|row| row["record"].clone()).find(|record| record["event"]["target"] == "look").unwrap();
     let call = format!("{records}/{}", call["request"].as_str().unwrap());
+    // One word that is wider than a telephone.
+    assert_eq!(checkpoint.command(&["user", "add", &"n".repeat(64)]).await.code(), Some(0));
     for view in VIEWS {
         let seen = look("records", &auditor.behind_door(&records), &signed_in, view, ["What happened", "記録"]).await;
         let text = seen["text"].as_str().unwrap();

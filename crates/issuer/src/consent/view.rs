@@ -134,7 +134,7 @@ pub(crate) fn ask(visit: &Visit, request: &Request, scopes: &ScopeSet) -> Ask {
         warning: warning(request),
         server_initial: initial(&server_title),
         server_url: request.server.resource.as_str().to_owned(),
-        scopes: scopes.iter().map(|scope| ScopeLine::new(visit.language, scope)).collect(),
+        scopes: ScopeLine::of(visit.language, scopes),
         client_name,
         server_title,
     }
