@@ -160,8 +160,8 @@ sentences! {
 
     // The owner's first consent.
     ToolsTitle: "What its tools can do", "ツールの働き";
-    ToolsLead: "This server is new. Confirm what each tool can do: the proposals come from the server's own words. A tool that you leave out needs its own permission each time.",
-        "新しいサーバーです。各ツールの働きを確かめてください。表示の案はサーバー自身の説明によるものです。選ばなかったツールは、使うたびに個別の許可が要ります。";
+    ToolsLead: "This server is new, so say once what each of its tools can do; the proposals come from the server's own words. A tick here means that what stands beside the tool is right. It lets nobody use the tool: what this application may do is ticked above. A tool that you leave out needs its own permission each time.",
+        "新しいサーバーなので、各ツールの働きを一度だけ確認してください。表示の案はサーバー自身の説明によるものです。ここでの選択は「働きの表示が正しい」という意味で、使用の許可ではありません。このアプリケーションに許可する内容は上で選びます。選ばなかったツールは、使うたびに個別の許可が要ります。";
     ToolColumn: "Tool", "ツール";
     ClassColumn: "It can", "働き";
     ClassRead: "read", "読み取り";
