@@ -60,7 +60,9 @@ impl Jar {
     /// to which the script goes on.
     pub fn run_script(&mut self, origin: &str, url: &str, page: &str) -> Option<String> {
         let head = page.split_once("<script ")?.1.split('>').next()?;
-        let attribute = |name: &str| head.split_once(&format!("{name}=\""))?.1.split('"').next().map(str::to_owned);
+        let attribute = |name: &str| {
+            head.split_once(&format!("{name}=\""))?.1.split('"').next().map(|value| value.replace("&#38;", "&"))
+        };
         let closed = url.split_once("#~").map(|(_, door)| door);
         if let Some(door) = attribute("data-door") {
             self.doors.insert(origin.to_owned(), door);

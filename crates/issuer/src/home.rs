@@ -75,22 +75,30 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit) -> Res
     }
 }
 
-async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError> {
+/// The page of whoever is not signed in. `path`: what lies behind a door.
+fn signed_out(issuer: &Issuer, visit: &Visit, path: &str) -> HomePage {
     let mut chrome = Chrome::new(issuer, visit);
+    chrome.entry = door::entry(issuer, visit, path);
+    HomePage {
+        chrome,
+        waiting: Vec::new(),
+        asked: Vec::new(),
+        grants: Vec::new(),
+        end_all_csrf: String::new(),
+        servers: Vec::new(),
+        held: Vec::new(),
+        audits: false,
+    }
+}
+
+/// The same as an answer, at an address that is for who is signed in.
+pub(crate) fn before_doors(issuer: &Issuer, visit: &Visit, path: &str) -> Response {
+    pages::entry_page(visit, issuer, &signed_out(issuer, visit, path), "")
+}
+
+async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError> {
     let mut tx = issuer.store.read().await?;
-    let Some(session) = session::current(&mut tx, visit).await? else {
-        chrome.entry = door::entry(issuer, visit, "/");
-        return Ok(HomePage {
-            chrome,
-            waiting: Vec::new(),
-            asked: Vec::new(),
-            grants: Vec::new(),
-            end_all_csrf: String::new(),
-            servers: Vec::new(),
-            held: Vec::new(),
-            audits: false,
-        });
-    };
+    let Some(session) = session::current(&mut tx, visit).await? else { return Ok(signed_out(issuer, visit, "/")) };
     let waiting = waiting_lines(issuer, &mut tx, visit, &session).await?;
     let asked = access::asked_lines(issuer, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(issuer, &mut tx, visit, &session).await?;
@@ -111,7 +119,7 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
     let servers = servers.iter().map(line).collect();
     let audits = session.user.role.audits();
     let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
-    let chrome = chrome.with(visit, &session, None);
+    let chrome = Chrome::new(issuer, visit).with(visit, &session, None);
     Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, audits })
 }
 

@@ -169,6 +169,7 @@ impl World {
             peer: None,
             language: Language::English,
             session: None,
+            target: "/".to_owned(),
             door: None,
             browser: Browser::New(CsrfToken::generate(&*self.issuer.entropy)),
             known: None,

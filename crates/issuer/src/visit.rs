@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, ORIGIN};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use sekisho_protocol::caller::Recognition;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
@@ -31,6 +32,8 @@ pub(crate) struct Visit {
     pub(crate) language: Language,
     /// The session that was shown; not looked up yet.
     pub(crate) session: Option<SessionSecret>,
+    /// Its path and query, without the path of the issuer identifier and without a door.
+    pub(crate) target: String,
     /// The door through which the request came, if somebody is signed in behind it.
     pub(crate) door: Option<DoorToken>,
     /// The browser that was shown, or a new one.
@@ -118,12 +121,15 @@ impl FromRequestParts<Arc<Issuer>> for Visit {
         let browser = issuer.cookies.browser(&parts.headers);
         let door = parts.extensions.get::<DoorToken>().cloned();
         let cookie = issuer.cookies.session(&parts.headers);
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let target = target.strip_prefix(issuer.settings.prefix()).unwrap_or(target).to_owned();
         Ok(Self {
             now,
             request: request.unwrap_or_else(|| RequestId::generate(now, &*issuer.entropy)),
             peer: parts.extensions.get::<PeerAddress>().map(|peer| peer.0),
             language: Language::accepted(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok())),
             session: cookie.and_then(|cookie| SessionSecret::shown(&issuer.settings, cookie, door.clone())),
+            target,
             door,
             browser: browser.map_or_else(|| Browser::New(CsrfToken::generate(&*issuer.entropy)), Browser::Known),
             known: issuer.cookies.known(&parts.headers),

@@ -70,8 +70,12 @@ async fn the_records_are_there_for_who_audits_and_for_nobody_else() {
         let csrf = reader.get("/").await.csrf();
         assert!(reader.post(&path(call), &[("csrf", csrf.as_str())]).await.status.is_client_error(), "{role}");
     }
-    assert_eq!(site.browser().get("/records").await.location(), "/");
-    assert_eq!(site.browser().get(&path(call)).await.location(), "/");
+    for page in ["/records?since=day".to_owned(), path(call)] {
+        let shown = site.browser().get(&page).await;
+        assert!(shown.body.contains("href=\"/login\"") && !shown.body.contains("read_note"), "{}", shown.body);
+        // Whoever is signed in behind a door goes on to this page.
+        assert!(shown.body.contains(&format!("data-entry=\"{page}\"")), "{}", shown.body);
+    }
     assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));
 }
 
