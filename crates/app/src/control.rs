@@ -129,6 +129,7 @@ impl Control {
                 | Act::UserAdd { .. }
                 | Act::UserDisable { .. }
                 | Act::UserEnable { .. }
+                | Act::UserRemove { .. }
                 | Act::UserRole { .. }
         );
         let reply = perform(&self.store, self.node, self.clock.as_ref(), act).await;

@@ -217,6 +217,11 @@ pub enum Act {
         /// Which.
         name: String,
     },
+    /// Forgets a user: sessions, set-up links and grants end, and the name is free.
+    UserRemove {
+        /// Which.
+        name: String,
+    },
     /// Lets a user sign in again. What ended when the user was shut out stays ended.
     UserEnable {
         /// Which.
@@ -443,6 +448,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::ToolsAsk { server } | Act::ToolsList { server } => servers::tools(store, &server).await,
         Act::UserAdd { name, role, password } => users::add(store, who, &name, role, password).await,
         Act::UserDisable { name } => users::disable(store, who, &name).await,
+        Act::UserRemove { name } => users::remove(store, who, &name).await,
         Act::UserEnable { name } => users::enable(store, who, &name).await,
         Act::UserLink { name } => users::link(store, who, &name).await,
         Act::UserList => users::list(store).await,

@@ -111,7 +111,7 @@ async function seen(page) {
 }
 
 function withoutSecrets(address) {
-  return address.replace(/([?&](?:code|state|token)=)[^&]*/g, '$1…');
+  return address.replace(/([?&](?:code|state|token)=)[^&]*/g, '$1…').replace(/\/~[^/?#]+/g, '/~…');
 }
 
 /** Goes from the authorization URL to the client's redirect. `who` is from `person`. */

@@ -209,5 +209,5 @@ await run(90, async () => {
   const facts = await page.evaluate(() => ({ lang: document.documentElement.lang, title: document.title, text: document.body.innerText }));
   const clean = Object.values(problems).every((list) => list.length === 0);
   const at = new URL(page.url());
-  return { url: at.origin + at.pathname, status: answer?.status(), ...facts, picture, complaints, problems, ok: clean || !values.check };
+  return { url: at.origin + at.pathname.replace(/^\/~[^/]+/, '/~…'), status: answer?.status(), ...facts, picture, complaints, problems, ok: clean || !values.check };
 });

@@ -18,5 +18,6 @@
 
 pub mod fakes;
 pub mod harness;
+pub mod jar;
 pub mod refusals;
 pub mod strangers;

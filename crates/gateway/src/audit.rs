@@ -4,6 +4,7 @@
 //! ([`Journal::write_first`]). The queue is bounded: when it is full, calls wait, and when the store does not take
 //! records any more, calls are refused (ATK-98).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use sekisho_policy::model::Call;
 use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::{Clock, Timestamp, after};
-use sekisho_protocol::ids::{NodeId, RequestId, ServerName, TaskId};
+use sekisho_protocol::ids::{GrantId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{AuditHead, Store, StoreError, Tx};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -21,9 +22,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use self::open::{OpenCalls, OpenMark};
+use self::used::Used;
 use crate::route::{KeepArguments, Routed};
 
 mod open;
+mod used;
 
 /// The longest a record waits for others to be written with.
 const BATCH_WAIT: Duration = Duration::from_millis(100);
@@ -72,11 +75,13 @@ pub(crate) struct Noted {
     arguments: Option<Box<(Bytes, Timestamp)>>,
     /// Of an outcome: what says until it is written that its call is open.
     _open: Option<OpenMark>,
+    /// Whose use it shows.
+    used: Option<GrantId>,
 }
 
 impl From<Record> for Noted {
     fn from(record: Record) -> Self {
-        Self { record, arguments: None, _open: None }
+        Self { record, arguments: None, _open: None, used: None }
     }
 }
 
@@ -111,6 +116,7 @@ pub(crate) struct Journal {
 pub(crate) struct OutcomePlace {
     permit: mpsc::OwnedPermit<Entry>,
     open: OpenMark,
+    grant: Option<GrantId>,
 }
 
 impl OutcomePlace {
@@ -133,7 +139,8 @@ impl Journal {
         let failing = Arc::new(AtomicBool::new(false));
         let hurry = Arc::new(Notify::new());
         let (failing_too, hurry_too) = (Arc::clone(&failing), Arc::clone(&hurry));
-        let writer = Writer { node, store: store.clone(), clock, entries, hurry: hurry_too, failing: failing_too };
+        let (store_too, used) = (store.clone(), Used::default());
+        let writer = Writer { node, store: store_too, clock, entries, hurry: hurry_too, failing: failing_too, used };
         (Self { node, store, queue, hurry, failing, open: Arc::default(), reads_first }, writer.run())
     }
 
@@ -152,11 +159,11 @@ impl Journal {
         self.open.since(now)
     }
 
-    /// Keeps a place for the outcome of a call that began at this moment. Waits while the queue is full.
-    pub(crate) async fn place(&self, began: Timestamp) -> Result<OutcomePlace, JournalError> {
+    /// Keeps a place for the outcome of a call by this grant that began at this moment. Waits while the queue is full.
+    pub(crate) async fn place(&self, began: Timestamp, grant: Option<GrantId>) -> Result<OutcomePlace, JournalError> {
         let open = OpenCalls::mark(&self.open, began);
         let permit = self.permit().await?;
-        Ok(OutcomePlace { permit, open })
+        Ok(OutcomePlace { permit, open, grant })
     }
 
     async fn permit(&self) -> Result<mpsc::OwnedPermit<Entry>, JournalError> {
@@ -244,6 +251,7 @@ struct Writer {
     entries: mpsc::Receiver<Entry>,
     hurry: Arc<Notify>,
     failing: Arc<AtomicBool>,
+    used: Used,
 }
 
 impl Writer {
@@ -263,9 +271,11 @@ impl Writer {
     }
 
     /// Writes a batch, however long it takes: records that were accepted are not thrown away.
-    async fn write(&self, batch: &[Entry]) {
+    async fn write(&mut self, batch: &[Entry]) {
         let mut attempted = None;
-        while let Err(error) = self.append(batch, &mut attempted).await {
+        let uses = batch.iter().filter_map(Entry::noted).filter_map(|noted| Some((noted.used?, noted.record.at)));
+        let used = self.used.due(uses);
+        while let Err(error) = self.append(batch, &used, &mut attempted).await {
             if !self.failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "records cannot be written; calls are refused until they can");
             }
@@ -274,11 +284,17 @@ impl Writer {
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("records are written again");
         }
+        self.used.noted(used);
     }
 
     /// `attempted`: the head that the chain has if an attempt of which nothing was heard was taken after all. Then the batch
     /// must not be written again.
-    async fn append(&self, batch: &[Entry], attempted: &mut Option<AuditHead>) -> Result<(), StoreError> {
+    async fn append(
+        &self,
+        batch: &[Entry],
+        used: &BTreeMap<GrantId, Timestamp>,
+        attempted: &mut Option<AuditHead>,
+    ) -> Result<(), StoreError> {
         let noted = || batch.iter().filter_map(Entry::noted);
         if noted().next().is_none() {
             return Ok(());
@@ -291,6 +307,10 @@ impl Writer {
         }
         for noted in noted() {
             noted.keep(&mut tx).await?;
+        }
+        // Before the chain, as whoever ends a grant and records it.
+        for (grant, at) in used {
+            tx.grants().touch(*grant, *at).await?;
         }
         let head = tx.audit().append(self.node, noted().map(|noted| &noted.record), self.clock.now()).await?;
         *attempted = Some(head);
@@ -359,7 +379,7 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         _ => None,
     };
     let record = Record { at: routed.now, request: routed.request, event: Event::Decision(Box::new(decision)) };
-    Noted { record, arguments, _open: None }
+    Noted { record, arguments, _open: None, used: caller.grant }
 }
 
 fn bounded(name: &str) -> String {
@@ -420,7 +440,7 @@ impl OutcomeEntry {
 
 impl Drop for OutcomeEntry {
     fn drop(&mut self) {
-        let Some(OutcomePlace { permit, open }) = self.place.take() else { return };
+        let Some(OutcomePlace { permit, open, grant }) = self.place.take() else { return };
         let outcome = Outcome {
             server: self.server.clone(),
             result: self.result,
@@ -429,7 +449,7 @@ impl Drop for OutcomeEntry {
             millis: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let record = Record { at: self.clock.now(), request: self.request, event: Event::Outcome(outcome) };
-        permit.send(Entry::Record(Noted { _open: Some(open), ..record.into() }));
+        permit.send(Entry::Record(Noted { _open: Some(open), used: grant, ..record.into() }));
     }
 }
 

@@ -102,9 +102,11 @@ pub(crate) fn authorize(
 
 impl Denied {
     fn by(denial: Denial, caller: &Caller, authority: &Authority, call: &Call) -> Self {
-        let Denial { reason, because, need } = denial;
+        let Denial { reason, because, need, forbidden } = denial;
         let task = authority.need.task();
         let is_held = matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. });
+        let is_tool = matches!(call.target, Target::Tool { .. });
+        let askable = reason == Reason::Rights && forbidden.is_none() && caller.grant.is_some() && is_tool;
         let grant_page = || caller.grant.map(|grant| format!("/grants/{grant}"));
         let (kind, page, text) = match &reason {
             // The caller's to mend: no person can help.
@@ -115,12 +117,11 @@ impl Denied {
                 let page = known.then(|| format!("/tasks/{}", outside.task));
                 (RemedyKind::WidenTask, page, outside_text(outside))
             }
-            // The same words whether the thing exists or not (RS-36).
-            Reason::Rights => (
-                RemedyKind::AskAccess,
-                None,
-                "there is no such thing here, or the user may not use it; an owner can allow it".to_owned(),
-            ),
+            Reason::Rights => match &forbidden {
+                Some(forbidden) => (RemedyKind::None, None, forbidden.to_string()),
+                // The same words whether the thing exists or not (RS-36).
+                None => (RemedyKind::AskAccess, None, unknown_text(askable)),
+            },
             Reason::TaskRequired => (
                 RemedyKind::WidenTask,
                 grant_page(),
@@ -139,7 +140,7 @@ impl Denied {
             kind,
             page,
             why: if is_held { "held_back" } else { reason.word() },
-            askable: reason == Reason::Rights && caller.grant.is_some() && matches!(call.target, Target::Tool { .. }),
+            askable,
             need,
             task,
             reason: text,
@@ -297,6 +298,12 @@ impl AskedFor {
             task: authority.need.task(),
         }
     }
+}
+
+/// What somebody is told of what there may not be. The link leads to a page that tells the user more.
+fn unknown_text(askable: bool) -> String {
+    let text = "there is no such thing here, or the user may not use it";
+    if askable { format!("{text}; the user can see at the link what can be done") } else { text.to_owned() }
 }
 
 fn outside_text(outside: &Outside) -> String {

@@ -89,8 +89,8 @@ pub(crate) struct Settled {
 
 /// Pays what the permit owes, and keeps a place for the record of the outcome.
 pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permit>) -> Result<Settled, SettleError> {
-    let place = journal.place(routed.now).await?;
     let (caller, owes) = (permit.caller(), permit.owes());
+    let place = journal.place(routed.now, caller.grant).await?;
     let judgement = Judgement {
         verdict: Verdict::Permit,
         set: None,

@@ -9,7 +9,10 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
+use sekisho_policy::lending::{self, Hindrance};
+use sekisho_policy::model::ToolStanding;
 use sekisho_protocol::audit::{Decision, Event, Verdict};
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{AccessRequestId, ClientId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::SetName;
@@ -57,9 +60,12 @@ struct Asked {
     person: String,
     client: ClientLine,
     server: ServerLine,
+    server_name: String,
     tool: String,
     purpose: Option<String>,
     reason: String,
+    /// What the rules that forbid it give as their reasons.
+    rules: Vec<String>,
     bounds: Option<JsonText>,
     /// When an answer comes too late, or what was lent ends.
     until: String,
@@ -81,6 +87,37 @@ struct AnswerForm {
     problem: Option<Sentence>,
     /// What exactly is wrong with the bounds.
     detail: String,
+    /// What a loan would not change.
+    warning: Option<Warning>,
+}
+
+impl AnswerForm {
+    /// Whether a loan could change anything.
+    fn may_help(&self) -> bool {
+        self.warning != Some(Warning::Forbidden)
+    }
+}
+
+/// What an owner is warned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Warning {
+    /// Rules forbid the tool.
+    Forbidden,
+    /// The tool is held back.
+    Held,
+}
+
+impl Warning {
+    fn words(&self) -> Sentence {
+        match self {
+            Self::Forbidden => Sentence::LendForbidden,
+            Self::Held => Sentence::LendHeld,
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        *self == Self::Held
+    }
 }
 
 /// How it stands.
@@ -92,6 +129,10 @@ enum Standing {
     Asking,
     /// Nobody answered in time, or the grant behind it has ended.
     Expired,
+    /// It was refused by rules that forbid it, and no owner can lend it.
+    Forbidden,
+    /// The tool is new or has changed, and its user may use it once an owner accepts it.
+    Held,
     /// It is lent.
     Lent,
     /// What was lent has ended.
@@ -121,6 +162,8 @@ impl Standing {
             Self::Answering => (Sentence::AccessAnswerTitle, Sentence::AccessAnswerLead),
             Self::Asking => (Sentence::AccessTitle, Sentence::AccessLead),
             Self::Expired => (Sentence::ApprovalExpiredTitle, Sentence::AccessExpiredNow),
+            Self::Forbidden => (Sentence::AccessForbiddenTitle, Sentence::AccessForbiddenNow),
+            Self::Held => (Sentence::AccessHeldTitle, Sentence::AccessHeldNow),
             Self::Lent => (Sentence::LentTitle, Sentence::LentNow),
             Self::Over => (Sentence::LoanOverTitle, Sentence::LoanOverNow),
             Self::Refused => (Sentence::AccessRefusedTitle, Sentence::AccessRefusedNow),
@@ -174,7 +217,7 @@ pub(crate) async fn change(
 ) -> Response {
     match change::change(&issuer, &visit, &id, &form).await {
         Ok(Changed::Not(draft, problem)) => shown_with(&issuer, &visit, &id, &draft, Some(problem)).await,
-        Ok(Changed::Now(place)) => pages::go(&issuer, &place.path()),
+        Ok(Changed::Now(place)) => pages::go(&issuer, &visit, &place.path()),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }
@@ -247,7 +290,8 @@ async fn asking_page(
     let (refused, session) = refused(tx, visit, call, session).await?;
     let id = call.to_string();
     let Refused { decision, tool, .. } = refused;
-    let client = decision.client.ok_or(OwnError::Ended)?;
+    let client = decision.client.clone().ok_or(OwnError::Ended)?;
+    let (standing, rules) = asking(issuer, tx, &decision, (&client, &tool), visit.now).await?;
     let facts = Facts {
         person: session.user.name.clone(),
         client: &client,
@@ -257,17 +301,56 @@ async fn asking_page(
     };
     Ok(AccessPage {
         chrome: Chrome::new(issuer, visit).with(visit, &session, Some(id.clone())),
-        ask: asked(issuer, tx, facts).await?,
-        standing: Standing::Asking,
-        asking: Some(AskForm {
+        ask: Asked { rules, ..asked(issuer, tx, facts).await? },
+        asking: (standing == Standing::Asking).then(|| AskForm {
             csrf: form_token(visit, Some(&session), FormKind::AskAccess, &id).expose().to_owned(),
             reason: draft.reason.clone(),
             problem,
         }),
+        standing,
         answering: None,
         take_back_csrf: None,
         id,
     })
+}
+
+/// Whether an owner can be asked for what was refused, and otherwise what forbids it.
+async fn asking(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    decision: &Decision,
+    (client, tool): (&ClientId, &str),
+    now: Timestamp,
+) -> Result<(Standing, Vec<String>), StoreError> {
+    let rights = Arc::clone(&issuer.rights.borrow());
+    // The rules that forbade this very call: other arguments may be another matter, and a loan is none.
+    if let Some(reasons) = rights.forbidding(&decision.because) {
+        return Ok((Standing::Forbidden, reasons));
+    }
+    Ok(match hindrance(issuer, tx, (&decision.subject, client, &decision.server, tool), now).await? {
+        Some(Hindrance::Forbidden { reasons, .. }) => (Standing::Forbidden, reasons),
+        Some(Hindrance::Held { permitted: true }) => (Standing::Held, Vec::new()),
+        // Who may not use it anyway is not told that it is there.
+        Some(Hindrance::Held { permitted: false }) | None => (Standing::Asking, Vec::new()),
+    })
+}
+
+/// What stands in the way of lending a tool for use by a client.
+async fn hindrance(
+    issuer: &Issuer,
+    tx: &mut Tx,
+    (subject, client, server, tool): (&Subject, &ClientId, &ServerName, &str),
+    now: Timestamp,
+) -> Result<Option<Hindrance>, StoreError> {
+    let known = tx.catalogue().find(server, tool).await?;
+    let class = issuer.servers.borrow().find(server).and_then(|card| card.classes.get(tool).copied());
+    let standing = match known {
+        None => ToolStanding::Unknown,
+        Some(tool) if tool.is_held() => ToolStanding::Held,
+        Some(tool) => class.or(tool.class).map_or(ToolStanding::Unclassified, ToolStanding::Classified),
+    };
+    let rights = Arc::clone(&issuer.rights.borrow());
+    Ok(lending::hindrance(&rights, (subject, client), (server, tool, standing), now))
 }
 
 /// What was asked, with what came of it, for the one who asked and for owners.
@@ -320,6 +403,17 @@ async fn request_page(
         tool: &found.asked.tool,
         task: found.asked.task,
     };
+    let (warning, rules) = if standing == Standing::Answering {
+        let asked = &found.asked;
+        let hindrance = hindrance(issuer, tx, (&asked.subject, &asked.client, &asked.server, &asked.tool), visit.now);
+        match hindrance.await? {
+            Some(Hindrance::Forbidden { reasons, .. }) => (Some(Warning::Forbidden), reasons),
+            Some(Hindrance::Held { .. }) => (Some(Warning::Held), Vec::new()),
+            None => (None, Vec::new()),
+        }
+    } else {
+        (None, Vec::new())
+    };
     let bounds = found.loan.as_ref().map_or(&found.asked.bounds, |loan| &loan.bounds);
     let until = found.loan.as_ref().map_or(found.asked.expires_at, |loan| loan.expires_at);
     Ok(AccessPage {
@@ -328,6 +422,7 @@ async fn request_page(
             reason: plain_text(&found.asked.reason, sekisho_store::ACCESS_REASON_CHARS_MAX),
             bounds: bounds.as_ref().map(|schema| shown::json(&schema.to_string(), BOUNDS_CHARS_MAX)),
             until: shown::moment(until),
+            rules,
             ..asked(issuer, tx, facts).await?
         },
         standing,
@@ -339,6 +434,7 @@ async fn request_page(
             bounds: draft.bounds.clone(),
             problem,
             detail: draft.detail.clone(),
+            warning,
         }),
         take_back_csrf: (standing.is_lent() && owner).then(|| token(FormKind::TakeBack)),
         id,
@@ -364,9 +460,11 @@ async fn asked(issuer: &Issuer, tx: &mut Tx, facts: Facts<'_>) -> Result<Asked, 
         initial: shown::initial(&client.name),
         server_initial: shown::initial(&server.title),
         person: facts.person,
+        server_name: facts.server.to_string(),
         tool: shown::exact(facts.tool, 256),
         purpose: task.map(|task| crate::agents::purpose(&task.definition)),
         reason: String::new(),
+        rules: Vec::new(),
         bounds: None,
         until: String::new(),
         client,

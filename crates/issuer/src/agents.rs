@@ -178,6 +178,8 @@ struct BeginForm {
     end: End,
     ends: [End; 4],
     tools: Vec<OfferLine>,
+    /// Whether resources and prompts are part of it.
+    reads: bool,
     problem: Option<Sentence>,
 }
 
@@ -202,7 +204,7 @@ pub(crate) async fn end(
     form: Form,
 ) -> Response {
     match change::end(&issuer, &visit, &id, &form).await {
-        Ok(()) => pages::go(&issuer, "/"),
+        Ok(()) => pages::go(&issuer, &visit, "/"),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }
@@ -210,7 +212,7 @@ pub(crate) async fn end(
 /// `POST /agents/end`: whoever is signed in takes back every grant.
 pub(crate) async fn end_all(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
     match change::end_all(&issuer, &visit, &form).await {
-        Ok(()) => pages::go(&issuer, "/"),
+        Ok(()) => pages::go(&issuer, &visit, "/"),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }
@@ -223,7 +225,7 @@ pub(crate) async fn begin(
     form: Form,
 ) -> Response {
     match change::begin(&issuer, &visit, &id, &form).await {
-        Ok(Begun::Task(task)) => pages::go(&issuer, &Place::Task(task).path()),
+        Ok(Begun::Task(task)) => pages::go(&issuer, &visit, &Place::Task(task).path()),
         Ok(Begun::Not(draft, problem)) => shown_with(&issuer, &visit, &id, &draft, Some(problem)).await,
         Err(error) => error::own(&issuer, &visit, &error),
     }
@@ -264,6 +266,7 @@ async fn agent_page(
             calls: draft.calls.clone(),
             end: draft.end,
             ends: End::ALL,
+            reads: !draft.reading.resources.is_empty(),
             tools: tools.iter().map(|tool| OfferLine::new(tool, &grant.scopes, &draft.tools)).collect(),
             problem,
         })

@@ -136,7 +136,7 @@ pub(crate) async fn answer(
     form: Form,
 ) -> Response {
     match decide(&issuer, &visit, &id, &form).await {
-        Ok(Decided::Now(place)) => pages::go(&issuer, &place.path()),
+        Ok(Decided::Now(place)) => pages::go(&issuer, &visit, &place.path()),
         Ok(Decided::Before) => shown_as(&issuer, &visit, &id, StatusCode::GONE).await,
         Err(error) => error::own(&issuer, &visit, &error),
     }

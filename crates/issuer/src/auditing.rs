@@ -12,7 +12,9 @@ use axum::response::Response;
 use http::StatusCode;
 use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, OutcomeResult, Record, Verdict};
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, RequestId, ServerName};
+use sekisho_protocol::server::ServerCard;
 use sekisho_store::{AuditFilter, AuditOrder, StoreError, Tx};
 use serde::Serialize;
 
@@ -25,8 +27,14 @@ use crate::text::Sentence;
 use crate::visit::Visit;
 use crate::{Issuer, error, records};
 
+mod looking;
+
+use looking::{Looking, Names, Since};
+
 /// Records on one page.
 const PAGE_MAX: u32 = 100;
+/// Pages that are read for one on which something is looked for. Where they do not hold enough, the person goes on from there.
+const SCANNED_PAGES_MAX: usize = 50;
 /// Characters of arguments that are shown.
 const ARGUMENTS_CHARS_MAX: usize = 20_000;
 /// Characters of one text of a record that are shown.
@@ -38,7 +46,11 @@ const TEXT_CHARS_MAX: usize = 300;
 struct RecordsPage {
     chrome: Chrome,
     lines: Vec<ExchangeLine>,
-    /// Where the older ones begin, if there may be any.
+    /// What was looked for.
+    looking: Looking,
+    /// The servers to choose from.
+    servers: Vec<(String, String, bool)>,
+    /// The query of the older ones, if there may be any.
     older: Option<String>,
 }
 
@@ -135,8 +147,41 @@ async fn records_page(issuer: &Issuer, visit: &Visit, query: &str) -> Result<Opt
     if parameters.repeated(&[]).is_some() {
         return Err(OwnError::Malformed);
     }
-    let before = parameters.one("before").map(str::parse).transpose().map_err(|_| OwnError::NotThere)?;
-    let filter = AuditFilter { before, order: AuditOrder::NewestFirst, limit: PAGE_MAX, ..AuditFilter::default() };
+    let mut before = parameters.one("before").map(str::parse).transpose().map_err(|_| OwnError::NotThere)?;
+    let looking = Looking::read(&parameters)?;
+    let (mut people, mut clients) = (People::default(), Names::default());
+    let (mut lines, mut older) = (Vec::new(), None);
+    for _ in 0..if looking.is_all() { 1 } else { SCANNED_PAGES_MAX } {
+        let (exchanges, is_full) = page_before(&mut tx, before, looking.from(visit.now)).await?;
+        before = exchanges.last().map(|(request, _)| *request).filter(|_| is_full);
+        older = before;
+        for (request, records) in exchanges {
+            if looking.is_all() || looking.fits(&mut tx, (&mut people, &mut clients), &records).await? {
+                lines.push(line(issuer, &mut tx, &mut people, (request, records)).await?);
+            }
+        }
+        if before.is_none() || lines.len() >= PAGE_MAX as usize {
+            break;
+        }
+    }
+    let servers = Arc::clone(&issuer.servers.borrow());
+    let server = |card: &ServerCard| {
+        (card.name.to_string(), shown::server(issuer, &card.name).title, looking.server.as_ref() == Some(&card.name))
+    };
+    let servers = servers.iter().map(server).collect();
+    let older = older.map(|request| looking.before(request));
+    let chrome = Chrome::new(issuer, visit).with(visit, &session, None);
+    Ok(Some(RecordsPage { chrome, lines, looking, servers, older }))
+}
+
+/// The exchanges of one page, the newest first, each whole; and whether there may be older ones.
+async fn page_before(
+    tx: &mut Tx,
+    before: Option<RequestId>,
+    since: Option<Timestamp>,
+) -> Result<(Vec<(RequestId, Vec<Record>)>, bool), StoreError> {
+    let filter =
+        AuditFilter { before, since, order: AuditOrder::NewestFirst, limit: PAGE_MAX, ..AuditFilter::default() };
     let found = tx.audit().list(&filter).await?;
     let is_full = found.len() >= PAGE_MAX as usize;
     let mut exchanges: Vec<(RequestId, Vec<Record>)> = Vec::new();
@@ -150,13 +195,7 @@ async fn records_page(issuer: &Issuer, visit: &Visit, query: &str) -> Result<Opt
     if is_full && exchanges.len() > 1 {
         exchanges.pop();
     }
-    let older = exchanges.last().filter(|_| is_full).map(|(request, _)| request.to_string());
-    let mut people = People::default();
-    let mut lines = Vec::new();
-    for (request, records) in exchanges {
-        lines.push(line(issuer, &mut tx, &mut people, (request, records)).await?);
-    }
-    Ok(Some(RecordsPage { chrome: Chrome::new(issuer, visit).with(visit, &session, None), lines, older }))
+    Ok((exchanges, is_full))
 }
 
 /// An exchange in one line: what it was about comes from its oldest record, what came of it from its newest.
@@ -245,6 +284,13 @@ async fn entries(tx: &mut Tx, request: RequestId) -> Result<Vec<EntryBox>, OwnEr
         if let (Some(subject), ..) = parties(&stored.record.event) {
             let name = people.name(tx, subject).await?;
             facts.insert(0, ("user".to_owned(), name));
+        }
+        // A name beside each identifier.
+        if let (_, Some(client), _) = parties(&stored.record.event) {
+            let name = shown::client(tx, client).await?.name;
+            if let Some(fact) = facts.iter_mut().find(|(member, _)| member == "client") {
+                fact.1 = format!("{name} · {}", fact.1);
+            }
         }
         boxes.push(EntryBox {
             seq: stored.seq,

@@ -152,7 +152,7 @@ impl Prompt {
 /// `GET /oauth/authorize`.
 pub(crate) async fn authorize(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
     match begin(&issuer, &visit, query.as_deref().unwrap_or_default()).await {
-        Ok(pending) => pages::go(&issuer, &format!("/consent/{pending}")),
+        Ok(pending) => pages::go(&issuer, &visit, &format!("/consent/{pending}")),
         Err(error) => error::authorize(&issuer, &visit, &error),
     }
 }

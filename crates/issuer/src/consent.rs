@@ -12,7 +12,6 @@ use sekisho_protocol::registration::Client;
 use sekisho_protocol::server::ServerCard;
 use sekisho_store::{Pending, StoreError, Tx};
 
-use crate::Issuer;
 use crate::authorize::Prompt;
 use crate::clients::{self, LookupError};
 use crate::error::{self, Fault};
@@ -23,11 +22,12 @@ use crate::redirect::ProvenRedirect;
 use crate::session::{self, FormKind, Session, form_token};
 use crate::text::Sentence;
 use crate::visit::Visit;
+use crate::{Issuer, door};
 
 mod answer;
 mod view;
 
-pub(crate) use answer::Answer;
+pub(crate) use answer::{Answer, reading};
 pub(crate) use view::Stay;
 
 /// Why a request cannot be shown or answered. The person sees a page.
@@ -75,17 +75,18 @@ enum Step {
 /// `GET /consent/{pending}`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(id): Path<String>) -> Response {
     match next(&issuer, &visit, &id).await {
-        Ok((request, Step::Client(page))) => shown(&issuer, &visit, &request, &*page),
-        Ok((request, Step::Grant(page))) => shown(&issuer, &visit, &request, &*page),
-        Ok((request, Step::Login)) => pages::go(&issuer, &format!("/login?request={}", request.pending.id)),
+        Ok((request, Step::Client(page))) => {
+            let target = request.redirect.form_target().unwrap_or_default();
+            pages::entry_page(&visit, &issuer, &*page, &target)
+        }
+        Ok((request, Step::Grant(page))) => {
+            let target = request.redirect.form_target().unwrap_or_default();
+            pages::page(&visit, &issuer, StatusCode::OK, &*page, &target)
+        }
+        Ok((request, Step::Login)) => pages::go(&issuer, &visit, &format!("/login?request={}", request.pending.id)),
         Ok((request, Step::Answered(answer))) => send(&issuer, &visit, &request, &answer),
         Err(error) => error::consent(&issuer, &visit, &error),
     }
-}
-
-fn shown(issuer: &Issuer, visit: &Visit, request: &Request, page: &impl askama::Template) -> Response {
-    let target = request.redirect.form_target().unwrap_or_default();
-    pages::page(visit, issuer, StatusCode::OK, page, &target)
 }
 
 /// `POST /consent/{pending}`: continue, approve or deny.
@@ -96,8 +97,10 @@ pub(crate) async fn decide(
     form: Form,
 ) -> Response {
     match answer::decide(&issuer, &visit, &id, &form).await {
-        Ok((request, Answer::Continue)) => pages::go(&issuer, &format!("/login?request={}", request.pending.id)),
-        Ok((request, Answer::SignInFirst)) => pages::go(&issuer, &format!("/consent/{}", request.pending.id)),
+        Ok((request, Answer::Continue)) => {
+            pages::go(&issuer, &visit, &format!("/login?request={}", request.pending.id))
+        }
+        Ok((request, Answer::SignInFirst)) => pages::go(&issuer, &visit, &format!("/consent/{}", request.pending.id)),
         Ok((request, answer)) => send(&issuer, &visit, &request, &answer),
         Err(error) => error::consent(&issuer, &visit, &error),
     }
@@ -116,7 +119,7 @@ fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> R
             (Sentence::ReturnDenied, request.redirect.answer(base_url, state, &words))
         }
         Answer::Continue | Answer::SignInFirst => {
-            return pages::go(issuer, &format!("/consent/{}", request.pending.id));
+            return pages::go(issuer, visit, &format!("/consent/{}", request.pending.id));
         }
     };
     if request.redirect.form_target().is_some() {
@@ -188,8 +191,10 @@ fn needs_login(pending: &Pending, session: &Session) -> bool {
 
 fn client_page(issuer: &Issuer, visit: &Visit, request: &Request) -> ClientPage {
     let about = request.pending.id.to_string();
+    let mut chrome = Chrome::new(issuer, visit);
+    chrome.entry = door::entry(issuer, visit, &format!("/consent/{about}"));
     ClientPage {
-        chrome: Chrome::new(issuer, visit),
+        chrome,
         csrf: form_token(visit, None, FormKind::Client, &about).expose().to_owned(),
         ask: view::ask(visit, request, &request.pending.scopes),
     }
@@ -206,8 +211,8 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         session_hours: issuer.settings.session_ttl_seconds.div_ceil(60 * 60),
         tools: offer.tools.iter().map(ToolLine::new).collect(),
         narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
-        task: request.pending.task.as_ref().map(view::task_facts),
-        templates: view::templates(request, offer),
+        task: request.pending.task.as_ref().map(|task| view::task_facts(visit.language, task)),
+        templates: view::templates(visit.language, request, offer),
         ends: End::ALL,
         figure: view::figure(visit, request, session, offer),
     }

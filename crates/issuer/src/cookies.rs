@@ -1,12 +1,16 @@
 //! Our three cookies: the session, the browser that forms are made for, and the account that signed in here before.
 //!
 //! On https they carry the `__Host-` prefix (PX-06), so that no other host, subdomain or plain-http page can set
-//! them. On loopback http there is no such protection; there the port in the name keeps two instances apart.
+//! them. On loopback http there is no such protection: cookies know no ports (RFC 6265 §8.5), so a server at another port
+//! of the same name gets them. The port in the name only keeps two instances apart. There the session's cookie is set
+//! below its door, and is worth nothing without it (see [`crate::door`]).
 
 use http::HeaderMap;
 use http::header::COOKIE;
-use sekisho_protocol::secret::{CsrfToken, SessionToken};
+use sekisho_protocol::secret::{CsrfToken, DoorToken, SessionToken};
 
+use crate::door;
+use crate::session::SessionSecret;
 use crate::settings::IssuerSettings;
 
 /// The names and attributes of the cookies of one issuer.
@@ -16,6 +20,8 @@ pub(crate) struct Cookies {
     browser: String,
     known: String,
     secure: bool,
+    /// The path of the issuer identifier.
+    prefix: String,
 }
 
 /// For how many days a browser is remembered as one in which an account has signed in.
@@ -28,10 +34,10 @@ impl Cookies {
         let session = if secure { "__Host-sekisho".to_owned() } else { format!("sekisho_{port}") };
         let browser = if secure { "__Host-sekisho-browser".to_owned() } else { format!("sekisho_{port}_browser") };
         let known = if secure { "__Host-sekisho-known".to_owned() } else { format!("sekisho_{port}_known") };
-        Self { session, browser, known, secure }
+        Self { session, browser, known, secure, prefix: settings.prefix().to_owned() }
     }
 
-    /// The session that a request shows.
+    /// The cookie of a session that a request shows.
     pub(crate) fn session(&self, headers: &HeaderMap) -> Option<SessionToken> {
         SessionToken::parse(only(headers, &self.session)?).ok()
     }
@@ -48,27 +54,32 @@ impl Cookies {
 
     /// `Set-Cookie` for a browser in which an account has signed in.
     pub(crate) fn set_known(&self, sealed: &str) -> String {
-        self.set(&self.known, sealed, &format!("; Max-Age={}", KNOWN_DAYS * 24 * 60 * 60))
+        self.set(&self.known, sealed, "/", &format!("; Max-Age={}", KNOWN_DAYS * 24 * 60 * 60))
     }
 
     /// `Set-Cookie` for a session. It ends with the browser at the latest; the store ends it sooner.
-    pub(crate) fn set_session(&self, token: &SessionToken) -> String {
-        self.set(&self.session, token.expose(), "")
+    pub(crate) fn set_session(&self, secret: &SessionSecret) -> String {
+        self.set(&self.session, secret.cookie().expose(), &self.path(secret.door()), "")
     }
 
-    /// `Set-Cookie` that forgets the session.
-    pub(crate) fn clear_session(&self) -> String {
-        self.set(&self.session, "", "; Max-Age=0")
+    /// `Set-Cookie` that forgets the session, which on plain http is the one behind this door.
+    pub(crate) fn clear_session(&self, door: Option<&DoorToken>) -> String {
+        self.set(&self.session, "", &self.path(door), "; Max-Age=0")
+    }
+
+    /// Below which path a browser shows the cookie of a session.
+    fn path(&self, door: Option<&DoorToken>) -> String {
+        door.map_or_else(|| "/".to_owned(), |door| door::prefix(&self.prefix, door))
     }
 
     /// `Set-Cookie` for a browser.
     pub(crate) fn set_browser(&self, token: &CsrfToken) -> String {
-        self.set(&self.browser, token.expose(), "")
+        self.set(&self.browser, token.expose(), "/", "")
     }
 
-    fn set(&self, name: &str, value: &str, age: &str) -> String {
+    fn set(&self, name: &str, value: &str, path: &str, age: &str) -> String {
         let secure = if self.secure { "; Secure" } else { "" };
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{age}")
+        format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}{age}")
     }
 }
 
@@ -89,22 +100,39 @@ mod tests {
     use sekisho_protocol::secret::SessionToken;
 
     use super::Cookies;
+    use crate::session::SessionSecret;
     use crate::settings::IssuerSettings;
 
+    fn settings(base_url: &str) -> IssuerSettings {
+        IssuerSettings { base_url: base_url.to_owned(), ..IssuerSettings::default() }
+    }
+
     fn cookies(base_url: &str) -> Cookies {
-        Cookies::new(&IssuerSettings { base_url: base_url.to_owned(), ..IssuerSettings::default() })
+        Cookies::new(&settings(base_url))
     }
 
     /// PX-06, ATK-10: the attributes that keep a cookie where it belongs.
     #[test]
     fn a_cookie_carries_every_attribute_that_protects_it() {
-        let token = SessionToken::generate(&SeededEntropy::default());
-        let value = token.expose();
-        let https = cookies("https://sekisho.example").set_session(&token);
-        assert_eq!(https, format!("__Host-sekisho={value}; Path=/; HttpOnly; SameSite=Lax; Secure"));
-        let loopback = cookies("http://localhost:8420").set_session(&token);
-        assert_eq!(loopback, format!("sekisho_8420={value}; Path=/; HttpOnly; SameSite=Lax"));
-        assert!(cookies("https://sekisho.example").clear_session().ends_with("; Secure; Max-Age=0"));
+        let entropy = SeededEntropy::default();
+        let secret = |base_url: &str| SessionSecret::generate(&settings(base_url), &entropy);
+        let https = secret("https://sekisho.example");
+        assert_eq!(
+            cookies("https://sekisho.example").set_session(&https),
+            format!("__Host-sekisho={}; Path=/; HttpOnly; SameSite=Lax; Secure", https.cookie().expose())
+        );
+        assert!(cookies("https://sekisho.example").clear_session(https.door()).ends_with("; Secure; Max-Age=0"));
+        // ATK-142: below the door, where no server at another port gets it.
+        for (base_url, prefix) in [("http://localhost:8420", ""), ("http://localhost:8420/t", "/t")] {
+            let loopback = secret(base_url);
+            let (value, door) = (loopback.cookie().expose(), loopback.door().unwrap().expose());
+            let path = format!("Path={prefix}/~{door}");
+            assert_eq!(
+                cookies(base_url).set_session(&loopback),
+                format!("sekisho_8420={value}; {path}; HttpOnly; SameSite=Lax")
+            );
+            assert!(cookies(base_url).clear_session(loopback.door()).contains(&path));
+        }
     }
 
     /// ATK-81: a second cookie of the same name, tossed in by another host, makes both worthless.

@@ -19,7 +19,7 @@ use crate::consent::ConsentError;
 use crate::login::LoginError;
 use crate::login::local::HashError;
 use crate::own::OwnError;
-use crate::pages::{self, Chrome, ErrorPage, ReturnPage};
+use crate::pages::{self, Chrome, ErrorPage, NothingPage, ReturnPage};
 use crate::register::RegistrationError;
 use crate::session::LogoutError;
 use crate::setup::SetupError;
@@ -204,9 +204,15 @@ pub(crate) fn own(issuer: &Issuer, visit: &Visit, error: &OwnError) -> Response 
             let chrome = Chrome::new(issuer, visit).with(visit, session, Some(place.to_string()));
             return told_in(chrome, issuer, visit, nothing);
         }
-        OwnError::SignIn(place) => return pages::go(issuer, &place.login()),
+        OwnError::SignIn(place) => return pages::go(issuer, visit, &place.login()),
     };
     told(issuer, visit, telling)
+}
+
+/// An address that leads nowhere.
+pub(crate) fn nothing_here(issuer: &Issuer, visit: &Visit) -> Response {
+    let page = NothingPage { chrome: Chrome::new(issuer, visit), calls: issuer.settings.url("/mcp/NAME") };
+    pages::page(visit, issuer, StatusCode::NOT_FOUND, &page, "")
 }
 
 /// Signing out.

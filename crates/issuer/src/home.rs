@@ -6,9 +6,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
+use sekisho_protocol::connect_lines::connect_lines;
 use sekisho_store::{StoreError, Tx};
 
-use crate::Issuer;
 use crate::access::{self, AskedLine};
 use crate::agents::{self, GrantLine};
 use crate::clients::plain_text;
@@ -19,6 +19,7 @@ use crate::session::{self, FormKind, Session, form_token};
 use crate::shown;
 use crate::text::Sentence;
 use crate::visit::Visit;
+use crate::{Issuer, door};
 
 /// How many open questions the page lists, the oldest first.
 const WAITING_MAX: usize = 100;
@@ -34,8 +35,17 @@ struct HomePage {
     /// For the form that ends all of them.
     end_all_csrf: String,
     servers: Vec<ProtectedLine>,
+    /// How many tools wait for an owner at which server.
+    held: Vec<HeldLine>,
     /// Whether the records are there to be read.
     audits: bool,
+}
+
+/// The tools of one server that wait for an owner.
+struct HeldLine {
+    server: String,
+    title: String,
+    count: u64,
 }
 
 /// One protected server.
@@ -43,8 +53,8 @@ struct ProtectedLine {
     name: String,
     title: String,
     url: String,
-    /// How many of its tools wait for an owner, where an owner looks.
-    held: Option<u64>,
+    /// What to paste into which client.
+    connect: Vec<(&'static str, String)>,
 }
 
 /// One call that waits for a person.
@@ -59,25 +69,36 @@ struct WaitingLine {
 /// `GET /`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit) -> Response {
     match home_page(&issuer, &visit).await {
+        Ok(page) if page.chrome.who.is_none() => pages::entry_page(&visit, &issuer, &page, ""),
         Ok(page) => pages::page(&visit, &issuer, StatusCode::OK, &page, ""),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }
 
+/// The page of whoever is not signed in. `path`: what lies behind a door.
+fn signed_out(issuer: &Issuer, visit: &Visit, path: &str) -> HomePage {
+    let mut chrome = Chrome::new(issuer, visit);
+    chrome.entry = door::entry(issuer, visit, path);
+    HomePage {
+        chrome,
+        waiting: Vec::new(),
+        asked: Vec::new(),
+        grants: Vec::new(),
+        end_all_csrf: String::new(),
+        servers: Vec::new(),
+        held: Vec::new(),
+        audits: false,
+    }
+}
+
+/// The same as an answer, at an address that is for who is signed in.
+pub(crate) fn before_doors(issuer: &Issuer, visit: &Visit, path: &str) -> Response {
+    pages::entry_page(visit, issuer, &signed_out(issuer, visit, path), "")
+}
+
 async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError> {
-    let chrome = Chrome::new(issuer, visit);
     let mut tx = issuer.store.read().await?;
-    let Some(session) = session::current(&mut tx, visit).await? else {
-        return Ok(HomePage {
-            chrome,
-            waiting: Vec::new(),
-            asked: Vec::new(),
-            grants: Vec::new(),
-            end_all_csrf: String::new(),
-            servers: Vec::new(),
-            audits: false,
-        });
-    };
+    let Some(session) = session::current(&mut tx, visit).await? else { return Ok(signed_out(issuer, visit, "/")) };
     let waiting = waiting_lines(issuer, &mut tx, visit, &session).await?;
     let asked = access::asked_lines(issuer, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(issuer, &mut tx, visit, &session).await?;
@@ -87,12 +108,19 @@ async fn home_page(issuer: &Issuer, visit: &Visit) -> Result<HomePage, OwnError>
         name: card.name.to_string(),
         title: plain_text(&card.title, 80),
         url: card.resource.as_str().to_owned(),
-        held: held.iter().find(|(server, _)| *server == card.name).map(|(_, held)| *held),
+        connect: connect_lines(&card.name, card.resource.as_str()),
     };
+    // What is not mounted any more cannot be looked at.
+    let held = held.into_iter().filter_map(|(server, count)| {
+        let title = plain_text(&servers.find(&server)?.title, 80);
+        (count > 0).then(|| HeldLine { server: server.to_string(), title, count })
+    });
+    let held = held.collect();
     let servers = servers.iter().map(line).collect();
     let audits = session.user.role.audits();
     let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
-    Ok(HomePage { chrome: chrome.with(visit, &session, None), waiting, asked, grants, end_all_csrf, servers, audits })
+    let chrome = Chrome::new(issuer, visit).with(visit, &session, None);
+    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, audits })
 }
 
 async fn waiting_lines(

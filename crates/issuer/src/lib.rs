@@ -53,6 +53,7 @@ mod token;
 mod tools;
 
 mod cookies;
+mod door;
 mod error;
 mod limits;
 mod own;
@@ -111,6 +112,7 @@ pub struct Issuer {
     pub(crate) client_keys: KeySets,
     pub(crate) passwords: login::local::Passwords,
     pub(crate) style_name: String,
+    pub(crate) script_policy: String,
 }
 
 impl Debug for Issuer {
@@ -130,6 +132,7 @@ impl Issuer {
             client_keys: KeySets::new(Arc::clone(&http)),
             passwords: login::local::Passwords::new(),
             style_name: pages::style_name(),
+            script_policy: door::script_policy(),
             store,
             keys,
             clock,
@@ -177,8 +180,13 @@ impl Issuer {
             .route(&at("/servers/{name}/tools"), get(tools::show).post(tools::accept))
             .route(&at("/records"), get(auditing::list))
             .route(&at("/records/{request}"), get(auditing::show).post(auditing::reveal))
-            .route(&at("/assets/{name}"), get(pages::asset))
-            .route(&at("/"), get(home::show));
-        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(people).with_state(self)
+            .route(&at("/"), get(home::show))
+            .with_state(Arc::clone(&self));
+        let assets = Router::new().route(&at("/assets/{name}"), get(pages::asset));
+        // What lies behind a door is the pages for people and nothing else.
+        let (issuer, behind) = (Arc::clone(&self), people.clone());
+        let enter = move |request: axum::extract::Request| door::enter(issuer, behind, request);
+        let programs = programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(assets);
+        programs.with_state(self).merge(people).fallback(enter)
     }
 }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::UserId;
-use sekisho_protocol::secret::{Password, SessionToken};
+use sekisho_protocol::secret::Password;
 use sekisho_store::{Lane, StoreError, Tx, User};
 
 use crate::clients::{display_name, plain_text};
@@ -17,10 +17,10 @@ use crate::limits;
 use crate::pages::{self, Chrome, LoginPage};
 use crate::parameters::{Form, Parameters};
 use crate::place::Place;
-use crate::session::{self, FormKind, form_token, is_ours};
+use crate::session::{self, FormKind, SessionSecret, form_token, is_ours};
 use crate::text::Sentence;
 use crate::visit::Visit;
-use crate::{Issuer, consent, records};
+use crate::{Issuer, consent, door, records};
 
 mod known;
 pub mod local;
@@ -62,8 +62,10 @@ struct Input {
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
     let parameters = Parameters::read(query.as_deref().unwrap_or_default()).unwrap_or_default();
     let place = parameters.one("request").and_then(|id| id.parse().ok());
-    let (page, target) = login_page(&issuer, &visit, place, "", None).await;
-    pages::page(&visit, &issuer, StatusCode::OK, &page, &target)
+    let (mut page, target) = login_page(&issuer, &visit, place, "", None).await;
+    // Whoever is signed in already goes on; not after a form, whose answer says what was wrong with it.
+    page.chrome.entry = door::entry(&issuer, &visit, &destination(place));
+    pages::entry_page(&visit, &issuer, &page, &target)
 }
 
 /// `POST /login`.
@@ -73,7 +75,7 @@ pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form
         Err(error) => return error::login(&issuer, &visit, &error),
     };
     let (problem, status) = match log_in(&issuer, &visit, &input).await {
-        Ok(signed_in) => return pages::signed_in(&issuer, &signed_in, &destination(input.place)),
+        Ok(signed_in) => return pages::signed_in(&issuer, &visit, &signed_in, &destination(input.place)),
         Err(LoginError::Wrong) => (Sentence::LoginFailed, StatusCode::UNAUTHORIZED),
         Err(LoginError::Throttled) => (Sentence::LoginThrottled, StatusCode::TOO_MANY_REQUESTS),
         Err(error) => return error::login(&issuer, &visit, &error),
@@ -139,7 +141,7 @@ async fn login_page(
 /// A browser that was just signed in: its two cookies.
 pub(crate) struct SignedIn {
     /// The session.
-    pub(crate) session: SessionToken,
+    pub(crate) session: SessionSecret,
     /// That this account signed in here.
     pub(crate) known: String,
 }

@@ -6,13 +6,13 @@ use http::StatusCode;
 use sekisho_protocol::caller::Subject;
 use sekisho_store::{Grant, StoreError, Tx};
 
-use crate::Issuer;
 use crate::error::{self, Fault};
 use crate::pages;
 use crate::parameters::{Form, Parameters};
 use crate::place::Place;
 use crate::session::{self, Session};
 use crate::visit::Visit;
+use crate::{Issuer, home};
 
 /// Why a page about something of one's own cannot be shown, or nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +54,12 @@ pub(crate) fn only<T>(found: Option<T>, session: Session, place: Place) -> Resul
 }
 
 /// A page that only who is signed in may see, and whose way one finds from the first page: whoever is not signed in is sent
-/// there.
+/// there. Where there are doors, the page itself asks to sign in: somebody may be signed in behind one.
 pub(crate) fn page_or_home<P: Template>(issuer: &Issuer, visit: &Visit, page: Result<Option<P>, OwnError>) -> Response {
     match page {
         Ok(Some(page)) => pages::page(visit, issuer, StatusCode::OK, &page, ""),
-        Ok(None) => pages::go(issuer, "/"),
+        Ok(None) if issuer.settings.is_https() => pages::go(issuer, visit, "/"),
+        Ok(None) => home::before_doors(issuer, visit, &visit.target),
         Err(error) => error::own(issuer, visit, &error),
     }
 }

@@ -12,15 +12,15 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::scope::Scope;
+use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::text::for_page;
 
-use crate::Issuer;
 use crate::consent::Stay;
 use crate::login::SignedIn;
 use crate::session::{FormKind, Session, form_token};
 use crate::text::{Language, Sentence};
-use crate::visit::{Browser, Visit};
+use crate::visit::{self, Browser, Visit};
+use crate::{Issuer, door};
 
 /// The style sheet of the pages.
 const STYLE: &str = include_str!("../../../templates/issuer/sekisho.css");
@@ -40,7 +40,18 @@ pub(crate) fn style_name() -> String {
 pub(crate) struct Chrome {
     pub(crate) language: Language,
     pub(crate) stylesheet: String,
+    /// Before the path of every link: the path of the issuer identifier, and the door.
     pub(crate) prefix: String,
+    /// The first page.
+    pub(crate) home: String,
+    /// The path of the issuer identifier.
+    pub(crate) base: String,
+    /// On a page behind a door, that door; for the script.
+    pub(crate) door: Option<String>,
+    /// On a page before the doors, what lies behind one; for the script.
+    pub(crate) entry: Option<String>,
+    /// The script.
+    pub(crate) script: &'static str,
     pub(crate) host: String,
     pub(crate) request: String,
     pub(crate) who: Option<Who>,
@@ -55,14 +66,19 @@ pub(crate) struct Who {
 
 impl Chrome {
     pub(crate) fn new(issuer: &Issuer, visit: &Visit) -> Self {
-        let prefix = issuer.settings.prefix().to_owned();
+        let base = issuer.settings.prefix().to_owned();
         Self {
             language: visit.language,
-            stylesheet: format!("{prefix}/assets/{}", issuer.style_name),
+            stylesheet: format!("{base}/assets/{}", issuer.style_name),
+            prefix: visit.prefix(issuer),
+            home: visit.path(issuer, "/"),
+            door: visit.door.as_ref().map(|door| door.expose().to_owned()),
+            entry: None,
+            script: door::SCRIPT,
             host: issuer.settings.host(),
             request: visit.request.to_string(),
             who: None,
-            prefix,
+            base,
         }
     }
 
@@ -106,9 +122,24 @@ pub(crate) struct ScopeLine {
     pub(crate) value: String,
     pub(crate) words: (&'static str, &'static str),
     pub(crate) name: String,
+    /// It lets do what cannot be undone.
+    pub(crate) is_grave: bool,
 }
 
 impl ScopeLine {
+    /// The lines of these scopes, what is least first: what cannot be undone stands last.
+    pub(crate) fn of(language: Language, scopes: &ScopeSet) -> Vec<Self> {
+        let mut lines: Vec<Self> = scopes.iter().map(|scope| Self::new(language, scope)).collect();
+        let order = |line: &Self| match line.value.as_str() {
+            "mcp:read" => 0,
+            "mcp:write" => 1,
+            "mcp:destructive" => 3,
+            _ => 2,
+        };
+        lines.sort_by_key(order);
+        lines
+    }
+
     pub(crate) fn new(language: Language, scope: &Scope) -> Self {
         let value = scope.as_str().to_owned();
         let (sentence, name) = match (value.as_str(), value.strip_prefix("tool:")) {
@@ -119,7 +150,8 @@ impl ScopeLine {
             (_, Some(tool)) => (Sentence::ScopeTool, tool),
             (other, None) => (Sentence::ScopeOther, other),
         };
-        Self { words: language.around(sentence), name: name.to_owned(), value }
+        let is_grave = sentence == Sentence::ScopeDestructive;
+        Self { words: language.around(sentence), name: name.to_owned(), value, is_grave }
     }
 }
 
@@ -309,6 +341,15 @@ pub(crate) struct ErrorPage {
     pub(crate) hint: Sentence,
 }
 
+/// At an address that leads nowhere: what is here.
+#[derive(Template)]
+#[template(path = "nothing.html")]
+pub(crate) struct NothingPage {
+    pub(crate) chrome: Chrome,
+    /// Where the servers are.
+    pub(crate) calls: String,
+}
+
 /// A link to the application, where a redirect must not or cannot be automatic.
 #[derive(Template)]
 #[template(path = "return.html")]
@@ -331,6 +372,24 @@ pub(crate) fn page(
     template: &impl Template,
     form_targets: &str,
 ) -> Response {
+    let script = if visit.door.is_some() { issuer.script_policy.as_str() } else { "" };
+    let mut response = written(visit, issuer, template);
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = status;
+    }
+    protect(response.headers_mut(), script, form_targets);
+    response
+}
+
+/// A page before the doors: the script on it may lead through one.
+pub(crate) fn entry_page(visit: &Visit, issuer: &Issuer, template: &impl Template, form_targets: &str) -> Response {
+    let script = if issuer.settings.is_https() { "" } else { issuer.script_policy.as_str() };
+    let mut response = written(visit, issuer, template);
+    protect(response.headers_mut(), script, form_targets);
+    response
+}
+
+fn written(visit: &Visit, issuer: &Issuer, template: &impl Template) -> Response {
     let html = match template.render() {
         Ok(html) => for_page(html),
         Err(error) => {
@@ -338,12 +397,11 @@ pub(crate) fn page(
             return (StatusCode::INTERNAL_SERVER_ERROR, visit.request.to_string()).into_response();
         }
     };
-    let mut response = (status, html).into_response();
+    let mut response = html.into_response();
     let headers = response.headers_mut();
     put(headers, CONTENT_TYPE, "text/html; charset=utf-8");
     put(headers, http::header::CONTENT_LANGUAGE, visit.language.tag());
     put(headers, http::header::VARY, "Accept-Language, Cookie");
-    protect(headers, form_targets);
     if let Browser::New(token) = &visit.browser {
         put(headers, SET_COOKIE, &issuer.cookies.set_browser(token));
     }
@@ -351,9 +409,9 @@ pub(crate) fn page(
 }
 
 /// The headers of every page and redirect (PX-05, ATK-08, ATK-09, ATK-50).
-fn protect(headers: &mut HeaderMap, form_targets: &str) {
+fn protect(headers: &mut HeaderMap, script: &str, form_targets: &str) {
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{form_targets}; \
+        "default-src 'none'; {script}style-src 'self'; img-src 'self' data:; form-action 'self'{form_targets}; \
          frame-ancestors 'none'; base-uri 'none'"
     );
     put(headers, CONTENT_SECURITY_POLICY, &policy);
@@ -375,20 +433,22 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 pub(crate) fn see_other(to: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     put(response.headers_mut(), LOCATION, to);
-    protect(response.headers_mut(), "");
+    protect(response.headers_mut(), "", "");
     response
 }
 
 /// A 303 to a path of ours.
-pub(crate) fn go(issuer: &Issuer, path: &str) -> Response {
-    see_other(&format!("{}{path}", issuer.settings.prefix()))
+pub(crate) fn go(issuer: &Issuer, visit: &Visit, path: &str) -> Response {
+    see_other(&visit.path(issuer, path))
 }
 
-/// The same, with the browser signed in.
-pub(crate) fn signed_in(issuer: &Issuer, signed_in: &SignedIn, path: &str) -> Response {
-    let mut response = go(issuer, path);
-    let cookies = [issuer.cookies.set_session(&signed_in.session), issuer.cookies.set_known(&signed_in.known)];
-    for cookie in cookies {
+/// A 303 to a path of ours, with the browser signed in.
+pub(crate) fn signed_in(issuer: &Issuer, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
+    let mut response = see_other(&visit::path(issuer, signed_in.session.door(), path));
+    // The door that the browser came through has no session behind it any more.
+    let old = visit.door.as_ref().map(|door| issuer.cookies.clear_session(Some(door)));
+    let new = [issuer.cookies.set_session(&signed_in.session), issuer.cookies.set_known(&signed_in.known)];
+    for cookie in old.into_iter().chain(new) {
         // Made of our own names and of base64, so that a header can hold it.
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(SET_COOKIE, value);
@@ -397,10 +457,13 @@ pub(crate) fn signed_in(issuer: &Issuer, signed_in: &SignedIn, path: &str) -> Re
     response
 }
 
-/// The same, with the browser signed out.
-pub(crate) fn signed_out(issuer: &Issuer, path: &str) -> Response {
-    let mut response = go(issuer, path);
-    put(response.headers_mut(), SET_COOKIE, &issuer.cookies.clear_session());
+/// A 303 to a path of ours, with the browser signed out.
+pub(crate) fn signed_out(issuer: &Issuer, visit: &Visit, path: &str) -> Response {
+    let mut response = match &visit.door {
+        Some(door) => door::closed(issuer, door, path),
+        None => go(issuer, visit, path),
+    };
+    put(response.headers_mut(), SET_COOKIE, &issuer.cookies.clear_session(visit.door.as_ref()));
     response
 }
 

@@ -6,16 +6,54 @@ use aws_lc_rs::hmac;
 use axum::extract::State;
 use axum::response::Response;
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::env::{Entropy, Timestamp, after};
 use sekisho_protocol::ids::UserId;
-use sekisho_protocol::secret::{CsrfToken, SessionToken};
+use sekisho_protocol::secret::{CsrfToken, DoorToken, SessionToken};
 use sekisho_store::{BrowserSession, SecretKey, StoreError, Tx, User};
 
 use crate::error::{self, Fault};
 use crate::parameters::Form;
 use crate::place::Place;
+use crate::settings::IssuerSettings;
 use crate::visit::{Source, Visit};
 use crate::{Issuer, pages};
+
+/// What a browser shows to be the one that is signed in: a cookie, and on plain http also the door in the path
+/// (see [`crate::door`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionSecret {
+    cookie: SessionToken,
+    door: Option<DoorToken>,
+}
+
+impl SessionSecret {
+    /// A new one.
+    pub(crate) fn generate(settings: &IssuerSettings, entropy: &dyn Entropy) -> Self {
+        let door = (!settings.is_https()).then(|| DoorToken::generate(entropy));
+        Self { cookie: SessionToken::generate(entropy), door }
+    }
+
+    /// The one that a request shows. On plain http a cookie without a door shows nothing.
+    pub(crate) fn shown(settings: &IssuerSettings, cookie: SessionToken, door: Option<DoorToken>) -> Option<Self> {
+        (settings.is_https() != door.is_some()).then_some(Self { cookie, door })
+    }
+
+    pub(crate) fn cookie(&self) -> &SessionToken {
+        &self.cookie
+    }
+
+    pub(crate) fn door(&self) -> Option<&DoorToken> {
+        self.door.as_ref()
+    }
+
+    /// Under which the session is kept. It covers both parts, so that neither is worth anything alone (ATK-142).
+    pub(crate) fn digest(&self) -> Digest {
+        match &self.door {
+            None => self.cookie.digest(),
+            Some(door) => Digest::of_list(&[self.cookie.expose().as_bytes(), door.expose().as_bytes()]),
+        }
+    }
+}
 
 /// A signed-in browser and whose it is.
 #[derive(Debug)]
@@ -26,8 +64,8 @@ pub(crate) struct Session {
 
 /// Who is signed in, if anybody.
 pub(crate) async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, StoreError> {
-    let Some(token) = &visit.session else { return Ok(None) };
-    let Some(row) = tx.browser_sessions().find(&token.digest(), visit.now).await? else { return Ok(None) };
+    let Some(secret) = &visit.session else { return Ok(None) };
+    let Some(row) = tx.browser_sessions().find(&secret.digest(), visit.now).await? else { return Ok(None) };
     // A session from the future means that the clock was set back: it is not revived (ATK-99).
     if row.created_at > after(visit.now, 60) {
         return Ok(None);
@@ -55,10 +93,10 @@ pub(crate) async fn open(
     tx: &mut Tx,
     visit: &Visit,
     user: UserId,
-) -> Result<SessionToken, StoreError> {
-    let token = SessionToken::generate(&*issuer.entropy);
+) -> Result<SessionSecret, StoreError> {
+    let secret = SessionSecret::generate(&issuer.settings, &*issuer.entropy);
     let row = BrowserSession {
-        digest: token.digest(),
+        digest: secret.digest(),
         user,
         csrf: SecretKey::generate(&*issuer.entropy),
         created_at: visit.now,
@@ -69,7 +107,7 @@ pub(crate) async fn open(
         tx.browser_sessions().renew(&old.digest(), &row, visit.now).await?;
     }
     tx.browser_sessions().insert(&row).await?;
-    Ok(token)
+    Ok(secret)
 }
 
 /// What a form is for. A value made for one form is worthless in another.
@@ -182,8 +220,8 @@ pub(crate) enum LogoutError {
 /// `POST /logout`: ends the session; with a request, back to its page for somebody else to sign in.
 pub(crate) async fn log_out(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
     match end(&issuer, &visit, &form).await {
-        Ok(Some(place)) => pages::signed_out(&issuer, &place.path()),
-        Ok(None) => pages::signed_out(&issuer, "/"),
+        Ok(Some(place)) => pages::signed_out(&issuer, &visit, &place.path()),
+        Ok(None) => pages::signed_out(&issuer, &visit, "/"),
         Err(error) => error::logout(&issuer, &visit, &error),
     }
 }

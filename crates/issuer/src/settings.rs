@@ -106,7 +106,7 @@ impl IssuerSettings {
         self.origin().split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default()
     }
 
-    /// Whether browsers reach us over TLS; otherwise only on loopback.
+    /// Whether browsers reach us over TLS; otherwise only on loopback, where sessions have doors (see [`crate::door`]).
     pub(crate) fn is_https(&self) -> bool {
         self.base_url.starts_with("https://")
     }

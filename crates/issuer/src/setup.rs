@@ -97,7 +97,7 @@ pub(crate) async fn submit(
         Err(error) => return error::setup(&issuer, &visit, &error),
     };
     match set_password(&issuer, &visit, &link, &user, &form).await {
-        Ok(signed_in) => pages::signed_in(&issuer, &signed_in, "/"),
+        Ok(signed_in) => pages::signed_in(&issuer, &visit, &signed_in, "/"),
         Err(SetupError::Password(problem)) => {
             let page = setup_page(&issuer, &visit, &token, &user, Some(problem));
             pages::page(&visit, &issuer, StatusCode::UNPROCESSABLE_ENTITY, &page, "")
@@ -122,7 +122,7 @@ fn setup_page(issuer: &Issuer, visit: &Visit, token: &str, user: &User, problem:
     SetupPage {
         chrome: Chrome::new(issuer, visit),
         csrf: form_token(visit, None, FormKind::Setup, token).expose().to_owned(),
-        action: format!("{}/setup/{token}", issuer.settings.prefix()),
+        action: visit.path(issuer, &format!("/setup/{token}")),
         username: user.name.clone(),
         is_reset: user.password.is_some(),
         problem,

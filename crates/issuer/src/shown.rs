@@ -7,12 +7,14 @@ use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::registration::ClientOrigin;
+use sekisho_protocol::task::{ANY, TaskDefinition};
 use sekisho_protocol::text::{is_invisible, push_json_escape};
 use sekisho_store::{StoreError, Tx};
 use url::Url;
 
 use crate::Issuer;
 use crate::clients::{display_name, plain_text};
+use crate::text::{Language, Sentence};
 
 /// A client as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,21 @@ pub(crate) async fn tools(issuer: &Issuer, tx: &mut Tx, server: &ServerName) -> 
         }
     }
     Ok(tools)
+}
+
+/// The resources of a task, for a page.
+pub(crate) fn resources(language: Language, task: &TaskDefinition) -> Vec<String> {
+    named(language, &task.resources, Sentence::AllResources)
+}
+
+/// The prompts of a task, for a page.
+pub(crate) fn prompts(language: Language, task: &TaskDefinition) -> Vec<String> {
+    named(language, &task.prompts, Sentence::AllPrompts)
+}
+
+fn named(language: Language, names: &[String], all: Sentence) -> Vec<String> {
+    let shown = |name: &String| if name == ANY { language.say(all).to_owned() } else { exact(name, 300) };
+    names.iter().map(shown).collect()
 }
 
 /// What stands for a name in a badge.

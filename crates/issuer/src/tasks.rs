@@ -110,7 +110,7 @@ pub(crate) async fn change(
 ) -> Response {
     match change::change(&issuer, &visit, &id, &form).await {
         Ok(Changed::Not(wish, problem)) => shown_with(&issuer, &visit, &id, &wish, Some(problem)).await,
-        Ok(Changed::Now(place)) => pages::go(&issuer, &place.path()),
+        Ok(Changed::Now(place)) => pages::go(&issuer, &visit, &place.path()),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }
@@ -184,8 +184,8 @@ async fn task_page(
         ends: task.ends_at.map(shown::moment),
         calls: task.calls_left.zip(task.definition.calls).map(|(left, total)| Calls { left, total }),
         tools: need_lines(&task),
-        resources: task.definition.resources.iter().map(|uri| shown::exact(uri, 300)).collect(),
-        prompts: task.definition.prompts.iter().map(|name| shown::exact(name, 128)).collect(),
+        resources: shown::resources(visit.language, &task.definition),
+        prompts: shown::prompts(visit.language, &task.definition),
         widen,
         finish_csrf: (!is_over).then(|| form(FormKind::FinishTask, &text)),
         resume_csrf: resumable.then(|| form(FormKind::ResumeTask, &text)),

@@ -169,6 +169,8 @@ impl World {
             peer: None,
             language: Language::English,
             session: None,
+            target: "/".to_owned(),
+            door: None,
             browser: Browser::New(CsrfToken::generate(&*self.issuer.entropy)),
             known: None,
             source: Source::Ours,

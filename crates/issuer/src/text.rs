@@ -142,8 +142,11 @@ sentences! {
         "このサーバーの所有者が用意した作業です。選ぶと、終了するまで、その作業に含まれるものだけを通します。";
     TemplateNone: "none of these", "選ばない";
     PurposeLabel: "What is it for? (optional)", "何のための許可ですか（任意）";
-    PurposeHint: "If you name a purpose, this becomes a task: only the tools ticked below pass, until you finish it.",
-        "目的を書くと作業として扱われます。終了するまで、下で選んだツールだけを通します。";
+    PurposeHint: "If you name a purpose, this becomes a task: only what is ticked below passes, until you finish it.",
+        "目的を書くと作業になります。終了するまで、下で選んだものだけが通ります。";
+    ReadsToo: "The resources and prompts of the server, too, as far as they are allowed", "サーバーのリソースとプロンプトも、許可の範囲で使える";
+    AllResources: "all resources", "すべてのリソース";
+    AllPrompts: "all prompts", "すべてのプロンプト";
     NarrowTitle: "Only some of its tools", "ツールを絞る";
     NarrowLead: "Untick what it should not use. What is granted is exactly what is ticked.",
         "使わせないものの選択を外してください。選んだものだけを許可します。";
@@ -157,8 +160,8 @@ sentences! {
 
     // The owner's first consent.
     ToolsTitle: "What its tools can do", "ツールの働き";
-    ToolsLead: "This server is new. Confirm what each tool can do: the proposals come from the server's own words. A tool that you leave out needs its own permission each time.",
-        "新しいサーバーです。各ツールの働きを確かめてください。表示の案はサーバー自身の説明によるものです。選ばなかったツールは、使うたびに個別の許可が要ります。";
+    ToolsLead: "This server is new, so say once what each of its tools can do; the proposals come from the server's own words. A tick here means that what stands beside the tool is right. It lets nobody use the tool: what this application may do is ticked above. A tool that you leave out needs its own permission each time.",
+        "新しいサーバーなので、各ツールの働きを一度だけ確認してください。表示の案はサーバー自身の説明によるものです。ここでの選択は「働きの表示が正しい」という意味で、使用の許可ではありません。このアプリケーションに許可する内容は上で選びます。選ばなかったツールは、使うたびに個別の許可が要ります。";
     ToolColumn: "Tool", "ツール";
     ClassColumn: "It can", "働き";
     ClassRead: "read", "読み取り";
@@ -178,11 +181,23 @@ sentences! {
     RecordsLead: "The newest first: every call with its decision and its outcome, every login, consent and refusal.",
         "新しい順です。すべての呼び出しの判断と結果、ログイン、同意、拒否を示します。";
     RecordsNone: "Nothing is on record here.", "記録はありません。";
+    LookFor: "Look for these", "絞り込む";
+    LookAny: "any", "すべて";
+    LookSet: "Refused by", "拒否した集合";
+    LookSince: "When", "時期";
+    SinceEver: "any time", "すべて";
+    SinceHour: "in the last hour", "過去1時間";
+    SinceDay: "in the last day", "過去1日";
+    SinceWeek: "in the last week", "過去1週間";
+    SetRights: "the rights of the user", "利用者の権限";
+    SetGrant: "what was granted", "与えた許可";
+    SetNeed: "the task", "作業";
     RecordsOlder: "Older", "以前の記録";
     RecordTitle: "One exchange", "一つのやり取り";
     RecordNumber: "Record", "記録番号";
     ArgumentsKept: "The arguments of this call were kept. That you read them goes on record.", "この呼び出しの引数は保存されています。閲覧したことは記録されます。";
     ShowArguments: "Show the arguments", "引数を表示する";
+    ConnectTitle: "Connect an application", "アプリケーションを接続する";
     HeldCount: "{} held back", "{} 件を保留中";
     MoreLeft: "and {} more", "ほか {} 件";
 
@@ -270,6 +285,17 @@ sentences! {
     AccessTitle: "Ask for access?", "アクセスを依頼しますか？";
     AccessLead: "{} wanted to use this tool in your name. Either you may not use it, or there is no such tool. An owner can lend it to you for a while.",
         "{} があなたの代理でこのツールを使おうとしましたが、あなたに権限がないか、そのようなツールがありません。所有者に一時的な貸与を依頼できます。";
+    AccessForbiddenTitle: "A rule forbids this", "規則で禁止されています";
+    AccessForbiddenNow: "No owner can lend it: a rule that forbids counts for more than a loan. Only whoever writes the rules can change that.",
+        "所有者も貸与できません。禁止の規則は貸与より優先されます。変更できるのは規則を書く人だけです。";
+    AccessHeldTitle: "This tool is held back", "このツールは保留中です";
+    AccessHeldNow: "It is new or has changed. You may use it as before as soon as an owner has read and accepted it; nothing has to be lent.",
+        "新しいツールか、内容が変わったツールです。所有者が内容を確認して通せば、貸与なしで使えるようになります。";
+    RuleSays: "The rule says", "規則の説明";
+    LendForbidden: "A loan would not help: a rule forbids this, and counts for more than a loan.",
+        "貸与しても使えません。禁止の規則があり、貸与より優先されます。";
+    LendHeld: "A loan alone does not help: the tool is new or has changed. Read what is new, and let it through first:",
+        "貸与だけでは使えません。新しいか内容が変わったツールです。先に内容を確認して通してください：";
     AccessWaitTitle: "An owner has been asked", "所有者に依頼しました";
     AccessWaitNow: "The answer will be shown here. Until then nothing passes.", "回答はこのページに表示されます。それまでは通りません。";
     AccessAnswerTitle: "Lend this for a while?", "一時的に貸しますか？";
@@ -397,6 +423,11 @@ sentences! {
     ErrorForgery: "This form did not come from this browser, or it is too old.", "このフォームは、このブラウザーから送られたものでないか、古くなっています。";
     ErrorSetupLink: "This link does not work: it was used, or it is too old. Ask the operator for a new one.",
         "このリンクは使えません（使用済み、または期限切れです）。管理者に新しいリンクを依頼してください。";
+    NothingTitle: "There is no page here", "ページがありません";
+    NothingLead: "This is a Sekisho checkpoint, but this address leads to nothing. It may be misspelled, or what it was about is gone.",
+        "ここは関所（Sekisho）ですが、このアドレスには何もありません。綴りが違うか、対象がもう無い可能性があります。";
+    NothingCalls: "MCP clients connect to {} with the name of a server.", "MCP クライアントは {} にサーバー名を入れて接続します。";
+    NothingHome: "To the first page", "最初のページへ";
     ErrorNotYours: "There is nothing like that here.", "該当するものはありません。";
     ErrorEnded: "This has ended meanwhile. Nothing was changed.", "すでに終了しています。何も変更されていません。";
     ErrorBusy: "Too much at once. Wait a little, then try again.", "要求が集中しています。しばらく待ってからもう一度お試しください。";

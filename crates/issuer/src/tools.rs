@@ -84,7 +84,7 @@ pub(crate) async fn accept(
     form: Form,
 ) -> Response {
     match accepted(&issuer, &visit, &name, &form).await {
-        Ok(server) => pages::go(&issuer, &format!("/servers/{server}/tools")),
+        Ok(server) => pages::go(&issuer, &visit, &format!("/servers/{server}/tools")),
         Err(error) => error::own(&issuer, &visit, &error),
     }
 }

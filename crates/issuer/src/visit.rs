@@ -8,11 +8,14 @@ use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::{ACCEPT_LANGUAGE, ORIGIN};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use sekisho_protocol::caller::Recognition;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
-use sekisho_protocol::secret::{CsrfToken, SessionToken};
+use sekisho_protocol::secret::{CsrfToken, DoorToken};
 
+use crate::door;
+use crate::session::SessionSecret;
 use crate::text::Language;
 use crate::{Issuer, PeerAddress};
 
@@ -28,7 +31,11 @@ pub(crate) struct Visit {
     /// The language of the pages.
     pub(crate) language: Language,
     /// The session that was shown; not looked up yet.
-    pub(crate) session: Option<SessionToken>,
+    pub(crate) session: Option<SessionSecret>,
+    /// Its path and query, without the path of the issuer identifier and without a door.
+    pub(crate) target: String,
+    /// The door through which the request came, if somebody is signed in behind it.
+    pub(crate) door: Option<DoorToken>,
     /// The browser that was shown, or a new one.
     pub(crate) browser: Browser,
     /// What was shown of an account that signed in here before; not opened yet.
@@ -81,6 +88,30 @@ impl Source {
     }
 }
 
+impl Visit {
+    /// What stands before every path of this visit's links: the path of the issuer identifier, and the door.
+    pub(crate) fn prefix(&self, issuer: &Issuer) -> String {
+        prefix(issuer, self.door.as_ref())
+    }
+
+    /// A path of ours as a link of this visit has it.
+    pub(crate) fn path(&self, issuer: &Issuer, path: &str) -> String {
+        self::path(issuer, self.door.as_ref(), path)
+    }
+}
+
+fn prefix(issuer: &Issuer, door: Option<&DoorToken>) -> String {
+    let base = issuer.settings.prefix();
+    door.map_or_else(|| base.to_owned(), |door| door::prefix(base, door))
+}
+
+/// A path of ours, behind this door if there is one. The first page has no slash at the end of its path there: a path has
+/// one spelling.
+pub(crate) fn path(issuer: &Issuer, door: Option<&DoorToken>, path: &str) -> String {
+    let prefix = prefix(issuer, door);
+    if path == "/" && door.is_some() { prefix } else { format!("{prefix}{path}") }
+}
+
 impl FromRequestParts<Arc<Issuer>> for Visit {
     type Rejection = Infallible;
 
@@ -88,12 +119,18 @@ impl FromRequestParts<Arc<Issuer>> for Visit {
         let now = issuer.clock.now();
         let request = parts.extensions.get::<RequestId>().copied();
         let browser = issuer.cookies.browser(&parts.headers);
+        let door = parts.extensions.get::<DoorToken>().cloned();
+        let cookie = issuer.cookies.session(&parts.headers);
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let target = target.strip_prefix(issuer.settings.prefix()).unwrap_or(target).to_owned();
         Ok(Self {
             now,
             request: request.unwrap_or_else(|| RequestId::generate(now, &*issuer.entropy)),
             peer: parts.extensions.get::<PeerAddress>().map(|peer| peer.0),
             language: Language::accepted(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok())),
-            session: issuer.cookies.session(&parts.headers),
+            session: cookie.and_then(|cookie| SessionSecret::shown(&issuer.settings, cookie, door.clone())),
+            target,
+            door,
             browser: browser.map_or_else(|| Browser::New(CsrfToken::generate(&*issuer.entropy)), Browser::Known),
             known: issuer.cookies.known(&parts.headers),
             source: Source::of(&parts.headers, &issuer.settings.origin()),

@@ -61,8 +61,19 @@ pub struct SeenCall {
     pub verdict: Verdict,
     /// The set that refused.
     pub set: Option<SetName>,
+    /// Of a refusal by rights: what no loan changes. `None` where one could, and where the reader must not know.
+    pub beyond_loans: Option<BeyondLoans>,
     /// The arguments; `None`: they were not kept.
     pub arguments: Option<Map<String, Value>>,
+}
+
+/// Why a refusal by rights is none that a loan could change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BeyondLoans {
+    /// These rules forbid it.
+    Forbidden(Vec<String>),
+    /// The tool was held back.
+    Held,
 }
 
 /// One proposal.
@@ -180,7 +191,8 @@ fn policy(server: &ServerName, tools: &BTreeMap<String, Option<ToolClass>>, used
     let never = std::iter::once(format!("never called: {}", unused.join(", ")));
     Some(Advice {
         server: server.clone(),
-        what: "nobody needs the tools that nobody has used; an owner can still lend them".to_owned(),
+        what: "nobody needs the tools that nobody has used; this rule takes them from everybody, also from those to whom an \
+               owner lends one".to_owned(),
         evidence: evidence.chain(never).collect(),
         undecidable: Vec::new(),
         proposal: Proposal::Policy(text),
@@ -304,6 +316,21 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
+/// What to do where rights refuse.
+fn rights_way(beyond_loans: Option<&BeyondLoans>) -> String {
+    match beyond_loans {
+        Some(BeyondLoans::Forbidden(rules)) => {
+            let rules = rules.join("`, `");
+            format!("the rule `{rules}` forbids it, whatever is lent: change the rule, if that is right")
+        }
+        Some(BeyondLoans::Held) => {
+            "the tool is held back: read what is new (`sekisho server tools diff`), and accept it, if that is right"
+                .to_owned()
+        }
+        None => "the user may not: lend it (`sekisho request list`), or write a rule, if that is right".to_owned(),
+    }
+}
+
 /// What is refused again and again.
 fn refusals(server: &ServerName, calls: &[&SeenCall]) -> Vec<Advice> {
     let mut by_kind: BTreeMap<(&str, &str, SetName), Vec<&SeenCall>> = BTreeMap::new();
@@ -316,10 +343,10 @@ fn refusals(server: &ServerName, calls: &[&SeenCall]) -> Vec<Advice> {
     let advice = often.map(|((who, tool, set), calls)| {
         let way = match set {
             SetName::Grant => {
-                "the client was not granted it: let what ordinary use asks for hold it, if it is ordinary"
+                "the client was not granted it: let what ordinary use asks for hold it, if it is ordinary".to_owned()
             }
-            SetName::Need => "the task does not hold it: widen it, or the template that it began from",
-            SetName::Rights => "the user may not: lend it (`sekisho request list`), or write a rule, if that is right",
+            SetName::Need => "the task does not hold it: widen it, or the template that it began from".to_owned(),
+            SetName::Rights => rights_way(calls.last().and_then(|call| call.beyond_loans.as_ref())),
         };
         let last = calls.last().map(|call| call.request.to_string()).unwrap_or_default();
         Advice {

@@ -3,6 +3,7 @@
 //! Rights come first so that whoever has none learns nothing of what exists; the grant comes last because its
 //! refusal (a step-up) names scopes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use sekisho_protocol::audit;
@@ -54,6 +55,31 @@ pub struct Denial {
     pub because: Arc<[RuleId]>,
     /// How the call stands to the declared tasks; not looked at where rights refuse.
     pub need: audit::Need,
+    /// What forbids the call, where rights refuse it to somebody who may make it with other arguments, and so may know
+    /// of it. `None` where the refusal must not say whether there is such a thing (RS-36).
+    pub forbidden: Option<Forbidden>,
+}
+
+/// A call that rules forbid as it is. No loan helps: a rule that forbids beats it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forbidden {
+    /// What the rules give as their reasons.
+    pub reasons: Vec<String>,
+    /// Arguments that are there in a form that a rule cannot compare, and that it forbids for that.
+    pub unread: Vec<String>,
+}
+
+impl fmt::Display for Forbidden {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a rule forbids this call")?;
+        if !self.reasons.is_empty() {
+            write!(formatter, ": {}", self.reasons.join("; "))?;
+        }
+        for argument in &self.unread {
+            write!(formatter, "; it cannot compare the argument `{argument}` in this form")?;
+        }
+        formatter.write_str("; nobody can lend it")
+    }
 }
 
 /// Why a call is refused.
@@ -124,7 +150,12 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
         {
             Some(reason)
         }
-        Some(reason) => return Decision::Deny(Denial { reason, because: denying(&answer), need }),
+        Some(reason) => {
+            let forbidden = (reason == Reason::Rights && weighed.exists && answer.is_forbidden())
+                .then(|| may_see(rights, caller, authority, call, now))
+                .and_then(|seen| seen.then(|| Forbidden::of(&answer)));
+            return Decision::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden });
+        }
         None => None,
     };
     if !call.is_granted_by(&caller.scopes) {
@@ -157,6 +188,13 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
     }
 }
 
+impl Forbidden {
+    fn of(answer: &Answer) -> Self {
+        let unread = answer.unread.iter().map(|unread| unread.argument.clone());
+        Self { reasons: answer.reasons.clone(), unread: unread.collect() }
+    }
+}
+
 /// Whether a list may show this to the caller: what `decide` would permit, ask about, or let step up to for some
 /// arguments.
 pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
@@ -184,8 +222,12 @@ pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
     ])
 }
 
-/// The rules behind a refusal: those that could not be evaluated, where there are any.
-fn denying(answer: &Answer) -> Arc<[RuleId]> {
+/// The rules behind a refusal: those that could not be evaluated, where there are any. None, where it is refused for not
+/// being there although rules would permit it.
+fn denying(reason: &Reason, answer: &Answer) -> Arc<[RuleId]> {
+    if *reason == Reason::Rights && answer.permitted {
+        return Arc::default();
+    }
     Arc::clone(if answer.broken.is_empty() { &answer.because } else { &answer.broken })
 }
 

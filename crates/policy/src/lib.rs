@@ -13,6 +13,7 @@ pub mod bounds;
 pub mod decide;
 pub mod explain;
 pub mod grant;
+pub mod lending;
 pub mod model;
 pub mod permit;
 pub mod replay;

@@ -111,6 +111,13 @@ pub struct Answer {
     pub unread: Vec<Unread>,
 }
 
+impl Answer {
+    /// Whether rules say no that could be evaluated; nothing said means no, too, and is not this.
+    pub fn is_forbidden(&self) -> bool {
+        !self.permitted && self.broken.is_empty() && !self.because.is_empty()
+    }
+}
+
 /// A rule that looks at an argument, which is there in a form that the rule cannot compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
@@ -203,6 +210,11 @@ impl Rights {
     /// Whether the subject may make this call. Total: what is not known may not.
     pub fn judge(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Arc<Answer> {
         self.answer(caller, authority, call, Asked::This, now)
+    }
+
+    /// What those of these rules give as their reasons that are in force and forbid; `None` where none of them is.
+    pub fn forbidding(&self, rules: &[RuleId]) -> Option<Vec<String>> {
+        self.index.forbidding(rules)
     }
 
     /// What the rules that can concern this subject at this server look at.

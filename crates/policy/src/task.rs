@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sekisho_protocol::audit;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::TaskId;
-use sekisho_protocol::task::{Task, TaskDefinition};
+use sekisho_protocol::task::{ANY, Task, TaskDefinition};
 
 use crate::bounds::{Bounds, BoundsError, check_schema};
 use crate::model::{Call, Target};
@@ -50,7 +50,7 @@ impl BoundTask {
         let definition = &self.task.definition;
         let named = match &call.target {
             Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => true,
-            Target::Prompt { name } => definition.prompts.contains(name),
+            Target::Prompt { name } => definition.prompts.iter().any(|named| named == name || named == ANY),
             Target::Resource { uri } => definition.resources.iter().any(|pattern| covers(pattern, uri.as_str())),
             Target::Tool { name, .. } => self.bounds.contains_key(name),
         };

@@ -12,6 +12,7 @@ pub mod caller;
 pub mod canonical;
 pub mod catalogue;
 pub mod challenge;
+pub mod connect_lines;
 pub mod decimal;
 pub mod digest;
 pub mod env;

@@ -125,6 +125,11 @@ secret!(
 );
 opaque!(SessionToken, "sks_bs_");
 secret!(
+    /// The part of a browser's session that stands in the path of its pages where cookies know no ports.
+    DoorToken
+);
+opaque!(DoorToken, "sks_bd_");
+secret!(
     /// The link with which the owner sets a first password: single use, short-lived.
     SetupToken
 );

@@ -22,6 +22,9 @@ const NAMED_CHARS_MAX: usize = 200;
 /// them.
 pub const OWN_TOOLS: [&str; 2] = ["begin_task", "end_task"];
 
+/// Among the prompts of a task, all of them; among its resources, as the beginning of nothing and `*`, too.
+pub const ANY: &str = "*";
+
 /// The one type of `authorization_details` that is known here (RFC 9396 §2).
 pub const TASK_TYPE: &str = "mcp_task";
 
@@ -37,7 +40,7 @@ pub struct TaskDefinition {
     /// can be asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
-    /// The prompts it gets.
+    /// The prompts it gets; [`ANY`] stands for all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
     /// How many tools, resources and prompts it may use in all. `None` does not count them.

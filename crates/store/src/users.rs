@@ -127,6 +127,25 @@ impl Users<'_> {
         Ok(set)
     }
 
+    /// Forgets a user, whose name is free again: sessions and set-up links go, and records keep the identifier. `false`: no such
+    /// user, or the last owner who may sign in. End the user's grants first.
+    pub async fn remove(&mut self, id: UserId) -> Result<bool, StoreError> {
+        self.hold_owners().await?;
+        let removed = self
+            .tx
+            .execute_one(
+                "DELETE FROM users
+                 WHERE id = $1 AND (disabled = 1 OR role <> 'owner' OR EXISTS (
+                     SELECT 1 FROM users other WHERE other.id <> $1 AND other.role = 'owner' AND other.disabled = 0))",
+                values![id],
+            )
+            .await?;
+        if removed {
+            self.tx.changed(ChangeKind::User, id);
+        }
+        Ok(removed)
+    }
+
     /// Gives a user another part. `false`: no such user, or the last owner who may sign in, who has to stay one.
     pub async fn set_role(&mut self, id: UserId, role: Role) -> Result<bool, StoreError> {
         self.hold_owners().await?;

@@ -176,7 +176,8 @@ fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Valu
         }
         // The same words whether the thing exists or not, is held back or not (RS-36).
         (Verdict::Deny, Some(SetName::Rights) | None) => (
-            "the user's rights refused: there is no such thing here, or the user may not use it; an owner can lend it"
+            "the user's rights refused: there is no such thing here, or the user may not use it, or a rule forbids the \
+             call; the user can see at the link what can be done"
                 .to_owned(),
             page(format!("/access/{request}")),
         ),

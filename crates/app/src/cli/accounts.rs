@@ -62,6 +62,11 @@ pub(crate) enum UserCommand {
     },
     /// List users
     List,
+    /// Remove a user for good: sessions, set-up links and grants end; records keep the identifier, and the name is free
+    Remove {
+        /// Which
+        name: String,
+    },
     /// Give a user another part in running the checkpoint
     Role {
         /// Which

@@ -122,7 +122,9 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
     for (name, url) in servers {
         say_lines!("  {name:<20} {url}");
     }
-    say_lines!("Stop with Ctrl-C. Users: `sekisho user add NAME`. Records: `sekisho audit tail`.");
+    say_lines!(
+        "Stop with Ctrl-C. Users: `sekisho user add NAME`, first of all an owner: `--owner`. Records: `sekisho audit tail`."
+    );
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
         UserCommand::Enable { name } => Act::UserEnable { name },
         UserCommand::Link { name } => Act::UserLink { name },
         UserCommand::List => Act::UserList,
+        UserCommand::Remove { name } => Act::UserRemove { name },
         UserCommand::Role { name, role } => Act::UserRole { name, role },
     };
     let outcome = control::act(common, act).await?;

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_policy::advise::{Advice, Seen, SeenCall, SeenGrant, advise as advise_on};
+use sekisho_policy::advise::{Advice, BeyondLoans, Seen, SeenCall, SeenGrant, advise as advise_on};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::{LOAN_PREFIX, Rights};
@@ -132,6 +132,8 @@ pub async fn advise(
             let may_know = |name: &str, class| whose.is_none_or(|whose| whose.may_know(&server, name, class, now));
             seen.tools.insert(server.clone(), tools.filter(|(name, class)| may_know(name, *class)).collect());
         }
+        // An agent is not told what exists (RS-36).
+        let beyond_loans = if whose.is_none() { beyond_loans(&call.decision) } else { None };
         seen.calls.push(SeenCall {
             request: call.request,
             who: names.of(&call.decision.subject),
@@ -140,6 +142,7 @@ pub async fn advise(
             tool: call.tool,
             verdict: call.decision.verdict,
             set: call.decision.set,
+            beyond_loans,
             arguments: call.arguments.and_then(|text| serde_json::from_slice(&text).ok()),
         });
     }
@@ -155,6 +158,18 @@ pub async fn advise(
         }
     }
     Ok(advise_on(&seen))
+}
+
+/// What no loan would have changed of a refusal: rights name rules only where rules forbid.
+fn beyond_loans(decision: &Decision) -> Option<BeyondLoans> {
+    if decision.verdict != Verdict::Deny || decision.set != Some(SetName::Rights) {
+        return None;
+    }
+    if decision.why.as_deref() == Some("held_back") {
+        return Some(BeyondLoans::Held);
+    }
+    let rules: Vec<String> = decision.because.iter().map(|rule| rule.0.clone()).collect();
+    (!rules.is_empty()).then_some(BeyondLoans::Forbidden(rules))
 }
 
 fn class(classes: &Classes, server: &ServerName, tool: &Tool) -> Option<ToolClass> {

@@ -111,6 +111,20 @@ pub(super) async fn enable(store: &Store, who: Performer<'_>, name: &str) -> Res
     Ok(Outcome::Done { count: 0 })
 }
 
+pub(super) async fn remove(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
+    let mut tx = store.begin().await?;
+    let user = find(&mut tx, name).await?;
+    // Before the user goes: its grants, with all that is derived from them and lent to them.
+    let count = tx.grants().revoke_of_user(user.id, "user removed", who.now).await?;
+    tx.browser_sessions().delete_of_user(user.id, who.now).await?;
+    if !tx.users().remove(user.id).await? {
+        return Err(only_owner(name));
+    }
+    tx.audit().append(who.node, &record(who, "user remove", format!("{name} {}", user.id)), who.now).await?;
+    tx.commit().await?;
+    Ok(Outcome::Done { count })
+}
+
 fn only_owner(name: &str) -> ActError {
     ActError::Invalid(format!("`{name}` is the only owner who can sign in: make another one first"))
 }
@@ -118,6 +132,9 @@ fn only_owner(name: &str) -> ActError {
 pub(super) async fn link(store: &Store, who: Performer<'_>, name: &str) -> Result<Outcome, ActError> {
     let mut tx = store.begin().await?;
     let user = find(&mut tx, name).await?;
+    if user.disabled {
+        return Err(ActError::Invalid(format!("`{name}` is shut out: `sekisho user enable {name}` comes first")));
+    }
     let link = make_link(&mut tx, who, user.id).await?;
     tx.audit().append(who.node, &record(who, "user link", name), who.now).await?;
     tx.commit().await?;

@@ -1,4 +1,5 @@
-//! A browser without script: it keeps cookies, fills in forms and follows redirects, and a test can stop it anywhere.
+//! A browser: it keeps cookies, fills in forms and follows redirects, runs no script but that of our own pages, and a test
+//! can stop it anywhere.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use url::Url;
 
 use super::wire::{Ask, Reply, ask_from};
+use crate::jar::{Jar, with_fragment};
 
 /// Redirects and forms on the way from a link to its end.
 const STEPS_MAX: usize = 20;
@@ -17,7 +19,7 @@ pub struct Browser {
     address: SocketAddr,
     source: IpAddr,
     headers: Vec<(String, String)>,
-    cookies: BTreeMap<String, String>,
+    jar: Jar,
 }
 
 /// Where a link ended.
@@ -93,7 +95,7 @@ impl Browser {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             source: IpAddr::from([127, 0, 0, 1]),
             headers: Vec::new(),
-            cookies: BTreeMap::new(),
+            jar: Jar::default(),
         }
     }
 
@@ -128,29 +130,35 @@ impl Browser {
     }
 
     /// The cookies, by name.
-    pub fn cookies(&self) -> &BTreeMap<String, String> {
-        &self.cookies
+    pub fn cookies(&self) -> BTreeMap<String, String> {
+        self.jar.by_name()
+    }
+
+    /// Scheme, host and port of the checkpoint.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The door of this browser's session.
+    pub fn door(&self) -> Option<&str> {
+        self.jar.door(&self.origin)
     }
 
     /// Puts a cookie in.
     pub fn set_cookie(&mut self, name: &str, value: &str) {
-        self.cookies.insert(name.to_owned(), value.to_owned());
+        self.jar.put(name, value);
     }
 
     /// Sends one request, cookies included and kept; follows nothing.
     pub async fn send(&mut self, request: Ask) -> Reply {
-        let jar = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
-        let request = if jar.is_empty() { request } else { request.header("cookie", &jar) };
+        let request = match self.jar.header(request.target()) {
+            Some(cookies) => request.header("cookie", &cookies),
+            None => request,
+        };
         let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         let reply = ask_from(self.source, self.address, &request).await.expect("the checkpoint answers");
         for (_, cookie) in reply.headers.iter().filter(|(name, _)| name == "set-cookie") {
-            let (name, value) =
-                cookie.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie has a name");
-            if value.is_empty() || cookie.contains("Max-Age=0") {
-                self.cookies.remove(name.trim());
-            } else {
-                self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
-            }
+            self.jar.keep(&self.origin, cookie);
         }
         reply
     }
@@ -177,10 +185,12 @@ impl Browser {
 
     async fn follow(&mut self, mut at: String, mut reply: Reply) -> Landing {
         for _ in 0..STEPS_MAX {
-            let Some(location) = reply.header("location").map(str::to_owned) else {
-                return Landing::Page(Box::new(Page { url: at, reply }));
+            let to = match reply.header("location") {
+                Some(location) => Some(with_fragment(&at, self.absolute(location))),
+                None => self.jar.run_script(&self.origin, &at, &reply.text()),
             };
-            at = self.absolute(&location);
+            let Some(to) = to else { return Landing::Page(Box::new(Page { url: at, reply })) };
+            at = to;
             if !at.starts_with(&format!("{}/", self.origin)) {
                 return Landing::Away(at);
             }
@@ -222,7 +232,8 @@ impl Browser {
     }
 
     fn target(&self, url: &str) -> String {
-        url.strip_prefix(&self.origin).unwrap_or(url).to_owned()
+        let path = url.strip_prefix(&self.origin).unwrap_or(url);
+        path.split('#').next().unwrap_or_default().to_owned()
     }
 }
 

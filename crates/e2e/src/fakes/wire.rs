@@ -37,6 +37,11 @@ impl Ask {
         Self::new("POST", target)
     }
 
+    /// Path and query.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// One more header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));

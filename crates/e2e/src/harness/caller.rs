@@ -88,6 +88,21 @@ impl Caller {
 }
 
 impl Call {
+    /// The path that it goes to.
+    pub fn path(&self) -> String {
+        self.url().path().to_owned()
+    }
+
+    /// Scheme, host and port that it goes to.
+    pub fn origin(&self) -> String {
+        self.url().origin().ascii_serialization()
+    }
+
+    fn url(&self) -> reqwest::Url {
+        let copy = self.0.try_clone().expect("a body that is not a stream");
+        copy.build().expect("a request that can be sent").url().clone()
+    }
+
     /// One more header; the same name twice is sent twice.
     #[must_use]
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {

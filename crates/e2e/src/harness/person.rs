@@ -1,9 +1,11 @@
-//! A person in front of a browser without script: cookies, forms, and a decision.
+//! A person in front of a browser: cookies, the script of the pages before and behind a door, forms, and a decision.
 
 use std::collections::BTreeMap;
 
 use http::header::{COOKIE, ORIGIN, SET_COOKIE};
 use url::Url;
+
+use crate::jar::{Jar, with_fragment};
 
 use super::form::{Form, forms, links};
 use super::{Answer, Call, Caller};
@@ -21,7 +23,9 @@ pub struct Person {
     chosen: Vec<(String, String)>,
     language: String,
     caller: Caller,
-    cookies: BTreeMap<String, String>,
+    jar: Jar,
+    /// Whether the browser runs the script of our pages.
+    runs_script: bool,
 }
 
 /// What a person says on the pages.
@@ -60,7 +64,8 @@ impl Person {
             chosen: Vec::new(),
             language: "en".to_owned(),
             caller: Caller::new(),
-            cookies: BTreeMap::new(),
+            jar: Jar::default(),
+            runs_script: true,
         }
     }
 
@@ -99,14 +104,34 @@ impl Person {
         self
     }
 
-    /// The cookies that the browser holds, by name.
-    pub fn cookies(&self) -> &BTreeMap<String, String> {
-        &self.cookies
+    /// The same in a browser that runs no script.
+    #[must_use]
+    pub fn without_script(mut self) -> Self {
+        self.runs_script = false;
+        self
     }
 
-    /// Loses all cookies, as another browser has none.
+    /// The cookies that the browser holds, by name.
+    pub fn cookies(&self) -> BTreeMap<String, String> {
+        self.jar.by_name()
+    }
+
+    /// The door of this browser's session at the checkpoint of this address.
+    pub fn door(&self, url: &str) -> Option<&str> {
+        self.jar.door(&origin(url))
+    }
+
+    /// The same page behind the door of this browser's session, where there is one.
+    pub fn behind_door(&self, url: &str) -> String {
+        let origin = origin(url);
+        let door = self.jar.door(&origin).unwrap_or_else(|| panic!("no door at {origin}: sign in first"));
+        let path = url.strip_prefix(&origin).unwrap_or_default();
+        format!("{origin}/~{door}{}", if path == "/" { "" } else { path })
+    }
+
+    /// Loses everything, as another browser has nothing.
     pub fn forget_cookies(&mut self) {
-        self.cookies.clear();
+        self.jar = Jar::default();
     }
 
     /// Opens an address and follows redirects until there is a page, or another site.
@@ -118,8 +143,7 @@ impl Person {
     /// Sends a form of the page at `from`, and follows redirects.
     pub async fn submit(&mut self, from: &str, form: &Form) -> Seen {
         let to = absolute(from, &form.action);
-        let origin = Url::parse(&to).expect("an address").origin().ascii_serialization();
-        let call = self.caller.post(&to).header(ORIGIN.as_str(), origin).form(&form.pairs());
+        let call = self.caller.post(&to).header(ORIGIN.as_str(), origin(&to)).form(&form.pairs());
         self.go(to, call).await
     }
 
@@ -127,8 +151,13 @@ impl Person {
         let site = site(&at);
         for _ in 0..STEPS_MAX {
             let answer = self.send(call).await;
-            let Some(location) = answer.location() else { return Seen::Page { url: at, answer } };
-            at = absolute(&at, location);
+            let to = match answer.location() {
+                Some(location) => Some(with_fragment(&at, absolute(&at, location))),
+                None if self.runs_script => self.jar.run_script(&origin(&at), &at, &answer.text()),
+                None => None,
+            };
+            let Some(to) = to else { return Seen::Page { url: at, answer } };
+            at = to;
             if self::site(&at) != site {
                 return Seen::Away(at);
             }
@@ -140,19 +169,13 @@ impl Person {
     /// Sends one request with the cookies, keeps those that come back, follows nothing.
     pub async fn send(&mut self, call: Call) -> Answer {
         let mut call = call.header("accept-language", &self.language);
-        if !self.cookies.is_empty() {
-            let jar: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            call = call.header(COOKIE.as_str(), jar.join("; "));
+        if let Some(cookies) = self.jar.header(&call.path()) {
+            call = call.header(COOKIE.as_str(), cookies);
         }
+        let origin = call.origin();
         let answer = call.send().await;
         for cookie in answer.headers.get_all(SET_COOKIE).iter().map(|value| value.to_str().expect("a cookie is text")) {
-            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
-            let (name, value) = pair.split_once('=').expect("a cookie has a value");
-            if attributes.contains("Max-Age=0") {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
+            self.jar.keep(&origin, cookie);
         }
         answer
     }
@@ -253,6 +276,10 @@ fn absolute(base: &str, location: &str) -> String {
         .and_then(|base| base.join(location))
         .unwrap_or_else(|_| panic!("not an address: {location}"))
         .into()
+}
+
+fn origin(url: &str) -> String {
+    Url::parse(url).unwrap_or_else(|_| panic!("not an address: {url}")).origin().ascii_serialization()
 }
 
 /// Scheme, host and port, as text that also tells private schemes apart.

@@ -43,6 +43,7 @@ mod issuers_outside;
 mod logins;
 mod many_streams;
 mod memory;
+mod neighbours;
 mod operator_tools;
 mod patterns;
 mod program;

@@ -79,6 +79,7 @@ async fn live_through(checkpoint: &Checkpoint, revisions: &[Revision], tool: &st
     canaries.0.push(("the verifier", invitation.verifier.clone()));
     canaries.0.push(("the password", PASSWORD.to_owned()));
     canaries.0.extend(owner.cookies().values().map(|value| ("a cookie", value.clone())));
+    canaries.0.push(("the door", owner.door(checkpoint.base_url()).unwrap().to_owned()));
     for &revision in revisions {
         let mut mcp = checkpoint.talk(revision, Some(&tokens.access));
         assert_eq!(mcp.begin().await.status, 200);

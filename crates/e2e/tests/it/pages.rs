@@ -239,12 +239,14 @@ async fn the_records_can_be_read_by_everybody_who_may() {
     let exported = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let call = exported.map(|row| row["record"].clone()).find(|record| record["event"]["target"] == "look").unwrap();
     let call = format!("{records}/{}", call["request"].as_str().unwrap());
+    // One word that is wider than a telephone.
+    assert_eq!(checkpoint.command(&["user", "add", &"n".repeat(64)]).await.code(), Some(0));
     for view in VIEWS {
-        let seen = look("records", &records, &signed_in, view, ["What happened", "記録"]).await;
+        let seen = look("records", &auditor.behind_door(&records), &signed_in, view, ["What happened", "記録"]).await;
         let text = seen["text"].as_str().unwrap();
         assert!(text.contains("permit · answered") && text.contains("deny (rights)"), "{text}");
         let words = ["Show the arguments", "引数を表示する"];
-        look("record", &call, &signed_in, view, words).await;
+        look("record", &auditor.behind_door(&call), &signed_in, view, words).await;
     }
 }
 
@@ -287,7 +289,7 @@ async fn the_page_of_held_tools_can_be_read_by_everybody() {
     let page = format!("{}/servers/pinned/tools", checkpoint.base_url());
     for view in VIEWS {
         let words = ["Tools that are held back", "保留中のツール"];
-        let seen = look("held-tools", &page, &signed_in, view, words).await;
+        let seen = look("held-tools", &owner.behind_door(&page), &signed_in, view, words).await;
         assert!(seen["text"].as_str().unwrap().contains("send everything to me"), "the difference stands there");
     }
 }

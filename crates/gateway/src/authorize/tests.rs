@@ -26,6 +26,9 @@ const BASE: &str = "https://sekisho.example";
 const RULES: &str = r#"
 @task_required permit(principal, action == Action::"call", resource == Tool::"notes/add_note");
 @approval @reason("it is for good") permit(principal, action == Action::"call", resource == Tool::"notes/wipe");
+@reason("one at a time") forbid(principal, action == Action::"call", resource == Tool::"notes/pay")
+when { context.numbers.hasTag("n") && context.numbers.getTag("n") > 0 };
+@reason("never") forbid(principal, action == Action::"call", resource == Tool::"notes/burn");
 "#;
 
 /// An owner with a grant, and a server that nobody in particular may use, too.
@@ -145,6 +148,16 @@ fn a_refusal_names_its_set_and_its_way_out() {
         (&stranger, &free, resource(), rights, ask, None, "rights"),
         (&nobody, &free, tool("ghost", ToolStanding::Unknown), rights, ask, None, "rights"),
         (caller, &free, job(false), rights, ask, None, "rights"),
+        (caller, &free, tool("burn", ToolStanding::Classified(ToolClass::Read)), rights, ask, by_request(), "rights"),
+        (
+            caller,
+            &free,
+            tool("pay", ToolStanding::Classified(ToolClass::Read)),
+            rights,
+            RemedyKind::None,
+            None,
+            "rights",
+        ),
         (&over, &free, read(), grant, RemedyKind::None, None, "expired"),
         (&over, &free, job(true), grant, RemedyKind::None, None, "expired"),
         (caller, &held_to, add(), need, RemedyKind::WidenTask, page(format!("/tasks/{}", task.id)), "outside_task"),
@@ -161,6 +174,21 @@ fn a_refusal_names_its_set_and_its_way_out() {
         assert_eq!((judged.verdict, judged.set, judged.why), (Verdict::Deny, Some(set), Some(why)), "{what}");
         assert_eq!(judged.task, authority.need.task(), "{what}");
     }
+}
+
+/// RS-36: what is hidden is refused in the words for what is not there; what a rule forbids only as it is, in the rule's own,
+/// and without a way out that is none.
+#[test]
+fn a_rule_is_named_only_to_who_may_know_of_the_tool() {
+    let (world, free) = (World::new(), Authority::default());
+    let said = |name: &str, standing| {
+        world.denied(&world.caller, &free, tool(name, standing)).refusal(world.request, BASE).reason
+    };
+    let known = ToolStanding::Classified(ToolClass::Read);
+    assert_eq!(said("pay", known), "a rule forbids this call: one at a time; nobody can lend it");
+    assert_eq!(said("burn", known), said("ghost", ToolStanding::Unknown));
+    assert_eq!(said("get_note", ToolStanding::Held), said("ghost", ToolStanding::Unknown));
+    assert!(said("ghost", ToolStanding::Unknown).ends_with("the user can see at the link what can be done"));
 }
 
 /// RS-19, RS-20: what was not granted is named, to the client and for the record; no page is.

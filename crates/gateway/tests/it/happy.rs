@@ -1,4 +1,5 @@
 use sekisho_protocol::audit::{Event, OutcomeResult, Verdict};
+use sekisho_protocol::env::Clock as _;
 use serde_json::json;
 
 use crate::world::{JUNE, NOVEMBER, World};
@@ -83,5 +84,22 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
         let seen = world.fake.seen();
         let ended = seen.iter().filter(|seen| seen.http == http::Method::DELETE);
         assert_eq!(ended.filter(|seen| seen.header("mcp-session-id") == Some(behind.as_str())).count(), 1);
+    }
+}
+
+/// What people end agents by: a grant is used by whatever is called with it, permitted or refused, and by nothing else.
+#[tokio::test]
+async fn the_use_of_a_grant_is_noted() {
+    let world = World::new().await.classified().await;
+    for (tool, status) in [("get_note", 200), ("add_note", 200), ("delete_note", 403)] {
+        let (grantee, unused) = (world.granted("mcp:write").await, world.granted("mcp:write").await);
+        world.clock.advance_seconds(7);
+        let at = world.clock.now();
+        let ask = world.modern(&world.token(&grantee), "tools/call", json!({ "name": tool, "arguments": {} }));
+        assert_eq!(ask.send().await.status, status, "{tool}");
+        world.gateway.recorded().await;
+        let mut tx = world.store.begin().await.unwrap();
+        let mut noted = async |grant| tx.grants().find(grant).await.unwrap().unwrap().last_used_at;
+        assert_eq!((noted(grantee.grant).await, noted(unused.grant).await), (Some(at), None), "{tool}");
     }
 }

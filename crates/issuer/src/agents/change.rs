@@ -8,10 +8,11 @@ use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{GrantId, TaskId};
-use sekisho_protocol::task::{TaskDefinition, TaskError, TaskOrigin};
+use sekisho_protocol::task::{ANY, TaskDefinition, TaskError, TaskOrigin};
 use sekisho_store::{Grant, NewTask, StoreError, TaskPlace, Tx};
 
 use super::find;
+use crate::consent::reading;
 use crate::own::{self, OwnError};
 use crate::pages::{End, tool_key};
 use crate::parameters::{Form, Parameters};
@@ -29,11 +30,14 @@ pub(super) struct Draft {
     pub(super) end: End,
     /// The keys of the ticked tools.
     pub(super) tools: Vec<String>,
+    /// The resources and prompts.
+    pub(super) reading: TaskDefinition,
 }
 
 impl Default for Draft {
     fn default() -> Self {
-        Self { purpose: String::new(), calls: String::new(), end: End::Never, tools: Vec::new() }
+        let reading = TaskDefinition { resources: vec![ANY.to_owned()], ..TaskDefinition::default() };
+        Self { purpose: String::new(), calls: String::new(), end: End::Never, tools: Vec::new(), reading }
     }
 }
 
@@ -43,7 +47,7 @@ impl Draft {
         let end = form.one("end").unwrap_or_default();
         let end = End::ALL.into_iter().find(|choice| choice.word() == end).ok_or(OwnError::Malformed)?;
         let tools = form.all("tool").map(str::to_owned).collect();
-        Ok(Self { purpose: text("purpose"), calls: text("calls"), end, tools })
+        Ok(Self { purpose: text("purpose"), calls: text("calls"), end, tools, reading: reading(form) })
     }
 
     /// The task that it describes, of the tools that were offered.
@@ -58,7 +62,7 @@ impl Draft {
             tools: ticked.map(|tool| (tool.name.clone(), None)).collect(),
             calls,
             expires_in: self.end.seconds(),
-            ..TaskDefinition::default()
+            ..self.reading.clone()
         };
         check(&definition)?;
         Ok(definition)

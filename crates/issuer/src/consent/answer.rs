@@ -10,7 +10,7 @@ use sekisho_protocol::env::after;
 use sekisho_protocol::oauth_error::OauthErrorCode;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::AuthorizationCode;
-use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use sekisho_protocol::task::{ANY, TaskDefinition, TaskOrigin};
 use sekisho_store::{Code, Conditions, Consent, GrantTask, StoreError, Tx};
 
 use super::view::{self, Offer};
@@ -251,11 +251,17 @@ fn conditions(
         (None, None) if purpose.is_empty() => None,
         (None, None) => {
             let tools = used.iter().map(|name| ((*name).to_owned(), None)).collect();
-            let definition = TaskDefinition { purpose, tools, ..TaskDefinition::default() };
+            let definition = TaskDefinition { purpose, tools, ..reading(form) };
             Some(GrantTask { origin: TaskOrigin::Person, definition })
         }
     };
     Ok(Conditions { ends_at: end.seconds().map(|seconds| after(visit.now, seconds)), task, session: None })
+}
+
+/// A task without tools: of all resources and prompts, if the box is ticked that says so.
+pub(crate) fn reading(form: &Parameters) -> TaskDefinition {
+    let all = || if form.one("reads").is_some() { vec![ANY.to_owned()] } else { Vec::new() };
+    TaskDefinition { resources: all(), prompts: all(), ..TaskDefinition::default() }
 }
 
 /// Pending → approved: the request is answered, and a code holds what it will become.

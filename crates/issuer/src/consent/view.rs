@@ -134,7 +134,7 @@ pub(crate) fn ask(visit: &Visit, request: &Request, scopes: &ScopeSet) -> Ask {
         warning: warning(request),
         server_initial: initial(&server_title),
         server_url: request.server.resource.as_str().to_owned(),
-        scopes: scopes.iter().map(|scope| ScopeLine::new(visit.language, scope)).collect(),
+        scopes: ScopeLine::of(visit.language, scopes),
         client_name,
         server_title,
     }
@@ -158,23 +158,23 @@ pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolCho
 }
 
 /// What the client's task says, for the page.
-pub(crate) fn task_facts(task: &TaskDefinition) -> TaskFacts {
+pub(crate) fn task_facts(language: Language, task: &TaskDefinition) -> TaskFacts {
     TaskFacts {
         purpose: plain_text(&task.purpose, TaskDefinition::PURPOSE_CHARS_MAX),
-        others: task.resources.iter().chain(&task.prompts).map(|name| shown::exact(name, 200)).collect(),
+        others: shown::resources(language, task).into_iter().chain(shown::prompts(language, task)).collect(),
         calls: task.calls,
         minutes: task.expires_in.map(|seconds| seconds.div_ceil(60)),
     }
 }
 
 /// The owner's templates, where there is something to grant and the client declares no task of its own.
-pub(crate) fn templates(request: &Request, offer: &Offer) -> Vec<TemplateChoice> {
+pub(crate) fn templates(language: Language, request: &Request, offer: &Offer) -> Vec<TemplateChoice> {
     if request.pending.task.is_some() || offer.scopes.is_empty() {
         return Vec::new();
     }
     let choice = |template: &TaskTemplate| TemplateChoice {
         name: template.name.clone(),
-        facts: task_facts(&template.definition),
+        facts: task_facts(language, &template.definition),
         tools: template.definition.tools.keys().map(|name| shown::exact(name, 128)).collect(),
     };
     request.server.templates.iter().map(choice).collect()

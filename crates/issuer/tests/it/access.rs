@@ -3,6 +3,7 @@
 use http::StatusCode;
 use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, Need, Record, Verdict};
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::catalogue::ToolSeen;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::{GrantId, NodeId, RequestId};
 use sekisho_protocol::refusal::SetName;
@@ -43,6 +44,22 @@ impl Site {
         tx.audit().append(NodeId::generate(now, &*self.entropy), &[record], now).await.unwrap();
         tx.commit().await.unwrap();
         call
+    }
+
+    /// The notes server shows another definition of this tool than the one that was accepted.
+    async fn hold_back(&self, tool: &str) {
+        let notes = "notes".parse().unwrap();
+        let mut tx = self.store.begin().await.unwrap();
+        let known = tx.catalogue().list(&notes).await.unwrap();
+        let seen = |tool_known: &sekisho_protocol::catalogue::Tool| ToolSeen {
+            name: tool_known.name.clone(),
+            summary: tool_known.summary.clone(),
+            proposed: tool_known.proposed,
+            definition: if tool_known.name == tool { "another".to_owned() } else { tool_known.name.clone() },
+        };
+        tx.catalogue().sync(&notes, &known.iter().map(seen).collect::<Vec<_>>(), self.clock.now()).await.unwrap();
+        assert!(tx.catalogue().find(&notes, tool).await.unwrap().unwrap().is_held());
+        tx.commit().await.unwrap();
     }
 
     async fn loans(&self) -> Vec<Loan> {
@@ -222,4 +239,57 @@ async fn time_ends_what_is_asked_and_what_is_lent() {
     site.clock.advance_seconds(7 * 24 * 60 * 60);
     let expired = site.signed_in("owner").await.get(&last).await;
     assert!(expired.body.contains("This has expired") && !expired.body.contains("value=\"lend\""), "{}", expired.body);
+}
+
+/// Where a rule forbids the tool, nobody is sent to ask for it, and an owner who was asked before is told that a loan would not
+/// help; the rule's reason stands on both pages.
+#[tokio::test]
+async fn what_a_rule_forbids_is_not_offered_to_be_lent() {
+    let site = Site::new().await;
+    site.three_tools().await;
+    let grant = site.grant("reader", "mcp:read").await;
+    let before = site.refused(grant, "delete_note", SetName::Rights).await;
+    let (_, at) = ask(&site, "reader", before).await;
+    let mut owner = site.signed_in("owner").await;
+    let helps = owner.get(&at).await;
+    assert!(helps.body.contains("value=\"lend\"") && !helps.body.contains("a loan would not help"), "{}", helps.body);
+    site.rules(
+        r#"@reason("what is kept stays") forbid(principal, action == Action::"call", resource == Tool::"notes/delete_note");"#,
+    );
+    let page = owner.get(&at).await;
+    assert!(page.body.contains("A loan would not help") && page.body.contains("what is kept stays"), "{}", page.body);
+    assert!(page.body.contains("value=\"refuse\"") && !page.body.contains("value=\"lend\""), "{}", page.body);
+    let call = site.refused(grant, "delete_note", SetName::Rights).await;
+    let mut reader = site.signed_in("reader").await;
+    let page = reader.get(&path(call)).await;
+    assert!(page.body.contains("A rule forbids this") && page.body.contains("what is kept stays"), "{}", page.body);
+    assert!(!page.body.contains("value=\"ask\""), "{}", page.body);
+    reader.headers.insert("accept-language", "ja".parse().unwrap());
+    assert!(reader.get(&path(call)).await.body.contains("規則で禁止されています"));
+}
+
+/// A tool that is held back needs no loan: who may use it is told so, who may not is told nothing of it (RS-36), and an owner
+/// who is asked for it is led to where it is let through.
+#[tokio::test]
+async fn a_tool_that_is_held_back_is_not_lent_but_let_through() {
+    let site = Site::new().await;
+    site.three_tools().await;
+    let grant = site.grant("reader", "mcp:read").await;
+    for tool in ["read_note", "delete_note"] {
+        site.hold_back(tool).await;
+    }
+    let mut reader = site.signed_in("reader").await;
+    let own = reader.get(&path(site.refused(grant, "read_note", SetName::Rights).await)).await;
+    assert!(own.body.contains("This tool is held back") && !own.body.contains("value=\"ask\""), "{}", own.body);
+    let call = site.refused(grant, "delete_note", SetName::Rights).await;
+    let others = reader.get(&path(call)).await;
+    assert!(!others.body.contains("held back") && others.body.contains("value=\"ask\""), "{}", others.body);
+    let (_, at) = ask(&site, "reader", call).await;
+    let page = site.signed_in("owner").await.get(&at).await;
+    assert!(page.body.contains("A loan alone does not help"), "{}", page.body);
+    assert!(
+        page.body.contains("href=\"/servers/notes/tools\"") && page.body.contains("value=\"lend\""),
+        "{}",
+        page.body
+    );
 }

@@ -70,8 +70,12 @@ async fn the_records_are_there_for_who_audits_and_for_nobody_else() {
         let csrf = reader.get("/").await.csrf();
         assert!(reader.post(&path(call), &[("csrf", csrf.as_str())]).await.status.is_client_error(), "{role}");
     }
-    assert_eq!(site.browser().get("/records").await.location(), "/");
-    assert_eq!(site.browser().get(&path(call)).await.location(), "/");
+    for page in ["/records?since=day".to_owned(), path(call)] {
+        let shown = site.browser().get(&page).await;
+        assert!(shown.body.contains("href=\"/login\"") && !shown.body.contains("read_note"), "{}", shown.body);
+        // Whoever is signed in behind a door goes on to this page.
+        assert!(shown.body.contains(&format!("data-entry=\"{page}\"")), "{}", shown.body);
+    }
     assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));
 }
 
@@ -135,4 +139,49 @@ async fn older_records_are_on_the_next_page() {
     for wrong in ["/records?before=x", "/records/x", "/records/rid_00000000000000000000000000000000"] {
         assert_eq!(owner.get(wrong).await.status, StatusCode::NOT_FOUND, "{wrong}");
     }
+}
+
+/// The records of one person, one server, one set or one time, however far back they are; the way to older ones looks for the
+/// same.
+#[tokio::test]
+async fn records_can_be_looked_for() {
+    let site = Site::new().await;
+    let old = site.passed("old_note").await;
+    site.clock.advance_seconds(2 * 3600);
+    for number in 0..130 {
+        let mut tx = site.store.begin().await.unwrap();
+        let now = site.clock.now();
+        let request = RequestId::generate(now, &*site.entropy);
+        let act = Event::Act { act: format!("act_{number}"), on: "x".to_owned(), by: "operator".to_owned() };
+        let record = Record { at: now, request, event: act };
+        tx.audit().append(NodeId::generate(now, &*site.entropy), &[record], now).await.unwrap();
+        tx.commit().await.unwrap();
+        site.clock.advance_seconds(1);
+    }
+    site.passed("new_note").await;
+    let mut owner = site.signed_in("owner").await;
+    let (new, is_old) = ("<code>new_note</code>", "<code>old_note</code>");
+    for (query, finds_new, finds_old, finds_acts) in [
+        ("", true, false, true),
+        ("who=READ", true, true, false),
+        ("who=nobody", false, false, false),
+        ("server=notes", true, true, false),
+        ("server=files", false, false, false),
+        ("who=reader&since=hour", true, false, false),
+        ("set=rights", false, false, false),
+        ("client=x", false, false, false),
+    ] {
+        let page = owner.get(&format!("/records?{query}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{query}");
+        let found = (page.body.contains(new), page.body.contains(is_old), page.body.contains("act_129"));
+        assert_eq!(found, (finds_new, finds_old, finds_acts), "{query}: {}", page.body);
+    }
+    let kept = owner.get("/records?who=%22%3E%3Cb%3E&since=week").await;
+    assert!(kept.body.contains("value=\"&#34;&#62;&#60;b&#62;\"") && kept.body.contains("value=\"week\" selected"));
+    let first = owner.get("/records?since=week").await;
+    assert!(first.body.contains("&#38;since=week\""), "the way to older records looks for the same: {}", first.body);
+    for wrong in ["set=x", "since=x", "server=%3C"] {
+        assert_eq!(owner.get(&format!("/records?{wrong}")).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    assert!(owner.get(&path(old)).await.body.contains("old_note"));
 }

@@ -401,3 +401,36 @@ async fn a_template_that_is_chosen_becomes_the_task_of_the_grant() {
     assert_eq!((task.origin, task.definition), (TaskOrigin::Template, TaskDefinition { tools, ..definition }));
     assert_eq!(given("invented").await.status, StatusCode::BAD_REQUEST);
 }
+
+/// A purpose in the person's words holds the grant to what is ticked: the tools, and all resources and prompts where their box
+/// is ticked, as it is at first.
+#[tokio::test]
+async fn a_purpose_keeps_resources_and_prompts_unless_they_are_unticked() {
+    let site = Site::new().await;
+    site.three_tools().await;
+    let client = site.registered(LOOPBACK).await;
+    let mut owner = site.signed_in("owner").await;
+    for (reads, expected) in [(true, vec!["*".to_owned()]), (false, Vec::new())] {
+        let ask = Ask::new(&site, &client, USED);
+        let (path, page) = owner.open(&ask).await;
+        assert_eq!(page.values("reads"), ["yes"], "the box is ticked at first");
+        let csrf = page.csrf();
+        let mut fields = vec![
+            ("csrf", csrf.as_str()),
+            ("decision", "approve"),
+            ("scope", "mcp:read"),
+            ("purpose", "look around"),
+            ("narrow", "yes"),
+            ("use", "read_note"),
+            ("end", ""),
+        ];
+        fields.extend(reads.then_some(("reads", "yes")));
+        let code = owner.post(&path, &fields).await.redirected()["code"].clone();
+        let details = redeem(&site, &client, &code, &ask).await.json()["authorization_details"][0].clone();
+        let task = site.stored_task(details["task"].as_str().unwrap().parse().unwrap()).await;
+        assert_eq!(task.definition.tools.keys().collect::<Vec<_>>(), ["read_note"]);
+        assert_eq!((&task.definition.resources, &task.definition.prompts), (&expected, &expected));
+        let shown = owner.get(&format!("/tasks/{}", task.id)).await;
+        assert_eq!(shown.body.contains("all resources") && shown.body.contains("all prompts"), reads, "{}", shown.body);
+    }
+}

@@ -82,15 +82,16 @@ async fn a_form_sent_by_a_foreign_page_is_refused_whatever_it_carries() {
 async fn a_login_rotates_the_session() {
     let site = Site::new().await;
     let mut browser = site.signed_in("reader").await;
-    let before = browser.jar["sekisho_8420"].clone();
+    let mut old = browser.clone();
     let page = browser.get("/login").await;
     let fields = [("csrf", page.csrf()), ("username", "owner".to_owned()), ("password", PASSWORD.to_owned())];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.post("/login", &fields).await;
-    assert_ne!(browser.jar["sekisho_8420"], before);
+    assert_ne!(browser.jar["sekisho_8420"], old.jar["sekisho_8420"]);
+    assert_ne!(browser.door, old.door);
     assert!(browser.get("/").await.body.contains("<strong>owner</strong>"));
-    let mut old = site.browser();
-    old.jar.insert("sekisho_8420".to_owned(), before);
+    let closed = old.get("/").await;
+    assert_eq!((closed.status, closed.location().as_str()), (StatusCode::SEE_OTHER, "/"));
     assert!(!old.get("/").await.body.contains("<strong>reader</strong>"));
 }
 
@@ -123,6 +124,9 @@ async fn signing_out_ends_the_session() {
     assert_eq!(reply.location(), path);
     assert!(reply.header("set-cookie").ends_with("Max-Age=0"));
     assert!(owner.get(&path).await.body.contains("value=\"continue\""));
-    // The cookie, kept by somebody, is worth nothing.
-    assert!(kept.clone().get(&path).await.body.contains("value=\"continue\""));
+    // The cookie and the door, kept by somebody, are worth nothing.
+    let mut kept = kept;
+    let closed = kept.get(&path).await;
+    assert_eq!((closed.status, closed.location()), (StatusCode::SEE_OTHER, path.clone()));
+    assert!(kept.get(&path).await.body.contains("value=\"continue\""));
 }

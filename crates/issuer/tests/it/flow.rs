@@ -208,6 +208,8 @@ async fn a_clock_that_is_set_back_revives_nothing() {
         ("code_verifier", ask.verifier.expose()),
     ];
     assert_eq!(site.post_form("/oauth/token", &fields).await.json()["error"], "invalid_grant");
+    let closed = browser.get("/").await;
+    assert_eq!((closed.status, closed.location().as_str()), (StatusCode::SEE_OTHER, "/"));
     assert!(browser.get("/").await.body.contains("href=\"/login\""));
     // After the correction everything goes on.
     site.clock.set(start);

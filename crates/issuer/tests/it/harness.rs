@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
-use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
+use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{AuthorizationAct, Event};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
@@ -83,7 +83,8 @@ pub(crate) struct Site {
     pub(crate) owner: UserId,
     pub(crate) servers: watch::Sender<Arc<ServerDirectory>>,
     _keys: watch::Sender<Keys>,
-    _rights: watch::Sender<Arc<Rights>>,
+    rights: watch::Sender<Arc<Rights>>,
+    parts: RightsParts,
     folder: tempfile::TempDir,
 }
 
@@ -140,7 +141,8 @@ impl Site {
             BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), RightsServer::default())]);
         let person = |id, owner| (id, RightsUser { owner, ..RightsUser::default() });
         let users = BTreeMap::from([person(owner, true), person(reader, false)]);
-        let rights = Rights::new(RightsParts { users, servers: reach, ..RightsParts::default() }).unwrap();
+        let parts = RightsParts { users, servers: reach, ..RightsParts::default() };
+        let rights = Rights::new(parts.clone()).unwrap();
         let (rights, rights_seen) = watch::channel(Arc::new(rights));
         let (servers, servers_seen) = watch::channel(Arc::new(ServerDirectory::new([card("notes"), card("files")])));
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();
@@ -160,7 +162,14 @@ impl Site {
             settings: change(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }),
         });
         let router = issuer.router();
-        Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, _rights: rights, folder }
+        Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, rights, parts, folder }
+    }
+
+    /// Puts a policy file in force.
+    pub(crate) fn rules(&self, text: &str) {
+        let files = vec![PolicyFile { name: "rules.cedar".to_owned(), text: text.to_owned() }];
+        let rights = Rights::new(RightsParts { files, ..self.parts.clone() }).unwrap();
+        self.rights.send_replace(Arc::new(rights));
     }
 
     /// Gives a user another part in running the checkpoint.
@@ -178,7 +187,7 @@ impl Site {
 
     /// A browser with an empty cookie jar.
     pub(crate) fn browser(&self) -> Browser {
-        Browser { router: self.router.clone(), jar: BTreeMap::new(), headers: HeaderMap::new() }
+        Browser { router: self.router.clone(), jar: BTreeMap::new(), door: None, headers: HeaderMap::new() }
     }
 
     /// A browser in which this user is signed in.
@@ -285,38 +294,68 @@ fn encoded(fields: &[(&str, &str)]) -> Body {
     Body::from(text.finish())
 }
 
-/// A browser with a strict cookie jar, which follows nothing by itself.
+/// A browser with a strict cookie jar, which follows nothing by itself but goes through the door of its session, as the
+/// links and the script of our pages make it.
 #[derive(Clone)]
 pub(crate) struct Browser {
     router: Router,
     pub(crate) jar: BTreeMap<String, String>,
+    /// Where a session's pages lie: the path for which its cookie was set.
+    pub(crate) door: Option<String>,
     /// Sent with every request.
     pub(crate) headers: HeaderMap,
 }
 
 impl Browser {
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
+        let path = self.at(path);
         self.send(http::Request::builder().method(Method::GET).uri(path).body(Body::empty()).unwrap()).await
     }
 
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
-        self.send(form(path).body(encoded(fields)).unwrap()).await
+        let path = self.at(path);
+        self.send(form(&path).body(encoded(fields)).unwrap()).await
+    }
+
+    /// A path of ours, behind the door.
+    fn at(&self, path: &str) -> String {
+        match &self.door {
+            Some(door) if !path.starts_with("/~") && !path.starts_with("/oauth/") => {
+                format!("{door}{}", if path == "/" { "" } else { path })
+            }
+            _ => path.to_owned(),
+        }
     }
 
     async fn send(&mut self, mut request: http::Request<Body>) -> Reply {
-        let cookies: Vec<String> = self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let (path, door) = (request.uri().path().to_owned(), self.door.clone());
+        let is_behind = door.is_none_or(|door| path == door || path.starts_with(&format!("{door}/")));
+        let shown = self.jar.iter().filter(|(name, _)| *name != "sekisho_8420" || is_behind);
+        let cookies: Vec<String> = shown.map(|(name, value)| format!("{name}={value}")).collect();
         if !cookies.is_empty() {
             request.headers_mut().insert(COOKIE, cookies.join("; ").parse().unwrap());
         }
         for (name, value) in &self.headers {
             request.headers_mut().insert(name, value.clone());
         }
-        let reply = reply(self.router.clone().oneshot(request).await.unwrap()).await;
+        let mut reply = reply(self.router.clone().oneshot(request).await.unwrap()).await;
+        if let Some(door) = &self.door {
+            reply.body = reply.body.replace(&format!("\"{door}\""), "\"/\"").replace(&format!("\"{door}/"), "\"/");
+        }
         for line in reply.headers.get_all(SET_COOKIE) {
-            let pair = line.to_str().unwrap().split(';').next().unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
+            let line = line.to_str().unwrap();
+            let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
             self.jar.insert(name.to_owned(), value.to_owned());
             self.jar.retain(|_, value| !value.is_empty());
+            if let Some(door) =
+                line.split("; ").find_map(|part| part.strip_prefix("Path=")).filter(|path| path.len() > 1)
+            {
+                self.door = (!value.is_empty()).then(|| door.to_owned());
+            }
+        }
+        // The script forgets a door that is closed.
+        if self.door.as_ref().is_some_and(|door| reply.header("location").ends_with(&format!("#{}", &door[1..]))) {
+            self.door = None;
         }
         reply
     }
@@ -345,22 +384,37 @@ impl Browser {
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// With the links as if there were no doors.
     pub(crate) body: String,
+    pub(crate) as_sent: String,
 }
 
 async fn reply(response: axum::response::Response) -> Reply {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    Reply { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    Reply { status: parts.status, headers: parts.headers, as_sent: body.clone(), body }
 }
 
 impl Reply {
+    /// Our one script, as it stands on the page.
+    pub(crate) fn script(&self) -> Option<&str> {
+        let (_, rest) = self.body.split_once("<script data-base=\"\" ")?;
+        rest.split_once('>')?.1.split_once("</script>").map(|(text, _)| text)
+    }
+
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// Where the answer sends to, as if there were no doors.
     pub(crate) fn location(&self) -> String {
-        self.header(LOCATION.as_str()).to_owned()
+        let to = self.header(LOCATION.as_str());
+        let to = to.split("#~").next().unwrap();
+        match to.strip_prefix("/~").map(|rest| rest.find('/').map_or("/", |at| &rest[at..])) {
+            Some(inside) => inside.to_owned(),
+            None => to.to_owned(),
+        }
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -12,6 +12,7 @@ mod auditing;
 mod consent;
 mod csrf;
 mod documents;
+mod doors;
 mod endpoints;
 mod flow;
 mod login;

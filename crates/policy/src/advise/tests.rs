@@ -9,7 +9,7 @@ use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::ScopeSet;
 use serde_json::{Value, json};
 
-use super::{Advice, Proposal, Seen, SeenCall, SeenGrant, advise};
+use super::{Advice, BeyondLoans, Proposal, Seen, SeenCall, SeenGrant, advise};
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use crate::task::check_bounds;
@@ -23,6 +23,7 @@ fn call(tool: &str, verdict: Verdict, set: Option<SetName>, arguments: Option<Va
         tool: tool.to_owned(),
         verdict,
         set,
+        beyond_loans: None,
         arguments: arguments.map(|value| value.as_object().cloned().unwrap()),
     }
 }
@@ -121,6 +122,21 @@ fn what_is_refused_again_and_again_is_said() {
     let [only] = &advice[..] else { panic!("{advice:?}") };
     assert_eq!(only.proposal, Proposal::Look);
     assert!(only.what.starts_with("bob was refused write again and again; the user may not"), "{}", only.what);
+}
+
+/// What is proposed for a refusal is a way out: a loan is none where a rule forbids or where the tool is held back.
+#[test]
+fn a_loan_is_proposed_only_where_it_helps() {
+    let refused = |beyond_loans| {
+        let call = SeenCall { beyond_loans, ..call("write", Verdict::Deny, Some(SetName::Rights), None) };
+        advise(&seen("mcp:read", vec![call; 3])).remove(0).what
+    };
+    let forbidden = refused(Some(BeyondLoans::Forbidden(vec!["never".to_owned()])));
+    assert!(forbidden.contains("the rule `never` forbids it, whatever is lent"), "{forbidden}");
+    let held = refused(Some(BeyondLoans::Held));
+    assert!(held.contains("held back") && held.contains("sekisho server tools diff"), "{held}");
+    assert!(refused(None).contains("lend it (`sekisho request list`)"));
+    assert!(![forbidden, held].iter().any(|what| what.contains("request list")));
 }
 
 /// ATK-95: a tool's name cannot end the string in which it stands, nor do anything to the terminal that shows it; and

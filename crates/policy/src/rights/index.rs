@@ -114,6 +114,13 @@ impl Index {
         index
     }
 
+    /// The reasons of those of these rules that forbid, if there are any.
+    pub(super) fn forbidding(&self, rules: &[RuleId]) -> Option<Vec<String>> {
+        let named = self.policies.iter().filter(|known| rules.contains(&known.rule));
+        let forbidding: Vec<_> = named.filter(|known| known.policy.effect() == Effect::Forbid).collect();
+        (!forbidding.is_empty()).then(|| forbidding.iter().filter_map(|known| known.reason.clone()).collect())
+    }
+
     /// The policies that can concern this subject (`around`: itself and its groups) at this server (`at`: itself and
     /// its groups).
     pub(super) fn slice(&self, around: &[EntityUid], at: &[EntityUid], server: &ServerName) -> Slice {

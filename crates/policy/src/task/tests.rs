@@ -5,7 +5,7 @@ use bytes::Bytes;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
-use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
+use sekisho_protocol::task::{ANY, Task, TaskDefinition, TaskOrigin};
 use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
@@ -41,6 +41,26 @@ fn tidy_up() -> TaskDefinition {
         resources: vec!["notes://today".to_owned(), "notes://old/*".to_owned()],
         prompts: vec!["summary".to_owned()],
         ..TaskDefinition::default()
+    }
+}
+
+/// A star among the prompts is all of them, and among the resources, too; it names no tool.
+#[test]
+fn a_star_stands_for_all_prompts_and_resources() {
+    let all = TaskDefinition {
+        purpose: "read".to_owned(),
+        resources: vec![ANY.to_owned()],
+        prompts: vec![ANY.to_owned()],
+        ..TaskDefinition::default()
+    };
+    all.check().unwrap();
+    let task = BoundTask::new(task(all)).unwrap();
+    let inside = |target| task.judge(&call(target, None), Asked::This, ManualClock::default().now()).is_ok();
+    assert!(inside(Target::Prompt { name: "anything".to_owned() }));
+    assert!(inside(Target::Resource { uri: ResourceUri::parse("notes://any/thing").unwrap() }));
+    let standing = ToolStanding::Classified(ToolClass::Read);
+    for name in ["look", "*"] {
+        assert!(!inside(Target::Tool { name: name.to_owned(), standing }), "{name}");
     }
 }
 

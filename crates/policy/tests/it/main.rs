@@ -8,6 +8,8 @@ mod decisions;
 #[cfg(test)]
 mod growth;
 #[cfg(test)]
+mod lending;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod oracle;

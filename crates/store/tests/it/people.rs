@@ -251,3 +251,26 @@ async fn a_grant_ends_with_its_browser_session() {
     })
     .await;
 }
+
+/// A user that is removed is gone with sessions and links, and the name is free for somebody else; the only owner stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_removed_and_the_only_owner_is_not() {
+    on_both(async |world| {
+        let (ada, bob) = (world.kept_user("ada").await, world.kept_user("bob").await);
+        let mut tx = world.begin().await;
+        assert!(tx.users().set_role(ada.id, Role::Owner).await.unwrap());
+        tx.browser_sessions().insert(&session(&world, "one", &bob)).await.unwrap();
+        assert!(!tx.users().remove(ada.id).await.unwrap(), "the only owner");
+        assert!(tx.users().remove(bob.id).await.unwrap());
+        assert!(!tx.users().remove(bob.id).await.unwrap(), "only once");
+        assert!(tx.users().find(bob.id).await.unwrap().is_none());
+        assert!(tx.browser_sessions().find(&digest("one"), world.now).await.unwrap().is_none());
+        let again = world.user("BOB");
+        tx.users().insert(&again).await.unwrap();
+        assert_eq!(tx.users().find_by_name("bob").await.unwrap().unwrap().id, again.id);
+        assert!(tx.users().set_role(again.id, Role::Owner).await.unwrap());
+        assert!(tx.users().remove(ada.id).await.unwrap(), "there is another owner");
+        tx.commit().await.unwrap();
+    })
+    .await;
+}

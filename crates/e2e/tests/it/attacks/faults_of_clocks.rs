@@ -8,7 +8,7 @@ use sekisho_e2e::fakes::browser::{Browser, Landing};
 use sekisho_e2e::fakes::call::tool;
 use sekisho_e2e::fakes::oauth::{Client, Granted};
 use sekisho_e2e::fakes::upstream::Speaks;
-use sekisho_e2e::fakes::wire::{Ask, ask};
+use sekisho_e2e::fakes::wire::ask;
 use sekisho_e2e::harness::Faults;
 use sekisho_e2e::harness::wait::within;
 
@@ -38,8 +38,8 @@ async fn signed_in(field: &Field) -> Browser {
 }
 
 async fn is_signed_in(browser: &mut Browser) -> bool {
-    let reply = browser.send(Ask::get("/")).await;
-    reply.status == 200 && !reply.text().contains("href=\"/login\"")
+    let Landing::Page(page) = browser.open("/").await else { panic!("a page") };
+    page.reply.status == 200 && !page.reply.text().contains("href=\"/login\"")
 }
 
 /// How long a token lasts from now on, by the machine's own clock.

@@ -1,0 +1,59 @@
+//! What a loan could not change: an owner is warned before lending, and nobody is sent to ask for it.
+
+use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ClientId, ServerName};
+use sekisho_protocol::scope::ScopeSet;
+
+use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::rights::{Rights, RuleId};
+use crate::task::Asked;
+
+/// Why a loan of a tool would let no call pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Rules forbid the tool whatever its arguments are, and a rule that forbids beats a loan.
+    Forbidden {
+        /// The rules.
+        rules: Vec<RuleId>,
+        /// What they give as their reasons.
+        reasons: Vec<String>,
+    },
+    /// The tool is new or has changed, and is not there until an owner accepts it.
+    Held {
+        /// Whether the user may use it as soon as it is accepted, without any loan.
+        permitted: bool,
+    },
+}
+
+/// What stands in the way of lending this tool to this subject for use by this client, as far as no call has to be known.
+/// Rules that look at a task or at the source of a call are asked as for a call without a task.
+pub fn hindrance(
+    rights: &Rights,
+    (subject, client): (&Subject, &ClientId),
+    (server, tool, standing): (&ServerName, &str, ToolStanding),
+    now: Timestamp,
+) -> Option<Hindrance> {
+    let caller = Caller {
+        subject: subject.clone(),
+        client: Some(client.clone()),
+        path: Some(ActorPath::direct(client.clone())),
+        ..Caller::anonymous(ScopeSet::empty())
+    };
+    let call = Call {
+        server: server.clone(),
+        method: "tools/call",
+        target: Target::Tool { name: tool.to_owned(), standing },
+        arguments: None,
+        schema: None,
+        params: None,
+        arguments_digest: None,
+        round: None,
+        source: None,
+    };
+    let answer = rights.answer(&caller, &Authority::default(), &call, Asked::Any, now);
+    if answer.is_forbidden() {
+        return Some(Hindrance::Forbidden { rules: answer.because.to_vec(), reasons: answer.reasons.clone() });
+    }
+    (standing == ToolStanding::Held).then_some(Hindrance::Held { permitted: answer.permitted })
+}

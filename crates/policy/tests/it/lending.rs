@@ -1,0 +1,74 @@
+//! What forbids a call, and who is told; what a loan could not change.
+
+use sekisho_policy::decide::{Decision, Denial, Forbidden, Reason, decide};
+use sekisho_policy::lending::{Hindrance, hindrance};
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::rights::{Rights, RuleId};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::ids::ClientId;
+
+use crate::world::{caller, now, rights, tool, user};
+
+const RULES: &str = r#"
+@id("open") permit(principal, action == Action::"call", resource in Server::"notes");
+@id("large") @reason("payments above 100 go through finance")
+forbid(principal, action == Action::"call", resource == Tool::"notes/pay")
+when { context.numbers.hasTag("amount") && context.numbers.getTag("amount") > 100 };
+@id("never") @reason("nobody wipes") forbid(principal, action == Action::"call", resource == Tool::"notes/wipe");
+"#;
+
+fn denied(rights: &Rights, call: &Call) -> Denial {
+    match decide(rights, &caller(user(3), "mcp:read"), &Authority::default(), call, now()) {
+        Decision::Deny(denial) => denial,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A rule that forbids a call as it is says why to whoever may make it with other arguments; of a tool that is hidden, or not
+/// there, nothing is said (RS-36).
+#[test]
+fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
+    let rights = rights(RULES);
+    let pay = |amount: &str| tool("notes", "pay", ToolClass::Read, &format!(r#"{{"amount":{amount}}}"#));
+    let large = denied(&rights, &pay("500"));
+    let reasons = vec!["payments above 100 go through finance".to_owned()];
+    let forbidden = Forbidden { reasons: reasons.clone(), unread: Vec::new() };
+    assert_eq!((&large.reason, large.forbidden.as_ref()), (&Reason::Rights, Some(&forbidden)));
+    let said = "a rule forbids this call: payments above 100 go through finance; nobody can lend it";
+    assert_eq!(forbidden.to_string(), said);
+    let odd = denied(&rights, &pay("\"500\"")).forbidden.unwrap();
+    assert_eq!((odd.reasons.clone(), odd.unread.clone()), (reasons, vec!["amount".to_owned()]));
+    assert!(odd.to_string().contains("it cannot compare the argument `amount` in this form"), "{odd}");
+    let hidden = denied(&rights, &tool("notes", "wipe", ToolClass::Read, ""));
+    assert_eq!((hidden.forbidden, &*hidden.because), (None, &[RuleId("never".to_owned())][..]));
+    let target = Target::Tool { name: "ghost".to_owned(), standing: ToolStanding::Unknown };
+    let ghost = denied(&rights, &Call { target, ..pay("1") });
+    assert_eq!((ghost.forbidden, ghost.because.len()), (None, 0), "no rule is why it is not there");
+    assert_eq!(denied(&rights, &tool("news", "look", ToolClass::Read, "")).forbidden, None);
+}
+
+/// A rule that forbids a tool beats each loan of it, and a tool that is held back is not there to be lent.
+#[test]
+fn what_beats_a_loan_is_known_before_it_is_lent() {
+    let rights = rights(RULES);
+    let client = ClientId::parse("cli_a").unwrap();
+    let classified = ToolStanding::Classified(ToolClass::Write);
+    let forbidden =
+        Hindrance::Forbidden { rules: vec![RuleId("never".to_owned())], reasons: vec!["nobody wipes".to_owned()] };
+    for (server, name, standing, expected) in [
+        ("notes", "pay", classified, None),
+        ("notes", "wipe", classified, Some(forbidden.clone())),
+        ("notes", "wipe", ToolStanding::Held, Some(forbidden)),
+        ("notes", "pay", ToolStanding::Held, Some(Hindrance::Held { permitted: true })),
+        ("news", "look", classified, None),
+        ("news", "look", ToolStanding::Held, Some(Hindrance::Held { permitted: false })),
+    ] {
+        let subject = Subject::User(user(3));
+        let found = hindrance(&rights, (&subject, &client), (&server.parse().unwrap(), name, standing), now());
+        assert_eq!(found, expected, "{server}/{name} {standing:?}");
+    }
+    let rule = |id: &str| RuleId(id.to_owned());
+    assert_eq!(rights.forbidding(&[rule("open"), rule("never")]), Some(vec!["nobody wipes".to_owned()]));
+    assert_eq!(rights.forbidding(&[rule("open"), rule("gone")]), None);
+}
