@@ -1,5 +1,6 @@
 //! The configuration file: its types, which are also its JSON Schema and the form in which `run` keeps a server.
 
+mod database;
 mod load;
 mod names;
 mod policies;

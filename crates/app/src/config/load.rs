@@ -13,7 +13,6 @@ use sekisho_policy::rights::{Fault, OWNERS};
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::{ClientId, ServerName};
-use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::scope::Scope;
 use sekisho_protocol::text::for_terminal;
 use serde::Deserialize;
@@ -24,7 +23,7 @@ use toml::de::{DeTable, DeValue};
 use super::names::{self, Known};
 use super::policies::{UNREAD_HELP, policy_files, policy_folder};
 use super::values::{Filled, fill, refers, stand_in};
-use super::{Access, Configuration, ServerDefinition};
+use super::{Access, Configuration, ServerDefinition, database};
 use crate::error::CommandError;
 use crate::heads::SecondPlace;
 use crate::os::SystemClock;
@@ -300,7 +299,9 @@ impl<'t> Reader<'t> {
         }
         self.check_proxies(configuration, at("tls"));
         if let Some(url) = &configuration.store.url {
-            self.check_database(url, at("store"));
+            for problem in database::check(url) {
+                self.push(at("store"), problem.message, problem.help, problem.fatal);
+            }
         }
         self.check_here(configuration, table);
         if configuration.clients.registered_max == 0 {
@@ -408,28 +409,6 @@ impl<'t> Reader<'t> {
             let message = "all callers count as one address, that of the proxy: for records, policies and limits";
             let help = "name the proxy in `tls.trusted_proxies`; it has to set `Forwarded` or `X-Forwarded-For`";
             self.push(at, message.to_owned(), Some(help.to_owned()), false);
-        }
-    }
-
-    /// Whether the database can be one, and whether what goes to it can be read on the way. Never says the URL itself: it may
-    /// hold a password.
-    fn check_database(&mut self, url: &str, at: std::ops::Range<usize>) {
-        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
-            let help = "write `postgres://USER@HOST/DATABASE`, or leave it out for a SQLite file in `data_dir`";
-            return self.note(at, "`store.url` is no PostgreSQL connection URL".to_owned(), Some(help.to_owned()));
-        }
-        let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
-        let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
-        let is_local = name.is_empty() || is_loopback_host(name);
-        if !is_local && !url.contains("sslmode=verify-full") {
-            let message = "the connection to the database may be read or redirected on its way";
-            let help = "add `?sslmode=verify-full`, with `&sslrootcert=FILE` for an authority of your own";
-            self.push(at.clone(), message.to_owned(), Some(help.to_owned()), false);
-        }
-        if login.split_once(':').is_some_and(|(_, password)| !password.starts_with("${")) {
-            let help = "write `${file:PATH}` or `${env:NAME}` in its place";
-            self.push(at, "the password of the database stands in this file".to_owned(), Some(help.to_owned()), false);
         }
     }
 
