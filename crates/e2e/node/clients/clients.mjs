@@ -128,8 +128,13 @@ function order(log) {
     if (entry.what === 'mcp' && entry.rpc === 'tools/call') return 'calls again';
     return undefined;
   });
-  return told.filter(Boolean).filter((one, at, all) => one !== all[at - 1]);
+  return once(told.filter(Boolean));
 }
+
+/** Without what repeats the word before: how often a client does the same in a row depends on the time. */
+const once = (told) => told.filter((one, at) => one !== told[at - 1]);
+/** The same about tokens only. */
+const aboutTokens = (told) => once(told.filter((one) => !['begins a session', 'calls again'].includes(one)));
 
 /** The observations: a column each. `see` makes a cell of {reports, log}. */
 const OBSERVATIONS = [
@@ -159,7 +164,7 @@ const OBSERVATIONS = [
         await new Promise((resolve) => setTimeout(resolve, SHORT_SECONDS * 1000));
       };
       const { reports, log } = await story(client, refusals, { settings, runs: [['plain'], ['plain']], between });
-      const told = order(after(log, (entry) => entry.what === 'started again')).filter((one) => !['begins a session', 'calls again'].includes(one));
+      const told = aboutTokens(order(after(log, (entry) => entry.what === 'started again')));
       const answered = words(step(reports[1], 'plain')?.again ?? step(reports[1], 'plain')) === 'plain done';
       return `${told.join(', ') || 'nothing'}; ${answered ? 'is answered' : `fails: ${cut(words(reports[1].connected ? step(reports[1], 'plain') : reports[1]))}`}`;
     },
@@ -244,7 +249,7 @@ const OBSERVATIONS = [
         runs: [['expire', `wait:${SHORT_SECONDS * 1000}`, 'plain']],
         prepare: (observatory) => (observatory.state.lose = 1),
       });
-      const told = order(after(log, (entry) => entry.what === 'token')).filter((one) => !['begins a session', 'calls again'].includes(one));
+      const told = aboutTokens(order(after(log, (entry) => entry.what === 'token')));
       const outcome = step(reports[0], 'plain');
       const answered = words(outcome?.again ?? outcome) === 'plain done';
       return `${told.join(', ') || 'does not refresh'}; ${answered ? 'is answered' : `its caller gets “${cut(words(outcome?.again ?? outcome))}”`}`;
