@@ -1,5 +1,5 @@
-//! `WWW-Authenticate`: the least that the operation needs, from our own configuration (RS-15 to RS-25). An upstream's
-//! challenge is never among it (PX-13, ATK-79).
+//! `WWW-Authenticate`: what the operation needs and what was granted before, from our own configuration (RS-15 to
+//! RS-25). An upstream's challenge is never among it (PX-13, ATK-79).
 
 use http::HeaderValue;
 use sekisho_protocol::audit::Verdict;

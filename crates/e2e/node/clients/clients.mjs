@@ -1,12 +1,13 @@
 // What each client does, found out by running it: the table of docs/clients.md. `scripts/clients` starts this.
 //
-//   clients.mjs --refusals FILE --versions FILE [--client NAME]... [--observation NAME]... [--write FILE]
+//   clients.mjs --refusals FILE [--client NAME]... [--observation NAME]... [--write FILE] [--from FILE]
 //
 // FILE of --refusals has the real gateway's answers (`cargo run --example refusals`). For each client and each observation
 // it starts an observatory of its own (observatory.mjs), runs the client's driver, and makes the cell from what the
 // observatory wrote down and from what the driver's caller got. Nothing in the table is written by hand.
 //
-// Prints {ok, cells: {CLIENT: {OBSERVATION: TEXT}}}; with --write it also writes the page.
+// Prints {ok, cells: {CLIENT: {OBSERVATION: TEXT}}}; with --write it also writes the page. `--from FILE` takes the cells that
+// an earlier run printed, and observes only what is chosen anew.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -127,8 +128,13 @@ function order(log) {
     if (entry.what === 'mcp' && entry.rpc === 'tools/call') return 'calls again';
     return undefined;
   });
-  return told.filter((one, at) => one && one !== told[at - 1]);
+  return once(told.filter(Boolean));
 }
+
+/** Without what repeats the word before: how often a client does the same in a row depends on the time. */
+const once = (told) => told.filter((one, at) => one !== told[at - 1]);
+/** The same about tokens only. */
+const aboutTokens = (told) => once(told.filter((one) => !['begins a session', 'calls again'].includes(one)));
 
 /** The observations: a column each. `see` makes a cell of {reports, log}. */
 const OBSERVATIONS = [
@@ -158,7 +164,7 @@ const OBSERVATIONS = [
         await new Promise((resolve) => setTimeout(resolve, SHORT_SECONDS * 1000));
       };
       const { reports, log } = await story(client, refusals, { settings, runs: [['plain'], ['plain']], between });
-      const told = order(after(log, (entry) => entry.what === 'started again')).filter((one) => !['begins a session', 'calls again'].includes(one));
+      const told = aboutTokens(order(after(log, (entry) => entry.what === 'started again')));
       const answered = words(step(reports[1], 'plain')?.again ?? step(reports[1], 'plain')) === 'plain done';
       return `${told.join(', ') || 'nothing'}; ${answered ? 'is answered' : `fails: ${cut(words(reports[1].connected ? step(reports[1], 'plain') : reports[1]))}`}`;
     },
@@ -243,7 +249,7 @@ const OBSERVATIONS = [
         runs: [['expire', `wait:${SHORT_SECONDS * 1000}`, 'plain']],
         prepare: (observatory) => (observatory.state.lose = 1),
       });
-      const told = order(after(log, (entry) => entry.what === 'token')).filter((one) => !['begins a session', 'calls again'].includes(one));
+      const told = aboutTokens(order(after(log, (entry) => entry.what === 'token')));
       const outcome = step(reports[0], 'plain');
       const answered = words(outcome?.again ?? outcome) === 'plain done';
       return `${told.join(', ') || 'does not refresh'}; ${answered ? 'is answered' : `its caller gets “${cut(words(outcome?.again ?? outcome))}”`}`;
@@ -252,9 +258,9 @@ const OBSERVATIONS = [
   {
     name: 'changed',
     title: 'List changed',
-    about: 'The server says `notifications/tools/list_changed` on the stream of the session; looked at for two seconds.',
+    about: 'After a first call, the server says `notifications/tools/list_changed` on the stream of the session; looked at for two seconds.',
     async see(client, refusals) {
-      const { log } = await story(client, refusals, { settings: { challengeScope: 'mcp:read' }, runs: [['changing', 'wait:2000']] });
+      const { log } = await story(client, refusals, { settings: { challengeScope: 'mcp:read' }, runs: [['plain', 'changing', 'wait:2000']] });
       const told = log.find((entry) => entry.what === 'told');
       const rest = after(log, (entry) => entry.what === 'told');
       if (!told?.streams) return 'has no stream open';
@@ -313,18 +319,20 @@ await run(3000, async () => {
       client: { type: 'string', multiple: true },
       observation: { type: 'string', multiple: true },
       write: { type: 'string' },
+      from: { type: 'string' },
       versions: { type: 'string', default: here('../../../../scripts/versions.env') },
       lock: { type: 'string', default: here('../../../../Cargo.lock') },
     },
   });
-  const refusals = JSON.parse(await readFile(values.refusals, 'utf8'));
+  const refusals = values.refusals && JSON.parse(await readFile(values.refusals, 'utf8'));
   const chosen = (all, names) => (names ? all.filter((one) => names.includes(one.name)) : all);
-  const cells = {};
-  const waiting = chosen(CLIENTS, values.client);
+  const cells = values.from ? JSON.parse(await readFile(values.from, 'utf8')).cells : {};
+  const isKept = values.from && !values.client && !values.observation;
+  const waiting = isKept ? [] : [...chosen(CLIENTS, values.client)];
   // Clients do not meet: each has its own server, folder and ports.
   const work = async () => {
     for (let client = waiting.shift(); client; client = waiting.shift()) {
-      const own = (cells[client.name] = {});
+      const own = (cells[client.name] ??= {});
       for (const observation of chosen(OBSERVATIONS, values.observation)) {
         own[observation.name] = squeeze(await observation.see(client, refusals));
         log(`${client.name} / ${observation.name}: ${own[observation.name]}`);

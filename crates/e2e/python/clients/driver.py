@@ -88,8 +88,10 @@ def drive(opened) -> None:
     async def story() -> dict:
         url, folder, *steps = sys.argv[1:]
         report = []
+        connected = False
         try:
             async with opened(url, Path(folder)) as call:
+                connected = True
                 for step in steps:
                     if step.startswith("wait:"):
                         await asyncio.sleep(int(step[5:]) / 1000)
@@ -99,11 +101,11 @@ def drive(opened) -> None:
                     except Exception as error:  # noqa: BLE001 - whatever a client raises is what is looked at
                         report.append({"step": step, "error": seen(error)})
         except BaseException as error:  # noqa: BLE001
-            if not report:
+            if not connected:
                 return {"connected": False, "error": seen(error)}
             # The connection itself fell while a call was made: its caller sees just that.
-            if len(report) < len([step for step in steps if not step.startswith("wait:")]):
-                report.append({"step": steps[len(report)], "error": seen(error)})
+            calls = [step for step in steps if not step.startswith("wait:")]
+            report.extend({"step": step, "error": seen(error)} for step in calls[len(report) :])
         return {"connected": True, "steps": report}
 
     print(json.dumps({"ok": True, **asyncio.run(asyncio.wait_for(story(), 55))}), flush=True)

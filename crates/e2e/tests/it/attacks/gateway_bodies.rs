@@ -414,12 +414,13 @@ async fn what_is_hidden_cannot_be_called() {
     field.is_healthy(&user).await;
 }
 
-/// ATK-79, RS-20, RS-21: a challenge names what this call needs, and nothing else.
+/// ATK-79, RS-20, RS-21, RS-22: a challenge names what this call needs and what was granted before, and nothing else. What
+/// another scope includes is left out.
 #[tokio::test]
 async fn a_challenge_names_what_the_call_needs() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
-    for (name, scope) in [("keep", "mcp:write"), ("wipe", "mcp:destructive"), ("unlisted", "tool:unlisted")] {
+    for (name, scope) in [("keep", "mcp:write"), ("wipe", "mcp:destructive"), ("unlisted", "mcp:read tool:unlisted")] {
         let reply = field.ask(&tool(UP, &granted.access, name)).await;
         assert_eq!(reply.status, 403, "{name}: {}", reply.text());
         let challenge = reply.header("www-authenticate").unwrap();

@@ -159,7 +159,8 @@ async fn a_stolen_code_does_not_fit_into_another_flow() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-33: a client proves itself by the method it registered, once, and strictly written.
+/// ATK-33: a client proves itself by what it registered, once, and strictly written. A secret may stand in the header or in
+/// the body: PyPI `mcp` 2.3.0 puts it into the body whatever was registered.
 #[tokio::test]
 async fn a_client_proves_itself_by_its_own_method_alone() {
     let field = Field::start().await;
@@ -172,7 +173,8 @@ async fn a_client_proves_itself_by_its_own_method_alone() {
     let right = basic(&client.id, &secret);
     let refused = [
         good.post("/oauth/token"),
-        posted.post("/oauth/token"),
+        good.clone().set("client_secret", "wrong").post("/oauth/token"),
+        posted.clone().set("client_id", "nobody").post("/oauth/token"),
         posted.post("/oauth/token").header("authorization", &right),
         with(&basic(&client.id, "wrong")),
         with(&basic(&client.id, "")),
@@ -208,5 +210,8 @@ async fn a_client_proves_itself_by_its_own_method_alone() {
     assert_eq!(pretending.status, 401, "{}", pretending.text());
     public.granted(&public.token(&public.redemption(&its)).await);
     let granted = client.granted(&client.token(&good).await);
+    let other = client.code(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
+    let in_the_body = client.redemption(&other).set("client_secret", &secret).post("/oauth/token");
+    client.granted(&field.ask(&in_the_body).await);
     field.is_healthy(&granted).await;
 }
