@@ -293,7 +293,7 @@ mod tests {
             assert_eq!(short, expected, "{rule}");
             for name in &found {
                 let span = name.span.unwrap();
-                assert!(rule[span.at..span.at + span.len].contains(&name.name), "{rule}");
+                assert!(rule.get(span.at..span.at + span.len).unwrap().contains(&name.name), "{rule}");
             }
         }
     }
