@@ -13,8 +13,7 @@ fn commands(text: &str) -> Vec<String> {
             // In a text of its own, a line is a command up to a comment or a gap.
             found.push(rest.split("  ").next().unwrap_or_default().split(" #").next().unwrap_or_default().to_owned());
         }
-        for (at, _) in line.match_indices("`sekisho ") {
-            let rest = &line[at + "`sekisho ".len()..];
+        for rest in line.split("`sekisho ").skip(1) {
             found.push(rest.split('`').next().unwrap_or_default().to_owned());
         }
     }

@@ -80,22 +80,23 @@ pub(crate) async fn import(common: &Common, arguments: &ImportArguments) -> Resu
     let written = serde_json::to_string_pretty(&document).unwrap_or_default();
     write::replace(file, &format!("{written}\n"))?;
     if !common.json {
-        say_lines!("\n{} is rewritten; what it was is in {}.", file.display(), backup.display());
-        say_lines!("{} has {} more servers. Next:", arguments.config.display(), entries.len());
-        say_lines!(
-            "  sekisho check -c {}\n  sekisho serve -c {}",
-            arguments.config.display(),
-            arguments.config.display()
-        );
-        if !staying.is_empty() {
-            let names: Vec<String> = staying.iter().map(|entry| visible(&entry.name)).collect();
-            say_lines!("These stay as they are, with what they carry: {}.", names.join(", "));
-        }
-        if jsonc::has_comments(&text) {
-            say_lines!("Its comments are only in the backup now.");
-        }
+        say_done(arguments, (&backup, jsonc::has_comments(&text)), (entries.len(), &staying));
     }
     Ok(())
+}
+
+/// What was written, and what to do next.
+fn say_done(arguments: &ImportArguments, (backup, comments): (&Path, bool), (moved, staying): (usize, &[Entry])) {
+    let config = arguments.config.display();
+    say_lines!("\n{} is rewritten; what it was is in {}.", arguments.file.display(), backup.display());
+    say_lines!("{config} has {moved} more servers. Next:\n  sekisho check -c {config}\n  sekisho serve -c {config}");
+    if !staying.is_empty() {
+        let names: Vec<String> = staying.iter().map(|entry| visible(&entry.name)).collect();
+        say_lines!("These stay as they are, with what they carry: {}.", names.join(", "));
+    }
+    if comments {
+        say_lines!("Its comments are only in the backup now.");
+    }
 }
 
 fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {

@@ -118,7 +118,15 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
             &serde_json::json!({ "ready": true, "base_url": instance.base_url, "servers": servers, "pid": std::process::id() }),
         );
     }
-    say_lines!("Sekisho protects {} servers at {}", servers.len(), instance.base_url);
+    // Nothing is said of whether they answer: that is seen when they are called.
+    let count = match servers.len() {
+        1 => "1 server".to_owned(),
+        count => format!("{count} servers"),
+    };
+    say_lines!(
+        "Sekisho is up at {}. It stands in front of {count}, each of which is asked when it is called:",
+        instance.base_url
+    );
     for (name, url) in servers {
         say_lines!("  {name:<20} {url}");
     }

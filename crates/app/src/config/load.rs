@@ -516,6 +516,13 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
             note("templates", &message, "give `purpose` and `tools`, and bounds that are JSON Schema", true);
         }
     }
+    let is_one = stands_behind.iter().filter(|is| **is).count() == 1;
+    check_access(server, is_one, &mut note);
+    problems
+}
+
+/// What is unwise in who may call its tools. `is_one`: one thing stands behind it, as it has to be.
+fn check_access(server: &ServerDefinition, is_one: bool, note: &mut impl FnMut(&'static str, &str, &str, bool)) {
     if let Some(observe) = server.rights
         && observe.end().is_none_or(|end| end <= SystemClock.now())
     {
@@ -527,7 +534,6 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         let message = format!("until the end of {} nothing is refused by rights or need, only recorded", observe.day);
         note("rights", &message, help, false);
     }
-    let is_one = stands_behind.iter().filter(|is| **is).count() == 1;
     if is_one && server.tools.is_empty() && !server.builtin && server.access == Access::Users {
         let help = "write a table `tools` with a class for each; `sekisho server tools propose NAME` prints one";
         let message =
@@ -538,7 +544,6 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
         let help = "remove `access = \"public\"` unless that is what you want";
         note("access", "anybody who can reach this address may call every tool of this server", help, false);
     }
-    problems
 }
 
 /// How long calls and starts may take.

@@ -91,3 +91,30 @@ fn a_value_may_stand_elsewhere() {
         assert!(resolve(server, secret(bad)).is_err(), "{bad}");
     }
 }
+
+/// ATK-283: the same program or URL again is the same server; the folder counts where a word of the command is a file in
+/// it.
+#[test]
+fn a_server_is_what_stands_behind_it() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(one.path().join("server.js"), "").unwrap();
+    let program = |folder: &tempfile::TempDir, words: &[&str]| ServerDefinition {
+        command: words.iter().map(|&word| word.to_owned()).collect(),
+        directory: Some(folder.path().to_owned()),
+        ..ServerDefinition::default()
+    };
+    let url = |url: &str| ServerDefinition { url: Some(url.to_owned()), ..ServerDefinition::default() };
+    for (before, after, expected) in [
+        (program(&one, &["npx", "x"]), program(&one, &["npx", "x"]), true),
+        (program(&one, &["npx", "x"]), program(&other, &["npx", "x"]), true),
+        (program(&one, &["node", "server.js"]), program(&one, &["node", "server.js"]), true),
+        (program(&one, &["node", "server.js"]), program(&other, &["node", "server.js"]), false),
+        (program(&one, &["files", "."]), program(&other, &["files", "."]), false),
+        (program(&one, &["npx", "x"]), program(&one, &["npx", "y"]), false),
+        (url("http://127.0.0.1:3000/mcp"), url("http://127.0.0.1:3000/mcp"), true),
+        (url("http://127.0.0.1:3000/mcp"), url("http://127.0.0.1:3001/mcp"), false),
+        (url("http://127.0.0.1:3000/mcp"), program(&one, &["x"]), false),
+    ] {
+        assert_eq!(super::is_same(&before, &after), expected, "{before:?} {after:?}");
+    }
+}

@@ -241,7 +241,7 @@ mod tests {
     /// Long files cost no more than their length.
     #[test]
     fn finding_texts_grows_with_the_file() {
-        for unit in ["Group::\"a#\" ", "\"a\" ", "// \"\n", "\"", "/", "\\\"", "a::"] {
+        for unit in ["Group::\"a#\" ", "// \"\n", "a::\"\\\" "] {
             let make = |count: usize| (0..count).map(|at| unit.replace('#', &at.to_string())).collect::<String>();
             sekisho_protocol::growth::in_proportion(unit, 256, make, |text| super::written(text).len());
         }
@@ -293,7 +293,7 @@ mod tests {
             assert_eq!(short, expected, "{rule}");
             for name in &found {
                 let span = name.span.unwrap();
-                assert!(rule[span.at..span.at + span.len].contains(&name.name), "{rule}");
+                assert!(rule.get(span.at..span.at + span.len).unwrap().contains(&name.name), "{rule}");
             }
         }
     }
