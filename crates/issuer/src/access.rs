@@ -9,10 +9,10 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use sekisho_policy::lending::{self, Hindrance};
-use sekisho_policy::model::ToolStanding;
+use sekisho_policy::lending::{self, Hindrance, WantedTool};
 use sekisho_protocol::audit::{Decision, Event, Verdict};
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{AccessRequestId, ClientId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::SetName;
@@ -344,13 +344,10 @@ async fn hindrance(
 ) -> Result<Option<Hindrance>, StoreError> {
     let known = tx.catalogue().find(server, tool).await?;
     let class = issuer.servers.borrow().find(server).and_then(|card| card.classes.get(tool).copied());
-    let standing = match known {
-        None => ToolStanding::Unknown,
-        Some(tool) if tool.is_held() => ToolStanding::Held,
-        Some(tool) => class.or(tool.class).map_or(ToolStanding::Unclassified, ToolStanding::Classified),
-    };
+    let held = known.as_ref().is_some_and(Tool::is_held);
+    let class = class.or(known.and_then(|tool| tool.class));
     let rights = Arc::clone(&issuer.rights.borrow());
-    Ok(lending::hindrance(&rights, (subject, client), (server, tool, standing), now))
+    Ok(lending::hindrance(&rights, (subject, client), WantedTool { server, name: tool, class, held }, now))
 }
 
 /// What was asked, with what came of it, for the one who asked and for owners.

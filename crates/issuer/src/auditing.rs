@@ -16,18 +16,18 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, RequestId, ServerName};
 use sekisho_protocol::server::ServerCard;
 use sekisho_store::{AuditFilter, AuditOrder, StoreError, Tx};
-use serde::Serialize;
 
 use crate::own::{self, OwnError};
 use crate::pages::{self, Chrome};
 use crate::parameters::{Form, Parameters};
 use crate::session::{self, FormKind, Session, form_token, is_ours};
 use crate::shown::{self, JsonText};
-use crate::text::Sentence;
+use crate::text::{Language, Sentence};
 use crate::visit::Visit;
 use crate::{Issuer, error, records};
 
 mod looking;
+mod words;
 
 use looking::{Looking, Names, Since};
 
@@ -157,10 +157,10 @@ async fn records_page(issuer: &Issuer, visit: &Visit, query: &str) -> Result<Opt
         older = before;
         for (request, records) in exchanges {
             if looking.is_all() || looking.fits(&mut tx, (&mut people, &mut clients), &records).await? {
-                lines.push(line(issuer, &mut tx, &mut people, (request, records)).await?);
+                lines.push(line((issuer, visit.language), &mut tx, &mut people, (request, records)).await?);
             }
         }
-        if before.is_none() || lines.len() >= PAGE_MAX as usize {
+        if before.is_none() || lines.len() * 2 >= PAGE_MAX as usize {
             break;
         }
     }
@@ -200,7 +200,7 @@ async fn page_before(
 
 /// An exchange in one line: what it was about comes from its oldest record, what came of it from its newest.
 async fn line(
-    issuer: &Issuer,
+    (issuer, language): (&Issuer, Language),
     tx: &mut Tx,
     people: &mut People,
     (request, records): (RequestId, Vec<Record>),
@@ -209,7 +209,7 @@ async fn line(
     let mut told: Vec<What> = Vec::new();
     let (mut who, mut around) = (String::new(), Vec::new());
     for record in records.iter().rev() {
-        told.push(What::of(&record.event));
+        told.push(What::of(language, &record.event));
         let (subject, client, server) = parties(&record.event);
         if let (Some(subject), true) = (subject, who.is_empty()) {
             who = people.name(tx, subject).await?;
@@ -238,7 +238,7 @@ async fn record_page(issuer: &Issuer, visit: &Visit, id: &str) -> Result<Option<
     let request: RequestId = id.parse().map_err(|_| OwnError::NotThere)?;
     let mut tx = issuer.store.read().await?;
     let Some(session) = auditor(&mut tx, visit).await? else { return Ok(None) };
-    let entries = entries(&mut tx, request).await?;
+    let entries = entries(&mut tx, visit.language, request).await?;
     let arguments = match tx.audit().arguments(request).await? {
         Some(_) => {
             let csrf = form_token(visit, Some(&session), FormKind::ShowArguments, id).expose().to_owned();
@@ -258,7 +258,7 @@ async fn revealed_page(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) ->
     if !is_ours(visit, Some(&session), FormKind::ShowArguments, id, form.one("csrf")) {
         return Err(OwnError::Forgery);
     }
-    let entries = entries(&mut tx, request).await?;
+    let entries = entries(&mut tx, visit.language, request).await?;
     let kept = tx.audit().arguments(request).await?.ok_or(OwnError::Ended)?;
     let kept = shown::json(&String::from_utf8_lossy(kept.expose()), ARGUMENTS_CHARS_MAX);
     // On record first: what was read cannot be unread.
@@ -272,7 +272,7 @@ async fn revealed_page(issuer: &Issuer, visit: &Visit, id: &str, form: &Form) ->
 }
 
 /// Every record of an exchange, in order. None at all: there is no such exchange.
-async fn entries(tx: &mut Tx, request: RequestId) -> Result<Vec<EntryBox>, OwnError> {
+async fn entries(tx: &mut Tx, language: Language, request: RequestId) -> Result<Vec<EntryBox>, OwnError> {
     let found = tx.audit().list(&AuditFilter { request: Some(request), ..AuditFilter::default() }).await?;
     if found.is_empty() {
         return Err(OwnError::NotThere);
@@ -295,7 +295,7 @@ async fn entries(tx: &mut Tx, request: RequestId) -> Result<Vec<EntryBox>, OwnEr
         boxes.push(EntryBox {
             seq: stored.seq,
             at: shown::second(stored.record.at),
-            what: What::of(&stored.record.event),
+            what: What::of(language, &stored.record.event),
             facts,
         });
     }
@@ -323,15 +323,16 @@ impl What {
         Self { name: text(name), word: text(word), refused }
     }
 
-    fn of(event: &Event) -> Self {
+    fn of(language: Language, event: &Event) -> Self {
         match event {
             Event::Act { act, on, .. } => Self::new(act, on, false),
             Event::Authorization(authorization) => {
-                Self::new(&word(&authorization.act), &authorization.detail, is_refusal(authorization.act))
+                let act = language.say(words::act(authorization.act));
+                Self::new(act, &authorization.detail, is_refusal(authorization.act))
             }
             Event::Decision(decision) => {
-                let set = decision.set.map(|set| format!(" ({})", word(&set))).unwrap_or_default();
-                let verdict = format!("{}{set}", word(&decision.verdict));
+                let set = decision.set.map(|set| format!(" ({})", language.say(words::set(set)))).unwrap_or_default();
+                let verdict = format!("{}{set}", language.say(words::verdict(decision.verdict)));
                 Self::new(name_of(decision), &verdict, decision.verdict != Verdict::Permit)
             }
             Event::Outcome(outcome) => {
@@ -343,7 +344,7 @@ impl What {
                     | OutcomeResult::Unknown
                     | OutcomeResult::UpstreamFailed => true,
                 };
-                Self::new("", &word(&outcome.result), bad)
+                Self::new("", language.say(words::outcome(outcome.result)), bad)
             }
             Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),
             Event::Child { act, detail, .. } => Self::new(act, detail, false),
@@ -380,14 +381,6 @@ fn parties(event: &Event) -> (Option<&Subject>, Option<&ClientId>, Option<&Serve
         Event::Outcome(it) => (None, None, Some(&it.server)),
         Event::Rejection(it) => (None, None, it.server.as_ref()),
         Event::Child { server, .. } => (None, None, Some(server)),
-    }
-}
-
-/// A word of the records, as it is written there.
-fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
     }
 }
 

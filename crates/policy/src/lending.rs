@@ -1,6 +1,7 @@
 //! What a loan could not change: an owner is warned before lending, and nobody is sent to ask for it.
 
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::ScopeSet;
@@ -26,12 +27,25 @@ pub enum Hindrance {
     },
 }
 
+/// A tool that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedTool<'a> {
+    /// At which server.
+    pub server: &'a ServerName,
+    /// Its name.
+    pub name: &'a str,
+    /// The class in force; of a tool that is held back, the one that it had.
+    pub class: Option<ToolClass>,
+    /// Whether it is held back.
+    pub held: bool,
+}
+
 /// What stands in the way of lending this tool to this subject for use by this client, as far as no call has to be known.
 /// Rules that look at a task or at the source of a call are asked as for a call without a task.
 pub fn hindrance(
     rights: &Rights,
     (subject, client): (&Subject, &ClientId),
-    (server, tool, standing): (&ServerName, &str, ToolStanding),
+    tool: WantedTool<'_>,
     now: Timestamp,
 ) -> Option<Hindrance> {
     let caller = Caller {
@@ -40,10 +54,12 @@ pub fn hindrance(
         path: Some(ActorPath::direct(client.clone())),
         ..Caller::anonymous(ScopeSet::empty())
     };
+    // As it would be if it were not held back.
+    let standing = tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
     let call = Call {
-        server: server.clone(),
+        server: tool.server.clone(),
         method: "tools/call",
-        target: Target::Tool { name: tool.to_owned(), standing },
+        target: Target::Tool { name: tool.name.to_owned(), standing },
         arguments: None,
         schema: None,
         params: None,
@@ -55,5 +71,5 @@ pub fn hindrance(
     if answer.is_forbidden() {
         return Some(Hindrance::Forbidden { rules: answer.because.to_vec(), reasons: answer.reasons.clone() });
     }
-    (standing == ToolStanding::Held).then_some(Hindrance::Held { permitted: answer.permitted })
+    tool.held.then_some(Hindrance::Held { permitted: answer.permitted })
 }

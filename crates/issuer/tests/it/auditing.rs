@@ -89,6 +89,12 @@ async fn an_auditor_reads_a_call_and_its_arguments_on_record() {
     let mut auditor = site.signed_in("reader").await;
     let list = auditor.get("/records").await;
     assert!(list.body.contains("<code>read_note</code>") && list.body.contains("permit · answered"), "{}", list.body);
+    // In Japanese there are no words of machines.
+    auditor.headers.insert("accept-language", "ja".parse().unwrap());
+    let japanese = auditor.get("/records").await.body;
+    assert!(japanese.contains("許可 · 応答あり") && japanese.contains("ログイン"), "{japanese}");
+    assert!(!["permit", "answered", "login_succeeded"].iter().any(|word| japanese.contains(word)), "{japanese}");
+    auditor.headers.remove("accept-language");
     let page = auditor.get(&path(call)).await;
     for words in ["read_note", "permit", "answered", "undeclared", "<dd>reader</dd>", "Show the arguments"] {
         assert!(page.body.contains(words), "{words}: {}", page.body);

@@ -354,7 +354,7 @@ impl Browser {
             }
         }
         // The script forgets a door that is closed.
-        if self.door.as_ref().is_some_and(|door| reply.header("location").ends_with(&format!("#{}", &door[1..]))) {
+        if self.door.as_ref().is_some_and(|door| reply.header("location").ends_with(&door.replacen('/', "#", 1))) {
             self.door = None;
         }
         reply
@@ -411,7 +411,7 @@ impl Reply {
     pub(crate) fn location(&self) -> String {
         let to = self.header(LOCATION.as_str());
         let to = to.split("#~").next().unwrap();
-        match to.strip_prefix("/~").map(|rest| rest.find('/').map_or("/", |at| &rest[at..])) {
+        match to.strip_prefix("/~").map(|rest| rest.find('/').map_or("/", |at| rest.split_at(at).1)) {
             Some(inside) => inside.to_owned(),
             None => to.to_owned(),
         }

@@ -1,7 +1,7 @@
 //! What forbids a call, and who is told; what a loan could not change.
 
 use sekisho_policy::decide::{Decision, Denial, Forbidden, Reason, decide};
-use sekisho_policy::lending::{Hindrance, hindrance};
+use sekisho_policy::lending::{Hindrance, WantedTool, hindrance};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::rights::{Rights, RuleId};
 use sekisho_protocol::caller::Subject;
@@ -53,20 +53,19 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
 fn what_beats_a_loan_is_known_before_it_is_lent() {
     let rights = rights(RULES);
     let client = ClientId::parse("cli_a").unwrap();
-    let classified = ToolStanding::Classified(ToolClass::Write);
     let forbidden =
         Hindrance::Forbidden { rules: vec![RuleId("never".to_owned())], reasons: vec!["nobody wipes".to_owned()] };
-    for (server, name, standing, expected) in [
-        ("notes", "pay", classified, None),
-        ("notes", "wipe", classified, Some(forbidden.clone())),
-        ("notes", "wipe", ToolStanding::Held, Some(forbidden)),
-        ("notes", "pay", ToolStanding::Held, Some(Hindrance::Held { permitted: true })),
-        ("news", "look", classified, None),
-        ("news", "look", ToolStanding::Held, Some(Hindrance::Held { permitted: false })),
+    for (server, name, held, expected) in [
+        ("notes", "pay", false, None),
+        ("notes", "wipe", false, Some(forbidden.clone())),
+        ("notes", "wipe", true, Some(forbidden)),
+        ("notes", "pay", true, Some(Hindrance::Held { permitted: true })),
+        ("news", "look", false, None),
+        ("news", "look", true, Some(Hindrance::Held { permitted: false })),
     ] {
-        let subject = Subject::User(user(3));
-        let found = hindrance(&rights, (&subject, &client), (&server.parse().unwrap(), name, standing), now());
-        assert_eq!(found, expected, "{server}/{name} {standing:?}");
+        let (subject, server) = (Subject::User(user(3)), server.parse().unwrap());
+        let tool = WantedTool { server: &server, name, class: Some(ToolClass::Write), held };
+        assert_eq!(hindrance(&rights, (&subject, &client), tool, now()), expected, "{server}/{name} {held}");
     }
     let rule = |id: &str| RuleId(id.to_owned());
     assert_eq!(rights.forbidding(&[rule("open"), rule("never")]), Some(vec!["nobody wipes".to_owned()]));
