@@ -69,6 +69,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
         "reads the client; what strangers get wrong is counted",
     ),
     post(
+        "/token",
+        "/token",
+        Carries::Form(&[("grant_type", "refresh_token"), ("refresh_token", "x"), ("client_id", "nobody")]),
+        "what has not the form of a refresh token of ours is not looked up; one that has costs what it costs at `/oauth/token`",
+    ),
+    post(
         "/oauth/revoke",
         "/oauth/revoke",
         Carries::Form(&[("token", "x"), ("client_id", "nobody")]),
