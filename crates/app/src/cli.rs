@@ -507,6 +507,12 @@ pub(crate) struct RunArguments {
     /// Show the HTTP server a secret header: asked for once, kept sealed
     #[arg(long = "secret-header", value_name = "NAME", requires = "http")]
     pub(crate) secret_headers: Vec<String>,
+    /// How long the program may be silent while it starts [default: 120]
+    #[arg(long, value_name = "SECONDS", requires = "command", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) start_seconds: Option<u32>,
+    /// How long a call may take without an answer or progress [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) call_seconds: Option<u32>,
     /// The name of the owner, made on first start
     #[arg(long, default_value = "owner")]
     pub(crate) owner: String,

@@ -108,8 +108,7 @@ impl Instance {
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);
         let upkeep = Upkeep::begin(&store, node).await?;
         let clock: Arc<dyn Clock> = upkeep.clock.clone();
-        let base_url = base_url(&store, &configuration, port).await?;
-        let extra_ca = read_ca(&configuration)?;
+        let (base_url, extra_ca) = (base_url(&store, &configuration, port).await?, read_ca(&configuration)?);
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;
         let (users, loans) = people(&store, clock.now()).await?;

@@ -208,6 +208,8 @@ fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
     let directory = std::env::current_dir().ok().filter(|_| !arguments.command.is_empty());
     let definition = ServerDefinition {
         builtin: arguments.builtin,
+        call_seconds: arguments.call_seconds,
+        start_seconds: arguments.start_seconds,
         command: arguments.command.clone(),
         directory,
         url: arguments.http.clone(),

@@ -326,14 +326,17 @@ fn spellings(path: &str) -> BTreeSet<String> {
     found
 }
 
-/// ATK-63: a path has one spelling; every other one reaches nothing, with and without a token.
+/// ATK-63: a path has one spelling; every other one reaches nothing, with and without a token, but for a slash at the end.
 #[tokio::test]
 async fn a_path_in_another_spelling_reaches_nothing() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     let all = spellings(UP);
     assert!(all.len() >= 200, "{} spellings", all.len());
-    for spelling in &all {
+    // One slash at the end is taken away before anything is decided: see `a_slash_at_the_end_leads_to_the_same_resource`.
+    let slashed = format!("{UP}/");
+    assert!(all.contains(&slashed));
+    for spelling in all.iter().filter(|spelling| **spelling != slashed) {
         for token in ["", &granted.access] {
             let mut connection = Connection::open(field.address).await.unwrap();
             let _ = connection.send(&tool(spelling, token, "look").bytes(&field.host())).await;

@@ -41,8 +41,9 @@ async fn a_program_that_does_not_exist_is_named() {
 async fn a_program_that_says_nothing_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let program = script(folder.path(), "echo 'this is not MCP'\nexec sleep 600");
-    let failed = Checkpoint::program([program]).fail().await;
+    let failed = Checkpoint::program([program]).argument("--start-seconds").argument("2").fail().await;
     assert_eq!(failed.code(), Some(3), "{}", failed.stderr);
+    assert!(failed.stderr.contains("start_seconds"), "{}", failed.stderr);
 }
 
 #[tokio::test]
@@ -140,9 +141,9 @@ async fn an_upstream_with_a_lock_of_its_own_is_named_so() {
 #[tokio::test]
 async fn an_upstream_that_is_away_is_said() {
     let closed = { std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap() };
-    let failed = Checkpoint::http(&format!("http://{closed}/mcp")).fail().await;
-    assert_eq!(failed.code(), Some(3), "{}", failed.stderr);
-    assert!(failed.stderr.contains(&closed.to_string()), "{}", failed.stderr);
+    let checkpoint = Checkpoint::http(&format!("http://{closed}/mcp")).start().await;
+    checkpoint.stderr().contains(&closed.to_string()).await;
+    checkpoint.stderr().contains("is not ready").await;
 }
 
 /// 0 yes, 1 no, 2 usage, 3 environment.
