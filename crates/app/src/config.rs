@@ -4,6 +4,7 @@ mod database;
 mod load;
 mod names;
 mod policies;
+mod server;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +18,10 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use load::{Loaded, Mistake, check_server, load};
+pub(crate) use load::{Loaded, Mistake, load};
 pub(crate) use names::Known;
 pub(crate) use policies::{UNREAD_HELP, policy_files, policy_folder};
+pub(crate) use server::check_server;
 pub(crate) use values::{Filled, fill};
 
 /// `sekisho.toml`.
