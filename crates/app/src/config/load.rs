@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 use super::names::{self, Known};
 use super::policies::{UNREAD_HELP, policy_files, policy_folder};
 use super::server::{check_server, unfilled};
-use super::values::{Filled, fill, refers};
+use super::values::{Filled, fill};
 use super::{Access, Configuration, ServerDefinition, database};
 use crate::error::CommandError;
 use crate::heads::SecondPlace;
