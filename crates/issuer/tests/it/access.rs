@@ -46,8 +46,8 @@ impl Site {
         call
     }
 
-    /// The notes server shows another definition of this tool than the one that was accepted.
-    async fn hold_back(&self, tool: &str) {
+    /// The notes server shows other definitions of these tools than those that were accepted.
+    async fn hold_back(&self, tools: &[&str]) {
         let notes = "notes".parse().unwrap();
         let mut tx = self.store.begin().await.unwrap();
         let known = tx.catalogue().list(&notes).await.unwrap();
@@ -55,10 +55,16 @@ impl Site {
             name: tool_known.name.clone(),
             summary: tool_known.summary.clone(),
             proposed: tool_known.proposed,
-            definition: if tool_known.name == tool { "another".to_owned() } else { tool_known.name.clone() },
+            definition: if tools.contains(&tool_known.name.as_str()) {
+                "another".to_owned()
+            } else {
+                tool_known.name.clone()
+            },
         };
         tx.catalogue().sync(&notes, &known.iter().map(seen).collect::<Vec<_>>(), self.clock.now()).await.unwrap();
-        assert!(tx.catalogue().find(&notes, tool).await.unwrap().unwrap().is_held());
+        for tool in tools {
+            assert!(tx.catalogue().find(&notes, tool).await.unwrap().unwrap().is_held(), "{tool}");
+        }
         tx.commit().await.unwrap();
     }
 
@@ -275,9 +281,7 @@ async fn a_tool_that_is_held_back_is_not_lent_but_let_through() {
     let site = Site::new().await;
     site.three_tools().await;
     let grant = site.grant("reader", "mcp:read").await;
-    for tool in ["read_note", "delete_note"] {
-        site.hold_back(tool).await;
-    }
+    site.hold_back(&["read_note", "delete_note"]).await;
     let mut reader = site.signed_in("reader").await;
     let own = reader.get(&path(site.refused(grant, "read_note", SetName::Rights).await)).await;
     assert!(own.body.contains("This tool is held back") && !own.body.contains("value=\"ask\""), "{}", own.body);
