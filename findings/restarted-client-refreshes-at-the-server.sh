@@ -7,9 +7,9 @@
 # Versions: PyPI fastmcp 4.2.3 with mcp 2.3.0. Seen 2026-11-30 with Python 3.11.7; the metadata name /oauth2/token at
 #           the authorization server:
 #             still running   refresh_token to /oauth2/token at the authorization server
-#             started again   refresh_token to /token at the MCP server, then the login page
-# Matters:  a refresh token alone does not spare these people a login after each restart, unless the authorization
-#           server shares the origin of the MCP server and answers refreshes at /token as well.
+#             started again   refresh_token to /token at the MCP server, then the metadata, then the login page
+# Matters:  a refresh token does not spare these people the login when they start the program the next day, unless the
+#           authorization server shares the origin of the MCP server and answers refreshes at /token as well.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -56,6 +56,7 @@ class Double(BaseHTTPRequestHandler):
         if "oauth-protected-resource" in self.path:
             self.reply(200, {"resource": f"{mcp}/mcp", "authorization_servers": [issuer]})
         elif self.server.name == "authorization server" and self.path.startswith("/.well-known/"):
+            log.append("the metadata")
             self.reply(200, {
                 "issuer": issuer,
                 "authorization_endpoint": f"{issuer}/oauth2/authorize",
@@ -147,5 +148,5 @@ PY
 FASTMCP_LOG_LEVEL=CRITICAL timeout 60 venv/bin/python -W ignore show.py | tee seen
 diff - seen <<'TEXT' || { echo "The client does not refresh as described any more: see where it posts its refresh token now." >&2; exit 1; }
 still running: refresh_token to /oauth2/token at the authorization server
-started again: refresh_token to /token at the MCP server, then the login page
+started again: refresh_token to /token at the MCP server, then the metadata, then the login page
 TEXT
