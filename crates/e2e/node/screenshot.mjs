@@ -86,7 +86,7 @@ function pageProblems() {
     if (!named) names.push(`field \`${field.name}\` has no label`);
   }
   for (const control of document.querySelectorAll('button, a[href]')) {
-    if (control.innerText.trim() === '' && !control.ariaLabel && !control.querySelector('img[alt]')) names.push(`${control.tagName.toLowerCase()} without a name`);
+    if (control.textContent.trim() === '' && !control.ariaLabel && !control.querySelector('img[alt]')) names.push(`${control.tagName.toLowerCase()} without a name`);
   }
   for (const picture of document.querySelectorAll('img:not([alt])')) names.push(`picture ${picture.src} without alt`);
   const page = [];

@@ -137,11 +137,36 @@ struct Shelf {
     listed: tokio::sync::Mutex<Option<Instant>>,
     /// The same for readers that do not wait.
     listed_once: std::sync::atomic::AtomicBool,
-    /// Held from the reading of the store until `snapshot` has what was read, so that what was read earlier never replaces
-    /// what was read later.
-    reading: tokio::sync::Mutex<()>,
+    /// Which readings of the store began, and which of them `snapshot` is of.
+    readings: Mutex<Readings>,
     /// Names of tools of which the operator was told that only callers see them.
     told: Mutex<BTreeSet<String>>,
+}
+
+/// Readings of the store, numbered in the order in which they began.
+#[derive(Debug, Default)]
+struct Readings {
+    begun: u64,
+    kept: u64,
+}
+
+impl Shelf {
+    /// Begins a reading of the store; its number.
+    fn begin_reading(&self) -> u64 {
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.begun += 1;
+        readings.begun
+    }
+
+    /// Keeps what a reading gave, unless one that began later has given its own: what was read earlier never replaces what
+    /// was read later. What changed in between is read again, because each change is told by the change feed.
+    fn keep(&self, reading: u64, snapshot: Snapshot) {
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading > readings.kept {
+            readings.kept = reading;
+            self.snapshot.store(Arc::new(snapshot));
+        }
+    }
 }
 
 /// What is known of all servers' tools.
@@ -185,13 +210,13 @@ impl Catalogues {
     /// Reads a server's part anew from the store.
     pub(crate) async fn reload(&self, server: &ServerName) -> Result<(), StoreError> {
         let shelf = self.shelf(server);
-        let _reading = shelf.reading.lock().await;
+        let reading = shelf.begin_reading();
         let mut tx = self.store.read().await?;
         let tools = tx.catalogue().list(server).await?;
         let definitions = tx.catalogue().definitions(server).await?;
         drop(tx);
         let before = shelf.snapshot.load();
-        shelf.snapshot.store(Arc::new(Snapshot::of(tools, &definitions.into_iter().collect(), &before)));
+        shelf.keep(reading, Snapshot::of(tools, &definitions.into_iter().collect(), &before));
         Ok(())
     }
 
@@ -257,8 +282,8 @@ impl Catalogues {
     ) -> Result<Vec<Tool>, RefreshError> {
         let lists = upstreams.list_tools(server).await?;
         let (tools, mirrors) = read_all(server, &lists);
-        let _reading = shelf.reading.lock().await;
         let mut tx = self.store.begin().await?;
+        let reading = shelf.begin_reading();
         tx.catalogue().sync(server, &tools, now).await?;
         let kept = tx.catalogue().list(server).await?;
         tx.commit().await?;
@@ -269,7 +294,7 @@ impl Catalogues {
         let snapshot = Snapshot::of(kept.clone(), &definitions, &before);
         tell_held(server, &before, &snapshot);
         tell_unreadable(server, &before, &snapshot);
-        shelf.snapshot.store(Arc::new(snapshot));
+        shelf.keep(reading, snapshot);
         shelf.listed_once.store(true, std::sync::atomic::Ordering::Release);
         Ok(kept)
     }
@@ -385,7 +410,7 @@ mod tests {
     use sekisho_protocol::mcp::method::ListKind;
     use serde_json::value::RawValue;
 
-    use super::{Snapshot, definition, standing};
+    use super::{Shelf, Snapshot, definition, standing};
 
     fn snapshot(tool: Tool) -> Snapshot {
         Snapshot::of(vec![tool], &HashMap::new(), &Snapshot::default())
@@ -398,6 +423,26 @@ mod tests {
     fn digest(text: &str) -> Digest {
         let raw = raw(text);
         Digest::of(definition(&ListItem::read(ListKind::Tools, &raw).unwrap()).as_bytes())
+    }
+
+    /// What was read earlier never replaces what was read later, in whatever order the two are kept.
+    #[test]
+    fn a_reading_that_began_later_stays() {
+        let shelf = Shelf::default();
+        let (first, second) = (shelf.begin_reading(), shelf.begin_reading());
+        shelf.keep(second, Snapshot::default());
+        let tool = Tool {
+            name: "a".to_owned(),
+            summary: String::new(),
+            proposed: ToolClass::Read,
+            class: Some(ToolClass::Read),
+            seen: Digest::of(b"now"),
+            accepted: None,
+        };
+        shelf.keep(first, snapshot(tool.clone()));
+        assert!(shelf.snapshot.load().is_empty());
+        shelf.keep(shelf.begin_reading(), snapshot(tool));
+        assert!(!shelf.snapshot.load().is_empty());
     }
 
     /// ATK-76: every part of a definition counts, the order of its members does not.

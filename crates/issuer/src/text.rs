@@ -326,7 +326,7 @@ sentences! {
     AccessLead: "{} wanted to use this tool in your name. Either you may not use it, or there is no such tool. An owner can lend it to you for a while.",
         "{} があなたの代理でこのツールを使おうとしましたが、あなたに権限がないか、そのようなツールがありません。所有者に一時的な貸与を依頼できます。";
     AccessForbiddenTitle: "A rule forbids this", "規則で禁止されています";
-    AccessForbiddenNow: "No owner can lend it: a rule that forbids counts for more than a loan. Only whoever writes the rules can change that.",
+    AccessForbiddenNow: "No owner can lend it, because a rule that forbids counts for more than a loan. Only a change of the rules helps.",
         "所有者も貸与できません。禁止の規則は貸与より優先されます。変更できるのは規則を書く人だけです。";
     AccessHeldTitle: "This tool is held back", "このツールは保留中です";
     AccessHeldNow: "It is new or has changed. You may use it as before as soon as an owner has read and accepted it; nothing has to be lent.",

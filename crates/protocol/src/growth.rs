@@ -15,8 +15,9 @@ pub const DOUBLINGS: u32 = 5;
 /// The most that a doubling may multiply the processor time by, on the average of all. Twice is in proportion; the rest is
 /// for sorting, and for caches that no longer hold the input.
 const FACTOR_MAX: f64 = 2.2;
-/// The most for a single doubling: a step out of a cache is steeper than the average, and a square is four times.
-const STEP_MAX: f64 = 3.0;
+/// The most for a single doubling: a step out of a cache, or to memory that is asked for anew each time, is steeper than the
+/// average; a square is four times.
+const STEP_MAX: f64 = 3.5;
 /// How often each size is measured; the fastest counts, because nothing makes work faster than it is.
 const TRIES: usize = 3;
 /// How often all sizes are measured again before they count as too slow: other work on the machine slows single ones down.

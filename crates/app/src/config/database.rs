@@ -16,7 +16,8 @@ pub(super) fn check(url: &str) -> Vec<Problem> {
         let help = "write `postgres://USER@HOST/DATABASE`, or leave it out for a SQLite file in `data_dir`";
         return vec![problem("`store.url` is no PostgreSQL connection URL", help, true)];
     }
-    let authority = url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    let bare = without_references(url);
+    let authority = bare.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
     let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
     let mut problems = Vec::new();
@@ -24,11 +25,25 @@ pub(super) fn check(url: &str) -> Vec<Problem> {
         let help = "add `?sslmode=verify-full`, with `&sslrootcert=FILE` for an authority of your own";
         problems.push(problem("the connection to the database may be read or redirected on its way", help, false));
     }
-    if login.split_once(':').is_some_and(|(_, password)| !password.starts_with("${")) {
+    if login.split_once(':').is_some_and(|(_, password)| password != REFERENCE) {
         let help = "write `${file:PATH}` or `${env:NAME}` in its place";
         problems.push(problem("the password of the database stands in this file", help, false));
     }
     problems
+}
+
+/// What stands for a reference in a URL that is looked at. It ends no part of a URL.
+const REFERENCE: &str = "$";
+
+/// The URL with [`REFERENCE`] in place of `${file:…}` and `${env:…}`, whose paths have slashes of their own.
+fn without_references(url: &str) -> String {
+    let mut parts = url.split("${");
+    let mut bare = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        bare.push_str(REFERENCE);
+        bare.push_str(part.split_once('}').map_or("", |(_, after)| after));
+    }
+    bare
 }
 
 #[cfg(test)]
@@ -42,6 +57,8 @@ mod tests {
             ("postgres://sekisho@localhost/sekisho", false, 0),
             ("postgres:///sekisho?host=/run/postgresql", false, 0),
             ("postgresql://u:${file:/run/pw}@[::1]:5432/s", false, 0),
+            ("postgres://u:${file:/run/a@b}@db.example/s", false, 1),
+            ("postgres://u:a${env:B}@localhost/s", false, 1),
             ("postgres://u:canary@127.0.0.1/s", false, 1),
             ("postgres://u@db.example/s", false, 1),
             ("postgres://u:canary@db.example:5432/s?sslmode=require", false, 2),

@@ -165,7 +165,7 @@ async fn one_message_is_one_line() {
         let id = &body["id"];
         let note = "data: {\"jsonrpc\":\"2.0\",\ndata: \"method\":\"notifications/message\"}\n\n";
         let end = format!("data: {{\"jsonrpc\":\"2.0\",\ndata:\"id\":{id},\ndata:\"result\":{{\"a\":\"\\n\"}}}}\n\n");
-        // B03: an event of another type carries no message.
+        // An event of another type carries no message.
         let ping = note.replacen("data:", "event: ping\ndata:", 1);
         events(&[": keep-alive\n\n", &ping, note, "data: not json\n\n", &end])
     });

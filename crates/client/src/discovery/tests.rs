@@ -143,7 +143,7 @@ async fn issuer_metadata_is_looked_for_in_order() {
 
 const METADATA: &str = "GET https://issuer.test/.well-known/oauth-authorization-server";
 
-/// B16: a web application answers every unknown path with its page and 200. Discovery goes on to the next place, for both
+/// A web application answers every unknown path with its page and 200. Discovery goes on to the next place, for both
 /// documents; and where no place has one, the error says what was found.
 #[tokio::test]
 async fn a_page_in_place_of_a_document_does_not_end_the_search() {
@@ -180,7 +180,7 @@ async fn a_page_in_place_of_a_document_does_not_end_the_search() {
     }
 }
 
-/// B18: an origin is the same issuer with and without its slash, and then goes by the name that its document has. Nothing
+/// An origin is the same issuer with and without its slash, and then goes by the name that its document has. Nothing
 /// else is the same.
 #[tokio::test]
 async fn an_origin_is_the_same_issuer_with_its_slash() {

@@ -189,7 +189,7 @@ async fn an_open_server_is_only_told_that_it_is_open() {
     assert_eq!((traps(&diagnosis), broken(&diagnosis)), (vec![Trap::Unprotected], vec!["RS-13", "TR-02"]));
 }
 
-/// B28: where nothing is, there is no MCP server; and nothing is said of how it should ask for a token.
+/// Where nothing is, there is no MCP server; and nothing is said of how it should ask for a token.
 #[tokio::test]
 async fn a_404_is_no_server() {
     for status in [404, 410] {
@@ -202,7 +202,7 @@ async fn a_404_is_no_server() {
     }
 }
 
-/// B28: a server without metadata has one defect, and what follows from it is not counted again.
+/// A server without metadata has one defect, and what follows from it is not counted again.
 #[tokio::test]
 async fn one_defect_is_one_broken_row() {
     let bare = "Bearer";

@@ -101,7 +101,7 @@ async fn a_session_is_begun_and_ended() {
 #[tokio::test]
 async fn an_answer_on_a_stream_is_found() {
     let stream: &[(&'static str, &str)] = &[("content-type", "text/event-stream; charset=utf-8")];
-    // B03: an event of another type carries no message.
+    // An event of another type carries no message.
     let body = ": hi\n\nevent: ping\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":2}}\n\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\"}\n\ndata: {\"jsonrpc\":\"2.0\",\ndata: \"id\":1,\"result\":{\"a\":1}}\n\ndata: cut";
     let http = Scripted::default().with(POST, 200, stream, body);
     let answer = session(Revision::V2026_07_28).call(&http, None, "tools/list", json!({})).await.unwrap();

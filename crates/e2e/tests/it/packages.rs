@@ -32,7 +32,7 @@ async fn called(program: &str, checkpoint: &Checkpoint, options: &[&str]) -> (Va
     (result, text)
 }
 
-/// B02: npm `@modelcontextprotocol/server-everything` 2025.4.8 speaks 2024-11-05 alone. Clients of newer revisions go down to
+/// Npm `@modelcontextprotocol/server-everything` 2025.4.8 speaks 2024-11-05 alone. Clients of newer revisions go down to
 /// it, as they do without us.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_2024_is_used_by_clients_of_today() {
@@ -56,7 +56,7 @@ async fn a_server_of_2024_is_used_by_clients_of_today() {
     assert_eq!((&shown["text"], &shown["protocol"]), (&json!("Echo: hello"), &json!("2024-11-05")), "{shown:#}");
 }
 
-/// B02: the two most copied packages of that time, npm `server-github` 2025.4.8 and `server-postgres` 0.6.2.
+/// The two most copied packages of that time, npm `server-github` 2025.4.8 and `server-postgres` 0.6.2.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_most_copied_servers_of_2024_start_and_list_their_tools() {
     for (entry, arguments, tool) in [
@@ -70,7 +70,7 @@ async fn the_most_copied_servers_of_2024_start_and_list_their_tools() {
     }
 }
 
-/// B01: PyPI `mcp` 2.3 and `fastmcp` 4.2 keep to the era of the first message that they get. Each client has a child of its
+/// PyPI `mcp` 2.3 and `fastmcp` 4.2 keep to the era of the first message that they get. Each client has a child of its
 /// own era.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_keeps_to_its_first_era_is_used_by_clients_of_both() {
@@ -126,7 +126,7 @@ async fn mcp_remote_connects_in_each_of_its_modes() {
     }
 }
 
-/// B09, ATK-250: Node's `fetch` sends its body on while we refuse the request by its head. The refusal arrives, twenty times
+/// ATK-250: Node's `fetch` sends its body on while we refuse the request by its head. The refusal arrives, twenty times
 /// of twenty, and on pages as well as on calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_before_the_body_was_read_arrives() {
@@ -235,7 +235,7 @@ async fn an_upstream_that_is_down_at_the_start_is_not_ready_and_becomes_so() {
     }
 }
 
-/// B01: the Inspector's command line, in each of its eras, at a program that keeps to the first era it hears.
+/// The Inspector's command line, in each of its eras, at a program that keeps to the first era it hears.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inspector_uses_a_program_that_keeps_to_its_first_era() {
     let folder = tempfile::tempdir().unwrap();

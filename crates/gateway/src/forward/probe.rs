@@ -367,7 +367,7 @@ mod tests {
         let spoken = read_initialized(answer.as_bytes()).unwrap();
         assert_eq!(spoken.revisions, [Revision::V2025_06_18, Revision::V2025_11_25]);
         assert_eq!(spoken.server_info.unwrap(), r#"{"name":"n"}"#);
-        // B02: what an older server names is all that it speaks.
+        // What an older server names is all that it speaks.
         for (version, revision) in [
             ("2024-11-05", Revision::V2024_11_05),
             ("2025-03-26", Revision::V2025_03_26),
@@ -382,7 +382,7 @@ mod tests {
         }
     }
 
-    /// B12, ATK-93: a list that never ends is taken as it is until it repeats itself.
+    /// ATK-93: a list that never ends is taken as it is until it repeats itself.
     #[test]
     fn a_list_that_never_ends_is_taken_until_it_repeats_itself() {
         let page = |tool: &str, cursor: &str| {

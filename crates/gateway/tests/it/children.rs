@@ -88,7 +88,7 @@ async fn a_program_serves_one_subject_with_what_it_was_given() {
     assert_eq!(reply.json()["error"]["data"], json!({ "supported": [JUNE, NOVEMBER], "requested": MODERN }));
 }
 
-/// B02: a program of a revision before those that are served answers in its own, and the client goes on in that, as it would
+/// A program of a revision before those that are served answers in its own, and the client goes on in that, as it would
 /// without us (2025-11-25 Lifecycle, Version Negotiation). Elsewhere that revision is not spoken.
 #[tokio::test]
 async fn a_program_of_an_older_revision_serves_clients_that_go_down_to_it() {

@@ -208,7 +208,7 @@ async fn a_request_is_judged_check_by_check() {
         // Scopes.
         (vec![("scope", "")], pending("mcp:read mcp:write")),
         (vec![("scope", "bogus")], answer(scope)),
-        // Clients made for OpenID providers ask every server for these words (B29).
+        // Clients made for OpenID providers ask every server for these words.
         (vec![("scope", "openid profile")], pending("mcp:read mcp:write")),
         (vec![("scope", "openid profile email address phone")], pending("mcp:read mcp:write")),
         (vec![("scope", "openid offline_access")], pending("mcp:read mcp:write offline_access")),

@@ -331,7 +331,7 @@ fn map_of(text: &str) -> String {
     map(text).draw(&Options::default()).unwrap()
 }
 
-/// B21: a draft as its authors write it has its title, and relates as it says.
+/// A draft as its authors write it has its title, and relates as it says.
 #[test]
 fn a_kramdown_draft_is_read() {
     let text = "---\ntitle: A Small Draft\ndocname: draft-small-00\n\nnormative:\n  RFC2119:\n\n--- abstract\n\nWhat it is about.\n\n\
@@ -354,7 +354,7 @@ fn a_kramdown_draft_is_read() {
     assert!(map.broken_links().is_empty(), "{:?}", map.broken_links());
 }
 
-/// B23: the entries of a definition list name their term, in every kind of text.
+/// The entries of a definition list name their term, in every kind of text.
 #[test]
 fn a_demand_of_a_definition_list_names_its_term() {
     let rfc = "Network Working Group                                          A. Writer\n\

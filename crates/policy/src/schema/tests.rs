@@ -108,7 +108,7 @@ fn numbers_are_held_exactly() {
     }
     let large = json!({"properties": {"n": {"maximum": 9_007_199_254_740_992_u64}}});
     assert!(check(&large, r#"{"n":9007199254740993}"#).is_err());
-    // B20: one that some programs round passes where nothing looks at its size, and fits no bound, on no side of a `not`.
+    // One that some programs round passes where nothing looks at its size, and fits no bound, on no side of a `not`.
     for (schema, fits) in [
         (json!({"type": "integer"}), true),
         (json!({"type": ["integer", "null"]}), true),

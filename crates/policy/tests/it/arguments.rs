@@ -55,7 +55,7 @@ fn a_forbid_on_a_number_holds_for_every_spelling() {
         (r#"{"amount":99.5}"#, false),
         (r#"{"amount":100.00000000000000001}"#, false),
         (r#"{"amount":9223372036854775808}"#, false),
-        // B20: what some programs round cannot be compared; where no rule looks at it, it passes.
+        // What some programs round cannot be compared; where no rule looks at it, it passes.
         (r#"{"amount":9007199254740993}"#, false),
         (r#"{"amount":-9007199254740993}"#, false),
         (r#"{"account":9007199254740993}"#, true),

@@ -133,7 +133,7 @@ fn edited<E>(result: Result<Vec<u8>, E>) -> usize {
 
 /// The inputs of a shape: each twice as long as the one before.
 fn inputs(shape: &Shape) -> Vec<String> {
-    (0..=DOUBLINGS).map(|times| shape.make(500 << times)).collect()
+    (0..=DOUBLINGS).map(|times| shape.make(250 << times)).collect()
 }
 
 fn grows(works: &[(&str, Work)]) {

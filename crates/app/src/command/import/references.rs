@@ -161,7 +161,7 @@ mod tests {
         pieces(text).iter().map(Piece::written).collect()
     }
 
-    /// B06: what a client writes for a variable is that variable here; what only the client knows is not guessed.
+    /// What a client writes for a variable is that variable here; what only the client knows is not guessed.
     #[test]
     fn references_of_every_client_are_translated() {
         for (text, expected) in [

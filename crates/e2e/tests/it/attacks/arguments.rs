@@ -161,8 +161,8 @@ async fn no_spelling_of_a_forbidden_amount_is_paid() {
     paying.pays(&[r#"{"amount":100}"#, r#"{"amount":1e2,"to":"eve"}"#, r#"{"amount":5.0}"#]).await;
 }
 
-/// ATK-112: a number that Cedar cannot hold, or that has a fraction, is no way around a limit on whole numbers. The inputs
-/// of the field case B04, before an upstream that takes any number.
+/// ATK-112: a number that Cedar cannot hold, or that has a fraction, is no way around a limit on whole numbers, before
+/// an upstream that takes any number.
 #[tokio::test]
 async fn a_number_beyond_its_limit_is_refused_however_it_is_written() {
     let paying = Paying::start(Language::Open, NOT_OVER_100, EVERYONE).await;

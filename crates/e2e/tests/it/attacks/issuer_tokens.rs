@@ -117,11 +117,14 @@ async fn a_token_is_for_one_server() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     assert_eq!(granted.claim("aud"), serde_json::json!(field.resource(UP)));
+    // A slash at the end is the same server, and no way to another.
+    for other in [OTHER.to_owned(), format!("{OTHER}/")] {
+        assert_eq!(field.ask(&tool(&other, &granted.access, "look")).await.status, 401, "{other}");
+    }
     let elsewhere = field.ask(&tool(OTHER, &granted.access, "look")).await;
-    assert_eq!(elsewhere.status, 401);
     let challenge = elsewhere.header("www-authenticate").unwrap();
     assert!(challenge.contains("invalid_token") && challenge.contains("/mcp/other"), "{challenge}");
-    for spelling in ["/", "/mcp", "/mcp/", "/mcp/UP", "/mcp/up/", "/mcp/up/x", "/MCP/up"] {
+    for spelling in ["/", "/mcp", "/mcp/", "/mcp/UP", "/mcp//up", "/mcp/up//", "/mcp/up/x", "/MCP/up"] {
         let status = field.ask(&tool(spelling, &granted.access, "look")).await.status;
         assert!(matches!(status, 400 | 401 | 404 | 405), "{spelling}: {status}");
     }

@@ -124,7 +124,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// ATK-281 (B05, B08): nothing that is recognised as a secret is shown or written into the configuration, whatever its name and
+/// ATK-281: nothing that is recognised as a secret is shown or written into the configuration, whatever its name and
 /// form; what is filled in later is what was there. The configuration is ours alone.
 #[tokio::test]
 async fn no_secret_of_a_clients_file_is_shown_or_written() {
@@ -168,7 +168,7 @@ async fn no_secret_of_a_clients_file_is_shown_or_written() {
     assert!(!checked.stderr.contains("CANARY") && !checked.stdout.contains("CANARY"), "{}", checked.stderr);
 }
 
-/// B06: a reference is the same variable where the checkpoint runs, with the same default; what only the client knows
+/// A reference is the same variable where the checkpoint runs, with the same default; what only the client knows
 /// stays with it, and the client's file is as it was. `check` and `serve` agree on what is missing here. A secret on a
 /// command line, which lies in a file of its own, reaches the program as it was.
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +216,7 @@ async fn references_mean_what_they_meant() {
     assert_eq!(told.trim(), "token,a:b,somebody,postgresql://app:CANARY@h/db");
 }
 
-/// B07: no member is lost or switched on. What the checkpoint has a word for is written with it; what it cannot have
+/// No member is lost or switched on. What the checkpoint has a word for is written with it; what it cannot have
 /// stays with its client, and is said.
 #[tokio::test]
 async fn no_member_of_an_entry_is_lost() {
@@ -258,7 +258,7 @@ async fn no_member_of_an_entry_is_lost() {
     assert_eq!(toml["servers"]["stream"]["url"].as_str(), Some("https://api.example.com/mcp2"));
 }
 
-/// B06: a server that asks for a login is left with the client that logs in there; one that does not is moved.
+/// A server that asks for a login is left with the client that logs in there; one that does not is moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_asks_for_a_login_stays() {
     let (protected, open) = (Checkpoint::notes().start().await, Upstream::start(Speaks::Modern).await.unwrap());

@@ -307,7 +307,7 @@ async fn what_an_upstream_sends_is_bounded() {
     assert!(matches!(error, ForwardError::Malformed { .. }));
 }
 
-/// B10: a result has one bound, whatever carries it.
+/// A result has one bound, whatever carries it.
 #[tokio::test]
 async fn an_answer_has_one_bound_in_a_body_and_in_an_event() {
     let json: &'static str = Box::leak(format!("{}{RESULT}", " ".repeat(1900)).into_boxed_str());
@@ -319,7 +319,7 @@ async fn an_answer_has_one_bound_in_a_body_and_in_an_event() {
     assert_eq!(next_message(&mut events).await["id"], 1);
 }
 
-/// B03: only events of the type `message` carry messages (HTML Living Standard §9.2.6). Others keep the connection open,
+/// Only events of the type `message` carry messages (HTML Living Standard §9.2.6). Others keep the connection open,
 /// and their ids are places to resume from.
 #[tokio::test]
 async fn events_of_other_types_carry_no_message() {
@@ -337,7 +337,7 @@ async fn events_of_other_types_carry_no_message() {
     }
 }
 
-/// B14, TR-44: progress gives a call its time anew.
+/// TR-44: progress gives a call its time anew.
 #[tokio::test]
 async fn progress_on_a_stream_gives_a_call_its_time_anew() {
     let server = Server::start(|_, mut connection: Connection| async move {

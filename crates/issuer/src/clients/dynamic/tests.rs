@@ -189,7 +189,7 @@ fn no_member_gives_a_client_more_than_any_other_client_has() {
     assert_eq!(answer["grant_types"], json!(["authorization_code"]));
 }
 
-/// B29: who names no grant types gets what the metadata offer; who names them gets what was named.
+/// Who names no grant types gets what the metadata offer; who names them gets what was named.
 #[test]
 fn a_registration_without_grant_types_is_answered_with_those_that_are_offered() {
     let answered = |grant_types: Value, refreshes: bool| {

@@ -235,7 +235,7 @@ fn an_older_version_is_known_where_the_session_agreed_on_it() {
     }
 }
 
-/// TR-51, ATK-67, B02: an older request may repeat its method and its name in headers, if it repeats them truly.
+/// TR-51, ATK-65, ATK-67: an older request may repeat its method and its name in headers, if it repeats them truly.
 /// mcp-remote 0.15.1 sends both with every message, `initialize` without a version header among them.
 #[test]
 fn an_older_request_may_repeat_its_method_and_its_name() {

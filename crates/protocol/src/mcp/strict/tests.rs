@@ -65,7 +65,7 @@ fn foreign_names_are_shown_escaped_and_short() {
     assert!(!message.contains('\n'), "{message}");
 }
 
-/// ATK-66, B20: numbers that overflow or vanish are refused; an integer that some programs round passes, and is known as
+/// ATK-66: numbers that overflow or vanish are refused; an integer that some programs round passes, and is known as
 /// one that cannot be compared.
 #[test]
 fn numbers_are_bounded_and_those_that_are_rounded_are_known() {

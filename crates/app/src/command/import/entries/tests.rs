@@ -43,7 +43,7 @@ fn what_an_entry_carries_is_told() {
     assert_eq!(entry(json!({ "type": "http", "url": "https://h/mcp" })).carries.len(), 0);
 }
 
-/// B05: nothing that is recognised is shown, wherever it stands in an entry.
+/// Nothing that is recognised is shown, wherever it stands in an entry.
 #[test]
 fn no_secret_is_shown() {
     for value in [
@@ -76,7 +76,7 @@ fn a_name_that_is_given_is_that_of_a_secret() {
     assert!(entry.environment["team"].has_secret());
 }
 
-/// ATK-229: what only the client can fill in stays with the client; `${file:…}` above all. B07: what is of another form
+/// ATK-229: what only the client can fill in stays with the client; `${file:…}` above all. What is of another form
 /// than is known here, or switched off, stays as well.
 #[test]
 fn what_cannot_be_taken_over_stays() {
@@ -135,7 +135,7 @@ fn what_cannot_be_taken_over_stays() {
     assert!(unset.contains("it is not set here"), "{unset}");
 }
 
-/// B07: the folder, the variables of a file, a list of words; each as it was.
+/// The folder, the variables of a file, a list of words; each as it was.
 #[test]
 fn no_member_is_lost() {
     let folder = tempfile::tempdir().unwrap();

@@ -162,7 +162,7 @@ async fn open_requests_are_bounded_in_time_and_number() {
     assert_eq!(kept.len(), PENDING_MAX - 1);
 }
 
-/// B14, TR-44: progress gives a request its time anew, and no other; up to twelve times its time.
+/// TR-44: progress gives a request its time anew, and no other; up to twelve times its time.
 #[tokio::test(start_paused = true)]
 async fn progress_gives_a_request_its_time_anew() {
     let mut router = router(true);

@@ -48,7 +48,7 @@ async fn the_era_of_a_program_is_found_out() {
     join_all(found).await;
 }
 
-/// B01: a program that keeps to the era of its first message serves clients of both, each in a child of its own.
+/// A program that keeps to the era of its first message serves clients of both, each in a child of its own.
 #[tokio::test]
 async fn a_program_that_keeps_to_its_first_era_serves_both() {
     let upstream = stdio(shared("locked"));
@@ -70,7 +70,7 @@ async fn a_program_that_asks_before_it_lists_is_answered() {
     upstream.stop().await;
 }
 
-/// B11: a start is not a call. What a program writes on its standard error is a sign of life; one that says nothing at all
+/// A start is not a call. What a program writes on its standard error is a sign of life; one that says nothing at all
 /// is given up, with the variables that it was not given.
 #[tokio::test]
 async fn a_program_that_says_something_while_it_starts_is_waited_for() {
