@@ -1,7 +1,7 @@
 //! Step 4: what is asked. The body is read once, strictly; headers have to say the same; the method table says what
 //! the method touches; the catalogue says what is known of it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,8 +167,8 @@ pub(crate) struct Posted {
 pub(crate) struct Wish {
     pub(crate) prompts: bool,
     pub(crate) resource_list: bool,
-    pub(crate) resources: HashSet<ResourceUri>,
-    pub(crate) jobs: HashSet<String>,
+    pub(crate) resources: BTreeSet<ResourceUri>,
+    pub(crate) jobs: BTreeSet<String>,
     pub(crate) tools: bool,
 }
 

@@ -3,7 +3,7 @@
 //! Lists show what `decide` would permit or let step up to. Answers that nobody asked for, requests that the revision
 //! does not have, news of things that the caller may not read: none of these is passed on.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -304,8 +304,8 @@ impl Filter {
                 splice::filter_subscriptions(&edited, SubscriptionList::Tasks, |id| self.is_own_job(id))
             });
         let may_read = |uri: &ResourceUri| self.may_read(&moment, uri.as_str());
-        let resources: HashSet<ResourceUri> = promised.resources.into_iter().filter(may_read).collect();
-        let jobs: HashSet<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
+        let resources: BTreeSet<ResourceUri> = promised.resources.into_iter().filter(may_read).collect();
+        let jobs: BTreeSet<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
         let Place::Listen { wish, heard, .. } = &mut self.place else { return Judged::Drop("not a subscription") };
         *heard = Some(Wish {
             prompts: promised.prompts && wish.prompts,
