@@ -21,7 +21,8 @@ pub(super) fn check(url: &str) -> Vec<Problem> {
     let (login, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let name = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(name, _)| name);
     let mut problems = Vec::new();
-    if !(name.is_empty() || is_loopback_host(name)) && !url.contains("sslmode=verify-full") {
+    let stays_here = name.is_empty() || is_loopback_host(name);
+    if !stays_here && !url.contains("sslmode=verify-full") {
         let help = "add `?sslmode=verify-full`, with `&sslrootcert=FILE` for an authority of your own";
         problems.push(problem("the connection to the database may be read or redirected on its way", help, false));
     }

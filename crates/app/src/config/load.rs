@@ -267,30 +267,7 @@ impl<'t> Reader<'t> {
 
     fn check(&mut self, configuration: &Configuration, table: &DeTable<'_>) {
         let at = |key: &str| place(table, key).unwrap_or(0..0);
-        if configuration.tls.cert.is_some() != configuration.tls.key.is_some() {
-            self.note(
-                at("tls"),
-                "`cert` and `key` belong together".to_owned(),
-                Some("give both, or neither".to_owned()),
-            );
-        }
-        if let Some(url) = &configuration.base_url
-            && let Err(message) = crate::instance::check_base_url(url)
-        {
-            self.note(at("base_url"), message, None);
-        }
-        if let Some(listen) = configuration.listen
-            && !listen.ip().is_loopback()
-            && configuration.tls.cert.is_none()
-            && !configuration.tls.terminated_in_front
-        {
-            let help = "give `tls.cert` and `tls.key`, or say `tls.terminated_in_front = true` if a proxy does it";
-            self.note(
-                at("listen"),
-                "beyond loopback, plain HTTP would show every token to the network".to_owned(),
-                Some(help.to_owned()),
-            );
-        }
+        self.check_address(configuration, table);
         self.check_proxies(configuration, at("tls"));
         if let Some(url) = &configuration.store.url {
             for problem in database::check(url) {
@@ -339,6 +316,35 @@ impl<'t> Reader<'t> {
                 "no server is protected".to_owned(),
                 Some("add a table `[servers.NAME]` with `command` or `url`".to_owned()),
                 false,
+            );
+        }
+    }
+
+    /// Where it listens, and what is protected there.
+    fn check_address(&mut self, configuration: &Configuration, table: &DeTable<'_>) {
+        let at = |key: &str| place(table, key).unwrap_or(0..0);
+        if configuration.tls.cert.is_some() != configuration.tls.key.is_some() {
+            self.note(
+                at("tls"),
+                "`cert` and `key` belong together".to_owned(),
+                Some("give both, or neither".to_owned()),
+            );
+        }
+        if let Some(url) = &configuration.base_url
+            && let Err(message) = crate::instance::check_base_url(url)
+        {
+            self.note(at("base_url"), message, None);
+        }
+        if let Some(listen) = configuration.listen
+            && !listen.ip().is_loopback()
+            && configuration.tls.cert.is_none()
+            && !configuration.tls.terminated_in_front
+        {
+            let help = "give `tls.cert` and `tls.key`, or say `tls.terminated_in_front = true` if a proxy does it";
+            self.note(
+                at("listen"),
+                "beyond loopback, plain HTTP would show every token to the network".to_owned(),
+                Some(help.to_owned()),
             );
         }
     }

@@ -20,6 +20,7 @@ struct Database {
 }
 
 impl Database {
+    #[expect(clippy::disallowed_methods, reason = "which PostgreSQL the tests may use is said from outside")]
     fn create() -> Self {
         let base = std::env::var("SEKISHO_TEST_POSTGRES")
             .expect("SEKISHO_TEST_POSTGRES names a PostgreSQL for the tests; scripts/test starts one");
