@@ -14,10 +14,10 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 command -v python3 >/dev/null || { echo "This needs python3." >&2; exit 1; }
-for version in 1.30.0 2.3.0; do
-  python3 -m venv "venv-$version"
-  timeout 200 "venv-$version/bin/pip" install -q --disable-pip-version-check "mcp==$version" >&2
-done
+python3 -m venv venv-1.30.0
+timeout 200 venv-1.30.0/bin/pip install -q --disable-pip-version-check mcp==1.30.0 >&2
+python3 -m venv venv-2.3.0
+timeout 200 venv-2.3.0/bin/pip install -q --disable-pip-version-check mcp==2.3.0 >&2
 
 cat > show.py <<'PY'
 import asyncio

@@ -546,17 +546,7 @@ pub(crate) async fn read_stream(
         Some(_) => None,
         None => Some(session.take_standing().ok_or(CallFault::StreamTaken)?),
     };
-    let call = Call {
-        server: routed.server().clone(),
-        method: STREAM_METHOD,
-        target: Target::Server,
-        arguments: None,
-        schema: None,
-        params: None,
-        arguments_digest: None,
-        round: None,
-        source: routed.source,
-    };
+    let call = Call { source: routed.source, ..Call::bare(routed.server().clone(), STREAM_METHOD, Target::Server) };
     Ok(Asked {
         call: Arc::new(call),
         revision: session.revision,

@@ -52,17 +52,7 @@ mod tests {
         let open = RightsServer { public: true, ..RightsServer::default() };
         let servers = [(server.clone(), open)].into();
         let rights = Rights::new(RightsParts { servers, ..RightsParts::default() }).unwrap();
-        let call = Call {
-            server,
-            method: "ping",
-            target: Target::Server,
-            arguments: None,
-            schema: None,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: None,
-        };
+        let call = Call::bare(server, "ping", Target::Server);
         let caller = Caller::anonymous(ScopeSet::empty());
         match decide(&rights, &caller, &Authority::default(), &call, ManualClock::default().now()) {
             Decision::Permit(permit) => permit,

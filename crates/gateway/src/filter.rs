@@ -185,17 +185,7 @@ impl Filter {
     }
 
     fn call(&self, method: &'static str, target: Target) -> Call {
-        Call {
-            server: self.routed.server().clone(),
-            method,
-            target,
-            arguments: None,
-            schema: None,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: self.routed.source,
-        }
+        Call { source: self.routed.source, ..Call::bare(self.routed.server().clone(), method, target) }
     }
 
     /// Whether the caller may read this resource. One that cannot be asked for by this text cannot be read.

@@ -33,17 +33,8 @@ pub(crate) fn narrow(
     let Some(wish) = &posted.wish else { return Ok(()) };
     let is_own = |id: &str| gateway.jobs.is_own(routed.server(), id, owner.as_ref());
     let may_read = |uri: &ResourceUri| {
-        let call = Call {
-            server: routed.server().clone(),
-            method: "resources/read",
-            target: Target::Resource { uri: uri.clone() },
-            arguments: None,
-            schema: None,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: routed.source,
-        };
+        let target = Target::Resource { uri: uri.clone() };
+        let call = Call { source: routed.source, ..Call::bare(routed.server().clone(), "resources/read", target) };
         matches!(decide(rights, &who.caller, &who.authority, &call, routed.now), Decision::Permit(_))
     };
     let resources: HashSet<&str> = wish.resources.iter().filter(|uri| may_read(uri)).map(ResourceUri::as_str).collect();

@@ -68,8 +68,8 @@ pub(crate) async fn enter(issuer: Arc<Issuer>, people: Router, request: Request)
     parts.extensions.insert(door.clone());
     let Ok(visit) = Visit::from_request_parts(&mut parts, &issuer).await;
     let is_form = !matches!(parts.method, Method::GET | Method::HEAD);
-    // A page of somebody else's knows no door of this browser's own: it would lead into a session of its choice. Of forms
-    // each page asks where they come from.
+    // A page of another site does not know the door of this browser's session, so it could only lead into a session of its
+    // own. Where forms come from is checked by each page.
     let is_open = match is_signed_in(&issuer, &visit).await {
         Ok(signed_in) => signed_in && (is_form || !is_led_here(&parts.headers)),
         Err(error) => return error::own(&issuer, &visit, &OwnError::from(error)),

@@ -75,7 +75,7 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit) -> Res
     }
 }
 
-/// The page of whoever is not signed in. `path`: what lies behind a door.
+/// The page for somebody who is not signed in. `path`: what lies behind a door.
 fn signed_out(issuer: &Issuer, visit: &Visit, path: &str) -> HomePage {
     let mut chrome = Chrome::new(issuer, visit);
     chrome.entry = door::entry(issuer, visit, path);

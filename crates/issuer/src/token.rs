@@ -78,8 +78,8 @@ pub(crate) enum TokenError {
     #[error("`scope` is malformed, or asks for more than was granted")]
     Scope,
     /// A refresh a moment after a call was refused for want of scope. At the code `server_error` both TypeScript SDKs send
-    /// the person to the authorization endpoint, and at every other one that they know they give up (npm
-    /// `@modelcontextprotocol/sdk` 1.32.2 and `client` 2.4.0, in `authInternal`; docs/clients.md).
+    /// the person to the authorization endpoint. At `invalid_grant` they throw their tokens away first, and at most other
+    /// codes they give up (npm `@modelcontextprotocol/sdk` 1.32.2 and `client` 2.4.0, in `authInternal`; docs/clients.md).
     #[error(
         "a call of this client was refused because its grant lacks scope, and a refresh gives no more: send the user to the authorization endpoint with the scope of the challenge"
     )]

@@ -86,17 +86,8 @@ fn caller(seed: u64) -> Caller {
 }
 
 fn call(tool: usize) -> Call {
-    Call {
-        server: "notes".parse().unwrap(),
-        method: "tools/call",
-        target: Target::Tool { name: format!("tool{tool}"), standing: ToolStanding::Classified(ToolClass::Read) },
-        arguments: None,
-        schema: None,
-        params: None,
-        arguments_digest: None,
-        round: None,
-        source: None,
-    }
+    let target = Target::Tool { name: format!("tool{tool}"), standing: ToolStanding::Classified(ToolClass::Read) };
+    Call::bare("notes".parse().unwrap(), "tools/call", target)
 }
 
 /// The best time of one run, in microseconds; `make` gives each run what it needs and is not measured.

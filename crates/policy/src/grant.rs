@@ -34,17 +34,7 @@ pub fn grantable(
         ..Caller::anonymous(ScopeSet::empty())
     };
     let may = |target: Target| {
-        let call = Call {
-            server: server.clone(),
-            method: "",
-            target,
-            arguments: None,
-            schema: None,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: None,
-        };
+        let call = Call::bare(server.clone(), "", target);
         rights.answer(&caller, &Authority::default(), &call, Asked::Any, now).permitted
     };
     let may_call = |name: &str, standing| may(Target::Tool { name: name.to_owned(), standing });

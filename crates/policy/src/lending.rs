@@ -56,17 +56,8 @@ pub fn hindrance(
     };
     // As it would be if it were not held back.
     let standing = tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
-    let call = Call {
-        server: tool.server.clone(),
-        method: "tools/call",
-        target: Target::Tool { name: tool.name.to_owned(), standing },
-        arguments: None,
-        schema: None,
-        params: None,
-        arguments_digest: None,
-        round: None,
-        source: None,
-    };
+    let target = Target::Tool { name: tool.name.to_owned(), standing };
+    let call = Call::bare(tool.server.clone(), "tools/call", target);
     let answer = rights.answer(&caller, &Authority::default(), &call, Asked::Any, now);
     if answer.is_forbidden() {
         return Some(Hindrance::Forbidden { rules: answer.because.to_vec(), reasons: answer.reasons.clone() });

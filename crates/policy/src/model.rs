@@ -38,6 +38,23 @@ pub struct Call {
     pub source: Option<IpAddr>,
 }
 
+impl Call {
+    /// A call without arguments, from an unknown place, that goes on with nothing.
+    pub fn bare(server: ServerName, method: &'static str, target: Target) -> Self {
+        Self {
+            server,
+            method,
+            target,
+            arguments: None,
+            schema: None,
+            params: None,
+            arguments_digest: None,
+            round: None,
+            source: None,
+        }
+    }
+}
+
 /// What a call touches, with what the catalogue knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

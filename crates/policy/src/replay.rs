@@ -103,17 +103,8 @@ mod tests {
             client: Some(client),
             ..Caller::anonymous(ScopeSet::empty())
         };
-        let call = Call {
-            server: "notes".parse().unwrap(),
-            method: "tools/call",
-            target: Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) },
-            arguments: None,
-            schema: None,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: None,
-        };
+        let target = Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) };
+        let call = Call::bare("notes".parse().unwrap(), "tools/call", target);
         let under = |text: &str, kept, before| {
             let files = vec![PolicyFile { name: "a.cedar".to_owned(), text: text.to_owned() }];
             let users = BTreeMap::from([(user, RightsUser::default())]);

@@ -17,7 +17,7 @@ const QUIET_MILLIS: i64 = 30_000;
 
 impl Grants<'_> {
     /// Notes that a call by this grant was refused because it lacks these scopes. Nothing is noted while an earlier
-    /// note holds, and for half a minute after it: whoever holds a token of the grant and is refused all the time
+    /// note holds, and for half a minute after it: a holder of a token of the grant who is refused all the time
     /// does not keep the client from refreshing.
     pub async fn note_step_up(&mut self, id: GrantId, lacks: &ScopeSet, now: Timestamp) -> Result<(), StoreError> {
         self.tx

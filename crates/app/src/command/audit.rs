@@ -156,7 +156,7 @@ async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandErro
     let mut names = if common.json { Names::default() } else { Names::read(common).await };
     loop {
         let rows = page(common, next).await?;
-        // Somebody came who was not there when the names were read: once for all records of this page.
+        // A user or client was added after the names were read. They are read again once for all records of this page.
         if !common.json && rows.iter().any(|row| !known(&names, row)) {
             names = Names::read(common).await;
         }

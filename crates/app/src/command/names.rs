@@ -13,7 +13,7 @@ use crate::control;
 /// The longest name of a client that is shown, in characters.
 const NAME_CHARS_MAX: usize = 40;
 
-/// What users and clients are called. Whoever is not known is shown by the identifier alone.
+/// The names of users and clients. One that is not known is shown by its identifier alone.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     users: HashMap<String, String>,
@@ -43,7 +43,7 @@ impl Names {
         }
     }
 
-    /// `"My Agent" (cli_…)`: in quotes, because whoever registered it chose the name.
+    /// `"My Agent" (cli_…)`: in quotes, because the client chose the name itself.
     pub(crate) fn client(&self, client: &ClientId) -> String {
         let name = self.clients.get(client.as_str()).filter(|name| !name.trim().is_empty());
         let short = name.map(|name| name.chars().take(NAME_CHARS_MAX).collect::<String>());

@@ -156,13 +156,13 @@ pub(crate) enum BodyError {
     Trouble(Trouble),
 }
 
-/// What is read on of a body that nobody wants, at most: twice the longest body of a call.
+/// The most that is read of a body after its request was refused: twice the longest body of a call.
 const UNREAD_BYTES_MAX: usize = 8 << 20;
 /// For so long, and while no silence is longer than this.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(3);
 const UNREAD_SILENCE: Duration = Duration::from_millis(250);
 
-/// Reads on what nobody wants, so that an answer that is given early arrives (RFC 9112 §9.6): a client that is still
+/// Reads the rest of the body of a refused request, so that an answer that is given early arrives (RFC 9112 §9.6): a client that is still
 /// sending when the connection is closed loses the answer with it. What is longer is not read.
 pub(crate) async fn read_on(mut body: Incoming) {
     if usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX) > UNREAD_BYTES_MAX {

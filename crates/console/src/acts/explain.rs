@@ -86,16 +86,9 @@ pub async fn explain(
     let definition = tx.catalogue().definition(&question.server, &question.tool).await?;
     let schema = definition.as_deref().and_then(ToolSchema::of_definition).map(Arc::new);
     let (caller, authority) = stand_in(subject, state.as_ref(), now);
-    let call = |name: &str, arguments, schema| Call {
-        server: question.server.clone(),
-        method: "tools/call",
-        target: Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) },
-        arguments,
-        schema,
-        params: None,
-        arguments_digest: None,
-        round: None,
-        source: None,
+    let call = |name: &str, arguments, schema| {
+        let target = Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) };
+        Call { arguments, schema, ..Call::bare(question.server.clone(), "tools/call", target) }
     };
     let say = |call: &Call| explain_call(rights, &caller, &authority, call, now);
     // Without arguments, the question is about the tool, and not about a call that it would take.

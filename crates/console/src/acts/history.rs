@@ -96,17 +96,7 @@ impl Whose<'_> {
     fn may_know(self, server: &ServerName, name: &str, class: Option<ToolClass>, now: Timestamp) -> bool {
         let caller = Caller { subject: self.subject.clone(), ..Caller::anonymous(ScopeSet::empty()) };
         let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
-        let call = Call {
-            server: server.clone(),
-            method: "tools/call",
-            target: Target::Tool { name: name.to_owned(), standing },
-            arguments: None,
-            schema: None,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: None,
-        };
+        let call = Call::bare(server.clone(), "tools/call", Target::Tool { name: name.to_owned(), standing });
         self.rights.judge(&caller, &Authority::default(), &call, now).permitted
     }
 }
@@ -205,17 +195,9 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
         };
         let (authority, kept) = known.authority(&mut tx, &decision).await?;
         let kept = Kept { arguments: arguments.is_some(), ..kept };
-        let call = Call {
-            server: decision.server.clone(),
-            method: "tools/call",
-            target: Target::Tool { name: tool.clone(), standing },
-            arguments,
-            schema: known.schema(&mut tx, &decision.server, &tool).await?,
-            params: None,
-            arguments_digest: None,
-            round: None,
-            source: None,
-        };
+        let target = Target::Tool { name: tool.clone(), standing };
+        let schema = known.schema(&mut tx, &decision.server, &tool).await?;
+        let call = Call { arguments, schema, ..Call::bare(decision.server.clone(), "tools/call", target) };
         let becomes = judge_again(rights, (&caller(&decision), &authority), (&call, kept), before(&decision), at);
         match becomes {
             Replayed::Same => {}

@@ -230,7 +230,7 @@ const OBSERVATIONS = [
   {
     name: 'refusal',
     title: 'What is seen of a refusal',
-    about: "The real gateway's refusal by rights (403 with a JSON-RPC error and no challenge): the words that whoever called the tool, and so its model, gets; afterwards another tool is called.",
+    about: "The real gateway's refusal by rights (403 with a JSON-RPC error and no challenge): the words that the caller of the tool, and so its model, gets; afterwards another tool is called.",
     async see(client, refusals) {
       const { reports } = await story(client, refusals, { settings: { challengeScope: 'mcp:read' }, runs: [['refused', 'plain']] });
       const [outcome, next] = [step(reports[0], 'refused'), step(reports[0], 'plain')];
@@ -300,7 +300,7 @@ const cell = (value) => value.replaceAll('|', '\\|');
 function page(cells, pinned) {
   const lines = ['# What MCP clients do', ''];
   lines.push('`scripts/clients` writes this page. It runs each client, by its real package, against a server that plays one behaviour after');
-  lines.push('the other, and writes down what the client did and what whoever called it got. Nothing here is written by hand, and a test holds');
+  lines.push('the other, and writes down what the client did and what its caller got. Nothing here is written by hand, and a test holds');
   lines.push('that the page is what the program wrote for the versions that are pinned now.', '');
   lines.push('| Client | Package | Version |', '|---|---|---|');
   for (const client of CLIENTS) lines.push(`| ${client.name} | ${client.package} | ${pinned.get(client.pin)} |`);

@@ -87,7 +87,7 @@ export async function observe(refusals, settings = {}) {
     if (state.lose > 0) {
       state.lose -= 1;
       note('token', { grant, path, ok: true, lost: true });
-      // Rotated, and the connection ends before the answer. Whoever asks again with the old token gets the same successor.
+      // Rotated, and the connection ends before the answer. A client that asks again with the old token gets the same successor.
       state.refresh.set(form.get('refresh_token'), scope);
       return request.socket.destroy();
     }

@@ -39,17 +39,7 @@ pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
     if subject != "anonymous" {
         caller.subject = format!("service:{subject}").parse().unwrap();
     }
-    let call = Call {
-        server: name(),
-        method,
-        target: Target::Server,
-        arguments: None,
-        schema: None,
-        params: None,
-        arguments_digest: None,
-        round: None,
-        source: None,
-    };
+    let call = Call::bare(name(), method, Target::Server);
     let id = RequestId::generate(ManualClock::default().now(), &SeededEntropy::default());
     let text = "permit (principal, action, resource);".to_owned();
     let files = vec![PolicyFile { name: "all.cedar".into(), text }];

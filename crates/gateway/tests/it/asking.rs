@@ -46,7 +46,7 @@ fn sent(world: &World) -> Vec<Value> {
 
 /// Product §4, Ask in 2026-07-28: the client opens the page and comes back with our state; once the person has said yes
 /// the call goes on, and nothing of ours goes with it (PX-24, TR-45). The page is asked for by URL and by no form
-/// (RS-56), its URL holds the question's identifier and nothing else (RS-59), and what it leaves behind stands for no token
+/// (RS-56), its URL holds the question's identifier and nothing else (RS-59), and what it leaves behind is no token
 /// (RS-57).
 #[tokio::test]
 async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {

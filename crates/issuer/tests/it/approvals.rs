@@ -116,7 +116,7 @@ async fn a_call_is_answered_only_on_its_own_page() {
     assert!(site.approval(other).await.decided_at.is_none());
 }
 
-/// ATK-10, RS-58: whoever is not asked learns nothing: a call of somebody else is as if it were not there, signed in or not.
+/// ATK-10, RS-58: a person who is not asked learns nothing: a call of somebody else is as if it were not there, signed in or not.
 #[tokio::test]
 async fn nobody_else_learns_of_a_call() {
     let site = Site::new().await;

@@ -73,7 +73,7 @@ async fn the_records_are_there_for_who_audits_and_for_nobody_else() {
     for page in ["/records?since=day".to_owned(), path(call)] {
         let shown = site.browser().get(&page).await;
         assert!(shown.body.contains("href=\"/login\"") && !shown.body.contains("read_note"), "{}", shown.body);
-        // Whoever is signed in behind a door goes on to this page.
+        // Somebody who is signed in behind a door goes on to this page.
         assert!(shown.body.contains(&format!("data-entry=\"{page}\"")), "{}", shown.body);
     }
     assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));

@@ -74,7 +74,7 @@ async fn signing_in_again_changes_the_door() {
     assert_eq!((closed.status, closed.header("location")), (StatusCode::SEE_OTHER, expected.as_str()));
 }
 
-/// A door that is no door of ours, or of nobody who is signed in, leads nowhere else and tells nothing.
+/// A door that we did not make, or behind which nobody is signed in, leads nowhere else and tells nothing.
 #[tokio::test]
 async fn a_door_without_a_session_leads_before_it() {
     let site = Site::new().await;

@@ -25,7 +25,7 @@ fn denied(rights: &Rights, call: &Call) -> Denial {
     }
 }
 
-/// A rule that forbids a call as it is says why to whoever may make it with other arguments; of a tool that is hidden, or not
+/// A rule that forbids a call as it is says why to a caller who may make it with other arguments; of a tool that is hidden, or not
 /// there, nothing is said (RS-36).
 #[test]
 fn what_forbids_a_call_is_said_to_who_may_know_of_it() {

@@ -132,6 +132,15 @@ async fn what_comes_after_the_first_list_is_held_until_it_is_accepted() {
         assert_eq!(tx.catalogue().held(&notes).await.unwrap(), []);
         assert_eq!(tx.catalogue().held_counts().await.unwrap(), []);
 
+        // Several tools of one name are one entry, which is held back from the first list on, whatever is said of it.
+        let (double, definition) = (server("double"), r#"[{"name":"read"},{"name":"read","title":"x"}]"#);
+        tx.catalogue().sync(&double, &[seen("read", definition)], world.at(2)).await.unwrap();
+        assert_eq!(tx.catalogue().held(&double).await.unwrap().len(), 1);
+        let shown = digest(definition);
+        assert!(!tx.catalogue().accept(&double, "read", &shown, world.at(2)).await.unwrap());
+        assert!(!tx.catalogue().classify(&double, "read", ToolClass::Read, &shown, world.at(2)).await.unwrap());
+        assert_eq!(tx.catalogue().held(&double).await.unwrap().len(), 1);
+
         // A server that is forgotten begins anew.
         tx.catalogue().sync(&notes, &[seen("read", "v3")], world.at(3)).await.unwrap();
         assert_eq!(tx.catalogue().held(&notes).await.unwrap().len(), 1);

@@ -41,7 +41,7 @@ async fn a_step_up_is_forgotten_after_its_time() {
     .await;
 }
 
-/// ATK-271: whoever is refused all the time with a token of the grant does not keep its client from refreshing.
+/// ATK-271: a caller who is refused all the time with a token of the grant does not keep its client from refreshing.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_step_up_was_told_half_a_minute_of_refreshes_succeeds() {
     on_both(async |world| {

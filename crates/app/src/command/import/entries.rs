@@ -160,18 +160,18 @@ struct Members<'a> {
 impl<'a> Members<'a> {
     fn text(&mut self, name: &'static str) -> Option<&'a str> {
         let value = self.entry.get(name).filter(|value| !value.is_null())?;
-        self.expect(name, value.as_str())
+        self.typed(name, value.as_str())
     }
 
     fn flag(&mut self, name: &'static str) -> Option<bool> {
         let value = self.entry.get(name)?;
-        self.expect(name, value.as_bool())
+        self.typed(name, value.as_bool())
     }
 
     fn words(&mut self, name: &'static str) -> Vec<String> {
         let Some(value) = self.entry.get(name).filter(|value| !value.is_null()) else { return Vec::new() };
         let words = value.as_array().map(|words| words.iter().map(scalar).collect::<Option<Vec<_>>>());
-        self.expect(name, words.flatten()).unwrap_or_default()
+        self.typed(name, words.flatten()).unwrap_or_default()
     }
 
     fn pairs(&mut self, name: &'static str) -> BTreeMap<String, String> {
@@ -179,10 +179,10 @@ impl<'a> Members<'a> {
         let pairs = value.as_object().map(|pairs| {
             pairs.iter().map(|(name, value)| Some((name.clone(), scalar(value)?))).collect::<Option<BTreeMap<_, _>>>()
         });
-        self.expect(name, pairs.flatten()).unwrap_or_default()
+        self.typed(name, pairs.flatten()).unwrap_or_default()
     }
 
-    fn expect<T>(&mut self, name: &'static str, value: Option<T>) -> Option<T> {
+    fn typed<T>(&mut self, name: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.wrong = self.wrong.or(Some(name));
         }

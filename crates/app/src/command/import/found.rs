@@ -124,7 +124,7 @@ fn of_url(entry: &Entry, url: &Parts) -> Vec<Found> {
     let local = plain.host_str().is_some_and(is_loopback_host);
     if plain.scheme() == "http" && !local {
         let host = plain.host_str().unwrap_or_default();
-        found.push(Found::warning(format!("plain http to {host}: whoever is on the way reads along")));
+        found.push(Found::warning(format!("plain http to {host}: every machine on the way can read what is sent")));
     }
     if local && entry.headers.is_empty() {
         let says = "a port of this machine without a credential: every program and every web page can try it";

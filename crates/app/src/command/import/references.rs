@@ -60,7 +60,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     while let Some((before, opened, rest)) = next(left) {
         plain.push_str(before);
         let (piece, after) = match rest.split_once('}') {
-            // What stands inside one another is understood by nobody in the same way.
+            // Programs read nested forms differently.
             Some((inside, _)) if inside.contains("${") => (Piece::Unknown(format!("{opened}{rest}")), ""),
             Some((inside, after)) => (read(opened, inside), after),
             None => (Piece::Unknown(format!("{opened}{rest}")), ""),

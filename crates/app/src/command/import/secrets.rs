@@ -149,7 +149,7 @@ const OPEN_HEADERS: [&str; 13] = [
     "x-mcp-readonly",
     "x-mcp-toolsets",
 ];
-/// Values that nobody has as a secret, and names of authentication schemes, after which one would follow.
+/// Values that are no secrets, and names of authentication schemes, after which one would follow.
 const HARMLESS: [&str; 16] = [
     "", "0", "1", "apikey", "basic", "bearer", "digest", "false", "no", "none", "null", "off", "on", "token", "true",
     "yes",

@@ -193,19 +193,11 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
     };
     let configured = configuration.servers.get(test.server.as_str());
     let class = test.class.or_else(|| configured.and_then(|server| server.tools.get(&test.tool)).copied());
+    let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
     let call = Call {
-        server: test.server.clone(),
-        method: "tools/call",
-        target: Target::Tool {
-            name: test.tool.clone(),
-            standing: class.map_or(ToolStanding::Unclassified, ToolStanding::Classified),
-        },
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
-        schema: None,
-        params: None,
-        arguments_digest: None,
-        round: None,
         source: test.source,
+        ..Call::bare(test.server.clone(), "tools/call", Target::Tool { name: test.tool.clone(), standing })
     };
     let said = explain(&rights, &caller, &Authority { trust, need }, &call, now);
     let as_expected = said.decision == test.expect && (test.set.is_none() || test.set == said.set);

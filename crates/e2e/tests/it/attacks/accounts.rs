@@ -202,6 +202,10 @@ async fn the_only_owner_stays() {
     let (old, mut browser) = (link(&field, USER).await, Browser::new(field.base_url()));
     field.checkpoint.ask(&["user", "disable", USER]).await;
     assert_eq!(browser.sign_in(USER, PASSWORD).await, 401);
+    // A link for somebody who is shut out would lead nowhere, so none is made.
+    let refused = field.checkpoint.command(&["user", "link", USER]).await;
+    assert_eq!(refused.code(), Some(1), "{}", refused.stdout);
+    assert!(refused.stderr.contains("sekisho user enable"), "{}", refused.stderr);
     field.checkpoint.ask(&["user", "enable", USER]).await;
     assert_eq!(browser.sign_in(USER, PASSWORD).await, 303);
     ends(&field, &granted).await;

@@ -87,7 +87,7 @@ async fn neither_half_of_a_session_is_worth_anything_alone() {
 }
 
 /// ATK-142: what a neighbour can make of the cookies that it does get: form values of pages without a session. Nothing is
-/// granted, ended or signed out with them, also by whoever knows the request.
+/// granted, ended or signed out with them, even if the neighbour knows the request.
 #[tokio::test]
 async fn a_neighbour_can_send_no_form_of_a_session() {
     let field = Field::start().await;

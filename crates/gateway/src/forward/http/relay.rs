@@ -171,7 +171,7 @@ fn is_progress(data: &[u8]) -> bool {
     const METHOD: &[u8] = b"notifications/progress";
     const BYTES_MAX: usize = 64 << 10;
     data.len() <= BYTES_MAX
-        && data.windows(METHOD.len()).any(|window| window == METHOD)
+        && memchr::memmem::find(data, METHOD).is_some()
         && Message::read(data, &Limits::upstream())
             .is_ok_and(|message| message.method() == Some("notifications/progress"))
 }

@@ -77,7 +77,7 @@ impl StdioUpstream {
         Ok(lists)
     }
 
-    /// The children, ready to be asked. Whoever comes while they start waits for the same ones.
+    /// The children, ready to be asked. A call that comes while they start waits for the same ones.
     async fn probed(self: &Arc<Self>) -> Result<Arc<Probed>, ForwardError> {
         let cell = {
             let mut cell = self.own.probed.lock().unwrap_or_else(PoisonError::into_inner);
