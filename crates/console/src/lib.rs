@@ -1,7 +1,75 @@
-//! Administration: what an operator or an owner can do, as functions.
+//! What signed-in people, owners and auditors see and do: the home page, agents, tasks, approvals, access that is asked for,
+//! tools that are held back, and the records.
 //!
-//! The command line is one voice of it; pages and a JSON API will be others. Every act is a value
-//! ([`acts::Act`]) so that it can travel over the control socket, and is performed by
-//! [`acts::perform`] in one transaction together with its record.
+//! It performs nothing by itself: each form is read here and handed to one function of `sekisho-acts`, and each page shows what
+//! a question there answers. It knows no OAuth and does not sign anybody in; that is `issuer`.
+//!
+//! Start from [`Console`], served by [`Console::pages`] inside `sekisho_web::serve`. A request enters as a `Visit`, is looked
+//! at by the page of its noun, and leaves through `sekisho_web::frame` or `sekisho_web::error`.
+//!
+//! To add a page: a file of its noun, a template in `templates/console`, a route in [`Console::pages`].
 
-pub mod acts;
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use sekisho_policy::rights::Rights;
+use sekisho_web::{HasSite, Site};
+use tokio::sync::watch;
+
+mod access;
+mod agents;
+mod approvals;
+mod home;
+mod records;
+mod tasks;
+mod tools;
+
+mod offer;
+mod own;
+mod task_line;
+mod task_problem;
+
+/// The pages of those who are signed in.
+pub struct Console {
+    pub(crate) site: Arc<Site>,
+    pub(crate) rights: watch::Receiver<Arc<Rights>>,
+}
+
+impl Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+impl HasSite for Console {
+    fn site(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl Console {
+    /// A console of this site. `rights`: what users may do.
+    pub fn new(site: Arc<Site>, rights: watch::Receiver<Arc<Rights>>) -> Arc<Self> {
+        Arc::new(Self { site, rights })
+    }
+
+    /// The routes of every page.
+    pub fn pages(self: Arc<Self>) -> Router {
+        let at = |path: &str| self.site.at(path);
+        Router::new()
+            .route(&at("/"), get(home::show))
+            .route(&at("/approvals/{id}"), get(approvals::show).post(approvals::answer))
+            .route(&at("/access/{id}"), get(access::show).post(access::change))
+            .route(&at("/tasks/{id}"), get(tasks::show).post(tasks::change))
+            .route(&at("/agents/end"), post(agents::end_all))
+            .route(&at("/grants/{id}"), get(agents::show))
+            .route(&at("/grants/{id}/end"), post(agents::end))
+            .route(&at("/grants/{id}/tasks"), post(agents::begin))
+            .route(&at("/servers/{name}/tools"), get(tools::show).post(tools::accept))
+            .route(&at("/records"), get(records::list))
+            .route(&at("/records/{request}"), get(records::show).post(records::reveal))
+            .with_state(Arc::clone(&self))
+    }
+}

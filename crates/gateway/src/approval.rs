@@ -5,7 +5,7 @@ use std::time::Duration;
 use sekisho_policy::decide::Ask;
 use sekisho_policy::model::{Authority, Call};
 use sekisho_policy::permit::Permit;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event, Record};
+use sekisho_protocol::audit::{Act, ActKind, Event, Record};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::canonical;
 use sekisho_protocol::ids::ApprovalId;
@@ -118,8 +118,8 @@ pub(crate) async fn decline(
     if !tx.approvals().decide(approval, &caller.subject, false, routed.now).await? {
         return Ok(());
     }
-    let event = Event::Authorization(Authorization {
-        act: AuthorizationAct::ApprovalDeclined,
+    let event = Event::Act(Act {
+        act: ActKind::ApprovalDeclined,
         subject: Some(caller.subject.clone()),
         client: caller.client.clone(),
         server: Some(routed.server().clone()),

@@ -10,7 +10,7 @@ use http::StatusCode;
 use sekisho_policy::decide::may_see;
 use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::task::check_bounds;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event, Record};
+use sekisho_protocol::audit::{Act, ActKind, Event, Record};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::mcp::error::result_response;
@@ -167,7 +167,7 @@ async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: Gra
         }
         Err(error) => return Err(error.into()),
     }
-    record(gateway, tx, routed, cleared.caller(), (AuthorizationAct::TaskBegun, id)).await?;
+    record(gateway, tx, routed, cleared.caller(), (ActKind::TaskBegun, id)).await?;
     Ok(format!("the task “{purpose}” began: only what it names passes from now on"))
 }
 
@@ -209,7 +209,7 @@ async fn end(gateway: &Gateway, routed: &Routed, caller: &Caller, grant: GrantId
     if !tx.tasks().finish(task.id, "finished by its agent", routed.now).await? {
         return Err(OwnError::Refused("the task is over already".to_owned()));
     }
-    record(gateway, tx, routed, caller, (AuthorizationAct::TaskFinished, task.id)).await?;
+    record(gateway, tx, routed, caller, (ActKind::TaskFinished, task.id)).await?;
     let page = page(gateway, grant);
     Ok(format!("the task is finished; nothing more passes until the user resumes what was granted at {page}"))
 }
@@ -223,9 +223,9 @@ async fn record(
     tx: Tx,
     routed: &Routed,
     caller: &Caller,
-    (act, task): (AuthorizationAct, TaskId),
+    (act, task): (ActKind, TaskId),
 ) -> Result<(), JournalError> {
-    let event = Event::Authorization(Authorization {
+    let event = Event::Act(Act {
         act,
         subject: Some(caller.subject.clone()),
         client: caller.client.clone(),

@@ -11,7 +11,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use sekisho_policy::bounds::BoundsError;
 use sekisho_policy::task::check_bounds;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::{ClientId, PendingId};
 use sekisho_protocol::oauth_error::OauthErrorCode;
@@ -24,11 +24,14 @@ use sekisho_protocol::task::{self, TaskDefinition, TaskError};
 use sekisho_store::Pending;
 
 use crate::clients::{self, LookupError};
-use crate::error::{self, Fault};
-use crate::parameters::{Parameters, ParametersError};
+use crate::error;
 use crate::redirect::ProvenRedirect;
-use crate::visit::Visit;
-use crate::{Issuer, pages, records};
+use crate::{Issuer, records};
+use sekisho_protocol::text::plain_text;
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::frame;
+use sekisho_web::parameters::{Parameters, ParametersError};
 
 /// The longest `state` that is given back, in bytes.
 const STATE_BYTES_MAX: usize = 4096;
@@ -152,7 +155,7 @@ impl Prompt {
 /// `GET /oauth/authorize`.
 pub(crate) async fn authorize(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
     match begin(&issuer, &visit, query.as_deref().unwrap_or_default()).await {
-        Ok(pending) => pages::go(&issuer, &visit, &format!("/consent/{pending}")),
+        Ok(pending) => frame::go(&issuer.site, &visit, &format!("/consent/{pending}")),
         Err(error) => error::authorize(&issuer, &visit, &error),
     }
 }
@@ -162,7 +165,7 @@ pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result
     let mut client_id = None;
     match judge(issuer, visit, query, &mut client_id).await {
         Ok(pending) => {
-            let mut tx = issuer.store.begin_for_stranger().await.map_err(Fault::from)?;
+            let mut tx = issuer.site.store.begin_for_stranger().await.map_err(Fault::from)?;
             tx.pendings().insert(&pending).await.map_err(Fault::from)?;
             tx.commit().await.map_err(Fault::from)?;
             Ok(pending.id)
@@ -178,14 +181,14 @@ pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result
 async fn refused(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error: &AuthorizeError) {
     let detail = match error {
         AuthorizeError::Unproven(UnprovenError::Busy) => {
-            let act = AuthorizationAct::AuthorizationRefused;
+            let act = ActKind::AuthorizationRefused;
             return records::count(issuer, visit, act);
         }
         AuthorizeError::Proven(refusal) => refusal.error.to_string(),
         AuthorizeError::Unproven(error) => error.to_string(),
     };
-    let entry = records::entry(AuthorizationAct::AuthorizationRefused);
-    records::refused(issuer, visit, Authorization { client, detail, ..entry }).await;
+    let entry = Act::new(Actor::Anonymous, ActKind::AuthorizationRefused);
+    records::refused(issuer, visit, Act { client, detail, ..entry }).await;
 }
 
 async fn judge(
@@ -207,7 +210,7 @@ async fn judge(
     let redirect = ProvenRedirect::prove(&client, parameters.one("redirect_uri")).ok_or(UnprovenError::Redirect)?;
     // From here on the client can be told.
     let state = parameters.one("state").map(str::to_owned);
-    let servers = Arc::clone(&issuer.servers.borrow());
+    let servers = Arc::clone(&issuer.site.servers.borrow());
     let asked = read_request(&parameters, &client, &servers);
     asked.map(|asked| pending(issuer, visit, &client, &redirect, asked)).map_err(|error| {
         let state = state.filter(|state| state.len() <= STATE_BYTES_MAX);
@@ -245,7 +248,7 @@ fn read_request(parameters: &Parameters, client: &Client, servers: &ServerDirect
 /// ATK-05. `resource` may be repeated (RFC 8707 §2) and is judged later.
 fn no_parameter_twice(parameters: &Parameters) -> Result<(), UnprovenError> {
     match parameters.repeated(&["resource"]) {
-        Some(name) => Err(UnprovenError::Repeated(clients::plain_text(name, 40))),
+        Some(name) => Err(UnprovenError::Repeated(plain_text(name, 40))),
         None => Ok(()),
     }
 }
@@ -349,7 +352,7 @@ pub(crate) fn may_skip_consent(client: &Client) -> bool {
 
 fn pending(issuer: &Issuer, visit: &Visit, client: &Client, redirect: &ProvenRedirect, asked: Asked) -> Pending {
     Pending {
-        id: PendingId::generate(visit.now, &*issuer.entropy),
+        id: PendingId::generate(visit.now, &*issuer.site.entropy),
         client: client.id.clone(),
         redirect_uri: redirect.as_str().to_owned(),
         state: asked.state,

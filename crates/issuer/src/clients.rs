@@ -3,11 +3,10 @@
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{Client, ClientAuthentication};
-use sekisho_protocol::text::is_invisible;
 
 use crate::Issuer;
-use crate::error::Fault;
-use crate::visit::Visit;
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
 
 pub(crate) mod authenticate;
 pub(crate) mod dynamic;
@@ -67,66 +66,5 @@ pub(crate) async fn find_again(issuer: &Issuer, visit: &Visit, id: &ClientId) ->
 impl KnownClient {
     fn came_from_its_document(&self) -> bool {
         self.client.origin == sekisho_protocol::registration::ClientOrigin::MetadataDocument
-    }
-}
-
-/// Text from outside as people may see it: one line, nothing invisible, nothing that turns the direction of
-/// writing, at most `chars_max` characters (ATK-11). Escaping is the template's business.
-pub(crate) fn plain_text(text: &str, chars_max: usize) -> String {
-    let mut plain = String::new();
-    let mut marks = 0;
-    for character in text.chars() {
-        let character = if character.is_whitespace() { ' ' } else { character };
-        if is_invisible(character) || (character == ' ' && (plain.is_empty() || plain.ends_with(' '))) {
-            continue;
-        }
-        marks = if is_combining(character) { marks + 1 } else { 0 };
-        // Towers of marks reach into the lines above.
-        if marks <= 2 {
-            plain.push(character);
-        }
-    }
-    let cut: String = plain.chars().take(chars_max).collect();
-    cut.trim_end().to_owned()
-}
-
-fn is_combining(character: char) -> bool {
-    matches!(character, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}')
-}
-
-/// The name under which a client is shown: its own, or the address of its answers where it has none.
-pub(crate) fn display_name(client: &Client) -> String {
-    let name = plain_text(&client.name, 80);
-    if !name.is_empty() {
-        return name;
-    }
-    client
-        .redirect_uris
-        .first()
-        .map_or_else(|| plain_text(client.id.as_str(), 80), sekisho_protocol::redirect::RedirectUri::host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain_text;
-
-    /// ATK-11: nothing in a name may hide, reorder or break out of its line.
-    #[test]
-    fn a_name_is_shown_without_anything_that_hides_or_turns() {
-        let cases = [
-            ("Plain Name", "Plain Name"),
-            ("  two\t\n words  ", "two words"),
-            ("evil\u{202e}gpj.exe", "evilgpj.exe"),
-            ("a\u{200b}b\u{feff}c\u{2066}d", "abcd"),
-            ("\u{e0041}\u{e0042}tag", "tag"),
-            ("nul\0 and \u{1b}[31mred", "nul and [31mred"),
-            ("Z\u{300}\u{301}\u{302}\u{303}\u{304}algo", "Z\u{300}\u{301}algo"),
-            ("関所クライアント", "関所クライアント"),
-            ("\u{3164}\u{115f}\u{2800}", ""),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(plain_text(text, 80), expected, "{text:?}");
-        }
-        assert_eq!(plain_text(&"x".repeat(500), 80).len(), 80);
     }
 }

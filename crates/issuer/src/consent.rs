@@ -12,22 +12,27 @@ use sekisho_protocol::registration::Client;
 use sekisho_protocol::server::ServerCard;
 use sekisho_store::{Pending, StoreError, Tx};
 
+use crate::Issuer;
 use crate::authorize::Prompt;
 use crate::clients::{self, LookupError};
-use crate::error::{self, Fault};
+use crate::error;
 use crate::grant::{RequestStanding, request_standing};
-use crate::pages::{self, Chrome, ClientPage, End, GrantPage, ReturnPage, ToolLine};
-use crate::parameters::Form;
+use crate::pages::{ClientPage, GrantPage, ReturnPage};
 use crate::redirect::ProvenRedirect;
-use crate::session::{self, FormKind, Session, form_token};
-use crate::text::Sentence;
-use crate::visit::Visit;
-use crate::{Issuer, door};
+use sekisho_web::Visit;
+use sekisho_web::choice::{End, ToolLine};
+use sekisho_web::door;
+use sekisho_web::error::Fault;
+use sekisho_web::frame;
+use sekisho_web::frame::Chrome;
+use sekisho_web::parameters::Form;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::{self, FormKind, Session, form_token};
 
 mod answer;
 mod view;
 
-pub(crate) use answer::{Answer, reading};
+pub(crate) use answer::Answer;
 pub(crate) use view::Stay;
 
 /// Why a request cannot be shown or answered. The person sees a page.
@@ -77,13 +82,15 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(i
     match next(&issuer, &visit, &id).await {
         Ok((request, Step::Client(page))) => {
             let target = request.redirect.form_target().unwrap_or_default();
-            pages::entry_page(&visit, &issuer, &*page, &target)
+            frame::entry_page(&visit, &issuer.site, &*page, &target)
         }
         Ok((request, Step::Grant(page))) => {
             let target = request.redirect.form_target().unwrap_or_default();
-            pages::page(&visit, &issuer, StatusCode::OK, &*page, &target)
+            frame::page(&visit, &issuer.site, StatusCode::OK, &*page, &target)
         }
-        Ok((request, Step::Login)) => pages::go(&issuer, &visit, &format!("/login?request={}", request.pending.id)),
+        Ok((request, Step::Login)) => {
+            frame::go(&issuer.site, &visit, &format!("/login?request={}", request.pending.id))
+        }
         Ok((request, Step::Answered(answer))) => send(&issuer, &visit, &request, &answer),
         Err(error) => error::consent(&issuer, &visit, &error),
     }
@@ -98,9 +105,11 @@ pub(crate) async fn decide(
 ) -> Response {
     match answer::decide(&issuer, &visit, &id, &form).await {
         Ok((request, Answer::Continue)) => {
-            pages::go(&issuer, &visit, &format!("/login?request={}", request.pending.id))
+            frame::go(&issuer.site, &visit, &format!("/login?request={}", request.pending.id))
         }
-        Ok((request, Answer::SignInFirst)) => pages::go(&issuer, &visit, &format!("/consent/{}", request.pending.id)),
+        Ok((request, Answer::SignInFirst)) => {
+            frame::go(&issuer.site, &visit, &format!("/consent/{}", request.pending.id))
+        }
         Ok((request, answer)) => send(&issuer, &visit, &request, &answer),
         Err(error) => error::consent(&issuer, &visit, &error),
     }
@@ -108,7 +117,7 @@ pub(crate) async fn decide(
 
 /// Sends the person back to the client, or offers the way as a link where a browser would not follow the form there.
 fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> Response {
-    let base_url = &issuer.settings.base_url;
+    let base_url = &issuer.site.settings.base_url;
     let state = request.pending.state.as_deref();
     let (what, target) = match answer {
         Answer::Approved(code) => {
@@ -119,14 +128,14 @@ fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> R
             (Sentence::ReturnDenied, request.redirect.answer(base_url, state, &words))
         }
         Answer::Continue | Answer::SignInFirst => {
-            return pages::go(issuer, visit, &format!("/consent/{}", request.pending.id));
+            return frame::go(&issuer.site, visit, &format!("/consent/{}", request.pending.id));
         }
     };
     if request.redirect.form_target().is_some() {
-        return pages::see_other(&target);
+        return frame::see_other(&target);
     }
     let page = ReturnPage {
-        chrome: Chrome::new(issuer, visit),
+        chrome: Chrome::new(&issuer.site, visit),
         title: Sentence::ReturnTitle,
         what,
         code: String::new(),
@@ -134,13 +143,13 @@ fn send(issuer: &Issuer, visit: &Visit, request: &Request, answer: &Answer) -> R
         target,
         host: request.redirect.host(),
     };
-    pages::page(visit, issuer, StatusCode::OK, &page, "")
+    frame::page(visit, &issuer.site, StatusCode::OK, &page, "")
 }
 
 /// Finds the request and what to show of it.
 async fn next(issuer: &Issuer, visit: &Visit, id: &str) -> Result<(Request, Step), ConsentError> {
     let request = find(issuer, visit, id).await?;
-    let mut tx = issuer.store.read().await?;
+    let mut tx = issuer.site.store.read().await?;
     let Some(session) = session::current(&mut tx, visit).await? else {
         let step = if Prompt::kept(&request.pending.prompt_flags).none {
             drop(tx);
@@ -169,7 +178,7 @@ async fn next(issuer: &Issuer, visit: &Visit, id: &str) -> Result<(Request, Step
 /// The open request of this name, seen from this browser.
 pub(crate) async fn find(issuer: &Issuer, visit: &Visit, id: &str) -> Result<Request, ConsentError> {
     let id: PendingId = id.parse().map_err(|_| ConsentError::RequestGone)?;
-    let mut tx = issuer.store.read().await?;
+    let mut tx = issuer.site.store.read().await?;
     let pending = tx.pendings().find(id).await?.ok_or(ConsentError::RequestGone)?;
     drop(tx);
     match request_standing(&pending, &visit.browser.token().digest(), visit.now) {
@@ -180,7 +189,7 @@ pub(crate) async fn find(issuer: &Issuer, visit: &Visit, id: &str) -> Result<Req
     let client = clients::find(issuer, visit, &pending.client).await?.client;
     // The client may have withdrawn the address since (ATK-32).
     let redirect = ProvenRedirect::prove(&client, Some(&pending.redirect_uri)).ok_or(ConsentError::RequestGone)?;
-    let server = issuer.servers.borrow().find(&pending.server).cloned().ok_or(ConsentError::RequestGone)?;
+    let server = issuer.site.servers.borrow().find(&pending.server).cloned().ok_or(ConsentError::RequestGone)?;
     Ok(Request { pending, client, server, redirect })
 }
 
@@ -191,8 +200,8 @@ fn needs_login(pending: &Pending, session: &Session) -> bool {
 
 fn client_page(issuer: &Issuer, visit: &Visit, request: &Request) -> ClientPage {
     let about = request.pending.id.to_string();
-    let mut chrome = Chrome::new(issuer, visit);
-    chrome.entry = door::entry(issuer, visit, &format!("/consent/{about}"));
+    let mut chrome = Chrome::new(&issuer.site, visit);
+    chrome.entry = door::entry(&issuer.site, visit, &format!("/consent/{about}"));
     ClientPage {
         chrome,
         csrf: form_token(visit, None, FormKind::Client, &about).expose().to_owned(),
@@ -203,12 +212,12 @@ fn client_page(issuer: &Issuer, visit: &Visit, request: &Request) -> ClientPage 
 fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Session, offer: &view::Offer) -> GrantPage {
     let about = about_grant(&request.pending, &offer.tools);
     GrantPage {
-        chrome: Chrome::new(issuer, visit).with(visit, session, Some(request.pending.id.to_string())),
+        chrome: Chrome::new(&issuer.site, visit).with(visit, session, Some(request.pending.id.to_string())),
         csrf: form_token(visit, Some(session), FormKind::Grant, &about).expose().to_owned(),
         ask: view::ask(visit, request, &offer.scopes),
         withheld: offer.withheld && !offer.scopes.is_empty(),
         stay: offer.stay,
-        session_hours: issuer.settings.session_ttl_seconds.div_ceil(60 * 60),
+        session_hours: issuer.site.settings.session_ttl_seconds.div_ceil(60 * 60),
         tools: offer.tools.iter().map(ToolLine::new).collect(),
         narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
         task: request.pending.task.as_ref().map(|task| view::task_facts(visit.language, task)),

@@ -6,8 +6,6 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::oauth_error::{OauthErrorBody, OauthErrorCode};
-use sekisho_store::StoreError;
-use sekisho_token::SignError;
 use serde::Serialize;
 
 use crate::Issuer;
@@ -17,79 +15,20 @@ use crate::clients::authenticate::AuthenticationError;
 use crate::clients::dynamic::{MetadataError, Registered};
 use crate::consent::ConsentError;
 use crate::login::LoginError;
-use crate::login::local::HashError;
-use crate::own::OwnError;
-use crate::pages::{self, Chrome, ErrorPage, NothingPage, ReturnPage};
+use crate::pages::ReturnPage;
 use crate::register::RegistrationError;
-use crate::session::LogoutError;
 use crate::setup::SetupError;
-use crate::text::Sentence;
 use crate::token::{Issued, TokenError};
-use crate::visit::Visit;
-
-/// What is our fault, with its source.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("too many requests met at one row")]
-    Contended,
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    #[error(transparent)]
-    Sign(#[from] SignError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Fault {
-    /// Logs the fault, and says whether the same request may succeed later.
-    fn status(&self, visit: &Visit) -> StatusCode {
-        let error: &dyn std::error::Error = self;
-        tracing::error!(request = %visit.request, error, "a request failed");
-        match self {
-            Self::Contended => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Hash(_) | Self::Sign(_) | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-}
-
-/// One thing to tell a person.
-struct Telling {
-    status: StatusCode,
-    what: Sentence,
-    detail: String,
-    hint: Sentence,
-}
-
-fn tell(status: StatusCode, what: Sentence, hint: Sentence) -> Telling {
-    Telling { status, what, detail: String::new(), hint }
-}
-
-fn tell_fault(fault: &Fault, visit: &Visit) -> Telling {
-    let status = fault.status(visit);
-    let what =
-        if status == StatusCode::SERVICE_UNAVAILABLE { Sentence::ErrorUnavailable } else { Sentence::ErrorInternal };
-    tell(status, what, Sentence::HintTellOperator)
-}
-
-fn told(issuer: &Issuer, visit: &Visit, telling: Telling) -> Response {
-    told_in(Chrome::new(issuer, visit), issuer, visit, telling)
-}
-
-fn told_in(chrome: Chrome, issuer: &Issuer, visit: &Visit, telling: Telling) -> Response {
-    let Telling { status, what, detail, hint } = telling;
-    let page = ErrorPage { chrome, what, detail, hint };
-    let mut response = pages::page(visit, issuer, status, &page, "");
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
-    }
-    response
-}
+use sekisho_web::Visit;
+use sekisho_web::error::{Fault, Telling, tell, tell_fault, told};
+use sekisho_web::frame;
+use sekisho_web::frame::Chrome;
+use sekisho_web::sentence::Sentence;
 
 /// A refused authorization request: a page before the redirect is proven, an answer to the client after.
 pub(crate) fn authorize(issuer: &Issuer, visit: &Visit, error: &AuthorizeError) -> Response {
     match error {
-        AuthorizeError::Unproven(error) => told(issuer, visit, tell_unproven(error, visit)),
+        AuthorizeError::Unproven(error) => told(&issuer.site, visit, tell_unproven(error, visit)),
         AuthorizeError::Proven(refusal) => refused(issuer, visit, refusal),
     }
 }
@@ -134,12 +73,12 @@ fn refused(issuer: &Issuer, visit: &Visit, refusal: &Refusal) -> Response {
     };
     let code = refusal.error.code().as_str();
     let words = [("error", code), ("error_description", description.as_str())];
-    let target = refusal.redirect.answer(&issuer.settings.base_url, refusal.state.as_deref(), &words);
+    let target = refusal.redirect.answer(&issuer.site.settings.base_url, refusal.state.as_deref(), &words);
     if refusal.vouched_for {
-        return pages::see_other(&target);
+        return frame::see_other(&target);
     }
     let page = ReturnPage {
-        chrome: Chrome::new(issuer, visit),
+        chrome: Chrome::new(&issuer.site, visit),
         title: Sentence::ErrorTitle,
         what: Sentence::ReturnRefused,
         code: code.to_owned(),
@@ -147,7 +86,7 @@ fn refused(issuer: &Issuer, visit: &Visit, refusal: &Refusal) -> Response {
         target,
         host: refusal.redirect.host(),
     };
-    pages::page(visit, issuer, StatusCode::BAD_REQUEST, &page, "")
+    frame::page(visit, &issuer.site, StatusCode::BAD_REQUEST, &page, "")
 }
 
 /// A request that cannot be shown or answered.
@@ -162,7 +101,7 @@ pub(crate) fn consent(issuer: &Issuer, visit: &Visit, error: &ConsentError) -> R
         }
         ConsentError::RequestGone => tell(StatusCode::GONE, Sentence::ErrorRequestGone, Sentence::HintStartAgain),
     };
-    told(issuer, visit, telling)
+    told(&issuer.site, visit, telling)
 }
 
 /// A login that is not just a wrong password.
@@ -175,7 +114,7 @@ pub(crate) fn login(issuer: &Issuer, visit: &Visit, error: &LoginError) -> Respo
         LoginError::Throttled => tell(StatusCode::TOO_MANY_REQUESTS, Sentence::LoginThrottled, Sentence::HintReload),
         LoginError::Wrong => tell(StatusCode::UNAUTHORIZED, Sentence::LoginFailed, Sentence::HintReload),
     };
-    told(issuer, visit, telling)
+    told(&issuer.site, visit, telling)
 }
 
 /// A setup link that does not work, or a password that was not set.
@@ -188,40 +127,7 @@ pub(crate) fn setup(issuer: &Issuer, visit: &Visit, error: &SetupError) -> Respo
         SetupError::Malformed => tell(StatusCode::BAD_REQUEST, Sentence::ErrorRequestMalformed, Sentence::HintReload),
         SetupError::Password(what) => tell(StatusCode::UNPROCESSABLE_ENTITY, *what, Sentence::HintReload),
     };
-    told(issuer, visit, telling)
-}
-
-/// A page about what is one's own: the home page, approvals, tasks and grants.
-pub(crate) fn own(issuer: &Issuer, visit: &Visit, error: &OwnError) -> Response {
-    let nothing = tell(StatusCode::NOT_FOUND, Sentence::ErrorNotYours, Sentence::HintOtherAccount);
-    let telling = match error {
-        OwnError::Ended => tell(StatusCode::GONE, Sentence::ErrorEnded, Sentence::HintReload),
-        OwnError::Forgery => tell(StatusCode::FORBIDDEN, Sentence::ErrorForgery, Sentence::HintReload),
-        OwnError::Internal(fault) => tell_fault(fault, visit),
-        OwnError::Malformed => tell(StatusCode::BAD_REQUEST, Sentence::ErrorRequestMalformed, Sentence::HintReload),
-        OwnError::NotThere => nothing,
-        OwnError::NotYours { place, session } => {
-            let chrome = Chrome::new(issuer, visit).with(visit, session, Some(place.to_string()));
-            return told_in(chrome, issuer, visit, nothing);
-        }
-        OwnError::SignIn(place) => return pages::go(issuer, visit, &place.login()),
-    };
-    told(issuer, visit, telling)
-}
-
-/// An address that leads nowhere.
-pub(crate) fn nothing_here(issuer: &Issuer, visit: &Visit) -> Response {
-    let page = NothingPage { chrome: Chrome::new(issuer, visit), calls: issuer.settings.url("/mcp/NAME") };
-    pages::page(visit, issuer, StatusCode::NOT_FOUND, &page, "")
-}
-
-/// Signing out.
-pub(crate) fn logout(issuer: &Issuer, visit: &Visit, error: &LogoutError) -> Response {
-    let telling = match error {
-        LogoutError::Forgery => tell(StatusCode::FORBIDDEN, Sentence::ErrorForgery, Sentence::HintReload),
-        LogoutError::Internal(fault) => tell_fault(fault, visit),
-    };
-    told(issuer, visit, telling)
+    told(&issuer.site, visit, telling)
 }
 
 /// The body of a token response (RFC 6749 §5.1).

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use sekisho_store::Lane;
@@ -10,14 +9,8 @@ use tokio::sync::Semaphore;
 
 use crate::settings::IssuerSettings;
 
-/// The most bytes of a form or a JSON body, in bytes. The largest honest one is the owner's first consent.
-pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
-
 /// The most bytes of a registration, in bytes.
 pub(crate) const REGISTRATION_BYTES_MAX: usize = 16 * 1024;
-
-/// How long a body may take to arrive (ATK-91).
-pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Attempts to sign in to an account from one address: five mistakes are free, then each doubles the wait, up to 15 minutes.
 pub(crate) const LOGINS_BY_ACCOUNT_AND_ADDRESS: Lane = Lane { free: 5, wait_seconds_max: 900 };

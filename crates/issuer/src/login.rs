@@ -5,22 +5,27 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::Password;
+use sekisho_protocol::text::plain_text;
 use sekisho_store::{Lane, StoreError, Tx, User};
 
-use crate::clients::{display_name, plain_text};
-use crate::error::{self, Fault};
+use crate::error;
 use crate::limits;
-use crate::pages::{self, Chrome, LoginPage};
-use crate::parameters::{Form, Parameters};
-use crate::place::Place;
-use crate::session::{self, FormKind, SessionSecret, form_token, is_ours};
-use crate::text::Sentence;
-use crate::visit::Visit;
-use crate::{Issuer, consent, door, records};
+use crate::pages::LoginPage;
+use crate::{Issuer, consent, records};
+use sekisho_web::Visit;
+use sekisho_web::door;
+use sekisho_web::error::Fault;
+use sekisho_web::frame::Chrome;
+use sekisho_web::frame::{self, SignedIn};
+use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::place::Place;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::{self, FormKind, form_token, is_ours};
+use sekisho_web::shown::display_name;
 
 mod known;
 pub mod local;
@@ -64,8 +69,8 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQue
     let place = parameters.one("request").and_then(|id| id.parse().ok());
     let (mut page, target) = login_page(&issuer, &visit, place, "", None).await;
     // Somebody who is signed in already goes on. Not after a form, because its answer says what was wrong with it.
-    page.chrome.entry = door::entry(&issuer, &visit, &destination(place));
-    pages::entry_page(&visit, &issuer, &page, &target)
+    page.chrome.entry = door::entry(&issuer.site, &visit, &destination(place));
+    frame::entry_page(&visit, &issuer.site, &page, &target)
 }
 
 /// `POST /login`.
@@ -75,13 +80,13 @@ pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form
         Err(error) => return error::login(&issuer, &visit, &error),
     };
     let (problem, status) = match log_in(&issuer, &visit, &input).await {
-        Ok(signed_in) => return pages::signed_in(&issuer, &visit, &signed_in, &destination(input.place)),
+        Ok(signed_in) => return frame::signed_in(&issuer.site, &visit, &signed_in, &destination(input.place)),
         Err(LoginError::Wrong) => (Sentence::LoginFailed, StatusCode::UNAUTHORIZED),
         Err(LoginError::Throttled) => (Sentence::LoginThrottled, StatusCode::TOO_MANY_REQUESTS),
         Err(error) => return error::login(&issuer, &visit, &error),
     };
     let (page, target) = login_page(&issuer, &visit, input.place, &input.username, Some(problem)).await;
-    pages::page(&visit, &issuer, status, &page, &target)
+    frame::page(&visit, &issuer.site, status, &page, &target)
 }
 
 fn read(visit: &Visit, form: &Form) -> Result<Input, LoginError> {
@@ -127,7 +132,7 @@ async fn login_page(
     };
     let target = known.as_ref().and_then(|known| known.redirect.form_target()).unwrap_or_default();
     let page = LoginPage {
-        chrome: Chrome::new(issuer, visit),
+        chrome: Chrome::new(&issuer.site, visit),
         csrf: form_token(visit, None, FormKind::Login, &about(place)).expose().to_owned(),
         request: place.map(|place| place.to_string()),
         returns: !matches!(place, None | Some(Place::Consent(_))),
@@ -138,17 +143,9 @@ async fn login_page(
     (page, target)
 }
 
-/// A browser that was just signed in: its two cookies.
-pub(crate) struct SignedIn {
-    /// The session.
-    pub(crate) session: SessionSecret,
-    /// That this account signed in here.
-    pub(crate) known: String,
-}
-
 /// Signs a browser in, and remembers it as one of this account's.
 pub(crate) async fn open(issuer: &Issuer, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SignedIn, StoreError> {
-    let session = session::open(issuer, tx, visit, user).await?;
+    let session = session::open(&issuer.site, tx, visit, user).await?;
     Ok(SignedIn { session, known: known::seal(issuer, user, visit.now)? })
 }
 
@@ -156,7 +153,7 @@ pub(crate) async fn open(issuer: &Issuer, tx: &mut Tx, visit: &Visit, user: User
 /// the same words as a wrong password (ATK-96).
 async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedIn, LoginError> {
     let (user, lanes) = {
-        let mut tx = issuer.store.read().await?;
+        let mut tx = issuer.site.store.read().await?;
         let user = tx.users().find_by_name(&input.username).await?.filter(|user| !user.disabled);
         let browser = match &user {
             Some(user) => known::browser(issuer, &mut tx, visit, user.id).await?,
@@ -212,7 +209,7 @@ impl Lanes {
 
 /// Counts an attempt as failed before anything is known of it, in every lane or in none.
 async fn take(issuer: &Issuer, visit: &Visit, lanes: &Lanes) -> Result<(), LoginError> {
-    let mut tx = issuer.store.begin_for_stranger().await?;
+    let mut tx = issuer.site.store.begin_for_stranger().await?;
     for (key, lane) in &lanes.0 {
         if !tx.throttle().take(key, *lane, visit.now).await? {
             tx.rollback().await?;
@@ -226,12 +223,12 @@ async fn take(issuer: &Issuer, visit: &Visit, lanes: &Lanes) -> Result<(), Login
 /// The failures are on record one by one; the attempts of a flood are counted.
 fn throttled(issuer: &Issuer, visit: &Visit) -> LoginError {
     tracing::debug!(request = %visit.request, peer = ?visit.peer, "a login was throttled");
-    records::count(issuer, visit, AuthorizationAct::LoginFailed);
+    records::count(issuer, visit, ActKind::LoginFailed);
     LoginError::Throttled
 }
 
 async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, lanes: &Lanes) -> Result<SignedIn, LoginError> {
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = issuer.site.store.begin().await?;
     // What failed here for this account is forgiven. In the other lanes only this attempt is taken back: others may be
     // guessing in them.
     for (place, (key, _)) in lanes.0.iter().enumerate() {
@@ -242,16 +239,16 @@ async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, lanes: &Lanes) -> 
         }
     }
     let signed_in = open(issuer, &mut tx, visit, user.id).await?;
-    let entry = records::entry(AuthorizationAct::LoginSucceeded);
-    records::append(issuer, &mut tx, visit, Authorization { subject: Some(Subject::User(user.id)), ..entry }).await?;
+    let entry = Act::new(Actor::User(user.id), ActKind::LoginSucceeded);
+    records::append(issuer, &mut tx, visit, Act { subject: Some(Subject::User(user.id)), ..entry }).await?;
     tx.commit().await?;
     Ok(signed_in)
 }
 
 async fn fail(issuer: &Issuer, visit: &Visit, user: Option<&User>) -> Result<SignedIn, LoginError> {
-    let mut tx = issuer.store.begin_for_stranger().await?;
+    let mut tx = issuer.site.store.begin_for_stranger().await?;
     let subject = user.map(|user| Subject::User(user.id));
-    let entry = Authorization { subject, ..records::entry(AuthorizationAct::LoginFailed) };
+    let entry = Act { subject, ..Act::new(Actor::Anonymous, ActKind::LoginFailed) };
     records::append_of_stranger(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Err(LoginError::Wrong)

@@ -12,17 +12,22 @@ use sekisho_protocol::task::TASK_TYPE;
 use crate::Issuer;
 use crate::error::document;
 use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
-use crate::text::Language;
 use crate::token::EXCHANGE;
+use sekisho_web::SiteSettings;
+use sekisho_web::language::Language;
 
 /// `GET /.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {
-    let servers = Arc::clone(&issuer.servers.borrow());
-    document(&metadata(&issuer.settings, &servers))
+    let servers = Arc::clone(&issuer.site.servers.borrow());
+    document(&metadata(&issuer.site.settings, &issuer.settings, &servers))
 }
 
 /// The document. It is made from settings only: nothing in a request can change it (ATK-13).
-pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> AuthorizationServer {
+pub(crate) fn metadata(
+    site: &SiteSettings,
+    settings: &IssuerSettings,
+    servers: &ServerDirectory,
+) -> AuthorizationServer {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let authentication = texts(&["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]);
     // What ordinary use needs at any server; and `offline_access` where refresh tokens are issued, so that clients that
@@ -34,13 +39,12 @@ pub(crate) fn metadata(settings: &IssuerSettings, servers: &ServerDirectory) -> 
     let mut grants = texts(&["authorization_code", EXCHANGE]);
     grants.extend(refreshes.then(|| "refresh_token".to_owned()));
     AuthorizationServer {
-        issuer: settings.base_url.clone(),
-        authorization_endpoint: settings.url("/oauth/authorize"),
-        token_endpoint: settings.url("/oauth/token"),
-        registration_endpoint: (settings.registration == RegistrationPolicy::Open)
-            .then(|| settings.url("/oauth/register")),
-        revocation_endpoint: Some(settings.url("/oauth/revoke")),
-        jwks_uri: Some(settings.url("/oauth/jwks")),
+        issuer: site.base_url.clone(),
+        authorization_endpoint: site.url("/oauth/authorize"),
+        token_endpoint: site.url("/oauth/token"),
+        registration_endpoint: (settings.registration == RegistrationPolicy::Open).then(|| site.url("/oauth/register")),
+        revocation_endpoint: Some(site.url("/oauth/revoke")),
+        jwks_uri: Some(site.url("/oauth/jwks")),
         scopes_supported: scopes.iter().cloned().collect(),
         response_types_supported: texts(&["code"]),
         response_modes_supported: texts(&["query"]),

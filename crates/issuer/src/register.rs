@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::after;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{Client, ClientAuthentication};
@@ -13,11 +13,12 @@ use sekisho_protocol::secret::ClientSecret;
 use sekisho_store::{NewClient, StoreError};
 
 use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
-use crate::error::{self, Fault};
+use crate::error;
 use crate::limits::REGISTRATION_BYTES_MAX;
-use crate::parameters::whole_body;
-use crate::visit::Visit;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::parameters::whole_body;
 
 /// Why nobody was registered.
 #[derive(Debug, thiserror::Error)]
@@ -63,10 +64,10 @@ pub(crate) async fn register(State(issuer): State<Arc<Issuer>>, visit: Visit, re
 /// A refusal is put on record; of a flood it is counted (AS-41).
 async fn refused(issuer: &Issuer, visit: &Visit, error: &RegistrationError) {
     if matches!(error, RegistrationError::Busy) {
-        return records::count(issuer, visit, AuthorizationAct::ClientRefused);
+        return records::count(issuer, visit, ActKind::ClientRefused);
     }
-    let entry = records::entry(AuthorizationAct::ClientRefused);
-    records::refused(issuer, visit, Authorization { detail: error.to_string(), ..entry }).await;
+    let entry = Act::new(Actor::Anonymous, ActKind::ClientRefused);
+    records::refused(issuer, visit, Act { detail: error.to_string(), ..entry }).await;
 }
 
 async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metadata, RegistrationError> {
@@ -83,9 +84,9 @@ async fn read(issuer: &Issuer, visit: &Visit, request: Request) -> Result<Metada
 
 /// Keeps what is left of the metadata as a client, until it is used or its time is over.
 async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Registered, RegistrationError> {
-    let client = judge(ClientId::generate(visit.now, &*issuer.entropy), metadata, issuer.settings.refreshes())?;
-    let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.entropy));
-    let mut tx = issuer.store.begin_for_stranger().await?;
+    let client = judge(ClientId::generate(visit.now, &*issuer.site.entropy), metadata, issuer.settings.refreshes())?;
+    let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.site.entropy));
+    let mut tx = issuer.site.store.begin_for_stranger().await?;
     // Whoever registers and never comes back gives way to whoever comes now: nobody closes the door by registering.
     let full = tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max;
     if full && !tx.clients().forget_oldest_unused().await? {
@@ -98,8 +99,8 @@ async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Regi
         expires_at: Some(after(visit.now, issuer.settings.dynamic_client_ttl_seconds)),
     };
     tx.clients().insert(&new).await?;
-    let entry = records::entry(AuthorizationAct::ClientRegistered);
-    let entry = Authorization { client: Some(client.id.clone()), detail: client.name.clone(), ..entry };
+    let entry = Act::new(Actor::Anonymous, ActKind::ClientRegistered);
+    let entry = Act { client: Some(client.id.clone()), detail: client.name.clone(), ..entry };
     records::append_of_stranger(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     let mut registered = Registered::of(&client, visit.now.as_second());

@@ -6,19 +6,21 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_acts::{ActError, grant};
+use sekisho_protocol::audit::Actor;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::secret::RefreshToken;
-use sekisho_store::{Grant, StoreError, Tx};
+use sekisho_store::{StoreError, Tx};
 use sekisho_token::{Expectation, verify};
 
 use crate::clients::authenticate::{self, AuthenticatedClient};
 use crate::error;
-use crate::parameters::Form;
 use crate::token::TokenError;
-use crate::visit::Visit;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::parameters::Form;
 
 /// `POST /oauth/revoke`.
 pub(crate) async fn revoke(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
@@ -37,13 +39,13 @@ async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<(), TokenE
     let client = authenticate::authenticate(issuer, visit, credentials).await?;
     let token = parameters.one("token").ok_or(TokenError::Missing("token"))?;
     // Looked at first: most who ask have nothing to end, and do not keep others from writing.
-    let mut tx = issuer.store.read().await?;
+    let mut tx = issuer.site.store.read().await?;
     let found = own_grant(issuer, &mut tx, visit, &client, token).await?;
     drop(tx);
     if found.is_none() {
         return Ok(());
     }
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = issuer.site.store.begin().await?;
     end(issuer, &mut tx, visit, &client, token).await?;
     tx.commit().await?;
     Ok(())
@@ -59,18 +61,13 @@ pub(crate) async fn end(
     token: &str,
 ) -> Result<(), TokenError> {
     let Some(own) = own_grant(issuer, tx, visit, client, token).await? else { return Ok(()) };
-    let grant = own.id;
-    if tx.grants().revoke(grant, "revoked by its client", visit.now).await? {
-        let entry = Authorization {
-            subject: Some(own.subject),
-            client: Some(own.client),
-            server: Some(own.server),
-            grant: Some(grant),
-            ..records::entry(AuthorizationAct::GrantRevoked)
-        };
-        records::append(issuer, tx, visit, entry).await?;
+    match grant::revoke(tx, &records::performer(issuer, visit, Actor::Client), own).await {
+        Ok(()) | Err(ActError::Absent { .. }) => Ok(()),
+        Err(ActError::Store(error)) => Err(error.into()),
+        Err(error @ (ActError::Exists { .. } | ActError::Invalid(_) | ActError::NotAllowed(_))) => {
+            Err(Fault::internal(error).into())
+        }
     }
-    Ok(())
 }
 
 /// The grant behind a token, if it is the client's and has not ended.
@@ -80,14 +77,15 @@ async fn own_grant(
     visit: &Visit,
     client: &AuthenticatedClient,
     token: &str,
-) -> Result<Option<Grant>, StoreError> {
+) -> Result<Option<GrantId>, StoreError> {
     let grant = match RefreshToken::parse(token) {
         Ok(token) => tx.refresh_tokens().find(&token.digest()).await?.map(|row| row.grant),
         Err(_) => grant_of_access_token(issuer, visit, token),
     };
     let Some(grant) = grant else { return Ok(None) };
     let found = tx.grants().find(grant).await?;
-    Ok(found.filter(|grant| grant.client == client.client().id && grant.revoked_at.is_none()))
+    let own = found.filter(|grant| grant.client == client.client().id && grant.revoked_at.is_none());
+    Ok(own.map(|grant| grant.id))
 }
 
 /// The grant of an access token that we made, whichever server it is for. An expired one has nothing left to end.
@@ -100,6 +98,6 @@ fn grant_of_access_token(issuer: &Issuer, visit: &Visit, token: &str) -> Option<
     // Unverified: it only says which audience to hold the token to.
     let audience: Audience = serde_json::from_slice(&payload).ok()?;
     let keys = issuer.keys.borrow().clone();
-    let expect = Expectation::new(&issuer.settings.base_url, &audience.aud, visit.now);
+    let expect = Expectation::new(&issuer.site.settings.base_url, &audience.aud, visit.now);
     verify(&keys, token, &expect).ok().map(|claims| claims.grant)
 }

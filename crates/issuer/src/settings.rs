@@ -1,13 +1,8 @@
 //! What an operator can decide about the issuer. Every default is the safe one.
 
-use url::Url;
-
 /// Settings of the issuer. They are fixed while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerSettings {
-    /// The issuer identifier (RFC 8414 §2): `https://HOST[:PORT][/PATH]`, or `http://localhost:PORT` on a laptop;
-    /// no trailing slash. Every URL is made from it and never from a request's headers (ATK-13).
-    pub base_url: String,
     /// How long a code lives. More than 60 is taken as 60 (ATK-08).
     pub code_ttl_seconds: u32,
     /// How long an access token lives (AS-12).
@@ -16,8 +11,6 @@ pub struct IssuerSettings {
     pub refresh_ttl_seconds: u32,
     /// For how long the same client may repeat a refresh whose answer it lost.
     pub refresh_retry_seconds: u32,
-    /// How long a browser stays signed in.
-    pub session_ttl_seconds: u32,
     /// How long a person may take to answer a request.
     pub pending_ttl_seconds: u32,
     /// Who may register itself.
@@ -57,12 +50,10 @@ pub enum DocumentPolicy {
 impl Default for IssuerSettings {
     fn default() -> Self {
         Self {
-            base_url: "http://localhost:8420".to_owned(),
             code_ttl_seconds: 60,
             access_token_ttl_seconds: 600,
             refresh_ttl_seconds: 30 * 24 * 60 * 60,
             refresh_retry_seconds: 30,
-            session_ttl_seconds: 12 * 60 * 60,
             pending_ttl_seconds: 600,
             registration: RegistrationPolicy::Open,
             registrations_per_minute: 60,
@@ -83,48 +74,5 @@ impl IssuerSettings {
     /// Whether refresh tokens are given at all.
     pub(crate) fn refreshes(&self) -> bool {
         self.refresh_ttl_seconds > 0
-    }
-
-    /// An absolute URL of ours: the identifier and this path.
-    pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base_url)
-    }
-
-    /// The path of the issuer identifier, without a slash at its end; empty for most.
-    pub(crate) fn prefix(&self) -> &str {
-        let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
-        rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
-    }
-
-    /// `scheme://host[:port]`, as a browser writes it in `Origin`.
-    pub(crate) fn origin(&self) -> String {
-        Url::parse(&self.base_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
-    }
-
-    /// Host and port, for people.
-    pub(crate) fn host(&self) -> String {
-        self.origin().split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default()
-    }
-
-    /// Whether browsers reach us over TLS; otherwise only on loopback, where sessions have doors (see [`crate::door`]).
-    pub(crate) fn is_https(&self) -> bool {
-        self.base_url.starts_with("https://")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::IssuerSettings;
-
-    /// AS-03, AS-04: the identifier may have a path, and is used as it is written.
-    #[test]
-    fn the_parts_of_the_identifier_are_read_from_its_text() {
-        let of = |base_url: &str| IssuerSettings { base_url: base_url.to_owned(), ..IssuerSettings::default() };
-        assert_eq!(of("https://h.example").prefix(), "");
-        assert_eq!(of("https://h.example/t/u").prefix(), "/t/u");
-        assert_eq!(of("https://h.example/t").url("/oauth/token"), "https://h.example/t/oauth/token");
-        assert_eq!(of("http://localhost:8420").origin(), "http://localhost:8420");
-        assert_eq!(of("https://h.example:443/t").origin(), "https://h.example");
-        assert_eq!(of("http://localhost:8420").host(), "localhost:8420");
     }
 }

@@ -6,21 +6,26 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
-use sekisho_protocol::caller::Subject;
+use sekisho_acts::ActError;
+use sekisho_acts::password::{self, Basis};
+use sekisho_protocol::audit::Actor;
 use sekisho_protocol::env::{Entropy, Timestamp, after};
 use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::{Password, SetupToken};
 use sekisho_store::{SetupLink, StoreError, Tx, User};
 
-use crate::error::{self, Fault};
-use crate::login::{self, LoginError, SignedIn};
-use crate::pages::{self, Chrome, SetupPage};
-use crate::parameters::Form;
-use crate::session::{FormKind, form_token, is_ours};
-use crate::text::Sentence;
-use crate::visit::Visit;
+use crate::error;
+use crate::login::{self, LoginError};
+use crate::pages::SetupPage;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::frame;
+use sekisho_web::frame::Chrome;
+use sekisho_web::frame::SignedIn;
+use sekisho_web::parameters::Form;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::{FormKind, form_token, is_ours};
 
 /// How long a link works, in seconds.
 pub const SETUP_LINK_SECONDS: u32 = 30 * 60;
@@ -79,7 +84,7 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(t
     match find(&issuer, &visit, &token).await {
         Ok((_, user)) => {
             let page = setup_page(&issuer, &visit, &token, &user, None);
-            pages::page(&visit, &issuer, StatusCode::OK, &page, "")
+            frame::page(&visit, &issuer.site, StatusCode::OK, &page, "")
         }
         Err(error) => error::setup(&issuer, &visit, &error),
     }
@@ -97,10 +102,10 @@ pub(crate) async fn submit(
         Err(error) => return error::setup(&issuer, &visit, &error),
     };
     match set_password(&issuer, &visit, &link, &user, &form).await {
-        Ok(signed_in) => pages::signed_in(&issuer, &visit, &signed_in, "/"),
+        Ok(signed_in) => frame::signed_in(&issuer.site, &visit, &signed_in, "/"),
         Err(SetupError::Password(problem)) => {
             let page = setup_page(&issuer, &visit, &token, &user, Some(problem));
-            pages::page(&visit, &issuer, StatusCode::UNPROCESSABLE_ENTITY, &page, "")
+            frame::page(&visit, &issuer.site, StatusCode::UNPROCESSABLE_ENTITY, &page, "")
         }
         Err(error) => error::setup(&issuer, &visit, &error),
     }
@@ -108,7 +113,7 @@ pub(crate) async fn submit(
 
 async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<(SetupToken, User), SetupError> {
     let token = SetupToken::parse(token).map_err(|_| SetupError::Link)?;
-    let mut tx = issuer.store.read().await?;
+    let mut tx = issuer.site.store.read().await?;
     let link = tx.setup_links().find(&token.digest()).await?.ok_or(SetupError::Link)?;
     let ends_as_planned = link.expires_at <= after(visit.now, SETUP_LINK_SECONDS);
     if link.used_at.is_some() || link.expires_at <= visit.now || !ends_as_planned {
@@ -120,9 +125,9 @@ async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<(SetupToken
 
 fn setup_page(issuer: &Issuer, visit: &Visit, token: &str, user: &User, problem: Option<Sentence>) -> SetupPage {
     SetupPage {
-        chrome: Chrome::new(issuer, visit),
+        chrome: Chrome::new(&issuer.site, visit),
         csrf: form_token(visit, None, FormKind::Setup, token).expose().to_owned(),
-        action: visit.path(issuer, &format!("/setup/{token}")),
+        action: visit.path(&issuer.site, &format!("/setup/{token}")),
         username: user.name.clone(),
         is_reset: user.password.is_some(),
         problem,
@@ -145,18 +150,16 @@ async fn set_password(
     }
     let password =
         accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)?;
-    let phc = issuer.passwords.hash(password, &*issuer.entropy).await?;
-    let mut tx = issuer.store.begin().await?;
-    let user = tx.setup_links().consume(&link.digest(), visit.now).await?.ok_or(SetupError::Link)?;
-    tx.users().set_password(user, &phc, visit.now).await?;
-    // Whoever was signed in with the old password, or was let in with it, is not any more.
-    let ended = tx.grants().revoke_of_user(user, "its user set a new password", visit.now).await?;
-    tx.browser_sessions().delete_of_user(user, visit.now).await?;
+    let phc = issuer.passwords.hash(password, &*issuer.site.entropy).await?;
+    let mut tx = issuer.site.store.begin().await?;
+    // Whoever holds the link is taken for its user from here on.
+    let by = records::performer(issuer, visit, Actor::User(user.id));
+    let user = password::set(&mut tx, &by, Basis::Link(link), &phc).await.map_err(|error| match error {
+        ActError::Absent { .. } => SetupError::Link,
+        ActError::Store(error) => error.into(),
+        other => SetupError::Internal(Fault::internal(other)),
+    })?;
     let signed_in = login::open(issuer, &mut tx, visit, user).await?;
-    let entry = records::entry(AuthorizationAct::PasswordSet);
-    let detail = if ended == 0 { String::new() } else { format!("{ended} grants ended") };
-    let entry = Authorization { subject: Some(Subject::User(user)), detail, ..entry };
-    records::append(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Ok(signed_in)
 }
@@ -202,7 +205,7 @@ fn is_easy(folded: &str, username: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{SetupError, accept};
-    use crate::text::Sentence;
+    use sekisho_web::sentence::Sentence;
 
     /// ATK-96: a first password is not one that everybody tries first.
     #[test]

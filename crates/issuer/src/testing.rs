@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
-use sekisho_protocol::audit::{Authorization, AuthorizationAct, Event};
+use sekisho_protocol::audit::{Act, ActKind, Event};
 use sekisho_protocol::caller::{ActorPath, Recognition, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, after};
@@ -23,12 +23,12 @@ use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
 use tokio::sync::watch;
 
 use crate::clients::authenticate::AuthenticatedClient;
-use crate::text::Language;
 use crate::token::authorization_code::CodeRequest;
 use crate::token::refresh::RefreshRequest;
 use crate::token::{GrantRequest, Issued, TokenError, perform};
-use crate::visit::{Browser, Source, Visit};
 use crate::{Issuer, IssuerParts, IssuerSettings};
+use sekisho_web::language::Language;
+use sekisho_web::visit::{Browser, Source, Visit};
 
 pub(crate) const BASE: &str = "https://sekisho.example";
 pub(crate) const NOTES: &str = "https://sekisho.example/mcp/notes";
@@ -165,13 +165,13 @@ impl World {
     pub(crate) fn visit(&self) -> Visit {
         Visit {
             now: self.clock.now(),
-            request: RequestId::generate(self.clock.now(), &*self.issuer.entropy),
+            request: RequestId::generate(self.clock.now(), &*self.issuer.site.entropy),
             peer: None,
             language: Language::English,
             session: None,
             target: "/".to_owned(),
             door: None,
-            browser: Browser::New(CsrfToken::generate(&*self.issuer.entropy)),
+            browser: Browser::New(CsrfToken::generate(&*self.issuer.site.entropy)),
             known: None,
             source: Source::Ours,
             recognition: Recognition::default(),
@@ -188,7 +188,7 @@ impl World {
 
     pub(crate) async fn keep(&self, client: &Client, secret: Option<sekisho_protocol::digest::Digest>) {
         let new = NewClient { client: client.clone(), secret, created_at: self.clock.now(), expires_at: None };
-        let mut tx = self.issuer.store.begin().await.unwrap();
+        let mut tx = self.issuer.site.store.begin().await.unwrap();
         tx.clients().insert(&new).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -200,8 +200,8 @@ impl World {
 
     /// The same with what a person set beside the scopes.
     pub(crate) async fn code_with(&self, client: &Client, conditions: Conditions) -> (AuthorizationCode, CodeVerifier) {
-        let code = AuthorizationCode::generate(&*self.issuer.entropy);
-        let verifier = generate_verifier(&*self.issuer.entropy);
+        let code = AuthorizationCode::generate(&*self.issuer.site.entropy);
+        let verifier = generate_verifier(&*self.issuer.site.entropy);
         let now = self.clock.now();
         let row = Code {
             digest: code.digest(),
@@ -220,7 +220,7 @@ impl World {
             grant: None,
             failures: 0,
         };
-        let mut tx = self.issuer.store.begin().await.unwrap();
+        let mut tx = self.issuer.site.store.begin().await.unwrap();
         tx.codes().insert(&row).await.unwrap();
         tx.commit().await.unwrap();
         (code, verifier)
@@ -239,7 +239,7 @@ impl World {
     /// Whether the grant behind an access token lives.
     pub(crate) async fn is_alive(&self, issued: &Issued) -> bool {
         let (grant, epoch) = self.grant_of(issued);
-        let mut tx = self.issuer.store.read().await.unwrap();
+        let mut tx = self.issuer.site.store.read().await.unwrap();
         tx.grants().alive(grant).await.unwrap().is_some_and(|state| state.honours(epoch, self.clock.now()))
     }
 
@@ -256,18 +256,18 @@ impl World {
     }
 
     /// How many entries of the records say that this happened.
-    pub(crate) async fn recorded(&self, act: AuthorizationAct) -> usize {
+    pub(crate) async fn recorded(&self, act: ActKind) -> usize {
         self.entries(act).await.len()
     }
 
     /// The entries of the records that say that this happened.
-    pub(crate) async fn entries(&self, act: AuthorizationAct) -> Vec<Authorization> {
-        let mut tx = self.issuer.store.read().await.unwrap();
+    pub(crate) async fn entries(&self, act: ActKind) -> Vec<Authorization> {
+        let mut tx = self.issuer.site.store.read().await.unwrap();
         let mut records = tx.audit().list(&sekisho_store::AuditFilter::default()).await.unwrap();
         // In the order in which they were made; exchanges of one moment have none.
         records.sort_by_key(|stored| stored.seq);
         let entry = |event: Event| match event {
-            Event::Authorization(what) if what.act == act => Some(what),
+            Event::Act(what) if what.act == act => Some(what),
             _ => None,
         };
         records.into_iter().filter_map(|stored| entry(stored.record.event)).collect()

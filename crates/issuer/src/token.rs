@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use sekisho_policy::bounds::BoundsError;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId};
@@ -18,10 +18,11 @@ use sekisho_store::Tx;
 use sekisho_token::{AccessClaims, sign};
 
 use crate::clients::authenticate::{self, AuthenticatedClient, AuthenticationError};
-use crate::error::{self, Fault};
-use crate::parameters::{Form, Parameters, ParametersError};
-use crate::visit::Visit;
+use crate::error;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::parameters::{Form, Parameters, ParametersError};
 
 pub(crate) mod authorization_code;
 mod beforehand;
@@ -148,8 +149,8 @@ async fn refuse(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error:
     if matches!(error, TokenError::Internal(_) | TokenError::Authentication(AuthenticationError::Internal(_))) {
         return error;
     }
-    let act = AuthorizationAct::TokenRefused;
-    records::refused(issuer, visit, Authorization { client, detail: error.to_string(), ..records::entry(act) }).await;
+    let act = ActKind::TokenRefused;
+    records::refused(issuer, visit, Act { client, detail: error.to_string(), ..Act::new(Actor::Anonymous, act) }).await;
     error
 }
 
@@ -174,7 +175,7 @@ pub(crate) async fn perform(
         return Err(refuse(issuer, visit, Some(client.client().id.clone()), refusal).await);
     }
     for _ in 0..TRIES {
-        let mut tx = issuer.store.begin().await?;
+        let mut tx = issuer.site.store.begin().await?;
         let outcome = match request {
             GrantRequest::Code(request) => authorization_code::redeem(issuer, &mut tx, visit, client, request).await,
             GrantRequest::Exchange(request) => exchange::narrow(issuer, &mut tx, visit, client, request).await,
@@ -220,7 +221,7 @@ pub(crate) fn mint(issuer: &Issuer, visit: &Visit, basis: &Basis<'_>) -> Result<
     let usual = after(visit.now, issuer.settings.access_token_ttl_seconds);
     let audience = ResourceId::parse(basis.resource).map_err(|_| TokenError::Target)?;
     let claims = AccessClaims {
-        iss: issuer.settings.base_url.clone(),
+        iss: issuer.site.settings.base_url.clone(),
         sub: basis.subject.clone(),
         aud: audience,
         client_id: basis.client.clone(),
@@ -231,10 +232,10 @@ pub(crate) fn mint(issuer: &Issuer, visit: &Visit, basis: &Basis<'_>) -> Result<
         task: basis.task,
         iat: visit.now,
         exp: basis.ends.map_or(usual, |end| usual.min(end)),
-        jti: TokenId::generate(visit.now, &*issuer.entropy),
+        jti: TokenId::generate(visit.now, &*issuer.site.entropy),
     };
     let keys = issuer.keys.borrow().clone();
-    sign(&keys, &claims).map_err(|error| TokenError::Internal(Fault::Sign(error)))
+    sign(&keys, &claims).map_err(|error| TokenError::Internal(Fault::internal(error)))
 }
 
 /// The task that a token is bound to, as the client is told (RFC 9396 §7).
@@ -248,7 +249,7 @@ async fn details(tx: &mut Tx, task: Option<TaskId>, resource: &str) -> Result<Op
 /// RFC 8707 §2: the server is still the one that was granted, is still there, and nothing else is asked for.
 fn check_target(issuer: &Issuer, asked: &[String], granted: &str) -> Result<(), TokenError> {
     let granted = ResourceId::parse(granted).map_err(|_| TokenError::Target)?;
-    let mounted = issuer.servers.borrow().of_resource(&granted).is_some();
+    let mounted = issuer.site.servers.borrow().of_resource(&granted).is_some();
     // Named once, or in two ways (RFC 8693 §2.1: `resource` and `audience`), or not at all.
     let same = asked.iter().all(|asked| ResourceId::parse(asked).is_ok_and(|asked| asked == granted));
     if mounted && same { Ok(()) } else { Err(TokenError::Target) }

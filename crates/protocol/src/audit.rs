@@ -1,5 +1,6 @@
 //! The words of the records: one entry for a decision, one for its outcome, joined by the request id.
 
+mod act;
 mod line;
 
 use std::borrow::Cow;
@@ -13,6 +14,8 @@ use crate::env::Timestamp;
 use crate::ids::{ClientId, GrantId, RequestId, ServerName, TaskId, TokenId};
 use crate::refusal::SetName;
 use crate::scope::ScopeSet;
+
+pub use act::{Act, ActKind, Actor};
 
 /// One entry. What it says never changes once it is written; only kept arguments can be deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,15 +32,8 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    /// An administrative act.
-    Act {
-        /// Who: a user, or the operator at the command line.
-        by: String,
-        /// What, as the command names it.
-        act: String,
-        /// On what.
-        on: String,
-    },
+    /// Somebody did something: signed in, let a client in, began a task, lent, revoked, configured; or was refused it.
+    Act(Act),
     /// The clock of the machine was set while we ran, or stood before the last record when we began.
     ClockSet {
         /// What it said until then, by our own count of time.
@@ -45,8 +41,6 @@ pub enum Event {
         /// What it says now.
         to: Timestamp,
     },
-    /// Something at the issuer: a login, a consent, a registration, a token, a revocation.
-    Authorization(Authorization),
     /// A call was judged.
     Decision(Box<Decision>),
     /// A judged call ended.
@@ -64,120 +58,6 @@ pub enum Event {
         /// Exit status or reason.
         detail: String,
     },
-}
-
-/// An event at the issuer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Authorization {
-    /// What happened.
-    pub act: AuthorizationAct,
-    /// By or for whom, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Subject>,
-    /// Which client, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<ClientId>,
-    /// Which server, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub server: Option<ServerName>,
-    /// Which grant, when there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grant: Option<GrantId>,
-    /// Scopes asked or granted.
-    #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
-    pub scopes: ScopeSet,
-    /// A sentence on why, for refusals.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-}
-
-/// What can happen at the issuer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthorizationAct {
-    /// Somebody asked an owner for what the rules do not allow.
-    AccessAsked,
-    /// An owner lent it for a time.
-    AccessLent,
-    /// An owner said no.
-    AccessRefused,
-    /// An owner took back what was lent.
-    AccessTakenBack,
-    /// A person declined one call.
-    ApprovalDeclined,
-    /// A person approved one call.
-    ApprovalGiven,
-    /// An auditor read the arguments of a call.
-    ArgumentsRead,
-    /// An authorization request was refused.
-    AuthorizationRefused,
-    /// A client registered itself.
-    ClientRegistered,
-    /// A registration was refused.
-    ClientRefused,
-    /// A code was used a second time; its grant is gone.
-    CodeReplayed,
-    /// A person said no.
-    ConsentDenied,
-    /// A person said yes.
-    ConsentGiven,
-    /// A grant was ended.
-    GrantRevoked,
-    /// A login failed.
-    LoginFailed,
-    /// A login succeeded.
-    LoginSucceeded,
-    /// A used refresh token came back; its family is gone.
-    RefreshReplayed,
-    /// A password was set.
-    PasswordSet,
-    /// A person began a task.
-    TaskBegun,
-    /// A person ended a task.
-    TaskFinished,
-    /// A person let a client go on without the task that was over.
-    TaskResumed,
-    /// A person gave a running task more room.
-    TaskWidened,
-    /// A token was issued.
-    TokenIssued,
-    /// A token request was refused.
-    TokenRefused,
-    /// An owner accepted a tool that was new or changed.
-    ToolAccepted,
-}
-
-impl AuthorizationAct {
-    /// The word of the records.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessAsked => "access_asked",
-            Self::AccessLent => "access_lent",
-            Self::AccessRefused => "access_refused",
-            Self::AccessTakenBack => "access_taken_back",
-            Self::ApprovalDeclined => "approval_declined",
-            Self::ApprovalGiven => "approval_given",
-            Self::ArgumentsRead => "arguments_read",
-            Self::AuthorizationRefused => "authorization_refused",
-            Self::ClientRegistered => "client_registered",
-            Self::ClientRefused => "client_refused",
-            Self::CodeReplayed => "code_replayed",
-            Self::ConsentDenied => "consent_denied",
-            Self::ConsentGiven => "consent_given",
-            Self::GrantRevoked => "grant_revoked",
-            Self::LoginFailed => "login_failed",
-            Self::LoginSucceeded => "login_succeeded",
-            Self::RefreshReplayed => "refresh_replayed",
-            Self::PasswordSet => "password_set",
-            Self::TaskBegun => "task_begun",
-            Self::TaskFinished => "task_finished",
-            Self::TaskResumed => "task_resumed",
-            Self::TaskWidened => "task_widened",
-            Self::TokenIssued => "token_issued",
-            Self::TokenRefused => "token_refused",
-            Self::ToolAccepted => "tool_accepted",
-        }
-    }
 }
 
 /// The answer of `decide`, in one word.

@@ -181,7 +181,7 @@ async fn page(common: &Common, act: Act) -> Result<Vec<RecordRow>, CommandError>
 
 fn known(names: &Names, row: &RecordRow) -> bool {
     match &row.record.event {
-        Event::Authorization(event) => names.know(event.subject.as_ref(), event.client.as_ref()),
+        Event::Act(event) => names.know(event.subject.as_ref(), event.client.as_ref()),
         Event::Decision(decision) => names.know(Some(&decision.subject), decision.client.as_ref()),
         _ => true,
     }
@@ -192,7 +192,7 @@ fn line(row: &RecordRow, names: &Names) -> String {
     let at = row.record.at.strftime("%F %T");
     let what = match &row.record.event {
         Event::Act { by, act, on } => format!("{by} {act} {on}"),
-        Event::Authorization(event) => {
+        Event::Act(event) => {
             let act =
                 serde_json::to_value(event.act).ok().and_then(|word| word.as_str().map(|word| word.replace('_', " ")));
             let client = event.client.as_ref().map(|client| names.client(client)).unwrap_or_default();

@@ -4,7 +4,7 @@
 use sekisho_console::acts::{Act, Outcome, RecordRow};
 use sekisho_picture::sequence::Sequence;
 use sekisho_protocol::audit::{
-    Authorization, AuthorizationAct, Decision, Event, Need, OutcomeResult, Rejection, Verdict,
+    Act, ActKind, Decision, Event, Need, OutcomeResult, Rejection, Verdict,
 };
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
@@ -65,35 +65,35 @@ async fn all(common: &Common, request: Option<RequestId>) -> Result<Vec<RecordRo
 /// under the grant.
 fn of_grant(records: Vec<RecordRow>, grant: GrantId) -> Vec<RecordRow> {
     let given = records.iter().find_map(|row| match &row.record.event {
-        Event::Authorization(event) if event.grant == Some(grant) => Some((event.clone(), row.seq)),
+        Event::Act(event) if event.grant == Some(grant) => Some((event.clone(), row.seq)),
         _ => None,
     });
     let Some((given, at)) = given else { return Vec::new() };
-    let is = |row: &RecordRow, act: AuthorizationAct| matches!(&row.record.event, Event::Authorization(event) if event.act == act);
-    let login = records.iter().filter(|row| row.seq < at && is(row, AuthorizationAct::LoginSucceeded));
+    let is = |row: &RecordRow, act: ActKind| matches!(&row.record.event, Event::Act(event) if event.act == act);
+    let login = records.iter().filter(|row| row.seq < at && is(row, ActKind::LoginSucceeded));
     let login = login.filter(|row| of(&row.record.event).is_some_and(|event| event.subject == given.subject));
     let login = login.map(|row| row.seq).next_back();
     // The yes came before there was a grant.
-    let yes = records.iter().filter(|row| row.seq < at && is(row, AuthorizationAct::ConsentGiven));
+    let yes = records.iter().filter(|row| row.seq < at && is(row, ActKind::ConsentGiven));
     let yes = yes.filter(|row| of(&row.record.event).is_some_and(|event| event.client == given.client));
     let yes = yes.map(|row| row.seq).next_back();
     let requests: Vec<RequestId> =
         records.iter().filter(|row| under(&row.record.event) == Some(grant)).map(|row| row.record.request).collect();
     let belongs = |row: &RecordRow| {
-        let registered = is(row, AuthorizationAct::ClientRegistered)
+        let registered = is(row, ActKind::ClientRegistered)
             && of(&row.record.event).is_some_and(|event| event.client == given.client);
         registered || [login, yes].contains(&Some(row.seq)) || requests.contains(&row.record.request)
     };
     records.into_iter().filter(belongs).take(DRAWN_MAX).collect()
 }
 
-fn of(event: &Event) -> Option<&Authorization> {
-    if let Event::Authorization(event) = event { Some(event) } else { None }
+fn of(event: &Event) -> Option<&Act> {
+    if let Event::Act(event) = event { Some(event) } else { None }
 }
 
 fn under(event: &Event) -> Option<GrantId> {
     match event {
-        Event::Authorization(event) => event.grant,
+        Event::Act(event) => event.grant,
         Event::Decision(decision) => decision.grant,
         Event::Act { .. }
         | Event::Child { .. }
@@ -109,7 +109,7 @@ fn drawn(title: &str, records: &[RecordRow], names: &Names) -> Sequence {
     for RecordRow { record, .. } in records {
         match &record.event {
             Event::Act { by, act, on } => sequence.message(by, GATEWAY, &format!("{act} {on}")),
-            Event::Authorization(event) => authorization(&mut sequence, event, names),
+            Event::Act(event) => authorization(&mut sequence, event, names),
             Event::Child { server, act, detail } => sequence.note(server.as_str(), &format!("{act} {detail}")),
             Event::Decision(decision) => decided(&mut sequence, decision, names),
             Event::Outcome(outcome) => {
@@ -147,8 +147,8 @@ fn who(names: &Names, subject: Option<&Subject>, client: Option<&ClientId>) -> S
 }
 
 /// What happened at the issuer: who turned to it, and the clause that it follows.
-fn authorization(sequence: &mut Sequence, event: &Authorization, names: &Names) {
-    use AuthorizationAct as A;
+fn authorization(sequence: &mut Sequence, event: &Act, names: &Names) {
+    use ActKind as A;
     let about = at(event.server.as_ref());
     let scopes = if event.scopes.is_empty() { String::new() } else { format!(" [{}]", event.scopes) };
     let (from, what, clause) = match event.act {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_protocol::audit::{AuthorizationAct, Event};
+use sekisho_protocol::audit::{ActKind, Event};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use serde_json::{Value, json};
@@ -75,8 +75,8 @@ async fn an_agent_holds_itself_to_a_task_and_cannot_widen_it() {
     assert_eq!(tx.grants().find(grantee.grant).await.unwrap().unwrap().task, Some(outer.id));
     tx.commit().await.unwrap();
     assert!(world.fake.of_callers().iter().all(|seen| !seen.body.contains("_task")), "reached the upstream");
-    for act in [AuthorizationAct::TaskBegun, AuthorizationAct::TaskFinished] {
-        world.recorded("the act", |event| matches!(event, Event::Authorization(entry) if entry.act == act)).await;
+    for act in [ActKind::TaskBegun, ActKind::TaskFinished] {
+        world.recorded("the act", |event| matches!(event, Event::Act(entry) if entry.act == act)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sekisho_protocol::audit::{AuthorizationAct, Event, Verdict};
+use sekisho_protocol::audit::{ActKind, Event, Verdict};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ApprovalId;
@@ -152,7 +152,7 @@ async fn a_call_that_was_declined_is_not_asked_about_again() {
     world
         .recorded(
             "the decline",
-            |event| matches!(event, Event::Authorization(entry) if entry.act == AuthorizationAct::ApprovalDeclined),
+            |event| matches!(event, Event::Act(entry) if entry.act == ActKind::ApprovalDeclined),
         )
         .await;
     assert!(sent(&world).is_empty());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind};
 use sekisho_protocol::oauth_error::OauthErrorCode;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{ClientAuthentication, ClientOrigin};
@@ -53,7 +53,7 @@ enum Became {
 
 async fn kept(world: &World, query: &str) -> Result<Pending, AuthorizeError> {
     let id = begin(&world.issuer, &world.visit(), query).await?;
-    let mut tx = world.issuer.store.read().await.unwrap();
+    let mut tx = world.issuer.site.store.read().await.unwrap();
     Ok(tx.pendings().find(id).await.unwrap().unwrap())
 }
 
@@ -86,7 +86,7 @@ async fn check(cases: Vec<(Vec<(&str, &str)>, Became)>) {
         assert_eq!(became(&world, &query).await, expected, "{query}");
     }
     // Every refusal is on record.
-    assert_eq!(world.recorded(AuthorizationAct::AuthorizationRefused).await, refused);
+    assert_eq!(world.recorded(ActKind::AuthorizationRefused).await, refused);
 }
 
 /// AS-09, AS-11, ATK-01, ATK-02, ATK-05, PX-07: whatever is wrong before the redirect is proven stays on a page of
@@ -385,12 +385,12 @@ async fn the_records_say_who_was_refused_and_why() {
         ),
         (("scope", "bogus"), Some("client"), "`scope` is malformed, or holds nothing that exists here"),
     ];
-    let act = AuthorizationAct::AuthorizationRefused;
+    let act = ActKind::AuthorizationRefused;
     let mut expected = Vec::new();
     for (change, named, why) in refusals {
         kept(&world, &query(&[change])).await.unwrap_err();
         let client = named.map(|id| id.parse().unwrap());
-        expected.push(Authorization { client, detail: why.to_owned(), ..records::entry(act) });
+        expected.push(Act { client, detail: why.to_owned(), ..records::entry(act) });
     }
     assert_eq!(world.entries(act).await, expected);
 }

@@ -18,9 +18,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::{KnownClient, LookupError};
 use crate::Issuer;
-use crate::error::Fault;
-use crate::parameters::Parameters;
-use crate::visit::Visit;
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::parameters::Parameters;
 
 /// The only type of assertion (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -144,8 +144,8 @@ fn read_basic(header: &HeaderValue) -> Result<(ClientId, ClientSecret), Authenti
     let decoded =
         STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(malformed)?;
     let (id, secret) = decoded.split_once(':').ok_or_else(malformed)?;
-    let id = crate::parameters::decode(id).map_err(|_| malformed())?;
-    let secret = crate::parameters::decode(secret).map_err(|_| malformed())?;
+    let id = sekisho_web::parameters::decode(id).map_err(|_| malformed())?;
+    let secret = sekisho_web::parameters::decode(secret).map_err(|_| malformed())?;
     Ok((parse_id(&id)?, ClientSecret::from_outside(secret)))
 }
 
@@ -205,7 +205,7 @@ async fn check_assertion(
     assertion: &ClientAssertion,
 ) -> Result<(), AuthenticationError> {
     let verify = |keys: &PublicKeys| {
-        verify_assertion(keys, assertion.expose(), &client.id, &issuer.settings.base_url, visit.now)
+        verify_assertion(keys, assertion.expose(), &client.id, &issuer.site.settings.base_url, visit.now)
     };
     let claims = match (&client.jwks, &client.jwks_uri) {
         (Some(inline), _) => verify(&PublicKeys::parse(inline).map_err(|_| AuthenticationError::Keys)?)?,
@@ -221,7 +221,7 @@ async fn check_assertion(
         (None, None) => return Err(AuthenticationError::Keys),
     };
     let jti = Digest::of(claims.jti.as_bytes());
-    let mut tx = issuer.store.begin().await.map_err(Fault::from)?;
+    let mut tx = issuer.site.store.begin().await.map_err(Fault::from)?;
     let first = tx.assertions().take(client.id.as_str(), &jti, claims.exp, visit.now).await.map_err(Fault::from)?;
     tx.commit().await.map_err(Fault::from)?;
     if first { Ok(()) } else { Err(AuthenticationError::AssertionUsed) }

@@ -5,6 +5,7 @@
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::{RedirectUri, RedirectUriError};
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
+use sekisho_protocol::text::plain_text;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -121,7 +122,7 @@ pub(crate) fn judge(id: ClientId, metadata: Metadata, refreshes: bool) -> Result
     Ok(Client {
         id,
         origin: ClientOrigin::Dynamic,
-        name: super::plain_text(&metadata.client_name.unwrap_or_default(), 80),
+        name: plain_text(&metadata.client_name.unwrap_or_default(), 80),
         redirect_uris,
         authentication,
         refresh: refreshes && grant_types.iter().any(|grant| grant == "refresh_token"),

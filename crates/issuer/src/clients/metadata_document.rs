@@ -11,6 +11,7 @@ use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
+use sekisho_protocol::text::plain_text;
 use sekisho_token::PublicKeys;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,7 +20,7 @@ use url::{Host, Url};
 use super::dynamic::{REDIRECT_URIS_MAX, grant_types_unsaid};
 use crate::Issuer;
 use crate::settings::DocumentPolicy;
-use crate::visit::Visit;
+use sekisho_web::Visit;
 
 /// The longest document that is read, in bytes (AS-32).
 const DOCUMENT_BYTES_MAX: usize = 5 * 1024;
@@ -253,7 +254,7 @@ fn understand(id: &ClientId, response: &Response) -> Result<Client, DocumentErro
         document.redirect_uris.iter().map(|text| RedirectUri::parse(text)).collect();
     let redirect_uris =
         redirect_uris.map_err(|_| DocumentError::Content("it holds a redirect URI that is not allowed"))?;
-    let name = super::plain_text(&document.client_name, 80);
+    let name = plain_text(&document.client_name, 80);
     if name.is_empty() {
         return Err(DocumentError::Content("it has no name"));
     }

@@ -7,11 +7,11 @@ use sekisho_store::{NewClient, StoreError, Tx};
 
 use super::KnownClient;
 use crate::Issuer;
-use crate::error::Fault;
+use sekisho_web::error::Fault;
 
 /// The client of this identifier, if the store knows it.
 pub(crate) async fn find(issuer: &Issuer, id: &ClientId) -> Result<Option<KnownClient>, Fault> {
-    let mut tx = issuer.store.read().await?;
+    let mut tx = issuer.site.store.read().await?;
     let stored = tx.clients().find(id).await?;
     Ok(stored.map(|stored| KnownClient { client: stored.client, secret: stored.secret }))
 }

@@ -3,26 +3,27 @@
 use std::collections::BTreeSet;
 
 use sekisho_policy::grant::narrowed;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::after;
 use sekisho_protocol::oauth_error::OauthErrorCode;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::AuthorizationCode;
-use sekisho_protocol::task::{ANY, TaskDefinition, TaskOrigin};
+use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
+use sekisho_protocol::text::plain_text;
 use sekisho_store::{Code, Conditions, Consent, GrantTask, StoreError, Tx};
 
 use super::view::{self, Offer};
 use super::{ConsentError, Request, about_grant, find, needs_login};
 use crate::authorize::{Prompt, may_skip_consent};
-use crate::clients::{plain_text, registered};
+use crate::clients::registered;
 use crate::grant::approved_scopes;
-use crate::pages::{End, tool_key};
-use crate::parameters::{Form, Parameters};
-use crate::session::{self, FormKind, Session, is_ours};
-use crate::visit::Visit;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::choice::{End, reads, tool_key};
+use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::session::{self, FormKind, Session, is_ours};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -87,7 +88,7 @@ pub(super) async fn decide(
         _ => return Err(ConsentError::Malformed),
     };
     let request = find(issuer, visit, id).await?;
-    let mut tx = session::begin(issuer, visit).await?;
+    let mut tx = session::begin(&issuer.site, visit).await?;
     let session = session::current(&mut tx, visit).await?;
     let answer = match decision {
         Decision::Continue => proceed(&mut tx, visit, &request, form).await?,
@@ -155,10 +156,10 @@ async fn denied(
         return Err(ConsentError::RequestGone);
     }
     let act = match why {
-        Denial::Interaction => AuthorizationAct::AuthorizationRefused,
-        Denial::Person => AuthorizationAct::ConsentDenied,
+        Denial::Interaction => ActKind::AuthorizationRefused,
+        Denial::Person => ActKind::ConsentDenied,
     };
-    let entry = Authorization { detail: why.description().to_owned(), ..of_request(act, request, session) };
+    let entry = Act { detail: why.description().to_owned(), ..of_request(act, request, session) };
     match session {
         Some(_) => records::append(issuer, tx, visit, entry).await?,
         None => records::append_of_stranger(issuer, tx, visit, entry).await?,
@@ -198,8 +199,8 @@ async fn approve(
     if may_skip_consent(&request.client) && scopes == request.pending.scopes && conditions == Conditions::default() {
         tx.grants().remember_consent(&consent(request, session, &scopes), visit.now).await?;
     }
-    let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
-    records::append(issuer, tx, visit, Authorization { scopes, ..entry }).await?;
+    let entry = of_request(ActKind::ConsentGiven, request, Some(session));
+    records::append(issuer, tx, visit, Act { scopes, ..entry }).await?;
     Ok(Answer::Approved(code))
 }
 
@@ -251,17 +252,11 @@ fn conditions(
         (None, None) if purpose.is_empty() => None,
         (None, None) => {
             let tools = used.iter().map(|name| ((*name).to_owned(), None)).collect();
-            let definition = TaskDefinition { purpose, tools, ..reading(form) };
+            let definition = TaskDefinition { purpose, tools, ..reads(form) };
             Some(GrantTask { origin: TaskOrigin::Person, definition })
         }
     };
     Ok(Conditions { ends_at: end.seconds().map(|seconds| after(visit.now, seconds)), task, session: None })
-}
-
-/// A task without tools: of all resources and prompts, if the box is ticked that says so.
-pub(crate) fn reading(form: &Parameters) -> TaskDefinition {
-    let all = || if form.one("reads").is_some() { vec![ANY.to_owned()] } else { Vec::new() };
-    TaskDefinition { resources: all(), prompts: all(), ..TaskDefinition::default() }
 }
 
 /// Pending → approved: the request is answered, and a code holds what it will become.
@@ -279,7 +274,7 @@ async fn grant(
     // What was not allowed to outlast this browser session ends with it, refresh tokens and all.
     let ends_with_session = request.client.refresh && !scopes.contains(&Scope::offline_access());
     let conditions = Conditions { session: ends_with_session.then_some(session.row.digest), ..conditions };
-    let code = AuthorizationCode::generate(&*issuer.entropy);
+    let code = AuthorizationCode::generate(&*issuer.site.entropy);
     let row = Code {
         digest: code.digest(),
         client: request.client.id.clone(),
@@ -350,13 +345,13 @@ pub(super) async fn approve_remembered(
     session: &Session,
     offer: &Offer,
 ) -> Result<Answer, ConsentError> {
-    let mut tx = issuer.store.begin().await?;
+    let mut tx = issuer.site.store.begin().await?;
     // Whether it may stay was a part of what was agreed to.
     let asked = if offer.stay.is_ticked() { offer.stay.scope() } else { ScopeSet::empty() };
     let scopes = offer.scopes.union(&asked);
     let code = grant(issuer, &mut tx, visit, request, session, (&scopes, Conditions::default())).await?;
-    let entry = of_request(AuthorizationAct::ConsentGiven, request, Some(session));
-    let entry = Authorization { scopes, detail: "remembered".to_owned(), ..entry };
+    let entry = of_request(ActKind::ConsentGiven, request, Some(session));
+    let entry = Act { scopes, detail: "remembered".to_owned(), ..entry };
     records::append(issuer, &mut tx, visit, entry).await?;
     tx.commit().await?;
     Ok(Answer::Approved(code))
@@ -368,7 +363,7 @@ pub(super) async fn interaction_required(
     request: &Request,
     visit: &Visit,
 ) -> Result<Answer, ConsentError> {
-    let mut tx = issuer.store.begin_for_stranger().await?;
+    let mut tx = issuer.site.store.begin_for_stranger().await?;
     let answer = denied(issuer, &mut tx, visit, request, None, Denial::Interaction).await?;
     tx.commit().await?;
     Ok(answer)
@@ -384,12 +379,12 @@ fn consent(request: &Request, session: &Session, scopes: &ScopeSet) -> Consent {
     }
 }
 
-fn of_request(act: AuthorizationAct, request: &Request, session: Option<&Session>) -> Authorization {
-    Authorization {
+fn of_request(act: ActKind, request: &Request, session: Option<&Session>) -> Act {
+    Act {
         subject: session.map(|session| Subject::User(session.user.id)),
         client: Some(request.client.id.clone()),
         server: Some(request.server.name.clone()),
         scopes: request.pending.scopes.clone(),
-        ..records::entry(act)
+        ..Act::new(session.map_or(Actor::Anonymous, |session| Actor::User(session.user.id)), act)
     }
 }

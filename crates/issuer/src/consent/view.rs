@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sekisho_acts::reading;
 use sekisho_picture::sets::{Captions, Member, SetsFigure, SvgUse};
 use sekisho_policy::grant::{grantable, grantable_of};
 use sekisho_protocol::caller::Subject;
@@ -11,17 +12,20 @@ use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::TaskTemplate;
 use sekisho_protocol::task::TaskDefinition;
+use sekisho_protocol::text::plain_text;
 use sekisho_store::{StoreError, Tx};
 use url::Url;
 
 use super::{Request, tools_to_classify};
 use crate::Issuer;
-use crate::clients::{display_name, plain_text};
-use crate::pages::{Ask, ScopeLine, TaskFacts, TemplateChoice, ToolChoice, class_words, tool_key};
-use crate::session::Session;
-use crate::shown;
-use crate::text::{Language, Sentence};
-use crate::visit::Visit;
+use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice};
+use sekisho_web::Visit;
+use sekisho_web::choice::{ScopeLine, class_words, tool_key};
+use sekisho_web::language::Language;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::Session;
+use sekisho_web::shown;
+use sekisho_web::shown::display_name;
 
 /// What this person may hand on of what is asked for (RS-39: `policy::grantable`, nothing more).
 #[derive(Debug)]
@@ -89,7 +93,9 @@ pub(crate) async fn offer(
     now: Timestamp,
 ) -> Result<Offer, StoreError> {
     let rights = Arc::clone(&issuer.rights.borrow());
-    let known = shown::tools(issuer, tx, &request.server.name).await?;
+    let servers = Arc::clone(&issuer.site.servers.borrow());
+    let classes = servers.find(&request.server.name).map(|card| &card.classes);
+    let known = reading::tools(tx, classes, &request.server.name).await?;
     let who = (&Subject::User(session.user.id), &request.pending.client);
     let most = grantable(&rights, who, &request.server.name, &known, now);
     // `offline_access` is about how long, not about what: it has a box of its own.

@@ -12,7 +12,7 @@ use sekisho_store::{StoreError, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::Issuer;
-use crate::visit::Visit;
+use sekisho_web::Visit;
 
 /// What the seal is about, so that nothing else that is sealed can stand for it.
 const ABOUT: [&str; 1] = ["known browser"];
@@ -32,11 +32,11 @@ struct Known {
 
 /// The value of the cookie for a browser in which this user signs in now.
 pub(super) fn seal(issuer: &Issuer, user: UserId, now: Timestamp) -> Result<String, StoreError> {
-    let browser = URL_SAFE_NO_PAD.encode(random::<16>(&*issuer.entropy));
+    let browser = URL_SAFE_NO_PAD.encode(random::<16>(&*issuer.site.entropy));
     let known = Known { user, browser, at: now.as_millisecond() };
     // Texts and a number always serialise, so the default is never taken.
     let plain = serde_json::to_vec(&known).unwrap_or_default();
-    Ok(URL_SAFE_NO_PAD.encode(issuer.store.seal_state(&ABOUT, &plain)?))
+    Ok(URL_SAFE_NO_PAD.encode(issuer.site.store.seal_state(&ABOUT, &plain)?))
 }
 
 /// What tells this browser from others, if this user signed in here since the password was set. A new password makes
@@ -49,7 +49,7 @@ pub(super) async fn browser(
 ) -> Result<Option<String>, StoreError> {
     let shown = visit.known.as_deref().filter(|shown| shown.len() <= COOKIE_BYTES_MAX);
     let sealed = shown.and_then(|shown| URL_SAFE_NO_PAD.decode(shown).ok());
-    let opened = sealed.and_then(|sealed| issuer.store.open_state(&ABOUT, &sealed).ok());
+    let opened = sealed.and_then(|sealed| issuer.site.store.open_state(&ABOUT, &sealed).ok());
     let known = opened.and_then(|plain| serde_json::from_slice::<Known>(plain.expose()).ok());
     let Some(known) = known.filter(|known| known.user == user) else { return Ok(None) };
     let set_at = tx.users().password_set_at(user).await?;

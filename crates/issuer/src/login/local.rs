@@ -9,7 +9,7 @@ use sekisho_protocol::secret::Password;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::LoginError;
-use crate::error::Fault;
+use sekisho_web::error::Fault;
 
 /// The cost of one hash: 19 MiB, two passes, one lane (OWASP's first choice for argon2id).
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -88,7 +88,7 @@ impl Passwords {
             let fits = hasher().is_ok_and(|hasher| hasher.verify_password(bytes, phc).is_ok());
             fits && readable && kept.is_some()
         };
-        tokio::task::spawn_blocking(verifying).await.map_err(|error| Fault::Hash(HashError::Pool(error)).into())
+        tokio::task::spawn_blocking(verifying).await.map_err(|error| Fault::internal(HashError::Pool(error)).into())
     }
 
     /// Waits for a place; a stranger for one among strangers first.
@@ -106,7 +106,7 @@ impl Passwords {
     pub(crate) async fn hash(&self, password: Password, entropy: &dyn Entropy) -> Result<String, LoginError> {
         let turn = tokio::time::timeout(WAIT, self.places.acquire()).await;
         let _place = turn.map_err(|_| LoginError::Busy)?.map_err(|_| LoginError::Busy)?;
-        hash_password(password, entropy).await.map_err(|error| Fault::Hash(error).into())
+        hash_password(password, entropy).await.map_err(|error| Fault::internal(error).into())
     }
 }
 

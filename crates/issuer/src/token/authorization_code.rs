@@ -1,18 +1,23 @@
 //! A code becomes a grant (RFC 6749 §4.1.3, RFC 7636 §4.6): everything is checked, then everything happens at once.
 
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use std::collections::BTreeMap;
+
+use sekisho_acts::ActError;
+use sekisho_acts::task::{self, Begin, KnownTools};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::pkce::{CodeChallenge, read_verifier};
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
-use sekisho_store::{Code, NewGrant, NewTask, SecretKey, TaskPlace, Tx};
+use sekisho_store::{Code, NewGrant, SecretKey, TaskPlace, Tx};
+use sekisho_web::error::Fault;
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, code_standing};
-use crate::parameters::Parameters;
-use crate::visit::Visit;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::parameters::Parameters;
 
 /// What a client sends to redeem a code.
 #[derive(Debug)]
@@ -72,14 +77,9 @@ pub(crate) async fn redeem(
         ends: None,
     };
     let access = mint(issuer, visit, &basis)?;
-    let entry = records::entry(AuthorizationAct::TokenIssued);
-    records::append(
-        issuer,
-        tx,
-        visit,
-        Authorization { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) },
-    )
-    .await?;
+    let entry = Act::new(Actor::Client, ActKind::TokenIssued);
+    records::append(issuer, tx, visit, Act { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) })
+        .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     let details = super::details(tx, task, &code.resource).await?;
     Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds, kind: None })
@@ -105,19 +105,21 @@ async fn begin_task(
     code: &Code,
 ) -> Result<Option<TaskId>, TokenError> {
     let Some(agreed) = &code.conditions.task else { return Ok(None) };
-    let id = TaskId::generate(visit.now, &*issuer.entropy);
-    let new = NewTask {
-        id,
+    let begin = Begin {
         grant,
-        server: code.server.clone(),
         definition: agreed.definition.clone(),
         origin: agreed.origin,
-        created_at: visit.now,
         parent: None,
         place: TaskPlace::Current,
+        // Its bounds were checked before anybody agreed to them.
+        tools: KnownTools::Only(BTreeMap::new()),
     };
-    tx.tasks().begin(&new).await?;
-    Ok(Some(id))
+    let by = records::performer(issuer, visit, Actor::Client);
+    let begun = task::begin(tx, &by, begin).await.map_err(|error| match error {
+        ActError::Store(error) => TokenError::from(error),
+        other => TokenError::Internal(Fault::internal(other)),
+    });
+    begun.map(Some)
 }
 
 /// Everything that the request must say right. Nothing is spent by what fails here (ATK-21), but a verifier that does
@@ -157,7 +159,7 @@ async fn begin_grant(
         }
         None => None,
     };
-    let id = GrantId::generate(visit.now, &*issuer.entropy);
+    let id = GrantId::generate(visit.now, &*issuer.site.entropy);
     let grant = NewGrant {
         id,
         subject: code.subject.clone(),
@@ -186,8 +188,8 @@ async fn begin_grant(
     if !refreshes {
         return Ok((id, None));
     }
-    let token = RefreshToken::generate(&*issuer.entropy);
-    let key = SecretKey::generate(&*issuer.entropy);
+    let token = RefreshToken::generate(&*issuer.site.entropy);
+    let key = SecretKey::generate(&*issuer.site.entropy);
     let usual = after(visit.now, settings.refresh_ttl_seconds);
     let end = grant.expires_at.map_or(usual, |end| end.min(usual));
     tx.refresh_tokens().insert_first(id, &token.digest(), &key, visit.now, end).await?;
@@ -206,14 +208,14 @@ async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, code: &Code) -> R
     let Some(grant) = code.grant else { return Err(TokenError::Grant("the code has been withdrawn")) };
     // On record once, with what it ended: it can be shown as often as somebody likes.
     if tx.grants().revoke(grant, "its code was used a second time", visit.now).await? {
-        let entry = records::entry(AuthorizationAct::CodeReplayed);
-        records::append(issuer, tx, visit, Authorization { grant: Some(grant), ..of_code(entry, code) }).await?;
+        let entry = Act::new(Actor::Client, ActKind::CodeReplayed);
+        records::append(issuer, tx, visit, Act { grant: Some(grant), ..of_code(entry, code) }).await?;
     }
     Err(TokenError::Grant("the code was used before: what it was exchanged for is revoked"))
 }
 
-fn of_code(entry: Authorization, code: &Code) -> Authorization {
-    Authorization {
+fn of_code(entry: Act, code: &Code) -> Act {
+    Act {
         subject: Some(code.subject.clone()),
         client: Some(code.client.clone()),
         server: Some(code.server.clone()),

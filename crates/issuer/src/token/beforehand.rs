@@ -9,7 +9,7 @@ use super::{GrantRequest, TokenError, exchange};
 use crate::Issuer;
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, RefreshStanding, code_standing, refresh_standing};
-use crate::visit::Visit;
+use sekisho_web::Visit;
 
 /// That what is shown may be good for something.
 pub(super) async fn check(
@@ -23,7 +23,7 @@ pub(super) async fn check(
         GrantRequest::Code(request) => {
             let unknown = TokenError::Grant("the code is not known");
             let Some(digest) = request.code.as_ref().map(AuthorizationCode::digest) else { return Err(unknown) };
-            let mut tx = issuer.store.read().await?;
+            let mut tx = issuer.site.store.read().await?;
             let code = tx.codes().find(&digest).await?.ok_or(unknown)?;
             match code_standing(&code, client_id, visit.now) {
                 CodeStanding::Redeemable | CodeStanding::Replayed => Ok(()),
@@ -34,7 +34,7 @@ pub(super) async fn check(
         GrantRequest::Refresh(request) => {
             let unknown = || TokenError::Grant("the refresh token is not known");
             let token = request.token.as_ref().ok_or_else(unknown)?;
-            let mut tx = issuer.store.read().await?;
+            let mut tx = issuer.site.store.read().await?;
             let row = tx.refresh_tokens().find(&token.digest()).await?.ok_or_else(unknown)?;
             let grant = tx.grants().find(row.grant).await?.ok_or_else(unknown)?;
             let retry_seconds = issuer.settings.refresh_retry_seconds;

@@ -5,23 +5,26 @@
 //! client, and one for another server, is refused here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use sekisho_policy::task::check_bounds;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_acts::task::{self, Begin, KnownTools};
+use sekisho_acts::{ActError, Invalid, reading};
+
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::TaskId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::AccessToken;
-use sekisho_protocol::task::{self, TaskDefinition, TaskOrigin};
-use sekisho_store::{GrantState, NewTask, StoreError, TaskPlace, Tx};
+use sekisho_protocol::task::{DETAILS, TaskDefinition, TaskOrigin};
+use sekisho_store::{TaskPlace, Tx};
 use sekisho_token::{AccessClaims, Expectation, claimed_audience, verify};
+use sekisho_web::error::Fault;
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
-use crate::parameters::Parameters;
-use crate::tasks::offer;
-use crate::visit::Visit;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::parameters::Parameters;
 
 /// The one type of token that is exchanged, and for which it is (RFC 8693 §3).
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -52,7 +55,7 @@ impl ExchangeRequest {
             scopes: parameters.one("scope").map(str::parse).transpose().map_err(|_| TokenError::Scope)?,
             // RFC 8693 §2.1: both name where the token is to be used, and here both are the server's URL.
             resources: parameters.all("resource").chain(parameters.all("audience")).map(str::to_owned).collect(),
-            details: parameters.one(task::DETAILS).map(str::to_owned),
+            details: parameters.one(DETAILS).map(str::to_owned),
         })
     }
 }
@@ -77,7 +80,7 @@ pub(crate) async fn narrow(
     };
     let task = match definition {
         None => claims.task,
-        Some(definition) => Some(begin(issuer, tx, visit, (&claims, &state), definition).await?),
+        Some(definition) => Some(begin(issuer, tx, visit, &claims, definition).await?),
     };
     let basis = Basis {
         grant: claims.grant,
@@ -91,14 +94,14 @@ pub(crate) async fn narrow(
         ends: Some(claims.exp),
     };
     let access = mint(issuer, visit, &basis)?;
-    let entry = Authorization {
+    let entry = Act {
         subject: Some(claims.sub.clone()),
         client: Some(claims.client_id.clone()),
         server: Some(state.server.clone()),
         grant: Some(claims.grant),
         scopes: scopes.clone(),
         detail: "exchange".to_owned(),
-        ..records::entry(AuthorizationAct::TokenIssued)
+        ..Act::new(Actor::Client, ActKind::TokenIssued)
     };
     records::append(issuer, tx, visit, entry).await?;
     let details = super::details(tx, task, claims.aud.as_str()).await?;
@@ -117,7 +120,8 @@ pub(super) fn believed(
     let audience = claimed_audience(request.token.expose()).ok_or_else(bad)?;
     let keys = issuer.keys.borrow().clone();
     // Without the leeway that a server gives: nothing new comes of what is over.
-    let expect = Expectation { leeway_seconds: 0, ..Expectation::new(&issuer.settings.base_url, &audience, visit.now) };
+    let expect =
+        Expectation { leeway_seconds: 0, ..Expectation::new(&issuer.site.settings.base_url, &audience, visit.now) };
     let claims = verify(&keys, request.token.expose(), &expect).map_err(|_| bad())?;
     if claims.client_id != client.client().id {
         return Err(TokenError::Exchange("`subject_token` was issued to another client"));
@@ -140,40 +144,37 @@ async fn begin(
     issuer: &Issuer,
     tx: &mut Tx,
     visit: &Visit,
-    (claims, state): (&AccessClaims, &GrantState),
+    claims: &AccessClaims,
     definition: TaskDefinition,
 ) -> Result<TaskId, TokenError> {
     // Against what the tools take, of those that the user has a right to: of others nobody learns what they take.
-    let definitions = match tx.grants().find(claims.grant).await? {
-        Some(grant) => offer::definitions(issuer, tx, &grant, visit.now).await?,
+    let (rights, servers) = (Arc::clone(&issuer.rights.borrow()), Arc::clone(&issuer.site.servers.borrow()));
+    let tools = match tx.grants().find(claims.grant).await? {
+        Some(grant) => reading::offered_definitions(tx, &rights, &servers, &grant, visit.now).await?,
         None => BTreeMap::new(),
     };
-    check_bounds(&definition, &definitions)?;
     let left = seconds_left(claims.exp, visit.now);
-    let id = TaskId::generate(visit.now, &*issuer.entropy);
-    let new = NewTask {
-        id,
+    let begin = Begin {
         grant: claims.grant,
-        server: state.server.clone(),
         definition: TaskDefinition {
             expires_in: Some(definition.expires_in.map_or(left, |wanted| wanted.min(left))),
             ..definition
         },
         origin: TaskOrigin::Exchange,
-        created_at: visit.now,
         parent: claims.task,
         place: TaskPlace::Aside,
+        tools: KnownTools::Only(tools),
     };
-    match tx.tasks().begin(&new).await {
-        Ok(()) => Ok(id),
-        Err(StoreError::Conflict { .. }) => {
-            Err(TokenError::Exchange("the task that `subject_token` is held to is over"))
-        }
-        Err(StoreError::Full { .. }) => Err(TokenError::Full(
+    task::begin(tx, &records::performer(issuer, visit, Actor::Client), begin).await.map_err(|error| match error {
+        ActError::Absent { .. } => TokenError::Exchange("the task that `subject_token` is held to is over"),
+        ActError::Invalid(Invalid::ManyTasks) => TokenError::Full(
             "as many tasks of this client run as there may be: let one end, with the token that it was made for",
-        )),
-        Err(error) => Err(error.into()),
-    }
+        ),
+        ActError::Invalid(Invalid::Task(error)) => error.into(),
+        ActError::Invalid(Invalid::TaskBounds(error)) => error.into(),
+        ActError::Store(error) => error.into(),
+        other => TokenError::Internal(Fault::internal(other)),
+    })
 }
 
 fn seconds_left(end: Timestamp, now: Timestamp) -> u32 {

@@ -4,7 +4,7 @@
 //! again, and nothing has to be kept for that. Any other second use ends the family.
 
 use aws_lc_rs::hmac;
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::after;
 use sekisho_protocol::scope::{Scope, ScopeSet};
@@ -14,9 +14,9 @@ use sekisho_store::{Grant, RefreshRow, SecretKey, Tx};
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{RefreshStanding, refresh_standing};
-use crate::parameters::Parameters;
-use crate::visit::Visit;
 use crate::{Issuer, records};
+use sekisho_web::Visit;
+use sekisho_web::parameters::Parameters;
 
 /// What a client sends to refresh.
 #[derive(Debug)]
@@ -128,9 +128,8 @@ async fn issue(
     };
     let access = mint(issuer, visit, &basis)?;
     tx.clients().touch(&grant.client, visit.now).await?;
-    let entry = of_grant(records::entry(AuthorizationAct::TokenIssued), grant);
-    records::append(issuer, tx, visit, Authorization { detail: "refresh".to_owned(), scopes: scopes.clone(), ..entry })
-        .await?;
+    let entry = of_grant(Act::new(Actor::Client, ActKind::TokenIssued), grant);
+    records::append(issuer, tx, visit, Act { detail: "refresh".to_owned(), scopes: scopes.clone(), ..entry }).await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
     let details = super::details(tx, grant.task, &grant.resource).await?;
     Ok(Issued { access, refresh: Some(next), scopes, details, expires_in_seconds, kind: None })
@@ -139,7 +138,7 @@ async fn issue(
 /// Either the client or a thief has an old token: neither is trusted any longer (ATK-36).
 async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, grant: &Grant) -> Result<Issued, TokenError> {
     if tx.grants().revoke(grant.id, "a used refresh token came back", visit.now).await? {
-        let entry = of_grant(records::entry(AuthorizationAct::RefreshReplayed), grant);
+        let entry = of_grant(Act::new(Actor::Client, ActKind::RefreshReplayed), grant);
         records::append(issuer, tx, visit, entry).await?;
     }
     Err(TokenError::Grant("the refresh token was used before: the grant is revoked"))
@@ -156,8 +155,8 @@ pub(crate) fn successor(family_key: &SecretKey, token: &RefreshToken) -> Refresh
     RefreshToken::from_key(bytes)
 }
 
-fn of_grant(entry: Authorization, grant: &Grant) -> Authorization {
-    Authorization {
+fn of_grant(entry: Act, grant: &Grant) -> Act {
+    Act {
         subject: Some(grant.subject.clone()),
         client: Some(grant.client.clone()),
         server: Some(grant.server.clone()),

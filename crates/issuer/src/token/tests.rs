@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::pkce::generate_verifier;
@@ -44,7 +44,7 @@ async fn only_the_right_verifier_redeems_a_code() {
     let wrong = [
         with_verifier(&code, None, false),
         with_verifier(&code, None, true),
-        with_verifier(&code, Some(generate_verifier(&*world.issuer.entropy)), true),
+        with_verifier(&code, Some(generate_verifier(&*world.issuer.site.entropy)), true),
         with_verifier(&code, Some(of_another_flow), true),
         with_verifier(&code, Some(CodeVerifier::from_outside(format!("{}A", verifier.expose()))), true),
     ];
@@ -64,7 +64,7 @@ async fn too_many_wrong_verifiers_kill_a_code() {
     for (attempts, survives) in [(4, true), (5, false), (6, false)] {
         let (code, verifier) = world.code(&client).await;
         for _ in 0..attempts {
-            let guess = Some(generate_verifier(&*world.issuer.entropy));
+            let guess = Some(generate_verifier(&*world.issuer.site.entropy));
             world.redeem(&client, with_verifier(&code, guess, true)).await.unwrap_err();
         }
         assert_eq!(world.redeem(&client, honest(&code, &verifier)).await.is_ok(), survives, "{attempts}");
@@ -90,7 +90,10 @@ async fn a_bad_request_spends_no_code() {
         CodeRequest { resources: vec![format!("{NOTES}/")], ..honest(&code, &verifier) },
         CodeRequest { resources: vec![NOTES.to_owned(), FILES.to_owned()], ..honest(&code, &verifier) },
         CodeRequest { resources: vec!["nonsense".to_owned()], ..honest(&code, &verifier) },
-        CodeRequest { code: Some(AuthorizationCode::generate(&*world.issuer.entropy)), ..honest(&code, &verifier) },
+        CodeRequest {
+            code: Some(AuthorizationCode::generate(&*world.issuer.site.entropy)),
+            ..honest(&code, &verifier)
+        },
         CodeRequest { code: None, ..honest(&code, &verifier) },
     ];
     let count = bad.len() + 1;
@@ -98,7 +101,7 @@ async fn a_bad_request_spends_no_code() {
         let error = world.redeem(&client, request).await.unwrap_err();
         assert!(matches!(error, TokenError::Grant(_) | TokenError::Target), "{error}");
     }
-    assert_eq!(world.recorded(AuthorizationAct::TokenRefused).await, count);
+    assert_eq!(world.recorded(ActKind::TokenRefused).await, count);
     assert!(world.redeem(&client, honest(&code, &verifier)).await.is_ok());
 }
 
@@ -122,13 +125,13 @@ async fn a_code_works_only_once_and_a_replay_revokes_the_grant() {
     // Weeks later it is still a replay.
     world.clock.advance_seconds(3600);
     world.redeem(&client, honest(&code, &verifier)).await.unwrap_err();
-    let mut tx = world.issuer.store.read().await.unwrap();
+    let mut tx = world.issuer.site.store.read().await.unwrap();
     let digest = issued.refresh.as_ref().unwrap().digest();
     let row = tx.refresh_tokens().find(&digest).await.unwrap().unwrap();
     assert!(tx.grants().find(row.grant).await.unwrap().unwrap().revoked_at.is_some());
     drop(tx);
     world.refresh(&client, again(&issued)).await.unwrap_err();
-    assert_eq!(world.recorded(AuthorizationAct::CodeReplayed).await, 1);
+    assert_eq!(world.recorded(ActKind::CodeReplayed).await, 1);
 }
 
 /// ATK-20, ATK-57: a replay that is forged in any character, or comes from another client, changes nothing.
@@ -147,7 +150,7 @@ async fn a_forged_replay_revokes_nothing() {
         world.redeem(&client, CodeRequest { code: forged, ..honest(&code, &verifier) }).await.unwrap_err();
     }
     assert!(world.is_alive(&issued).await);
-    assert_eq!(world.recorded(AuthorizationAct::CodeReplayed).await, 0);
+    assert_eq!(world.recorded(ActKind::CodeReplayed).await, 0);
 }
 
 /// ATK-18: of 64 that redeem one code at the same moment exactly one gets tokens.
@@ -189,7 +192,7 @@ async fn a_refresh_token_is_used_once_and_followed_by_another() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 6);
-    assert_eq!(world.recorded(AuthorizationAct::TokenIssued).await, 6);
+    assert_eq!(world.recorded(ActKind::TokenIssued).await, 6);
 }
 
 /// ATK-36: a retry within 30 seconds gets the very same successor, and a fresh access token, as often as it asks.
@@ -230,7 +233,7 @@ async fn any_other_second_use_ends_the_family() {
         }
         assert!(!world.is_alive(chain.last().unwrap()).await, "{ancestor}");
         assert!(world.refresh(&client, again(chain.last().unwrap())).await.is_err());
-        assert_eq!(world.recorded(AuthorizationAct::RefreshReplayed).await, 1);
+        assert_eq!(world.recorded(ActKind::RefreshReplayed).await, 1);
     }
 }
 
@@ -254,7 +257,7 @@ async fn of_many_that_refresh_at_once_all_get_one_successor() {
         outcomes.into_iter().map(|outcome| outcome.unwrap().refresh.unwrap().expose().to_owned()).collect();
     successors.dedup();
     assert_eq!(successors.len(), 1);
-    let mut tx = world.issuer.store.read().await.unwrap();
+    let mut tx = world.issuer.site.store.read().await.unwrap();
     assert!(tx.refresh_tokens().is_unused(&RefreshToken::parse(&successors[0]).unwrap().digest()).await.unwrap());
 }
 
@@ -277,7 +280,7 @@ async fn a_foreign_or_mutated_refresh_token_changes_nothing() {
         assert!(world.refresh(&client, RefreshRequest { token, ..again(&first) }).await.is_err());
     }
     assert!(world.refresh(&client, again(&second)).await.is_ok());
-    assert_eq!(world.recorded(AuthorizationAct::RefreshReplayed).await, 0);
+    assert_eq!(world.recorded(ActKind::RefreshReplayed).await, 0);
 }
 
 /// ATK-39, AS-15: a refresh never widens anything, and a refused one leaves the token as it was (trap 22: one that
@@ -317,7 +320,7 @@ async fn a_refresh_that_cannot_help_after_a_step_up_is_refused_once() {
     let held = issued(&world, &client).await;
     let note = async |lacks: &str| {
         let (grant, _) = world.grant_of(&held);
-        let mut tx = world.issuer.store.begin().await.unwrap();
+        let mut tx = world.issuer.site.store.begin().await.unwrap();
         tx.grants().note_step_up(grant, &lacks.parse().unwrap(), world.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
     };
@@ -340,7 +343,7 @@ async fn a_refresh_that_cannot_help_after_a_step_up_is_refused_once() {
     world.clock.advance_seconds(60);
     note("mcp:read").await;
     world.refresh(&client, again(&next)).await.unwrap();
-    assert_eq!(world.recorded(AuthorizationAct::RefreshReplayed).await, 0);
+    assert_eq!(world.recorded(ActKind::RefreshReplayed).await, 0);
 }
 
 /// A disabled user, a revoked grant, a server that is gone, a refresh token that lay too long: no token.
@@ -350,11 +353,11 @@ async fn nothing_is_issued_for_what_has_ended() {
     let held = issued(&world, &client).await;
     let (code, verifier) = world.code(&client).await;
     let disable = async |disabled: bool| {
-        let mut tx = world.issuer.store.begin().await.unwrap();
+        let mut tx = world.issuer.site.store.begin().await.unwrap();
         assert!(tx.users().set_disabled(world.owner, disabled).await.unwrap());
         tx.commit().await.unwrap();
     };
-    let mut tx = world.issuer.store.begin().await.unwrap();
+    let mut tx = world.issuer.site.store.begin().await.unwrap();
     // The only owner cannot be disabled.
     assert!(tx.users().set_role(world.reader, Role::Owner).await.unwrap());
     tx.commit().await.unwrap();
@@ -370,7 +373,7 @@ async fn nothing_is_issued_for_what_has_ended() {
     world.clock.advance_seconds(world.issuer.settings.refresh_ttl_seconds);
     assert!(world.refresh(&client, again(&held)).await.is_err());
     let held = issued(&world, &client).await;
-    let mut tx = world.issuer.store.begin().await.unwrap();
+    let mut tx = world.issuer.site.store.begin().await.unwrap();
     tx.grants().revoke(world.grant_of(&held).0, "test", world.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(world.refresh(&client, again(&held)).await.is_err());
@@ -386,7 +389,7 @@ async fn a_client_gets_a_refresh_token_only_where_both_allow_it() {
     assert!(once.refresh.is_none());
     assert!(world.is_alive(&once).await);
     world.clock.advance_seconds(600);
-    let mut tx = world.issuer.store.read().await.unwrap();
+    let mut tx = world.issuer.site.store.read().await.unwrap();
     let grants = tx.grants().list(&sekisho_store::GrantFilter::default()).await.unwrap();
     assert!(grants.iter().all(|grant| grant.expires_at == Some(world.clock.now())), "{grants:?}");
     drop(tx);
@@ -413,7 +416,7 @@ async fn a_grant_begins_with_what_a_person_set() {
         let (code, verifier) = world.code_with(client, conditions).await;
         let issued = world.redeem(client, honest(&code, &verifier)).await.unwrap();
         let claims = world.claims(&issued);
-        let mut tx = world.issuer.store.read().await.unwrap();
+        let mut tx = world.issuer.site.store.read().await.unwrap();
         let grant = tx.grants().find(claims.grant).await.unwrap().unwrap();
         assert_eq!(grant.expires_at, Some(after(world.clock.now(), seconds)));
         let task = tx.tasks().find(claims.task.unwrap()).await.unwrap().unwrap();
@@ -454,8 +457,8 @@ async fn an_access_token_says_what_was_granted() {
 }
 
 /// What the records must say of the grant behind a token, whatever happened to it.
-fn of_grant(world: &World, client: &Client, issued: &Issued, act: AuthorizationAct) -> Authorization {
-    Authorization {
+fn of_grant(world: &World, client: &Client, issued: &Issued, act: ActKind) -> Act {
+    Act {
         subject: Some(Subject::User(world.owner)),
         client: Some(client.id.clone()),
         server: Some("notes".parse().unwrap()),
@@ -471,12 +474,12 @@ async fn the_records_say_what_a_code_became() {
     let (code, verifier) = world.code(&client).await;
     let issued = world.redeem(&client, honest(&code, &verifier)).await.unwrap();
     world.redeem(&client, honest(&code, &verifier)).await.unwrap_err();
-    let entry = |act, detail: &str| Authorization {
+    let entry = |act, detail: &str| Act {
         scopes: issued.scopes.clone(),
         detail: detail.to_owned(),
         ..of_grant(&world, &client, &issued, act)
     };
-    let [first, replay] = [AuthorizationAct::TokenIssued, AuthorizationAct::CodeReplayed];
+    let [first, replay] = [ActKind::TokenIssued, ActKind::CodeReplayed];
     assert_eq!(world.entries(first).await, [entry(first, "code")]);
     assert_eq!(world.entries(replay).await, [entry(replay, "")]);
 }
@@ -490,12 +493,12 @@ async fn the_records_say_what_a_refresh_gave() {
     let second = world.refresh(&client, fewer).await.unwrap();
     world.refresh(&client, again(&second)).await.unwrap();
     world.refresh(&client, again(&first)).await.unwrap_err();
-    let entry = |act, scopes: &str, detail: &str| Authorization {
+    let entry = |act, scopes: &str, detail: &str| Act {
         scopes: scopes.parse().unwrap(),
         detail: detail.to_owned(),
         ..of_grant(&world, &client, &first, act)
     };
-    let [given, replay] = [AuthorizationAct::TokenIssued, AuthorizationAct::RefreshReplayed];
+    let [given, replay] = [ActKind::TokenIssued, ActKind::RefreshReplayed];
     let mut refreshed = world.entries(given).await;
     refreshed.retain(|entry| entry.detail != "code");
     assert_eq!(refreshed, [entry(given, "mcp:read", "refresh"), entry(given, "mcp:read mcp:write", "refresh")]);

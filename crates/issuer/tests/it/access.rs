@@ -1,7 +1,7 @@
 //! What the rules do not allow: asked of an owner, lent for a while, refused, taken back.
 
 use http::StatusCode;
-use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, Need, Record, Verdict};
+use sekisho_protocol::audit::{ActKind, Decision, Event, Need, Record, Verdict};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::ToolSeen;
 use sekisho_protocol::env::{Clock as _, after};
@@ -137,7 +137,7 @@ async fn what_is_refused_can_be_asked_for_lent_and_taken_back() {
     assert!(site.loans().await.is_empty());
     assert!(owner.get(&at).await.body.contains("What was lent has ended"));
     let acts = site.acts().await;
-    for act in [AuthorizationAct::AccessAsked, AuthorizationAct::AccessLent, AuthorizationAct::AccessTakenBack] {
+    for act in [ActKind::AccessAsked, ActKind::AccessLent, ActKind::AccessTakenBack] {
         assert_eq!(acts.iter().filter(|found| **found == act).count(), 1, "{act:?}");
     }
 }

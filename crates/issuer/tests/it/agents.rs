@@ -1,7 +1,7 @@
 //! The agents that somebody let in, one by one, and what they are held to.
 
 use http::StatusCode;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::GrantId;
@@ -77,7 +77,7 @@ async fn a_person_begins_a_task() {
     assert_eq!(stored.definition.tools.keys().collect::<Vec<_>>(), ["delete_note", "read_note"]);
     assert_eq!((stored.origin, stored.calls_left), (TaskOrigin::Person, Some(7)));
     assert_eq!(stored.ends_at, Some(after(site.clock.now(), 24 * 3600)));
-    assert!(site.acts().await.contains(&AuthorizationAct::TaskBegun));
+    assert!(site.acts().await.contains(&ActKind::TaskBegun));
     // While it runs there is no other, and the page that was open before is worth nothing.
     let now = owner.get(&path(grant)).await;
     assert!(!now.body.contains("name=\"purpose\"") && now.body.contains("Clean &#60;b&#62;up"), "{}", now.body);
@@ -175,7 +175,7 @@ async fn a_grant_is_changed_only_on_its_own_page() {
     let reply = owner.post(&format!("{}/end", path(grant)), &[("csrf", &page.csrf_of(end))]).await;
     assert_eq!(reply.location(), "/");
     assert!(site.stored_grant(grant).await.revoked_at.is_some());
-    assert!(site.acts().await.contains(&AuthorizationAct::GrantRevoked));
+    assert!(site.acts().await.contains(&ActKind::GrantRevoked));
 }
 
 /// ATK-10: somebody else's grant is as if it were not there.

@@ -1,7 +1,7 @@
 //! One call, one person, one answer.
 
 use http::StatusCode;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::{ApprovalId, TaskId};
 
@@ -50,7 +50,7 @@ async fn a_call_is_approved_once() {
     // The old page's form is worth nothing any more.
     let again = owner.post(&path(id), &[("csrf", &page.csrf()), ("decision", "approve")]).await;
     assert_eq!(again.status, StatusCode::GONE);
-    let given = site.acts().await.iter().filter(|act| **act == AuthorizationAct::ApprovalGiven).count();
+    let given = site.acts().await.iter().filter(|act| **act == ActKind::ApprovalGiven).count();
     assert_eq!(given, 1);
 }
 
@@ -69,8 +69,8 @@ async fn a_call_is_declined_for_good() {
     assert!(changed.body.contains("You declined this call"));
     assert!(!site.consume(id).await);
     assert_eq!(site.approval(id).await.approved, Some(false));
-    assert!(site.acts().await.contains(&AuthorizationAct::ApprovalDeclined));
-    assert!(!site.acts().await.contains(&AuthorizationAct::ApprovalGiven));
+    assert!(site.acts().await.contains(&ActKind::ApprovalDeclined));
+    assert!(!site.acts().await.contains(&ActKind::ApprovalGiven));
 }
 
 /// ATK-09, ATK-10: no value of another form, call, browser or session answers, no foreign page does, and no GET.
@@ -205,7 +205,7 @@ async fn an_answer_that_comes_too_late_is_none() {
     for id in [expired, ended] {
         assert!(site.approval(id).await.decided_at.is_none());
     }
-    assert!(!site.acts().await.contains(&AuthorizationAct::ApprovalGiven));
+    assert!(!site.acts().await.contains(&ActKind::ApprovalGiven));
 }
 
 /// ATK-11: no name and no argument becomes anything but text, and what the eye does not see is written out.

@@ -1,7 +1,7 @@
 //! Who reads the records, who changes what, and that neither is the other.
 
 use http::StatusCode;
-use sekisho_protocol::audit::{AuthorizationAct, Decision, Event, Need, Outcome, OutcomeResult, Record, Verdict};
+use sekisho_protocol::audit::{ActKind, Decision, Event, Need, Outcome, OutcomeResult, Record, Verdict};
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_protocol::role::Role;
@@ -76,7 +76,7 @@ async fn the_records_are_there_for_who_audits_and_for_nobody_else() {
         // Somebody who is signed in behind a door goes on to this page.
         assert!(shown.body.contains(&format!("data-entry=\"{page}\"")), "{}", shown.body);
     }
-    assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));
+    assert!(!site.acts().await.contains(&ActKind::ArgumentsRead));
 }
 
 /// Product §7: what is on record of a call is shown with nothing hidden in it; its arguments only when they are asked for,
@@ -103,18 +103,18 @@ async fn an_auditor_reads_a_call_and_its_arguments_on_record() {
     let other = site.passed("other_note").await;
     let csrf = page.csrf();
     assert_eq!(auditor.post(&path(other), &[("csrf", csrf.as_str())]).await.status, StatusCode::FORBIDDEN);
-    assert!(!site.acts().await.contains(&AuthorizationAct::ArgumentsRead));
+    assert!(!site.acts().await.contains(&ActKind::ArgumentsRead));
 
     let shown = auditor.post(&path(call), &[("csrf", csrf.as_str())]).await;
     assert!(shown.body.contains("&#60;b&#62;plans&#60;/b&#62;\\u202e"), "{}", shown.body);
     let acts = site.acts().await;
-    assert_eq!(acts.iter().filter(|act| **act == AuthorizationAct::ArgumentsRead).count(), 1);
+    assert_eq!(acts.iter().filter(|act| **act == ActKind::ArgumentsRead).count(), 1);
     // Beyond their time they are gone, and nobody reads them.
     site.store.sweep(after(site.clock.now(), 60)).await.unwrap();
     assert_eq!(auditor.post(&path(call), &[("csrf", csrf.as_str())]).await.status, StatusCode::GONE);
     assert!(!auditor.get(&path(call)).await.body.contains("Show the arguments"));
     let acts = site.acts().await;
-    assert_eq!(acts.iter().filter(|act| **act == AuthorizationAct::ArgumentsRead).count(), 1);
+    assert_eq!(acts.iter().filter(|act| **act == ActKind::ArgumentsRead).count(), 1);
 }
 
 /// Every exchange is on one page and on no other, whole, however many there are.

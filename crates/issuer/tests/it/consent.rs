@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
@@ -104,7 +104,7 @@ async fn a_no_is_an_answer() {
         // It was answered: there is nothing left to approve.
         assert_eq!(browser.get(&path).await.status, StatusCode::GONE);
     }
-    let denied = site.acts().await.iter().filter(|act| **act == AuthorizationAct::ConsentDenied).count();
+    let denied = site.acts().await.iter().filter(|act| **act == ActKind::ConsentDenied).count();
     assert_eq!(denied, 2);
 }
 
@@ -336,7 +336,7 @@ async fn a_person_ends_a_grant() {
     let refresh = token["refresh_token"].as_str().unwrap();
     let fields = [("grant_type", "refresh_token"), ("client_id", client.as_str()), ("refresh_token", refresh)];
     assert_eq!(site.post_form("/oauth/token", &fields).await.json()["error"], "invalid_grant");
-    assert!(site.acts().await.contains(&AuthorizationAct::GrantRevoked));
+    assert!(site.acts().await.contains(&ActKind::GrantRevoked));
 }
 
 /// CSP has no notation for IPv6 addresses, and browsers hold `form-action` against redirects: there the way back is

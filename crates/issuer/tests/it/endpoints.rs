@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{Request, StatusCode};
 use sekisho_issuer::{DocumentPolicy, IssuerSettings, PeerAddress, RegistrationPolicy};
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
@@ -212,7 +212,7 @@ async fn a_client_registers_itself() {
         .body(Body::from(native.to_string()))
         .unwrap();
     assert_eq!(site.send(typed).await.status, StatusCode::BAD_REQUEST);
-    assert!(site.acts().await.contains(&AuthorizationAct::ClientRefused));
+    assert!(site.acts().await.contains(&ActKind::ClientRefused));
 }
 
 /// AS-41, ATK-24, ATK-139: a flood from one address is stopped and leaves others alone; the number of clients is bounded,
@@ -233,7 +233,7 @@ async fn a_flood_of_registrations_stays_bounded() {
     }
     assert_eq!(created, 6);
     // A flood does not fill the records either.
-    assert!(!site.acts().await.contains(&AuthorizationAct::ClientRefused));
+    assert!(!site.acts().await.contains(&ActKind::ClientRefused));
     for n in 2..20 {
         created += usize::from(from(&format!("192.0.2.{n}")).await == StatusCode::CREATED);
     }
@@ -322,7 +322,7 @@ async fn token_errors_are_the_registered_ones() {
     let reply = site.send(json_body.body(Body::from("{}")).unwrap()).await;
     assert_eq!((reply.status, &reply.json()["error"]), (StatusCode::BAD_REQUEST, &json!("invalid_request")));
     // Each of these is on record.
-    let refused = site.acts().await.iter().filter(|act| **act == AuthorizationAct::TokenRefused).count();
+    let refused = site.acts().await.iter().filter(|act| **act == ActKind::TokenRefused).count();
     assert_eq!(refused, cases.len());
 }
 

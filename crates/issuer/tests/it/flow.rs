@@ -1,7 +1,7 @@
 //! The whole way: registration, authorization, login, consent, code, token, refresh, revocation.
 
 use http::StatusCode;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_token::{Expectation, verify};
@@ -72,12 +72,7 @@ async fn a_person_lets_a_client_in() {
     let elsewhere = Expectation::new(BASE, &other, site.clock.now());
     assert!(verify(&site.keys, token["access_token"].as_str().unwrap(), &elsewhere).is_err());
     let acts = site.acts().await;
-    let expected = [
-        AuthorizationAct::ClientRegistered,
-        AuthorizationAct::LoginSucceeded,
-        AuthorizationAct::ConsentGiven,
-        AuthorizationAct::TokenIssued,
-    ];
+    let expected = [ActKind::ClientRegistered, ActKind::LoginSucceeded, ActKind::ConsentGiven, ActKind::TokenIssued];
     assert_eq!(acts, expected);
 }
 
@@ -126,7 +121,7 @@ async fn a_refresh_token_rotates_and_a_replay_ends_the_family() {
     assert_eq!((replayed.status, replayed.json()["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid_grant")));
     let next = first.json()["refresh_token"].as_str().unwrap().to_owned();
     assert_eq!(refresh(&site, &held.client, &next).await.json()["error"], "invalid_grant");
-    assert!(site.acts().await.contains(&AuthorizationAct::RefreshReplayed));
+    assert!(site.acts().await.contains(&ActKind::RefreshReplayed));
 }
 
 /// PyPI `fastmcp` 4.2.3 with `mcp` 2.3.0, started again after its token has expired, posts its refresh token to `/token` of
@@ -184,7 +179,7 @@ async fn a_client_revokes_its_own_tokens_and_nobody_elses() {
     // An access token ends its grant as well.
     assert_eq!(revoke(&second.client, &second.access).await, yes);
     assert_eq!(refresh(&site, &second.client, &second.refresh).await.json()["error"], "invalid_grant");
-    let revoked = site.acts().await.iter().filter(|act| **act == AuthorizationAct::GrantRevoked).count();
+    let revoked = site.acts().await.iter().filter(|act| **act == ActKind::GrantRevoked).count();
     assert_eq!(revoked, 2);
 }
 

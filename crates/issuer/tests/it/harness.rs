@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
-use sekisho_protocol::audit::{AuthorizationAct, Event};
+use sekisho_protocol::audit::{ActKind, Event};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::{KeyId, NodeId, UserId};
@@ -232,13 +232,13 @@ impl Site {
         tx.commit().await.unwrap();
     }
 
-    pub(crate) async fn acts(&self) -> Vec<AuthorizationAct> {
+    pub(crate) async fn acts(&self) -> Vec<ActKind> {
         let mut tx = self.store.read().await.unwrap();
         let mut stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
         // In the order in which they were made; exchanges of one moment have none.
         stored.sort_by_key(|stored| stored.seq);
         let act = |event: &Event| match event {
-            Event::Authorization(what) => Some(what.act),
+            Event::Act(what) => Some(what.act),
             _ => None,
         };
         stored.iter().filter_map(|stored| act(&stored.record.event)).collect()

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use sekisho_issuer::setup::create_link;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::env::Clock as _;
 
 use crate::harness::{Browser, PASSWORD, Reply, Site};
@@ -48,7 +48,7 @@ async fn a_failed_login_says_nothing_about_the_account() {
             assert_eq!(found, expected, "{name}");
         }
     }
-    let failed = site.acts().await.iter().filter(|act| **act == AuthorizationAct::LoginFailed).count();
+    let failed = site.acts().await.iter().filter(|act| **act == ActKind::LoginFailed).count();
     assert_eq!(failed, 6);
     assert_eq!(attempt(&mut browser, "OWNER", PASSWORD).await.status, StatusCode::SEE_OTHER);
 }
@@ -140,7 +140,7 @@ async fn a_setup_link_sets_a_password_once() {
     assert_eq!(again.status, StatusCode::NOT_FOUND);
     assert_eq!(attempt(&mut site.browser(), "owner", PASSWORD).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(attempt(&mut site.browser(), "owner", chosen).await.status, StatusCode::SEE_OTHER);
-    assert!(site.acts().await.contains(&AuthorizationAct::PasswordSet));
+    assert!(site.acts().await.contains(&ActKind::PasswordSet));
     let late = link(&site).await;
     site.clock.advance_seconds(30 * 60);
     assert_eq!(browser.get(&late).await.status, StatusCode::NOT_FOUND);

@@ -1,7 +1,7 @@
 //! What a person may do with a running task, and nobody else.
 
 use http::StatusCode;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::TaskId;
@@ -55,7 +55,7 @@ async fn a_person_gives_a_task_more_room() {
     assert!(owner.get(&path(id)).await.body.contains("Every tool you may use is in the task already."));
     // What was shown is not what is there any more.
     assert_eq!(widen(&mut owner, id, &page, &more).await.status, StatusCode::FORBIDDEN);
-    assert_eq!(site.acts().await.iter().filter(|act| **act == AuthorizationAct::TaskWidened).count(), 1);
+    assert_eq!(site.acts().await.iter().filter(|act| **act == ActKind::TaskWidened).count(), 1);
 }
 
 /// A spent budget grows by what is added, whatever was left.
@@ -155,7 +155,7 @@ async fn a_task_is_finished_and_the_grant_resumed() {
     assert_eq!(owner.post(&path(id), &[("csrf", &resume), ("act", "resume")]).await.status, StatusCode::GONE);
     assert!(!owner.get(&path(id)).await.body.contains("value=\"resume\""));
     let acts = site.acts().await;
-    for act in [AuthorizationAct::TaskFinished, AuthorizationAct::TaskResumed] {
+    for act in [ActKind::TaskFinished, ActKind::TaskResumed] {
         assert_eq!(acts.iter().filter(|found| **found == act).count(), 1, "{act:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Tools that are held back: for owners to read, and to let through as they were read.
 
 use http::StatusCode;
-use sekisho_protocol::audit::AuthorizationAct;
+use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::role::Role;
@@ -53,7 +53,7 @@ async fn an_owner_reads_what_changed_and_lets_it_through() {
     assert_eq!(owner.post(PAGE, &fields).await.location(), PAGE);
     let expected = [("read_note".to_owned(), Some(ToolClass::Read), false), ("wipe".to_owned(), None, true)];
     assert_eq!(standing(&site).await, expected);
-    assert_eq!(site.acts().await.iter().filter(|act| **act == AuthorizationAct::ToolAccepted).count(), 1);
+    assert_eq!(site.acts().await.iter().filter(|act| **act == ActKind::ToolAccepted).count(), 1);
     // The same form again is about something else by now.
     assert_eq!(owner.post(PAGE, &fields).await.status, StatusCode::FORBIDDEN);
 }

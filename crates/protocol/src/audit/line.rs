@@ -27,8 +27,7 @@ impl Record {
         match event {
             Event::Decision(decision) => line(out, *at, |members| decision_members(members, decision)),
             Event::Outcome(outcome) => line(out, *at, |members| outcome_members(members, outcome)),
-            Event::Act { .. }
-            | Event::Authorization(_)
+            Event::Act(_)
             | Event::Child { .. }
             | Event::ClockSet { .. }
             | Event::Refusals(_)

@@ -14,8 +14,8 @@ use sekisho_token::{SigningKey, forge};
 use serde_json::{Value, json};
 
 use super::{ASSERTION_TYPE, AuthenticatedClient, AuthenticationError, authenticate, read};
-use crate::parameters::Parameters;
 use crate::testing::{BASE, World, client};
+use sekisho_web::parameters::Parameters;
 
 /// What a request shows: header and form.
 #[derive(Clone, Default)]
@@ -60,9 +60,9 @@ async fn attempt(world: &World, shows: &Shows) -> Result<AuthenticatedClient, Au
 async fn a_client_authenticates_by_its_own_method_and_no_other() {
     const SECRET: [&str; 2] = ["basic", "post"];
     let world = World::new().await;
-    let secret = ClientSecret::generate(&*world.issuer.entropy);
+    let secret = ClientSecret::generate(&*world.issuer.site.entropy);
     let secret = secret.expose();
-    let key = SigningKey::generate(KeyId::generate(world.clock.now(), &*world.issuer.entropy)).unwrap();
+    let key = SigningKey::generate(KeyId::generate(world.clock.now(), &*world.issuer.site.entropy)).unwrap();
     let jwks = json!({ "keys": [key.public_jwk()] }).to_string();
     let methods = [
         ("none", ClientAuthentication::None),
@@ -117,7 +117,7 @@ fn assertion(world: &World, key: &SigningKey, changes: &Value) -> String {
 
 async fn with_key() -> (World, SigningKey) {
     let world = World::new().await;
-    let key = SigningKey::generate(KeyId::generate(world.clock.now(), &*world.issuer.entropy)).unwrap();
+    let key = SigningKey::generate(KeyId::generate(world.clock.now(), &*world.issuer.site.entropy)).unwrap();
     let jwks = json!({ "keys": [key.public_jwk()] }).to_string();
     let change = |client: &mut sekisho_protocol::registration::Client| {
         client.id = ClientId::parse("jwt").unwrap();
@@ -189,7 +189,7 @@ async fn a_statement_is_used_once() {
 #[tokio::test]
 async fn keys_are_found_where_the_document_says() {
     let world = World::new().await;
-    let key = SigningKey::generate(KeyId::generate(world.clock.now(), &*world.issuer.entropy)).unwrap();
+    let key = SigningKey::generate(KeyId::generate(world.clock.now(), &*world.issuer.site.entropy)).unwrap();
     let url = "https://client.example/c.json";
     let document = json!({
         "client_id": url, "client_name": "C", "redirect_uris": ["https://client.example/cb"],

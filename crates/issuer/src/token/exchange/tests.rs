@@ -1,16 +1,16 @@
 //! Narrowing against a real store.
 
-use sekisho_protocol::audit::{Authorization, AuthorizationAct};
+use sekisho_protocol::audit::{Act, ActKind};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::task::TaskOrigin;
 
 use super::{ACCESS_TOKEN, ExchangeRequest};
-use crate::parameters::Parameters;
 use crate::records;
 use crate::testing::{FILES, NOTES, World, honest};
 use crate::token::{GrantRequest, Issued, TokenError, perform};
+use sekisho_web::parameters::Parameters;
 
 async fn issued() -> (World, Client, Issued) {
     let world = World::new().await;
@@ -70,17 +70,17 @@ async fn a_token_is_narrowed_to_a_task_inside_its_own() {
     let inner = exchange(&world, &client, ExchangeRequest { details: Some(TIDY.to_owned()), ..plain(&outer) }).await;
     let inner = inner.unwrap();
     let (outer, inner) = (world.claims(&outer), world.claims(&inner));
-    let mut tx = world.issuer.store.read().await.unwrap();
+    let mut tx = world.issuer.site.store.read().await.unwrap();
     let task = tx.tasks().find(inner.task.unwrap()).await.unwrap().unwrap();
     assert_eq!((task.parent, task.origin), (outer.task, TaskOrigin::Exchange));
     assert_eq!(task.ends_at, Some(world.claims(&first).exp));
     assert_eq!(tx.grants().find(outer.grant).await.unwrap().unwrap().task, None);
     drop(tx);
     // What is inside something that is over cannot begin.
-    let mut tx = world.issuer.store.begin().await.unwrap();
+    let mut tx = world.issuer.site.store.begin().await.unwrap();
     assert!(tx.tasks().finish(outer.task.unwrap(), "test", world.clock.now()).await.unwrap());
     tx.commit().await.unwrap();
-    let mut tx = world.issuer.store.read().await.unwrap();
+    let mut tx = world.issuer.site.store.read().await.unwrap();
     assert!(tx.tasks().find(inner.task.unwrap()).await.unwrap().unwrap().is_over(world.clock.now()));
 }
 
@@ -124,7 +124,7 @@ async fn only_its_own_client_narrows_a_token_that_lives() {
     assert!(matches!(exchange(&world, &client, plain(&first)).await, Err(TokenError::Exchange(_))));
     let (world, client, first) = issued().await;
     let (grant, _) = world.grant_of(&first);
-    let mut tx = world.issuer.store.begin().await.unwrap();
+    let mut tx = world.issuer.site.store.begin().await.unwrap();
     tx.grants().revoke(grant, "test", world.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(matches!(exchange(&world, &client, plain(&first)).await, Err(TokenError::Exchange(_))));
@@ -182,16 +182,16 @@ async fn the_records_say_what_an_exchange_gave() {
     let (world, client, first) = issued().await;
     let scopes: sekisho_protocol::scope::ScopeSet = "mcp:read".parse().unwrap();
     exchange(&world, &client, ExchangeRequest { scopes: Some(scopes.clone()), ..plain(&first) }).await.unwrap();
-    let mut entries = world.entries(AuthorizationAct::TokenIssued).await;
+    let mut entries = world.entries(ActKind::TokenIssued).await;
     entries.retain(|entry| entry.detail != "code");
-    let expected = Authorization {
+    let expected = Act {
         subject: Some(Subject::User(world.owner)),
         client: Some(client.id.clone()),
         server: Some("notes".parse().unwrap()),
         grant: Some(world.grant_of(&first).0),
         scopes,
         detail: "exchange".to_owned(),
-        ..records::entry(AuthorizationAct::TokenIssued)
+        ..records::entry(ActKind::TokenIssued)
     };
     assert_eq!(entries, [expected]);
 }
@@ -209,7 +209,7 @@ async fn nothing_that_was_exchanged_outlives_its_token() {
             format!(r#"[{{"type":"mcp_task","purpose":"x","tools":[{{"name":"a"}}],"expires_in":{wanted}}}]"#);
         let narrowed = exchange(&world, &client, ExchangeRequest { details: Some(details), ..plain(&first) }).await;
         let id = world.claims(&narrowed.unwrap()).task.unwrap();
-        let task = world.issuer.store.read().await.unwrap().tasks().find(id).await.unwrap().unwrap();
+        let task = world.issuer.site.store.read().await.unwrap().tasks().find(id).await.unwrap().unwrap();
         assert_eq!(task.ends_at, Some(after(world.clock.now(), seconds)));
     }
 }

@@ -1,0 +1,116 @@
+//! Why an act was not performed: the same words on a page, at the command line and to an agent.
+
+use sekisho_policy::bounds::BoundsError;
+use sekisho_protocol::ids::{NodeId, ServerName};
+use sekisho_protocol::task::TaskError;
+use sekisho_store::{ACCESS_REASON_CHARS_MAX, LOAN_SECONDS_MAX, StoreError};
+
+use crate::access::BOUNDS_BYTES_MAX;
+
+/// Why an act was not performed. Nothing of it was done.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// What is named is not there, or is over.
+    #[error("there is no {what} `{name}`")]
+    Absent {
+        /// A user, a client, a living grant, ...
+        what: &'static str,
+        /// As it was given.
+        name: String,
+    },
+    /// It exists already.
+    #[error("there is a {what} `{name}` already")]
+    Exists {
+        /// A user, a client, ...
+        what: &'static str,
+        /// As it was given.
+        name: String,
+    },
+    /// What was given cannot be.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The actor has no part in this.
+    #[error("this is not for you to decide: {0}")]
+    NotAllowed(&'static str),
+    /// The store failed.
+    #[error("the store did not do it: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl ActError {
+    pub(crate) fn absent(what: &'static str, name: impl std::fmt::Display) -> Self {
+        Self::Absent { what, name: name.to_string() }
+    }
+}
+
+/// What is wrong with the input of an act.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// The arguments of a question are no JSON object.
+    #[error("the arguments are not a JSON object")]
+    Arguments,
+    /// Bounds that are no schema, or would bind nothing.
+    #[error("the bounds: {0}")]
+    Bounds(String),
+    /// More text than bounds may have.
+    #[error("the bounds: longer than {BOUNDS_BYTES_MAX} bytes")]
+    BoundsLength,
+    /// Records are only removed from a chain that is intact.
+    #[error(
+        "nothing was pruned of {0}: its chain is not intact, and nothing is removed that could show why; see `sekisho audit \
+         verify`"
+    )]
+    Chain(NodeId),
+    /// A head that we did not sign.
+    #[error("the head of {node} at {seq} is not one that this checkpoint signed, or was changed")]
+    Head {
+        /// Of which chain.
+        node: NodeId,
+        /// At which record.
+        seq: i64,
+    },
+    /// A loan without end, or too long.
+    #[error("a loan lasts from one second to {} days", LOAN_SECONDS_MAX / 86_400)]
+    LoanLength,
+    /// As many open requests of one user as there may be.
+    #[error("its user has as many open requests as there may be: an owner has to answer some first")]
+    ManyRequests,
+    /// As many running tasks on one grant as there may be.
+    #[error("as many tasks of this side run on this grant as there may be: let one end, or finish one")]
+    ManyTasks,
+    /// Only the process that has the configuration can judge calls.
+    #[error("only a process that has the configuration can judge calls")]
+    NoConfiguration,
+    /// The last owner stays one.
+    #[error("`{0}` is the only owner who can sign in: make another one first")]
+    OnlyOwner(String),
+    /// A reason that says nothing, or too much.
+    #[error("a request says why, in 1 to {ACCESS_REASON_CHARS_MAX} characters")]
+    Reason,
+    /// A task that cannot be kept.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// Bounds of a task that bind nothing.
+    #[error(transparent)]
+    TaskBounds(#[from] BoundsError),
+    /// A task is widened by nothing.
+    #[error("nothing was added to the task")]
+    TaskUnchanged,
+    /// A request that names no tool.
+    #[error("a request says which tool")]
+    Tool,
+    /// Somebody changed the definition of a tool since it was shown.
+    #[error("the tool `{server}/{tool}` is not what was shown any more; look at it once more")]
+    ToolChanged {
+        /// At which server.
+        server: ServerName,
+        /// Which tool.
+        tool: String,
+    },
+    /// A name that no user can have.
+    #[error("`{0}` cannot name a user: use 1 to 64 letters, digits and . - _ @ +")]
+    UserName(String),
+    /// A link for somebody who may not sign in.
+    #[error("`{0}` is shut out: `sekisho user enable {0}` comes first")]
+    UserShutOut(String),
+}

@@ -1,0 +1,63 @@
+//! Grants: end one, or many at once.
+
+use sekisho_protocol::audit::{Act, ActKind, Actor};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::ids::GrantId;
+use sekisho_store::Tx;
+
+use crate::{ActError, Performer, role, user};
+
+/// Ends a grant and everything derived from it. A person ends their own only.
+pub async fn revoke(tx: &mut Tx, by: &Performer<'_>, id: GrantId) -> Result<(), ActError> {
+    let absent = || ActError::absent("living grant", id);
+    let grant = tx.grants().find(id).await?.filter(|grant| by.may_touch(&grant.subject)).ok_or_else(absent)?;
+    if !tx.grants().revoke(id, reason(by.actor), by.now).await? {
+        return Err(absent());
+    }
+    Ok(by.record(tx, by.act_on(ActKind::GrantRevoked, &grant)).await?)
+}
+
+/// Whose grants are ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// Those of all users and services.
+    Everybody,
+    /// Those of the person who acts.
+    Own,
+    /// Those of the user of this name.
+    User(&'a str),
+}
+
+/// Ends every grant with everything derived from it, and says how many lived. A person ends their own only.
+pub async fn revoke_all(tx: &mut Tx, by: &Performer<'_>, whose: Whose<'_>) -> Result<u64, ActError> {
+    let user = match (whose, by.actor) {
+        (Whose::Own, Actor::User(user)) => Some(user),
+        (Whose::Own, _) => return Err(ActError::NotAllowed("only a person has grants of their own")),
+        (Whose::Everybody, _) => {
+            role::owns(tx, by).await?;
+            None
+        }
+        (Whose::User(name), _) => {
+            role::owns(tx, by).await?;
+            Some(user::find(tx, name).await?.id)
+        }
+    };
+    let count = match user {
+        None => tx.grants().revoke_all(reason(by.actor), by.now).await?,
+        Some(user) => tx.grants().revoke_of_user(user, reason(by.actor), by.now).await?,
+    };
+    let detail = if user.is_some() { format!("{count} grants") } else { format!("{count} grants, of all users") };
+    let act = Act { subject: user.map(Subject::User), detail, ..by.act(ActKind::GrantsRevoked) };
+    by.record(tx, act).await?;
+    Ok(count)
+}
+
+/// What is kept beside a grant of why it ended.
+fn reason(actor: Actor) -> &'static str {
+    match actor {
+        Actor::Agent | Actor::Client => "ended by its client",
+        Actor::Anonymous | Actor::Checkpoint => "ended by the checkpoint",
+        Actor::Operator => "ended by an operator",
+        Actor::User(_) => "ended by its user",
+    }
+}

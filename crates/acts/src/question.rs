@@ -1,0 +1,14 @@
+//! Questions: what there is, why a call passes or not, what could be narrower, what other rules would have said. None of them
+//! changes anything.
+
+mod explain;
+mod history;
+mod list;
+mod names;
+mod rows;
+
+pub use explain::{Explained, Question, Standing, explain};
+pub use history::{Change, Report, Whose, advise, replay};
+pub use list::{access_requests, clients, grants, held_tools, loans, servers, tasks, tools, users};
+pub use names::Names;
+pub use rows::{AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow, access_row};

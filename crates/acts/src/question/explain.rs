@@ -1,0 +1,158 @@
+//! Would this call pass, and which set says what? The code that decides, asked about what the store knows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sekisho_policy::explain::{Explanation, explain as explain_call};
+use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::rights::Rights;
+use sekisho_policy::schema::ToolSchema;
+use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
+use sekisho_protocol::scope::ScopeSet;
+use sekisho_store::{GrantFilter, GrantState, Store, Tx};
+use serde::{Deserialize, Serialize};
+
+use crate::reading::{self, authority};
+use crate::{ActError, Invalid};
+
+/// A call to be explained.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Question {
+    /// The user's name.
+    pub user: String,
+    /// Through which client; any of the user's, if it is left out.
+    pub client: Option<ClientId>,
+    /// At which server.
+    pub server: ServerName,
+    /// Which tool.
+    pub tool: String,
+    /// The arguments, as JSON.
+    pub arguments: Option<String>,
+}
+
+/// What the three sets say to a call, and to every other tool of its server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Explained {
+    /// What is said of the call.
+    pub explanation: Explanation,
+    /// The grant that was looked at; `None`: there is none that lives.
+    pub grant: Option<GrantId>,
+    /// Its client.
+    pub client: Option<ClientId>,
+    /// Where each tool of the server stands.
+    pub tools: Vec<Standing>,
+}
+
+/// In which sets a tool is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Standing {
+    /// The tool.
+    pub name: String,
+    /// The user may.
+    pub rights: bool,
+    /// It was granted.
+    pub grant: bool,
+    /// The task needs it; never where none was declared.
+    pub need: bool,
+}
+
+/// Asks the rights in force. `classes` are those of the configuration, which win over what the store knows.
+pub async fn explain(
+    store: &Store,
+    rights: &Rights,
+    classes: &BTreeMap<String, ToolClass>,
+    question: &Question,
+    now: Timestamp,
+) -> Result<Explained, ActError> {
+    let arguments = match &question.arguments {
+        None => None,
+        Some(text) => {
+            let is_object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
+            if !is_object {
+                return Err(Invalid::Arguments.into());
+            }
+            Some(bytes::Bytes::copy_from_slice(text.as_bytes()))
+        }
+    };
+    let mut tx = store.read().await?;
+    let user = crate::user::find(&mut tx, &question.user).await?;
+    let subject = Subject::User(user.id);
+    let state = newest(&mut tx, question, &subject, now).await?;
+    let tools = tx.catalogue().list(&question.server).await?;
+    let definition = tx.catalogue().definition(&question.server, &question.tool).await?;
+    let schema = definition.as_deref().and_then(ToolSchema::of_definition).map(Arc::new);
+    let (caller, authority) = stand_in(subject, state.as_ref(), now);
+    let call = |name: &str, arguments, schema| {
+        let target = Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) };
+        Call { arguments, schema, ..Call::bare(question.server.clone(), "tools/call", target) }
+    };
+    let say = |call: &Call| explain_call(rights, &caller, &authority, call, now);
+    // Without arguments, the question is about the tool, and not about a call that it would take.
+    let schema = schema.filter(|_| arguments.is_some());
+    let explanation = say(&call(&question.tool, arguments, schema));
+    let standings = tools.iter().map(|tool| {
+        let said: Explanation = say(&call(&tool.name, None, None));
+        Standing {
+            name: tool.name.clone(),
+            rights: said.rights.inside,
+            grant: said.grant.inside,
+            need: said.need.inside,
+        }
+    });
+    Ok(Explained {
+        explanation,
+        grant: state.as_ref().map(|state| state.grant),
+        client: state.as_ref().map(|state| state.client.clone()),
+        tools: standings.collect(),
+    })
+}
+
+/// The newest grant that lives.
+async fn newest(
+    tx: &mut Tx,
+    question: &Question,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<Option<GrantState>, ActError> {
+    let filter = GrantFilter {
+        subject: Some(subject.clone()),
+        client: question.client.clone(),
+        server: Some(question.server.clone()),
+    };
+    for grant in tx.grants().list(&filter).await?.into_iter().rev() {
+        if let Some(state) = reading::living(tx, grant.id, now).await? {
+            return Ok(Some(state));
+        }
+    }
+    Ok(None)
+}
+
+/// Who would call with a token of that grant. Without one, nothing is granted.
+fn stand_in(subject: Subject, state: Option<&GrantState>, now: Timestamp) -> (Caller, Authority) {
+    let nobody = Caller { subject, ..Caller::anonymous(ScopeSet::empty()) };
+    let Some(state) = state else { return (nobody, Authority::default()) };
+    let caller = Caller {
+        client: Some(state.client.clone()),
+        path: Some(state.path.clone()),
+        grant: Some(state.grant),
+        scopes: state.scopes.clone(),
+        task: state.task,
+        expires: after(now, 60),
+        ..nobody
+    };
+    (caller, authority(state))
+}
+
+fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolStanding {
+    match tools.iter().find(|tool| tool.name == name) {
+        // Nobody asked the server yet: what the configuration says of a tool is what there is.
+        None if tools.is_empty() => {
+            classes.get(name).map_or(ToolStanding::Unknown, |class| ToolStanding::Classified(*class))
+        }
+        None => ToolStanding::Unknown,
+        found => reading::standing(Some(classes), found),
+    }
+}

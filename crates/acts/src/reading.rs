@@ -1,0 +1,130 @@
+//! Readings that security rests on, each made in one place: is a grant alive, what stands behind it, which class a tool has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sekisho_policy::model::{Authority, ToolStanding, Trust};
+use sekisho_policy::grant::grantable;
+use sekisho_policy::lending::{self, Hindrance, WantedTool};
+use sekisho_policy::rights::Rights;
+use sekisho_policy::task::{BoundTask, Need};
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
+use sekisho_protocol::registration::ClientOrigin;
+use sekisho_protocol::scope::Scope;
+use sekisho_protocol::server::ServerDirectory;
+use sekisho_store::{Grant, GrantState, StoreError, Tx};
+
+/// Classes that the configuration gives, by server and tool; they win over what the store knows.
+pub type Classes = BTreeMap<ServerName, BTreeMap<String, ToolClass>>;
+
+/// Whether tokens of a grant are good for anything: it, its user, its client and the clients that it is derived from are.
+pub async fn is_alive(tx: &mut Tx, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(living(tx, grant, now).await?.is_some())
+}
+
+/// The grant as calls see it, if its tokens are good for anything.
+pub async fn living(tx: &mut Tx, grant: GrantId, now: Timestamp) -> Result<Option<GrantState>, StoreError> {
+    let state = tx.grants().alive(grant).await?;
+    Ok(state.filter(|state| state.honours(state.epoch, now)))
+}
+
+/// What stands behind a grant: the tasks that its tokens are held to, and how far its path is trusted.
+pub fn authority(state: &GrantState) -> Authority {
+    let tasks = state.tasks.iter().filter_map(|task| BoundTask::new(task.clone()).ok().map(Arc::new));
+    let need = Need::named(state.task, &tasks.collect::<Vec<_>>());
+    Authority { need, trust: trust(&state.origins).unwrap_or_default() }
+}
+
+/// How far a path is trusted: as far as the client on it that is trusted least. `None`: there is no client.
+pub fn trust(origins: &[ClientOrigin]) -> Option<Trust> {
+    origins.iter().copied().map(Trust::of).min()
+}
+
+/// The class of a tool that is in force: the configuration's, or else what an owner gave it. Whether the tool is held back is
+/// another question.
+pub fn class(configured: Option<&BTreeMap<String, ToolClass>>, tool: &Tool) -> Option<ToolClass> {
+    configured.and_then(|classes| classes.get(&tool.name)).copied().or(tool.class)
+}
+
+/// How a tool stands, for a decision: held back, classified, unclassified, or unknown.
+pub fn standing(configured: Option<&BTreeMap<String, ToolClass>>, tool: Option<&Tool>) -> ToolStanding {
+    match tool {
+        None => ToolStanding::Unknown,
+        Some(tool) if tool.is_held() => ToolStanding::Held,
+        Some(tool) => class(configured, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified),
+    }
+}
+
+/// The tools of a server that are not held back, each with the class in force.
+pub async fn tools(
+    tx: &mut Tx,
+    configured: Option<&BTreeMap<String, ToolClass>>,
+    server: &ServerName,
+) -> Result<Vec<Tool>, StoreError> {
+    let mut tools = tx.catalogue().list(server).await?;
+    tools.retain(|tool| !tool.is_held());
+    for tool in &mut tools {
+        tool.class = class(configured, tool);
+    }
+    Ok(tools)
+}
+
+/// The tools of a grant's server that its user has a right to, and so could hand on. Others are as if they were not there.
+pub async fn offered_tools(
+    tx: &mut Tx,
+    rights: &Rights,
+    servers: &ServerDirectory,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<Vec<Tool>, StoreError> {
+    let known = tools(tx, servers.find(&grant.server).map(|card| &card.classes), &grant.server).await?;
+    let most = grantable(rights, (&grant.subject, &grant.client), &grant.server, &known, now);
+    Ok(known.into_iter().filter(|tool| most.contains(&Scope::tool(&tool.name))).collect())
+}
+
+/// What the tools of [`offered_tools`] promise, by name, as the catalogue keeps it.
+pub async fn offered_definitions(
+    tx: &mut Tx,
+    rights: &Rights,
+    servers: &ServerDirectory,
+    grant: &Grant,
+    now: Timestamp,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let offered = offered_tools(tx, rights, servers, grant, now).await?;
+    let mut definitions: BTreeMap<_, _> = tx.catalogue().definitions(&grant.server).await?.into_iter().collect();
+    definitions.retain(|name, _| offered.iter().any(|tool| tool.name == *name));
+    Ok(definitions)
+}
+
+/// A tool that somebody wants to use, through a client.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Who.
+    pub subject: &'a Subject,
+    /// Through which client.
+    pub client: &'a ClientId,
+    /// At which server.
+    pub server: &'a ServerName,
+    /// Which tool.
+    pub tool: &'a str,
+}
+
+/// What stands in the way of lending a tool: a rule that forbids it whatever is lent, or that it is held back.
+pub async fn hindrance(
+    tx: &mut Tx,
+    rights: &Rights,
+    servers: &ServerDirectory,
+    wanted: Wanted<'_>,
+    now: Timestamp,
+) -> Result<Option<Hindrance>, StoreError> {
+    let Wanted { subject, client, server, tool } = wanted;
+    let known = tx.catalogue().find(server, tool).await?;
+    let configured = servers.find(server).and_then(|card| card.classes.get(tool).copied());
+    let held = known.as_ref().is_some_and(Tool::is_held);
+    let class = configured.or(known.and_then(|tool| tool.class));
+    let wanted = WantedTool { server, name: tool, class, held };
+    Ok(lending::hindrance(rights, (subject, client), wanted, now))
+}

@@ -1,0 +1,71 @@
+//! Servers that `run` keeps.
+
+use sekisho_protocol::audit::{Act, ActKind};
+use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::secret::UpstreamSecret;
+use sekisho_store::{GrantFilter, StoreError, Tx};
+use serde::{Deserialize, Serialize};
+
+use crate::{ActError, Performer, role};
+
+/// A server handed over by `run`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Add {
+    /// Its name.
+    pub name: ServerName,
+    /// Its definition as JSON, without any value that could be a secret.
+    pub definition: String,
+    /// Values by the name under which the definition refers to them. They are sealed.
+    pub secrets: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for Add {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Add").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Adds a server, or replaces the one of that name with all its secrets.
+pub async fn add(tx: &mut Tx, by: &Performer<'_>, server: Add) -> Result<(), ActError> {
+    role::owns(tx, by).await?;
+    tx.servers().put(&server.name, &server.definition, by.now).await?;
+    for old in tx.credentials().list_names(&server.name).await? {
+        tx.credentials().remove(&server.name, &old).await?;
+    }
+    for (name, value) in server.secrets {
+        tx.credentials().put(&server.name, &name, &UpstreamSecret::from_outside(value)).await?;
+    }
+    Ok(by.record(tx, Act { server: Some(server.name), ..by.act(ActKind::ServerAdded) }).await?)
+}
+
+/// A server as it is kept, secrets included: to put it back when what replaced it does not work.
+pub async fn kept(tx: &mut Tx, name: &ServerName) -> Result<Option<Add>, StoreError> {
+    let Some(row) = tx.servers().find(name).await? else { return Ok(None) };
+    let mut secrets = Vec::new();
+    for key in tx.credentials().list_names(name).await? {
+        if let Some(value) = tx.credentials().find(name, &key).await? {
+            secrets.push((key, value.expose().to_owned()));
+        }
+    }
+    Ok(Some(Add { name: row.name, definition: row.definition, secrets }))
+}
+
+/// Removes a server and says how many grants ended.
+pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &ServerName) -> Result<u64, ActError> {
+    role::owns(tx, by).await?;
+    if !tx.servers().remove(name).await? {
+        return Err(ActError::absent("server", name));
+    }
+    for secret in tx.credentials().list_names(name).await? {
+        tx.credentials().remove(name, &secret).await?;
+    }
+    // What is put there next is another server, whose tools nobody has seen.
+    tx.catalogue().forget(name).await?;
+    let mut count = 0;
+    for grant in tx.grants().list(&GrantFilter { server: Some(name.clone()), ..GrantFilter::default() }).await? {
+        count += u64::from(tx.grants().revoke(grant.id, "its server was removed", by.now).await?);
+    }
+    let detail = format!("{count} grants ended");
+    by.record(tx, Act { server: Some(name.clone()), detail, ..by.act(ActKind::ServerRemoved) }).await?;
+    Ok(count)
+}

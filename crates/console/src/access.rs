@@ -1,0 +1,89 @@
+//! `/access/{id}`: what somebody may not do, asked of an owner; and what an owner says to it.
+//!
+//! A refusal names its request and nothing else, so the first page is found by that: from the record of the decision.
+//! Once it is asked, the page has a name of its own, which the asker and the owners can open.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_store::{StoreError, Tx};
+use sekisho_web::Visit;
+use sekisho_web::parameters::Form;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::Session;
+use sekisho_web::{error, frame, shown};
+
+use crate::Console;
+
+mod change;
+mod draft;
+mod found;
+mod page;
+
+use change::Changed;
+use draft::Draft;
+
+/// How many open requests an owner's home page lists, the oldest first.
+const ASKED_MAX: usize = 100;
+
+/// `GET /access/{id}`.
+pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
+    shown_with(&console, &visit, &id, &Draft::default(), None).await
+}
+
+/// `POST /access/{id}`: ask, lend, refuse, take back.
+pub(crate) async fn change(
+    State(console): State<Arc<Console>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match change::change(&console, &visit, &id, &form).await {
+        Ok(Changed::Not(draft, problem)) => shown_with(&console, &visit, &id, &draft, Some(problem)).await,
+        Ok(Changed::Now(place)) => frame::go(&console.site, &visit, &place.path()),
+        Err(error) => error::page(&console.site, &visit, &error),
+    }
+}
+
+async fn shown_with(console: &Console, visit: &Visit, id: &str, draft: &Draft, problem: Option<Sentence>) -> Response {
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    match page::page(console, visit, id, draft, problem).await {
+        Ok(page) => frame::page(visit, &console.site, status, &page, ""),
+        Err(error) => error::page(&console.site, visit, &error),
+    }
+}
+
+/// One request on an owner's home page.
+pub(crate) struct AskedLine {
+    pub(crate) id: String,
+    pub(crate) person: String,
+    pub(crate) server: String,
+    pub(crate) tool: String,
+}
+
+/// What waits for an owner; nothing for anybody else.
+pub(crate) async fn asked_lines(
+    console: &Console,
+    tx: &mut Tx,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Vec<AskedLine>, StoreError> {
+    if !session.user.role.administers() {
+        return Ok(Vec::new());
+    }
+    let mut open = tx.access_requests().open(visit.now).await?;
+    open.retain(|asked| found::may_answer(session, asked));
+    open.truncate(ASKED_MAX);
+    let mut lines = Vec::new();
+    for asked in open {
+        lines.push(AskedLine {
+            id: asked.id.to_string(),
+            person: shown::person(tx, &asked.subject).await?,
+            server: shown::server(&console.site, &asked.server).title,
+            tool: shown::exact(&asked.tool, 80),
+        });
+    }
+    Ok(lines)
+}

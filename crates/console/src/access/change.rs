@@ -1,0 +1,106 @@
+//! What a person does: ask an owner; and what an owner does: lend, refuse, take back.
+
+use sekisho_acts::access::{self, Ask, Lend};
+use sekisho_acts::{ActError, Invalid};
+use sekisho_protocol::ids::{AccessRequestId, RequestId};
+use sekisho_protocol::text::plain_text;
+use sekisho_store::Tx;
+use sekisho_web::Visit;
+use sekisho_web::error::PageError;
+use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::place::Place;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::{self, FormKind, Session, is_ours};
+
+use super::draft::Draft;
+use super::found::{Named, find, may_answer, refused};
+use crate::{Console, own};
+
+/// Characters of what is said to be wrong with bounds.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// What came of a form.
+pub(super) enum Changed {
+    /// Nothing yet: what was written, and what is wrong with it.
+    Not(Draft, Sentence),
+    /// It is done, and this is where to see it.
+    Now(Place),
+}
+
+/// Reads which button it was, and does it.
+pub(super) async fn change(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<Changed, PageError> {
+    let named = Named::read(id)?;
+    let form = own::fields(form, &[])?;
+    let mut tx = session::begin(&console.site, visit).await?;
+    let session = session::current(&mut tx, visit).await?.ok_or(PageError::Forgery)?;
+    let kind = match (named, form.one("decision")) {
+        (Named::Call(_), Some("ask")) => FormKind::AskAccess,
+        (Named::Request(_), Some("lend" | "refuse")) => FormKind::AnswerAccess,
+        (Named::Request(_), Some("take-back")) => FormKind::TakeBack,
+        _ => return Err(PageError::Malformed),
+    };
+    if !is_ours(visit, Some(&session), kind, id, form.one("csrf")) {
+        return Err(PageError::Forgery);
+    }
+    let changed = match named {
+        Named::Call(call) => ask(console, &mut tx, visit, (call, session), form).await?,
+        Named::Request(id) => answer(console, &mut tx, visit, (id, session), form).await?,
+    };
+    if matches!(changed, Changed::Now(_)) {
+        tx.commit().await?;
+    }
+    Ok(changed)
+}
+
+async fn ask(
+    console: &Console,
+    tx: &mut Tx,
+    visit: &Visit,
+    (call, session): (RequestId, Session),
+    form: &Parameters,
+) -> Result<Changed, PageError> {
+    let by = own::performer(console, visit, &session);
+    let (refused, _) = refused(tx, visit, call, session).await?;
+    let draft = Draft::read(form);
+    let Some(grant) = refused.decision.grant else { return Err(PageError::Ended) };
+    let (task, reason) = (refused.decision.task, draft.reason.clone());
+    match access::ask(tx, &by, Ask { grant, task, tool: refused.tool, reason, bounds: None }).await {
+        Ok(asked) => Ok(Changed::Now(Place::Access(asked.id))),
+        Err(ActError::Invalid(Invalid::Reason)) => Ok(Changed::Not(draft, Sentence::ProblemReason)),
+        Err(ActError::Invalid(Invalid::ManyRequests)) => Ok(Changed::Not(draft, Sentence::ProblemManyRequests)),
+        Err(error) => Err(own::page_error(error)),
+    }
+}
+
+async fn answer(
+    console: &Console,
+    tx: &mut Tx,
+    visit: &Visit,
+    (id, session): (AccessRequestId, Session),
+    form: &Parameters,
+) -> Result<Changed, PageError> {
+    let by = own::performer(console, visit, &session);
+    let (found, session) = find(tx, visit, id, session).await?;
+    // Who asked may look, and others answer.
+    if !may_answer(&session, &found.asked) {
+        return Err(PageError::NotYours { place: Place::Access(id), session: Box::new(session) });
+    }
+    let done = match form.one("decision") {
+        Some("lend") => {
+            let mut draft = Draft::read(form);
+            let bounds = Some(draft.bounds.as_str()).filter(|bounds| !bounds.is_empty());
+            let lend = Lend { seconds: draft.end.seconds().unwrap_or(60 * 60), bounds };
+            match access::lend(tx, &by, id, lend).await {
+                Err(ActError::Invalid(problem @ (Invalid::Bounds(_) | Invalid::BoundsLength))) => {
+                    draft.detail = plain_text(&problem.to_string(), DETAIL_CHARS_MAX);
+                    return Ok(Changed::Not(draft, Sentence::ProblemBounds));
+                }
+                other => other.map(|_| ()),
+            }
+        }
+        Some("refuse") => access::refuse(tx, &by, id).await,
+        _ => access::take_back(tx, &by, found.asked.loan.ok_or(PageError::Ended)?).await,
+    };
+    done.map_err(own::page_error)?;
+    Ok(Changed::Now(Place::Access(id)))
+}

@@ -1,0 +1,72 @@
+//! Connected agents: the grants that somebody gave, each with its tasks, and `/grants/{id}`, the page of one.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use sekisho_web::Visit;
+use sekisho_web::parameters::Form;
+use sekisho_web::place::Place;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::{error, frame};
+
+use crate::Console;
+
+mod change;
+mod draft;
+mod found;
+mod list;
+mod page;
+
+use change::Begun;
+use draft::Draft;
+pub(crate) use list::{GrantLine, grant_lines};
+
+/// `GET /grants/{id}`.
+pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
+    shown_with(&console, &visit, &id, &Draft::default(), None).await
+}
+
+async fn shown_with(console: &Console, visit: &Visit, id: &str, draft: &Draft, problem: Option<Sentence>) -> Response {
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    match page::page(console, visit, id, draft, problem).await {
+        Ok(page) => frame::page(visit, &console.site, status, &page, ""),
+        Err(error) => error::page(&console.site, visit, &error),
+    }
+}
+
+/// `POST /grants/{id}/end`: whoever gave a grant takes it back.
+pub(crate) async fn end(
+    State(console): State<Arc<Console>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match change::end(&console, &visit, &id, &form).await {
+        Ok(()) => frame::go(&console.site, &visit, "/"),
+        Err(error) => error::page(&console.site, &visit, &error),
+    }
+}
+
+/// `POST /agents/end`: whoever is signed in takes back every grant.
+pub(crate) async fn end_all(State(console): State<Arc<Console>>, visit: Visit, form: Form) -> Response {
+    match change::end_all(&console, &visit, &form).await {
+        Ok(()) => frame::go(&console.site, &visit, "/"),
+        Err(error) => error::page(&console.site, &visit, &error),
+    }
+}
+
+/// `POST /grants/{id}/tasks`: whoever gave a grant says what it is for now.
+pub(crate) async fn begin(
+    State(console): State<Arc<Console>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match change::begin(&console, &visit, &id, &form).await {
+        Ok(Begun::Task(task)) => frame::go(&console.site, &visit, &Place::Task(task).path()),
+        Ok(Begun::Not(draft, problem)) => shown_with(&console, &visit, &id, &draft, Some(problem)).await,
+        Err(error) => error::page(&console.site, &visit, &error),
+    }
+}

@@ -1,0 +1,97 @@
+//! What a person does with a grant: end it, or say what it is for now.
+
+use sekisho_acts::grant::{self, Whose};
+use sekisho_acts::task::{self, Begin, KnownTools, may_begin};
+use sekisho_acts::{ActError, reading};
+use sekisho_protocol::ids::{GrantId, TaskId};
+use sekisho_protocol::task::TaskOrigin;
+use sekisho_store::TaskPlace;
+use sekisho_web::Visit;
+use sekisho_web::error::PageError;
+use sekisho_web::parameters::Form;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::{self, FormKind, is_ours};
+
+use super::draft::Draft;
+use super::found::{about_begin, find};
+use crate::task_problem::sentence;
+use crate::{Console, offer, own};
+
+/// What came of a form that begins a task.
+pub(super) enum Begun {
+    /// Nothing yet: what was written, and what is wrong with it.
+    Not(Draft, Sentence),
+    /// It runs.
+    Task(TaskId),
+}
+
+/// Begins a task to which everything that the client does is held from now on.
+pub(super) async fn begin(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<Begun, PageError> {
+    let id: GrantId = id.parse().map_err(|_| PageError::NotThere)?;
+    let form = own::fields(form, &["tool"])?;
+    let mut tx = session::begin(&console.site, visit).await?;
+    let (grant, session) = find(&mut tx, visit, id).await?;
+    let tools = offer::tools(console, &mut tx, &grant, visit.now).await?;
+    if !is_ours(visit, Some(&session), FormKind::BeginTask, &about_begin(&grant, &tools), form.one("csrf")) {
+        return Err(PageError::Forgery);
+    }
+    if !reading::is_alive(&mut tx, id, visit.now).await? || !may_begin(&mut tx, &grant, visit.now).await? {
+        return Err(PageError::Ended);
+    }
+    let draft = Draft::read(form)?;
+    let definition = match draft.definition(&tools) {
+        Ok(definition) => definition,
+        Err(problem) => return Ok(Begun::Not(draft, problem)),
+    };
+    let by = own::performer(console, visit, &session);
+    let begin = Begin {
+        grant: id,
+        definition,
+        origin: TaskOrigin::Person,
+        parent: None,
+        place: TaskPlace::Current,
+        tools: KnownTools::All,
+    };
+    match task::begin(&mut tx, &by, begin).await {
+        Ok(task) => {
+            tx.commit().await?;
+            Ok(Begun::Task(task))
+        }
+        Err(ActError::Invalid(problem)) => match sentence(&problem) {
+            Some(sentence) => Ok(Begun::Not(draft, sentence)),
+            None => Err(PageError::Malformed),
+        },
+        Err(error) => Err(own::page_error(error)),
+    }
+}
+
+/// Ends a grant.
+pub(super) async fn end(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<(), PageError> {
+    let grant: GrantId = id.parse().map_err(|_| PageError::NotThere)?;
+    let form = own::fields(form, &[])?;
+    let mut tx = session::begin(&console.site, visit).await?;
+    let session = session::current(&mut tx, visit).await?.ok_or(PageError::Forgery)?;
+    if !is_ours(visit, Some(&session), FormKind::EndGrant, id, form.one("csrf")) {
+        return Err(PageError::Forgery);
+    }
+    let (_, session) = find(&mut tx, visit, grant).await?;
+    match grant::revoke(&mut tx, &own::performer(console, visit, &session), grant).await {
+        Ok(()) => Ok(tx.commit().await?),
+        // Ended meanwhile, which is what was wanted.
+        Err(ActError::Absent { .. }) => Ok(()),
+        Err(error) => Err(own::page_error(error)),
+    }
+}
+
+/// Ends every grant of the person who is signed in.
+pub(super) async fn end_all(console: &Console, visit: &Visit, form: &Form) -> Result<(), PageError> {
+    let form = own::fields(form, &[])?;
+    let mut tx = session::begin(&console.site, visit).await?;
+    let session = session::current(&mut tx, visit).await?.ok_or(PageError::Forgery)?;
+    if !is_ours(visit, Some(&session), FormKind::EndAllGrants, "", form.one("csrf")) {
+        return Err(PageError::Forgery);
+    }
+    let by = own::performer(console, visit, &session);
+    grant::revoke_all(&mut tx, &by, Whose::Own).await.map_err(own::page_error)?;
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,80 @@
+//! What a person does with a task: give it more room, end it, or go on without it.
+
+use sekisho_acts::{ActError, task};
+use sekisho_protocol::ids::TaskId;
+use sekisho_store::Tx;
+use sekisho_web::Visit;
+use sekisho_web::error::PageError;
+use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::place::Place;
+use sekisho_web::sentence::Sentence;
+use sekisho_web::session::{self, FormKind, Session, is_ours};
+
+use super::found::{Found, about_widen, addable, find};
+use super::wish::Wish;
+use crate::task_problem::sentence;
+use crate::{Console, offer, own};
+
+/// What came of a form.
+pub(super) enum Changed {
+    /// Nothing yet: what was wanted, and what is wrong with it.
+    Not(Wish, Sentence),
+    /// It is done, and this is where to see it.
+    Now(Place),
+}
+
+/// Reads which button it was, and does it.
+pub(super) async fn change(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<Changed, PageError> {
+    let id: TaskId = id.parse().map_err(|_| PageError::NotThere)?;
+    let form = own::fields(form, &["tool", "unbound"])?;
+    let mut tx = session::begin(&console.site, visit).await?;
+    let (found, session) = find(&mut tx, visit, id).await?;
+    let ours = |kind| is_ours(visit, Some(&session), kind, &id.to_string(), form.one("csrf"));
+    let by = own::performer(console, visit, &session);
+    let changed = match form.one("act") {
+        Some("widen") => widen(console, &mut tx, visit, (found, &session), form).await?,
+        Some("finish") if ours(FormKind::FinishTask) => {
+            task::finish(&mut tx, &by, id).await.map_err(own::page_error)?;
+            Changed::Now(Place::Task(id))
+        }
+        Some("resume") if ours(FormKind::ResumeTask) => {
+            let grant = found.grant.id;
+            // What was shown is that this task is over; another one may hold the grant by now.
+            task::resume(&mut tx, &by, grant, Some(id)).await.map_err(own::page_error)?;
+            Changed::Now(Place::Grant(grant))
+        }
+        Some("finish" | "resume") => return Err(PageError::Forgery),
+        _ => return Err(PageError::Malformed),
+    };
+    if matches!(changed, Changed::Now(_)) {
+        tx.commit().await?;
+    }
+    Ok(changed)
+}
+
+async fn widen(
+    console: &Console,
+    tx: &mut Tx,
+    visit: &Visit,
+    (found, session): (Found, &Session),
+    form: &Parameters,
+) -> Result<Changed, PageError> {
+    let Found { task: shown, grant } = found;
+    let addable = addable(&shown, offer::tools(console, tx, &grant, visit.now).await?);
+    if !is_ours(visit, Some(session), FormKind::WidenTask, &about_widen(&shown, &addable), form.one("csrf")) {
+        return Err(PageError::Forgery);
+    }
+    let wish = Wish::read(form);
+    let more = match wish.more(&shown, &addable) {
+        Ok(more) => more,
+        Err(problem) => return Ok(Changed::Not(wish, problem)),
+    };
+    match task::widen(tx, &own::performer(console, visit, session), shown.id, &more).await {
+        Ok(()) => Ok(Changed::Now(Place::Task(shown.id))),
+        Err(ActError::Invalid(problem)) => match sentence(&problem) {
+            Some(sentence) => Ok(Changed::Not(wish, sentence)),
+            None => Err(PageError::Malformed),
+        },
+        Err(error) => Err(own::page_error(error)),
+    }
+}

@@ -1,0 +1,166 @@
+//! What forms offer to choose from: scopes, tools, classes, ends.
+
+use sekisho_protocol::catalogue::{Tool, ToolClass};
+use sekisho_protocol::scope::{Scope, ScopeSet};
+use sekisho_protocol::task::{ANY, TaskDefinition};
+use sekisho_protocol::text::plain_text;
+
+use crate::language::Language;
+use crate::parameters::Parameters;
+use crate::sentence::Sentence;
+use crate::shown;
+
+/// One scope in words: what stands before and after the name in it.
+pub struct ScopeLine {
+    /// The scope.
+    pub value: String,
+    /// What stands before and after the name in its sentence.
+    pub words: (&'static str, &'static str),
+    /// The name; empty where the sentence has no place for one.
+    pub name: String,
+    /// It lets do what cannot be undone.
+    pub is_grave: bool,
+}
+
+impl ScopeLine {
+    /// The lines of these scopes, what is least first: what cannot be undone stands last.
+    pub fn of(language: Language, scopes: &ScopeSet) -> Vec<Self> {
+        let mut lines: Vec<Self> = scopes.iter().map(|scope| Self::new(language, scope)).collect();
+        let order = |line: &Self| match line.value.as_str() {
+            "mcp:read" => 0,
+            "mcp:write" => 1,
+            "mcp:destructive" => 3,
+            _ => 2,
+        };
+        lines.sort_by_key(order);
+        lines
+    }
+
+    /// One scope in words.
+    pub fn new(language: Language, scope: &Scope) -> Self {
+        let value = scope.as_str().to_owned();
+        let (sentence, name) = match (value.as_str(), value.strip_prefix("tool:")) {
+            ("mcp:read", _) => (Sentence::ScopeRead, ""),
+            ("mcp:write", _) => (Sentence::ScopeWrite, ""),
+            ("mcp:destructive", _) => (Sentence::ScopeDestructive, ""),
+            ("offline_access", _) => (Sentence::ScopeOffline, ""),
+            (_, Some(tool)) => (Sentence::ScopeTool, tool),
+            (other, None) => (Sentence::ScopeOther, other),
+        };
+        let is_grave = sentence == Sentence::ScopeDestructive;
+        Self { words: language.around(sentence), name: name.to_owned(), value, is_grave }
+    }
+}
+
+/// One tool on the owner's first consent.
+pub struct ToolLine {
+    /// The tool's name as a form carries it.
+    pub key: String,
+    /// Its name, with nothing hidden.
+    pub name: String,
+    /// What it does, by its own words; untrusted text.
+    pub summary: String,
+    /// The classes, the proposed one chosen.
+    pub choices: Vec<ClassChoice>,
+}
+
+/// One class that a tool may be given.
+pub struct ClassChoice {
+    /// Its value in the form.
+    pub value: &'static str,
+    /// What it lets a tool do.
+    pub words: Sentence,
+    /// Whether it is chosen at first.
+    pub chosen: bool,
+}
+
+impl ToolLine {
+    /// A tool with the class that its definition proposes.
+    pub fn new(tool: &Tool) -> Self {
+        let choice =
+            |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
+        Self {
+            key: tool_key(&tool.name),
+            name: shown::exact(&tool.name, 128),
+            summary: plain_text(&tool.summary, 200),
+            choices: vec![
+                choice(ToolClass::Read, Sentence::ClassRead),
+                choice(ToolClass::Write, Sentence::ClassWrite),
+                choice(ToolClass::Destructive, Sentence::ClassDestructive),
+            ],
+        }
+    }
+}
+
+/// A tool's name as a form can carry it unchanged: ordinary names are themselves, other bytes are `%XX`.
+pub fn tool_key(name: &str) -> String {
+    Scope::tool(name).as_str().chars().skip("tool:".len()).collect()
+}
+
+/// When a grant ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A day from now.
+    Day,
+    /// An hour from now.
+    Hour,
+    /// 30 days from now.
+    Month,
+    /// When somebody ends it.
+    Never,
+    /// A week from now.
+    Week,
+}
+
+impl End {
+    /// In the order of the page.
+    pub const ALL: [Self; 5] = [Self::Never, Self::Hour, Self::Day, Self::Week, Self::Month];
+
+    /// The value in the form.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Hour => "hour",
+            Self::Month => "month",
+            Self::Never => "",
+            Self::Week => "week",
+        }
+    }
+
+    /// Its words on a page.
+    pub fn words(self) -> Sentence {
+        match self {
+            Self::Day => Sentence::EndDay,
+            Self::Hour => Sentence::EndHour,
+            Self::Month => Sentence::EndMonth,
+            Self::Never => Sentence::EndNever,
+            Self::Week => Sentence::EndWeek,
+        }
+    }
+
+    /// Seconds from now.
+    pub fn seconds(self) -> Option<u32> {
+        match self {
+            Self::Day => Some(24 * 60 * 60),
+            Self::Hour => Some(60 * 60),
+            Self::Month => Some(30 * 24 * 60 * 60),
+            Self::Never => None,
+            Self::Week => Some(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// What a class of tools can do, in one word.
+pub fn class_words(class: ToolClass) -> Sentence {
+    match class {
+        ToolClass::Destructive => Sentence::ClassDestructive,
+        ToolClass::Read => Sentence::ClassRead,
+        ToolClass::Write => Sentence::ClassWrite,
+    }
+}
+
+/// A task without tools: of all resources and prompts, if the box is ticked that says so.
+pub fn reads(form: &Parameters) -> TaskDefinition {
+    let all = || if form.one("reads").is_some() { vec![ANY.to_owned()] } else { Vec::new() };
+    TaskDefinition { resources: all(), prompts: all(), ..TaskDefinition::default() }
+}

@@ -1,0 +1,227 @@
+//! The frame of every page: what stands around its content, and the headers under which all are sent.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::text::for_page;
+
+use crate::door;
+use crate::language::Language;
+use crate::sentence::Sentence;
+use crate::session::{FormKind, Session, SessionSecret, form_token};
+use crate::site::Site;
+use crate::visit::{self, Browser, Visit};
+
+/// The style sheet of the pages.
+const STYLE: &str = include_str!("../../../templates/web/sekisho.css");
+
+/// All of it: the pages' own, and that of the figures on them.
+fn style() -> String {
+    format!("{STYLE}{}", sekisho_picture::sets::STYLE)
+}
+
+/// The name under which the style sheet is served: another text has another name, so it can be cached for good.
+pub fn style_name() -> String {
+    let digest = Digest::of(style().as_bytes()).to_string();
+    format!("sekisho-{}.css", digest.get(..16).unwrap_or_default())
+}
+
+/// What every page shows around its content.
+pub struct Chrome {
+    /// The language of the page.
+    pub language: Language,
+    /// The path of the style sheet.
+    pub stylesheet: String,
+    /// Before the path of every link: the path of the issuer identifier, and the door.
+    pub prefix: String,
+    /// The first page.
+    pub home: String,
+    /// The path of the issuer identifier.
+    pub base: String,
+    /// On a page behind a door, that door; for the script.
+    pub door: Option<String>,
+    /// On a page before the doors, what lies behind one; for the script.
+    pub entry: Option<String>,
+    /// The script.
+    pub script: &'static str,
+    /// Host and port of the checkpoint.
+    pub host: String,
+    /// The name of the request.
+    pub request: String,
+    /// Who is signed in.
+    pub who: Option<Who>,
+}
+
+/// Who is signed in, and the form to be somebody else.
+pub struct Who {
+    /// The user's name.
+    pub name: String,
+    /// The value of the form that signs out.
+    pub csrf: String,
+    /// The page to come back to after signing out.
+    pub request: Option<String>,
+}
+
+impl Chrome {
+    /// The frame of a page for somebody who is not signed in.
+    pub fn new(site: &Site, visit: &Visit) -> Self {
+        let base = site.settings.prefix().to_owned();
+        Self {
+            language: visit.language,
+            stylesheet: format!("{base}/assets/{}", site.style_name),
+            prefix: visit.prefix(site),
+            home: visit.path(site, "/"),
+            door: visit.door.as_ref().map(|door| door.expose().to_owned()),
+            entry: None,
+            script: door::SCRIPT,
+            host: site.settings.host(),
+            request: visit.request.to_string(),
+            who: None,
+            base,
+        }
+    }
+
+    /// The same, saying who is signed in. With a request, the way out leads back to it.
+    pub fn with(mut self, visit: &Visit, session: &Session, request: Option<String>) -> Self {
+        let csrf = form_token(visit, Some(session), FormKind::Logout, "").expose().to_owned();
+        self.who = Some(Who { name: session.user.name.clone(), csrf, request });
+        self
+    }
+
+    /// A sentence in the language of the page.
+    pub fn say(&self, sentence: impl std::borrow::Borrow<Sentence>) -> &'static str {
+        self.language.say(*sentence.borrow())
+    }
+
+    /// What stands before and after the place of a name in a sentence.
+    pub fn around(&self, sentence: impl std::borrow::Borrow<Sentence>) -> (&'static str, &'static str) {
+        self.language.around(*sentence.borrow())
+    }
+}
+
+/// A page as a response. `form_targets`: where a form on it may lead beyond this site, for browsers hold
+/// `form-action` against the redirect after a form, too.
+pub fn page(visit: &Visit, site: &Site, status: StatusCode, template: &impl Template, form_targets: &str) -> Response {
+    let script = if visit.door.is_some() { site.script_policy.as_str() } else { "" };
+    let mut response = written(visit, site, template);
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = status;
+    }
+    protect(response.headers_mut(), script, form_targets);
+    response
+}
+
+/// A page before the doors: the script on it may lead through one.
+pub fn entry_page(visit: &Visit, site: &Site, template: &impl Template, form_targets: &str) -> Response {
+    let script = if site.settings.is_https() { "" } else { site.script_policy.as_str() };
+    let mut response = written(visit, site, template);
+    protect(response.headers_mut(), script, form_targets);
+    response
+}
+
+fn written(visit: &Visit, site: &Site, template: &impl Template) -> Response {
+    let html = match template.render() {
+        Ok(html) => for_page(html),
+        Err(error) => {
+            tracing::error!(request = %visit.request, error = &error as &dyn std::error::Error, "a page could not be written");
+            return (StatusCode::INTERNAL_SERVER_ERROR, visit.request.to_string()).into_response();
+        }
+    };
+    let mut response = html.into_response();
+    let headers = response.headers_mut();
+    put(headers, CONTENT_TYPE, "text/html; charset=utf-8");
+    put(headers, http::header::CONTENT_LANGUAGE, visit.language.tag());
+    put(headers, http::header::VARY, "Accept-Language, Cookie");
+    if let Browser::New(token) = &visit.browser {
+        put(headers, SET_COOKIE, &site.cookies.set_browser(token));
+    }
+    response
+}
+
+/// The headers of every page and redirect (PX-05, ATK-08, ATK-09, ATK-50).
+fn protect(headers: &mut HeaderMap, script: &str, form_targets: &str) {
+    let policy = format!(
+        "default-src 'none'; {script}style-src 'self'; img-src 'self' data:; form-action 'self'{form_targets}; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    put(headers, CONTENT_SECURITY_POLICY, &policy);
+    put(headers, X_FRAME_OPTIONS, "DENY");
+    put(headers, REFERRER_POLICY, "no-referrer");
+    put(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    put(headers, CACHE_CONTROL, "no-store");
+    put(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    // What is put here is ours or visible ASCII; a value that no header can hold would only be left out.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A 303 to somewhere: after a form never a status that repeats the form (ATK-08).
+pub fn see_other(to: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    put(response.headers_mut(), LOCATION, to);
+    protect(response.headers_mut(), "", "");
+    response
+}
+
+/// A 303 to a path of ours.
+pub fn go(site: &Site, visit: &Visit, path: &str) -> Response {
+    see_other(&visit.path(site, path))
+}
+
+/// A browser that was just signed in: its two cookies.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// The session.
+    pub session: SessionSecret,
+    /// That this account signed in here; sealed.
+    pub known: String,
+}
+
+/// A 303 to a path of ours, with the browser signed in.
+pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
+    let mut response = see_other(&visit::path(site, signed_in.session.door(), path));
+    // The door that the browser came through has no session behind it any more.
+    let old = visit.door.as_ref().map(|door| site.cookies.clear_session(Some(door)));
+    let new = [site.cookies.set_session(&signed_in.session), site.cookies.set_known(&signed_in.known)];
+    for cookie in old.into_iter().chain(new) {
+        // Made of our own names and of base64, so that a header can hold it.
+        if let Ok(value) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().append(SET_COOKIE, value);
+        }
+    }
+    response
+}
+
+/// A 303 to a path of ours, with the browser signed out.
+pub fn signed_out(site: &Site, visit: &Visit, path: &str) -> Response {
+    let mut response = match &visit.door {
+        Some(door) => door::closed(site, door, path),
+        None => go(site, visit, path),
+    };
+    put(response.headers_mut(), SET_COOKIE, &site.cookies.clear_session(visit.door.as_ref()));
+    response
+}
+
+/// `GET /assets/{name}`: the style sheet, under its one name.
+pub async fn asset(State(site): State<Arc<Site>>, Path(name): Path<String>) -> Response {
+    if name != site.style_name {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let mut response = style().into_response();
+    put(response.headers_mut(), CONTENT_TYPE, "text/css; charset=utf-8");
+    put(response.headers_mut(), CACHE_CONTROL, "public, max-age=31536000, immutable");
+    put(response.headers_mut(), X_CONTENT_TYPE_OPTIONS, "nosniff");
+    response
+}

@@ -1,0 +1,29 @@
+//! The page kit: what every page for people is made with, whichever surface shows it.
+//!
+//! A request is read as a [`Visit`] (its only `now`, its name, its language, its browser), a page is written inside the
+//! [`frame`], and an error that concerns people becomes a page in [`error`]. Here are browser [`session`]s and the values
+//! that tie a form to a browser, [`cookies`], the [`door`]s of sessions on plain http, [`parameters`] of forms, the
+//! [`sentence`]s of the pages in both languages, and how names and moments are [`shown`].
+//!
+//! This crate knows no OAuth, no act and no page of its own but those of errors. A surface makes a [`Site`], shares it with the
+//! others, implements [`HasSite`] for its state, and hands the routes of its pages to [`serve`].
+//!
+//! To add a sentence: a row in `sentence.rs`. To add a form: a kind in [`session::FormKind`].
+
+pub mod choice;
+pub mod cookies;
+pub mod door;
+pub mod error;
+pub mod frame;
+pub mod language;
+pub mod parameters;
+pub mod place;
+pub mod sentence;
+pub mod session;
+pub mod shown;
+mod site;
+pub mod visit;
+
+pub use sekisho_protocol::caller::PeerAddress;
+pub use site::{HasSite, Site, SiteParts, SiteSettings, serve};
+pub use visit::Visit;

@@ -1,0 +1,119 @@
+//! Pages of ours for which a person has to sign in, and to which the person then comes back.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, RequestId, TaskId};
+
+/// A page that is named by the identifier of what it is about, whose prefix says which page it is.
+///
+/// INVARIANT: this is all that a login or logout takes from outside to go somewhere: no path and no URL is, so
+/// nobody is sent anywhere but to one of these six shapes (ATK-04).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// What was asked of an owner.
+    Access(AccessRequestId),
+    /// A call that waits for an answer.
+    Approval(ApprovalId),
+    /// A client that asks to be let in.
+    Consent(PendingId),
+    /// A grant.
+    Grant(GrantId),
+    /// A call that was refused, and for which an owner can be asked.
+    Refused(RequestId),
+    /// A task.
+    Task(TaskId),
+}
+
+/// A text that names no page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the identifier of an approval, a call, a grant, a request or a task")]
+pub struct PlaceError;
+
+impl Place {
+    /// The path of the page, without the prefix of the site.
+    pub fn path(self) -> String {
+        match self {
+            Self::Access(id) => format!("/access/{id}"),
+            Self::Approval(id) => format!("/approvals/{id}"),
+            Self::Consent(id) => format!("/consent/{id}"),
+            Self::Grant(id) => format!("/grants/{id}"),
+            Self::Refused(id) => format!("/access/{id}"),
+            Self::Task(id) => format!("/tasks/{id}"),
+        }
+    }
+
+    /// The path of the login that leads back.
+    pub fn login(self) -> String {
+        format!("/login?request={self}")
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Access(id) => Display::fmt(id, f),
+            Self::Approval(id) => Display::fmt(id, f),
+            Self::Consent(id) => Display::fmt(id, f),
+            Self::Grant(id) => Display::fmt(id, f),
+            Self::Refused(id) => Display::fmt(id, f),
+            Self::Task(id) => Display::fmt(id, f),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = PlaceError;
+
+    fn from_str(text: &str) -> Result<Self, PlaceError> {
+        let places = [
+            text.parse().map(Self::Access).ok(),
+            text.parse().map(Self::Approval).ok(),
+            text.parse().map(Self::Consent).ok(),
+            text.parse().map(Self::Grant).ok(),
+            text.parse().map(Self::Refused).ok(),
+            text.parse().map(Self::Task).ok(),
+        ];
+        places.into_iter().flatten().next().ok_or(PlaceError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
+    use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, RequestId, TaskId, UserId};
+
+    use super::Place;
+
+    /// ATK-04: what is not one of our identifiers leads nowhere, and what is leads to its own page.
+    #[test]
+    fn only_our_own_pages_have_a_name() {
+        let (now, entropy) = (ManualClock::default().now(), SeededEntropy::default());
+        for place in [
+            Place::Access(AccessRequestId::generate(now, &entropy)),
+            Place::Approval(ApprovalId::generate(now, &entropy)),
+            Place::Consent(PendingId::generate(now, &entropy)),
+            Place::Grant(GrantId::generate(now, &entropy)),
+            Place::Refused(RequestId::generate(now, &entropy)),
+            Place::Task(TaskId::generate(now, &entropy)),
+        ] {
+            assert_eq!(place.to_string().parse(), Ok(place));
+            assert!(place.path().ends_with(&format!("/{place}")), "{place}");
+        }
+        let task = TaskId::generate(now, &entropy);
+        for elsewhere in [
+            String::new(),
+            "/".to_owned(),
+            "//evil.example".to_owned(),
+            "https://evil.example/".to_owned(),
+            format!("{task}/../../evil"),
+            format!("{task}@evil.example"),
+            format!("{task}?x=1"),
+            format!(" {task}"),
+            format!("/tasks/{task}"),
+            UserId::generate(now, &entropy).to_string(),
+        ] {
+            assert!(elsewhere.parse::<Place>().is_err(), "{elsewhere}");
+        }
+    }
+}

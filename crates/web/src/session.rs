@@ -1,0 +1,228 @@
+//! Signed-in browsers, and the values that tie a form to the browser and the request it was made for.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use axum::extract::State;
+use axum::response::Response;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::{Entropy, Timestamp, after};
+use sekisho_protocol::ids::UserId;
+use sekisho_protocol::secret::{CsrfToken, DoorToken, SessionToken};
+use sekisho_store::{BrowserSession, SecretKey, StoreError, Tx, User};
+
+use crate::error::{self, PageError};
+use crate::frame;
+use crate::parameters::Form;
+use crate::place::Place;
+use crate::site::Site;
+use crate::site::SiteSettings;
+use crate::visit::{Source, Visit};
+
+/// What a browser shows to be the one that is signed in: a cookie, and on plain http also the door in the path
+/// (see [`crate::door`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSecret {
+    cookie: SessionToken,
+    door: Option<DoorToken>,
+}
+
+impl SessionSecret {
+    /// A new one.
+    pub fn generate(settings: &SiteSettings, entropy: &dyn Entropy) -> Self {
+        let door = (!settings.is_https()).then(|| DoorToken::generate(entropy));
+        Self { cookie: SessionToken::generate(entropy), door }
+    }
+
+    /// The one that a request shows. On plain http a cookie without a door shows nothing.
+    pub fn shown(settings: &SiteSettings, cookie: SessionToken, door: Option<DoorToken>) -> Option<Self> {
+        (settings.is_https() != door.is_some()).then_some(Self { cookie, door })
+    }
+
+    /// The part in the cookie.
+    pub fn cookie(&self) -> &SessionToken {
+        &self.cookie
+    }
+
+    /// The part in the path, on plain http.
+    pub fn door(&self) -> Option<&DoorToken> {
+        self.door.as_ref()
+    }
+
+    /// Under which the session is kept. It covers both parts, so that neither is worth anything alone (ATK-142).
+    pub fn digest(&self) -> Digest {
+        match &self.door {
+            None => self.cookie.digest(),
+            Some(door) => Digest::of_list(&[self.cookie.expose().as_bytes(), door.expose().as_bytes()]),
+        }
+    }
+}
+
+/// A signed-in browser and whose it is.
+#[derive(Debug)]
+pub struct Session {
+    /// Who.
+    pub user: User,
+    /// The session as it is kept.
+    pub row: BrowserSession,
+}
+
+/// Who is signed in, if anybody.
+pub async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, StoreError> {
+    let Some(secret) = &visit.session else { return Ok(None) };
+    let Some(row) = tx.browser_sessions().find(&secret.digest(), visit.now).await? else { return Ok(None) };
+    // A session from the future means that the clock was set back: it is not revived (ATK-99).
+    if row.created_at > after(visit.now, 60) {
+        return Ok(None);
+    }
+    let user = tx.users().find(row.user).await?;
+    let session = user.filter(|user| !user.disabled).map(|user| Session { user, row });
+    if session.is_some() {
+        visit.recognition.recognize();
+    }
+    Ok(session)
+}
+
+/// Begins a transaction in which a page changes something. Whoever is not signed in changes nothing, or little, and waits
+/// with the other strangers.
+pub async fn begin(site: &Site, visit: &Visit) -> Result<Tx, StoreError> {
+    let mut tx = site.store.read().await?;
+    let signed_in = current(&mut tx, visit).await?.is_some();
+    drop(tx);
+    if signed_in { site.store.begin().await } else { site.store.begin_for_stranger().await }
+}
+
+/// Signs a browser in under a new name, whatever name it had before (ATK-10: no fixation).
+pub async fn open(site: &Site, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SessionSecret, StoreError> {
+    let secret = SessionSecret::generate(&site.settings, &*site.entropy);
+    let row = BrowserSession {
+        digest: secret.digest(),
+        user,
+        csrf: SecretKey::generate(&*site.entropy),
+        created_at: visit.now,
+        expires_at: after(visit.now, site.settings.session_ttl_seconds),
+        authenticated_at: visit.now,
+    };
+    if let Some(old) = &visit.session {
+        tx.browser_sessions().renew(&old.digest(), &row, visit.now).await?;
+    }
+    tx.browser_sessions().insert(&row).await?;
+    Ok(secret)
+}
+
+/// What a form is for. A value made for one form is worthless in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FormKind {
+    /// Accept tools that are held back.
+    AcceptTools,
+    /// Lend or refuse what is asked for.
+    AnswerAccess,
+    /// Approve or decline one call.
+    Approval,
+    /// Ask an owner.
+    AskAccess,
+    /// Begin a task.
+    BeginTask,
+    /// Continue or cancel, before signing in.
+    Client,
+    /// End every grant.
+    EndAllGrants,
+    /// End a grant.
+    EndGrant,
+    /// End a task.
+    FinishTask,
+    /// Approve or deny.
+    Grant,
+    /// Sign in.
+    Login,
+    /// Sign out.
+    Logout,
+    /// Go on without the task that is over.
+    ResumeTask,
+    /// Choose a password.
+    Setup,
+    /// Show the arguments of a recorded call.
+    ShowArguments,
+    /// Take back what was lent.
+    TakeBack,
+    /// Give a task more room.
+    WidenTask,
+}
+
+impl FormKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::AcceptTools => "accept-tools",
+            Self::AnswerAccess => "answer-access",
+            Self::Approval => "approval",
+            Self::AskAccess => "ask-access",
+            Self::BeginTask => "begin-task",
+            Self::Client => "client",
+            Self::EndAllGrants => "end-all-grants",
+            Self::EndGrant => "end-grant",
+            Self::FinishTask => "finish-task",
+            Self::Grant => "grant",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::ResumeTask => "resume-task",
+            Self::Setup => "setup",
+            Self::ShowArguments => "show-arguments",
+            Self::TakeBack => "take-back",
+            Self::WidenTask => "widen-task",
+        }
+    }
+}
+
+/// The hidden value of a form: a keyed digest over this browser's cookie, this session, this kind of form and the
+/// very thing it is about (PX-04: double submit, not a look-up). A stolen one works in no other browser,
+/// session, form or request.
+pub fn form_token(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str) -> CsrfToken {
+    let browser = visit.browser.token().expose().as_bytes();
+    let key = match session {
+        Some(session) => hmac::Key::new(hmac::HMAC_SHA256, session.row.csrf.expose()),
+        None => hmac::Key::new(hmac::HMAC_SHA256, browser),
+    };
+    let what = Digest::of_list(&[browser, kind.as_str().as_bytes(), about.as_bytes()]);
+    let tag = hmac::sign(&key, what.as_bytes());
+    let mut bytes = [0; 32];
+    for (to, from) in bytes.iter_mut().zip(tag.as_ref()) {
+        *to = *from;
+    }
+    CsrfToken::from_key(bytes)
+}
+
+/// Whether a form came from this browser, this session and a page of ours made for exactly this (ATK-10).
+pub fn is_ours(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str, shown: Option<&str>) -> bool {
+    let expected = form_token(visit, session, kind, about);
+    visit.source == Source::Ours && shown.is_some_and(|shown| CsrfToken::from_outside(shown) == expected)
+}
+
+/// Whether the person proved who they are since `moment`.
+pub fn is_fresh(session: &Session, moment: Timestamp) -> bool {
+    session.row.authenticated_at >= moment
+}
+
+/// `POST /logout`: ends the session; with a request, back to its page for somebody else to sign in.
+pub async fn log_out(State(site): State<Arc<Site>>, visit: Visit, form: Form) -> Response {
+    match end(&site, &visit, &form).await {
+        Ok(Some(place)) => frame::signed_out(&site, &visit, &place.path()),
+        Ok(None) => frame::signed_out(&site, &visit, "/"),
+        Err(error) => error::page(&site, &visit, &error),
+    }
+}
+
+async fn end(site: &Site, visit: &Visit, form: &Form) -> Result<Option<Place>, PageError> {
+    let parameters = form.parameters.as_ref().map_err(|_| PageError::Forgery)?;
+    let mut tx = begin(site, visit).await?;
+    let session = current(&mut tx, visit).await?;
+    if !is_ours(visit, session.as_ref(), FormKind::Logout, "", parameters.one("csrf"))
+        || parameters.repeated(&[]).is_some()
+    {
+        return Err(PageError::Forgery);
+    }
+    if let Some(session) = session {
+        tx.browser_sessions().delete(&session.row.digest, visit.now).await?;
+        tx.commit().await?;
+    }
+    Ok(parameters.one("request").and_then(|id| id.parse().ok()))
+}

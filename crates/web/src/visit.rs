@@ -1,0 +1,186 @@
+//! What is read once at the door of every request.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::header::{ACCEPT_LANGUAGE, ORIGIN};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use sekisho_protocol::caller::Recognition;
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::RequestId;
+use sekisho_protocol::secret::{CsrfToken, DoorToken};
+
+use crate::PeerAddress;
+use crate::door;
+use crate::language::Language;
+use crate::session::SessionSecret;
+use crate::site::{HasSite, Site};
+
+/// One request: when it came, under which name it is recorded, from where, in which browser.
+#[derive(Debug)]
+pub struct Visit {
+    /// The request's only `now`.
+    pub now: Timestamp,
+    /// The name on every page, error and record.
+    pub request: RequestId,
+    /// From where, if the listener says so.
+    pub peer: Option<IpAddr>,
+    /// The language of the pages.
+    pub language: Language,
+    /// The session that was shown; not looked up yet.
+    pub session: Option<SessionSecret>,
+    /// Its path and query, without the path of the issuer identifier and without a door.
+    pub target: String,
+    /// The door through which the request came, if somebody is signed in behind it.
+    pub door: Option<DoorToken>,
+    /// The browser that was shown, or a new one.
+    pub browser: Browser,
+    /// What was shown of an account that signed in here before; not opened yet.
+    pub known: Option<String>,
+    /// What the browser says of where the request was made.
+    pub source: Source,
+    /// Where to say that it is known who this is.
+    pub recognition: Recognition,
+}
+
+/// The browser that forms are made for.
+#[derive(Debug)]
+pub enum Browser {
+    /// It showed its cookie.
+    Known(CsrfToken),
+    /// It has none yet; a page with a form gives it this one.
+    New(CsrfToken),
+}
+
+impl Browser {
+    /// The value in its cookie.
+    pub fn token(&self) -> &CsrfToken {
+        match self {
+            Self::Known(token) | Self::New(token) => token,
+        }
+    }
+}
+
+/// What the browser says of where a request was made (ATK-10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// By a page of ours, or by the person, or the browser does not say.
+    Ours,
+    /// By somebody else's page.
+    Foreign,
+}
+
+impl Source {
+    fn of(headers: &HeaderMap, own_origin: &str) -> Self {
+        let text =
+            |name: &str| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect::<Vec<_>>();
+        let site = text("sec-fetch-site");
+        let origin = text(ORIGIN.as_str());
+        match (site.as_slice(), origin.as_slice()) {
+            // Our pages send no referrer, and a browser then writes `null`: it counts only with its own word on
+            // the site beside it.
+            (["same-origin"], [] | ["null"]) | ([], []) => Self::Ours,
+            (["same-origin"] | [], [origin]) if *origin == own_origin => Self::Ours,
+            _ => Self::Foreign,
+        }
+    }
+}
+
+impl Visit {
+    /// What stands before every path of this visit's links: the path of the issuer identifier, and the door.
+    pub fn prefix(&self, site: &Site) -> String {
+        prefix(site, self.door.as_ref())
+    }
+
+    /// A path of ours as a link of this visit has it.
+    pub fn path(&self, site: &Site, path: &str) -> String {
+        self::path(site, self.door.as_ref(), path)
+    }
+}
+
+fn prefix(site: &Site, door: Option<&DoorToken>) -> String {
+    let base = site.settings.prefix();
+    door.map_or_else(|| base.to_owned(), |door| door::prefix(base, door))
+}
+
+/// A path of ours, behind this door if there is one. The first page has no slash at the end of its path there: a path has
+/// one spelling.
+pub fn path(site: &Site, door: Option<&DoorToken>, path: &str) -> String {
+    let prefix = prefix(site, door);
+    if path == "/" && door.is_some() { prefix } else { format!("{prefix}{path}") }
+}
+
+impl<S: HasSite> FromRequestParts<Arc<S>> for Visit {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, Infallible> {
+        Ok(Self::read(parts, state.site()))
+    }
+}
+
+impl Visit {
+    /// Reads a request that was made now.
+    pub fn read(parts: &Parts, site: &Site) -> Self {
+        let now = site.clock.now();
+        let request = parts.extensions.get::<RequestId>().copied();
+        let browser = site.cookies.browser(&parts.headers);
+        let door = parts.extensions.get::<DoorToken>().cloned();
+        let cookie = site.cookies.session(&parts.headers);
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let target = target.strip_prefix(site.settings.prefix()).unwrap_or(target).to_owned();
+        Self {
+            now,
+            request: request.unwrap_or_else(|| RequestId::generate(now, &*site.entropy)),
+            peer: parts.extensions.get::<PeerAddress>().map(|peer| peer.0),
+            language: Language::accepted(parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok())),
+            session: cookie.and_then(|cookie| SessionSecret::shown(&site.settings, cookie, door.clone())),
+            target,
+            door,
+            browser: browser.map_or_else(|| Browser::New(CsrfToken::generate(&*site.entropy)), Browser::Known),
+            known: site.cookies.known(&parts.headers),
+            source: Source::of(&parts.headers, &site.settings.origin()),
+            recognition: parts.extensions.get::<Recognition>().cloned().unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::Source;
+
+    /// ATK-10: what a browser says of the page that made a request.
+    #[test]
+    fn a_request_made_by_a_foreign_page_is_known() {
+        let cases = [
+            (None, None, Source::Ours),
+            (Some("same-origin"), None, Source::Ours),
+            (Some("same-origin"), Some("null"), Source::Ours),
+            (Some("same-origin"), Some("http://localhost:8420"), Source::Ours),
+            (None, Some("http://localhost:8420"), Source::Ours),
+            (None, Some("null"), Source::Foreign),
+            (None, Some("http://localhost:8421"), Source::Foreign),
+            (None, Some("http://localhost:8420.evil.example"), Source::Foreign),
+            (None, Some("https://localhost:8420"), Source::Foreign),
+            (Some("same-site"), Some("http://localhost:9999"), Source::Foreign),
+            (Some("cross-site"), Some("http://localhost:8420"), Source::Foreign),
+            (Some("cross-site"), None, Source::Foreign),
+            (Some("none"), None, Source::Foreign),
+        ];
+        for (site, origin, expected) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", site.parse().unwrap());
+            }
+            if let Some(origin) = origin {
+                headers.insert("origin", origin.parse().unwrap());
+            }
+            assert_eq!(Source::of(&headers, "http://localhost:8420"), expected, "{site:?} {origin:?}");
+        }
+    }
+}
