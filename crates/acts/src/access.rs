@@ -62,13 +62,7 @@ pub async fn ask(tx: &mut Tx, by: &Performer<'_>, ask: Ask) -> Result<AccessRequ
     Ok(filed)
 }
 
-fn request(
-    by: &Performer<'_>,
-    grant: Grant,
-    ask: Ask,
-    reason: String,
-    bounds: Option<Value>,
-) -> NewAccessRequest {
+fn request(by: &Performer<'_>, grant: Grant, ask: Ask, reason: String, bounds: Option<Value>) -> NewAccessRequest {
     NewAccessRequest {
         id: AccessRequestId::generate(by.now, by.entropy),
         subject: grant.subject,

@@ -487,9 +487,7 @@ async fn answer(tx: &mut Tx, by: &Performer<'_>, question: Command) -> Result<Ou
         Command::ClientList => Outcome::Clients { clients: question::clients(tx).await? },
         Command::GrantList { user } => Outcome::Grants { grants: question::grants(tx, user.as_deref()).await? },
         Command::LoanList => Outcome::Loans { loans: question::loans(tx, by.now).await? },
-        Command::RequestList => {
-            Outcome::AccessRequests { requests: question::access_requests(tx, by.now).await? }
-        }
+        Command::RequestList => Outcome::AccessRequests { requests: question::access_requests(tx, by.now).await? },
         Command::ServerList => Outcome::Servers { servers: question::servers(tx).await? },
         Command::TaskList { user, all } => {
             Outcome::Tasks { tasks: question::tasks(tx, user.as_deref(), all, by.now).await? }

@@ -11,4 +11,6 @@ pub use explain::{Explained, Question, Standing, explain};
 pub use history::{Change, Report, Whose, advise, replay};
 pub use list::{access_requests, clients, grants, held_tools, loans, servers, tasks, tools, users};
 pub use names::Names;
-pub use rows::{AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow, access_row};
+pub use rows::{
+    AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow, access_row,
+};

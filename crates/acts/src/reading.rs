@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sekisho_policy::model::{Authority, ToolStanding, Trust};
 use sekisho_policy::grant::grantable;
 use sekisho_policy::lending::{self, Hindrance, WantedTool};
+use sekisho_policy::model::{Authority, ToolStanding, Trust};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
 use sekisho_protocol::registration::ClientOrigin;

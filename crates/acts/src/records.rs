@@ -161,11 +161,7 @@ impl Step {
 }
 
 /// Reads the arguments of a call, where they were kept; who reads is on record.
-pub async fn arguments(
-    tx: &mut Tx,
-    by: &Performer<'_>,
-    request: RequestId,
-) -> Result<Option<SecretBytes>, ActError> {
+pub async fn arguments(tx: &mut Tx, by: &Performer<'_>, request: RequestId) -> Result<Option<SecretBytes>, ActError> {
     role::audits(tx, by).await?;
     let found = tx.audit().arguments(request).await?;
     let detail = if found.is_some() { format!("`{request}`") } else { format!("`{request}`; none were kept") };

@@ -28,7 +28,7 @@ pub(crate) mod task;
 pub(crate) mod trace;
 pub(crate) mod user;
 
-use sekisho_console::acts::Outcome;
+use sekisho_acts::command::Outcome;
 use sekisho_protocol::audit::RuleId;
 use sekisho_protocol::text::for_terminal;
 use serde::Serialize;

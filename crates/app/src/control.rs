@@ -7,10 +7,13 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use sekisho_console::acts::{self, Act, Outcome, Performer, ServerAdd};
+use sekisho_acts::command::{self, Command, Outcome};
+use sekisho_acts::server::Add as ServerAdd;
+use sekisho_acts::{Performer, server};
+use sekisho_protocol::audit::{ActKind, Actor};
 use sekisho_protocol::env::Clock;
-use sekisho_protocol::ids::{NodeId, ServerName};
-use sekisho_store::{SignedHead, Store};
+use sekisho_protocol::ids::{NodeId, RequestId, ServerName};
+use sekisho_store::{SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -103,14 +106,18 @@ impl Control {
         let mut line = String::new();
         BufReader::new(reader.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
         let reply = match serde_json::from_str(&line) {
-            Ok(Act::ServerAdd(server)) => self.add(server).await,
-            Ok(Act::AuditVerify { heads }) => {
+            Ok(Command::ServerAdd(server)) => self.add(server).await,
+            Ok(Command::AuditVerify { heads }) => {
                 let place = self.instance.upgrade().and_then(|instance| instance.second_place());
                 verify(&self.store, (self.node, self.clock.as_ref()), heads, place).await
             }
-            Ok(act @ (Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. })) => self.judge(act).await,
-            Ok(act @ (Act::ServerList | Act::ToolsAsk { .. } | Act::ToolsList { .. })) => self.describe(act).await,
-            Ok(act) => self.perform(act).await,
+            Ok(command @ (Command::Advise { .. } | Command::Explain(_) | Command::Replay { .. })) => {
+                self.judge(command).await
+            }
+            Ok(command @ (Command::ServerList | Command::ToolsAsk { .. } | Command::ToolsList { .. })) => {
+                self.describe(command).await
+            }
+            Ok(command) => self.perform(command).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),
         };
         let mut line = serde_json::to_vec(&reply)?;
@@ -120,19 +127,9 @@ impl Control {
 
     /// Who and what there is, is in force when the command returns: the next thing that is typed may need it. Whatever
     /// cannot be taken over stays as it was, and the feed tells of it again.
-    pub(crate) async fn perform(&self, act: Act) -> Reply {
-        let changes_rights = matches!(
-            act,
-            Act::LoanRevoke { .. }
-                | Act::RequestGrant { .. }
-                | Act::ServerRemove { .. }
-                | Act::UserAdd { .. }
-                | Act::UserDisable { .. }
-                | Act::UserEnable { .. }
-                | Act::UserRemove { .. }
-                | Act::UserRole { .. }
-        );
-        let reply = perform(&self.store, self.node, self.clock.as_ref(), act).await;
+    pub(crate) async fn perform(&self, command: Command) -> Reply {
+        let changes_rights = command.kind().is_some_and(ActKind::changes_rights);
+        let reply = perform(&self.store, self.node, self.clock.as_ref(), command).await;
         if let (true, Reply::Done(_), Some(instance)) = (changes_rights, &reply, self.instance.upgrade())
             && let Err(error) = instance.take_over().await
         {
@@ -142,23 +139,23 @@ impl Control {
     }
 
     /// What is in force is ours alone to ask.
-    async fn judge(&self, act: Act) -> Reply {
+    async fn judge(&self, command: Command) -> Reply {
         let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
-        if let Act::Explain(question) = &act {
+        if let Command::Explain(question) = &command {
             instance.look_once(&question.server).await;
         }
-        Self::reply(instance.judge(act).await)
+        Self::reply(instance.judge(command).await)
     }
 
     /// Which servers are in force, and what is known of their tools.
-    async fn describe(&self, act: Act) -> Reply {
+    async fn describe(&self, command: Command) -> Reply {
         let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
-        if let Act::ToolsAsk { server } = &act
+        if let Command::ToolsAsk { server } = &command
             && let Err(error) = instance.look_behind(server).await
         {
             return Self::reply(Err(error));
         }
-        Self::reply(instance.describe(act).await)
+        Self::reply(instance.describe(command).await)
     }
 
     fn reply(outcome: Result<Outcome, CommandError>) -> Reply {
@@ -176,14 +173,14 @@ impl Control {
     /// before is there again: a mistake, or an upstream that is down, must not end anybody's grants.
     async fn add(&self, server: ServerAdd) -> Reply {
         let name = server.name.clone();
-        let before = match acts::kept_server(&self.store, &name).await {
+        let before = match kept(&self.store, &name).await {
             Ok(before) => before,
             Err(error) => return Reply::Refused(error.to_string()),
         };
         if let Err(error) = servers::keep_name(before.as_ref(), &server) {
             return Self::reply(Err(error));
         }
-        let reply = self.perform(Act::ServerAdd(server)).await;
+        let reply = self.perform(Command::ServerAdd(server)).await;
         let (Reply::Done(_), Some(instance)) = (&reply, self.instance.upgrade()) else { return reply };
         let looked = match instance.look_behind(&name).await {
             Ok(None) => return reply,
@@ -200,14 +197,21 @@ impl Control {
     }
 }
 
-/// What takes back that a server was added.
-pub(crate) fn undo(name: ServerName, before: Option<ServerAdd>) -> Act {
-    before.map_or(Act::ServerRemove { name }, Act::ServerAdd)
+/// A server as it is kept, secrets included.
+pub(crate) async fn kept(store: &Store, name: &ServerName) -> Result<Option<ServerAdd>, StoreError> {
+    server::kept(&mut store.read().await?, name).await
 }
 
-async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, act: Act) -> Reply {
-    let who = Performer { by: "operator", node, now: clock.now(), entropy: &OsEntropy };
-    match acts::perform(store, who, act).await {
+/// What takes back that a server was added.
+pub(crate) fn undo(name: ServerName, before: Option<ServerAdd>) -> Command {
+    before.map_or(Command::ServerRemove { name }, Command::ServerAdd)
+}
+
+async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, command: Command) -> Reply {
+    let now = clock.now();
+    let request = RequestId::generate(now, &OsEntropy);
+    let by = Performer { actor: Actor::Operator, node, request, now, entropy: &OsEntropy };
+    match command::perform(store, &by, command).await {
         Ok(outcome) => Reply::Done(outcome),
         Err(error) => Reply::Refused(error.to_string()),
     }
@@ -229,7 +233,7 @@ async fn verify(
             Err(error) => return Reply::Refused(error),
         },
     };
-    match perform(store, node, clock, Act::AuditVerify { heads }).await {
+    match perform(store, node, clock, Command::AuditVerify { heads }).await {
         Reply::Done(Outcome::Audit { chains, .. }) => {
             Reply::Done(Outcome::Audit { chains, uncompared: why.map(str::to_owned) })
         }
@@ -249,46 +253,46 @@ pub(crate) async fn perform_here(
     store: &Store,
     node: NodeId,
     clock: &dyn Clock,
-    act: Act,
+    command: Command,
 ) -> Result<Outcome, CommandError> {
-    answer(perform(store, node, clock, act).await)
+    answer(perform(store, node, clock, command).await)
 }
 
 /// Has an act performed: by the running instance if there is one, otherwise by us.
-pub(crate) async fn act(common: &Common, act: Act) -> Result<Outcome, CommandError> {
-    act_in(&DataDir::open(common.data_dir.as_deref())?, act).await
+pub(crate) async fn act(common: &Common, command: Command) -> Result<Outcome, CommandError> {
+    act_in(&DataDir::open(common.data_dir.as_deref())?, command).await
 }
 
 /// The same, in a data directory that is open already.
-pub(crate) async fn act_in(data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
+pub(crate) async fn act_in(data: &DataDir, command: Command) -> Result<Outcome, CommandError> {
     let reply = match data.lock()? {
         Some(_lock) => {
             let clock = SystemClock;
             let store = data.store().await?;
             let node = data.node(&clock)?;
-            let reply = match act {
-                Act::AuditVerify { heads } => {
+            let reply = match command {
+                Command::AuditVerify { heads } => {
                     let place = noted_place(&store).await;
                     verify(&store, (node, &clock), heads, place).await
                 }
-                act => perform(&store, node, &clock, act).await,
+                command => perform(&store, node, &clock, command).await,
             };
             store.close().await;
             reply
         }
-        None => ask(&data.socket(), &act).await?,
+        None => ask(&data.socket(), &command).await?,
     };
     answer(reply)
 }
 
 /// Has a question about calls or servers answered: by the running instance if there is one, otherwise here, by a
 /// configuration file or by the servers that `run` keeps.
-pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> Result<Outcome, CommandError> {
+pub(crate) async fn judge(common: &Common, config: Option<&Path>, command: Command) -> Result<Outcome, CommandError> {
     let configuration = config.map(check::sound).transpose()?;
     let configured = configuration.as_ref().and_then(|configuration| configuration.data_dir.as_deref());
     let data = DataDir::open(common.data_dir.as_deref().or(configured))?;
     match data.lock()? {
-        None => answer(ask(&data.socket(), &act).await?),
+        None => answer(ask(&data.socket(), &command).await?),
         Some(_lock) => {
             if let Some(configuration) = &configuration {
                 data.choose_database(configuration.store.url.as_deref())?;
@@ -297,11 +301,11 @@ pub(crate) async fn judge(common: &Common, config: Option<&Path>, act: Act) -> R
             let source = if configuration.is_some() { Source::File } else { Source::Store };
             let now = SystemClock.now();
             let configuration = configuration.unwrap_or_default();
-            let outcome = match act {
-                Act::ServerList | Act::ToolsAsk { .. } | Act::ToolsList { .. } => {
-                    described::describe(&store, (&source, &configuration), act).await
+            let outcome = match command {
+                Command::ServerList | Command::ToolsAsk { .. } | Command::ToolsList { .. } => {
+                    described::describe(&store, (&source, &configuration), command).await
                 }
-                act => instance::judge(&store, (&source, &configuration), now, act).await,
+                command => instance::judge(&store, (&source, &configuration), now, command).await,
             };
             store.close().await;
             outcome
@@ -318,7 +322,7 @@ fn answer(reply: Reply) -> Result<Outcome, CommandError> {
     }
 }
 
-async fn ask(path: &Path, act: &Act) -> Result<Reply, CommandError> {
+async fn ask(path: &Path, command: &Command) -> Result<Reply, CommandError> {
     let silent = |error: &dyn std::fmt::Display| {
         CommandError::environment(
             format!("the instance that has this data directory does not answer at `{}`: {error}", path.display()),
@@ -327,7 +331,7 @@ async fn ask(path: &Path, act: &Act) -> Result<Reply, CommandError> {
     };
     let exchange = async {
         let mut stream = UnixStream::connect(path).await?;
-        let mut line = serde_json::to_vec(act)?;
+        let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');
         stream.write_all(&line).await?;
         let mut answer = String::new();

@@ -1,6 +1,7 @@
 //! Which servers there are, and what is known of their tools: by the configuration in force, or by what `run` keeps.
 
-use sekisho_console::acts::{Act, Outcome, ServerRow};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::ServerRow;
 use sekisho_protocol::ids::ServerName;
 use sekisho_store::Store;
 
@@ -13,11 +14,11 @@ use crate::servers::Defined;
 pub(crate) async fn describe(
     store: &Store,
     (source, configuration): (&Source, &Configuration),
-    act: Act,
+    command: Command,
 ) -> Result<Outcome, CommandError> {
     let defined = instance::defined(store, source, configuration).await?;
-    match act {
-        Act::ServerList => {
+    match command {
+        Command::ServerList => {
             let row = |server: Defined| {
                 let definition = serde_json::to_string(&server.definition);
                 let definition =
@@ -26,7 +27,7 @@ pub(crate) async fn describe(
             };
             Ok(Outcome::Servers { servers: defined.into_iter().map(row).collect::<Result<_, CommandError>>()? })
         }
-        Act::ToolsAsk { server } | Act::ToolsList { server } => {
+        Command::ToolsAsk { server } | Command::ToolsList { server } => {
             let found = defined.iter().find(|known| known.name == server);
             let classes = found.ok_or_else(|| no_server(&server, &defined))?.classes();
             let failed = |error: sekisho_store::StoreError| {

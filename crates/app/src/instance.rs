@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::reading::Classes;
+use sekisho_acts::{ActError, question};
 use sekisho_client::http::SafeHttp;
-use sekisho_console::acts::{self, Act, ActError, Classes, Outcome};
+use sekisho_console::Console;
 use sekisho_gateway::memory::Memory;
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, GatewaySettings, Limits, ProbeError, Routes};
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
@@ -17,6 +20,7 @@ use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::{ChangeKind, FeedEvent, Store};
 use sekisho_token::Keys;
+use sekisho_web::{Site, SiteParts, SiteSettings};
 use tokio::sync::watch;
 
 use crate::builtin::CheckpointServer;
@@ -68,6 +72,8 @@ pub(crate) struct Instance {
     upkeep: Upkeep,
     /// Which servers cannot be reached.
     away: Away,
+    site: Arc<Site>,
+    console: Arc<Console>,
     issuer: Arc<Issuer>,
     builtin: BuiltInSettings,
     data: DataDir,
@@ -124,17 +130,22 @@ impl Instance {
         let kept = (base_url.as_str(), configuration.audit.arguments_days);
         let routes = servers::routes(&defined, kept, (extra_ca.as_deref(), &builtin))?;
         let (routes, routes_seen) = watch::channel(Arc::new(routes));
-        let issuer = Issuer::new(IssuerParts {
+        let site = Site::new(SiteParts {
             store: store.clone(),
-            keys: keys_seen.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
-            http: Arc::new(reach::outbound(&configuration, extra_ca.clone())?),
-            rights: rights_seen.clone(),
             servers: directory_seen,
             node,
+            settings: SiteSettings { base_url: base_url.clone(), ..SiteSettings::default() },
+        });
+        let console = Console::new(site.clone(), rights_seen.clone());
+        let issuer = Issuer::new(IssuerParts {
+            site: site.clone(),
+            keys: keys_seen.clone(),
+            http: Arc::new(reach::outbound(&configuration, extra_ca.clone())?),
+            rights: rights_seen.clone(),
             refusals: upkeep.refusals.clone(),
-            settings: issuer_settings(&configuration, &base_url),
+            settings: issuer_settings(&configuration),
         });
         let settings = gateway_settings(&configuration, &base_url);
         let memory = settings.limits.memory.clone();
@@ -158,6 +169,8 @@ impl Instance {
             gateway,
             upkeep,
             away: Away::default(),
+            site,
+            console,
             issuer,
             builtin,
             data,
@@ -180,6 +193,8 @@ impl Instance {
         let health = Router::new()
             .route("/healthz", axum::routing::get(|| async { "ok\n" }))
             .route("/readyz", axum::routing::get(readiness::show).with_state(readiness));
+        let pages = self.issuer.clone().pages().merge(self.console.clone().pages());
+        let pages = sekisho_web::serve(self.site.clone(), pages).merge(self.issuer.clone().programs());
         Front::new(Entrance {
             clock: self.clock.clone(),
             entropy: Arc::new(OsEntropy),
@@ -187,7 +202,7 @@ impl Instance {
             // What is no network was refused when the file was read.
             proxies: Proxies::read(&self.configuration.load().tls.trusted_proxies).unwrap_or_default(),
             gateway: self.gateway.clone(),
-            pages: self.issuer.clone().router().merge(self.gateway.clone().router()).merge(health),
+            pages: pages.merge(self.gateway.clone().router()).merge(health),
         })
     }
 
@@ -272,15 +287,15 @@ impl Instance {
     }
 
     /// Answers a question about calls, by the configuration in force.
-    pub(crate) async fn judge(&self, act: Act) -> Result<Outcome, CommandError> {
+    pub(crate) async fn judge(&self, command: Command) -> Result<Outcome, CommandError> {
         let configuration = self.configuration.load_full();
-        judge(&self.store, (&self.source, &configuration), self.clock.now(), act).await
+        judge(&self.store, (&self.source, &configuration), self.clock.now(), command).await
     }
 
     /// Which servers are in force, and what is known of their tools.
-    pub(crate) async fn describe(&self, act: Act) -> Result<Outcome, CommandError> {
+    pub(crate) async fn describe(&self, command: Command) -> Result<Outcome, CommandError> {
         let configuration = self.configuration.load_full();
-        described::describe(&self.store, (&self.source, &configuration), act).await
+        described::describe(&self.store, (&self.source, &configuration), command).await
     }
 
     /// Asks a server what it offers if nobody ever has. Whether it answers is told by what is known afterwards.
@@ -380,30 +395,30 @@ pub(crate) async fn judge(
     store: &Store,
     (source, configuration): (&Source, &Configuration),
     now: Timestamp,
-    act: Act,
+    command: Command,
 ) -> Result<Outcome, CommandError> {
     let defined = defined(store, source, configuration).await?;
     let classes: Classes = defined.iter().map(|server| (server.name.clone(), server.classes())).collect();
     let (users, loans) = people(store, now).await?;
     let no = |error: ActError| CommandError::no(error.to_string());
-    match act {
-        Act::Advise { since } => {
-            Ok(Outcome::Advice { advice: acts::advise(store, &classes, since, now, None).await.map_err(no)? })
+    match command {
+        Command::Advise { since } => {
+            Ok(Outcome::Advice { advice: question::advise(store, &classes, since, now, None).await.map_err(no)? })
         }
-        Act::Explain(question) => {
+        Command::Explain(question) => {
             if !defined.iter().any(|server| server.name == question.server) {
                 return Err(described::no_server(&question.server, &defined));
             }
             let rights = servers::rights(&defined, (&users, loans), configuration)?;
             let own = classes.get(&question.server).cloned().unwrap_or_default();
-            let explained = acts::explain(store, &rights, &own, &question, now).await.map_err(no)?;
+            let explained = question::explain(store, &rights, &own, &question, now).await.map_err(no)?;
             Ok(Outcome::Explained(Box::new(explained)))
         }
-        Act::Replay { files, since } => {
+        Command::Replay { files, since } => {
             let policy_files = files.into_iter().map(|(name, text)| PolicyFile { name, text }).collect();
             let changed = Configuration { policy_files, ..configuration.clone() };
             let rights = servers::rights(&defined, (&users, Vec::new()), &changed)?;
-            Ok(Outcome::Replayed(acts::replay(store, &rights, &classes, since).await.map_err(no)?))
+            Ok(Outcome::Replayed(question::replay(store, &rights, &classes, since).await.map_err(no)?))
         }
         _ => Err(CommandError::no("not a question about calls")),
     }
@@ -484,9 +499,9 @@ pub(crate) fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, 
     })
 }
 
-fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSettings {
+fn issuer_settings(configuration: &Configuration) -> IssuerSettings {
     let clients = &configuration.clients;
-    let mut settings = IssuerSettings { base_url: base_url.to_owned(), ..IssuerSettings::default() };
+    let mut settings = IssuerSettings::default();
     if !clients.registration {
         settings.registration = sekisho_issuer::RegistrationPolicy::Closed;
     }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use sekisho_console::acts::ServerAdd;
+use sekisho_acts::server::Add as ServerAdd;
 use sekisho_gateway::{
     BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
 };

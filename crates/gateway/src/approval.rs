@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use sekisho_acts::approval::{Answer, answer};
+use sekisho_acts::{ActError, Performer};
 use sekisho_policy::decide::Ask;
 use sekisho_policy::model::{Authority, Call};
 use sekisho_policy::permit::Permit;
-use sekisho_protocol::audit::{Act, ActKind, Event, Record};
+use sekisho_protocol::audit::Actor;
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::canonical;
 use sekisho_protocol::ids::ApprovalId;
-use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{APPROVAL_TEXT_BYTES_MAX, NewApproval, SecretBytes, StoreError};
 use tokio::time::Instant;
 
@@ -114,18 +115,18 @@ pub(crate) async fn decline(
     caller: &Caller,
     approval: ApprovalId,
 ) -> Result<(), JournalError> {
+    let by = Performer {
+        actor: Actor::Agent,
+        node: gateway.journal.node(),
+        request: routed.request,
+        now: routed.now,
+        entropy: gateway.entropy.as_ref(),
+    };
     let mut tx = gateway.journal.begin().await?;
-    if !tx.approvals().decide(approval, &caller.subject, false, routed.now).await? {
-        return Ok(());
+    match answer(&mut tx, &by, &caller.subject, approval, Answer::Decline).await {
+        Ok(_) => Ok(tx.commit().await?),
+        // Answered before, or its grant has ended.
+        Err(ActError::Store(error)) => Err(error.into()),
+        Err(_) => Ok(()),
     }
-    let event = Event::Act(Act {
-        act: ActKind::ApprovalDeclined,
-        subject: Some(caller.subject.clone()),
-        client: caller.client.clone(),
-        server: Some(routed.server().clone()),
-        grant: caller.grant,
-        scopes: ScopeSet::empty(),
-        detail: format!("`{approval}`, as the client says"),
-    });
-    gateway.journal.conclude(tx, Record { at: routed.now, request: routed.request, event }, routed.now).await
 }

@@ -209,6 +209,11 @@ impl Journal {
         Ok(self.store.begin().await?)
     }
 
+    /// Whose chain of records is written.
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
     /// Puts on record what was paid, durably before this returns: for what must not happen unrecorded.
     pub(crate) async fn conclude(
         &self,

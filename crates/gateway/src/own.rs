@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::StatusCode;
+use sekisho_acts::task::{self, Begin, KnownTools};
+use sekisho_acts::{ActError, Performer};
 use sekisho_policy::decide::may_see;
 use sekisho_policy::model::{Authority, Call, Target};
-use sekisho_policy::task::check_bounds;
-use sekisho_protocol::audit::{Act, ActKind, Event, Record};
+use sekisho_protocol::audit::Actor;
 use sekisho_protocol::caller::Caller;
-use sekisho_protocol::ids::{GrantId, TaskId};
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::error::result_response;
 use sekisho_protocol::mcp::message::Id;
-use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::task::{OWN_TOOLS, TASK_TYPE, TaskDefinition, TaskOrigin};
-use sekisho_store::{NewTask, StoreError, TaskPlace, Tx};
+use sekisho_store::{StoreError, TaskPlace};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -109,7 +109,7 @@ pub(crate) async fn answer(
     let caller = cleared.caller();
     let done = match (caller.grant, &cleared.call().target) {
         (Some(grant), Target::Checkpoint { name: BEGIN }) => begin(gateway, routed, &cleared, grant).await,
-        (Some(grant), Target::Checkpoint { .. }) => end(gateway, routed, caller, grant).await,
+        (Some(grant), Target::Checkpoint { .. }) => end(gateway, routed, grant).await,
         _ => Err(OwnError::Refused("only a client that somebody let in has a task".to_owned())),
     };
     if let Some(grant) = caller.grant {
@@ -136,38 +136,24 @@ pub(crate) async fn answer(
 
 async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: GrantId) -> Result<String, OwnError> {
     let definition = read(cleared.call().arguments.as_deref(), routed)?;
-    let refused = |why: &dyn std::fmt::Display| OwnError::Refused(format!("no task began: {why}"));
     let mut tx = gateway.journal.begin().await?;
-    let mut definitions: BTreeMap<_, _> = tx.catalogue().definitions(routed.server()).await?.into_iter().collect();
+    let mut tools: BTreeMap<_, _> = tx.catalogue().definitions(routed.server()).await?.into_iter().collect();
     // Of a tool that it may not call, an agent does not learn what it takes.
-    definitions.retain(|tool, _| may_know(gateway, routed, cleared, tool));
-    check_bounds(&definition, &definitions).map_err(|error| refused(&error))?;
-    let current = tx.grants().find(grant).await?.and_then(|grant| grant.task);
+    tools.retain(|tool, _| may_know(gateway, routed, cleared, tool));
+    let parent = tx.grants().find(grant).await?.and_then(|grant| grant.task);
     let purpose = definition.purpose.clone();
-    let id = TaskId::generate(routed.now, gateway.entropy.as_ref());
-    let new = NewTask {
-        id,
-        grant,
-        server: routed.server().clone(),
-        definition,
-        origin: TaskOrigin::Agent,
-        created_at: routed.now,
-        parent: current,
-        place: TaskPlace::Inside,
-    };
-    match tx.tasks().begin(&new).await {
-        Ok(()) => {}
-        Err(StoreError::Conflict { .. }) => {
+    let (origin, place, tools) = (TaskOrigin::Agent, TaskPlace::Inside, KnownTools::Only(tools));
+    let begin = Begin { grant, definition, origin, parent, place, tools };
+    match task::begin(&mut tx, &performer(gateway, routed), begin).await {
+        Ok(_) => {}
+        Err(ActError::Absent { .. }) => {
             let why = "the task before it is finished; the user can resume what was granted";
             return Err(OwnError::Refused(format!("no task began: {why} at {}", page(gateway, grant))));
         }
-        Err(StoreError::Full { .. }) => {
-            let why = "as many tasks that this client began run as there may be; let one of them end";
-            return Err(OwnError::Refused(format!("no task began: {why}")));
-        }
-        Err(error) => return Err(error.into()),
+        Err(ActError::Store(error)) => return Err(error.into()),
+        Err(error) => return Err(OwnError::Refused(format!("no task began: {error}"))),
     }
-    record(gateway, tx, routed, cleared.caller(), (ActKind::TaskBegun, id)).await?;
+    tx.commit().await?;
     Ok(format!("the task “{purpose}” began: only what it names passes from now on"))
 }
 
@@ -196,20 +182,22 @@ fn read(arguments: Option<&[u8]>, routed: &Routed) -> Result<TaskDefinition, Own
     read.ok_or_else(|| refused(&"it names nothing"))
 }
 
-async fn end(gateway: &Gateway, routed: &Routed, caller: &Caller, grant: GrantId) -> Result<String, OwnError> {
+async fn end(gateway: &Gateway, routed: &Routed, grant: GrantId) -> Result<String, OwnError> {
     let mut tx = gateway.journal.begin().await?;
     let current = tx.grants().find(grant).await?.and_then(|grant| grant.task);
-    let task = match current {
+    let current = match current {
         Some(id) => tx.tasks().find(id).await?,
         None => None,
     };
-    let Some(task) = task.filter(|task| task.origin == TaskOrigin::Agent) else {
+    let Some(current) = current.filter(|task| task.origin == TaskOrigin::Agent) else {
         return Err(OwnError::Refused("there is no task that was begun with begin_task".to_owned()));
     };
-    if !tx.tasks().finish(task.id, "finished by its agent", routed.now).await? {
-        return Err(OwnError::Refused("the task is over already".to_owned()));
+    match task::finish(&mut tx, &performer(gateway, routed), current.id).await {
+        Ok(()) => {}
+        Err(ActError::Store(error)) => return Err(error.into()),
+        Err(_) => return Err(OwnError::Refused("the task is over already".to_owned())),
     }
-    record(gateway, tx, routed, caller, (ActKind::TaskFinished, task.id)).await?;
+    tx.commit().await?;
     let page = page(gateway, grant);
     Ok(format!("the task is finished; nothing more passes until the user resumes what was granted at {page}"))
 }
@@ -218,21 +206,13 @@ fn page(gateway: &Gateway, grant: GrantId) -> String {
     format!("{}/grants/{grant}", gateway.settings.base_url)
 }
 
-async fn record(
-    gateway: &Gateway,
-    tx: Tx,
-    routed: &Routed,
-    caller: &Caller,
-    (act, task): (ActKind, TaskId),
-) -> Result<(), JournalError> {
-    let event = Event::Act(Act {
-        act,
-        subject: Some(caller.subject.clone()),
-        client: caller.client.clone(),
-        server: Some(routed.server().clone()),
-        grant: caller.grant,
-        scopes: ScopeSet::empty(),
-        detail: format!("`{task}`, by the agent itself"),
-    });
-    gateway.journal.conclude(tx, Record { at: routed.now, request: routed.request, event }, routed.now).await
+/// The agent that called, on its own grant.
+fn performer<'g>(gateway: &'g Gateway, routed: &Routed) -> Performer<'g> {
+    Performer {
+        actor: Actor::Agent,
+        node: gateway.journal.node(),
+        request: routed.request,
+        now: routed.now,
+        entropy: gateway.entropy.as_ref(),
+    }
 }

@@ -29,6 +29,7 @@ use crate::token::{GrantRequest, Issued, TokenError, perform};
 use crate::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_web::language::Language;
 use sekisho_web::visit::{Browser, Source, Visit};
+use sekisho_web::{Site, SiteParts, SiteSettings};
 
 pub(crate) const BASE: &str = "https://sekisho.example";
 pub(crate) const NOTES: &str = "https://sekisho.example/mcp/notes";
@@ -112,8 +113,7 @@ pub(crate) fn card(name: &str, resource: &str) -> ServerCard {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }, ScriptedHttp::default())
-            .await
+        Self::with(IssuerSettings::default(), ScriptedHttp::default()).await
     }
 
     pub(crate) async fn with(settings: IssuerSettings, http: ScriptedHttp) -> Self {
@@ -147,15 +147,19 @@ impl World {
         let key = SigningKey::generate(KeyId::generate(now, &*entropy)).unwrap();
         let (keys, keys_seen) = watch::channel(Keys::new(vec![KeyEntry { key, duty: KeyDuty::Sign }]).unwrap());
         let http = Arc::new(http);
-        let issuer = Issuer::new(IssuerParts {
+        let site = Site::new(SiteParts {
             store,
-            keys: keys_seen,
             clock: clock.clone(),
             node: NodeId::generate(now, &*entropy),
             entropy,
+            servers: servers_seen,
+            settings: SiteSettings { base_url: BASE.to_owned(), ..SiteSettings::default() },
+        });
+        let issuer = Issuer::new(IssuerParts {
+            site,
+            keys: keys_seen,
             http: http.clone(),
             rights: rights_seen,
-            servers: servers_seen,
             refusals: Arc::default(),
             settings,
         });
@@ -261,7 +265,7 @@ impl World {
     }
 
     /// The entries of the records that say that this happened.
-    pub(crate) async fn entries(&self, act: ActKind) -> Vec<Authorization> {
+    pub(crate) async fn entries(&self, act: ActKind) -> Vec<Act> {
         let mut tx = self.issuer.site.store.read().await.unwrap();
         let mut records = tx.audit().list(&sekisho_store::AuditFilter::default()).await.unwrap();
         // In the order in which they were made; exchanges of one moment have none.

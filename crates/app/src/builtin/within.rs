@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use sekisho_console::acts::{self, Classes, Explained, Question, Whose};
+use sekisho_acts::question::{self, Explained, Question, Whose};
+use sekisho_acts::reading::Classes;
 use sekisho_policy::advise::{Advice, Proposal};
 use sekisho_protocol::audit::{Decision, Event, Verdict};
 use sekisho_protocol::caller::{Caller, Subject};
@@ -191,7 +192,7 @@ async fn possible(
     (at, tool, arguments): (ServerName, String, Option<Map<String, Value>>),
 ) -> Result<Found, String> {
     let Subject::User(user) = subject else { return Err("only calls for a user can be explained here".to_owned()) };
-    let failed = |error: acts::ActError| {
+    let failed = |error: sekisho_acts::ActError| {
         tracing::error!(%error, "a call could not be explained");
         "the call cannot be explained at the moment".to_owned()
     };
@@ -213,7 +214,7 @@ async fn possible(
     let rights = server.rights.borrow().clone();
     let classes = classes(server).remove(&at).unwrap_or_default();
     let now = server.clock.now();
-    let explained = acts::explain(&server.store, &rights, &classes, &question, now).await.map_err(failed)?;
+    let explained = question::explain(&server.store, &rights, &classes, &question, now).await.map_err(failed)?;
     let (said, data) = would(&explained);
     Ok(Found { text: format!("tools/call {tool} at {at}: {said}"), data: Some(data) })
 }
@@ -271,7 +272,7 @@ pub(super) async fn advise(server: &CheckpointServer, caller: &Caller, asked: Si
     let since = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
     let rights = server.rights.borrow().clone();
     let whose = Whose { subject: &caller.subject, client, rights: &rights };
-    let advice = acts::advise(&server.store, &classes(server), since, now, Some(whose)).await.map_err(|error| {
+    let advice = question::advise(&server.store, &classes(server), since, now, Some(whose)).await.map_err(|error| {
         tracing::error!(%error, "no advice could be given");
         "the records cannot be read at the moment".to_owned()
     })?;

@@ -1,6 +1,7 @@
 //! `sekisho request` and `sekisho loan`
 
-use sekisho_console::acts::{Act, Outcome, Wanted};
+use sekisho_acts::access::Ask;
+use sekisho_acts::command::{Command, Outcome};
 
 use super::{print_json, print_table, seconds, unexpected};
 use crate::cli::{Common, LoanCommand, RequestCommand};
@@ -10,12 +11,14 @@ use crate::error::CommandError;
 /// Performs one of the commands about what is asked for.
 pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result<(), CommandError> {
     let act = match command {
-        RequestCommand::Ask { grant, tool, reason, bounds } => Act::RequestFile(Wanted { grant, tool, reason, bounds }),
-        RequestCommand::Grant { request, lasts, bounds } => {
-            Act::RequestGrant { request, seconds: seconds(&lasts)?, bounds }
+        RequestCommand::Ask { grant, tool, reason, bounds } => {
+            Command::RequestFile(Ask { grant, task: None, tool, reason, bounds })
         }
-        RequestCommand::List => Act::RequestList,
-        RequestCommand::Refuse { request } => Act::RequestRefuse { request },
+        RequestCommand::Grant { request, lasts, bounds } => {
+            Command::RequestGrant { request, seconds: seconds(&lasts)?, bounds }
+        }
+        RequestCommand::List => Command::RequestList,
+        RequestCommand::Refuse { request } => Command::RequestRefuse { request },
     };
     let outcome = control::act(common, act).await?;
     if common.json {
@@ -53,8 +56,8 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
 /// Performs one of the commands about what was lent.
 pub(crate) async fn loans(common: &Common, command: LoanCommand) -> Result<(), CommandError> {
     let act = match command {
-        LoanCommand::List => Act::LoanList,
-        LoanCommand::Revoke { loan } => Act::LoanRevoke { loan },
+        LoanCommand::List => Command::LoanList,
+        LoanCommand::Revoke { loan } => Command::LoanRevoke { loan },
     };
     let outcome = control::act(common, act).await?;
     if common.json {

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sekisho_console::acts::{Act, Outcome, RecordRow};
-use sekisho_protocol::audit::{Event, Verdict};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::RecordRow;
+use sekisho_protocol::audit::{Actor, Event, Verdict};
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, Timestamp};
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::text::for_terminal;
@@ -38,7 +40,7 @@ async fn export(common: &Common, request: Option<RequestId>, format: ExportForma
         say!("{}", CSV.join(","));
     }
     loop {
-        let records = page(common, Act::AuditList { after, limit: PAGE, request }).await?;
+        let records = page(common, Command::AuditList { after, limit: PAGE, request }).await?;
         let Some(last) = records.last() else { return Ok(()) };
         after = last.seq;
         match format {
@@ -84,7 +86,7 @@ fn quoted(text: &str) -> String {
 }
 
 async fn arguments(common: &Common, request: RequestId) -> Result<(), CommandError> {
-    match control::act(common, Act::AuditArguments { request }).await? {
+    match control::act(common, Command::AuditArguments { request }).await? {
         Outcome::Arguments { text: Some(text) } => crate::say::json(&text),
         Outcome::Arguments { text: None } => {
             return Err(CommandError::no(format!("the arguments of `{request}` were not kept, or are not any more")));
@@ -98,7 +100,7 @@ async fn prune(common: &Common, older_than: &str) -> Result<(), CommandError> {
     let seconds = super::seconds(older_than)?;
     let now = SystemClock.now();
     let before = Timestamp::from_second(now.as_second().saturating_sub(i64::from(seconds))).unwrap_or(now);
-    match control::act(common, Act::AuditPrune { before }).await? {
+    match control::act(common, Command::AuditPrune { before }).await? {
         outcome @ Outcome::Done { .. } if common.json => super::print_json(&outcome),
         Outcome::Done { count } => {
             say!("{count} records removed; where the chain begins now is sealed");
@@ -119,7 +121,7 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
             heads::read(&text).map_err(|error| bad(&error))?
         }
     };
-    let (chains, uncompared) = match control::act(common, Act::AuditVerify { heads }).await? {
+    let (chains, uncompared) = match control::act(common, Command::AuditVerify { heads }).await? {
         Outcome::Audit { chains, uncompared } => (chains, uncompared),
         other => return Err(unexpected(&other)),
     };
@@ -152,7 +154,7 @@ async fn verify(common: &Common, checkpoint: Option<&Path>) -> Result<(), Comman
 
 async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandError> {
     let mut after = 0;
-    let mut next = Act::AuditList { after: -1, limit: lines, request: None };
+    let mut next = Command::AuditList { after: -1, limit: lines, request: None };
     let mut names = if common.json { Names::default() } else { Names::read(common).await };
     loop {
         let rows = page(common, next).await?;
@@ -168,12 +170,12 @@ async fn tail(common: &Common, lines: u32, once: bool) -> Result<(), CommandErro
             return Ok(());
         }
         tokio::time::sleep(EVERY).await;
-        next = Act::AuditList { after, limit: PAGE, request: None };
+        next = Command::AuditList { after, limit: PAGE, request: None };
     }
 }
 
-async fn page(common: &Common, act: Act) -> Result<Vec<RecordRow>, CommandError> {
-    match control::act(common, act).await? {
+async fn page(common: &Common, command: Command) -> Result<Vec<RecordRow>, CommandError> {
+    match control::act(common, command).await? {
         Outcome::Records { records } => Ok(records),
         other => Err(unexpected(&other)),
     }
@@ -181,7 +183,13 @@ async fn page(common: &Common, act: Act) -> Result<Vec<RecordRow>, CommandError>
 
 fn known(names: &Names, row: &RecordRow) -> bool {
     match &row.record.event {
-        Event::Act(event) => names.know(event.subject.as_ref(), event.client.as_ref()),
+        Event::Act(event) => {
+            let actor = match event.actor {
+                Actor::User(user) => names.know(Some(&Subject::User(user)), None),
+                _ => true,
+            };
+            names.know(event.subject.as_ref(), event.client.as_ref()) && actor
+        }
         Event::Decision(decision) => names.know(Some(&decision.subject), decision.client.as_ref()),
         _ => true,
     }
@@ -191,15 +199,18 @@ fn known(names: &Names, row: &RecordRow) -> bool {
 fn line(row: &RecordRow, names: &Names) -> String {
     let at = row.record.at.strftime("%F %T");
     let what = match &row.record.event {
-        Event::Act { by, act, on } => format!("{by} {act} {on}"),
         Event::Act(event) => {
-            let act =
-                serde_json::to_value(event.act).ok().and_then(|word| word.as_str().map(|word| word.replace('_', " ")));
-            let client = event.client.as_ref().map(|client| names.client(client)).unwrap_or_default();
+            let kind = event.act.as_str().replace('_', " ");
+            let by = match event.actor {
+                Actor::User(user) => format!(" by {}", names.subject(&Subject::User(user))),
+                actor => format!(" by {actor}"),
+            };
+            let client = event.client.as_ref().map(|client| format!(" {}", names.client(client))).unwrap_or_default();
+            let server = event.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();
             let who = event.subject.as_ref().map(|subject| format!(" for {}", names.subject(subject)));
-            let who = who.unwrap_or_default();
+            let scopes = if event.scopes.is_empty() { String::new() } else { format!(" [{}]", event.scopes) };
             let detail = if event.detail.is_empty() { String::new() } else { format!(" ({})", event.detail) };
-            format!("{} {client} {}{who}{detail}", act.unwrap_or_default(), event.scopes)
+            format!("{kind}{by}{client}{server}{scopes}{}{detail}", who.unwrap_or_default())
         }
         Event::Decision(decision) => {
             let verdict = match decision.verdict {

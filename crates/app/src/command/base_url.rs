@@ -1,6 +1,6 @@
 //! `sekisho base-url`
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_acts::command::{Command, Outcome};
 
 use super::{print_json, unexpected};
 use crate::cli::{BaseUrlCommand, Common};
@@ -21,9 +21,9 @@ pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<
                     "end it, change the base URL, start it again",
                 ));
             }
-            control::act_in(&data, Act::BaseUrlSet { url }).await?
+            control::act_in(&data, Command::BaseUrlSet { url }).await?
         }
-        BaseUrlCommand::Show => control::act(common, Act::BaseUrlShow).await?,
+        BaseUrlCommand::Show => control::act(common, Command::BaseUrlShow).await?,
     };
     if common.json {
         return print_json(&outcome);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_acts::command::{Command, Outcome};
 
 use super::serve::PORT;
 use crate::cli::Common;
@@ -62,22 +62,22 @@ async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<
     let lock = data.lock()?;
     let store = if lock.is_some() { Some(data.store().await?) } else { None };
     let node = data.node(&SystemClock)?;
-    let ask = async |act: Act| match &store {
-        Some(store) => control::perform_here(store, node, &SystemClock, act).await,
-        None => control::act_in(&data, act).await,
+    let ask = async |command: Command| match &store {
+        Some(store) => control::perform_here(store, node, &SystemClock, command).await,
+        None => control::act_in(&data, command).await,
     };
     let mut known = Known::default();
-    if let Outcome::Users { users } = ask(Act::UserList).await? {
+    if let Outcome::Users { users } = ask(Command::UserList).await? {
         known.users = users.into_iter().map(|user| user.name).collect();
     }
     for name in configuration.servers.keys() {
         let Ok(server) = name.parse() else { continue };
         // A running checkpoint may have other servers in force than this file.
-        if let Ok(Outcome::Tools { tools }) = ask(Act::ToolsList { server }).await {
+        if let Ok(Outcome::Tools { tools }) = ask(Command::ToolsList { server }).await {
             known.tools.insert(name.clone(), tools.into_iter().map(|tool| tool.name).collect());
         }
     }
-    let base = match ask(Act::BaseUrlShow).await? {
+    let base = match ask(Command::BaseUrlShow).await? {
         Outcome::BaseUrl { url } => url,
         other => return Err(super::unexpected(&other)),
     };

@@ -1,6 +1,6 @@
 //! `sekisho client`
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_acts::command::{Command, Outcome};
 use sekisho_protocol::redirect::RedirectUri;
 
 use super::{print_json, print_table, unexpected};
@@ -21,10 +21,10 @@ pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(
                 })
             };
             let redirect_uris = redirect_uris.iter().map(read).collect::<Result<_, _>>()?;
-            Act::ClientAdd { name, redirect_uris, confidential }
+            Command::ClientAdd { name, redirect_uris, confidential }
         }
-        ClientCommand::List => Act::ClientList,
-        ClientCommand::Remove { client } => Act::ClientRemove { client },
+        ClientCommand::List => Command::ClientList,
+        ClientCommand::Remove { client } => Command::ClientRemove { client },
     };
     let outcome = control::act(common, act).await?;
     if common.json {

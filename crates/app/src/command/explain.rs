@@ -1,6 +1,7 @@
 //! `sekisho explain`
 
-use sekisho_console::acts::{Act, Explained, Outcome, Question, RecordRow, Standing};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::{Explained, Question, RecordRow, Standing};
 use sekisho_picture::sets::{Captions, Chosen, Member, SetsFigure, SvgUse};
 use sekisho_policy::explain::{Explanation, UnreadSays};
 use sekisho_protocol::audit::{Decision, Event, Verdict};
@@ -26,10 +27,11 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         tool: arguments.tool.clone().ok_or_else(|| missing("tool"))?,
         arguments: arguments.arguments.clone(),
     };
-    let explained = match control::judge(common, arguments.config.as_deref(), Act::Explain(question.clone())).await? {
-        Outcome::Explained(explained) => explained,
-        other => return Err(unexpected(&other)),
-    };
+    let explained =
+        match control::judge(common, arguments.config.as_deref(), Command::Explain(question.clone())).await? {
+            Outcome::Explained(explained) => explained,
+            other => return Err(unexpected(&other)),
+        };
     match arguments.format {
         _ if common.json => print_json(&explained)?,
         ExplainFormat::Mermaid => say::lines(&figure(&question, &explained).to_mermaid()),
@@ -122,7 +124,7 @@ fn figure(question: &Question, explained: &Explained) -> SetsFigure {
 
 /// What the records say of a request.
 async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandError> {
-    let act = Act::AuditList { after: 0, limit: 100, request: Some(request) };
+    let act = Command::AuditList { after: 0, limit: 100, request: Some(request) };
     let records = match control::act(common, act).await? {
         Outcome::Records { records } => records,
         other => return Err(unexpected(&other)),

@@ -1,6 +1,6 @@
 //! `sekisho grant`
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_acts::command::{Command, Outcome};
 
 use super::names::Names;
 use super::{print_json, print_table, unexpected};
@@ -11,11 +11,11 @@ use crate::error::CommandError;
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
     let act = match command {
-        GrantCommand::List { user } => Act::GrantList { user },
-        GrantCommand::Revoke { grant: Some(grant), .. } => Act::GrantRevoke { grant },
-        GrantCommand::Revoke { grant: None, user, .. } => Act::GrantRevokeAll { user },
+        GrantCommand::List { user } => Command::GrantList { user },
+        GrantCommand::Revoke { grant: Some(grant), .. } => Command::GrantRevoke { grant },
+        GrantCommand::Revoke { grant: None, user, .. } => Command::GrantRevokeAll { user },
     };
-    let is_all = matches!(act, Act::GrantRevokeAll { .. });
+    let is_all = matches!(act, Command::GrantRevokeAll { .. });
     let outcome = control::act(common, act).await?;
     if common.json {
         return print_json(&outcome);

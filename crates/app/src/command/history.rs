@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sekisho_console::acts::{Act, Outcome, Report};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::Report;
 use sekisho_policy::advise::{Advice, Proposal};
 use sekisho_policy::replay::Replayed;
 use sekisho_protocol::env::{Clock as _, Timestamp};
@@ -18,7 +19,7 @@ use crate::say;
 
 /// `sekisho advise`
 pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Result<(), CommandError> {
-    let act = Act::Advise { since: since(&arguments.since)? };
+    let act = Command::Advise { since: since(&arguments.since)? };
     let advice = match control::judge(common, arguments.config.as_deref(), act).await? {
         Outcome::Advice { advice } => advice,
         other => return Err(unexpected(&other)),
@@ -73,7 +74,7 @@ pub(crate) fn change(advice: &Advice) -> Option<String> {
 /// `sekisho replay`
 pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Result<(), CommandError> {
     let files = read(&arguments.policies)?;
-    let act = Act::Replay { files, since: since(&arguments.of.since)? };
+    let act = Command::Replay { files, since: since(&arguments.of.since)? };
     let report = match control::judge(common, arguments.of.config.as_deref(), act).await? {
         Outcome::Replayed(report) => report,
         other => return Err(unexpected(&other)),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_acts::command::{Command, Outcome};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::ClientId;
 
@@ -24,10 +24,10 @@ impl Names {
     /// The names that are known now. A list that cannot be had leaves the identifiers.
     pub(crate) async fn read(common: &Common) -> Self {
         let mut names = Self::default();
-        if let Ok(Outcome::Users { users }) = control::act(common, Act::UserList).await {
+        if let Ok(Outcome::Users { users }) = control::act(common, Command::UserList).await {
             names.users = users.into_iter().map(|user| (user.id.to_string(), user.name)).collect();
         }
-        if let Ok(Outcome::Clients { clients }) = control::act(common, Act::ClientList).await {
+        if let Ok(Outcome::Clients { clients }) = control::act(common, Command::ClientList).await {
             names.clients = clients.into_iter().map(|client| (client.id.to_string(), client.name)).collect();
         }
         names

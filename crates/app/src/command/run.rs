@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sekisho_console::acts::{Act, Outcome, ServerAdd};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::server::Add as ServerAdd;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::role::Role;
@@ -39,10 +40,10 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
             let asked = name.clone();
             let mut before = None;
             if let Some(server) = server {
-                let kept = sekisho_console::acts::kept_server(&store, &server.name).await;
+                let kept = control::kept(&store, &server.name).await;
                 before = kept.map_err(|error| CommandError::environment(error.to_string(), "see the disk"))?;
                 servers::keep_name(before.as_ref(), &server)?;
-                perform(&store, &data, Act::ServerAdd(server)).await?;
+                perform(&store, &data, Command::ServerAdd(server)).await?;
             }
             let parts = Parts {
                 data: data.clone(),
@@ -96,7 +97,7 @@ async fn start(
     instance: &Arc<Instance>,
 ) -> Result<(BTreeSet<ServerName>, Option<String>), CommandError> {
     let setup = owner_link(instance, data, &arguments.owner).await?;
-    let servers = match perform(&instance.store, data, Act::ServerList).await? {
+    let servers = match perform(&instance.store, data, Command::ServerList).await? {
         Outcome::Servers { servers } => servers.into_iter().map(|server| server.name).collect::<BTreeSet<_>>(),
         other => return Err(super::unexpected(&other)),
     };
@@ -140,17 +141,17 @@ fn announce(
 
 /// The link with which the owner sets a password, while there is none.
 async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<Option<String>, CommandError> {
-    let users = match perform(&instance.store, data, Act::UserList).await? {
+    let users = match perform(&instance.store, data, Command::UserList).await? {
         Outcome::Users { users } => users,
         other => return Err(super::unexpected(&other)),
     };
     let owners: Vec<_> = users.iter().filter(|user| user.role.owns() && !user.disabled).collect();
-    let act = match owners.first() {
-        None => Act::UserAdd { name: owner.to_owned(), role: Role::Owner, password: None },
-        Some(owner) if owners.iter().all(|owner| !owner.password) => Act::UserLink { name: owner.name.clone() },
+    let command = match owners.first() {
+        None => Command::UserAdd { name: owner.to_owned(), role: Role::Owner, password: None },
+        Some(owner) if owners.iter().all(|owner| !owner.password) => Command::UserLink { name: owner.name.clone() },
         Some(_) => return Ok(None),
     };
-    match perform(&instance.store, data, act).await? {
+    match perform(&instance.store, data, command).await? {
         Outcome::Link { token, .. } => Ok(Some(format!("{}/setup/{token}", instance.base_url))),
         other => Err(super::unexpected(&other)),
     }
@@ -159,8 +160,8 @@ async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<
 /// Gives the server to the instance that has the data directory.
 async fn hand_over(common: &Common, data: &DataDir, server: ServerAdd) -> Result<(), CommandError> {
     let name = server.name.clone();
-    control::act_in(data, Act::ServerAdd(server)).await?;
-    let base = match control::act_in(data, Act::BaseUrlShow).await? {
+    control::act_in(data, Command::ServerAdd(server)).await?;
+    let base = match control::act_in(data, Command::BaseUrlShow).await? {
         Outcome::BaseUrl { url: Some(url) } => url,
         other => return Err(super::unexpected(&other)),
     };
@@ -176,9 +177,9 @@ async fn hand_over(common: &Common, data: &DataDir, server: ServerAdd) -> Result
     Ok(())
 }
 
-async fn perform(store: &sekisho_store::Store, data: &DataDir, act: Act) -> Result<Outcome, CommandError> {
+async fn perform(store: &sekisho_store::Store, data: &DataDir, command: Command) -> Result<Outcome, CommandError> {
     let clock = os::SystemClock;
-    control::perform_here(store, data.node(&clock)?, &clock, act).await
+    control::perform_here(store, data.node(&clock)?, &clock, command).await
 }
 
 /// The definition and its sealed values, as the arguments say.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sekisho_console::acts::{Act, HeldRow, Outcome};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::HeldRow;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::ids::ServerName;
 
@@ -17,28 +18,29 @@ use crate::error::CommandError;
 pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(), CommandError> {
     let mut config = None;
     let act = match command {
-        ServerCommand::Classify { server, classes } => {
-            Act::ToolsClassify { server, classes: classes.iter().map(|text| class(text)).collect::<Result<_, _>>()? }
-        }
+        ServerCommand::Classify { server, classes } => Command::ToolsClassify {
+            server,
+            classes: classes.iter().map(|text| class(text)).collect::<Result<_, _>>()?,
+        },
         ServerCommand::List(of) => {
             config = of.config;
-            Act::ServerList
+            Command::ServerList
         }
-        ServerCommand::Remove { name } => Act::ServerRemove { name },
+        ServerCommand::Remove { name } => Command::ServerRemove { name },
         ServerCommand::Tools(ToolsCommand::Accept { server, tools, all: _ }) => {
-            Act::ToolsAccept { server, tools: tools.iter().map(|text| named(text)).collect() }
+            Command::ToolsAccept { server, tools: tools.iter().map(|text| named(text)).collect() }
         }
         ServerCommand::Tools(ToolsCommand::Diff { server }) => return diff(common, server).await,
         ServerCommand::Tools(ToolsCommand::List { server, of }) => {
             config = of.config;
-            Act::ToolsList { server }
+            Command::ToolsList { server }
         }
         ServerCommand::Tools(ToolsCommand::Propose { server, of }) => {
             return propose(common, server, of.config.as_deref()).await;
         }
     };
     let outcome = match act {
-        Act::ServerList | Act::ToolsList { .. } => control::judge(common, config.as_deref(), act).await?,
+        Command::ServerList | Command::ToolsList { .. } => control::judge(common, config.as_deref(), act).await?,
         act => control::act(common, act).await?,
     };
     if common.json {
@@ -62,7 +64,7 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
 
 /// Prints the table `tools` of a server: the class that each tool has, or the one that its name and annotations suggest.
 async fn propose(common: &Common, server: ServerName, config: Option<&Path>) -> Result<(), CommandError> {
-    let act = Act::ToolsAsk { server: server.clone() };
+    let act = Command::ToolsAsk { server: server.clone() };
     let tools = match control::judge(common, config, act).await? {
         Outcome::Tools { tools } => tools,
         other => return Err(unexpected(&other)),
@@ -108,7 +110,7 @@ fn named(text: &str) -> (String, Option<String>) {
 
 /// Shows what is held back.
 async fn diff(common: &Common, server: ServerName) -> Result<(), CommandError> {
-    let tools = match control::act(common, Act::ToolsHeld { server: server.clone() }).await? {
+    let tools = match control::act(common, Command::ToolsHeld { server: server.clone() }).await? {
         Outcome::Held { tools } => tools,
         other => return Err(unexpected(&other)),
     };

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use sekisho_console::acts::{Act, Outcome, TaskRow};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::TaskRow;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::task::TaskDefinition;
 use serde_json::Value;
@@ -18,13 +19,17 @@ use crate::error::CommandError;
 pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(), CommandError> {
     let mut data_dir = common.data_dir.clone();
     let (act, done) = match command {
-        TaskCommand::Finish { task } => (Act::TaskFinish { task }, "finished; `sekisho task resume` frees its grant"),
-        TaskCommand::List { user, all } => (Act::TaskList { user, all }, ""),
-        TaskCommand::Resume { grant } => (Act::TaskResume { grant }, "resumed; the client gets a new token by itself"),
+        TaskCommand::Finish { task } => {
+            (Command::TaskFinish { task }, "finished; `sekisho task resume` frees its grant")
+        }
+        TaskCommand::List { user, all } => (Command::TaskList { user, all }, ""),
+        TaskCommand::Resume { grant } => {
+            (Command::TaskResume { grant }, "resumed; the client gets a new token by itself")
+        }
         TaskCommand::Start(start) => {
             let (grant, definition, configured) = read(*start)?;
             data_dir = data_dir.or(configured);
-            (Act::TaskStart { grant, definition }, "")
+            (Command::TaskStart { grant, definition }, "")
         }
     };
     let outcome = control::act_in(&DataDir::open(data_dir.as_deref())?, act).await?;

@@ -1,11 +1,10 @@
 //! `sekisho trace`: one call, or one grant from its login on, drawn as it was. The records hold no secret, so neither
 //! does the picture.
 
-use sekisho_console::acts::{Act, Outcome, RecordRow};
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::RecordRow;
 use sekisho_picture::sequence::Sequence;
-use sekisho_protocol::audit::{
-    Act, ActKind, Decision, Event, Need, OutcomeResult, Rejection, Verdict,
-};
+use sekisho_protocol::audit::{Act, ActKind, Actor, Decision, Event, Need, OutcomeResult, Rejection, Verdict};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
 
@@ -50,7 +49,7 @@ pub(crate) async fn trace(common: &Common, id: &str, format: DiagramFormat) -> R
 async fn all(common: &Common, request: Option<RequestId>) -> Result<Vec<RecordRow>, CommandError> {
     let (mut after, mut all) = (0, Vec::new());
     loop {
-        let act = Act::AuditList { after, limit: PAGE, request };
+        let act = Command::AuditList { after, limit: PAGE, request };
         let records = match control::act(common, act).await? {
             Outcome::Records { records } => records,
             other => return Err(unexpected(&other)),
@@ -82,7 +81,8 @@ fn of_grant(records: Vec<RecordRow>, grant: GrantId) -> Vec<RecordRow> {
     let belongs = |row: &RecordRow| {
         let registered = is(row, ActKind::ClientRegistered)
             && of(&row.record.event).is_some_and(|event| event.client == given.client);
-        registered || [login, yes].contains(&Some(row.seq)) || requests.contains(&row.record.request)
+        let ended = row.seq > at && of(&row.record.event).is_some_and(|event| ends(event, &given));
+        registered || ended || [login, yes].contains(&Some(row.seq)) || requests.contains(&row.record.request)
     };
     records.into_iter().filter(belongs).take(DRAWN_MAX).collect()
 }
@@ -91,16 +91,25 @@ fn of(event: &Event) -> Option<&Act> {
     if let Event::Act(event) = event { Some(event) } else { None }
 }
 
+/// Whether an act ended the grant together with others: those of its user, its client or its server, or all.
+fn ends(event: &Act, given: &Act) -> bool {
+    match event.act {
+        ActKind::BaseUrlChanged => true,
+        ActKind::ClientRemoved => event.client == given.client,
+        ActKind::GrantsRevoked => event.subject.is_none() || event.subject == given.subject,
+        ActKind::PasswordSet | ActKind::UserDisabled | ActKind::UserRemoved => event.subject == given.subject,
+        ActKind::ServerRemoved => event.server == given.server,
+        _ => false,
+    }
+}
+
 fn under(event: &Event) -> Option<GrantId> {
     match event {
         Event::Act(event) => event.grant,
         Event::Decision(decision) => decision.grant,
-        Event::Act { .. }
-        | Event::Child { .. }
-        | Event::ClockSet { .. }
-        | Event::Outcome(_)
-        | Event::Refusals(_)
-        | Event::Rejection(_) => None,
+        Event::Child { .. } | Event::ClockSet { .. } | Event::Outcome(_) | Event::Refusals(_) | Event::Rejection(_) => {
+            None
+        }
     }
 }
 
@@ -108,8 +117,7 @@ fn drawn(title: &str, records: &[RecordRow], names: &Names) -> Sequence {
     let mut sequence = Sequence::new(title);
     for RecordRow { record, .. } in records {
         match &record.event {
-            Event::Act { by, act, on } => sequence.message(by, GATEWAY, &format!("{act} {on}")),
-            Event::Act(event) => authorization(&mut sequence, event, names),
+            Event::Act(act) => acted(&mut sequence, act, names),
             Event::Child { server, act, detail } => sequence.note(server.as_str(), &format!("{act} {detail}")),
             Event::Decision(decision) => decided(&mut sequence, decision, names),
             Event::Outcome(outcome) => {
@@ -146,42 +154,74 @@ fn who(names: &Names, subject: Option<&Subject>, client: Option<&ClientId>) -> S
     format!("{subject}{client}")
 }
 
-/// What happened at the issuer: who turned to it, and the clause that it follows.
-fn authorization(sequence: &mut Sequence, event: &Act, names: &Names) {
-    use ActKind as A;
-    let about = at(event.server.as_ref());
-    let scopes = if event.scopes.is_empty() { String::new() } else { format!(" [{}]", event.scopes) };
-    let (from, what, clause) = match event.act {
-        A::ClientRegistered => (CLIENT, "registers", "RFC 7591 §3.1"),
-        A::ClientRefused => (CLIENT, "is not registered", "RFC 7591 §3.2.2"),
-        A::AuthorizationRefused => (CLIENT, "authorization request refused", "OAuth 2.1 §4.1.2.1"),
-        A::LoginSucceeded => (PERSON, "logs in", "OAuth 2.1 §3.1"),
-        A::LoginFailed => (PERSON, "fails to log in", "OAuth 2.1 §3.1"),
-        A::PasswordSet => (PERSON, "sets a password", "OAuth 2.1 §3.1"),
-        A::ConsentGiven => (PERSON, "says yes", "OAuth 2.1 §4.1.1"),
-        A::ConsentDenied => (PERSON, "says no", "OAuth 2.1 §4.1.2.1"),
-        A::TokenIssued => (CLIENT, "gets a token", "OAuth 2.1 §3.2, RFC 9068"),
-        A::TokenRefused => (CLIENT, "gets no token", "OAuth 2.1 §3.2.4"),
-        A::CodeReplayed => (CLIENT, "uses a code twice", "OAuth 2.1 §4.1.3"),
-        A::RefreshReplayed => (CLIENT, "uses a refresh token twice", "OAuth 2.1 §4.3.1"),
-        A::GrantRevoked => (PERSON, "ends the grant", "RFC 7009"),
-        A::AccessAsked => (PERSON, "asks for access", "a loan"),
-        A::AccessLent => (PERSON, "lends access", "a loan"),
-        A::AccessRefused => (PERSON, "refuses access", "a loan"),
-        A::AccessTakenBack => (PERSON, "takes access back", "a loan"),
-        A::ApprovalGiven => (PERSON, "approves the call", "an approval"),
-        A::ApprovalDeclined => (PERSON, "declines the call", "an approval"),
-        A::TaskBegun => (PERSON, "begins a task", "RFC 9396"),
-        A::TaskFinished => (PERSON, "ends the task", "RFC 9396"),
-        A::TaskResumed => (PERSON, "goes on without the task", "RFC 9396"),
-        A::TaskWidened => (PERSON, "widens the task", "RFC 9396"),
-        A::ArgumentsRead => (PERSON, "reads the arguments of a call", "the records"),
-        A::ToolAccepted => (PERSON, "accepts a tool", "pinning"),
+/// An act: who did it, what, and the clause that it follows.
+fn acted(sequence: &mut Sequence, act: &Act, names: &Names) {
+    let from = match act.actor {
+        Actor::Agent | Actor::Client => CLIENT.to_owned(),
+        Actor::Anonymous if act.act == ActKind::LoginFailed => PERSON.to_owned(),
+        Actor::Anonymous => CLIENT.to_owned(),
+        Actor::Checkpoint => GATEWAY.to_owned(),
+        Actor::Operator => "operator".to_owned(),
+        Actor::User(user) if act.subject.as_ref().is_none_or(|subject| *subject == Subject::User(user)) => {
+            PERSON.to_owned()
+        }
+        // An owner or an administrator, about somebody else's grant.
+        Actor::User(user) => names.subject(&Subject::User(user)),
     };
-    sequence.message(from, ISSUER, &format!("{what}{about}{scopes} ({clause})"));
-    let told = who(names, event.subject.as_ref(), event.client.as_ref());
-    if !told.is_empty() || !event.detail.is_empty() {
-        sequence.note(ISSUER, format!("{told} {}", event.detail).trim());
+    let (what, clause) = words(act.act);
+    let about = at(act.server.as_ref());
+    let scopes = if act.scopes.is_empty() { String::new() } else { format!(" [{}]", act.scopes) };
+    sequence.message(&from, ISSUER, &format!("{what}{about}{scopes} ({clause})"));
+    let told = who(names, act.subject.as_ref(), act.client.as_ref());
+    if !told.is_empty() || !act.detail.is_empty() {
+        sequence.note(ISSUER, format!("{told} {}", act.detail).trim());
+    }
+}
+
+/// A verb for an act, and what it follows.
+fn words(kind: ActKind) -> (&'static str, &'static str) {
+    use ActKind as K;
+    match kind {
+        K::AccessAsked => ("asks for access", "a loan"),
+        K::AccessLent => ("lends access", "a loan"),
+        K::AccessRefused => ("refuses access", "a loan"),
+        K::AccessTakenBack => ("takes access back", "a loan"),
+        K::ApprovalDeclined => ("declines the call", "an approval"),
+        K::ApprovalGiven => ("approves the call", "an approval"),
+        K::ArgumentsRead => ("reads the arguments of a call", "the records"),
+        K::AuthorizationRefused => ("authorization request refused", "OAuth 2.1 §4.1.2.1"),
+        K::BaseUrlChanged => ("changes the base URL", "RFC 8414 §2"),
+        K::ClientAdded => ("registers a client", "OAuth 2.1 §2"),
+        K::ClientRegistered => ("registers", "RFC 7591 §3.1"),
+        K::ClientRefused => ("is not registered", "RFC 7591 §3.2.2"),
+        K::ClientRemoved => ("removes the client", "OAuth 2.1 §2"),
+        K::CodeReplayed => ("uses a code twice", "OAuth 2.1 §4.1.3"),
+        K::ConsentDenied => ("refuses", "OAuth 2.1 §4.1.2.1"),
+        K::ConsentGiven => ("lets the client in", "OAuth 2.1 §4.1.1"),
+        K::GrantRevoked => ("ends the grant", "RFC 7009"),
+        K::GrantsRevoked => ("ends grants", "RFC 7009"),
+        K::LoginFailed => ("fails to sign in", "OAuth 2.1 §3.1"),
+        K::LoginSucceeded => ("signs in", "OAuth 2.1 §3.1"),
+        K::PasswordSet => ("sets a password", "OAuth 2.1 §3.1"),
+        K::RecordsContradicted => ("finds the records contradicted", "the records"),
+        K::RecordsPruned => ("removes old records", "the records"),
+        K::RefreshReplayed => ("uses a refresh token twice", "OAuth 2.1 §4.3.1"),
+        K::ServerAdded => ("adds the server", "configuration"),
+        K::ServerRemoved => ("removes the server", "configuration"),
+        K::SetupLinkMade => ("makes a link for a password", "configuration"),
+        K::TaskBegun => ("begins a task", "RFC 9396"),
+        K::TaskFinished => ("ends the task", "RFC 9396"),
+        K::TaskResumed => ("goes on without the task", "RFC 9396"),
+        K::TaskWidened => ("widens the task", "RFC 9396"),
+        K::TokenIssued => ("gets a token", "OAuth 2.1 §3.2, RFC 9068"),
+        K::TokenRefused => ("gets no token", "OAuth 2.1 §3.2.4"),
+        K::ToolAccepted => ("accepts a tool", "pinning"),
+        K::ToolClassified => ("classifies a tool", "pinning"),
+        K::UserAdded => ("adds a user", "configuration"),
+        K::UserDisabled => ("shuts the user out", "configuration"),
+        K::UserEnabled => ("lets the user in again", "configuration"),
+        K::UserRemoved => ("removes the user", "configuration"),
+        K::UserRoleChanged => ("changes the role", "configuration"),
     }
 }
 

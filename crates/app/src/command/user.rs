@@ -1,6 +1,6 @@
 //! `sekisho user`
 
-use sekisho_console::acts::{Act, Outcome};
+use sekisho_acts::command::{Command, Outcome};
 use sekisho_issuer::setup::PASSWORD_CHARS_MIN;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::Password;
@@ -17,14 +17,14 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
         UserCommand::Add { name, owner, role, password_stdin } => {
             let password = if password_stdin { Some(hashed_password().await?) } else { None };
             let role = if owner { Role::Owner } else { role };
-            Act::UserAdd { name, role, password }
+            Command::UserAdd { name, role, password }
         }
-        UserCommand::Disable { name } => Act::UserDisable { name },
-        UserCommand::Enable { name } => Act::UserEnable { name },
-        UserCommand::Link { name } => Act::UserLink { name },
-        UserCommand::List => Act::UserList,
-        UserCommand::Remove { name } => Act::UserRemove { name },
-        UserCommand::Role { name, role } => Act::UserRole { name, role },
+        UserCommand::Disable { name } => Command::UserDisable { name },
+        UserCommand::Enable { name } => Command::UserEnable { name },
+        UserCommand::Link { name } => Command::UserLink { name },
+        UserCommand::List => Command::UserList,
+        UserCommand::Remove { name } => Command::UserRemove { name },
+        UserCommand::Role { name, role } => Command::UserRole { name, role },
     };
     let outcome = control::act(common, act).await?;
     if common.json {
@@ -34,7 +34,7 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
         Outcome::Done { count: 0 } => say!("done"),
         Outcome::Done { count } => say!("done; {count} grants ended"),
         Outcome::Link { token, minutes } => {
-            let base = match control::act(common, Act::BaseUrlShow).await? {
+            let base = match control::act(common, Command::BaseUrlShow).await? {
                 Outcome::BaseUrl { url: Some(url) } => url,
                 _ => "{base_url}".to_owned(),
             };

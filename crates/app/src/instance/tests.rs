@@ -1,4 +1,4 @@
-use sekisho_console::acts::Act;
+use sekisho_acts::command::Command;
 use sekisho_protocol::role::Role;
 
 use super::{Instance, Parts, Source, advertises_localhost, base_url, check_base_url, hosts, stored_port};
@@ -64,9 +64,9 @@ async fn what_an_operator_did_is_in_force_when_the_command_returns() {
     let control = Control::of(&instance);
     let mut rights = instance.rights.subscribe();
     for act in [
-        Act::UserAdd { name: "bob".to_owned(), role: Role::User, password: None },
-        Act::UserRole { name: "bob".to_owned(), role: Role::Administrator },
-        Act::UserDisable { name: "bob".to_owned() },
+        Command::UserAdd { name: "bob".to_owned(), role: Role::User, password: None },
+        Command::UserRole { name: "bob".to_owned(), role: Role::Administrator },
+        Command::UserDisable { name: "bob".to_owned() },
     ] {
         assert!(!rights.has_changed().unwrap(), "{act:?}");
         let reply = control.perform(act).await;

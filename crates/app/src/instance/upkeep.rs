@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sekisho_console::acts;
-use sekisho_protocol::audit::{Event, Outcome, OutcomeResult, Record};
+use sekisho_acts::{Performer, records};
+use sekisho_protocol::audit::{Actor, Event, Outcome, OutcomeResult, Record};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_store::{REFUSALS_WRITTEN_EVERY, Refusals, Store, StoreError, UnendedCall, UnendedCursor};
@@ -220,7 +220,7 @@ impl Instance {
         let place = heads.place.clone();
         let newest = os::beside(READ_TIMEOUT, move || place.newest()).await;
         let found = match newest.unwrap_or_else(|| Err("the disk does not answer".to_owned())) {
-            Ok(newest) => acts::contradictions(&self.store, &newest).await.map_err(|error| error.to_string()),
+            Ok(newest) => records::contradictions(&self.store, &newest).await.map_err(|error| error.to_string()),
             Err(error) => Err(error),
         };
         let said = match found {
@@ -230,11 +230,21 @@ impl Instance {
         for why in &said {
             tracing::error!("the records contradict their second place: {why}; see `sekisho audit verify`");
         }
-        let acts =
-            said.into_iter().map(|on| Event::Act { by: "checkpoint".into(), act: "audit contradicted".into(), on });
-        if let Err(error) = self.write_all(acts).await {
+        if let Err(error) = self.note_contradictions(said).await {
             tracing::error!(%error, "that the records contradict their second place is not on record");
         }
+    }
+
+    async fn note_contradictions(&self, said: Vec<String>) -> Result<(), StoreError> {
+        if said.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let request = RequestId::generate(now, &OsEntropy);
+        let by = Performer { actor: Actor::Checkpoint, node: self.node, request, now, entropy: &OsEntropy };
+        let mut tx = self.store.begin().await?;
+        records::note_contradictions(&mut tx, &by, said).await?;
+        tx.commit().await
     }
 
     /// Notes the second place in force in the store, for commands that run while no instance does.

@@ -150,10 +150,7 @@ async fn a_call_that_was_declined_is_not_asked_about_again() {
     };
     assert_eq!(open.await, 0);
     world
-        .recorded(
-            "the decline",
-            |event| matches!(event, Event::Act(entry) if entry.act == ActKind::ApprovalDeclined),
-        )
+        .recorded("the decline", |event| matches!(event, Event::Act(entry) if entry.act == ActKind::ApprovalDeclined))
         .await;
     assert!(sent(&world).is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sekisho_protocol::audit::{Act, ActKind};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::pkce::generate_verifier;
@@ -14,10 +14,10 @@ use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_store::{Conditions, GrantTask};
 
 use super::{Issued, TokenError};
+use crate::IssuerSettings;
 use crate::testing::{BASE, FILES, NOTES, REDIRECT, ScriptedHttp, World, again, card, honest};
 use crate::token::authorization_code::CodeRequest;
 use crate::token::refresh::{RefreshRequest, successor};
-use crate::{IssuerSettings, records};
 
 async fn world() -> (World, Client) {
     let world = World::new().await;
@@ -393,7 +393,7 @@ async fn a_client_gets_a_refresh_token_only_where_both_allow_it() {
     let grants = tx.grants().list(&sekisho_store::GrantFilter::default()).await.unwrap();
     assert!(grants.iter().all(|grant| grant.expires_at == Some(world.clock.now())), "{grants:?}");
     drop(tx);
-    let settings = IssuerSettings { base_url: BASE.to_owned(), refresh_ttl_seconds: 0, ..IssuerSettings::default() };
+    let settings = IssuerSettings { refresh_ttl_seconds: 0, ..IssuerSettings::default() };
     let world = World::with(settings, ScriptedHttp::default()).await;
     let client = world.client("client", |_| {}).await;
     assert!(issued(&world, &client).await.refresh.is_none());
@@ -463,7 +463,7 @@ fn of_grant(world: &World, client: &Client, issued: &Issued, act: ActKind) -> Ac
         client: Some(client.id.clone()),
         server: Some("notes".parse().unwrap()),
         grant: Some(world.grant_of(issued).0),
-        ..records::entry(act)
+        ..Act::new(Actor::Client, act)
     }
 }
 

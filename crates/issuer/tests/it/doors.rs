@@ -103,11 +103,7 @@ async fn a_door_without_a_session_leads_before_it() {
 /// On https nothing has a door: the cookie is a `__Host-` cookie for all paths, and no page has a script.
 #[tokio::test]
 async fn there_are_no_doors_on_https() {
-    let site = Site::with(|settings| sekisho_issuer::IssuerSettings {
-        base_url: "https://sekisho.example".to_owned(),
-        ..settings
-    })
-    .await;
+    let site = Site::at("https://sekisho.example", |settings| settings).await;
     let mut browser = site.browser();
     let login = browser.get("/login").await;
     assert!(!login.body.contains("<script") && !login.header("content-security-policy").contains("script-src"));

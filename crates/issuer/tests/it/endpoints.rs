@@ -2,12 +2,13 @@
 
 use axum::body::Body;
 use http::{Request, StatusCode};
-use sekisho_issuer::{DocumentPolicy, IssuerSettings, PeerAddress, RegistrationPolicy};
+use sekisho_issuer::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
+use sekisho_web::PeerAddress;
 use serde_json::json;
 
 use crate::harness::{Ask, Reply, Site};
@@ -92,8 +93,7 @@ async fn the_metadata_says_what_is_enforced() {
 /// below it.
 #[tokio::test]
 async fn an_issuer_with_a_path_is_found() {
-    let at = |settings| IssuerSettings { base_url: "https://h.example/t".to_owned(), ..settings };
-    let site = Site::with(at).await;
+    let site = Site::at("https://h.example/t", |settings| settings).await;
     for path in [
         "/.well-known/oauth-authorization-server/t",
         "/.well-known/openid-configuration/t",

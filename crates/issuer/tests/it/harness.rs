@@ -1,4 +1,4 @@
-//! An issuer, and browsers and clients that talk to it.
+//! A site with an issuer and a console, and browsers and clients that talk to it. The tests of both surfaces use it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,7 @@ use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
+use sekisho_console::Console;
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{ActKind, Event};
@@ -24,6 +25,7 @@ use sekisho_protocol::secret::{CodeVerifier, Password};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_store::{AuditFilter, NewClient, SealKey, Store, StoreSettings, StoreUrl, User};
 use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
+use sekisho_web::{SiteParts, SiteSettings};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
@@ -107,6 +109,11 @@ impl Site {
     }
 
     pub(crate) async fn with(change: impl FnOnce(IssuerSettings) -> IssuerSettings) -> Self {
+        Self::at(BASE, change).await
+    }
+
+    /// The same with another base URL.
+    pub(crate) async fn at(base_url: &str, change: impl FnOnce(IssuerSettings) -> IssuerSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let entropy = Arc::new(SeededEntropy::default());
         let clock = Arc::new(ManualClock::default());
@@ -149,19 +156,25 @@ impl Site {
         let keys = Keys::new(vec![KeyEntry { key, duty: KeyDuty::Sign }]).unwrap();
         let (keys_sent, keys_seen) = watch::channel(keys.clone());
         let web = Arc::new(Web::default());
-        let issuer = Issuer::new(IssuerParts {
+        let site = sekisho_web::Site::new(SiteParts {
             store: store.clone(),
-            keys: keys_seen,
             clock: clock.clone(),
             entropy: entropy.clone(),
-            http: web.clone(),
-            rights: rights_seen,
             servers: servers_seen,
             node: NodeId::generate(now, &*entropy),
-            refusals: Arc::default(),
-            settings: change(IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() }),
+            settings: SiteSettings { base_url: base_url.to_owned(), ..SiteSettings::default() },
         });
-        let router = issuer.router();
+        let console = Console::new(site.clone(), rights_seen.clone());
+        let issuer = Issuer::new(IssuerParts {
+            site: site.clone(),
+            keys: keys_seen,
+            http: web.clone(),
+            rights: rights_seen,
+            refusals: Arc::default(),
+            settings: change(IssuerSettings::default()),
+        });
+        let pages = issuer.clone().pages().merge(console.pages());
+        let router = sekisho_web::serve(site, pages).merge(issuer.programs());
         Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, rights, parts, folder }
     }
 

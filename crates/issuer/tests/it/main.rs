@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+#[allow(dead_code, reason = "the tests of the console use the rest of what both share")]
 mod given;
+#[allow(dead_code, reason = "the tests of the console use the rest of what both share")]
 mod harness;
 
-mod access;
-mod agents;
-mod approvals;
-mod auditing;
 mod consent;
 mod csrf;
 mod documents;
@@ -17,5 +15,3 @@ mod endpoints;
 mod flow;
 mod login;
 mod pages;
-mod tasks;
-mod tools;

@@ -27,11 +27,9 @@ impl Record {
         match event {
             Event::Decision(decision) => line(out, *at, |members| decision_members(members, decision)),
             Event::Outcome(outcome) => line(out, *at, |members| outcome_members(members, outcome)),
-            Event::Act(_)
-            | Event::Child { .. }
-            | Event::ClockSet { .. }
-            | Event::Refusals(_)
-            | Event::Rejection(_) => serde_json::to_writer(out, &Line { at: *at, event }),
+            Event::Act(_) | Event::Child { .. } | Event::ClockSet { .. } | Event::Refusals(_) | Event::Rejection(_) => {
+                serde_json::to_writer(out, &Line { at: *at, event })
+            }
         }
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sekisho_acts::command::{Command, Outcome};
+use sekisho_acts::question::{Question, Report};
 use sekisho_client::mcp::McpAnswer;
 use sekisho_client::token::TokenEndpoint;
-use sekisho_console::acts::{Act, Outcome, Question, Report};
 use sekisho_policy::advise::Proposal;
 use sekisho_policy::replay::Replayed;
 use sekisho_protocol::env::Clock as _;
@@ -181,7 +182,7 @@ async fn task(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         calls: Some(50),
         ..TaskDefinition::default()
     };
-    let task = match world.operate(Act::TaskStart { grant, definition }).await? {
+    let task = match world.operate(Command::TaskStart { grant, definition }).await? {
         Outcome::Task { id } => id,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
@@ -205,7 +206,7 @@ async fn task(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         tool: "read_note".to_owned(),
         arguments: None,
     };
-    let explained = match world.operate(Act::Explain(question)).await? {
+    let explained = match world.operate(Command::Explain(question)).await? {
         Outcome::Explained(explained) => explained.explanation,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
@@ -215,7 +216,7 @@ async fn task(world: &World, scene: &mut Scene) -> Result<(), Failure> {
         "rights inside, grant inside, need outside: the task does not name it",
         explained.rights.inside && explained.grant.inside && !explained.need.inside,
     );
-    world.operate(Act::TaskFinish { task }).await?;
+    world.operate(Command::TaskFinish { task }).await?;
     let over = until_finished(world, &visitor.tokens).await?;
     scene.answer("the task is finished, and agent calls list_notes", &over, 403, &reason(over.error()));
     Ok(())
@@ -259,12 +260,12 @@ async fn loan(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     let mut person = Person::new(READER, &world.password);
     person.say_yes(&world.http, &url).await?;
     scene.step(&format!("{READER} opens the link and says why"), "200", "an owner is asked", true);
-    let asked = match world.operate(Act::RequestList).await? {
+    let asked = match world.operate(Command::RequestList).await? {
         Outcome::AccessRequests { requests } => requests,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
     let request = asked.first().map(|asked| asked.id).ok_or_else(|| failure("nothing was asked"))?;
-    let lent = match world.operate(Act::RequestGrant { request, seconds: 60 * 60, bounds: None }).await? {
+    let lent = match world.operate(Command::RequestGrant { request, seconds: 60 * 60, bounds: None }).await? {
         Outcome::Loan { id, .. } => id,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
@@ -280,7 +281,7 @@ async fn loan(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     let other = world.visitor(READER, &world.notes, "mcp:read").await?;
     let refused = write(&other.tokens).await?;
     scene.answer(&format!("another agent of {READER} calls write_note"), &refused, 403, &refusal(refused.error()));
-    world.operate(Act::LoanRevoke { loan: lent }).await?;
+    world.operate(Command::LoanRevoke { loan: lent }).await?;
     let over = until(async || write(&tokens).await, |answer| set(answer) == Some("rights")).await?;
     scene.answer("operator: sekisho loan revoke, and agent calls", &over, 403, &refusal(over.error()));
     Ok(())
@@ -313,7 +314,7 @@ async fn advice(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     scene.step("agent writes three drafts", "200", "it holds mcp:destructive, and needs less", true);
     let now = SystemClock.now();
     let since = a_day_before(now);
-    let advice = match world.operate(Act::Advise { since }).await? {
+    let advice = match world.operate(Command::Advise { since }).await? {
         Outcome::Advice { advice } => advice,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
@@ -336,7 +337,7 @@ async fn advice(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     let never = one.evidence.iter().find(|line| line.starts_with("never called")).cloned().unwrap_or_default();
     scene.step("  … and a policy without what nobody used", "done", &never, !never.is_empty());
     let own = ("demo.cedar".to_owned(), super::world::POLICY.to_owned());
-    let replay = async |files| match world.operate(Act::Replay { files, since }).await? {
+    let replay = async |files| match world.operate(Command::Replay { files, since }).await? {
         Outcome::Replayed(report) => Ok(report),
         other => Err(failure(format!("unexpected: {other:?}"))),
     };
@@ -374,13 +375,13 @@ async fn revocation(world: &World, scene: &mut Scene) -> Result<(), Failure> {
     let visitor = world.visitor(OWNER, &world.notes, "mcp:read").await?;
     let good = world.tool(&world.notes, Some(&visitor.tokens), "list_notes", json!({})).await?;
     scene.answer("agent calls list_notes", &good, 200, "the grant is alive");
-    let grants = match world.operate(Act::GrantList { user: Some(OWNER.to_owned()) }).await? {
+    let grants = match world.operate(Command::GrantList { user: Some(OWNER.to_owned()) }).await? {
         Outcome::Grants { grants } => grants,
         other => return Err(failure(format!("unexpected: {other:?}"))),
     };
     let mut ended = 0;
     for grant in grants.iter().filter(|grant| !grant.revoked) {
-        world.operate(Act::GrantRevoke { grant: grant.id }).await?;
+        world.operate(Command::GrantRevoke { grant: grant.id }).await?;
         ended += 1;
     }
     scene.step("operator: sekisho grant revoke", "done", &format!("{ended} grants ended"), ended > 0);

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sekisho_acts::command::{Command, Outcome};
 use sekisho_client::authorization::{self, AuthorizationRequest, Wish};
 use sekisho_client::discovery::{discover_any_issuer, discover_resource, select_scopes};
 use sekisho_client::http::{HttpSettings, Recording, SafeHttp};
 use sekisho_client::mcp::{McpAnswer, McpSession};
 use sekisho_client::registration::{ApplicationType, Registration, RegistrationRequest, register};
 use sekisho_client::token::{TokenEndpoint, Tokens};
-use sekisho_console::acts::{Act, Outcome};
 use sekisho_issuer::login::local::hash_password;
 use sekisho_policy::rights::PolicyFile;
 use sekisho_protocol::catalogue::ToolClass;
@@ -106,7 +106,7 @@ impl World {
             let hashed = hashed.map_err(|error| {
                 CommandError::environment(format!("no password could be made: {error}"), "free some memory")
             })?;
-            perform(&instance, Act::UserAdd { name: name.to_owned(), role, password: Some(hashed) }).await?;
+            perform(&instance, Command::UserAdd { name: name.to_owned(), role, password: Some(hashed) }).await?;
         }
         instance.take_over().await?;
         let identifier = |name: &str| {
@@ -137,8 +137,8 @@ impl World {
     }
 
     /// What an operator does at the command line, through the control socket.
-    pub(super) async fn operate(&self, act: Act) -> Result<Outcome, Failure> {
-        control::act_in(&self.data, act).await.map_err(failure)
+    pub(super) async fn operate(&self, command: Command) -> Result<Outcome, Failure> {
+        control::act_in(&self.data, command).await.map_err(failure)
     }
 
     /// One request of the newest revision.
@@ -233,7 +233,7 @@ impl World {
 
     /// The newest grant of the owner at the server with the notes.
     pub(super) async fn newest_grant(&self) -> Result<GrantId, Failure> {
-        match self.operate(Act::GrantList { user: Some(OWNER.to_owned()) }).await? {
+        match self.operate(Command::GrantList { user: Some(OWNER.to_owned()) }).await? {
             Outcome::Grants { grants } => {
                 let living = grants.iter().filter(|grant| !grant.revoked);
                 living.max_by_key(|grant| grant.id).map(|grant| grant.id).ok_or_else(|| failure("there is no grant"))
@@ -298,6 +298,6 @@ fn password() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn perform(instance: &Instance, act: Act) -> Result<Outcome, CommandError> {
-    control::perform_here(&instance.store, instance.node, instance.clock.as_ref(), act).await
+async fn perform(instance: &Instance, command: Command) -> Result<Outcome, CommandError> {
+    control::perform_here(&instance.store, instance.node, instance.clock.as_ref(), command).await
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{DocumentError, check_url};
 use crate::settings::DocumentPolicy;
-use crate::testing::{BASE, ScriptedHttp, World};
+use crate::testing::{ScriptedHttp, World};
 use crate::{IssuerSettings, testing};
 
 const URL: &str = "https://client.example/oauth/client.json";
@@ -213,7 +213,7 @@ async fn a_document_is_fetched_again_when_its_time_is_over() {
 async fn many_wait_for_one_fetch() {
     let gate = tokio::sync::Semaphore::new(0);
     let http = ScriptedHttp { gate: Some(gate), ..ScriptedHttp::default() };
-    let settings = IssuerSettings { base_url: BASE.to_owned(), ..IssuerSettings::default() };
+    let settings = IssuerSettings { ..IssuerSettings::default() };
     let world = Arc::new(World::with(settings, http).await);
     world.http.answer(200, "application/json", document().to_string());
     let mut waiting = tokio::task::JoinSet::new();
@@ -278,8 +278,7 @@ async fn only_accepted_hosts_are_asked() {
         (DocumentPolicy::Hosts(vec!["example".to_owned(), "other.example".to_owned()]), false),
         (DocumentPolicy::Hosts(Vec::new()), false),
     ] {
-        let settings =
-            IssuerSettings { base_url: BASE.to_owned(), client_documents: policy, ..IssuerSettings::default() };
+        let settings = IssuerSettings { client_documents: policy, ..IssuerSettings::default() };
         let world = World::with(settings, testing::ScriptedHttp::default()).await;
         world.http.answer(200, "application/json", document().to_string());
         assert_eq!(find(&world).await.is_ok(), accepted);

@@ -1,13 +1,13 @@
 //! Narrowing against a real store.
 
-use sekisho_protocol::audit::{Act, ActKind};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::task::TaskOrigin;
 
 use super::{ACCESS_TOKEN, ExchangeRequest};
-use crate::records;
+
 use crate::testing::{FILES, NOTES, World, honest};
 use crate::token::{GrantRequest, Issued, TokenError, perform};
 use sekisho_web::parameters::Parameters;
@@ -191,7 +191,7 @@ async fn the_records_say_what_an_exchange_gave() {
         grant: Some(world.grant_of(&first).0),
         scopes,
         detail: "exchange".to_owned(),
-        ..records::entry(ActKind::TokenIssued)
+        ..Act::new(Actor::Client, ActKind::TokenIssued)
     };
     assert_eq!(entries, [expected]);
 }

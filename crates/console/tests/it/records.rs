@@ -1,7 +1,7 @@
 //! Who reads the records, who changes what, and that neither is the other.
 
 use http::StatusCode;
-use sekisho_protocol::audit::{ActKind, Decision, Event, Need, Outcome, OutcomeResult, Record, Verdict};
+use sekisho_protocol::audit::{Act, ActKind, Actor, Decision, Event, Need, Outcome, OutcomeResult, Record, Verdict};
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_protocol::role::Role;
@@ -158,8 +158,8 @@ async fn records_can_be_looked_for() {
         let mut tx = site.store.begin().await.unwrap();
         let now = site.clock.now();
         let request = RequestId::generate(now, &*site.entropy);
-        let act = Event::Act { act: format!("act_{number}"), on: "x".to_owned(), by: "operator".to_owned() };
-        let record = Record { at: now, request, event: act };
+        let act = Act { detail: format!("act_{number}"), ..Act::new(Actor::Operator, ActKind::ServerAdded) };
+        let record = Record { at: now, request, event: Event::Act(act) };
         tx.audit().append(NodeId::generate(now, &*site.entropy), &[record], now).await.unwrap();
         tx.commit().await.unwrap();
         site.clock.advance_seconds(1);

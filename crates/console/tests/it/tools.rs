@@ -53,7 +53,7 @@ async fn an_owner_reads_what_changed_and_lets_it_through() {
     assert_eq!(owner.post(PAGE, &fields).await.location(), PAGE);
     let expected = [("read_note".to_owned(), Some(ToolClass::Read), false), ("wipe".to_owned(), None, true)];
     assert_eq!(standing(&site).await, expected);
-    assert_eq!(site.acts().await.iter().filter(|act| **act == ActKind::ToolAccepted).count(), 1);
+    assert_eq!(site.acts().await.iter().filter(|act| **act == ActKind::ToolClassified).count(), 1);
     // The same form again is about something else by now.
     assert_eq!(owner.post(PAGE, &fields).await.status, StatusCode::FORBIDDEN);
 }

@@ -17,7 +17,7 @@ const REASON: &str = "the old notes of the project have to go";
 
 impl Site {
     /// A call of this grant that rights refused, or another set.
-    async fn refused(&self, grant: GrantId, tool: &str, set: SetName) -> RequestId {
+    pub(crate) async fn refused(&self, grant: GrantId, tool: &str, set: SetName) -> RequestId {
         let (now, stored) = (self.clock.now(), self.stored_grant(grant).await);
         let call = RequestId::generate(now, &*self.entropy);
         let decision = Decision {
