@@ -1,11 +1,13 @@
 //! One act in one place: done on a page and at the command line it leaves the same record but for the actor, and the same
 //! rows; and what one of them refuses, the other refuses, with nothing changed.
 
+use std::collections::BTreeSet;
+
 use http::StatusCode;
 use sekisho_acts::access::Ask;
 use sekisho_acts::command::{Command, perform};
 use sekisho_acts::{ActError, Performer};
-use sekisho_protocol::audit::{Act, Actor, Event};
+use sekisho_protocol::audit::{Act, ActKind, Actor, Event, Record};
 use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::{GrantId, NodeId, RequestId, ServerName, TaskId};
@@ -43,7 +45,7 @@ enum Doing {
 const GOOD: [Doing; 12] = [
     Doing::Ask { reason: "the old notes have to go" },
     Doing::BeginTask { tools: &["read_note"], calls: "7" },
-    Doing::BeginTask { tools: &["read_note", "write_note"], calls: "" },
+    Doing::BeginTask { tools: &["read_note"], calls: "" },
     Doing::Classify,
     Doing::FinishTask,
     Doing::Lend {
@@ -65,7 +67,8 @@ struct Scene {
     grant: GrantId,
     task: TaskId,
     call: RequestId,
-    ways_seen: i64,
+    /// The exchanges that were on record when everything was prepared.
+    before: BTreeSet<RequestId>,
 }
 
 const USER: &str = "reader";
@@ -82,7 +85,7 @@ impl Scene {
         let end = sekisho_protocol::env::after(site.clock.now(), 600);
         tx.audit().keep_arguments(call, b"{\"id\":7}", end).await.unwrap();
         tx.commit().await.unwrap();
-        Self { site, grant, task, call, ways_seen: 0 }
+        Self { site, grant, task, call, before: BTreeSet::new() }
     }
 
     async fn browser(&self, name: &str) -> Browser {
@@ -139,13 +142,13 @@ impl Scene {
             let request = self.asked().await.id;
             self.command(Command::RequestGrant { request, seconds: 3600, bounds: None }).await.unwrap();
         }
-        self.ways_seen = self.last_seq().await;
+        self.before = self.stored().await.into_iter().map(|record| record.request).collect();
     }
 
-    async fn last_seq(&self) -> i64 {
+    async fn stored(&self) -> Vec<Record> {
         let mut tx = self.site.store.read().await.unwrap();
         let stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
-        i64::try_from(stored.len()).unwrap()
+        stored.into_iter().map(|stored| stored.record).collect()
     }
 
     /// Does it; whether it was done.
@@ -242,16 +245,13 @@ impl Scene {
 
     /// The acts on record since [`Self::prepare`], without signing in, without the actor and without what is new each time.
     async fn acts(&self) -> Vec<Value> {
-        let mut tx = self.site.store.read().await.unwrap();
-        let mut stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
-        stored.sort_by_key(|stored| stored.seq);
-        let acts = stored.into_iter().filter_map(|stored| match stored.record.event {
-            Event::Act(act) if act.act.as_str() != "login_succeeded" => Some(act),
+        let new = self.stored().await.into_iter().filter(|record| !self.before.contains(&record.request));
+        let acts = new.filter_map(|record| match record.event {
+            Event::Act(act) if act.act != ActKind::LoginSucceeded => Some(act),
             _ => None,
         });
-        acts.map(|act| serde_json::to_value(Act { actor: Actor::Checkpoint, ..act }).unwrap())
-            .map(|act| plain(&act))
-            .collect()
+        let unsigned = acts.map(|act| Act { actor: Actor::Checkpoint, ..act });
+        unsigned.map(|act| plain(&serde_json::to_value(act).unwrap())).collect()
     }
 
     /// What the tables say that an act can change.
@@ -342,9 +342,8 @@ fn plain(value: &Value) -> Value {
 async fn done(doing: Doing, way: Way) -> (Vec<Value>, Value) {
     let mut scene = Scene::new().await;
     scene.prepare(doing).await;
-    let before = scene.acts().await.len();
     assert!(scene.run(doing, way).await, "{doing:?} by {way:?}");
-    let acts = scene.acts().await.split_off(before);
+    let acts = scene.acts().await;
     assert_eq!(acts.len(), 1, "{doing:?} by {way:?} is one act: {acts:?}");
     (acts, scene.rows().await)
 }

@@ -7,17 +7,19 @@ use serde_json::Value;
 use crate::sources::{files, root};
 
 /// Package, floor, and what may be named besides the floors below.
-const FLOORS: [(&str, u8); 10] = [
+const FLOORS: [(&str, u8); 12] = [
     ("sekisho-protocol", 0),
     ("sekisho-client", 1),
     ("sekisho-picture", 1),
     ("sekisho-policy", 1),
     ("sekisho-store", 1),
     ("sekisho-token", 1),
-    ("sekisho-console", 2),
-    ("sekisho-gateway", 2),
-    ("sekisho-issuer", 2),
-    ("sekisho", 3),
+    ("sekisho-acts", 2),
+    ("sekisho-web", 2),
+    ("sekisho-console", 3),
+    ("sekisho-gateway", 3),
+    ("sekisho-issuer", 3),
+    ("sekisho", 4),
 ];
 
 fn packages() -> Vec<Value> {
