@@ -56,7 +56,7 @@ impl Jar {
         self.doors.get(origin).map(String::as_str)
     }
 
-    /// Runs the script of a page that came from this address, as `templates/issuer/door.js` is written. Gives the address
+    /// Runs the script of a page that came from this address, as `templates/web/door.js` is written. Gives the address
     /// to which the script goes on.
     pub fn run_script(&mut self, origin: &str, url: &str, page: &str) -> Option<String> {
         let head = page.split_once("<script ")?.1.split('>').next()?;

@@ -133,7 +133,7 @@ async fn records_are_pruned_read_and_exported() {
         records.iter().any(is_outcome).then_some(records)
     })
     .await;
-    let acts: Vec<_> = records.iter().filter(|row| row["record"]["event"]["act"] == "audit arguments").collect();
+    let acts: Vec<_> = records.iter().filter(|row| row["record"]["event"]["act"] == "arguments_read").collect();
     assert_eq!(acts.len(), 2);
     assert!(!records.iter().any(|row| row.to_string().contains("=1+1")), "arguments are not in the chain");
     let table = checkpoint.command(&["audit", "export", "--format", "csv"]).await.stdout;

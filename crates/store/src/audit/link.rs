@@ -87,7 +87,7 @@ pub(super) fn unpack(packed: &[u8]) -> Result<String, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use sekisho_protocol::audit::{Event, Record};
+    use sekisho_protocol::audit::{Act, ActKind, Actor, Event, Record};
     use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp, after};
     use sekisho_protocol::ids::RequestId;
 
@@ -95,7 +95,11 @@ mod tests {
 
     fn record(began: Timestamp, on: String) -> Record {
         let request = RequestId::generate(began, &SeededEntropy::default());
-        Record { at: began, request, event: Event::Act { by: "ada".to_owned(), act: "act".to_owned(), on } }
+        Record {
+            at: began,
+            request,
+            event: Event::Act(Act { detail: on, ..Act::new(Actor::Operator, ActKind::ServerAdded) }),
+        }
     }
 
     fn read(packed: &[u8]) -> Vec<Record> {

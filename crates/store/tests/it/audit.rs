@@ -1,6 +1,6 @@
 //! The records: one chain per node that does not fork, and shows what was done to it.
 
-use sekisho_protocol::audit::{Event, Record};
+use sekisho_protocol::audit::{Act, ActKind, Actor, Event, Record};
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_store::{
     AuditFilter, AuditOrder, ChainCheck, SealKey, SignedHead, Store, StoreSettings, StoreUrl, StoredRecord,
@@ -12,7 +12,7 @@ fn record(world: &World, seconds: u32, act: &str) -> Record {
     Record {
         at: world.at(seconds),
         request: RequestId::generate(world.at(seconds), &*world.entropy),
-        event: Event::Act { by: "ada".to_owned(), act: act.to_owned(), on: "notes".to_owned() },
+        event: Event::Act(Act { detail: act.to_owned(), ..Act::new(Actor::Operator, ActKind::ServerAdded) }),
     }
 }
 

@@ -173,7 +173,7 @@ async fn all_agents_end_at_once() {
     }
     field
         .recorded("the end of all", |event| {
-            event["act"] == "grant_revoked"
+            event["act"] == "grants_revoked"
                 && event["detail"].as_str().is_some_and(|detail| detail.contains("2 grants"))
         })
         .await;

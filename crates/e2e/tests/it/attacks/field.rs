@@ -129,7 +129,7 @@ impl Field {
 
     /// A record of something at the issuer.
     pub(crate) async fn noted(&self, act: &str) -> Value {
-        self.recorded(act, |event| event["kind"] == "authorization" && event["act"] == act).await
+        self.recorded(act, |event| event["kind"] == "act" && event["act"] == act).await
     }
 
     /// The record of the very request that this reply answers.

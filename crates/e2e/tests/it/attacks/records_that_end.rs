@@ -116,8 +116,8 @@ async fn records_are_compared_with_their_second_place_without_being_asked() {
         let found = field.checkpoint.command(&["audit", "verify"]).await;
         assert_eq!(found.code(), Some(1), "{}{}", found.stdout, found.stderr);
         assert!(found.stderr.contains("it had come to record"), "{}", found.stderr);
-        let noted = field.recorded("the contradiction", |event| event["act"] == "audit contradicted").await;
-        assert_eq!(noted["event"]["by"], "checkpoint");
+        let noted = field.recorded("the contradiction", |event| event["act"] == "records_contradicted").await;
+        assert_eq!(noted["event"]["actor"], "checkpoint");
         assert_eq!(field.ask(&tool(UP, &granted.access, "keep")).await.status, 200);
     }
 }

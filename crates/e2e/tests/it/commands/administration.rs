@@ -81,7 +81,7 @@ async fn a_disabled_user_is_out_at_once() {
     let users = checkpoint.ask(&["user", "list"]).await;
     let carol = users[0]["users"].as_array().unwrap().iter().find(|user| user["name"] == "carol").unwrap();
     assert_eq!(carol["disabled"], true);
-    assert!(checkpoint.records().await.iter().any(|row| row["record"]["event"]["act"] == "user disable"));
+    assert!(checkpoint.records().await.iter().any(|row| row["record"]["event"]["act"] == "user_disabled"));
 }
 
 /// `grant list | revoke`
