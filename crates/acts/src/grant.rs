@@ -3,7 +3,8 @@
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::GrantId;
-use sekisho_store::Tx;
+use sekisho_protocol::registration::ClientOrigin;
+use sekisho_store::{GrantFilter, Tx};
 
 use crate::{ActError, Performer, role, user};
 
@@ -15,6 +16,36 @@ pub async fn revoke(tx: &mut Tx, by: &Performer<'_>, id: GrantId) -> Result<(), 
         return Err(absent());
     }
     Ok(by.record(tx, by.act_on(ActKind::GrantRevoked, &grant)).await?)
+}
+
+/// Ends the older living grants of the same user at the same server through the same client, which has just been let in
+/// anew, and says how many. What was lent to them is passed on. Only of a client that registered itself, so that its
+/// identifier is one installation: a client that publishes its identifier may run on several machines of one user.
+pub async fn replace_older(tx: &mut Tx, by: &Performer<'_>, new: GrantId) -> Result<u64, ActError> {
+    let absent = || ActError::absent("living grant", new);
+    let grant = tx.grants().find(new).await?.ok_or_else(absent)?;
+    let client = tx.clients().find(&grant.client).await?;
+    if client.is_none_or(|client| client.client.origin != ClientOrigin::Dynamic) {
+        return Ok(0);
+    }
+    let filter = GrantFilter {
+        subject: Some(grant.subject.clone()),
+        client: Some(grant.client.clone()),
+        server: Some(grant.server.clone()),
+    };
+    let mut count = 0;
+    for old in tx.grants().list(&filter).await? {
+        if old.id == new || old.parent.is_some() || old.revoked_at.is_some() {
+            continue;
+        }
+        tx.loans().pass_on(old.id, new, by.now).await?;
+        if tx.grants().revoke(old.id, "replaced by a new one of its client", by.now).await? {
+            let detail = format!("replaced by `{new}`");
+            by.record(tx, Act { detail, ..by.act_on(ActKind::GrantRevoked, &old) }).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Whose grants are ended.

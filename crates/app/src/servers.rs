@@ -18,10 +18,9 @@ use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{Loan, User};
 
-use crate::builtin;
 use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
 use crate::error::CommandError;
-use crate::os;
+use crate::{builtin, os};
 
 /// A definition with its name and with the values that it must not hold itself.
 #[derive(Debug, Clone)]

@@ -9,11 +9,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use sekisho_store::{StoreError, Tx};
-use sekisho_web::Visit;
 use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::Session;
-use sekisho_web::{error, frame, shown};
+use sekisho_web::{Visit, error, frame, shown};
 
 use crate::Console;
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use sekisho_web::Visit;
 use sekisho_web::parameters::Form;
 use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
-use sekisho_web::{error, frame};
+use sekisho_web::{Visit, error, frame};
 
 use crate::Console;
 

@@ -11,9 +11,8 @@ use sekisho_acts::approval::{self, Answer};
 use sekisho_acts::reading::is_alive;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ApprovalId;
-use sekisho_store::{Approval, SecretBytes, StoreError, Tx};
-
 use sekisho_protocol::text::plain_text;
+use sekisho_store::{Approval, SecretBytes, StoreError, Tx};
 use sekisho_web::Visit;
 use sekisho_web::error::{self, PageError};
 use sekisho_web::frame::{self, Chrome};

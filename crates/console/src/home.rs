@@ -9,12 +9,11 @@ use http::StatusCode;
 use sekisho_protocol::connect_lines::connect_lines;
 use sekisho_protocol::text::plain_text;
 use sekisho_store::{StoreError, Tx};
-
-use sekisho_web::error::PageError;
+use sekisho_web::error::{self, PageError};
 use sekisho_web::frame::{self, Chrome};
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, Session, form_token};
-use sekisho_web::{Visit, door, error, shown};
+use sekisho_web::{Visit, door, shown};
 
 use crate::access::{self, AskedLine};
 use crate::agents::{self, GrantLine};

@@ -14,7 +14,6 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::server::ServerCard;
 use sekisho_store::{AuditFilter, AuditOrder, StoreError, Tx};
-
 use sekisho_web::Visit;
 use sekisho_web::error::{self, PageError};
 use sekisho_web::frame::{self, Chrome};

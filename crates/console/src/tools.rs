@@ -11,7 +11,6 @@ use sekisho_protocol::catalogue::{Difference, HeldTool, ToolClass};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ServerName;
 use sekisho_store::Tx;
-
 use sekisho_web::Visit;
 use sekisho_web::choice::{ToolLine, tool_key};
 use sekisho_web::error::{self, PageError};

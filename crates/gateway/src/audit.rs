@@ -18,7 +18,6 @@ use sekisho_protocol::ids::{GrantId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{AuditHead, Store, StoreError, Tx};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
-
 use tokio::time::Instant;
 
 use self::open::{OpenCalls, OpenMark};

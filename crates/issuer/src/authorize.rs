@@ -21,17 +21,15 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_protocol::task::{self, TaskDefinition, TaskError};
+use sekisho_protocol::text::plain_text;
 use sekisho_store::Pending;
+use sekisho_web::error::Fault;
+use sekisho_web::parameters::{Parameters, ParametersError};
+use sekisho_web::{Visit, frame};
 
 use crate::clients::{self, LookupError};
-use crate::error;
 use crate::redirect::ProvenRedirect;
-use crate::{Issuer, records};
-use sekisho_protocol::text::plain_text;
-use sekisho_web::Visit;
-use sekisho_web::error::Fault;
-use sekisho_web::frame;
-use sekisho_web::parameters::{Parameters, ParametersError};
+use crate::{Issuer, error, records};
 
 /// The longest `state` that is given back, in bytes.
 const STATE_BYTES_MAX: usize = 4096;

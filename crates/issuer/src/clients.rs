@@ -3,10 +3,10 @@
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{Client, ClientAuthentication};
-
-use crate::Issuer;
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
+
+use crate::Issuer;
 
 pub(crate) mod authenticate;
 pub(crate) mod dynamic;

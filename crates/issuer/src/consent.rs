@@ -8,26 +8,23 @@ use http::StatusCode;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::PendingId;
-use sekisho_protocol::registration::Client;
+use sekisho_protocol::registration::{Client, ClientOrigin};
 use sekisho_protocol::server::ServerCard;
 use sekisho_store::{Pending, StoreError, Tx};
-
-use crate::Issuer;
-use crate::authorize::Prompt;
-use crate::clients::{self, LookupError};
-use crate::error;
-use crate::grant::{RequestStanding, request_standing};
-use crate::pages::{ClientPage, GrantPage, ReturnPage};
-use crate::redirect::ProvenRedirect;
-use sekisho_web::Visit;
 use sekisho_web::choice::{End, ToolLine};
-use sekisho_web::door;
 use sekisho_web::error::Fault;
-use sekisho_web::frame;
-use sekisho_web::frame::Chrome;
+use sekisho_web::frame::{self, Chrome};
 use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, Session, form_token};
+use sekisho_web::{Visit, door};
+
+use crate::authorize::Prompt;
+use crate::clients::{self, LookupError};
+use crate::grant::{RequestStanding, request_standing};
+use crate::pages::{ClientPage, GrantPage, ReturnPage};
+use crate::redirect::ProvenRedirect;
+use crate::{Issuer, error};
 
 mod answer;
 mod view;
@@ -211,10 +208,17 @@ fn client_page(issuer: &Issuer, visit: &Visit, request: &Request) -> ClientPage 
 
 fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Session, offer: &view::Offer) -> GrantPage {
     let about = about_grant(&request.pending, &offer.tools);
+    let mut ask = view::ask(visit, request, &offer.scopes);
+    if !offer.again {
+        // At first nobody hands on what cannot be undone without saying so.
+        for line in &mut ask.scopes {
+            line.ticked = !line.is_grave || offer.scopes.len() == 1;
+        }
+    }
     GrantPage {
         chrome: Chrome::new(&issuer.site, visit).with(visit, session, Some(request.pending.id.to_string())),
         csrf: form_token(visit, Some(session), FormKind::Grant, &about).expose().to_owned(),
-        ask: view::ask(visit, request, &offer.scopes),
+        ask,
         withheld: offer.withheld && !offer.scopes.is_empty(),
         stay: offer.stay,
         session_hours: issuer.site.settings.session_ttl_seconds.div_ceil(60 * 60),
@@ -223,6 +227,8 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         task: request.pending.task.as_ref().map(|task| view::task_facts(visit.language, task)),
         templates: view::templates(visit.language, request, offer),
         ends: End::ALL,
+        // A client of the operator's is let in until somebody ends it; one that nobody vouches for, for a month.
+        chosen_end: if request.client.origin == ClientOrigin::Registered { End::Never } else { End::Month },
         figure: view::figure(visit, request, session, offer),
     }
 }

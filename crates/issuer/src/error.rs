@@ -6,6 +6,10 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::oauth_error::{OauthErrorBody, OauthErrorCode};
+use sekisho_web::Visit;
+use sekisho_web::error::{Fault, Telling, tell, tell_fault, told};
+use sekisho_web::frame::{self, Chrome};
+use sekisho_web::sentence::Sentence;
 use serde::Serialize;
 
 use crate::Issuer;
@@ -19,11 +23,6 @@ use crate::pages::ReturnPage;
 use crate::register::RegistrationError;
 use crate::setup::SetupError;
 use crate::token::{Issued, TokenError};
-use sekisho_web::Visit;
-use sekisho_web::error::{Fault, Telling, tell, tell_fault, told};
-use sekisho_web::frame;
-use sekisho_web::frame::Chrome;
-use sekisho_web::sentence::Sentence;
 
 /// A refused authorization request: a page before the redirect is proven, an answer to the client after.
 pub(crate) fn authorize(issuer: &Issuer, visit: &Visit, error: &AuthorizeError) -> Response {

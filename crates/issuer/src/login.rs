@@ -11,21 +11,17 @@ use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::Password;
 use sekisho_protocol::text::plain_text;
 use sekisho_store::{Lane, StoreError, Tx, User};
-
-use crate::error;
-use crate::limits;
-use crate::pages::LoginPage;
-use crate::{Issuer, consent, records};
-use sekisho_web::Visit;
-use sekisho_web::door;
 use sekisho_web::error::Fault;
-use sekisho_web::frame::Chrome;
-use sekisho_web::frame::{self, SignedIn};
+use sekisho_web::frame::{self, Chrome, SignedIn};
 use sekisho_web::parameters::{Form, Parameters};
 use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, form_token, is_ours};
 use sekisho_web::shown::display_name;
+use sekisho_web::{Visit, door};
+
+use crate::pages::LoginPage;
+use crate::{Issuer, consent, error, limits, records};
 
 mod known;
 pub mod local;

@@ -8,13 +8,13 @@ use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_protocol::task::TASK_TYPE;
+use sekisho_web::SiteSettings;
+use sekisho_web::language::Language;
 
 use crate::Issuer;
 use crate::error::document;
 use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 use crate::token::EXCHANGE;
-use sekisho_web::SiteSettings;
-use sekisho_web::language::Language;
 
 /// `GET /.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {

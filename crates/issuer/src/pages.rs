@@ -55,6 +55,8 @@ pub(crate) struct GrantPage {
     /// Tasks of the owner's to choose from, where the client declares none.
     pub(crate) templates: Vec<TemplateChoice>,
     pub(crate) ends: [End; 5],
+    /// The end that is chosen at first.
+    pub(crate) chosen_end: End,
     /// The three sets, drawn; made by us, so it is not escaped.
     pub(crate) figure: Option<String>,
 }

@@ -3,9 +3,9 @@
 use sekisho_acts::Performer;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_store::{StoreError, Tx};
+use sekisho_web::Visit;
 
 use crate::Issuer;
-use sekisho_web::Visit;
 
 /// Who acts in a request, when, and under which name it is recorded.
 pub(crate) fn performer<'i>(issuer: &'i Issuer, visit: &Visit, actor: Actor) -> Performer<'i> {

@@ -11,14 +11,13 @@ use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{Client, ClientAuthentication};
 use sekisho_protocol::secret::ClientSecret;
 use sekisho_store::{NewClient, StoreError};
-
-use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
-use crate::error;
-use crate::limits::REGISTRATION_BYTES_MAX;
-use crate::{Issuer, records};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::whole_body;
+
+use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
+use crate::limits::REGISTRATION_BYTES_MAX;
+use crate::{Issuer, error, records};
 
 /// Why nobody was registered.
 #[derive(Debug, thiserror::Error)]

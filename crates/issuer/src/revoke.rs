@@ -13,14 +13,13 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::secret::RefreshToken;
 use sekisho_store::{StoreError, Tx};
 use sekisho_token::{Expectation, verify};
-
-use crate::clients::authenticate::{self, AuthenticatedClient};
-use crate::error;
-use crate::token::TokenError;
-use crate::{Issuer, records};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::Form;
+
+use crate::clients::authenticate::{self, AuthenticatedClient};
+use crate::token::TokenError;
+use crate::{Issuer, error, records};
 
 /// `POST /oauth/revoke`.
 pub(crate) async fn revoke(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {

@@ -13,19 +13,16 @@ use sekisho_protocol::env::{Entropy, Timestamp, after};
 use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::{Password, SetupToken};
 use sekisho_store::{SetupLink, StoreError, Tx, User};
-
-use crate::error;
-use crate::login::{self, LoginError};
-use crate::pages::SetupPage;
-use crate::{Issuer, records};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
-use sekisho_web::frame;
-use sekisho_web::frame::Chrome;
-use sekisho_web::frame::SignedIn;
+use sekisho_web::frame::{self, Chrome, SignedIn};
 use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token, is_ours};
+
+use crate::login::{self, LoginError};
+use crate::pages::SetupPage;
+use crate::{Issuer, error, records};
 
 /// How long a link works, in seconds.
 pub const SETUP_LINK_SECONDS: u32 = 30 * 60;

@@ -20,6 +20,9 @@ use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, CsrfToken};
 use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_store::{Code, Conditions, NewClient, SealKey, Store, StoreSettings, StoreUrl, User};
 use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
+use sekisho_web::language::Language;
+use sekisho_web::visit::{Browser, Source, Visit};
+use sekisho_web::{Site, SiteParts, SiteSettings};
 use tokio::sync::watch;
 
 use crate::clients::authenticate::AuthenticatedClient;
@@ -27,9 +30,6 @@ use crate::token::authorization_code::CodeRequest;
 use crate::token::refresh::RefreshRequest;
 use crate::token::{GrantRequest, Issued, TokenError, perform};
 use crate::{Issuer, IssuerParts, IssuerSettings};
-use sekisho_web::language::Language;
-use sekisho_web::visit::{Browser, Source, Visit};
-use sekisho_web::{Site, SiteParts, SiteSettings};
 
 pub(crate) const BASE: &str = "https://sekisho.example";
 pub(crate) const NOTES: &str = "https://sekisho.example/mcp/notes";

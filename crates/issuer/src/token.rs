@@ -16,13 +16,12 @@ use sekisho_protocol::secret::{AccessToken, RefreshToken};
 use sekisho_protocol::task::TaskError;
 use sekisho_store::Tx;
 use sekisho_token::{AccessClaims, sign};
-
-use crate::clients::authenticate::{self, AuthenticatedClient, AuthenticationError};
-use crate::error;
-use crate::{Issuer, records};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::{Form, Parameters, ParametersError};
+
+use crate::clients::authenticate::{self, AuthenticatedClient, AuthenticationError};
+use crate::{Issuer, error, records};
 
 pub(crate) mod authorization_code;
 mod beforehand;

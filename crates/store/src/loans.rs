@@ -185,6 +185,24 @@ impl Loans<'_> {
         Ok(revoked)
     }
 
+    /// Passes on what was lent to a grant, and to no task of it, to the grant that replaces it: of the same user, client and
+    /// server. Says how many.
+    pub async fn pass_on(&mut self, from: GrantId, to: GrantId, now: Timestamp) -> Result<u64, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "UPDATE loans SET grant_id = $2
+                 WHERE grant_id = $1 AND task IS NULL AND revoked_at IS NULL AND expires_at > $3
+                     AND EXISTS (SELECT 1 FROM grants WHERE grants.id = $2 AND grants.subject = loans.subject
+                         AND grants.client_id = loans.client_id AND grants.server = loans.server)
+                 RETURNING id",
+                values![from, to, now],
+            )
+            .await?;
+        self.announce(&rows)?;
+        Ok(rows.len() as u64)
+    }
+
     /// Ends what was lent to a task that ends in this transaction.
     pub(crate) async fn end_of_task(&mut self, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
         let rows = self

@@ -20,6 +20,8 @@ pub struct ScopeLine {
     pub name: String,
     /// It lets do what cannot be undone.
     pub is_grave: bool,
+    /// Whether its box is ticked at first.
+    pub ticked: bool,
 }
 
 impl ScopeLine {
@@ -48,7 +50,7 @@ impl ScopeLine {
             (other, None) => (Sentence::ScopeOther, other),
         };
         let is_grave = sentence == Sentence::ScopeDestructive;
-        Self { words: language.around(sentence), name: name.to_owned(), value, is_grave }
+        Self { words: language.around(sentence), name: name.to_owned(), value, is_grave, ticked: true }
     }
 }
 

@@ -28,11 +28,10 @@ use sekisho_protocol::secret::DoorToken;
 use sekisho_store::StoreError;
 use tower::ServiceExt as _;
 
-use crate::error::PageError;
-use crate::site::Site;
-use crate::site::SiteSettings;
+use crate::error::{self, PageError};
+use crate::site::{Site, SiteSettings};
 use crate::visit::Visit;
-use crate::{error, frame, session};
+use crate::{frame, session};
 
 /// The script of the pages before and behind a door. Nothing is put into it: what it needs stands in its attributes.
 pub const SCRIPT: &str = include_str!("../../../templates/web/door.js");

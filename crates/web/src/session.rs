@@ -15,8 +15,7 @@ use crate::error::{self, PageError};
 use crate::frame;
 use crate::parameters::Form;
 use crate::place::Place;
-use crate::site::Site;
-use crate::site::SiteSettings;
+use crate::site::{Site, SiteSettings};
 use crate::visit::{Source, Visit};
 
 /// What a browser shows to be the one that is signed in: a cookie, and on plain http also the door in the path

@@ -7,8 +7,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::registration::{Client, ClientOrigin};
 use sekisho_protocol::task::{ANY, TaskDefinition};
-use sekisho_protocol::text::plain_text;
-use sekisho_protocol::text::{is_invisible, push_json_escape};
+use sekisho_protocol::text::{is_invisible, plain_text, push_json_escape};
 use sekisho_store::{StoreError, Tx};
 use url::Url;
 

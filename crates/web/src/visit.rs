@@ -14,11 +14,10 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::secret::{CsrfToken, DoorToken};
 
-use crate::PeerAddress;
-use crate::door;
 use crate::language::Language;
 use crate::session::SessionSecret;
 use crate::site::{HasSite, Site};
+use crate::{PeerAddress, door};
 
 /// One request: when it came, under which name it is recorded, from where, in which browser.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use sekisho_acts::command::{Command, Outcome};
 use super::serve::PORT;
 use crate::cli::Common;
 use crate::config::{self, Configuration, Known, Loaded, Mistake};
+use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::instance::is_local;
-use crate::os::SystemClock;
-use crate::{control, os};
+use crate::os::{self, SystemClock};
 
 /// Reports every mistake of a configuration file: all that `serve` would refuse, and names that nothing has.
 pub(crate) async fn check(common: &Common, path: &Path) -> Result<(), CommandError> {

@@ -10,9 +10,8 @@ use sekisho_protocol::ids::RequestId;
 use super::names::Names;
 use super::{print_json, unexpected};
 use crate::cli::{Common, ExplainArguments, ExplainFormat};
-use crate::control;
 use crate::error::CommandError;
-use crate::say;
+use crate::{control, say};
 
 /// Explains a call that could be, or one that was.
 pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Result<(), CommandError> {

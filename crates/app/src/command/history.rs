@@ -12,10 +12,9 @@ use sekisho_protocol::env::{Clock as _, Timestamp};
 use super::{print_json, unexpected, visible};
 use crate::cli::{Common, ReplayArguments, SinceArguments};
 use crate::config::{Template, UNREAD_HELP, policy_files};
-use crate::control;
 use crate::error::CommandError;
 use crate::os::SystemClock;
-use crate::say;
+use crate::{control, say};
 
 /// `sekisho advise`
 pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Result<(), CommandError> {

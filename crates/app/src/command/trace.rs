@@ -11,9 +11,8 @@ use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
 use super::names::Names;
 use super::{print_json, unexpected};
 use crate::cli::{Common, DiagramFormat};
-use crate::control;
 use crate::error::CommandError;
-use crate::say;
+use crate::{control, say};
 
 /// Records asked for at a time.
 const PAGE: u32 = 1000;

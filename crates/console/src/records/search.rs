@@ -8,7 +8,6 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, RequestId, ServerName};
 use sekisho_protocol::refusal::SetName;
 use sekisho_store::{StoreError, Tx};
-
 use sekisho_web::error::PageError;
 use sekisho_web::parameters::Parameters;
 use sekisho_web::sentence::Sentence;

@@ -12,8 +12,8 @@ use sekisho_protocol::task::TaskDefinition;
 use sekisho_store::Pending;
 
 use super::{AuthorizeError, Prompt, UnprovenError, begin, may_skip_consent};
-use crate::testing::{FILES, NOTES, REDIRECT, World, card, client};
-use crate::{IssuerSettings, testing};
+use crate::IssuerSettings;
+use crate::testing::{self, FILES, NOTES, REDIRECT, World, card, client};
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 

@@ -14,13 +14,13 @@ use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{Client, ClientAuthentication};
 use sekisho_protocol::secret::{ClientAssertion, ClientSecret};
 use sekisho_token::{PublicKeys, VerifyError, verify_assertion};
+use sekisho_web::Visit;
+use sekisho_web::error::Fault;
+use sekisho_web::parameters::Parameters;
 use subtle::ConstantTimeEq as _;
 
 use super::{KnownClient, LookupError};
 use crate::Issuer;
-use sekisho_web::Visit;
-use sekisho_web::error::Fault;
-use sekisho_web::parameters::Parameters;
 
 /// The only type of assertion (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

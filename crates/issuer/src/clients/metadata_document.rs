@@ -13,6 +13,7 @@ use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
 use sekisho_protocol::text::plain_text;
 use sekisho_token::PublicKeys;
+use sekisho_web::Visit;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::{Host, Url};
@@ -20,7 +21,6 @@ use url::{Host, Url};
 use super::dynamic::{REDIRECT_URIS_MAX, grant_types_unsaid};
 use crate::Issuer;
 use crate::settings::DocumentPolicy;
-use sekisho_web::Visit;
 
 /// The longest document that is read, in bytes (AS-32).
 const DOCUMENT_BYTES_MAX: usize = 5 * 1024;

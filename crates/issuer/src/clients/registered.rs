@@ -4,10 +4,10 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::registration::{Client, ClientOrigin};
 use sekisho_store::{NewClient, StoreError, Tx};
+use sekisho_web::error::Fault;
 
 use super::KnownClient;
 use crate::Issuer;
-use sekisho_web::error::Fault;
 
 /// The client of this identifier, if the store knows it.
 pub(crate) async fn find(issuer: &Issuer, id: &ClientId) -> Result<Option<KnownClient>, Fault> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sekisho_acts::tool::{self, Shown};
+use sekisho_acts::{ActError, Performer};
 use sekisho_policy::grant::narrowed;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::{ActorPath, Subject};
@@ -13,6 +15,10 @@ use sekisho_protocol::secret::AuthorizationCode;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
 use sekisho_protocol::text::plain_text;
 use sekisho_store::{Code, Conditions, Consent, GrantTask, StoreError, Tx};
+use sekisho_web::Visit;
+use sekisho_web::choice::{End, reads, tool_key};
+use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::session::{self, FormKind, Session, is_ours};
 
 use super::view::{self, Offer};
 use super::{ConsentError, Request, about_grant, find, needs_login};
@@ -20,10 +26,6 @@ use crate::authorize::{Prompt, may_skip_consent};
 use crate::clients::registered;
 use crate::grant::approved_scopes;
 use crate::{Issuer, records};
-use sekisho_web::Visit;
-use sekisho_web::choice::{End, reads, tool_key};
-use sekisho_web::parameters::{Form, Parameters};
-use sekisho_web::session::{self, FormKind, Session, is_ours};
 
 /// What became of a request.
 #[derive(Debug)]
@@ -195,7 +197,8 @@ async fn approve(
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
     }
     let code = grant(issuer, tx, visit, request, session, (&scopes, conditions.clone())).await?;
-    classify(tx, visit, request, &offer, form).await?;
+    let by = records::performer(issuer, visit, Actor::User(session.user.id));
+    classify(tx, &by, request, &offer, form).await?;
     if may_skip_consent(&request.client) && scopes == request.pending.scopes && conditions == Conditions::default() {
         tx.grants().remember_consent(&consent(request, session, &scopes), visit.now).await?;
     }
@@ -300,7 +303,7 @@ async fn grant(
 /// What the owner ticked becomes configuration; what was left out stays unclassified.
 async fn classify(
     tx: &mut Tx,
-    visit: &Visit,
+    by: &Performer<'_>,
     request: &Request,
     offer: &Offer,
     form: &Parameters,
@@ -308,15 +311,20 @@ async fn classify(
     if offer.tools.is_empty() {
         return Ok(());
     }
-    for tool in &offer.tools {
-        let key = tool_key(&tool.name);
+    for held in &offer.tools {
+        let key = tool_key(&held.name);
         let class = form.one(&format!("class.{key}")).and_then(|word| word.parse::<ToolClass>().ok());
         let ticked = form.all("tool").any(|ticked| ticked == key);
         if let (true, Some(class)) = (ticked, class) {
-            tx.catalogue().classify(&request.server.name, &tool.name, class, &tool.seen, visit.now).await?;
+            let shown = Shown { name: &held.name, seen: &held.seen };
+            tool::classify(tx, by, &request.server.name, shown, class).await.map_err(|error| match error {
+                ActError::Store(error) => error.into(),
+                // What was shown is not there any more.
+                _ => ConsentError::Forgery,
+            })?;
         }
     }
-    tx.servers().mark_consented(&request.server.name, visit.now).await?;
+    tx.servers().mark_consented(&request.server.name, by.now).await?;
     Ok(())
 }
 

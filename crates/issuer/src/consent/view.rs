@@ -8,24 +8,24 @@ use sekisho_policy::grant::{grantable, grantable_of};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::TaskTemplate;
 use sekisho_protocol::task::TaskDefinition;
 use sekisho_protocol::text::plain_text;
-use sekisho_store::{StoreError, Tx};
-use url::Url;
-
-use super::{Request, tools_to_classify};
-use crate::Issuer;
-use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice};
+use sekisho_store::{GrantFilter, StoreError, Tx};
 use sekisho_web::Visit;
 use sekisho_web::choice::{ScopeLine, class_words, tool_key};
 use sekisho_web::language::Language;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::Session;
-use sekisho_web::shown;
-use sekisho_web::shown::display_name;
+use sekisho_web::shown::{self, display_name};
+use url::Url;
+
+use super::{Request, tools_to_classify};
+use crate::Issuer;
+use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice};
 
 /// What this person may hand on of what is asked for (RS-39: `policy::grantable`, nothing more).
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Offer {
     pub(crate) known: Vec<Tool>,
     /// Whether the person can let it stay connected when they are away (`offline_access`).
     pub(crate) stay: Stay,
+    /// Whether the person has let this client in at this server before, and it still is.
+    pub(crate) again: bool,
 }
 
 /// The box `offline_access`: whether the access outlasts the browser session in which it is given (decision 0037).
@@ -114,7 +116,18 @@ pub(crate) async fn offer(
     if !tools.is_empty() || known.len() > LISTED_MAX {
         known.clear();
     }
-    Ok(Offer { scopes, withheld, tools, known, stay })
+    let again = has_grant(tx, request, session, now).await?;
+    Ok(Offer { scopes, withheld, tools, known, stay, again })
+}
+
+async fn has_grant(tx: &mut Tx, request: &Request, session: &Session, now: Timestamp) -> Result<bool, StoreError> {
+    let filter = GrantFilter {
+        subject: Some(Subject::User(session.user.id)),
+        client: Some(request.client.id.clone()),
+        server: Some(request.server.name.clone()),
+    };
+    let grants: Vec<GrantId> = tx.grants().list(&filter).await?.into_iter().map(|grant| grant.id).collect();
+    Ok(!tx.grants().alive_among(&grants, now).await?.is_empty())
 }
 
 /// The facts of a request for a page (PX-03, AS-35).

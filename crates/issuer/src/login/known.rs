@@ -9,10 +9,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekisho_protocol::env::{Timestamp, random};
 use sekisho_protocol::ids::UserId;
 use sekisho_store::{StoreError, Tx};
+use sekisho_web::Visit;
 use serde::{Deserialize, Serialize};
 
 use crate::Issuer;
-use sekisho_web::Visit;
 
 /// What the seal is about, so that nothing else that is sealed can stand for it.
 const ABOUT: [&str; 1] = ["known browser"];

@@ -6,10 +6,10 @@ use std::time::Duration;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use sekisho_protocol::env::{Entropy, random};
 use sekisho_protocol::secret::Password;
+use sekisho_web::error::Fault;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::LoginError;
-use sekisho_web::error::Fault;
 
 /// The cost of one hash: 19 MiB, two passes, one lane (OWASP's first choice for argon2id).
 const MEMORY_KIB: u32 = 19 * 1024;

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use sekisho_acts::ActError;
 use sekisho_acts::task::{self, Begin, KnownTools};
+use sekisho_acts::{ActError, grant};
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::pkce::{CodeChallenge, read_verifier};
 use sekisho_protocol::secret::{AuthorizationCode, CodeVerifier, RefreshToken};
 use sekisho_store::{Code, NewGrant, SecretKey, TaskPlace, Tx};
+use sekisho_web::Visit;
 use sekisho_web::error::Fault;
+use sekisho_web::parameters::Parameters;
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, code_standing};
 use crate::{Issuer, records};
-use sekisho_web::Visit;
-use sekisho_web::parameters::Parameters;
 
 /// What a client sends to redeem a code.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ async fn begin_grant(
         None => None,
     };
     let id = GrantId::generate(visit.now, &*issuer.site.entropy);
-    let grant = NewGrant {
+    let new = NewGrant {
         id,
         subject: code.subject.clone(),
         client: code.client.clone(),
@@ -177,7 +177,7 @@ async fn begin_grant(
             earlier(code.conditions.ends_at, session_ends),
         ),
     };
-    tx.grants().insert(&grant).await?;
+    tx.grants().insert(&new).await?;
     if let Some(session) = &code.conditions.session {
         tx.grants().end_with_session(id, session).await?;
     }
@@ -185,13 +185,18 @@ async fn begin_grant(
         return Err(TokenError::Raced);
     }
     tx.clients().touch(&code.client, visit.now).await?;
+    let by = records::performer(issuer, visit, Actor::Client);
+    grant::replace_older(tx, &by, id).await.map_err(|error| match error {
+        ActError::Store(error) => TokenError::from(error),
+        other => TokenError::Internal(Fault::internal(other)),
+    })?;
     if !refreshes {
         return Ok((id, None));
     }
     let token = RefreshToken::generate(&*issuer.site.entropy);
     let key = SecretKey::generate(&*issuer.site.entropy);
     let usual = after(visit.now, settings.refresh_ttl_seconds);
-    let end = grant.expires_at.map_or(usual, |end| end.min(usual));
+    let end = new.expires_at.map_or(usual, |end| end.min(usual));
     tx.refresh_tokens().insert_first(id, &token.digest(), &key, visit.now, end).await?;
     Ok((id, Some(token)))
 }

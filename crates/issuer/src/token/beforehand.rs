@@ -4,12 +4,12 @@
 //! INVARIANT: nothing rests on this. Everything is judged again in the transaction that changes something.
 
 use sekisho_protocol::secret::AuthorizationCode;
+use sekisho_web::Visit;
 
 use super::{GrantRequest, TokenError, exchange};
 use crate::Issuer;
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, RefreshStanding, code_standing, refresh_standing};
-use sekisho_web::Visit;
 
 /// That what is shown may be good for something.
 pub(super) async fn check(

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use sekisho_acts::task::{self, Begin, KnownTools};
 use sekisho_acts::{ActError, Invalid, reading};
-
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::TaskId;
@@ -18,13 +17,13 @@ use sekisho_protocol::secret::AccessToken;
 use sekisho_protocol::task::{DETAILS, TaskDefinition, TaskOrigin};
 use sekisho_store::{TaskPlace, Tx};
 use sekisho_token::{AccessClaims, Expectation, claimed_audience, verify};
+use sekisho_web::Visit;
 use sekisho_web::error::Fault;
+use sekisho_web::parameters::Parameters;
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::{Issuer, records};
-use sekisho_web::Visit;
-use sekisho_web::parameters::Parameters;
 
 /// The one type of token that is exchanged, and for which it is (RFC 8693 §3).
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";

@@ -10,13 +10,13 @@ use sekisho_protocol::env::after;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::RefreshToken;
 use sekisho_store::{Grant, RefreshRow, SecretKey, Tx};
+use sekisho_web::Visit;
+use sekisho_web::parameters::Parameters;
 
 use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{RefreshStanding, refresh_standing};
 use crate::{Issuer, records};
-use sekisho_web::Visit;
-use sekisho_web::parameters::Parameters;
 
 /// What a client sends to refresh.
 #[derive(Debug)]

@@ -30,12 +30,11 @@ use super::naive::Naive;
 use super::person::Person;
 use super::scene::{Failure, failure};
 use crate::config::{Arguments, Configuration, ServerDefinition};
-use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::instance::{Instance, Parts, Source};
-use crate::listen;
 use crate::os::{OsEntropy, SystemClock};
+use crate::{control, listen};
 
 /// Owns the checkpoint.
 pub(super) const OWNER: &str = "alice";

@@ -11,11 +11,11 @@ use sekisho_protocol::ids::{ClientId, KeyId};
 use sekisho_protocol::registration::{ClientAuthentication, ClientOrigin};
 use sekisho_protocol::secret::ClientSecret;
 use sekisho_token::{SigningKey, forge};
+use sekisho_web::parameters::Parameters;
 use serde_json::{Value, json};
 
 use super::{ASSERTION_TYPE, AuthenticatedClient, AuthenticationError, authenticate, read};
 use crate::testing::{BASE, World, client};
-use sekisho_web::parameters::Parameters;
 
 /// What a request shows: header and form.
 #[derive(Clone, Default)]

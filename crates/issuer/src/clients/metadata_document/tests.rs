@@ -7,9 +7,9 @@ use sekisho_protocol::registration::{ClientAuthentication, ClientOrigin};
 use serde_json::{Value, json};
 
 use super::{DocumentError, check_url};
+use crate::IssuerSettings;
 use crate::settings::DocumentPolicy;
-use crate::testing::{ScriptedHttp, World};
-use crate::{IssuerSettings, testing};
+use crate::testing::{self, ScriptedHttp, World};
 
 const URL: &str = "https://client.example/oauth/client.json";
 

@@ -5,12 +5,11 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Clock as _, after};
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::task::TaskOrigin;
+use sekisho_web::parameters::Parameters;
 
 use super::{ACCESS_TOKEN, ExchangeRequest};
-
 use crate::testing::{FILES, NOTES, World, honest};
 use crate::token::{GrantRequest, Issued, TokenError, perform};
-use sekisho_web::parameters::Parameters;
 
 async fn issued() -> (World, Client, Issued) {
     let world = World::new().await;
