@@ -78,7 +78,7 @@ pub struct Issuer {
     pub(crate) limits: limits::Limits,
     pub(crate) documents: clients::metadata_document::Documents,
     pub(crate) client_keys: KeySets,
-    pub(crate) passwords: login::local::Passwords,
+    pub(crate) passwords: login::password::Passwords,
 }
 
 impl Debug for Issuer {
@@ -101,7 +101,7 @@ impl Issuer {
             limits: limits::Limits::new(&settings),
             documents: clients::metadata_document::Documents::new(),
             client_keys: KeySets::new(Arc::clone(&http)),
-            passwords: login::local::Passwords::new(),
+            passwords: login::password::Passwords::new(),
             site,
             keys,
             http,
@@ -139,6 +139,7 @@ impl Issuer {
             .route(&at("/oauth/authorize"), get(authorize::authorize))
             .route(&at("/consent/{pending}"), get(consent::show).post(consent::decide))
             .route(&at("/login"), get(login::show).post(login::submit))
+            .route(&at("/password"), get(login::show_change).post(login::change_password))
             .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
             .with_state(Arc::clone(&self))
     }

@@ -1,4 +1,4 @@
-//! `/login`: a person proves who they are. An upstream identity provider would stand beside [`local`].
+//! `/login`: the way in. The method is [`password`]; the session that comes of it is opened by `open`.
 
 use std::sync::Arc;
 
@@ -7,50 +7,38 @@ use axum::response::Response;
 use http::StatusCode;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
-use sekisho_protocol::ids::UserId;
+
 use sekisho_protocol::secret::Password;
 use sekisho_protocol::text::plain_text;
-use sekisho_store::{Lane, StoreError, Tx, User};
-use sekisho_web::error::Fault;
+use sekisho_store::User;
+
 use sekisho_web::frame::{self, Chrome, SignedIn};
 use sekisho_web::parameters::{Form, Parameters};
 use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
-use sekisho_web::session::{self, FormKind, form_token, is_ours};
+use sekisho_web::session::{FormKind, form_token, is_ours};
 use sekisho_web::shown::display_name;
 use sekisho_web::{Visit, door};
 
 use crate::pages::LoginPage;
-use crate::{Issuer, consent, error, limits, records};
+use crate::{Issuer, consent, error, records};
 
+mod change;
+mod failure;
 mod known;
-pub mod local;
+mod lanes;
+mod open;
+pub mod password;
+pub mod rules;
+
+pub(crate) use change::{show as show_change, submit as change_password};
+pub(crate) use failure::LoginError;
+pub(crate) use open::open;
+
+use lanes::Lanes;
 
 /// The longest user name that is looked up, in characters.
 const USERNAME_CHARS_MAX: usize = 128;
-
-/// Why nobody was signed in.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LoginError {
-    #[error("too many log in at once")]
-    Busy,
-    #[error("the form did not come from this browser's page")]
-    Forgery,
-    #[error("the form cannot be read")]
-    Malformed,
-    #[error("too many failed attempts for this account or from this address")]
-    Throttled,
-    #[error("the user name or the password is wrong")]
-    Wrong,
-    #[error(transparent)]
-    Internal(#[from] Fault),
-}
-
-impl From<StoreError> for LoginError {
-    fn from(error: StoreError) -> Self {
-        Self::Internal(error.into())
-    }
-}
 
 /// What a person typed, and for which page.
 struct Input {
@@ -139,12 +127,6 @@ async fn login_page(
     (page, target)
 }
 
-/// Signs a browser in, and remembers it as one of this account's.
-pub(crate) async fn open(issuer: &Issuer, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SignedIn, StoreError> {
-    let session = session::open(&issuer.site, tx, visit, user).await?;
-    Ok(SignedIn { session, known: known::seal(issuer, user, visit.now)? })
-}
-
 /// Checks the password and signs the browser in. Unknown, disabled and passwordless users cost the same time and get
 /// the same words as a wrong password (ATK-96).
 async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedIn, LoginError> {
@@ -157,14 +139,10 @@ async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedI
         };
         let lanes = Lanes::of(visit, &input.username, browser);
         // Looked at first, so that a flood does not write. What counts is the taking below.
-        for (key, lane) in &lanes.0 {
-            if tx.throttle().is_blocked(key, *lane, visit.now).await? {
-                return Err(throttled(issuer, visit));
-            }
-        }
+        lanes.look(issuer, &mut tx, visit).await?;
         (user, lanes)
     };
-    take(issuer, visit, &lanes).await?;
+    lanes.take(issuer, visit).await?;
     let kept = user.as_ref().and_then(|user| user.password.clone());
     let good = issuer.passwords.verify(input.password.clone(), kept, lanes.is_known()).await?;
     match user {
@@ -173,67 +151,9 @@ async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedI
     }
 }
 
-/// Which waits an attempt has to keep.
-///
-/// A browser that the account signed in with before has a lane of its own. All others are strangers: slowed down by account
-/// and address together, and far more gently by account alone and by address alone, so that nobody elsewhere, and no one
-/// behind the same proxy, can shut an account or a whole office out.
-struct Lanes(Vec<(String, Lane)>);
-
-impl Lanes {
-    fn of(visit: &Visit, username: &str, browser: Option<String>) -> Self {
-        if let Some(browser) = browser {
-            return Self(vec![(format!("login browser {browser}"), limits::LOGINS_BY_BROWSER)]);
-        }
-        let account = username.to_lowercase();
-        let address = visit.peer.map(|peer| limits::network(peer).to_string()).unwrap_or_default();
-        // In one order for all, so that two attempts never wait for each other.
-        let mut lanes = vec![
-            (format!("login account {account} address {address}"), limits::LOGINS_BY_ACCOUNT_AND_ADDRESS),
-            (format!("login account {account}"), limits::LOGINS_BY_ACCOUNT),
-        ];
-        if !address.is_empty() {
-            lanes.push((format!("login address {address}"), limits::LOGINS_BY_ADDRESS));
-        }
-        Self(lanes)
-    }
-
-    fn is_known(&self) -> bool {
-        self.0.len() == 1
-    }
-}
-
-/// Counts an attempt as failed before anything is known of it, in every lane or in none.
-async fn take(issuer: &Issuer, visit: &Visit, lanes: &Lanes) -> Result<(), LoginError> {
-    let mut tx = issuer.site.store.begin_for_stranger().await?;
-    for (key, lane) in &lanes.0 {
-        if !tx.throttle().take(key, *lane, visit.now).await? {
-            tx.rollback().await?;
-            return Err(throttled(issuer, visit));
-        }
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
-/// The failures are on record one by one; the attempts of a flood are counted.
-fn throttled(issuer: &Issuer, visit: &Visit) -> LoginError {
-    tracing::debug!(request = %visit.request, peer = ?visit.peer, "a login was throttled");
-    records::count(issuer, visit, ActKind::LoginFailed);
-    LoginError::Throttled
-}
-
 async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, lanes: &Lanes) -> Result<SignedIn, LoginError> {
     let mut tx = issuer.site.store.begin().await?;
-    // What failed here for this account is forgiven. In the other lanes only this attempt is taken back: others may be
-    // guessing in them.
-    for (place, (key, _)) in lanes.0.iter().enumerate() {
-        if place == 0 {
-            tx.throttle().clear(key).await?;
-        } else {
-            tx.throttle().give_back(key).await?;
-        }
-    }
+    lanes.forgive(&mut tx).await?;
     let signed_in = open(issuer, &mut tx, visit, user.id).await?;
     let entry = Act::new(Actor::User(user.id), ActKind::LoginSucceeded);
     records::append(issuer, &mut tx, visit, Act { subject: Some(Subject::User(user.id)), ..entry }).await?;

@@ -102,6 +102,16 @@ pub(crate) struct LoginPage {
     pub(crate) problem: Option<Sentence>,
 }
 
+/// Another password, for the person who is signed in.
+#[derive(Template)]
+#[template(path = "password.html")]
+pub(crate) struct PasswordPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) csrf: String,
+    pub(crate) username: String,
+    pub(crate) problem: Option<Sentence>,
+}
+
 /// A first password.
 #[derive(Template)]
 #[template(path = "setup.html")]

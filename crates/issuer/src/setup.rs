@@ -11,7 +11,7 @@ use sekisho_acts::password::{self, Basis};
 use sekisho_protocol::audit::Actor;
 use sekisho_protocol::env::{Entropy, Timestamp, after};
 use sekisho_protocol::ids::UserId;
-use sekisho_protocol::secret::{Password, SetupToken};
+use sekisho_protocol::secret::SetupToken;
 use sekisho_store::{SetupLink, StoreError, Tx, User};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
@@ -20,16 +20,12 @@ use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token, is_ours};
 
-use crate::login::{self, LoginError};
+use crate::login::{self, LoginError, rules};
 use crate::pages::SetupPage;
 use crate::{Issuer, error, records};
 
 /// How long a link works, in seconds.
 pub const SETUP_LINK_SECONDS: u32 = 30 * 60;
-
-/// The shortest and the longest password, in characters.
-pub const PASSWORD_CHARS_MIN: usize = 10;
-const PASSWORD_CHARS_MAX: usize = 256;
 
 /// Makes a link for a user: `{base_url}/setup/{token}`, once, within [`SETUP_LINK_SECONDS`]. Older links of the user end.
 pub async fn create_link(
@@ -146,7 +142,8 @@ async fn set_password(
         return Err(SetupError::Forgery);
     }
     let password =
-        accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)?;
+        rules::accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)
+            .map_err(SetupError::Password)?;
     let phc = issuer.passwords.hash(password, &*issuer.site.entropy).await?;
     let mut tx = issuer.site.store.begin().await?;
     // Whoever holds the link is taken for its user from here on.
@@ -159,80 +156,4 @@ async fn set_password(
     let signed_in = login::open(issuer, &mut tx, visit, user).await?;
     tx.commit().await?;
     Ok(signed_in)
-}
-
-/// What is asked of a password: length, and not being the first thing anybody would try.
-fn accept(password: &str, repeat: &str, username: &str) -> Result<Password, SetupError> {
-    let length = password.chars().count();
-    let folded = password.to_lowercase();
-    let problem = if length < PASSWORD_CHARS_MIN {
-        Some(Sentence::PasswordTooShort)
-    } else if length > PASSWORD_CHARS_MAX {
-        Some(Sentence::PasswordTooLong)
-    } else if is_easy(&folded, &username.to_lowercase()) {
-        Some(Sentence::PasswordTooEasy)
-    } else if password != repeat {
-        Some(Sentence::PasswordsDiffer)
-    } else {
-        None
-    };
-    match problem {
-        Some(problem) => Err(SetupError::Password(problem)),
-        None => Ok(Password::from_outside(password)),
-    }
-}
-
-/// Few different characters, a run along the keyboard or the alphabet, or words that name nothing but this place.
-fn is_easy(folded: &str, username: &str) -> bool {
-    let mut distinct: Vec<char> = folded.chars().collect();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let runs =
-        ["abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p"];
-    let reversed: String = folded.chars().rev().collect();
-    let runs_along = runs.iter().any(|run| run.contains(folded) || run.contains(reversed.as_str()));
-    let rest = ["password", "sekisho", "admin", "owner", "letmein", "welcome", username]
-        .iter()
-        .filter(|word| !word.is_empty())
-        .fold(folded.to_owned(), |rest, word| rest.replace(word, ""));
-    let rest = rest.trim_matches(|character: char| !character.is_alphabetic());
-    distinct.len() < 4 || runs_along || rest.chars().count() < 3 && folded.chars().any(char::is_alphabetic)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{SetupError, accept};
-    use sekisho_web::sentence::Sentence;
-
-    /// ATK-96: a first password is not one that everybody tries first.
-    #[test]
-    fn a_password_must_be_long_enough_and_not_obvious() {
-        let cases = [
-            ("short", Some(Sentence::PasswordTooShort)),
-            ("aaaaaaaaaaaa", Some(Sentence::PasswordTooEasy)),
-            ("abababababab", Some(Sentence::PasswordTooEasy)),
-            ("abcdefghijkl", Some(Sentence::PasswordTooEasy)),
-            ("lkjihgfedcba", Some(Sentence::PasswordTooEasy)),
-            ("1234567890", Some(Sentence::PasswordTooEasy)),
-            ("password123", Some(Sentence::PasswordTooEasy)),
-            ("Password123!", Some(Sentence::PasswordTooEasy)),
-            ("alice12345", Some(Sentence::PasswordTooEasy)),
-            ("sekisho-admin", Some(Sentence::PasswordTooEasy)),
-            ("correct horse battery", None),
-            ("関所を通る人は誰ですか", None),
-            ("8346109275", None),
-        ];
-        for (password, expected) in cases {
-            let found = match accept(password, password, "Alice") {
-                Ok(_) => None,
-                Err(SetupError::Password(problem)) => Some(problem),
-                Err(other) => panic!("{other}"),
-            };
-            assert_eq!(found, expected, "{password}");
-        }
-        let differ = accept("correct horse battery", "correct horse batterx", "alice");
-        assert!(matches!(differ, Err(SetupError::Password(Sentence::PasswordsDiffer))));
-        let long = "x1 y2 z3 ".repeat(40);
-        assert!(matches!(accept(&long, &long, "alice"), Err(SetupError::Password(Sentence::PasswordTooLong))));
-    }
 }

@@ -232,6 +232,10 @@ sentences! {
     SetupResetNote: "With the new password every browser is signed out and every connected agent is ended. You can let agents in again afterwards.",
         "新しいパスワードを設定すると、すべてのブラウザーがログアウトされ、接続中のエージェントはすべて終了します。その後、改めて許可できます。";
     PasswordsDiffer: "The two passwords differ.", "二つのパスワードが一致しません。";
+    PasswordTitle: "Change your password", "パスワードの変更";
+    PasswordPresent: "Your present password", "現在のパスワード";
+    PasswordPresentWrong: "The present password is wrong. Nothing was changed.", "現在のパスワードが違います。何も変更されていません。";
+    PasswordChange: "Change password", "パスワードを変更する";
     PasswordTooShort: "That is too short: use at least 10 characters.", "短すぎます。10文字以上にしてください。";
     PasswordTooLong: "That is too long: use at most 256 characters.", "長すぎます。256文字以内にしてください。";
     PasswordTooEasy: "That is too easy to guess. Choose another.", "推測されやすいパスワードです。別のものにしてください。";

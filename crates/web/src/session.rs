@@ -136,6 +136,8 @@ pub enum FormKind {
     Login,
     /// Sign out.
     Logout,
+    /// Choose another password.
+    Password,
     /// Go on without the task that is over.
     ResumeTask,
     /// Choose a password.
@@ -163,6 +165,7 @@ impl FormKind {
             Self::Grant => "grant",
             Self::Login => "login",
             Self::Logout => "logout",
+            Self::Password => "password",
             Self::ResumeTask => "resume-task",
             Self::Setup => "setup",
             Self::ShowArguments => "show-arguments",

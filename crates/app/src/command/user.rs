@@ -1,7 +1,7 @@
 //! `sekisho user`
 
 use sekisho_acts::command::{Command, Outcome};
-use sekisho_issuer::setup::PASSWORD_CHARS_MIN;
+use sekisho_issuer::login::rules::PASSWORD_CHARS_MIN;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::Password;
 use tokio::io::AsyncReadExt as _;
@@ -75,7 +75,7 @@ async fn hashed_password() -> Result<String, CommandError> {
             "give a longer one on standard input",
         ));
     }
-    sekisho_issuer::login::local::hash_password(password, &crate::os::OsEntropy).await.map_err(|error| {
+    sekisho_issuer::login::password::hash_password(password, &crate::os::OsEntropy).await.map_err(|error| {
         CommandError::environment(format!("the password could not be hashed: {error}"), "free some memory")
     })
 }

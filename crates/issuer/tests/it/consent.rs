@@ -434,3 +434,84 @@ async fn a_purpose_keeps_resources_and_prompts_unless_they_are_unticked() {
         assert_eq!(shown.body.contains("all resources") && shown.body.contains("all prompts"), reads, "{}", shown.body);
     }
 }
+
+/// The first consent: what cannot be undone stands last and is not ticked, and the access ends after 30 days unless the person
+/// says otherwise. Let in anew, the client has one grant: the older one has ended, and what was lent to it is passed on.
+#[tokio::test]
+async fn a_client_that_is_let_in_anew_replaces_its_grant() {
+    let site = Site::new().await;
+    let client = site.registered(LOOPBACK).await;
+    let ask = Ask::new(&site, &client, USED).set("scope", "mcp:destructive mcp:read mcp:write");
+    let mut owner = site.signed_in("owner").await;
+    let (path, page) = owner.open(&ask).await;
+    assert_eq!(page.offered("scope")[..3], ["mcp:read", "mcp:write", "mcp:destructive"]);
+    assert_eq!(page.values("scope")[..2], ["mcp:read", "mcp:write"], "what cannot be undone is not ticked");
+    assert!(!page.values("scope").contains(&"mcp:destructive".to_owned()));
+    assert!(page.body.contains("<option value=\"month\" selected>30 days</option>"), "{}", page.body);
+    let code = owner.approve(&path, &page).await.redirected()["code"].clone();
+    redeem(&site, &client, &code, &ask).await;
+    let subject = sekisho_protocol::caller::Subject::User(site.owner);
+    let living = async || {
+        let mut tx = site.store.read().await.unwrap();
+        let filter = sekisho_store::GrantFilter { subject: Some(subject.clone()), ..Default::default() };
+        let grants = tx.grants().list(&filter).await.unwrap();
+        grants.into_iter().filter(|grant| grant.revoked_at.is_none()).map(|grant| grant.id).collect::<Vec<_>>()
+    };
+    let first = living().await;
+    assert_eq!(first.len(), 1);
+    let loan = {
+        let (now, grant) = (site.clock.now(), site.stored_grant(first[0]).await);
+        let new = sekisho_store::NewLoan {
+            id: sekisho_protocol::ids::LoanId::generate(now, &*site.entropy),
+            subject: grant.subject,
+            client: grant.client,
+            grant: grant.id,
+            task: None,
+            server: grant.server,
+            tool: "delete_note".to_owned(),
+            bounds: None,
+            expires_at: sekisho_protocol::env::after(now, 3600),
+        };
+        let mut tx = site.store.begin().await.unwrap();
+        assert!(tx.loans().lend(&new, "test", now).await.unwrap());
+        tx.commit().await.unwrap();
+        new.id
+    };
+    // It is known by now, so what it asks for is ticked.
+    let again = Ask::new(&site, &client, USED).set("scope", "mcp:destructive mcp:read mcp:write");
+    let (path, page) = owner.open(&again).await;
+    assert!(page.values("scope").contains(&"mcp:destructive".to_owned()));
+    let code = owner.approve(&path, &page).await.redirected()["code"].clone();
+    redeem(&site, &client, &code, &again).await;
+    let second = living().await;
+    assert_eq!(second.len(), 1);
+    assert_ne!(first, second);
+    assert!(site.acts().await.contains(&ActKind::GrantRevoked));
+    let loans = site.store.read().await.unwrap().loans().list(site.clock.now()).await.unwrap();
+    assert_eq!(loans.iter().map(|loan| (loan.id, loan.grant)).collect::<Vec<_>>(), [(loan, second[0])]);
+}
+
+/// A client of the operator's may run on several machines under one identifier: each keeps its grant.
+#[tokio::test]
+async fn a_client_of_the_operators_keeps_every_grant() {
+    let site = Site::new().await;
+    let client = Client { authentication: ClientAuthentication::None, ..registered("shared") };
+    site.keep(&client, None).await;
+    let mut owner = site.signed_in("owner").await;
+    for _ in 0..2 {
+        let ask = Ask::new(&site, "shared", HTTPS).set("prompt", "consent");
+        let (path, page) = owner.open(&ask).await;
+        let code = owner.approve(&path, &page).await.redirected()["code"].clone();
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("client_id", "shared"),
+            ("code", &code),
+            ("redirect_uri", HTTPS),
+            ("code_verifier", ask.verifier.expose()),
+        ];
+        assert_eq!(site.post_form("/oauth/token", &fields).await.status, StatusCode::OK);
+    }
+    let mut tx = site.store.read().await.unwrap();
+    let grants = tx.grants().list(&sekisho_store::GrantFilter::default()).await.unwrap();
+    assert_eq!(grants.iter().filter(|grant| grant.revoked_at.is_none()).count(), 2);
+}

@@ -124,7 +124,7 @@ impl Site {
         let store = Store::open(store_settings).await.unwrap();
         let hash = async || {
             let password = Password::from_outside(PASSWORD);
-            sekisho_issuer::login::local::hash_password(password, &SeededEntropy::default()).await.unwrap()
+            sekisho_issuer::login::password::hash_password(password, &SeededEntropy::default()).await.unwrap()
         };
         let hash = HASH.get_or_init(hash).await;
         let [owner, reader] = [UserId::generate(now, &*entropy), UserId::generate(now, &*entropy)];

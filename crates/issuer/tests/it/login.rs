@@ -165,3 +165,60 @@ async fn a_flood_of_logins_leaves_room_for_everything_else() {
         assert!([401, 429].contains(&status.as_u16()), "{status}");
     }
 }
+
+/// A person changes their own password: the present one has to be right, the new one good; then everything that was begun
+/// with the old one has ended, and only the new one signs in.
+#[tokio::test]
+async fn a_person_changes_their_own_password() {
+    const NEW: &str = "seven green bottles on a wall";
+    let site = Site::new().await;
+    let grant = site.grant("reader", "mcp:read").await;
+    let (mut browser, mut other) = (site.signed_in("reader").await, site.signed_in("reader").await);
+    let page = browser.get("/password").await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+    let csrf = page.csrf_of("name=\"present\"");
+    let tries = [
+        (PASSWORD, "short", "short", "use at least 10 characters"),
+        (PASSWORD, NEW, "another good password", "differ"),
+        ("wrong horse battery staple", NEW, NEW, "present password is wrong"),
+    ];
+    for (present, password, repeat, said) in tries {
+        let fields = [("csrf", csrf.as_str()), ("present", present), ("password", password), ("repeat", repeat)];
+        let reply = browser.post("/password", &fields).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{said}");
+        assert!(reply.body.contains(said), "{said}: {}", reply.body);
+        assert!(!reply.body.contains(NEW), "no page repeats a password");
+    }
+    assert!(!site.acts().await.contains(&ActKind::PasswordSet));
+    let good = [("csrf", csrf.as_str()), ("present", PASSWORD), ("password", NEW), ("repeat", NEW)];
+    assert_eq!(other.post("/password", &good).await.status, StatusCode::FORBIDDEN, "the form is of another session");
+    let reply = browser.post("/password", &good).await;
+    assert_eq!((reply.status, reply.location().as_str()), (StatusCode::SEE_OTHER, "/"), "{}", reply.body);
+    assert!(browser.get("/").await.body.contains("<strong>reader</strong>"), "this browser is signed in anew");
+    assert!(!other.get("/").await.body.contains("<strong>reader</strong>"), "every other browser is signed out");
+    assert!(site.stored_grant(grant).await.revoked_at.is_some());
+    for (password, status) in [(PASSWORD, StatusCode::UNAUTHORIZED), (NEW, StatusCode::SEE_OTHER)] {
+        let mut fresh = site.browser();
+        let csrf = fresh.get("/login").await.csrf();
+        let fields = [("csrf", csrf.as_str()), ("username", "reader"), ("password", password)];
+        assert_eq!(fresh.post("/login", &fields).await.status, status);
+    }
+}
+
+/// ATK-96: whoever has somebody's open browser does not guess the present password faster than at the login.
+#[tokio::test]
+async fn the_present_password_cannot_be_guessed_quickly() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in("reader").await;
+    let csrf = browser.get("/password").await.csrf_of("name=\"present\"");
+    let new = "seven green bottles on a wall";
+    let mut refused = 0;
+    for _ in 0..12 {
+        let fields = [("csrf", csrf.as_str()), ("present", "a wrong password"), ("password", new), ("repeat", new)];
+        let reply = browser.post("/password", &fields).await;
+        refused += usize::from(reply.body.contains("Too many"));
+    }
+    assert!(refused >= 5, "{refused}");
+    let fields = [("csrf", csrf.as_str()), ("present", PASSWORD), ("password", new), ("repeat", new)];
+    assert_eq!(browser.post("/password", &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

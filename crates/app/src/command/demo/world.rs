@@ -11,7 +11,7 @@ use sekisho_client::http::{HttpSettings, Recording, SafeHttp};
 use sekisho_client::mcp::{McpAnswer, McpSession};
 use sekisho_client::registration::{ApplicationType, Registration, RegistrationRequest, register};
 use sekisho_client::token::{TokenEndpoint, Tokens};
-use sekisho_issuer::login::local::hash_password;
+use sekisho_issuer::login::password::hash_password;
 use sekisho_policy::rights::PolicyFile;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, Entropy as _};

@@ -9,7 +9,7 @@ use sekisho_protocol::secret::Password;
 use sekisho_web::error::Fault;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::LoginError;
+use super::failure::LoginError;
 
 /// The cost of one hash: 19 MiB, two passes, one lane (OWASP's first choice for argon2id).
 const MEMORY_KIB: u32 = 19 * 1024;
