@@ -129,6 +129,15 @@ pub enum Command {
     ServerAdd(server::Add),
     /// Servers of `run`.
     ServerList,
+    /// Lets a user use the tools of a class at a server of `run`; or none any more.
+    ServerReach {
+        /// Which server.
+        server: ServerName,
+        /// Who.
+        user: String,
+        /// Up to which class; none, if it is left out.
+        class: Option<ToolClass>,
+    },
     /// Removes a server of `run`.
     ServerRemove {
         /// Which.
@@ -243,6 +252,7 @@ impl Command {
             Self::RequestGrant { .. } => ActKind::AccessLent,
             Self::RequestRefuse { .. } => ActKind::AccessRefused,
             Self::ServerAdd(_) => ActKind::ServerAdded,
+            Self::ServerReach { .. } => ActKind::ReachChanged,
             Self::ServerRemove { .. } => ActKind::ServerRemoved,
             Self::TaskFinish { .. } => ActKind::TaskFinished,
             Self::TaskResume { .. } => ActKind::TaskResumed,
@@ -438,6 +448,9 @@ async fn act(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcom
         }
         Command::RequestRefuse { request } => done(access::refuse(tx, by, request).await.map(|()| 0)?),
         Command::ServerAdd(server) => done(server::add(tx, by, server).await.map(|()| 0)?),
+        Command::ServerReach { server: name, user, class } => {
+            done(server::set_reach(tx, by, &name, &user, class).await.map(|()| 0)?)
+        }
         Command::ServerRemove { name } => done(server::remove(tx, by, &name).await?),
         Command::TaskFinish { task } => done(task::finish(tx, by, task).await.map(|()| 0)?),
         Command::TaskResume { grant } => done(task::resume(tx, by, grant, None).await.map(|()| 0)?),

@@ -1,12 +1,16 @@
 //! Servers that `run` keeps.
 
 use sekisho_protocol::audit::{Act, ActKind};
+use sekisho_protocol::caller::Subject;
+use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_store::{GrantFilter, StoreError, Tx};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::{ActError, Performer, role};
+use crate::{ActError, Performer, role, user};
 
 /// A server handed over by `run`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -48,6 +52,54 @@ pub async fn kept(tx: &mut Tx, name: &ServerName) -> Result<Option<Add>, StoreEr
         }
     }
     Ok(Some(Add { name: row.name, definition: row.definition, secrets }))
+}
+
+/// Lets a user use the tools of a class, and of the classes below it, at a server that `run` keeps; or none any more.
+pub async fn set_reach(
+    tx: &mut Tx,
+    by: &Performer<'_>,
+    name: &ServerName,
+    user: &str,
+    class: Option<ToolClass>,
+) -> Result<(), ActError> {
+    role::owns(tx, by).await?;
+    let user = user::find(tx, user).await?;
+    let row = tx.servers().find(name).await?.ok_or_else(|| ActError::absent("server that `run` keeps", name))?;
+    let mut definition = definition(&row.definition)?;
+    let users = definition.entry("users").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(users) = users {
+        match class {
+            Some(class) => users.insert(user.name.clone(), class.as_str().into()),
+            None => users.remove(&user.name),
+        };
+    }
+    tx.servers().put(name, &Value::Object(definition).to_string(), by.now).await?;
+    let detail = format!("`{}`: {}", user.name, class.map_or("nothing", ToolClass::as_str));
+    let act = Act {
+        subject: Some(Subject::User(user.id)),
+        server: Some(name.clone()),
+        detail,
+        ..by.act(ActKind::ReachChanged)
+    };
+    Ok(by.record(tx, act).await?)
+}
+
+/// Takes a user's name out of every server that `run` keeps: whoever gets the name next is somebody else.
+pub(crate) async fn forget_user(tx: &mut Tx, user: &str, now: Timestamp) -> Result<(), ActError> {
+    for row in tx.servers().list().await? {
+        let mut definition = definition(&row.definition)?;
+        if let Some(Value::Object(users)) = definition.get_mut("users")
+            && users.remove(user).is_some()
+        {
+            tx.servers().put(&row.name, &Value::Object(definition).to_string(), now).await?;
+        }
+    }
+    Ok(())
+}
+
+fn definition(text: &str) -> Result<Map<String, Value>, ActError> {
+    let what = || StoreError::Corrupt { what: "servers.definition".to_owned() };
+    serde_json::from_str(text).map_err(|_| what().into())
 }
 
 /// Removes a server and says how many grants ended.

@@ -8,7 +8,7 @@ use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::SetupToken;
 use sekisho_store::{SetupLink, StoreError, Tx, User};
 
-use crate::{ActError, Invalid, Performer, role};
+use crate::{ActError, Invalid, Performer, role, server};
 
 /// How long a link for a password works, in minutes.
 pub const LINK_MINUTES: u32 = 30;
@@ -104,6 +104,7 @@ pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64, 
     if !tx.users().remove(user.id).await? {
         return Err(only_owner(user.name));
     }
+    server::forget_user(tx, &user.name, by.now).await?;
     let detail = format!("`{}`; {count} grants ended", user.name);
     by.record(tx, about(by, ActKind::UserRemoved, user.id, detail)).await?;
     Ok(count)

@@ -159,6 +159,7 @@ sentences! {
     ActGrantsRevoked: "grants_revoked", "許可の一括終了";
     ActRecordsContradicted: "records_contradicted", "記録の不一致";
     ActRecordsPruned: "records_pruned", "古い記録の削除";
+    ActReachChanged: "reach_changed", "利用範囲の変更";
     ActServerAdded: "server_added", "サーバーの追加";
     ActServerRemoved: "server_removed", "サーバーの削除";
     ActSetupLinkMade: "setup_link_made", "パスワード設定リンクの発行";

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 
 /// Whose servers are meant where no checkpoint runs.
@@ -16,6 +17,15 @@ pub(crate) struct OfConfiguration {
 /// `sekisho server`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServerCommand {
+    /// Let a user use the tools of a server of `run`, up to a class
+    Allow {
+        /// Which server
+        server: ServerName,
+        /// Who
+        user: String,
+        /// `read`, `write` (which includes `read`) or `destructive` (which includes both)
+        class: ToolClass,
+    },
     /// Give a tool a class
     Classify {
         /// Which server
@@ -23,6 +33,13 @@ pub(crate) enum ServerCommand {
         /// Such as `create_note=write`; may be given several times
         #[arg(required = true, value_name = "TOOL=CLASS")]
         classes: Vec<String>,
+    },
+    /// Take from a user what `allow` gave; the user's agents at this server are refused from then on
+    Deny {
+        /// Which server
+        server: ServerName,
+        /// Who
+        user: String,
     },
     /// List servers
     List(OfConfiguration),

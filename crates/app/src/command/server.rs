@@ -18,6 +18,12 @@ use crate::error::CommandError;
 pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(), CommandError> {
     let mut config = None;
     let act = match command {
+        ServerCommand::Allow { server, user, class } => {
+            return reach(common, Command::ServerReach { server, user, class: Some(class) }).await;
+        }
+        ServerCommand::Deny { server, user } => {
+            return reach(common, Command::ServerReach { server, user, class: None }).await;
+        }
         ServerCommand::Classify { server, classes } => Command::ToolsClassify {
             server,
             classes: classes.iter().map(|text| class(text)).collect::<Result<_, _>>()?,
@@ -176,4 +182,19 @@ fn tool_row(tool: Tool) -> Vec<String> {
     let class = if tool.is_held() { "held back" } else { class };
     let summary = summary(&tool);
     vec![tool.name, class.to_owned(), tool.proposed.as_str().to_owned(), summary]
+}
+
+/// Changes what a user may use at a server that `run` keeps. Those of `serve` stand in its file.
+async fn reach(common: &Common, command: Command) -> Result<(), CommandError> {
+    match control::act(common, command).await {
+        Ok(outcome) if common.json => print_json(&outcome),
+        Ok(_) => {
+            say!("done: it is in force");
+            Ok(())
+        }
+        Err(error @ CommandError::No { .. }) => Err(CommandError::no(format!(
+            "{error}; what users of `serve` may use stands in its configuration: `[servers.NAME.users]`"
+        ))),
+        Err(error) => Err(error),
+    }
 }

@@ -202,6 +202,7 @@ fn words(kind: ActKind) -> (&'static str, &'static str) {
         K::LoginFailed => ("fails to sign in", "OAuth 2.1 §3.1"),
         K::LoginSucceeded => ("signs in", "OAuth 2.1 §3.1"),
         K::PasswordSet => ("sets a password", "OAuth 2.1 §3.1"),
+        K::ReachChanged => ("changes what a user may use", "configuration"),
         K::RecordsContradicted => ("finds the records contradicted", "the records"),
         K::RecordsPruned => ("removes old records", "the records"),
         K::RefreshReplayed => ("uses a refresh token twice", "OAuth 2.1 §4.3.1"),

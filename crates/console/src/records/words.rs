@@ -29,6 +29,7 @@ pub(super) fn act(value: ActKind) -> Sentence {
         ActKind::LoginFailed => Sentence::ActLoginFailed,
         ActKind::LoginSucceeded => Sentence::ActLoginSucceeded,
         ActKind::PasswordSet => Sentence::ActPasswordSet,
+        ActKind::ReachChanged => Sentence::ActReachChanged,
         ActKind::RecordsContradicted => Sentence::ActRecordsContradicted,
         ActKind::RecordsPruned => Sentence::ActRecordsPruned,
         ActKind::RefreshReplayed => Sentence::ActRefreshReplayed,

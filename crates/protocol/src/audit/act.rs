@@ -196,6 +196,8 @@ act_kinds! {
     RecordsContradicted = "records_contradicted";
     /// Old records were removed.
     RecordsPruned = "records_pruned";
+    /// A user got a class of tools at a server, or lost it.
+    ReachChanged = "reach_changed";
     /// A used refresh token was shown again; its family ended.
     RefreshReplayed = "refresh_replayed";
     /// A server was added or replaced.
@@ -260,6 +262,7 @@ impl ActKind {
             | Self::GrantsRevoked
             | Self::LoginSucceeded
             | Self::PasswordSet
+            | Self::ReachChanged
             | Self::RecordsPruned
             | Self::ServerAdded
             | Self::ServerRemoved
@@ -286,6 +289,7 @@ impl ActKind {
             Self::AccessLent
             | Self::AccessTakenBack
             | Self::BaseUrlChanged
+            | Self::ReachChanged
             | Self::ServerAdded
             | Self::ServerRemoved
             | Self::ToolAccepted
