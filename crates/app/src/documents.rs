@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::{ACCEPT, LOCATION};
 use http::{Method, StatusCode};
 use sekisho_client::http::{Destination, HttpClient, HttpError, Request};
-use sekisho_picture::spec::{Kind, Source};
+use sekisho_specification::{Kind, Source};
 
 /// How long a document may take to begin.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);

@@ -18,6 +18,7 @@ mod instance;
 mod keys;
 mod layers;
 mod listen;
+mod map_picture;
 mod os;
 mod outside;
 mod proxies;

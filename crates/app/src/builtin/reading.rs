@@ -1,13 +1,17 @@
 //! Specifications as graphs: drawn, packed for one question, and handed to a model that draws them better.
 
 use sekisho_client::http::{Destination, Named};
-use sekisho_picture::spec::{self, External, Format, LINES_DEFAULT, Map, Options, PACK_BYTES_DEFAULT, Source};
+use sekisho_specification::{
+    self as specification, External, LINES_DEFAULT, LINES_MAX, LINES_MIN, Map, Options, PACK_BYTES_DEFAULT, PACK_BYTES_MIN,
+    Source,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{CheckpointServer, DOCUMENT_BYTES_MAX, Found, tool};
 use crate::documents;
+use crate::map_picture::{self, Format};
 
 /// The name of the prompt.
 pub(super) const PROMPT: &str = "read_specification";
@@ -70,7 +74,7 @@ pub(super) fn tools() -> Vec<Value> {
              which requirements bind which section. Read the picture first, then ask for single sections with \
              specmap_pack.",
             with(json!({
-                "lines": { "type": "integer", "minimum": spec::LINES_MIN, "maximum": spec::LINES_MAX, "description": "About how many lines the picture may have; 50 if left out." },
+                "lines": { "type": "integer", "minimum": LINES_MIN, "maximum": LINES_MAX, "description": "About how many lines the picture may have; 50 if left out." },
                 "format": { "enum": ["mermaid", "json", "dot", "svg"], "description": "mermaid if left out." },
                 "focus": { "type": "string", "description": "A section (its title, number or anchor) that gets the room." },
                 "external": { "enum": ["collapsed", "none", "all"], "description": "How documents outside are shown: as one node, not at all, or each." },
@@ -85,7 +89,7 @@ pub(super) fn tools() -> Vec<Value> {
              a size: enough to answer one pinpoint question.",
             with(json!({
                 "section": { "type": "string", "description": "Its title, number or anchor." },
-                "size": { "type": "integer", "minimum": spec::PACK_BYTES_MIN, "description": "The most bytes; 20000 if left out." },
+                "size": { "type": "integer", "minimum": PACK_BYTES_MIN, "description": "The most bytes; 20000 if left out." },
             })),
             &["section"],
             true,
@@ -114,11 +118,12 @@ pub(super) async fn specmap(
     let source = source(server, Document { text: asked.text, url: asked.url }).await?;
     let options = Options {
         lines: asked.lines.unwrap_or(LINES_DEFAULT),
-        format: asked.format.unwrap_or(Format::Mermaid),
         external: asked.external.unwrap_or(External::Collapsed),
         focus: asked.focus,
     };
-    work((source, place), move |map| map.draw(&options).map_err(|error| error.to_string())).await.map(Found::from)
+    let format = asked.format.unwrap_or_default();
+    let draw = move |map: &Map| map_picture::draw(map, &options, format).map_err(|error| error.to_string());
+    work((source, place), draw).await.map(Found::from)
 }
 
 pub(super) async fn pack(
@@ -145,7 +150,8 @@ pub(super) async fn prompt(
     let source = source(server, Document { text: asked.text, url: asked.url }).await?;
     let name = source.name.clone();
     let (drawn, order) = work((source, place), move |map| {
-        let drawn = map.draw(&Options { lines, ..Options::default() }).map_err(|error| error.to_string())?;
+        let options = Options { lines, ..Options::default() };
+        let drawn = map_picture::draw(map, &options, Format::Mermaid).map_err(|error| error.to_string())?;
         Ok((drawn, map.reading_order().to_string()))
     })
     .await?;
@@ -170,7 +176,7 @@ async fn work<T: Send + 'static>(
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
-        let map = spec::read(&[source]).map_err(|error| error.to_string())?;
+        let map = specification::read(&[source]).map_err(|error| error.to_string())?;
         then(&map)
     });
     done.await.map_err(|_| "the document could not be read".to_owned())?

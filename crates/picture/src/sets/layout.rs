@@ -7,7 +7,7 @@ use super::geometry::{self, Area, Place, points};
 use super::words::{self, TEXT_CHARS_MAX};
 use super::{Chosen, Part, Parts, SetsFigure, Tool, listed};
 use crate::measure::Face;
-use crate::text::clean;
+use sekisho_protocol::label::clean;
 
 /// The width of the figure.
 pub(super) const WIDTH: i32 = 360;

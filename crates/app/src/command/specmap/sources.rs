@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sekisho_client::http::Destination;
-use sekisho_picture::spec::{BYTES_MAX, SOURCES_MAX, Source};
+use sekisho_specification::{BYTES_MAX, SOURCES_MAX, Source};
 
 use crate::cli::WayThere;
 use crate::command::visible;
