@@ -45,6 +45,22 @@ pub(crate) struct CheckpointServer {
     busy: Arc<Semaphore>,
 }
 
+/// What it is made from.
+pub(crate) struct CheckpointParts {
+    /// Records, grants, tasks.
+    pub(crate) store: Store,
+    /// What users may do.
+    pub(crate) rights: watch::Receiver<Arc<Rights>>,
+    /// The servers, and the classes that configuration gives their tools.
+    pub(crate) directory: watch::Receiver<Arc<ServerDirectory>>,
+    /// The clock of the instance.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The client for documents that callers name.
+    pub(crate) http: Arc<dyn HttpClient>,
+    /// The issuer identifier: pages that a person has to open begin with it.
+    pub(crate) base_url: String,
+}
+
 /// What a tool found: words for the model, and the same as data, where it has that form.
 struct Found {
     text: String,
@@ -58,12 +74,8 @@ impl From<String> for Found {
 }
 
 impl CheckpointServer {
-    pub(crate) fn new(
-        (store, rights, directory): (Store, watch::Receiver<Arc<Rights>>, watch::Receiver<Arc<ServerDirectory>>),
-        clock: Arc<dyn Clock>,
-        http: Arc<dyn HttpClient>,
-        base_url: String,
-    ) -> Self {
+    pub(crate) fn new(parts: CheckpointParts) -> Self {
+        let CheckpointParts { store, rights, directory, clock, http, base_url } = parts;
         Self { store, rights, directory, clock, http, base_url, busy: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
     }
 

@@ -10,6 +10,7 @@ use crate::os;
 
 mod accounts;
 mod client;
+mod client_options;
 mod server;
 mod specmap;
 
@@ -18,6 +19,7 @@ pub(crate) use client::{
     ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ForgetCommand, ImportArguments, LoginArguments,
     ServerUrl,
 };
+pub(crate) use client_options::ClientOptions;
 pub(crate) use server::{ServerCommand, ToolsCommand};
 pub(crate) use specmap::{
     SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat, WayThere,
@@ -288,6 +290,7 @@ pub(crate) enum ClientCommand {
 
 /// `sekisho demo`
 #[derive(Debug, Args)]
+#[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "without the demo they are read and not used"))]
 pub(crate) struct DemoArguments {
     /// Stop after the story: exit 0 if every step went as it should
     #[arg(long)]

@@ -34,6 +34,8 @@ use crate::os;
 use stream::Paced;
 use table::{Bounds, DESCRIPTORS, Line, Place, SWEEP, Table};
 
+/// The port that is listened on where nobody names another.
+pub(crate) const PORT: u16 = 8420;
 /// From the connection to the end of the request's head (ATK-91).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the TLS handshake (ATK-91).

@@ -3,13 +3,17 @@
 #[macro_use]
 mod say;
 
+mod base_url;
 mod builtin;
 mod cli;
 mod clock;
 mod command;
 mod config;
+mod configuration_file;
+mod configuration_report;
 mod control;
 mod data_dir;
+mod definitions;
 mod described;
 mod documents;
 mod error;
@@ -27,6 +31,8 @@ mod reach;
 mod reference;
 mod readiness;
 mod servers;
+mod serving;
+mod signals;
 mod telemetry;
 mod webhook;
 
@@ -89,7 +95,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Advise(arguments) => Box::pin(command::history::advise(&common, &arguments)).await,
         Command::Audit(act) => command::audit::perform(&common, act).await,
         Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
-        Command::Bundled { name } => command::bundled::serve(&name).await,
+        Command::Bundled { name } => command::demo::bundled(&name).await,
         Command::Check { config } => command::check::check(&common, &config).await,
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,

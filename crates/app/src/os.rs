@@ -165,6 +165,9 @@ pub(crate) fn raise_descriptors(wanted: u64) -> Option<u64> {
     Some(raised)
 }
 
+/// How long files may take to be read while requests are served.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Does something that may block beside the tasks that answer requests, and waits for it so long. `None`: it was not done
 /// in time, or panicked. It may still be done later.
 pub(crate) async fn beside<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {

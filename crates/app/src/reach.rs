@@ -48,3 +48,14 @@ fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -
 fn no_outbound(error: sekisho_client::http::SetupError) -> CommandError {
     CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`")
 }
+
+/// The certificate authorities that the configuration adds, as PEM.
+pub(crate) fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandError> {
+    let Some(path) = &configuration.outbound.ca_file else { return Ok(None) };
+    std::fs::read(path).map(Some).map_err(|error| {
+        CommandError::environment(
+            format!("`outbound.ca_file` `{}` cannot be read: {error}", path.display()),
+            "give a PEM file",
+        )
+    })
+}

@@ -1,5 +1,5 @@
-//! Being an OAuth and MCP client: discovery, registration, the code flow, tokens, other people's keys; and the one
-//! way out, through which everything that is fetched from somewhere else goes.
+//! Being an OAuth and MCP client: discovery, registration, the code flow, tokens, keys of other issuers. Its HTTP client
+//! fetches every address that a stranger names; calls to upstream servers are sent by `gateway`.
 //!
 //! Not here: what our own tokens look like (`token`), who may do what (`policy`). Nothing is remembered but key
 //! sets, for a while.
@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod exchange;
 pub mod http;
 pub mod jwks;
+pub mod legs;
 pub mod login;
 pub mod mcp;
 pub mod registration;

@@ -2,8 +2,8 @@
 
 use sekisho_client::http::{Destination, Named};
 use sekisho_specification::{
-    self as specification, External, LINES_DEFAULT, LINES_MAX, LINES_MIN, Map, Options, PACK_BYTES_DEFAULT, PACK_BYTES_MIN,
-    Source,
+    self as specification, External, LINES_DEFAULT, LINES_MAX, LINES_MIN, Map, Options, PACK_BYTES_DEFAULT,
+    PACK_BYTES_MIN, Source,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sekisho_client::doctor::{Depth, Diagnosis, ExamineError, Finding, Insider, Level, Seen, Shared, Standing};
 use sekisho_client::http::{HttpClient, Recording};
+use sekisho_client::legs::{error_summary, path, request_summary};
 use sekisho_client::login::{Login, LoginParts};
 use sekisho_client::token_store::MemoryStore;
 use sekisho_picture::sequence::Sequence;
 use sekisho_protocol::env::Clock as _;
 use serde_json::{Value, json};
 
-use super::legs::{answered, path, said};
 use super::{print_json, visible};
 use crate::cli::{Common, DiagramFormat, DoctorArguments, DoctorFormat};
 use crate::error::CommandError;
@@ -78,10 +78,11 @@ fn diagram(diagnosis: &Diagnosis) -> Sequence {
     let mut sequence = Sequence::new(&format!("Examination of {}", diagnosis.server));
     for step in &diagnosis.steps {
         let party = step.party.name();
-        let asked = format!("{} {}{} ({})", step.leg.method, path(&step.leg.url), said(&step.leg), step.clause);
+        let asked =
+            format!("{} {}{} ({})", step.leg.method, path(&step.leg.url), request_summary(&step.leg), step.clause);
         sequence.message("Doctor", party, &asked);
         let status = step.leg.outcome.as_ref().map_or_else(String::clone, ToString::to_string);
-        sequence.answer(party, "Doctor", &format!("{status}{}", answered(&step.leg)));
+        sequence.answer(party, "Doctor", &format!("{status}{}", error_summary(&step.leg)));
     }
     sequence
 }

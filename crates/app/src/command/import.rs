@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::os;
 
 mod entries;
-mod found;
+mod findings;
 mod jsonc;
 mod logins;
 mod parts;
@@ -22,7 +22,7 @@ mod secrets;
 mod write;
 
 use entries::Entry;
-use found::Weight;
+use findings::Weight;
 use parts::Named;
 
 /// Reads the file, shows what is in it, and rewrites it where that was asked for.

@@ -9,13 +9,15 @@ use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::role::Role;
 
 use super::connect_lines::{connect_lines, print_connect_lines};
-use super::serve::{PORT, at_stored_port, stop_signal};
+use crate::base_url::{at_stored_port, stored_port};
 use crate::cli::{Common, RunArguments};
 use crate::config::{Configuration, ServerDefinition, check_server};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::{Instance, Parts, Source, stored_port};
-use crate::{control, listen, os, servers, telemetry};
+use crate::instance::{Instance, Parts, Source};
+use crate::listen::{self, PORT};
+use crate::signals::stop_signal;
+use crate::{control, os, servers, serving, telemetry};
 
 /// Protects one server; or all that were protected before, when none is named.
 pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
@@ -64,7 +66,8 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
                 tell!("{name} is not ready: {why}\nIt becomes ready by itself once it answers.");
             }
             let (servers, setup) = start(arguments, &data, &instance).await?;
-            instance.serve(listeners, None, stop, || announce(common, &instance, &servers, setup)).await
+            let entry = serving::Entry { listeners, certificate: None, stop };
+            serving::serve(&instance, entry, || announce(common, &instance, &servers, setup)).await
         }
         None => match server {
             Some(server) => hand_over(common, &data, server).await,

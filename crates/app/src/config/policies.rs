@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sekisho_policy::rights::PolicyFile;
 
-use super::Configuration;
+use super::model::Configuration;
 
 /// What to do about a file that is not read.
 pub(crate) const UNREAD_HELP: &str =

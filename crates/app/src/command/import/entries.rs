@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::found::{self, Found};
+use super::findings::{self, EntryContents, Finding};
 use super::parts::{MASK, Named, Part, Parts};
 use super::references::Piece;
 use super::secrets::Place;
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) headers: BTreeMap<String, Parts>,
     /// The entry without its secrets.
     pub(super) masked: Value,
-    pub(super) carries: Vec<Found>,
+    pub(super) carries: Vec<Finding>,
     /// Why it stays where it is, if the checkpoint cannot have it.
     pub(super) stays: Option<String>,
     /// The member in which the client has a URL.
@@ -256,7 +256,7 @@ impl Entry {
             kind: value.get("type").and_then(Value::as_str).map(str::to_owned),
             own,
         };
-        entry.carries = found::of(&entry, env_file);
+        entry.carries = findings::of(entry.contents(), env_file);
         entry.stays = entry.stays.take().or_else(|| entry.problem(value));
         entry
     }
@@ -271,8 +271,12 @@ impl Entry {
 
     /// All its texts, with the names under which they stand; words of the command have none.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &Parts)> {
-        let pairs = self.environment.iter().chain(&self.headers).map(|(name, parts)| (name.as_str(), parts));
-        self.command.iter().chain(&self.url).map(|parts| ("", parts)).chain(pairs)
+        self.contents().texts()
+    }
+
+    fn contents(&self) -> EntryContents<'_> {
+        let Self { command, environment, url, headers, .. } = self;
+        EntryContents { command, environment, url: url.as_ref(), headers }
     }
 
     /// What a person is asked for before it can be used.

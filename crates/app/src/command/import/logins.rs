@@ -11,7 +11,7 @@ use sekisho_client::http::{Destination, HttpClient as _, HttpSettings, Request, 
 use serde_json::json;
 
 use super::entries::Entry;
-use super::found::Found;
+use super::findings::Finding;
 use crate::error::CommandError;
 
 /// How long one server may take to answer.
@@ -58,7 +58,7 @@ pub(super) async fn ask(entries: &mut [Entry]) -> Result<(), CommandError> {
             Some(Said::Silent(why)) => {
                 let says =
                     format!("it was not seen whether it asks for a login, which the checkpoint would not have: {why}");
-                entry.carries.push(Found::warning(says));
+                entry.carries.push(Finding::warning(says));
             }
             Some(Said::Other) | None => {}
         }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use sekisho_client::http::Destination;
 use sekisho_specification::{BYTES_MAX, SOURCES_MAX, Source};
 
+use crate::cli::ClientOptions;
 use crate::cli::WayThere;
 use crate::command::visible;
 use crate::documents::{self, DocumentError};
 use crate::error::CommandError;
-use crate::outside::ClientOptions;
 
 /// What in a folder is taken for a text.
 const ENDINGS: [&str; 6] = ["htm", "html", "markdown", "md", "mdx", "txt"];

@@ -1,19 +1,18 @@
 //! What authority an entry carries today.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use sekisho_protocol::redirect::is_loopback_host;
 use serde::Serialize;
 use url::Url;
 
-use super::entries::Entry;
 use super::parts::{Part, Parts};
 use super::references::Piece;
 use crate::os;
 
 /// Something worth knowing of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Found {
+pub(super) struct Finding {
     pub(super) weight: Weight,
     pub(super) says: String,
 }
@@ -28,7 +27,7 @@ pub(super) enum Weight {
     Warning,
 }
 
-impl Found {
+impl Finding {
     pub(super) fn warning(says: impl Into<String>) -> Self {
         Self { weight: Weight::Warning, says: says.into() }
     }
@@ -38,14 +37,31 @@ impl Found {
     }
 }
 
-/// What it carries, most telling first.
-pub(super) fn of(entry: &Entry, env_file: Option<&str>) -> Vec<Found> {
+/// What of an entry is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EntryContents<'a> {
+    pub(super) command: &'a [Parts],
+    pub(super) url: Option<&'a Parts>,
+    pub(super) environment: &'a BTreeMap<String, Parts>,
+    pub(super) headers: &'a BTreeMap<String, Parts>,
+}
+
+impl<'a> EntryContents<'a> {
+    /// All its texts, with the names under which they stand; words of the command have none.
+    pub(super) fn texts(self) -> impl Iterator<Item = (&'a str, &'a Parts)> {
+        let pairs = self.environment.iter().chain(self.headers).map(|(name, parts)| (name.as_str(), parts));
+        self.command.iter().chain(self.url).map(|parts| ("", parts)).chain(pairs)
+    }
+}
+
+/// What authority it carries, the gravest first.
+pub(super) fn of(entry: EntryContents<'_>, env_file: Option<&str>) -> Vec<Finding> {
     let mut found = secrets(entry);
     found.extend(references(entry));
     found.extend(entry.url.iter().flat_map(|url| of_url(entry, url)));
     let words: Vec<String> = entry.command.iter().map(Parts::shown).collect();
     if let Some(package) = unpinned(&words) {
-        found.push(Found::warning(format!("`{package}` is not pinned: each start runs whatever was published last")));
+        found.push(Finding::warning(format!("`{package}` is not pinned: each start runs whatever was published last")));
     }
     let line = words.join(" ");
     for (sign, says) in [
@@ -55,40 +71,40 @@ pub(super) fn of(entry: &Entry, env_file: Option<&str>) -> Vec<Found> {
         (".aws", "reaches your cloud credentials"),
     ] {
         if line.split(' ').any(|word| word == sign) || (sign.contains([' ', '.']) && line.contains(sign)) {
-            found.push(Found::warning(says));
+            found.push(Finding::warning(says));
         }
     }
     if words.iter().skip(1).any(|word| matches!(word.as_str(), "/" | "~" | "${env:HOME}")) {
-        found.push(Found::warning("is given your whole home, or the whole disk"));
+        found.push(Finding::warning("is given your whole home, or the whole disk"));
     }
     if let Some(file) = env_file {
-        found.push(Found::note(format!("the variables of `{file}` are copied: later changes of it do not count")));
+        found.push(Finding::note(format!("the variables of `{file}` are copied: later changes of it do not count")));
     }
     if !entry.command.is_empty() {
-        found.push(Found::note("runs as you, with your files; who calls which tool is recorded nowhere"));
+        found.push(Finding::note("runs as you, with your files; who calls which tool is recorded nowhere"));
     }
     found
 }
 
-fn secrets(entry: &Entry) -> Vec<Found> {
+fn secrets(entry: EntryContents<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (what, pairs) in [("variable", &entry.environment), ("header", &entry.headers)] {
+    for (what, pairs) in [("variable", entry.environment), ("header", entry.headers)] {
         for (name, _) in pairs.iter().filter(|(_, parts)| parts.has_secret()) {
-            found.push(Found::warning(format!("a secret in plain text: {what} {name}")));
+            found.push(Finding::warning(format!("a secret in plain text: {what} {name}")));
         }
     }
     if entry.command.iter().any(Parts::has_secret) {
         let says = "a secret on the command line, where every program of this machine can read it";
-        found.push(Found::warning(says));
+        found.push(Finding::warning(says));
     }
-    if entry.url.as_ref().is_some_and(Parts::has_secret) {
-        found.push(Found::warning("a secret in the URL, where logs keep it"));
+    if entry.url.is_some_and(Parts::has_secret) {
+        found.push(Finding::warning("a secret in the URL, where logs keep it"));
     }
     found
 }
 
 /// What is filled in where the checkpoint runs, and no longer where the client does.
-fn references(entry: &Entry) -> Vec<Found> {
+fn references(entry: EntryContents<'_>) -> Vec<Finding> {
     let (mut found, mut said) = (Vec::new(), HashSet::new());
     for (name, piece) in entry.texts().flat_map(|(name, parts)| parts.references().map(move |piece| (name, piece))) {
         let whose = if name.is_empty() { "a part of it" } else { name };
@@ -104,13 +120,13 @@ fn references(entry: &Entry) -> Vec<Found> {
             Piece::Text(_) | Piece::Unknown(_) => continue,
         };
         if said.insert(says.clone()) {
-            found.push(Found::warning(says));
+            found.push(Finding::warning(says));
         }
     }
     found
 }
 
-fn of_url(entry: &Entry, url: &Parts) -> Vec<Found> {
+fn of_url(entry: EntryContents<'_>, url: &Parts) -> Vec<Finding> {
     let plain: String = url
         .0
         .iter()
@@ -124,11 +140,11 @@ fn of_url(entry: &Entry, url: &Parts) -> Vec<Found> {
     let local = plain.host_str().is_some_and(is_loopback_host);
     if plain.scheme() == "http" && !local {
         let host = plain.host_str().unwrap_or_default();
-        found.push(Found::warning(format!("plain http to {host}: every machine on the way can read what is sent")));
+        found.push(Finding::warning(format!("plain http to {host}: every machine on the way can read what is sent")));
     }
     if local && entry.headers.is_empty() {
         let says = "a port of this machine without a credential: every program and every web page can try it";
-        found.push(Found::warning(says));
+        found.push(Finding::warning(says));
     }
     found
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sekisho_policy::rights::{NameOf, NameUse, OWNERS, PolicyFile, names};
 use sekisho_protocol::ids::UserId;
 
-use super::Configuration;
 use crate::builtin;
+use crate::config::Configuration;
 
 /// How many names are told at once: each is shown with its file.
 const UNKNOWN_MAX: usize = 200;

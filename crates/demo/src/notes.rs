@@ -1,13 +1,11 @@
-//! `sekisho bundled`: small MCP servers over standard input and output, for the demo and for trying things out.
+//! A small MCP server over standard input and output: a notebook. It is for the demo and for trying things out.
 //!
-//! They speak all three revisions and keep everything in memory: a process is a user's own.
+//! It speaks all three revisions and keeps everything in memory: a process belongs to one user.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-
-use crate::error::CommandError;
 
 /// The newest of the revisions with a handshake.
 const HANDSHAKE_REVISIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
@@ -18,22 +16,23 @@ const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// The longest note, in characters.
 const NOTE_CHARS_MAX: usize = 10_000;
 
-/// Serves until standard input ends.
-pub(crate) async fn serve(name: &str) -> Result<(), CommandError> {
-    if name != "notes" {
-        return Err(CommandError::usage(format!("there is no bundled server `{name}`"), "there is `notes`"));
-    }
-    let failed = |error: std::io::Error| {
-        CommandError::environment(format!("standard input or output failed: {error}"), "try again")
-    };
+/// Serves until standard input ends. Fails if standard input or output does.
+pub async fn serve() -> std::io::Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut out = tokio::io::stdout();
     let mut notes = Notes::default();
-    while let Some(line) = lines.next_line().await.map_err(failed)? {
+    while let Some(line) = lines.next_line().await? {
         let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
         if let Some(answer) = notes.answer(&message) {
-            out.write_all(format!("{answer}\n").as_bytes()).await.map_err(failed)?;
-            out.flush().await.map_err(failed)?;
+            out.write_all(
+                format!(
+                    "{answer}
+"
+                )
+                .as_bytes(),
+            )
+            .await?;
+            out.flush().await?;
         }
     }
     Ok(())

@@ -65,7 +65,7 @@ fn text_that_is_no_toml_is_a_mistake_and_not_a_crash() {
 
 #[test]
 fn the_starting_configuration_has_no_mistake() {
-    let text = include_str!("../../../../../examples/sekisho.toml");
+    let text = include_str!("../../../../examples/sekisho.toml");
     let loaded = Reader::new("sekisho.toml", text).read();
     assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
     assert_eq!(loaded.configuration.servers.len(), 1);

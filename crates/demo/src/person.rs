@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use axum::http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use sekisho_client::http::{Destination, HttpClient, Request, Response};
 
-use super::scene::{Failure, failure};
+use crate::failure::{Failure, failure};
 
 /// Pages between the first link and the last redirect.
 const PAGES_MAX: usize = 12;
 
 /// Where a link led to.
-pub(super) enum Arrived {
+pub(crate) enum Landing {
     /// To another site, at this address.
     Away(String),
     /// To a page that waits for the person.
@@ -19,7 +19,7 @@ pub(super) enum Arrived {
 }
 
 /// Somebody with a name, a password and a cookie jar.
-pub(super) struct Person {
+pub(crate) struct Person {
     name: String,
     password: String,
     cookies: BTreeMap<String, String>,
@@ -27,12 +27,12 @@ pub(super) struct Person {
 
 impl Person {
     /// Somebody who has visited nothing yet.
-    pub(super) fn new(name: &str, password: &str) -> Self {
+    pub(crate) fn new(name: &str, password: &str) -> Self {
         Self { name: name.to_owned(), password: password.to_owned(), cookies: BTreeMap::new() }
     }
 
     /// Opens the link, logs in where asked, agrees, and gives the address to which the browser is sent at last.
-    pub(super) async fn approve(&mut self, http: &dyn HttpClient, url: &str) -> Result<String, Failure> {
+    pub(crate) async fn approve(&mut self, http: &dyn HttpClient, url: &str) -> Result<String, Failure> {
         let origin = origin(url);
         let mut request = Request::get(Destination::given(url));
         let mut at = url.to_owned();
@@ -64,24 +64,24 @@ impl Person {
     }
 
     /// Opens a link and does nothing else: follows where it leads, and stops at the first page.
-    pub(super) async fn open(&mut self, http: &dyn HttpClient, url: &str) -> Result<Arrived, Failure> {
+    pub(crate) async fn open(&mut self, http: &dyn HttpClient, url: &str) -> Result<Landing, Failure> {
         let origin = origin(url);
         let mut at = url.to_owned();
         for _ in 0..PAGES_MAX {
             let response = self.visit(http, Request::get(Destination::given(at.as_str()))).await?;
             let Some(location) = response.headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
-                return Ok(Arrived::Page(String::from_utf8_lossy(&response.body).into_owned()));
+                return Ok(Landing::Page(String::from_utf8_lossy(&response.body).into_owned()));
             };
             at = absolute(&at, location);
             if !at.starts_with(&format!("{origin}/")) {
-                return Ok(Arrived::Away(at));
+                return Ok(Landing::Away(at));
             }
         }
         Err(failure("the link did not come to an end"))
     }
 
     /// Opens a page that asks for a yes, logs in where asked, and gives it.
-    pub(super) async fn say_yes(&mut self, http: &dyn HttpClient, url: &str) -> Result<(), Failure> {
+    pub(crate) async fn say_yes(&mut self, http: &dyn HttpClient, url: &str) -> Result<(), Failure> {
         let origin = origin(url);
         let mut request = Request::get(Destination::given(url));
         let mut at = url.to_owned();

@@ -1,21 +1,20 @@
-//! What a picture says of one exchange.
+//! What a sequence diagram says of one recorded exchange.
 
-use sekisho_client::http::Leg;
+use crate::http::Leg;
 use serde_json::Value;
 
-/// The path of a URL, without what names a single request.
-pub(crate) fn path(url: &str) -> String {
+/// The path of a URL, without query and without the identifier of a single request.
+pub fn path(url: &str) -> String {
     let path = url.split("://").nth(1).and_then(|rest| rest.find('/').and_then(|at| rest.get(at..))).unwrap_or("/");
     let path = path.split('?').next().unwrap_or(path);
-    // Identifiers of single requests say nothing in a picture.
     match path.rsplit_once('/') {
         Some((before, last)) if last.starts_with("req_") => format!("{before}/…"),
         _ => path.to_owned(),
     }
 }
 
-/// The MCP method and target of a call, or the kind of a token request.
-pub(crate) fn said(leg: &Leg) -> String {
+/// The MCP method and target of a call, or the grant type of a token request, after a space. Empty for other requests.
+pub fn request_summary(leg: &Leg) -> String {
     if let Ok(body) = serde_json::from_str::<Value>(&leg.request_body) {
         let method = body.get("method").and_then(Value::as_str).unwrap_or_default();
         let target =
@@ -26,8 +25,8 @@ pub(crate) fn said(leg: &Leg) -> String {
     kind.map(|kind| format!(" ({kind})")).unwrap_or_default()
 }
 
-/// The error that an answer tells, if it tells one.
-pub(crate) fn answered(leg: &Leg) -> String {
+/// The message of the error that an answer carries, after a space. Empty if there is none.
+pub fn error_summary(leg: &Leg) -> String {
     let error = serde_json::from_str::<Value>(&leg.response_body).ok().and_then(|body| {
         let error = body.get("error")?;
         error.get("message").or(Some(error)).and_then(Value::as_str).map(str::to_owned)

@@ -10,9 +10,10 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::secret::AccessToken;
 use serde_json::{Value, json};
 
-use super::person::{Arrived, Person};
-use super::scene::{Failure, Scene, failure};
-use super::world::{OWNER, READER, World};
+use crate::checkpoint::{Checkpoint, Introduction, OWNER, READER};
+use crate::failure::{Failure, failure};
+use crate::person::{Landing, Person};
+use crate::scene::Scene;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// Where the attacker waits. Nothing needs to be there: the story reads the redirect itself.
@@ -24,26 +25,26 @@ const PASSTHROUGH: &str = "MCP security best practices: token passthrough";
 const HIJACK: &str = "MCP security best practices: session hijacking";
 
 /// A client that nobody asked about uses a consent that was given to the proxy.
-pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<(), Failure> {
-    let naive = &world.naive.origin;
-    let mut alice = Person::new(OWNER, &world.password);
-    let honest = at_naive(world, "http://127.0.0.1:8765/callback").await?;
+pub(crate) async fn confused_deputy(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
+    let naive = &checkpoint.naive.origin;
+    let mut alice = Person::new(OWNER, &checkpoint.password);
+    let honest = at_naive(checkpoint, "http://127.0.0.1:8765/callback").await?;
     let link = format!("{naive}/proxy/authorize?client_id={honest}&state=honest");
-    alice.approve(&world.http, &link).await?;
-    scene.arrows("Alice", "Naive proxy", "she agrees to the proxy, once", world.http.take());
+    alice.approve(&checkpoint.http, &link).await?;
+    scene.arrows("Alice", "Naive proxy", "she agrees to the proxy, once", checkpoint.http.take());
     scene.step(
         "naive proxy: alice lets an honest client in",
         "302",
         "the third party remembers: she agreed to the proxy",
         true,
     );
-    let mallory = at_naive(world, TRAP).await?;
+    let mallory = at_naive(checkpoint, TRAP).await?;
     let link = format!("{naive}/proxy/authorize?client_id={mallory}&state=trap");
-    let arrived = alice.open(&world.http, &link).await?;
-    scene.arrows("Alice", "Naive proxy", DEPUTY, world.http.take());
+    let arrived = alice.open(&checkpoint.http, &link).await?;
+    scene.arrows("Alice", "Naive proxy", DEPUTY, checkpoint.http.take());
     let code = match &arrived {
-        Arrived::Away(url) if url.starts_with(TRAP) => parameter(url, "code"),
-        Arrived::Away(_) | Arrived::Page(_) => None,
+        Landing::Away(url) if url.starts_with(TRAP) => parameter(url, "code"),
+        Landing::Away(_) | Landing::Page(_) => None,
     };
     scene.step(
         "  mallory registers, and alice opens mallory's link",
@@ -53,10 +54,10 @@ pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<
     );
     let code = code.unwrap_or_default();
     let token = Destination::given(format!("{naive}/proxy/token"));
-    let redeemed = send(world, Request::post_form(token, [("code", code.as_str())])).await?;
+    let redeemed = send(checkpoint, Request::post_form(token, [("code", code.as_str())])).await?;
     let token = text_of(&redeemed, "/access_token");
-    let read = call(world, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
-    scene.arrows("Mallory", "Naive proxy", DEPUTY, world.http.take());
+    let read = call(checkpoint, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
+    scene.arrows("Mallory", "Naive proxy", DEPUTY, checkpoint.http.take());
     scene.step(
         "  mallory calls as alice",
         &status(&read),
@@ -64,18 +65,18 @@ pub(super) async fn confused_deputy(world: &World, scene: &mut Scene) -> Result<
         read.status.is_success(),
     );
 
-    let (server, _, scopes) = world.introduce(&world.notes).await?;
-    let registration = register(&world.http, &server, &helper()?).await.map_err(failure)?;
-    let request = world.invite_to(&server, &registration, &world.notes, scopes.as_ref(), TRAP)?;
-    scene.arrows("Mallory", "Checkpoint", "RFC 7591: anybody may register", world.http.take());
-    let mut alice = Person::new(OWNER, &world.password);
-    world.log_in(&mut alice).await?;
-    scene.arrows("Alice", "Checkpoint", "she logs in, for an agent of her own", world.http.take());
-    let arrived = alice.open(&world.http, request.url()).await?;
-    scene.arrows("Alice", "Checkpoint", DEPUTY, world.http.take());
+    let Introduction { server, scopes, .. } = checkpoint.introduce(&checkpoint.notes).await?;
+    let registration = register(&checkpoint.http, &server, &helper()?).await.map_err(failure)?;
+    let request = checkpoint.invite_to(&server, &registration, &checkpoint.notes, scopes.as_ref(), TRAP)?;
+    scene.arrows("Mallory", "Checkpoint", "RFC 7591: anybody may register", checkpoint.http.take());
+    let mut alice = Person::new(OWNER, &checkpoint.password);
+    checkpoint.log_in(&mut alice).await?;
+    scene.arrows("Alice", "Checkpoint", "she logs in, for an agent of her own", checkpoint.http.take());
+    let arrived = alice.open(&checkpoint.http, request.url()).await?;
+    scene.arrows("Alice", "Checkpoint", DEPUTY, checkpoint.http.take());
     let (asked, names) = match &arrived {
-        Arrived::Page(page) => (true, page.contains("mallory.example")),
-        Arrived::Away(_) => (false, false),
+        Landing::Page(page) => (true, page.contains("mallory.example")),
+        Landing::Away(_) => (false, false),
     };
     scene.step(
         "checkpoint: alice, logged in, opens mallory's link",
@@ -103,14 +104,14 @@ fn helper() -> Result<RegistrationRequest, Failure> {
 }
 
 /// A server is shown its caller's token, and uses it elsewhere.
-pub(super) async fn token_passthrough(world: &World, scene: &mut Scene) -> Result<(), Failure> {
-    let naive = &world.naive.origin;
-    let token = a_token(world).await?;
-    world.http.take();
-    world.naive.take_shown();
-    let good = call(world, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
-    scene.arrows("Agent", "Naive proxy", PASSTHROUGH, world.http.take());
-    let shown = world.naive.take_shown();
+pub(crate) async fn token_passthrough(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
+    let naive = &checkpoint.naive.origin;
+    let token = a_token(checkpoint).await?;
+    checkpoint.http.take();
+    checkpoint.naive.take_shown();
+    let good = call(checkpoint, &format!("{naive}/proxy/mcp"), Some(&token), None, "tools/call").await?;
+    scene.arrows("Agent", "Naive proxy", PASSTHROUGH, checkpoint.http.take());
+    let shown = checkpoint.naive.take_shown();
     let stolen = shown.as_deref().and_then(|shown| shown.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
     scene.step(
         "naive proxy: alice's agent calls a server",
@@ -118,8 +119,8 @@ pub(super) async fn token_passthrough(world: &World, scene: &mut Scene) -> Resul
         "the proxy passes her token on",
         stolen == token,
     );
-    let mail = call(world, &format!("{naive}/mail/mcp"), Some(&stolen), None, "tools/call").await?;
-    scene.arrows("Server", "Mail server", PASSTHROUGH, world.http.take());
+    let mail = call(checkpoint, &format!("{naive}/mail/mcp"), Some(&stolen), None, "tools/call").await?;
+    scene.arrows("Server", "Mail server", PASSTHROUGH, checkpoint.http.take());
     scene.step(
         "  that server uses it at the mail server",
         &status(&mail),
@@ -127,12 +128,12 @@ pub(super) async fn token_passthrough(world: &World, scene: &mut Scene) -> Resul
         mail.status.is_success(),
     );
 
-    let visitor = world.visitor(OWNER, &world.relay, "mcp:read").await?;
+    let visitor = checkpoint.visitor(OWNER, &checkpoint.relay, "mcp:read").await?;
     let access = visitor.tokens.access.expose().to_owned();
-    let session = begin(world, &world.relay, &access).await?;
-    let good = call(world, world.relay.as_str(), Some(&access), Some(&session), "tools/call").await?;
-    scene.arrows("Agent", "Checkpoint", PASSTHROUGH, world.http.take());
-    let shown = world.naive.take_shown();
+    let session = begin(checkpoint, &checkpoint.relay, &access).await?;
+    let good = call(checkpoint, checkpoint.relay.as_str(), Some(&access), Some(&session), "tools/call").await?;
+    scene.arrows("Agent", "Checkpoint", PASSTHROUGH, checkpoint.http.take());
+    let shown = checkpoint.naive.take_shown();
     scene.step(
         "checkpoint: alice's agent calls the same server",
         &status(&good),
@@ -140,8 +141,8 @@ pub(super) async fn token_passthrough(world: &World, scene: &mut Scene) -> Resul
         good.status.is_success(),
     );
     scene.step("  … what the server was shown", "-", "no Authorization at all", shown.is_none());
-    let other = call(world, world.notes.as_str(), Some(&access), None, "tools/call").await?;
-    scene.arrows("Server", "Checkpoint", "RFC 8707 §2: the audience", world.http.take());
+    let other = call(checkpoint, checkpoint.notes.as_str(), Some(&access), None, "tools/call").await?;
+    scene.arrows("Server", "Checkpoint", "RFC 8707 §2: the audience", checkpoint.http.take());
     scene.step(
         "  … and if it had it: shown at the notes",
         &status(&other),
@@ -152,21 +153,21 @@ pub(super) async fn token_passthrough(world: &World, scene: &mut Scene) -> Resul
 }
 
 /// A session is taken for its user.
-pub(super) async fn session_hijack(world: &World, scene: &mut Scene) -> Result<(), Failure> {
-    let naive = format!("{}/proxy/mcp", world.naive.origin);
-    let token = a_token(world).await?;
-    world.http.take();
-    let begun = call(world, &naive, Some(&token), None, "initialize").await?;
+pub(crate) async fn session_hijack(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
+    let naive = format!("{}/proxy/mcp", checkpoint.naive.origin);
+    let token = a_token(checkpoint).await?;
+    checkpoint.http.take();
+    let begun = call(checkpoint, &naive, Some(&token), None, "initialize").await?;
     let session = header(&begun);
-    scene.arrows("Agent", "Naive proxy", "MCP transports: session management", world.http.take());
+    scene.arrows("Agent", "Naive proxy", "MCP transports: session management", checkpoint.http.take());
     scene.step(
         "naive proxy: alice's agent begins a session",
         &status(&begun),
         &format!("Mcp-Session-Id: {session}"),
         !session.is_empty(),
     );
-    let taken = call(world, &naive, None, Some(&session), "tools/call").await?;
-    scene.arrows("Mallory", "Naive proxy", HIJACK, world.http.take());
+    let taken = call(checkpoint, &naive, None, Some(&session), "tools/call").await?;
+    scene.arrows("Mallory", "Naive proxy", HIJACK, checkpoint.http.take());
     scene.step(
         "  mallory guesses it, and calls without a token",
         &status(&taken),
@@ -174,13 +175,13 @@ pub(super) async fn session_hijack(world: &World, scene: &mut Scene) -> Result<(
         taken.status.is_success(),
     );
 
-    let visitor = world.visitor(OWNER, &world.relay, "mcp:read").await?;
-    let other = world.visitor(READER, &world.relay, "mcp:read").await?;
-    let session = begin(world, &world.relay, visitor.tokens.access.expose()).await?;
-    scene.arrows("Agent", "Checkpoint", "MCP transports: session management", world.http.take());
+    let visitor = checkpoint.visitor(OWNER, &checkpoint.relay, "mcp:read").await?;
+    let other = checkpoint.visitor(READER, &checkpoint.relay, "mcp:read").await?;
+    let session = begin(checkpoint, &checkpoint.relay, visitor.tokens.access.expose()).await?;
+    scene.arrows("Agent", "Checkpoint", "MCP transports: session management", checkpoint.http.take());
     let long = session.len() >= 32 && session.parse::<u64>().is_err();
     scene.step("checkpoint: alice's agent begins a session", "200", "its id is chance, and long", long);
-    let without = call(world, world.relay.as_str(), None, Some(&session), "tools/call").await?;
+    let without = call(checkpoint, checkpoint.relay.as_str(), None, Some(&session), "tools/call").await?;
     scene.step(
         "  mallory has the id, and no token",
         &status(&without),
@@ -188,8 +189,8 @@ pub(super) async fn session_hijack(world: &World, scene: &mut Scene) -> Result<(
         without.status.as_u16() == 401,
     );
     let bob = other.tokens.access.expose().to_owned();
-    let with = call(world, world.relay.as_str(), Some(&bob), Some(&session), "tools/call").await?;
-    scene.arrows("Mallory", "Checkpoint", HIJACK, world.http.take());
+    let with = call(checkpoint, checkpoint.relay.as_str(), Some(&bob), Some(&session), "tools/call").await?;
+    scene.arrows("Mallory", "Checkpoint", HIJACK, checkpoint.http.take());
     scene.step(
         "  bob has the id, and a token of his own",
         &status(&with),
@@ -200,36 +201,36 @@ pub(super) async fn session_hijack(world: &World, scene: &mut Scene) -> Result<(
 }
 
 /// A client of the naive proxy.
-async fn at_naive(world: &World, redirect: &str) -> Result<String, Failure> {
+async fn at_naive(checkpoint: &Checkpoint, redirect: &str) -> Result<String, Failure> {
     let wish = json!({ "redirect_uris": [redirect] });
-    let register = Destination::given(format!("{}/proxy/register", world.naive.origin));
-    let answer = send(world, Request::post_json(register, &wish)).await?;
+    let register = Destination::given(format!("{}/proxy/register", checkpoint.naive.origin));
+    let answer = send(checkpoint, Request::post_json(register, &wish)).await?;
     Ok(text_of(&answer, "/client_id"))
 }
 
 /// A token of the naive proxy, come by honestly.
-async fn a_token(world: &World) -> Result<String, Failure> {
-    let naive = &world.naive.origin;
-    let client = at_naive(world, "http://127.0.0.1:8765/callback").await?;
-    let mut alice = Person::new(OWNER, &world.password);
+async fn a_token(checkpoint: &Checkpoint) -> Result<String, Failure> {
+    let naive = &checkpoint.naive.origin;
+    let client = at_naive(checkpoint, "http://127.0.0.1:8765/callback").await?;
+    let mut alice = Person::new(OWNER, &checkpoint.password);
     let link = format!("{naive}/proxy/authorize?client_id={client}&state=s");
-    let redirected = alice.approve(&world.http, &link).await?;
+    let redirected = alice.approve(&checkpoint.http, &link).await?;
     let code = parameter(&redirected, "code").unwrap_or_default();
     let token = Destination::given(format!("{naive}/proxy/token"));
-    let redeemed = send(world, Request::post_form(token, [("code", code.as_str())])).await?;
+    let redeemed = send(checkpoint, Request::post_form(token, [("code", code.as_str())])).await?;
     Ok(text_of(&redeemed, "/access_token"))
 }
 
 /// Begins a session of 2025-11-25, and gives its id.
-async fn begin(world: &World, at: &ResourceId, token: &str) -> Result<String, Failure> {
-    let begun = call(world, at.as_str(), Some(token), None, "initialize").await?;
+async fn begin(checkpoint: &Checkpoint, at: &ResourceId, token: &str) -> Result<String, Failure> {
+    let begun = call(checkpoint, at.as_str(), Some(token), None, "initialize").await?;
     let session = header(&begun);
-    call(world, at.as_str(), Some(token), Some(&session), "notifications/initialized").await?;
+    call(checkpoint, at.as_str(), Some(token), Some(&session), "notifications/initialized").await?;
     Ok(session)
 }
 
 async fn call(
-    world: &World,
+    checkpoint: &Checkpoint,
     url: &str,
     token: Option<&str>,
     session: Option<&str>,
@@ -256,11 +257,11 @@ async fn call(
         request =
             request.header(SESSION, session).header(HeaderName::from_static("mcp-protocol-version"), "2025-11-25");
     }
-    send(world, request).await
+    send(checkpoint, request).await
 }
 
-async fn send(world: &World, request: Request) -> Result<Response, Failure> {
-    world.http.send(request).await.map_err(failure)
+async fn send(checkpoint: &Checkpoint, request: Request) -> Result<Response, Failure> {
+    checkpoint.http.send(request).await.map_err(failure)
 }
 
 fn status(response: &Response) -> String {

@@ -1,4 +1,4 @@
-//! Reading the file: every mistake at once, each with its place.
+//! Reads the configuration file: every mistake at once, each with its place.
 //!
 //! Every member has a default, so each key of each table can be read on its own; whatever is wrong with one
 //! does not hide what is wrong with another.
@@ -14,15 +14,19 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::names::{self, Known};
-use super::policies::{UNREAD_HELP, policy_files, policy_folder};
-use super::server::{check_server, unfilled};
-use super::values::{Filled, fill};
-use super::{Access, Configuration, ServerDefinition, database};
+use crate::base_url::check_base_url;
+use crate::config::server::unfilled;
+use crate::config::{
+    Access, Configuration, Filled, ServerDefinition, UNREAD_HELP, check_server, database, fill, policy_files,
+    policy_folder,
+};
 use crate::error::CommandError;
 use crate::heads::SecondPlace;
 use crate::proxies::Proxies;
 use crate::reach;
+use names::Known;
+
+pub(crate) mod names;
 
 /// One mistake in the file.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -331,7 +335,7 @@ impl<'t> Reader<'t> {
             );
         }
         if let Some(url) = &configuration.base_url
-            && let Err(message) = crate::instance::check_base_url(url)
+            && let Err(message) = check_base_url(url)
         {
             self.note(at("base_url"), message, None);
         }
@@ -360,7 +364,7 @@ impl<'t> Reader<'t> {
         {
             told("tls", &error);
         }
-        match crate::instance::read_ca(configuration) {
+        match reach::read_ca(configuration) {
             Err(error) => told("outbound", &error),
             // What is no network is told where it stands.
             Ok(extra)

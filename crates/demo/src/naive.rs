@@ -1,5 +1,5 @@
-//! What not to do: a proxy as it is often written, the third party behind it, and the servers that trust it. It is
-//! there for the scenes about attacks, on loopback, in memory, and knows nothing that is worth taking.
+//! How not to write a proxy: one with the mistakes that are often made, the third party behind it, and the servers that
+//! trust it. The scenes about attacks call it. It listens on loopback, keeps everything in memory, and holds no real data.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -15,17 +15,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::error::CommandError;
-
-/// The proxy, while it runs.
-pub(super) struct Naive {
-    /// Such as `http://127.0.0.1:41234`.
-    pub(super) origin: String,
+/// The proxy while it runs. It ends when this is dropped.
+#[derive(Debug)]
+pub struct NaiveProxy {
+    /// Its origin, such as `http://127.0.0.1:41234`.
+    pub origin: String,
     memory: Shared,
     serving: tokio::task::JoinHandle<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Memory {
     redirects: HashMap<String, String>,
     /// The client and its `state`, by our own.
@@ -46,13 +45,11 @@ struct Redemption {
     code: String,
 }
 
-impl Naive {
-    /// Starts it on a free port of loopback.
-    pub(super) async fn start() -> Result<Self, CommandError> {
-        let failed =
-            |error: std::io::Error| CommandError::environment(format!("no port on loopback: {error}"), "try again");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
-        let origin = format!("http://{}", listener.local_addr().map_err(failed)?);
+impl NaiveProxy {
+    /// Starts it on a free port of loopback. Fails if there is none.
+    pub async fn start() -> std::io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let origin = format!("http://{}", listener.local_addr()?);
         let memory = Shared::default();
         let router = Router::new()
             .route("/proxy/register", post(register))
@@ -66,19 +63,19 @@ impl Naive {
             .route("/mail/mcp", post(mail))
             .with_state(Arc::clone(&memory));
         let serving = tokio::spawn(async move {
-            // It ends with the demo; what it could not serve the story tells.
+            // A request that fails is seen by the scene that sent it.
             axum::serve(listener, router).await.ok();
         });
         Ok(Self { origin, memory, serving })
     }
 
     /// What the upstream was shown as `Authorization`, since it was last asked.
-    pub(super) fn take_shown(&self) -> Option<String> {
+    pub(crate) fn take_shown(&self) -> Option<String> {
         memory(&self.memory).shown.take()
     }
 }
 
-impl Drop for Naive {
+impl Drop for NaiveProxy {
     fn drop(&mut self) {
         self.serving.abort();
     }
@@ -103,7 +100,7 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     Some(headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?.to_owned())
 }
 
-/// Anybody is a client, wherever it listens.
+/// Registers any client with any redirect URI.
 async fn register(State(shared): State<Shared>, Json(asked): Json<Value>) -> Response {
     let redirect = asked.pointer("/redirect_uris/0").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut memory = memory(&shared);
@@ -112,7 +109,7 @@ async fn register(State(shared): State<Shared>, Json(asked): Json<Value>) -> Res
     (StatusCode::CREATED, Json(json!({ "client_id": client }))).into_response()
 }
 
-/// The mistake: whoever asks is sent on to the third party under the one identifier that the proxy has there, and the
+/// The mistake: every client is sent on to the third party under the one identifier that the proxy has there, and the
 /// person is never asked about the client.
 async fn authorize(State(shared): State<Shared>, Query(asked): Parameters) -> Response {
     let of = |name: &str| asked.get(name).cloned().unwrap_or_default();
@@ -202,7 +199,7 @@ async fn upstream(State(shared): State<Shared>, headers: HeaderMap, Json(asked):
     Json(answer(&asked, "looked up")).into_response()
 }
 
-/// Another server of the proxy's, which takes whatever token the proxy has given to anybody for anything.
+/// Another server behind the proxy. Its mistake: it accepts every token that the proxy issued, for whatever server.
 async fn mail(State(shared): State<Shared>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
     let good = bearer(&headers).is_some_and(|token| memory(&shared).tokens.contains(&token));
     if good {

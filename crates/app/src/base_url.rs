@@ -1,8 +1,9 @@
 //! The URL under which clients reach this instance: stored at first start, because tokens carry it.
 
+use std::net::SocketAddr;
+
 use sekisho_store::Store;
 
-use crate::config::Configuration;
 use crate::error::CommandError;
 
 /// Reads a base URL: https, or http on loopback; no path, query, fragment, userinfo or trailing slash (AS-03, AS-07).
@@ -23,14 +24,24 @@ pub(crate) fn check_base_url(url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What the configuration and the socket say of the base URL.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BaseUrlWish<'a> {
+    /// `base_url` of the configuration.
+    pub(crate) configured: Option<&'a str>,
+    /// `http` or `https`: what is spoken on the socket.
+    pub(crate) scheme: &'a str,
+    /// The port that is listened on.
+    pub(crate) port: u16,
+}
+
 /// The base URL: what was stored at first start, else what is wanted, which is then stored; else `localhost` with the
 /// scheme that is spoken here.
-pub(super) async fn base_url(store: &Store, configuration: &Configuration, port: u16) -> Result<String, CommandError> {
-    let wanted = configuration.base_url.as_deref();
+pub(crate) async fn settle(store: &Store, wish: BaseUrlWish<'_>) -> Result<String, CommandError> {
+    let BaseUrlWish { configured: wanted, scheme, port } = wish;
     let failed = |error: sekisho_store::StoreError| {
         CommandError::environment(format!("the store failed: {error}"), "see the disk")
     };
-    let scheme = if configuration.tls.cert.is_some() { "https" } else { "http" };
     let local = format!("{scheme}://localhost:{port}");
     let wanted_or_local = wanted.unwrap_or(&local);
     check_base_url(wanted_or_local).map_err(|message| CommandError::usage(message, "correct `base_url`"))?;
@@ -78,3 +89,28 @@ pub(crate) async fn advertises_localhost(store: &Store, wanted: Option<&str>) ->
 pub(crate) fn is_local(base_url: &str) -> bool {
     ["http://localhost:", "https://localhost:"].iter().any(|local| base_url.starts_with(local))
 }
+
+/// A free port was wanted and one was taken at first start: clients know that one.
+pub(crate) fn at_stored_port(wanted: Option<SocketAddr>, stored: Option<u16>) -> Option<SocketAddr> {
+    match (wanted, stored) {
+        (Some(mut wanted), Some(port)) if wanted.port() == 0 => {
+            wanted.set_port(port);
+            Some(wanted)
+        }
+        _ => wanted,
+    }
+}
+
+/// Values of `Host` under which a base URL is reached: itself, and for loopback the three spellings.
+pub(crate) fn hosts(base_url: &str) -> Vec<String> {
+    let authority = base_url.split("://").nth(1).unwrap_or_default().to_owned();
+    let Ok(url) = url::Url::parse(base_url) else { return vec![authority] };
+    if !url.host_str().is_some_and(sekisho_protocol::redirect::is_loopback_host) {
+        return vec![authority];
+    }
+    let port = url.port_or_known_default().unwrap_or(80);
+    ["localhost", "127.0.0.1", "[::1]"].iter().map(|host| format!("{host}:{port}")).collect()
+}
+
+#[cfg(test)]
+mod tests;
