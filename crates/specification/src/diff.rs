@@ -13,9 +13,9 @@ use sekisho_protocol::label::mermaid_quoted;
 use crate::ask::{self, AskError};
 use crate::bounds::{LINES_MAX, LINES_MIN};
 use crate::document::{Section, slug};
+use crate::graph::Graph;
 use crate::map::Map;
 use crate::normative::{self, Requirement, cell};
-use crate::graph::Graph;
 use crate::sentences::Keyword;
 
 /// How many demands of one section are compared word by word.

@@ -4,8 +4,8 @@ use sekisho_protocol::diagram::Relation;
 use serde::Serialize;
 
 use crate::ask::{self, BrokenLink};
-use crate::map::{DocumentName, Map};
 use crate::graph::Graph;
+use crate::map::{DocumentName, Map};
 use crate::source::Kind;
 
 #[derive(Serialize)]

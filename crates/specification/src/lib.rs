@@ -41,12 +41,14 @@ mod pack;
 use sekisho_protocol::diagram::Diagram;
 
 pub use ask::{AskError, BrokenLink};
+pub use bounds::{
+    BYTES_MAX, LINES_DEFAULT, LINES_MAX, LINES_MIN, PACK_BYTES_DEFAULT, PACK_BYTES_MIN, SECTIONS_MAX, SOURCES_MAX,
+};
 pub use diff::{Change, Difference, SectionChange, SentenceChange, diff};
+pub use map::Map;
 pub use normative::{Requirement, normative_markdown};
 pub use order::{Reading, ReadingOrder};
 pub use sentences::Keyword;
-pub use bounds::{BYTES_MAX, LINES_DEFAULT, LINES_MAX, LINES_MIN, PACK_BYTES_DEFAULT, PACK_BYTES_MIN, SECTIONS_MAX, SOURCES_MAX};
-pub use map::Map;
 pub use source::{Kind, Source};
 pub use view::External;
 
@@ -137,7 +139,8 @@ pub fn read(sources: &[Source]) -> Result<Map, ReadError> {
         }
         documents.push(document);
     }
-    let named = documents.iter().map(|document| DocumentName { name: document.name.clone(), kind: document.kind }).collect();
+    let named =
+        documents.iter().map(|document| DocumentName { name: document.name.clone(), kind: document.kind }).collect();
     Ok(Map { documents: named, graph: relations::build(documents) })
 }
 

@@ -9,8 +9,8 @@ use sekisho_protocol::label;
 use crate::ask::{self, AskError};
 use crate::bounds::PACK_BYTES_MIN;
 use crate::document::Rank;
-use crate::map::Map;
 use crate::graph::Graph;
+use crate::map::Map;
 
 /// What is kept free to say what was left out.
 const REST_BYTES: usize = 400;

@@ -43,8 +43,14 @@ pub(crate) fn build(documents: Vec<Document>) -> Graph {
     for section in 0..graph.nodes.len() {
         let steps = graph.nodes.get(section).map(|node| node.text.steps.iter().flatten().map(|step| step.start));
         let begins = steps.into_iter().flatten().collect();
-        let mut here =
-            SectionRelations { graph: &graph, section, edges: BTreeMap::new(), targets: Vec::new(), begins, left_out: 0 };
+        let mut here = SectionRelations {
+            graph: &graph,
+            section,
+            edges: BTreeMap::new(),
+            targets: Vec::new(),
+            begins,
+            left_out: 0,
+        };
         let (names, broken) = here.links(&addresses, &labels);
         while let Some(used) = uses.next_if(|used| used.section == section) {
             here.uses(&used);
@@ -99,8 +105,13 @@ impl SectionRelations<'_> {
             return;
         }
         let from = self.section;
-        let edge =
-            self.edges.entry(to).or_insert_with(|| Edge { from, to, counts: RelationCounts::default(), terms: Vec::new(), weight: 0 });
+        let edge = self.edges.entry(to).or_insert_with(|| Edge {
+            from,
+            to,
+            counts: RelationCounts::default(),
+            terms: Vec::new(),
+            weight: 0,
+        });
         for relation in relations {
             edge.counts.add(*relation, 1);
         }

@@ -190,7 +190,8 @@ impl<'a> Draft<'a> {
 
     fn touched(&self, arrows: usize) -> BTreeSet<usize> {
         let ends = self.arrows.iter().take(arrows).flat_map(|arrow| [arrow.from, arrow.to]);
-        ends.chain(self.outside.iter().flat_map(|document| document.references.iter().map(|reference| reference.from))).collect()
+        ends.chain(self.outside.iter().flat_map(|document| document.references.iter().map(|reference| reference.from)))
+            .collect()
     }
 
     /// As many arrows as there is room for.
@@ -313,7 +314,11 @@ fn full_title(graph: &Graph, section: usize) -> String {
 }
 
 /// The documents outside: all in one node, or one node each. And how many are not there.
-fn documents_outside(graph: &Graph, selection: Selection, place: &impl Fn(usize) -> Option<usize>) -> (Vec<OutsideDocument>, usize) {
+fn documents_outside(
+    graph: &Graph,
+    selection: Selection,
+    place: &impl Fn(usize) -> Option<usize>,
+) -> (Vec<OutsideDocument>, usize) {
     let by_node = |sections: &mut dyn Iterator<Item = (usize, u32)>| -> Vec<Reference> {
         let mut counts: BTreeMap<usize, u32> = BTreeMap::new();
         for (section, count) in sections {

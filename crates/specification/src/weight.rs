@@ -28,7 +28,6 @@ use sekisho_protocol::diagram::Relation;
 
 use crate::graph::{Graph, Term};
 
-
 /// How often the walk goes on.
 const ON: u64 = 85;
 /// Of how many.

@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use sekisho_protocol::diagram::{Arrow, Diagram, Reference, Relation};
 use crate::layout::{self, Area, Layout, Size};
 use crate::measure::{Face, SANS};
+use sekisho_protocol::diagram::{Arrow, Diagram, Reference, Relation};
 use sekisho_protocol::label::{clean, xml};
 
 const STYLE: &str = include_str!("standalone.css");
@@ -165,10 +165,8 @@ impl Figure {
                 .map(|line| (written.face().width(line), *area))
                 .chain(written.soft.iter().map(|soft| (Face::Body.width(soft), *area)))
         });
-        let routes = self.layout.routes.iter().filter(|route| !route.points.is_empty());
-        titles
-            .chain(self.labels.iter().zip(routes).map(|(label, route)| (Face::Body.width(label), route.label)))
-            .collect()
+        let labels = self.labels.iter().zip(&self.layout.routes).filter(|(_, route)| !route.points.is_empty());
+        titles.chain(labels.map(|(label, route)| (Face::Body.width(label), route.label))).collect()
     }
 
     fn to_svg(&self, title: &str, note: &str) -> String {
@@ -275,8 +273,7 @@ fn drawn_box(out: &mut String, written: &Written, area: Area) {
         y += LINE;
     }
     if let Some(soft) = &written.soft {
-        let _ =
-            writeln!(out, "<text class=\"spec-soft\" x=\"{}\" y=\"{y}\">{}</text>", area.left + INSET, xml(soft));
+        let _ = writeln!(out, "<text class=\"spec-soft\" x=\"{}\" y=\"{y}\">{}</text>", area.left + INSET, xml(soft));
     }
     out.push_str("</g>\n");
 }

@@ -22,10 +22,9 @@ fn any_diagram() -> impl Strategy<Value = Diagram> {
     (nodes, arrows, name(), name()).prop_map(|(nodes, arrows, outside, note)| {
         let count = nodes.len();
         let nodes = nodes.into_iter().map(|(title, folded)| Node { folded, ..node(&title) }).collect();
-        let arrows = arrows.into_iter().map(|(from, to, relation, term)| Arrow {
-            terms: vec![term],
-            ..arrow(from % count, to % count, relation)
-        });
+        let arrows = arrows
+            .into_iter()
+            .map(|(from, to, relation, term)| Arrow { terms: vec![term], ..arrow(from % count, to % count, relation) });
         let references = vec![Reference { from: 0, count: 2 }];
         let outside = vec![OutsideDocument { label: outside, references }];
         Diagram { nodes, arrows: arrows.collect(), outside, note, focus: Some(0), lines_max: 50, ..Diagram::default() }

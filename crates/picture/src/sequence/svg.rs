@@ -174,11 +174,8 @@ impl Figure {
 fn words(out: &mut String, lines: &[String], x: i32, top: i32, class: &str, anchor: &str) {
     for (at, line) in lines.iter().enumerate() {
         let y = top + LINE * i32::try_from(at).unwrap_or(0) + 12;
-        let _ = writeln!(
-            out,
-            "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>",
-            xml(line)
-        );
+        let _ =
+            writeln!(out, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", xml(line));
     }
 }
 

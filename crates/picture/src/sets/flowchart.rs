@@ -22,7 +22,8 @@ pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     for (at, part) in parts.parts.iter().enumerate().filter(|(_, part)| !part.tools.is_empty()) {
         let place = figure.captions.region(part.place.region, figure.need_declared);
         let head = format!("{place} ({})", part.tools.len());
-        let _ = writeln!(out, "    subgraph r{at}[\"{}\"]\n        direction TB", mermaid_quoted(&head, LABEL_CHARS_MAX));
+        let _ =
+            writeln!(out, "    subgraph r{at}[\"{}\"]\n        direction TB", mermaid_quoted(&head, LABEL_CHARS_MAX));
         let shown = listed(&part.tools, NAMED_MAX);
         let rest = part.tools.len() - shown.len();
         let labels = shown.iter().map(|tool| (label(figure, parts, tool), tool.chosen));
@@ -44,13 +45,19 @@ pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     let stands = parts.parts.iter().flat_map(|part| &part.tools).any(|tool| tool.chosen);
     if let Some(chosen) = figure.chosen.as_ref().filter(|_| !stands) {
         let verdict = mermaid_quoted(&words::verdict(figure, chosen, parts), LABEL_CHARS_MAX);
-        let _ = writeln!(out, "    chosen[\"{}<br/>{verdict}\"]:::chosen", mermaid_quoted(&chosen.name, LABEL_CHARS_MAX));
+        let _ =
+            writeln!(out, "    chosen[\"{}<br/>{verdict}\"]:::chosen", mermaid_quoted(&chosen.name, LABEL_CHARS_MAX));
     }
     if parts.uncounted > 0 {
-        let _ = writeln!(out, "    rest[\"{}\"]", mermaid_quoted(&figure.captions.and_more(parts.uncounted), LABEL_CHARS_MAX));
+        let _ = writeln!(
+            out,
+            "    rest[\"{}\"]",
+            mermaid_quoted(&figure.captions.and_more(parts.uncounted), LABEL_CHARS_MAX)
+        );
     }
     if nodes == 0 {
-        let _ = writeln!(out, "    nobody[\"{}\"]", mermaid_quoted(&fill(&figure.captions.tools, "0"), LABEL_CHARS_MAX));
+        let _ =
+            writeln!(out, "    nobody[\"{}\"]", mermaid_quoted(&fill(&figure.captions.tools, "0"), LABEL_CHARS_MAX));
     }
     if figure.chosen.is_some() {
         out.push_str("    classDef chosen stroke-width:4px,font-weight:bold\n");

@@ -143,8 +143,7 @@ fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
 fn two_rfcs_are_drawn_true() {
     let Some(folder) = folder("SEKISHO_TEST_RFCS", "two_rfcs_are_drawn_true") else { return };
     let map = map(&folder, &["rfc6749.txt", "rfc8707.txt"]);
-    let json: serde_json::Value =
-        serde_json::from_str(&map.to_json()).expect("JSON");
+    let json: serde_json::Value = serde_json::from_str(&map.to_json()).expect("JSON");
     let sections = json["sections"].as_array().expect("a list");
     let number = |id: &serde_json::Value| {
         let section = sections.iter().find(|section| &section["id"] == id).expect("a section");
