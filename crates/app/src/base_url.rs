@@ -26,7 +26,7 @@ pub(crate) fn check_base_url(url: &str) -> Result<(), String> {
 
 /// What the configuration and the socket say of the base URL.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BaseUrlWish<'a> {
+pub(crate) struct BaseUrlSettings<'a> {
     /// `base_url` of the configuration.
     pub(crate) configured: Option<&'a str>,
     /// `http` or `https`: what is spoken on the socket.
@@ -37,8 +37,8 @@ pub(crate) struct BaseUrlWish<'a> {
 
 /// The base URL: what was stored at first start, else what is wanted, which is then stored; else `localhost` with the
 /// scheme that is spoken here.
-pub(crate) async fn settle(store: &Store, wish: BaseUrlWish<'_>) -> Result<String, CommandError> {
-    let BaseUrlWish { configured: wanted, scheme, port } = wish;
+pub(crate) async fn settle(store: &Store, wish: BaseUrlSettings<'_>) -> Result<String, CommandError> {
+    let BaseUrlSettings { configured: wanted, scheme, port } = wish;
     let failed = |error: sekisho_store::StoreError| {
         CommandError::environment(format!("the store failed: {error}"), "see the disk")
     };

@@ -24,7 +24,7 @@ use crate::error::CommandError;
 use crate::heads::SecondPlace;
 use crate::proxies::Proxies;
 use crate::reach;
-use names::Known;
+use names::StoreNames;
 
 pub(crate) mod names;
 
@@ -86,7 +86,7 @@ impl Loaded {
     }
 
     /// Adds what is wrong in view of what a store knows.
-    pub(crate) fn compare(&mut self, known: &Known) {
+    pub(crate) fn compare(&mut self, known: &StoreNames) {
         let told: Vec<String> = self.mistakes.iter().map(|mistake| mistake.message.clone()).collect();
         let found = names::unknown(&self.configuration, Some(known));
         let found = found.into_iter().map(|found| of_name(&self.source, &self.configuration, found));
@@ -147,7 +147,7 @@ fn of_policy(configuration: &Configuration, fault: Fault) -> Mistake {
 }
 
 /// A name that nothing has, as a mistake of the file in which it stands.
-fn of_name(source: &NamedSource<String>, configuration: &Configuration, found: names::Unknown) -> Mistake {
+fn of_name(source: &NamedSource<String>, configuration: &Configuration, found: names::UnknownName) -> Mistake {
     let policy = found.file.as_ref().and_then(|name| configuration.policy_files.iter().find(|file| file.name == *name));
     let file = policy.map_or_else(|| source.clone(), |file| NamedSource::new(&file.name, file.text.clone()));
     let span = found.span.unwrap_or_else(|| find_word(file.inner(), &found.name));

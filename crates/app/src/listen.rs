@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::error::CommandError;
 use crate::os;
 use stream::Paced;
-use table::{Bounds, DESCRIPTORS, Line, Place, SWEEP, Table};
+use table::{Bounds, ConnectionSlot, DESCRIPTORS, Line, SWEEP, Table};
 
 /// The port that is listened on where nobody names another.
 pub(crate) const PORT: u16 = 8420;
@@ -305,7 +305,7 @@ impl<S: Surface> Door<S> {
         });
     }
 
-    async fn connection(self, stream: TcpStream, place: Place) {
+    async fn connection(self, stream: TcpStream, place: ConnectionSlot) {
         let _ = stream.set_nodelay(true);
         os::give_up_after(&stream, UNTAKEN_TIMEOUT);
         let stream = Paced::new(stream);

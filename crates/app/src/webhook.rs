@@ -62,7 +62,7 @@ impl Announcer {
             every.tick().await;
             loop {
                 match self.take().await {
-                    Ok(Some(body)) => drop(tokio::spawn(Arc::clone(&self).announce(body))),
+                    Ok(Some((id, body))) => drop(tokio::spawn(Arc::clone(&self).announce(id, body))),
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(%error, "requests for access could not be looked for");
@@ -103,7 +103,7 @@ impl Announcer {
         })
     }
 
-    async fn announce(self: Arc<Self>, (id, body): (String, Value)) {
+    async fn announce(self: Arc<Self>, id: String, body: Value) {
         let mut waits = AGAIN.iter();
         loop {
             let why = match self.http.send(self.request(&id, &body)).await {

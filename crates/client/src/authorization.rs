@@ -19,7 +19,7 @@ use crate::text::{code, presentable};
 
 /// What a client wants to be let in for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
+pub struct AuthorizationParameters<'a> {
     /// The server, as its metadata spells it (CL-21).
     pub resource: &'a ResourceId,
     /// Where the answer shall arrive: one of the registration's redirect URIs, on whichever port.
@@ -132,7 +132,7 @@ pub enum FinishError {
 pub fn begin(
     server: &AuthorizationServer,
     registration: &Registration,
-    wish: Wish<'_>,
+    wish: AuthorizationParameters<'_>,
     entropy: &dyn Entropy,
 ) -> Result<AuthorizationRequest, BeginError> {
     let issuer = server.issuer.clone();

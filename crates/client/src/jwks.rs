@@ -31,11 +31,11 @@ pub enum KeySetError {
 /// A cache of key sets by URL. One fetch at a time for each URL; at most [`KeySets::URLS_MAX`] URLs are remembered.
 pub struct KeySets {
     http: Arc<dyn HttpClient>,
-    known: Cache<String, Arc<Mutex<Known>>>,
+    known: Cache<String, Arc<Mutex<CachedKeySet>>>,
 }
 
 #[derive(Default)]
-struct Known {
+struct CachedKeySet {
     /// The last good set and when it came.
     good: Option<(Arc<str>, Timestamp)>,
     /// When a fetch was last begun, whatever became of it.

@@ -19,7 +19,7 @@ use sekisho_protocol::secret::{AccessToken, ClientSecret, SubjectToken};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, BeginError};
-use crate::callback::{CallbackError, Place};
+use crate::callback::{CallbackAddress, CallbackError};
 use crate::challenge::BearerChallenge;
 use crate::discovery::{
     IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_origin, discover_resource,
@@ -29,7 +29,7 @@ use crate::exchange::{ExchangeError, IdentityProvider, id_jag, is_for};
 use crate::http::HttpClient;
 use crate::registration::{Registration, RegistrationError};
 use crate::signing::{ClientKey, DpopKey, KeyError};
-use crate::token::{Asked, TokenEndpoint, TokenError, Tokens};
+use crate::token::{TokenEndpoint, TokenError, TokenParameters, Tokens};
 use crate::token_store::{At, Pin, StoreError, TokenStore, Turn, Wait};
 use terms::{is_passing, takes_proofs};
 
@@ -41,7 +41,7 @@ mod terms;
 /// How a person is sent to an authorization server: a browser, a line on a terminal.
 pub trait Browser: Send + Sync + Debug {
     /// Gets ready to receive an answer at this place.
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
 
     /// Shows a page from which no answer comes back.
     fn show(&self, url: &str);
@@ -578,8 +578,8 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn asked(self) -> Asked<'a> {
-        Asked { resource: self.resource, scopes: self.scopes }
+    fn asked(self) -> TokenParameters<'a> {
+        TokenParameters { resource: self.resource, scopes: self.scopes }
     }
 }
 

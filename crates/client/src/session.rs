@@ -31,13 +31,13 @@ pub struct Session {
     http: Arc<dyn HttpClient>,
     entry: Entry,
     resource: ResourceId,
-    held: Mutex<Held>,
+    held: Mutex<SessionState>,
     /// One request at a time renews: the others wait, and use what it got.
     renewing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct SessionState {
     looked: bool,
     tokens: Option<Tokens>,
     /// What the server wants to find in proofs (RFC 9449 §9).
@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, SessionState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

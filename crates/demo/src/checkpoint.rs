@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekisho_client::authorization::{self, AuthorizationRequest, Wish};
+use sekisho_client::authorization::{self, AuthorizationParameters, AuthorizationRequest};
 use sekisho_client::discovery::{discover_any_issuer, discover_resource, select_scopes};
 use sekisho_client::http::{HttpSettings, Recording, SafeHttp};
 use sekisho_client::mcp::{McpAnswer, McpSession};
@@ -185,7 +185,7 @@ impl Checkpoint {
         redirect: &str,
     ) -> Result<AuthorizationRequest, Failure> {
         let redirect_uri = RedirectUri::parse(redirect).map_err(failure)?;
-        let wish = Wish { resource: at, redirect_uri: &redirect_uri, scopes, by_hand: false };
+        let wish = AuthorizationParameters { resource: at, redirect_uri: &redirect_uri, scopes, by_hand: false };
         authorization::begin(server, registration, wish, self.entropy.as_ref()).map_err(failure)
     }
 

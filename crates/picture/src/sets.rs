@@ -135,7 +135,7 @@ struct Tool<'a> {
 /// One region with what stands in it.
 #[derive(Debug, Clone)]
 struct Part<'a> {
-    place: &'static geometry::Place,
+    place: &'static geometry::RegionShape,
     tools: Vec<Tool<'a>>,
 }
 

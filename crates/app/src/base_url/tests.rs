@@ -1,4 +1,4 @@
-use super::{BaseUrlWish, advertises_localhost, check_base_url, hosts, settle, stored_port};
+use super::{BaseUrlSettings, advertises_localhost, check_base_url, hosts, settle, stored_port};
 use crate::data_dir::DataDir;
 
 /// AS-03, AS-07, RS-06: an issuer identifier has one spelling and is https, but for loopback.
@@ -30,8 +30,8 @@ fn a_base_url_is_bare_and_secure() {
 #[tokio::test]
 async fn without_a_base_url_the_scheme_is_the_one_that_is_spoken() {
     let (plain, tls) = (
-        BaseUrlWish { configured: None, scheme: "http", port: 8420 },
-        BaseUrlWish { configured: None, scheme: "https", port: 8420 },
+        BaseUrlSettings { configured: None, scheme: "http", port: 8420 },
+        BaseUrlSettings { configured: None, scheme: "https", port: 8420 },
     );
     for (wish, other, expected) in [(plain, tls, "http://localhost:8420"), (tls, plain, "https://localhost:8420")] {
         let folder = tempfile::tempdir().unwrap();
@@ -43,7 +43,7 @@ async fn without_a_base_url_the_scheme_is_the_one_that_is_spoken() {
         assert_eq!(stored_port(&store).await, Some(8420));
         let error = settle(&store, other).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
-        assert!(settle(&store, BaseUrlWish { port: 8421, ..wish }).await.is_err());
+        assert!(settle(&store, BaseUrlSettings { port: 8421, ..wish }).await.is_err());
     }
 }
 

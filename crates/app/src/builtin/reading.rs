@@ -18,7 +18,7 @@ pub(super) const PROMPT: &str = "read_specification";
 
 /// A document, as it is named in a call.
 #[derive(Debug, Deserialize)]
-pub(super) struct Document {
+pub(super) struct DocumentArguments {
     text: Option<String>,
     url: Option<String>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Document {
 /// Arguments of `specmap`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Drawing {
+pub(super) struct DrawArguments {
     text: Option<String>,
     url: Option<String>,
     lines: Option<usize>,
@@ -38,7 +38,7 @@ pub(super) struct Drawing {
 /// Arguments of `specmap_pack`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Packing {
+pub(super) struct PackArguments {
     text: Option<String>,
     url: Option<String>,
     section: String,
@@ -48,7 +48,7 @@ pub(super) struct Packing {
 /// Arguments of the prompt. Those of prompts are texts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct PromptArguments {
     text: Option<String>,
     url: Option<String>,
     lines: Option<String>,
@@ -112,10 +112,10 @@ pub(super) fn prompt_definition() -> Value {
 
 pub(super) async fn specmap(
     server: &CheckpointServer,
-    asked: Drawing,
+    asked: DrawArguments,
     place: OwnedSemaphorePermit,
 ) -> Result<Found, String> {
-    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let source = source(server, DocumentArguments { text: asked.text, url: asked.url }).await?;
     let options = Options {
         lines: asked.lines.unwrap_or(LINES_DEFAULT),
         external: asked.external.unwrap_or(External::Collapsed),
@@ -123,33 +123,33 @@ pub(super) async fn specmap(
     };
     let format = asked.format.unwrap_or_default();
     let draw = move |map: &Map| map_picture::draw(map, &options, format).map_err(|error| error.to_string());
-    work((source, place), draw).await.map(Found::from)
+    work(source, place, draw).await.map(Found::from)
 }
 
 pub(super) async fn pack(
     server: &CheckpointServer,
-    asked: Packing,
+    asked: PackArguments,
     place: OwnedSemaphorePermit,
 ) -> Result<Found, String> {
-    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let source = source(server, DocumentArguments { text: asked.text, url: asked.url }).await?;
     let size = asked.size.unwrap_or(PACK_BYTES_DEFAULT);
     let section = asked.section;
-    work((source, place), move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
+    work(source, place, move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
 }
 
 /// The extracted graph, whole and drawn, and what to do with it.
 pub(super) async fn prompt(
     server: &CheckpointServer,
-    asked: Asked,
+    asked: PromptArguments,
     place: OwnedSemaphorePermit,
 ) -> Result<Value, String> {
     let lines = match asked.lines.as_deref() {
         None => LINES_DEFAULT,
         Some(text) => text.trim().parse().map_err(|_| "`lines` is not a number".to_owned())?,
     };
-    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let source = source(server, DocumentArguments { text: asked.text, url: asked.url }).await?;
     let name = source.name.clone();
-    let (drawn, order) = work((source, place), move |map| {
+    let (drawn, order) = work(source, place, move |map| {
         let options = Options { lines, ..Options::default() };
         let drawn = map_picture::draw(map, &options, Format::Mermaid).map_err(|error| error.to_string())?;
         Ok((drawn, map.reading_order().to_string()))
@@ -171,7 +171,8 @@ pub(super) async fn prompt(
 
 /// Reads a document and does something with it, beside everything that waits for answers.
 async fn work<T: Send + 'static>(
-    (source, place): (Source, OwnedSemaphorePermit),
+    source: Source,
+    place: OwnedSemaphorePermit,
     then: impl FnOnce(&Map) -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || {
@@ -183,7 +184,7 @@ async fn work<T: Send + 'static>(
 }
 
 /// The document: as it was sent, or from where it is.
-async fn source(server: &CheckpointServer, document: Document) -> Result<Source, String> {
+async fn source(server: &CheckpointServer, document: DocumentArguments) -> Result<Source, String> {
     let url = match (document.text, document.url) {
         (Some(text), None) => return Ok(Source::new("the document", text)),
         (None, Some(url)) => url,

@@ -8,7 +8,7 @@ use crate::base_url::is_local;
 use crate::cli::Common;
 use crate::config::{self, Configuration};
 use crate::configuration_file::Loaded;
-use crate::configuration_file::names::Known;
+use crate::configuration_file::names::StoreNames;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::listen::PORT;
@@ -60,7 +60,10 @@ pub(crate) async fn compare(common: &Common, loaded: &mut Loaded) {
 }
 
 /// What the store knows, asked as every command asks.
-async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<(Known, Option<String>), CommandError> {
+async fn stored(
+    folder: Option<&Path>,
+    configuration: &Configuration,
+) -> Result<(StoreNames, Option<String>), CommandError> {
     let data = DataDir::open(folder)?;
     let lock = data.lock()?;
     let store = if lock.is_some() { Some(data.store().await?) } else { None };
@@ -69,7 +72,7 @@ async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<
         Some(store) => control::perform_here(store, node, &SystemClock, act).await,
         None => control::act_in(&data, act).await,
     };
-    let mut known = Known::default();
+    let mut known = StoreNames::default();
     if let Outcome::Users { users } = ask(Act::UserList).await? {
         known.users = users.into_iter().map(|user| user.name).collect();
     }

@@ -17,7 +17,7 @@ const ENTRIES_MAX: usize = 10_000;
 
 /// What a folder of policies holds.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct PolicyFolder {
     /// The policy files, in the order of their names.
     pub(crate) files: Vec<PolicyFile>,
     /// What is not read, although its name says that it is a policy.
@@ -49,12 +49,12 @@ pub(crate) fn policy_folder(path: &Path, configuration: &Configuration) -> PathB
 
 /// The policy files: those directly in the folder whose names end in `.cedar`. A folder that nobody named need not be
 /// there.
-pub(crate) fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<Found> {
+pub(crate) fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<PolicyFolder> {
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(Found::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(PolicyFolder::default()),
         entries => entries?,
     };
-    let mut found = Found::default();
+    let mut found = PolicyFolder::default();
     let mut looked_at = 0;
     for entry in entries {
         let path = entry?.path();

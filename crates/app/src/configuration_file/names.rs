@@ -14,7 +14,7 @@ const UNKNOWN_MAX: usize = 200;
 
 /// What a store knows beside the configuration, where there is one.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct StoreNames {
     /// The names of all users.
     pub(crate) users: BTreeSet<String>,
     /// The tools that each server has, of those that were asked.
@@ -23,7 +23,7 @@ pub(crate) struct Known {
 
 /// A name that nothing has.
 #[derive(Debug)]
-pub(crate) struct Unknown {
+pub(crate) struct UnknownName {
     /// The policy file; `None`: the configuration itself.
     pub(crate) file: Option<String>,
     /// Where in the file, in bytes; `None`: look for `name`.
@@ -37,11 +37,11 @@ pub(crate) struct Unknown {
 }
 
 /// All names that nothing has, as far as that can be told.
-pub(crate) fn unknown(configuration: &Configuration, store: Option<&Known>) -> Vec<Unknown> {
-    let world = World::new(configuration, store);
+pub(crate) fn unknown(configuration: &Configuration, store: Option<&StoreNames>) -> Vec<UnknownName> {
+    let known_names = KnownNames::new(configuration, store);
     let policies = configuration.policy_files.iter();
-    let mut found: Vec<Unknown> = policies.flat_map(|file| in_policies(&world, file)).collect();
-    found.extend(in_configuration(&world, configuration));
+    let mut found: Vec<UnknownName> = policies.flat_map(|file| in_policies(&known_names, file)).collect();
+    found.extend(in_configuration(&known_names, configuration));
     // Those that refuse the file first; what is corrected makes room for the others.
     found.sort_by_key(|unknown| !unknown.fatal);
     found.truncate(UNKNOWN_MAX);
@@ -49,7 +49,7 @@ pub(crate) fn unknown(configuration: &Configuration, store: Option<&Known>) -> V
 }
 
 /// What there is.
-struct World<'a> {
+struct KnownNames<'a> {
     groups: BTreeSet<&'a str>,
     server_groups: BTreeSet<&'a str>,
     servers: BTreeSet<&'a str>,
@@ -78,8 +78,8 @@ enum Stands {
     Untold,
 }
 
-impl<'a> World<'a> {
-    fn new(configuration: &'a Configuration, store: Option<&'a Known>) -> Self {
+impl<'a> KnownNames<'a> {
+    fn new(configuration: &'a Configuration, store: Option<&'a StoreNames>) -> Self {
         let servers = || configuration.servers.iter();
         let mut groups: BTreeSet<&str> = configuration.groups.keys().map(String::as_str).collect();
         groups.insert(OWNERS);
@@ -161,7 +161,7 @@ fn meant(meant: Option<String>, otherwise: &str) -> String {
 }
 
 /// Why a name of a policy matches nothing, and what to do.
-fn why(world: &World<'_>, found: &NameUse) -> Option<(String, String)> {
+fn why(known_names: &KnownNames<'_>, found: &NameUse) -> Option<(String, String)> {
     let name = found.name.as_str();
     let fixed = |names: &[&'static str], what: &str| {
         let names: BTreeSet<&str> = names.iter().copied().collect();
@@ -178,7 +178,7 @@ fn why(world: &World<'_>, found: &NameUse) -> Option<(String, String)> {
         NameOf::Client | NameOf::Service => None,
         NameOf::Group => {
             let message = format!("no user is in the group `{name}`");
-            of(&world.groups, message, "groups stand in the table `groups` of the configuration")
+            of(&known_names.groups, message, "groups stand in the table `groups` of the configuration")
         }
         NameOf::Nobody => fixed(&["nobody"], "`Nobody`"),
         NameOf::Party => fixed(&["first", "third"], "party"),
@@ -186,32 +186,32 @@ fn why(world: &World<'_>, found: &NameUse) -> Option<(String, String)> {
             let Some((server, inner)) = name.split_once('/') else {
                 return Some((format!("`{name}` names no server"), "write it as `SERVER/NAME`".to_owned()));
             };
-            if let Some(found) = of_server(world, server) {
+            if let Some(found) = of_server(known_names, server) {
                 return Some(found);
             }
             if found.of != NameOf::Tool {
                 return None;
             }
-            absent_tool(world.tool(server, inner), server, inner)
+            absent_tool(known_names.tool(server, inner), server, inner)
         }
-        NameOf::ResourceName => match world.any_tool(name) {
+        NameOf::ResourceName => match known_names.any_tool(name) {
             Stands::Absent(Some(near)) => {
                 let help = format!("did you mean `{near}`? If not, give `{name}` a class in a table `tools`");
                 Some((format!("no tool is known as `{name}`"), help))
             }
             Stands::Absent(None) | Stands::There | Stands::Untold => None,
         },
-        NameOf::Server => of_server(world, name),
+        NameOf::Server => of_server(known_names, name),
         NameOf::ServerGroup => {
             let message = format!("no server is in the group `{name}`");
-            of(&world.server_groups, message, "groups of servers stand in `groups` of a server")
+            of(&known_names.server_groups, message, "groups of servers stand in `groups` of a server")
         }
         NameOf::User if name.parse::<UserId>().is_err() => {
             let help = format!("compare names: `principal is User && principal.name == \"{name}\"`");
             Some((format!("no user has the identifier `{name}`"), help))
         }
         NameOf::User => None,
-        NameOf::UserName => match world.user(name) {
+        NameOf::UserName => match known_names.user(name) {
             Stands::Absent(near) => {
                 Some((format!("there is no user `{name}`"), meant(near, "`sekisho user list` shows who there is")))
             }
@@ -220,8 +220,8 @@ fn why(world: &World<'_>, found: &NameUse) -> Option<(String, String)> {
     }
 }
 
-fn of_server(world: &World<'_>, server: &str) -> Option<(String, String)> {
-    match stands(&world.servers, true, server) {
+fn of_server(known_names: &KnownNames<'_>, server: &str) -> Option<(String, String)> {
+    match stands(&known_names.servers, true, server) {
         Stands::Absent(near) => {
             let message = format!("there is no server `{server}` in the configuration");
             Some((message, meant(near, "servers are the tables `[servers.NAME]`")))
@@ -244,26 +244,26 @@ fn absent_tool(stands: Stands, server: &str, tool: &str) -> Option<(String, Stri
     }
 }
 
-fn in_policies(world: &World<'_>, file: &PolicyFile) -> Vec<Unknown> {
+fn in_policies(known_names: &KnownNames<'_>, file: &PolicyFile) -> Vec<UnknownName> {
     let unknown = |found: NameUse| {
-        let (why, help) = why(world, &found)?;
-        Some(Unknown {
+        let (why, help) = why(known_names, &found)?;
+        Some(UnknownName {
             file: Some(file.name.clone()),
             span: found.span.map(|span| span.at..span.at + span.len),
             message: format!("rule `{}`: {why}, so this matches nothing", found.rule),
             help,
             // Names of people are alike, and without a store there may be others.
-            fatal: found.takes && (found.of != NameOf::UserName || world.all_users),
+            fatal: found.takes && (found.of != NameOf::UserName || known_names.all_users),
             name: found.name,
         })
     };
     names(file).into_iter().filter_map(unknown).collect()
 }
 
-fn in_configuration(world: &World<'_>, configuration: &Configuration) -> Vec<Unknown> {
+fn in_configuration(known_names: &KnownNames<'_>, configuration: &Configuration) -> Vec<UnknownName> {
     let mut found = Vec::new();
     let mut note = |name: &str, (message, help): (String, String), fatal: bool| {
-        found.push(Unknown { file: None, span: None, name: name.to_owned(), message, help, fatal });
+        found.push(UnknownName { file: None, span: None, name: name.to_owned(), message, help, fatal });
     };
     let members = configuration
         .groups
@@ -274,8 +274,8 @@ fn in_configuration(world: &World<'_>, configuration: &Configuration) -> Vec<Unk
         .iter()
         .flat_map(|(server, it)| it.users.keys().map(move |user| (format!("servers.{server}.users"), user)));
     for (place, user) in members.chain(named) {
-        if world.all_users
-            && let Stands::Absent(near) = world.user(user)
+        if known_names.all_users
+            && let Stands::Absent(near) = known_names.user(user)
         {
             let help = meant(near, &format!("make one with `sekisho user add {user}`, or correct the name"));
             note(user, (format!("`{place}`: there is no user `{user}`"), help), false);
@@ -288,13 +288,13 @@ fn in_configuration(world: &World<'_>, configuration: &Configuration) -> Vec<Unk
         let tasks = templates.clone().flat_map(|template| template.tools.iter().map(|tool| (tool, "templates", false)));
         let bounds = templates.flat_map(|template| template.bounds.keys().map(|tool| (tool, "templates", true)));
         for (tool, place, fatal) in listed.chain(classes).chain(tasks).chain(bounds) {
-            if let Some((message, help)) = absent_tool(world.tool(server, tool), server, tool) {
+            if let Some((message, help)) = absent_tool(known_names.tool(server, tool), server, tool) {
                 note(tool, (format!("`servers.{server}.{place}`: {message}"), help), fatal);
             }
         }
         for scope in it.scopes_default.iter().flatten() {
             if let Some(tool) = scope.strip_prefix("tool:")
-                && let Some((message, help)) = absent_tool(world.tool(server, tool), server, tool)
+                && let Some((message, help)) = absent_tool(known_names.tool(server, tool), server, tool)
             {
                 note(scope, (format!("`servers.{server}.scopes_default`: {message}"), help), false);
             }

@@ -33,9 +33,9 @@ impl Instance {
         let directory = servers::directory(&defined, &self.base_url)?;
         let rights = servers::rights(&defined, people, configuration)?;
         let routes = self.routes_of(defined, configuration.audit.arguments_days).await?;
-        self.rights.send_replace(Arc::new(rights));
-        self.directory.send_replace(Arc::new(directory));
-        self.routes.send_replace(Arc::new(routes));
+        self.watches.rights.send_replace(Arc::new(rights));
+        self.watches.directory.send_replace(Arc::new(directory));
+        self.watches.routes.send_replace(Arc::new(routes));
         // The new routes are used before anybody is told that they are in force.
         self.gateway.remount().await;
         self.configuration.store(Arc::new(configuration.clone()));
@@ -70,7 +70,7 @@ impl Instance {
             if matches!(kind, None | Some(ChangeKind::Key))
                 && let Ok(keys) = keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await
             {
-                self.keys.send_replace(keys);
+                self.watches.keys.send_replace(keys);
             }
             if matches!(kind, None | Some(ChangeKind::Loan | ChangeKind::Server | ChangeKind::User))
                 && let Err(error) = self.take_over().await

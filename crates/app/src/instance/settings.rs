@@ -7,8 +7,14 @@ use sekisho_gateway::{GatewaySettings, Limits};
 use sekisho_issuer::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 use sekisho_protocol::ids::ClientId;
 
-use crate::base_url::hosts;
+use crate::base_url::{BaseUrlSettings, hosts};
 use crate::config::Configuration;
+
+/// What the configuration and the port say of the base URL.
+pub(super) fn base_url_settings(configuration: &Configuration, port: u16) -> BaseUrlSettings<'_> {
+    let scheme = if configuration.tls.cert.is_some() { "https" } else { "http" };
+    BaseUrlSettings { configured: configuration.base_url.as_deref(), scheme, port }
+}
 
 pub(super) fn issuer_settings(configuration: &Configuration, base_url: &str) -> IssuerSettings {
     let clients = &configuration.clients;

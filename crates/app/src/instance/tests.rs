@@ -15,7 +15,7 @@ async fn what_an_operator_did_is_in_force_when_the_command_returns() {
     let (configuration, source) = (Configuration::default(), Source::Store);
     let instance = Instance::start(Parts { data, lock, store, configuration, source, port: 1 }).await.unwrap();
     let control = Control::of(&instance);
-    let mut rights = instance.rights.subscribe();
+    let mut rights = instance.watches.rights.subscribe();
     for act in [
         Act::UserAdd { name: "bob".to_owned(), role: Role::User, password: None },
         Act::UserRole { name: "bob".to_owned(), role: Role::Administrator },

@@ -45,7 +45,7 @@ impl Instance {
             }
             brought_back &= trusted;
             match keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await {
-                Ok(keys) => drop(self.keys.send_replace(keys)),
+                Ok(keys) => drop(self.watches.keys.send_replace(keys)),
                 Err(error) => tracing::error!(%error, "signing keys could not be renewed"),
             }
         }

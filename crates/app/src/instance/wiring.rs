@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::settings;
 use super::upkeep_state::Upkeep;
-use crate::base_url::{self, BaseUrlWish};
+use crate::base_url;
 use crate::builtin::{CheckpointParts, CheckpointServer};
 use crate::config::Configuration;
 use crate::data_dir::{DataDir, InstanceLock};
@@ -58,6 +58,16 @@ pub(crate) struct Instance {
     pub(crate) memory: Memory,
     /// The configuration in force: what a change of users is combined with.
     pub(crate) configuration: ArcSwap<Configuration>,
+    /// What changes while calls are answered.
+    pub(super) watches: Watches,
+    /// Changes are put in force one after another.
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    _lock: InstanceLock,
+}
+
+/// What changes while calls are answered: issuer and gateway read it once per request.
+#[derive(Debug)]
+pub(super) struct Watches {
     /// The signing keys in force, and those that are still believed.
     pub(super) keys: watch::Sender<Keys>,
     /// What users may do.
@@ -66,9 +76,6 @@ pub(crate) struct Instance {
     pub(super) directory: watch::Sender<Arc<ServerDirectory>>,
     /// What is behind the servers.
     pub(super) routes: watch::Sender<Arc<Routes>>,
-    /// Changes are put in force one after another.
-    pub(super) reloading: tokio::sync::Mutex<()>,
-    _lock: InstanceLock,
 }
 
 /// What an instance is made from.
@@ -94,9 +101,8 @@ impl Instance {
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);
         let upkeep = Upkeep::begin(&store, node).await?;
         let clock: Arc<dyn Clock> = upkeep.clock.clone();
-        let scheme = if configuration.tls.cert.is_some() { "https" } else { "http" };
-        let wish = BaseUrlWish { configured: configuration.base_url.as_deref(), scheme, port };
-        let (base_url, extra_ca) = (base_url::settle(&store, wish).await?, reach::read_ca(&configuration)?);
+        let base_url = base_url::settle(&store, settings::base_url_settings(&configuration, port)).await?;
+        let extra_ca = reach::read_ca(&configuration)?;
         let (keys, keys_seen) = watch::channel(keys::in_force(&store, clock.as_ref(), entropy.as_ref()).await?);
         let defined = defined(&store, &source, &configuration).await?;
         let people = people(&store, clock.now()).await?;
@@ -110,14 +116,10 @@ impl Instance {
             http: Arc::new(reach::documents(&configuration, extra_ca.clone())?),
             base_url: base_url.clone(),
         })));
-        let route_parts = RouteParts {
-            base_url: &base_url,
-            arguments_days: configuration.audit.arguments_days,
-            extra_ca: extra_ca.as_deref(),
-            builtin: &builtin,
-        };
-        let routes = servers::routes(&defined, route_parts)?;
-        let (routes, routes_seen) = watch::channel(Arc::new(routes));
+        let arguments_days = configuration.audit.arguments_days;
+        let parts =
+            RouteParts { base_url: &base_url, arguments_days, extra_ca: extra_ca.as_deref(), builtin: &builtin };
+        let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(&defined, parts)?));
         let issuer = Issuer::new(IssuerParts {
             store: store.clone(),
             keys: keys_seen.clone(),
@@ -132,7 +134,7 @@ impl Instance {
         });
         let settings = settings::gateway_settings(&configuration, &base_url);
         let memory = settings.limits.memory.clone();
-        let gateway = Gateway::start(GatewayParts {
+        let gateway = GatewayParts {
             store: store.clone(),
             keys: keys_seen,
             rights: rights_seen,
@@ -142,8 +144,8 @@ impl Instance {
             node,
             refusals: upkeep.refusals.clone(),
             settings,
-        })
-        .await;
+        };
+        let gateway = Gateway::start(gateway).await;
         Ok(Arc::new(Self {
             base_url,
             store,
@@ -159,10 +161,7 @@ impl Instance {
             extra_ca,
             memory,
             configuration: ArcSwap::from_pointee(configuration),
-            keys,
-            rights,
-            directory,
-            routes,
+            watches: Watches { keys, rights, directory, routes },
             reloading: tokio::sync::Mutex::default(),
             _lock: lock,
         }))

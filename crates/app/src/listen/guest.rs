@@ -208,7 +208,7 @@ impl Inbound {
         self.began + BODY_GRACE.saturating_add(Duration::from_secs(seconds))
     }
 
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+    fn poll_late(&mut self, context: &mut Context<'_>) -> bool {
         if self.guest.is_known() {
             return false;
         }
@@ -255,7 +255,7 @@ impl HttpBody for Inbound {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Hyper(error)))),
-            Poll::Pending if self.is_late(context) => self.guest.fails(Trouble::Slow),
+            Poll::Pending if self.poll_late(context) => self.guest.fails(Trouble::Slow),
             Poll::Pending => Poll::Pending,
         }
     }

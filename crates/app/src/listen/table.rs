@@ -159,17 +159,29 @@ impl Drop for Ticket {
 
 /// A place for one connection; free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     table: Arc<Table>,
     pub(crate) line: Arc<Line>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut state = self.table.lock();
         state.alive = state.alive.saturating_sub(1);
         state.remove(&self.line);
     }
+}
+
+/// A connection that is to get a slot.
+#[derive(Debug, Clone, Copy)]
+struct SlotRequest {
+    peer: SocketAddr,
+    /// The network that the peer counts for.
+    address: IpAddr,
+    /// Whether the peer is a proxy, which speaks for many callers.
+    for_many: bool,
+    /// Whether the slot is one of the reserve.
+    is_reserve: bool,
 }
 
 /// What one address has.
@@ -215,7 +227,7 @@ impl Table {
     }
 
     /// A place for a connection of this peer; `None` when there is none, not even in the reserve.
-    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<ConnectionSlot> {
         let address = network_of(peer.ip());
         let for_many = address.is_loopback() || self.proxies.iter().any(|network| network.contains(&address));
         let share = if for_many { self.bounds.connections } else { self.bounds.per_address };
@@ -241,15 +253,11 @@ impl Table {
             state.remove(&line);
             line.cut.cancel();
         }
-        Some(self.place(&mut state, (peer, address), (for_many, is_reserve)))
+        Some(self.slot(&mut state, SlotRequest { peer, address, for_many, is_reserve }))
     }
 
-    fn place(
-        self: &Arc<Self>,
-        state: &mut State,
-        (peer, address): (SocketAddr, IpAddr),
-        (for_many, is_reserve): (bool, bool),
-    ) -> Place {
+    fn slot(self: &Arc<Self>, state: &mut State, request: SlotRequest) -> ConnectionSlot {
+        let SlotRequest { peer, address, for_many, is_reserve } = request;
         state.alive += 1;
         state.next += 1;
         let number = state.next;
@@ -280,7 +288,7 @@ impl Table {
             here.strangers.insert(number);
             state.strangers.insert(number, line.clone());
         }
-        Place { table: self.clone(), line }
+        ConnectionSlot { table: self.clone(), line }
     }
 
     /// Lets what is open be answered, and nothing else begin.
@@ -327,22 +335,23 @@ impl State {
         }
     }
 
-    /// Whether this connection is one on which nobody is known; if somebody is by now, it is put where it belongs.
-    fn is_stranger(&mut self, line: &Arc<Line>) -> bool {
+    /// Moves a connection from the strangers to the known callers if its caller has been recognized since. Says whether
+    /// it was moved.
+    fn move_if_recognized(&mut self, line: &Arc<Line>) -> bool {
         if !line.recognition.is_recognized() {
-            return true;
+            return false;
         }
         self.strangers.remove(&line.number);
         self.known.insert(line.number, line.clone());
         if let Some(here) = self.addresses.get_mut(&network_of(line.peer.ip())) {
             here.strangers.remove(&line.number);
         }
-        false
+        true
     }
 
     fn oldest_stranger(&mut self) -> Option<Arc<Line>> {
         while let Some(line) = self.strangers.values().next().cloned() {
-            if self.is_stranger(&line) {
+            if !self.move_if_recognized(&line) {
                 return Some(line);
             }
         }
@@ -353,7 +362,7 @@ impl State {
         loop {
             let number = *self.addresses.get(&address)?.strangers.first()?;
             let line = self.strangers.get(&number).cloned()?;
-            if self.is_stranger(&line) {
+            if !self.move_if_recognized(&line) {
                 return Some(line);
             }
         }

@@ -47,7 +47,7 @@ enum Named {
 
 /// The key of this folder, made if it has none and `need` is to write. `None`: there is none, and nothing is sealed.
 pub(super) fn key(folder: &Path, need: Need) -> Result<Option<StoreKey>, CommandError> {
-    let place = Place { folder, file: folder.join("key") };
+    let place = KeyFolder { folder, file: folder.join("key") };
     // In this order: a program writes the file `key` before it seals anything.
     let is_sealed = place.holds_sealed()?;
     let key = match (place.named()?, need) {
@@ -60,12 +60,12 @@ pub(super) fn key(folder: &Path, need: Need) -> Result<Option<StoreKey>, Command
 }
 
 /// The folder, and the file that names its key.
-struct Place<'a> {
+struct KeyFolder<'a> {
     folder: &'a Path,
     file: PathBuf,
 }
 
-impl Place<'_> {
+impl KeyFolder<'_> {
     fn unusable(&self, error: &std::io::Error) -> CommandError {
         CommandError::environment(
             format!("`{}` cannot be used: {error}", self.folder.display()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sekisho_client::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
-use sekisho_client::callback::{CallbackError, CallbackListener, Place};
+use sekisho_client::callback::{CallbackAddress, CallbackError, CallbackListener};
 use sekisho_client::login::{Browser, Visit, VisitError};
 use sekisho_protocol::redirect::RedirectUri;
 use tokio::sync::mpsc;
@@ -41,7 +41,7 @@ impl Terminal {
 }
 
 impl Browser for Terminal {
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async move {
             let listener = CallbackListener::bind(place, os::is_of_another_user, &OsEntropy).await?;
             Ok(Box::new(At { terminal: *self, listener }) as Box<dyn Visit>)
@@ -165,7 +165,7 @@ pub(crate) struct Nobody {
 }
 
 impl Browser for Nobody {
-    fn ready<'a>(&'a self, _: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, _: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async { Err(VisitError::Nobody(self.instead.to_owned())) })
     }
 

@@ -83,7 +83,9 @@ fn what_is_said_to_be_absent_is_absent() {
         for (id, shown) in rows(document).into_iter().filter(|(_, shown)| says_absent(shown)) {
             let Some((folder, word)) = absent(&shown) else {
                 if document == "conformance.md" {
-                    wrong.push(format!("{id}: says that something is absent, and not what: add `not in FOLDER: \"WORD\"`"));
+                    wrong.push(format!(
+                        "{id}: says that something is absent, and not what: add `not in FOLDER: \"WORD\"`"
+                    ));
                 }
                 continue;
             };

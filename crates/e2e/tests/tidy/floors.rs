@@ -15,11 +15,11 @@ const FLOORS: [(&str, u8); 12] = [
     ("sekisho-specification", 1),
     ("sekisho-store", 1),
     ("sekisho-token", 1),
-    ("sekisho-console", 2),
-    ("sekisho-demo", 2),
-    ("sekisho-gateway", 2),
-    ("sekisho-issuer", 2),
-    ("sekisho", 3),
+    ("sekisho-console", 3),
+    ("sekisho-demo", 3),
+    ("sekisho-gateway", 3),
+    ("sekisho-issuer", 3),
+    ("sekisho", 4),
 ];
 
 fn packages() -> Vec<Value> {

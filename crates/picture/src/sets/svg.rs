@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sekisho_protocol::refusal::SetName;
 
-use super::geometry::{self, Place, RADIUS};
+use super::geometry::{self, RADIUS, RegionShape};
 use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
 use super::{STYLE, SvgUse};
 use crate::measure::SANS;
@@ -153,7 +153,7 @@ fn heading(out: &mut String, section: &Section, need_declared: bool) {
     out.push_str("</g>\n");
 }
 
-fn region(out: &mut String, place: &Place) {
+fn region(out: &mut String, place: &RegionShape) {
     if !place.outline.is_empty() {
         let class = if place.region == ALL { " class=\"sets-all\"" } else { "" };
         let _ = writeln!(out, "<path{class} d=\"{}\" fill=\"currentColor\" stroke=\"none\"/>", place.outline);

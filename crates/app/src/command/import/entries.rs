@@ -9,7 +9,7 @@ use url::Url;
 use super::findings::{self, EntryContents, Finding};
 use super::parts::{MASK, Named, Part, Parts};
 use super::references::Piece;
-use super::secrets::Place;
+use super::secrets::TextPosition;
 use crate::config::{ServerDefinition, check_server};
 
 /// One server as the client has it.
@@ -211,11 +211,13 @@ impl Entry {
         words.extend(members.words("args"));
         let mut environment = members.pairs("environment");
         environment.extend(members.pairs("env"));
-        let variables = environment.iter().map(|(name, value)| (name.clone(), named.value(Place::Named, name, value)));
+        let variables =
+            environment.iter().map(|(name, value)| (name.clone(), named.value(TextPosition::Named, name, value)));
         let mut environment: BTreeMap<String, Parts> = variables.collect();
         let mut headers = members.pairs("http_headers");
         headers.extend(members.pairs("headers"));
-        let headers = headers.iter().map(|(name, value)| (name.clone(), named.value(Place::Header, name, value)));
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), named.value(TextPosition::Header, name, value)));
         let headers = headers.collect();
         let urls = ["url", "serverUrl", "httpUrl"].map(|member| (member, members.text(member)));
         let mut urls: Vec<_> = urls.into_iter().filter_map(|(member, url)| Some((member, url?))).collect();
@@ -247,7 +249,7 @@ impl Entry {
             command: named.words(&words),
             environment,
             directory: directory.map(PathBuf::from),
-            url: url.map(|url| named.value(Place::Named, "", url)),
+            url: url.map(|url| named.value(TextPosition::Named, "", url)),
             headers,
             masked: masked(named, "", value),
             carries: Vec::new(),
@@ -463,15 +465,17 @@ fn masked(named: &Named, name: &str, value: &Value) -> Value {
             let in_headers = matches!(name, "headers" | "http_headers");
             let member = |(member, value): (&String, &Value)| {
                 let masked = match scalar(value) {
-                    Some(text) if in_headers => json!(named.value(Place::Header, member, &text).shown()),
+                    Some(text) if in_headers => json!(named.value(TextPosition::Header, member, &text).shown()),
                     _ => masked(named, member, value),
                 };
                 (member.clone(), masked)
             };
             Value::Object(members.iter().map(member).collect())
         }
-        Value::String(text) => json!(named.value(Place::Named, name, text).shown()),
-        Value::Number(number) if named.value(Place::Named, name, &number.to_string()).has_secret() => json!(MASK),
+        Value::String(text) => json!(named.value(TextPosition::Named, name, text).shown()),
+        Value::Number(number) if named.value(TextPosition::Named, name, &number.to_string()).has_secret() => {
+            json!(MASK)
+        }
         Value::Bool(_) | Value::Null | Value::Number(_) => value.clone(),
     }
 }

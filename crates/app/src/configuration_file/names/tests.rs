@@ -2,7 +2,7 @@ use sekisho_policy::rights::PolicyFile;
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::UserId;
 
-use super::{Known, unknown};
+use super::{StoreNames, unknown};
 use crate::config::Configuration;
 use crate::os::{OsEntropy, SystemClock};
 
@@ -95,7 +95,7 @@ fn a_name_that_may_be_there_is_left_alone() {
 /// In the configuration itself; where a store is there, what it knows is all that there is.
 #[test]
 fn a_name_that_nothing_has_is_found_in_the_configuration() {
-    let says = |toml: &str, known: Option<&Known>| -> Vec<(bool, String)> {
+    let says = |toml: &str, known: Option<&StoreNames>| -> Vec<(bool, String)> {
         let found = unknown(&configuration(toml, ""), known);
         found.into_iter().map(|found| (found.fatal, format!("{}; {}", found.message, found.help))).collect()
     };
@@ -109,7 +109,7 @@ fn a_name_that_nothing_has_is_found_in_the_configuration() {
     assert!(matches!(found.as_slice(), [(false, says)] if says.contains("did you mean `invoice`?")), "{found:?}");
     // Without a store, nobody can tell `anna` from a mistyped `anne`.
     assert!(says(&TOML.replace("carol = ", "alise = "), None).is_empty());
-    let known = Known {
+    let known = StoreNames {
         users: ["alice", "carol", "bob"].map(str::to_owned).into(),
         tools: [("billing".to_owned(), ["refund", "invoices"].map(str::to_owned).into())].into(),
     };
