@@ -1,4 +1,4 @@
-//! The URL under which clients reach this instance: stored at first start, because tokens carry it.
+//! The URL under which clients reach this instance. It is stored at first start, because tokens carry it.
 
 use std::net::SocketAddr;
 
@@ -35,8 +35,8 @@ pub(crate) struct BaseUrlSettings<'a> {
     pub(crate) port: u16,
 }
 
-/// The base URL: what was stored at first start, else what is wanted, which is then stored; else `localhost` with the
-/// scheme that is spoken here.
+/// The base URL: the one that was stored at first start. At first start it is the configured one, otherwise `localhost` with
+/// the scheme that is spoken here, and it is stored. Fails if the configuration contradicts the stored one.
 pub(crate) async fn settle(store: &Store, wish: BaseUrlSettings<'_>) -> Result<String, CommandError> {
     let BaseUrlSettings { configured: wanted, scheme, port } = wish;
     let failed = |error: sekisho_store::StoreError| {

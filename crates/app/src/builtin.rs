@@ -79,7 +79,7 @@ impl CheckpointServer {
         Self { store, rights, directory, clock, http, base_url, busy: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
     }
 
-    /// A place among those that are worked on. It goes along with the work, which may outlast whoever asked for it.
+    /// A place among the calls that are worked on. The work keeps it, because the work may outlast the request.
     async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
         // Never closed: it lives as long as we do.
         Arc::clone(&self.busy).acquire_owned().await.map_err(|error| error.to_string())
@@ -138,7 +138,7 @@ impl BuiltIn for CheckpointServer {
     }
 }
 
-/// Arguments, strictly: an unknown member is a mistake that somebody should hear of.
+/// Arguments, strictly: an unknown member is answered as a mistake.
 fn read<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, String> {
     serde_json::from_value(Value::Object(arguments)).map_err(|error| format!("the arguments do not fit: {error}"))
 }

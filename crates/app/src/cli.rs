@@ -290,7 +290,6 @@ pub(crate) enum ClientCommand {
 
 /// `sekisho demo`
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "without the demo they are read and not used"))]
 pub(crate) struct DemoArguments {
     /// Stop after the story: exit 0 if every step went as it should
     #[arg(long)]

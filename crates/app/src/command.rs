@@ -68,7 +68,7 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// An outcome that the act cannot have: the running instance is of another version.
+/// The error for an outcome that does not belong to the act: the running instance is of another version.
 pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
     let kind = serde_json::to_value(outcome)
         .ok()

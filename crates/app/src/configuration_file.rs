@@ -236,7 +236,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// `owners` is who owns the checkpoint, and nobody becomes that by a line in a file.
+    /// The group `owners` has the owners of the checkpoint. A line in a file makes no user an owner.
     fn groups(&mut self, configuration: &mut Configuration, groups: &DeTable<'_>) {
         for (name, value) in groups {
             if name.get_ref() == OWNERS {
@@ -398,7 +398,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Who is believed about where requests come from, if somebody has to be.
+    /// Which proxies are believed about where requests come from.
     fn check_proxies(&mut self, configuration: &Configuration, at: std::ops::Range<usize>) {
         let proxies = &configuration.tls.trusted_proxies;
         if let Err(text) = Proxies::read(proxies) {

@@ -1,4 +1,4 @@
-//! Documents at URLs, for whoever wants them read: fetched once, without following anything, and known for what they are.
+//! Documents at URLs: each is fetched once, no redirect is followed, and its kind is known by its media type.
 
 use std::time::Duration;
 

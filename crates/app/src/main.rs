@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     };
     let json = cli.common.json;
     let ended = runtime.block_on(Box::pin(dispatch(cli)));
-    // What blocks a thread, such as waiting for a process that hangs in the kernel, keeps nobody waiting.
+    // A thread that is blocked, such as one that waits for a process that hangs, does not delay the end further.
     runtime.shutdown_timeout(END_WAIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,7 +46,7 @@ impl ClientOptions {
     /// The way out.
     pub(crate) fn http(&self) -> Result<Arc<SafeHttp>, CommandError> {
         let mut settings = HttpSettings {
-            // Whoever types a URL on this machine means it (CL-43).
+            // A URL that a person types on this machine may be one of this machine (CL-43).
             allow_http_loopback: true,
             body_bytes_max: BODY_BYTES_MAX,
             timeout: EXCHANGE_TIMEOUT,
@@ -208,7 +208,7 @@ pub(crate) async fn finish(login: Option<&Login>) -> Option<Finished> {
     tokio::time::timeout(FINISH_WITHIN, finished).await.ok()
 }
 
-/// Waits until somebody ends the program: SIGINT, SIGTERM, or SIGHUP when the terminal closes.
+/// Waits until the program is to end: SIGINT, SIGTERM, or SIGHUP when the terminal closes.
 pub(crate) async fn stopped() -> Result<(), CommandError> {
     let listen = |kind| {
         signal(kind)

@@ -37,7 +37,7 @@ pub(crate) struct Defined {
 }
 
 impl Defined {
-    /// The classes that need nobody's word: those of the configuration, and of what we offer ourselves.
+    /// The classes that no person has to confirm: those of the configuration, and of the built-in tools.
     pub(crate) fn classes(&self) -> BTreeMap<String, ToolClass> {
         let mut classes = self.definition.tools.clone();
         for tool in builtin::TOOLS.iter().filter(|_| self.definition.builtin) {
@@ -125,7 +125,7 @@ fn lent(loan: Loan) -> RightsLoan {
     }
 }
 
-/// Every mistake in the policies, whoever the users are; and what is in force and probably not meant.
+/// Every mistake in the policies, for any users; and rules that are in force and probably not meant.
 pub(crate) fn policy_faults(configuration: &Configuration) -> (Vec<Fault>, Vec<Fault>) {
     match Rights::new(rights_parts(&defined(configuration), &[], configuration)) {
         Ok(rights) => {
@@ -314,7 +314,7 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
     })
 }
 
-/// Refuses that a server takes the name of another: the grants of that one would lead to it.
+/// Refuses that a server takes the name of another server, because the grants of that server would lead to it.
 pub(crate) fn keep_name(before: Option<&ServerAdd>, after: &ServerAdd) -> Result<(), CommandError> {
     let Some(before) = before else { return Ok(()) };
     let read = |add: &ServerAdd| serde_json::from_str::<ServerDefinition>(&add.definition).ok();

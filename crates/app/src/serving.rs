@@ -15,7 +15,7 @@ use crate::os::OsEntropy;
 use crate::proxies::Proxies;
 use crate::readiness::{self, Readiness};
 
-/// Where callers come in, and when that ends.
+/// The sockets that callers connect to, and when serving ends.
 pub(crate) struct Entry {
     /// The sockets.
     pub(crate) listeners: Listeners,

@@ -175,7 +175,7 @@ pub struct CallbackListener {
 /// Why no code arrived.
 #[derive(Debug, thiserror::Error)]
 pub enum CallbackError {
-    /// Nobody came in time.
+    /// The browser did not come back in time.
     #[error("nobody logged in within {seconds} seconds: begin again")]
     Deadline {
         /// How long was waited.

@@ -1,4 +1,4 @@
-//! Looking at somebody's server and its authorization server from outside: which requirements are met, which broken,
+//! Examines a server and its authorization server from outside: which requirements are met, which broken,
 //! and which cannot be seen. Nothing is harmed: there are reads and wrong tokens; a client is registered, and a person
 //! logs in, only where that was asked for.
 //!
@@ -157,13 +157,13 @@ pub enum ExamineError {
 pub struct Depth<'a> {
     /// Whether a client is registered, to be thrown away.
     pub register: bool,
-    /// Somebody who logs in.
+    /// A login.
     pub login: Option<&'a Insider>,
 }
 
-/// A token that nobody issued.
+/// A token that was never issued.
 const WRONG_TOKEN: &str = "sekisho-doctor-this-is-no-token";
-/// Where nobody may be sent to (RFC 2606).
+/// A redirect URI that is never registered (RFC 2606).
 const NOWHERE: &str = "https://doctor.invalid/callback";
 
 /// Examines a server.
@@ -273,7 +273,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             .header(ACCEPT, "application/json, text/event-stream")
     }
 
-    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: what somebody without a token is told.
+    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: the answer to a request without a token.
     async fn without_a_token(&mut self) -> Result<First, ExamineError> {
         let secure = is_as_secure(self.server.as_str(), self.server.as_str());
         self.judge("RS-42", secure, format!("the server's URL is {}", self.server));
@@ -333,7 +333,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-11", !offline, shown);
     }
 
-    /// RS-14, RS-16: what somebody with a wrong token is told.
+    /// RS-14, RS-16: the answer to a request with a wrong token.
     async fn with_a_wrong_token(&mut self) {
         let request = self.hello().bearer(&sekisho_protocol::secret::AccessToken::from_outside(WRONG_TOKEN));
         let Ok(answer) = self.ask(Party::Resource, "MCP authorization: an invalid token", request).await else {
@@ -358,7 +358,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-23", same, "the same request, twice");
     }
 
-    /// TR-02: a page of a stranger calls the server from somebody's browser.
+    /// TR-02: a web page of another origin calls the server from a user's browser.
     async fn foreign_page(&mut self) {
         let request = self.hello().header(ORIGIN, "https://stranger.invalid");
         let Ok(answer) = self.ask(Party::Resource, "MCP transports: Origin", request).await else { return };
@@ -433,7 +433,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// RS-07: the challenge names what is less secure than the server. Nobody goes there, and neither do we.
+    /// RS-07: the challenge names what is less secure than the server. No client may go there, and neither do we.
     fn names_inside(&mut self, url: &str) {
         let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
         self.note("RS-07", RowState::Broken, evidence.clone());
@@ -543,7 +543,7 @@ fn is_internal(url: &Url) -> bool {
     Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }
 
-/// The header of a session, where somebody has one.
+/// The header of a session, if there is one.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Other people's published keys (RFC 7517): fetched once, kept for a while, fetched again seldom (ATK-60).
+//! Published keys of other issuers (RFC 7517): fetched once, kept for a while, and fetched again at a bounded rate (ATK-60).
 //!
 //! The text is handed on; who verifies with it decides which keys are fit (`token::PublicKeys`).
 
@@ -38,7 +38,7 @@ pub struct KeySets {
 struct CachedKeySet {
     /// The last good set and when it came.
     good: Option<(Arc<str>, Timestamp)>,
-    /// When a fetch was last begun, whatever became of it.
+    /// When a fetch was last begun, also one that failed.
     tried: Option<Timestamp>,
 }
 

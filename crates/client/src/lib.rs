@@ -10,7 +10,7 @@
 //! (caught by [`callback`]), [`token`] trades the code, [`mcp`] calls with what it got. Each step is a function of
 //! an [`http::HttpClient`] and the step before; what needs no network is pure.
 //!
-//! To add a request to an authorization server: a function beside its kin, with its own error enum, that builds an
+//! To add a request to an authorization server: a function beside the others, with its own error enum, that builds an
 //! [`http::Request`] and reads an [`http::Response`]. Wrap the client in [`http::Recording`] to see the legs.
 
 pub mod authorization;

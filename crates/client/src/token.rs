@@ -21,7 +21,7 @@ use crate::registration::Registration;
 use crate::signing::{DpopKey, KeyError, ProofOf};
 use crate::text::{code as error_code, presentable};
 
-/// What a client holds after a login: good for one resource, from one issuer, and shown to nobody else (CL-37).
+/// What a client holds after a login: good for one resource, from one issuer, and shown to no other server (CL-37).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
     /// Who granted it.
@@ -33,7 +33,7 @@ pub struct Tokens {
     pub resource: ResourceId,
     /// The access token.
     pub access: AccessToken,
-    /// The refresh token, if one was given; nobody has to give one (CL-41).
+    /// The refresh token, if one was issued; an issuer need not (CL-41).
     pub refresh: Option<RefreshToken>,
     /// When the access token ends, if the issuer said so.
     pub expires: Option<Timestamp>,
@@ -171,7 +171,7 @@ pub struct TokenEndpoint<'a> {
 
 /// How a client proves itself with an assertion (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// A grant by somebody else's statement (RFC 7523 §2.1).
+/// A grant by a statement of another issuer (RFC 7523 §2.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 impl<'a> TokenEndpoint<'a> {
@@ -343,7 +343,7 @@ impl<'a> TokenEndpoint<'a> {
         self.http.send(request).await.map_err(failed)
     }
 
-    /// What a client with a key says of itself; to the issuer by its name, whatever the endpoint is called.
+    /// The assertion of a client with a key. Its audience is the issuer's identifier, not the URL of the endpoint.
     fn assertion(&self, now: Timestamp) -> Result<Option<String>, TokenError> {
         match (self.registration.authentication, &self.registration.key, self.entropy) {
             (ClientAuthentication::PrivateKeyJwt, Some(key), Some(entropy)) => {
@@ -426,7 +426,7 @@ fn wants_nonce(response: &Response) -> Option<String> {
     if asks { dpop_nonce(&response.headers) } else { None }
 }
 
-/// The nonce that a server wants to find in proofs from now on (RFC 9449 §8.2).
+/// The nonce that a server wants in the next proofs (RFC 9449 §8.2).
 pub(crate) fn dpop_nonce(headers: &HeaderMap) -> Option<String> {
     Some(headers.get("dpop-nonce")?.to_str().ok()?.to_owned())
 }

@@ -1,5 +1,4 @@
-//! Attacks that many have heard of and few have seen: each succeeds at a proxy as it is often written, and stops at the
-//! checkpoint.
+//! Attacks of the MCP security best practices. Each succeeds at a proxy with a common mistake, and fails at the checkpoint.
 
 use axum::http::Method;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
@@ -16,7 +15,7 @@ use crate::person::{Landing, Person};
 use crate::scene::Scene;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-/// Where the attacker waits. Nothing needs to be there: the story reads the redirect itself.
+/// The attacker's redirect URI. Nothing listens there: the story reads the redirect itself.
 const TRAP: &str = "https://mallory.example/callback";
 
 /// What is written on the arrows of each.
@@ -24,7 +23,7 @@ const DEPUTY: &str = "MCP security best practices: confused deputy";
 const PASSTHROUGH: &str = "MCP security best practices: token passthrough";
 const HIJACK: &str = "MCP security best practices: session hijacking";
 
-/// A client that nobody asked about uses a consent that was given to the proxy.
+/// A client uses the consent that was given to the proxy, and the person was never asked about that client.
 pub(crate) async fn confused_deputy(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
     let naive = &checkpoint.naive.origin;
     let mut alice = Person::new(OWNER, &checkpoint.password);
@@ -185,7 +184,7 @@ pub(crate) async fn session_hijack(checkpoint: &Checkpoint, scene: &mut Scene) -
     scene.step(
         "  mallory has the id, and no token",
         &status(&without),
-        "a session is nobody",
+        "a session is no authority",
         without.status.as_u16() == 401,
     );
     let bob = other.tokens.access.expose().to_owned();
@@ -208,7 +207,7 @@ async fn at_naive(checkpoint: &Checkpoint, redirect: &str) -> Result<String, Fai
     Ok(text_of(&answer, "/client_id"))
 }
 
-/// A token of the naive proxy, come by honestly.
+/// A token of the naive proxy, issued to an honest client.
 async fn a_token(checkpoint: &Checkpoint) -> Result<String, Failure> {
     let naive = &checkpoint.naive.origin;
     let client = at_naive(checkpoint, "http://127.0.0.1:8765/callback").await?;

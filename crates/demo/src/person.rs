@@ -18,7 +18,7 @@ pub(crate) enum Landing {
     Page(String),
 }
 
-/// Somebody with a name, a password and a cookie jar.
+/// A person with a name, a password and a cookie jar.
 pub(crate) struct Person {
     name: String,
     password: String,
@@ -26,7 +26,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// Somebody who has visited nothing yet.
+    /// A person who has visited no page yet.
     pub(crate) fn new(name: &str, password: &str) -> Self {
         Self { name: name.to_owned(), password: password.to_owned(), cookies: BTreeMap::new() }
     }

@@ -58,7 +58,7 @@ pub(crate) const ALL: [Script; 12] = [
     Script { name: "advice", title: "the records say what could be narrower", story: Story::Advice },
     Script {
         name: "confused-deputy",
-        title: "an attack: a consent that was given to somebody else",
+        title: "an attack: a client uses the consent that another one got",
         story: Story::ConfusedDeputy,
     },
     Script {
@@ -299,7 +299,7 @@ async fn advice(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failur
     let Some((one, policy)) = policy else { return Err(failure("no policy was proposed")) };
     let evidence = one.get("evidence").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let never = evidence.into_iter().find(|line| line.starts_with("never called")).unwrap_or_default();
-    scene.step("  … and a policy without what nobody used", "done", never, !never.is_empty());
+    scene.step("  … and a policy without tools that were not used", "done", never, !never.is_empty());
     let report = replay(checkpoint, "advised", policy).await?;
     let calls = report.get("calls").and_then(Value::as_u64).unwrap_or_default();
     scene.step(

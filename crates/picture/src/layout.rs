@@ -9,13 +9,13 @@
 
 use std::collections::BTreeMap;
 
-/// Between columns: arrows turn here.
+/// The gap between columns, in which arrows bend.
 const GAP: i32 = 44;
-/// Between what stands in one column.
+/// The gap between two cells of one column.
 const SPACE: i32 = 14;
-/// What an arrow takes that passes a column.
+/// The height of an arrow that passes a column.
 const PASS_HEIGHT: i32 = 6;
-/// How often the order, and how often the heights are improved.
+/// How many rounds improve the order, and how many the heights.
 const ROUNDS: usize = 8;
 /// Boxes without arrows stand in rows of about this width, or of the picture's own if that is more.
 const ROW_WIDTH: i32 = 900;
@@ -184,7 +184,7 @@ fn layers(count: usize, arrows: &[Option<(usize, usize)>]) -> Vec<Option<usize>>
             }
         }
     }
-    // What nothing leads to stands just before what it leads to.
+    // A box without incoming arrows stands just before the boxes that its own arrows lead to.
     let near =
         |at: usize| out.get(at).into_iter().flatten().filter_map(|to| layers.get(*to)).min().map(|layer| layer - 1);
     (0..count)
@@ -293,7 +293,7 @@ fn order(places: &mut [LayoutCell], columns: &mut [Vec<usize>]) {
     }
 }
 
-/// Each as near to the height of its neighbours as those above and below let it.
+/// Puts each cell as near to the height of its neighbours as the cells above and below allow.
 fn heights(places: &mut [LayoutCell], columns: &[Vec<usize>]) {
     for column in columns {
         let mut next = 0;

@@ -1,4 +1,4 @@
-//! Sequence diagrams (Mermaid, SVG): what really went between the parties, in order.
+//! Sequence diagrams (Mermaid, SVG): the messages between the parties, in order.
 
 mod svg;
 

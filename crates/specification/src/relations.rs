@@ -257,7 +257,7 @@ fn demands(text: &Section, at: usize) -> bool {
     strict(&sentence.keywords) || (sentence.keywords.is_empty() && lead.is_some_and(|lead| strict(&lead.keywords)))
 }
 
-/// `uses the terms "access token" … defined by OAuth 2.0`: whose the terms are is said, and it is nobody here.
+/// `uses the terms "access token" … defined by OAuth 2.0`: the terms belong to a document that was not read.
 fn lends(text: &Section, at: usize) -> bool {
     let index = text.sentences.partition_point(|sentence| sentence.at.end <= at);
     let Some(sentence) = text.sentences.get(index) else { return false };

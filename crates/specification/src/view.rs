@@ -1,5 +1,5 @@
 //! What of the graph is shown: the most central sections, each other one folded into the nearest section shown that it
-//! stands in, and the weightiest relations between them. Nothing goes without being counted.
+//! stands in, and the weightiest relations between them. What is not shown is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::bounds::{LINES_MAX, LINES_MIN};
 use crate::graph::{Edge, Graph};
 use crate::weight;
 
-/// Of so many lines, one shows a section of the most important document, whatever the others weigh.
+/// One of so many lines shows a section of the most important document, also if other sections weigh more.
 const OPENED_PART: usize = 8;
 /// How many terms a relation names.
 const TERMS_MAX: usize = 2;

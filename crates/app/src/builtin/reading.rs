@@ -194,7 +194,7 @@ async fn source(server: &CheckpointServer, document: DocumentArguments) -> Resul
     let to = Destination::brought(Named::Specification, plain);
     documents::fetch(server.http.as_ref(), to, DOCUMENT_BYTES_MAX).await.map_err(|why| {
         tracing::info!(%why, "a document could not be fetched");
-        // The same words whatever went wrong: what is there inside is not told by how it fails (ATK-29).
+        // The same words for each failure, so that a caller learns nothing about the network inside (ATK-29).
         format!(
             "{url} could not be read: it must be public, over https, and a text of at most {DOCUMENT_BYTES_MAX} bytes"
         )

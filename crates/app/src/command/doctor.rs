@@ -48,7 +48,7 @@ pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Res
     if diagnosis.broken(least).next().is_some() { Err(CommandError::no("")) } else { Ok(()) }
 }
 
-/// Somebody who logs in with a store of its own, so that nothing is left behind.
+/// A login with a store of its own, so that nothing is left behind.
 async fn insider<H: HttpClient + 'static>(
     arguments: &DoctorArguments,
     http: &Arc<Recording<H>>,

@@ -139,7 +139,7 @@ fn known_names(names: &[String], document: &Value) -> Result<(), CommandError> {
     }
 }
 
-/// Asks for what the client would ask its user for. Where nobody can be asked, the server stays where it is.
+/// Asks for the values that the client would ask its user for. Without a terminal, the server stays where it is.
 fn ask(entries: &mut [Entry], document: &Value) -> Result<BTreeMap<String, String>, CommandError> {
     let mut asked = BTreeMap::new();
     for entry in entries.iter_mut().filter(|entry| entry.stays.is_none()) {

@@ -92,7 +92,7 @@ async fn look_behind(
     instance.look_behind(name).await
 }
 
-/// Makes the owner: all servers, and the link with which the owner sets a password.
+/// Makes the owner if there is none. Gives all servers, and the link with which the owner sets a password.
 async fn start(
     arguments: &RunArguments,
     data: &DataDir,
@@ -141,7 +141,7 @@ fn announce(
     Ok(())
 }
 
-/// The link with which the owner sets a password, while there is none.
+/// The link with which the owner sets a password. `None`: the owner has one.
 async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<Option<String>, CommandError> {
     let users = match perform(&instance.store, data, Act::UserList).await? {
         Outcome::Users { users } => users,
@@ -227,7 +227,7 @@ fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
     Ok(ServerAdd { name, definition: text, secrets })
 }
 
-/// Asks for a secret once; where nobody can be asked, the variable of that name is taken.
+/// The variable of that name if it is set; otherwise asks for the secret once.
 fn ask(name: &str) -> Result<String, CommandError> {
     if let Some(value) = os::variable(name) {
         return Ok(value);

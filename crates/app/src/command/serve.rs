@@ -69,7 +69,7 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
     let instance =
         Instance::start(Parts { data, lock, store, configuration: configuration.clone(), source: Source::File, port })
             .await?;
-    // Whoever reads that we are ready may change a file, or end us, in the same moment.
+    // A script that reads that we are ready may change a file, or stop us, in the same moment.
     let stop = stop_signal()?;
     let _watcher = watch_files(path, &configuration, instance.clone(), certificate.clone());
     let ready = || announce(common, &instance, &configuration);

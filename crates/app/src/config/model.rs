@@ -32,7 +32,7 @@ pub(crate) struct Configuration {
     pub(crate) audit: Audit,
     /// Where requests for access are announced.
     pub(crate) webhook: Option<Webhook>,
-    /// Bounds that an operator may move.
+    /// Bounds that an operator may change.
     pub(crate) limits: Limits,
     /// Web origins, besides the checkpoint's own, whose pages may call servers.
     pub(crate) origins: Vec<String>,
@@ -69,7 +69,7 @@ pub(crate) struct Tls {
     /// A proxy in front terminates TLS: plain HTTP is then spoken also beyond loopback.
     pub(crate) terminated_in_front: bool,
     /// Proxies in front, as networks or addresses such as `10.0.0.0/8`. What they say in `Forwarded` or `X-Forwarded-For` is
-    /// where a request comes from, for records, policies and limits. Nobody else is believed.
+    /// where a request comes from, for records, policies and limits. Other senders of these headers are not believed.
     pub(crate) trusted_proxies: Vec<String>,
 }
 
@@ -144,7 +144,7 @@ pub(crate) struct Webhook {
     pub(crate) secret: String,
 }
 
-/// Bounds that an operator may move. All others are fixed.
+/// Bounds that an operator may change. All others are fixed.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {

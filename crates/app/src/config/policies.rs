@@ -10,9 +10,9 @@ use super::model::Configuration;
 pub(crate) const UNREAD_HELP: &str =
     "move it into the folder itself and let its name end in `.cedar`, or remove it if it should not count";
 
-/// Folders inside one another that are searched for policies which nobody reads.
+/// How deep folders are searched for policy files that would not be read.
 const DEPTH_MAX: usize = 8;
-/// Entries that are looked at in one such search.
+/// How many entries one such search looks at.
 const ENTRIES_MAX: usize = 10_000;
 
 /// What a folder of policies holds.

@@ -42,7 +42,7 @@ pub(crate) fn unknown(configuration: &Configuration, store: Option<&StoreNames>)
     let policies = configuration.policy_files.iter();
     let mut found: Vec<UnknownName> = policies.flat_map(|file| in_policies(&known_names, file)).collect();
     found.extend(in_configuration(&known_names, configuration));
-    // Those that refuse the file first; what is corrected makes room for the others.
+    // Those for which the file is refused come first. The others are shown once these are corrected.
     found.sort_by_key(|unknown| !unknown.fatal);
     found.truncate(UNKNOWN_MAX);
     found
@@ -252,7 +252,7 @@ fn in_policies(known_names: &KnownNames<'_>, file: &PolicyFile) -> Vec<UnknownNa
             span: found.span.map(|span| span.at..span.at + span.len),
             message: format!("rule `{}`: {why}, so this matches nothing", found.rule),
             help,
-            // Names of people are alike, and without a store there may be others.
+            // Names of people resemble one another, and without a store there may be users that are not known here.
             fatal: found.takes && (found.of != NameOf::UserName || known_names.all_users),
             name: found.name,
         })

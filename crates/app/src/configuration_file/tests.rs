@@ -71,7 +71,7 @@ fn the_starting_configuration_has_no_mistake() {
     assert_eq!(loaded.configuration.servers.len(), 1);
 }
 
-/// RS-42, AS-07, RS-02: beyond loopback, tokens do not travel over plain HTTP unless somebody says who protects them.
+/// RS-42, AS-07, RS-02: beyond loopback, tokens do not travel over plain HTTP unless the file says what protects them.
 #[test]
 fn plain_http_beyond_loopback_is_a_mistake() {
     let server = "[servers.a]\ncommand = [\"x\"]\n";

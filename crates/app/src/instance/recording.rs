@@ -73,7 +73,7 @@ impl Instance {
         }
     }
 
-    /// A decision whose outcome was lost gets one: nobody knows it (ATK-175).
+    /// A decision whose outcome was lost gets the outcome *unknown* (ATK-175).
     async fn close_unended(&self) -> Result<(), StoreError> {
         let mut tx = self.store.read().await?;
         let noted = tx.audit().open_since(self.node).await?;

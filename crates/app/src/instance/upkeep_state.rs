@@ -12,9 +12,9 @@ use crate::os::OsEntropy;
 /// What this work goes by.
 #[derive(Debug)]
 pub(super) struct Upkeep {
-    /// The clock, as the one that keeps it right knows it.
+    /// The clock, as the timekeeper sets it.
     pub(super) clock: Arc<SteadyClock>,
-    /// Who keeps it right, until that begins.
+    /// What keeps the clock right, until that begins.
     pub(super) timekeeper: Mutex<Option<Timekeeper>>,
     /// The last record of this node before we began.
     pub(super) begins_after: i64,

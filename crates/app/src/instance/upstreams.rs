@@ -7,7 +7,7 @@ use super::wiring::Instance;
 use crate::error::CommandError;
 
 impl Instance {
-    /// Asks a server what it offers if nobody ever has. Whether it answers is told by what is known afterwards.
+    /// Asks a server what it offers if that is not known. A server that does not answer is logged, and no error.
     pub(crate) async fn look_once(&self, name: &ServerName) {
         let known = match self.store.read().await {
             Ok(mut tx) => tx.catalogue().list(name).await.is_ok_and(|tools| !tools.is_empty()),

@@ -1,7 +1,7 @@
 //! One request on its way through: what it holds, how fast it has to arrive, how fast its answer has to be read.
 //!
 //! Everything that a surface reads of a request passes [`Inbound`], and everything that it answers leaves through
-//! [`Outbound`]: whatever a handler does with a body, its bytes are counted here (ATK-188).
+//! [`Outbound`]: every byte of a body is counted here, also of one that a handler drops (ATK-188).
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

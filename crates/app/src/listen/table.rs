@@ -30,7 +30,7 @@ const DESCRIPTORS_KEPT: u64 = 256;
 const DESCRIPTORS_EACH: u64 = 2;
 /// What a full table needs.
 pub(crate) const DESCRIPTORS: u64 = DESCRIPTORS_KEPT + DESCRIPTORS_EACH * CONNECTIONS_MAX as u64;
-/// Connections that are looked at for one that gives way, among those on which somebody is known.
+/// How many connections of known callers are looked at for one that gives way.
 const LOOKED_AT_MAX: usize = 64;
 /// A connection that multiplexes may be open so long without a request. (One of HTTP/1.1 has the time of a head.)
 const IDLE: Duration = Duration::from_secs(120);
@@ -64,7 +64,7 @@ pub(crate) struct Line {
     number: u64,
     /// The other end.
     pub(crate) peer: SocketAddr,
-    /// Whether somebody has shown who he is.
+    /// Whether a caller has authenticated on it.
     pub(crate) recognition: Recognition,
     /// Set when it is to end as soon as what is open has been answered.
     pub(crate) leave: CancellationToken,
@@ -197,7 +197,7 @@ struct State {
     /// All connections whose tasks run.
     alive: usize,
     next: u64,
-    /// By age: on which nobody was known when they were last looked at.
+    /// Connections without a known caller when they were last looked at, by age.
     strangers: BTreeMap<u64, Arc<Line>>,
     known: BTreeMap<u64, Arc<Line>>,
     reserve: BTreeMap<u64, Arc<Line>>,
@@ -368,7 +368,7 @@ impl State {
         }
     }
 
-    /// A connection on which somebody is known and nothing is being answered. Looks at a few, from where it looked last.
+    /// A connection of a known caller on which nothing is being answered. Looks at a few, from where it looked last.
     fn unoccupied(&mut self) -> Option<Arc<Line>> {
         let around = self.known.range(self.hand..).chain(self.known.range(..self.hand)).take(LOOKED_AT_MAX);
         let mut hand = self.hand;

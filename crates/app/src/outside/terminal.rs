@@ -34,7 +34,7 @@ impl Terminal {
         self.paste && std::io::stdin().is_terminal()
     }
 
-    /// Whether somebody reads what is printed: with `--no-browser` a person opens the page that is printed.
+    /// Whether a person reads what is printed. With `--no-browser` that person opens the page that is printed.
     fn is_read(self) -> bool {
         self.paste && !self.browser
     }
@@ -81,7 +81,7 @@ impl Visit for At {
             let opened = self.terminal.browser && os::open_in_browser(&link);
             let paste = self.terminal.can_paste();
             if !opened && !paste && !self.terminal.is_read() {
-                // Nobody would ever see the page.
+                // No person would see the page.
                 return Err(VisitError::Nobody(self.terminal.instead.to_owned()));
             }
             tell(request, &link, Way { opened, paste });
@@ -157,7 +157,7 @@ fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
-/// Nobody is there: for programs that must not wait for anybody.
+/// No browser and no person: for programs that must not wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Nobody {
     /// What to do instead.

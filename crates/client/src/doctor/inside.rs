@@ -1,4 +1,4 @@
-//! What somebody sees who has logged in.
+//! Rows that need a login.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ use crate::http::{Destination, HttpClient, Request};
 use crate::login::{Browser, Login, Visit, VisitError};
 use crate::token::{TokenEndpoint, Tokens};
 
-/// Somebody who logs in, and what was seen on the way.
+/// A login, and what its browser saw.
 #[derive(Debug)]
 pub struct Insider {
     /// The way in; its browser has to be a [`RecordingBrowser`].
@@ -36,7 +36,7 @@ pub struct RecordingBrowser {
 }
 
 impl RecordingBrowser {
-    /// Looks over the shoulder of this browser.
+    /// Records what comes back to this browser.
     pub fn new(inner: Box<dyn Browser>) -> Arc<Self> {
         Arc::new(Self { inner, last: Mutex::default() })
     }

@@ -1,4 +1,4 @@
-//! What the authorization server says of itself, and whereto it sends nobody.
+//! What the authorization server says of itself, and whether it redirects to addresses that were not registered.
 
 use ::http::Method;
 use bytes::Bytes;
@@ -95,7 +95,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         }
     }
 
-    /// AS-11: an authorization request of nobody, with a redirect to a stranger.
+    /// AS-11: an authorization request of an unknown client, with a redirect URI that was not registered.
     pub(super) async fn nobody_is_sent_to_strangers(&mut self, metadata: &Value) {
         let Some(endpoint) = metadata.get("authorization_endpoint").and_then(Value::as_str) else { return };
         let Ok(mut url) = Url::parse(endpoint) else { return };

@@ -232,7 +232,7 @@ async fn entra_is_known_by_its_host() {
     assert!(diagnosis.consequences.iter().any(|consequence| consequence.client == "VS Code"));
 }
 
-/// Nothing that a server says moves the cursor of whoever reads the report.
+/// Nothing that a server says moves the cursor of the terminal that shows the report.
 #[tokio::test]
 async fn evidence_is_presentable() {
     let double =

@@ -13,7 +13,7 @@ pub(super) const GRANT: (i32, i32) = (234, 100);
 pub(super) const NEED: (i32, i32) = (180, 194);
 /// The height of the three circles together; they begin at zero.
 pub(super) const HEIGHT: i32 = 294;
-/// The outline of a need that nobody declared: it runs out of the figure, and enters neither of the two circles.
+/// The outline of a need that was not declared: it runs out of the figure, and enters neither of the two circles.
 pub(super) const OPEN_NEED: &str = "M80.1 188.9C68 216 57 250 52 290M279.9 188.9C292 216 303 250 308 290";
 
 /// How far a dot keeps from every outline.

@@ -33,7 +33,7 @@ pub struct Captions {
     pub both: String,
     /// Inside no set.
     pub none: String,
-    /// In the place of the need that nobody declared.
+    /// In the place of a need that was not declared.
     pub undeclared: String,
     /// What that means.
     pub undeclared_meaning: String,

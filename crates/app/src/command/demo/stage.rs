@@ -200,7 +200,7 @@ fn servers(naive: &str) -> Result<BTreeMap<String, ServerDefinition>, CommandErr
     Ok(named.into_iter().map(|(name, server)| (name.to_owned(), server)).collect())
 }
 
-/// A password that nobody could have guessed beforehand: no default credential, not even here (ATK-100).
+/// A random password: there is no default credential, not even in the demo (ATK-100).
 fn password() -> String {
     let mut bytes = [0; 9];
     OsEntropy.fill(&mut bytes);

@@ -84,7 +84,7 @@ fn place(document: &Value) -> Option<&'static str> {
     })
 }
 
-/// How the file's entries are written: as they are, or as the name of the file says whose it is.
+/// How the entries of a file are written: as its entries show, or as the client does to which the file's name belongs.
 pub(super) fn form(document: &Value, file: &Path) -> Form {
     let place = place(document);
     let servers = place.and_then(|place| document.pointer(place)).and_then(Value::as_object);
@@ -150,7 +150,7 @@ pub(super) fn servers(document: &mut Value) -> Option<&mut Map<String, Value>> {
     document.pointer_mut(place)?.as_object_mut()
 }
 
-/// The members of an entry, each of the type that it has to have.
+/// Reads the members of an entry, and notes one that has another type than it should.
 struct Members<'a> {
     entry: &'a Value,
     /// The first that is of another.
@@ -453,7 +453,7 @@ fn server_name(name: &str) -> String {
     }
 }
 
-/// The same without secrets, whatever its form is.
+/// The same value without secrets, also if its form is not known.
 fn masked(named: &Named, name: &str, value: &Value) -> Value {
     match value {
         Value::Array(items) if matches!(name, "args" | "command") && items.iter().all(Value::is_string) => {

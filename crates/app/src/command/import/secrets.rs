@@ -398,7 +398,7 @@ fn is_known(word: &str) -> bool {
     KNOWN.iter().any(|known| word.strip_prefix(known).is_some_and(|rest| rest.len() >= KNOWN_REST_MIN))
 }
 
-/// Whether a word looks drawn at random: nobody chose or can read it.
+/// Whether a word looks random, as generated secrets do.
 fn is_opaque(word: &str) -> bool {
     let word = word.trim_end_matches('=');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+');

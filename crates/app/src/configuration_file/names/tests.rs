@@ -107,7 +107,7 @@ fn a_name_that_nothing_has_is_found_in_the_configuration() {
     let tools = with("[servers.billing.templates.t]\npurpose = \"p\"\ntools = [\"invoise\"]\n");
     let found = says(&tools, None);
     assert!(matches!(found.as_slice(), [(false, says)] if says.contains("did you mean `invoice`?")), "{found:?}");
-    // Without a store, nobody can tell `anna` from a mistyped `anne`.
+    // Without a store, `anna` cannot be told from a mistyped `anne`.
     assert!(says(&TOML.replace("carol = ", "alise = "), None).is_empty());
     let known = StoreNames {
         users: ["alice", "carol", "bob"].map(str::to_owned).into(),

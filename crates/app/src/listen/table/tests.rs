@@ -23,7 +23,7 @@ fn is_cut(place: &ConnectionSlot) -> bool {
     place.line.cut.is_cancelled()
 }
 
-/// Somebody is known on it, and a request of his is being answered.
+/// A connection of a known caller, with a request that is being answered.
 fn occupy(place: &ConnectionSlot) {
     place.line.recognition.recognize();
     place.line.begins(false);
