@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sekisho_client::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
 use sekisho_client::bridge::{Bridge, BridgeSettings, Notice, OutLine};
-use sekisho_client::callback::{CallbackError, Place};
+use sekisho_client::callback::{CallbackAddress, CallbackError};
 use sekisho_client::discovery::discover_resource;
 use sekisho_client::exchange::IdentityProvider;
 use sekisho_client::http::{Destination, HttpClient, HttpSettings, Request, SafeHttp};
@@ -73,7 +73,7 @@ struct Visiting {
 }
 
 impl Browser for Willing {
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async move {
             let redirect = RedirectUri::parse(&format!("{REDIRECT}{}", place.path()));
             let redirect = redirect.map_err(|error| VisitError::Nobody(error.to_string()))?;

@@ -45,6 +45,22 @@ pub(crate) struct CheckpointServer {
     busy: Arc<Semaphore>,
 }
 
+/// What it is made from.
+pub(crate) struct CheckpointParts {
+    /// Records, grants, tasks.
+    pub(crate) store: Store,
+    /// What users may do.
+    pub(crate) rights: watch::Receiver<Arc<Rights>>,
+    /// The servers, and the classes that configuration gives their tools.
+    pub(crate) directory: watch::Receiver<Arc<ServerDirectory>>,
+    /// The clock of the instance.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The client for documents that callers name.
+    pub(crate) http: Arc<dyn HttpClient>,
+    /// The issuer identifier: pages that a person has to open begin with it.
+    pub(crate) base_url: String,
+}
+
 /// What a tool found: words for the model, and the same as data, where it has that form.
 struct Found {
     text: String,
@@ -58,16 +74,12 @@ impl From<String> for Found {
 }
 
 impl CheckpointServer {
-    pub(crate) fn new(
-        (store, rights, directory): (Store, watch::Receiver<Arc<Rights>>, watch::Receiver<Arc<ServerDirectory>>),
-        clock: Arc<dyn Clock>,
-        http: Arc<dyn HttpClient>,
-        base_url: String,
-    ) -> Self {
+    pub(crate) fn new(parts: CheckpointParts) -> Self {
+        let CheckpointParts { store, rights, directory, clock, http, base_url } = parts;
         Self { store, rights, directory, clock, http, base_url, busy: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
     }
 
-    /// A place among those that are worked on. It goes along with the work, which may outlast whoever asked for it.
+    /// A place among the calls that are worked on. The work keeps it, because the work may outlast the request.
     async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
         // Never closed: it lives as long as we do.
         Arc::clone(&self.busy).acquire_owned().await.map_err(|error| error.to_string())
@@ -126,7 +138,7 @@ impl BuiltIn for CheckpointServer {
     }
 }
 
-/// Arguments, strictly: an unknown member is a mistake that somebody should hear of.
+/// Arguments, strictly: an unknown member is answered as a mistake.
 fn read<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, String> {
     serde_json::from_value(Value::Object(arguments)).map_err(|error| format!("the arguments do not fit: {error}"))
 }

@@ -10,6 +10,7 @@ use crate::os;
 
 mod accounts;
 mod client;
+mod client_options;
 mod server;
 mod specmap;
 
@@ -18,6 +19,7 @@ pub(crate) use client::{
     ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ForgetCommand, ImportArguments, LoginArguments,
     ServerUrl,
 };
+pub(crate) use client_options::ClientOptions;
 pub(crate) use server::{ServerCommand, ToolsCommand};
 pub(crate) use specmap::{
     SpecmapArguments, SpecmapCommand, SpecmapDiffArguments, SpecmapDiffFormat, SpecmapExternal, SpecmapFormat, WayThere,

@@ -3,7 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod base_url;
-pub(crate) mod bundled;
 pub(crate) mod check;
 pub(crate) mod child_guard;
 pub(crate) mod client;
@@ -16,7 +15,6 @@ pub(crate) mod grant;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;
-pub(crate) mod legs;
 pub(crate) mod login;
 pub(crate) mod names;
 pub(crate) mod policy;
@@ -70,7 +68,7 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// An outcome that the act cannot have: the running instance is of another version.
+/// The error for an outcome that does not belong to the act: the running instance is of another version.
 pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
     let kind = serde_json::to_value(outcome)
         .ok()

@@ -6,8 +6,8 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_store::Store;
 
 use crate::config::Configuration;
+use crate::definitions::{self, Source};
 use crate::error::CommandError;
-use crate::instance::{self, Source};
 use crate::servers::Defined;
 
 /// Answers for the servers in force. A class of the configuration wins over what the store knows, as it does for calls.
@@ -16,7 +16,7 @@ pub(crate) async fn describe(
     (source, configuration): (&Source, &Configuration),
     command: Command,
 ) -> Result<Outcome, CommandError> {
-    let defined = instance::defined(store, source, configuration).await?;
+    let defined = definitions::defined(store, source, configuration).await?;
     match command {
         Command::ServerList => {
             let row = |server: Defined| {

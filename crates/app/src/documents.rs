@@ -1,11 +1,11 @@
-//! Documents at URLs, for whoever wants them read: fetched once, without following anything, and known for what they are.
+//! Documents at URLs: each is fetched once, no redirect is followed, and its kind is known by its media type.
 
 use std::time::Duration;
 
 use http::header::{ACCEPT, LOCATION};
 use http::{Method, StatusCode};
 use sekisho_client::http::{Destination, HttpClient, HttpError, Request};
-use sekisho_picture::spec::{Kind, Source};
+use sekisho_specification::{Kind, Source};
 
 /// How long a document may take to begin.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
-//! The second place of the records: where the signed heads of our chain go, out of reach of whoever has this machine.
+//! The second place of the records: where the signed heads of our chain go, so that an attacker who controls
+//! this machine cannot change them.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};

@@ -9,7 +9,7 @@ use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
 
 use crate::error::CommandError;
 
-/// A key signs for so long.
+/// How long a key signs.
 const SIGNS: Duration = Duration::from_secs(30 * 24 * 3600);
 /// A new key is published so long before it signs, so that others know it by then.
 const ANNOUNCED: Duration = Duration::from_secs(3600);
@@ -113,7 +113,7 @@ mod tests {
     use super::{due, entries};
     use sekisho_token::KeyDuty;
 
-    /// ATK-60: keys are renewed, announced before they sign, and not believed for ever.
+    /// ATK-60: keys are renewed, published before they sign, and not believed for ever.
     #[test]
     fn a_key_is_announced_signs_and_retires() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    /// ATK-174: where the clock stands before the beginning of every key, the oldest signs.
+    /// ATK-174: if the clock is earlier than the beginning of every key, the oldest key signs.
     #[test]
     fn a_clock_that_is_behind_leaves_a_key_that_signs() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());

@@ -1,7 +1,7 @@
 //! What happens to every request before any surface sees it: an id, one spelling of its path, a known host.
 //!
 //! One function and not a stack of layers: this stands in front of every call, and each layer would cost it a box. A
-//! panic of one request is that request's 500, and nobody else's.
+//! panic in one request answers that request with 500 and affects no other.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -31,7 +31,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything below is a call of a server.
 const CALLS: &str = "/mcp/";
-/// What monitors ask. They are answered whatever else is going on.
+/// Paths that monitors ask for. They are answered also when everything else is refused.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
 /// What is told where too much is held already.
 const NO_ROOM: &str = "too much is being sent or waits to be read; try again in a moment";
@@ -50,7 +50,7 @@ pub(crate) struct Entrance {
     pub(crate) proxies: Proxies,
     /// Everything at `/mcp/{name}`.
     pub(crate) gateway: Arc<Gateway>,
-    /// Everything else.
+    /// All other paths: pages and endpoints of the issuer, metadata, health.
     pub(crate) pages: Router,
 }
 
@@ -120,7 +120,7 @@ impl Entrance {
                 let mut answering = pin!(self.surface(request, arrival));
                 let answered = caught(answering.as_mut()).await;
                 let response = match (answered, guest.trouble()) {
-                    // Whatever the surface made of a body that was not read on.
+                    // The surface's own answer does not count: the body was not read to its end.
                     (Ok(_), Some(Trouble::Slow)) => said(StatusCode::REQUEST_TIMEOUT, SLOW, id),
                     (Ok(_), Some(Trouble::NoRoom)) if !is_health => said(StatusCode::SERVICE_UNAVAILABLE, NO_ROOM, id),
                     (Ok(response), _) => response,

@@ -32,8 +32,10 @@ use tokio_util::task::TaskTracker;
 use crate::error::CommandError;
 use crate::os;
 use stream::Paced;
-use table::{Bounds, DESCRIPTORS, Line, Place, SWEEP, Table};
+use table::{Bounds, ConnectionSlot, DESCRIPTORS, Line, SWEEP, Table};
 
+/// The port that is listened on if no other is named.
+pub(crate) const PORT: u16 = 8420;
 /// From the connection to the end of the request's head (ATK-91).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// For the TLS handshake (ATK-91).
@@ -73,7 +75,7 @@ const PORTS_TRIED_MAX: usize = 32;
 
 /// Opens the sockets: `wanted`, or both loopback addresses with one port.
 ///
-/// `localhost`, which we advertise, may mean either family. Whoever else held the port on the other one would get what
+/// `localhost`, which we advertise, may mean either family. Another program that held the port on the other one would get what
 /// clients send to us, their tokens among it (ATK-221). So the port is ours at both, or there is no start; only a machine
 /// that has no such address does without.
 pub(crate) async fn bind(wanted: Option<SocketAddr>, port: u16) -> Result<Listeners, CommandError> {
@@ -128,7 +130,7 @@ fn others_of_localhost(socket: &TcpListener, ip: IpAddr) -> Vec<IpAddr> {
     }
 }
 
-/// Whether the machine has no such address, so that nobody else has it either.
+/// Whether the machine has no such address. Then no other program can listen on it.
 fn is_absent(error: &std::io::Error) -> bool {
     let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(no_family)
@@ -303,7 +305,7 @@ impl<S: Surface> Door<S> {
         });
     }
 
-    async fn connection(self, stream: TcpStream, place: Place) {
+    async fn connection(self, stream: TcpStream, place: ConnectionSlot) {
         let _ = stream.set_nodelay(true);
         os::give_up_after(&stream, UNTAKEN_TIMEOUT);
         let stream = Paced::new(stream);

@@ -3,13 +3,17 @@
 #[macro_use]
 mod say;
 
+mod base_url;
 mod builtin;
 mod cli;
 mod clock;
 mod command;
 mod config;
+mod configuration_file;
+mod configuration_report;
 mod control;
 mod data_dir;
+mod definitions;
 mod described;
 mod documents;
 mod error;
@@ -18,6 +22,7 @@ mod instance;
 mod keys;
 mod layers;
 mod listen;
+mod map_picture;
 mod os;
 mod outside;
 mod proxies;
@@ -26,6 +31,8 @@ mod reach;
 mod reference;
 mod readiness;
 mod servers;
+mod serving;
+mod signals;
 mod telemetry;
 mod webhook;
 
@@ -74,7 +81,7 @@ fn main() -> ExitCode {
     };
     let json = cli.common.json;
     let ended = runtime.block_on(Box::pin(dispatch(cli)));
-    // What blocks a thread, such as waiting for a process that hangs in the kernel, keeps nobody waiting.
+    // A thread that is blocked, such as one that waits for a process that hangs, does not delay the end further.
     runtime.shutdown_timeout(END_WAIT);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,7 +95,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Advise(arguments) => Box::pin(command::history::advise(&common, &arguments)).await,
         Command::Audit(act) => command::audit::perform(&common, act).await,
         Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
-        Command::Bundled { name } => command::bundled::serve(&name).await,
+        Command::Bundled { name } => command::demo::bundled(&name).await,
         Command::Check { config } => command::check::check(&common, &config).await,
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,

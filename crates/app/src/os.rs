@@ -143,7 +143,7 @@ const INHERITED: [&str; 27] = [
     "no_proxy",
 ];
 
-/// Where data is kept when nobody says otherwise.
+/// Where data is kept if nothing else is configured.
 pub(crate) fn default_data_dir() -> Option<PathBuf> {
     if let Some(data) = variable("XDG_DATA_HOME").filter(|path| Path::new(path).is_absolute()) {
         return Some(PathBuf::from(data).join("sekisho"));
@@ -164,6 +164,9 @@ pub(crate) fn raise_descriptors(wanted: u64) -> Option<u64> {
     }
     Some(raised)
 }
+
+/// How long files may take to be read while requests are served.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does something that may block beside the tasks that answer requests, and waits for it so long. `None`: it was not done
 /// in time, or panicked. It may still be done later.
@@ -212,7 +215,7 @@ pub(crate) fn replace_file(path: &Path, contents: &[u8]) -> std::io::Result<()> 
     let is_new = path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
     let target = if is_new { path.to_owned() } else { path.canonicalize()? };
     let folder = folder_of(&target);
-    // The file is new (O_EXCL), so a link that somebody put there is not followed.
+    // The file is new (O_EXCL), so a link that another program put there is not followed.
     let mut part = tempfile::NamedTempFile::new_in(folder)?;
     part.write_all(contents)?;
     if !is_new {
@@ -250,7 +253,7 @@ pub(crate) fn open_in_browser(url: &str) -> bool {
     let null = std::process::Stdio::null;
     let started = std::process::Command::new(program).arg(url).stdin(null()).stdout(null()).stderr(null()).spawn();
     let Ok(mut child) = started else { return false };
-    // Whoever starts a child waits for it; the browser may stay for hours.
+    // The parent of a process has to wait for it, and the browser may run for hours.
     std::thread::spawn(move || child.wait());
     true
 }
@@ -323,7 +326,7 @@ mod tests {
 
     use super::{OsEntropy, Owner, is_inherited, is_of_another_user, owner_of, replace_file};
 
-    /// ATK-90: certificates and proxies are passed, for a company's laptop reaches nothing without them; whatever could be a
+    /// ATK-90: certificates and proxies are passed, because a company's laptop reaches nothing without them; whatever could be a
     /// credential is not, the password of a proxy among it.
     #[test]
     fn certificates_and_proxies_are_passed_and_credentials_are_not() {
@@ -372,7 +375,7 @@ mod tests {
         }
     }
 
-    /// ATK-215: a file keeps its mode, a link still leads to it, and a name that somebody prepared is not followed.
+    /// ATK-215: a file keeps its mode, a link still leads to it, and a name that another program prepared is not followed.
     #[test]
     fn a_file_is_replaced_and_stays_what_it_was() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};

@@ -3,7 +3,7 @@
 //!
 //! `Forwarded` (RFC 7239) and `X-Forwarded-For` are read from configured proxies alone; from anybody else they are what a
 //! stranger wrote. Each proxy adds the address it saw at the right, so the list is read from there: the first address that is
-//! no proxy of ours is the caller's, and whatever stands left of it is the caller's own invention.
+//! no proxy of ours is the caller's. What stands left of it may be invented by the caller.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! What the checkpoint may call: what strangers name, and what its operator names.
+//! HTTP clients of the checkpoint: for addresses that strangers name, and for addresses that its operator names.
 
 use sekisho_client::http::{HttpSettings, SafeHttp};
 
@@ -6,18 +6,18 @@ use crate::builtin;
 use crate::config::Configuration;
 use crate::error::CommandError;
 
-/// The way to clients' documents and keys, which strangers name.
+/// The HTTP client for documents and keys of OAuth clients, whose addresses strangers name.
 pub(crate) fn outbound(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
     SafeHttp::new(outbound_settings(configuration, extra_ca)?).map_err(no_outbound)
 }
 
-/// The way to documents that somebody wants read: a stranger's URL, and longer answers than OAuth has.
+/// The HTTP client for documents that callers name. Their answers may be longer than those of OAuth.
 pub(crate) fn documents(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
     let settings = outbound_settings(configuration, extra_ca)?;
     SafeHttp::new(HttpSettings { body_bytes_max: builtin::DOCUMENT_BYTES_MAX, ..settings }).map_err(no_outbound)
 }
 
-/// The way to what the operator named.
+/// The HTTP client for addresses that the operator named.
 pub(crate) fn named(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<SafeHttp, CommandError> {
     SafeHttp::new(named_settings(configuration, extra_ca)?).map_err(no_outbound)
 }
@@ -47,4 +47,15 @@ fn outbound_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -
 
 fn no_outbound(error: sekisho_client::http::SetupError) -> CommandError {
     CommandError::environment(format!("no outbound HTTP: {error}"), "see `outbound.ca_file`")
+}
+
+/// The certificate authorities that the configuration adds, as PEM.
+pub(crate) fn read_ca(configuration: &Configuration) -> Result<Option<Vec<u8>>, CommandError> {
+    let Some(path) = &configuration.outbound.ca_file else { return Ok(None) };
+    std::fs::read(path).map(Some).map_err(|error| {
+        CommandError::environment(
+            format!("`outbound.ca_file` `{}` cannot be read: {error}", path.display()),
+            "give a PEM file",
+        )
+    })
 }

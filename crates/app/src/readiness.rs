@@ -1,5 +1,5 @@
-//! `/readyz`: whether calls are answered at the moment. They are not while nothing can be put on record. Servers that
-//! cannot be reached are named there: they make nothing of the rest unready.
+//! `/readyz`: whether calls are answered at the moment. They are not while records cannot be written. The answer names
+//! servers that cannot be reached; these do not make the checkpoint unready.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use sekisho_store::Store;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// For how long an answer is given again: so asking costs one small write a second at most, whoever asks how often.
+/// For how long an answer is given again, so that all questions together cost at most one small write a second.
 const KEPT: Duration = Duration::from_secs(1);
 /// How often servers are asked that have not answered yet.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ impl Readiness {
         Arc::new(Self { store, gateway, away, last: Mutex::default() })
     }
 
-    /// Writes a row, unless that was done a moment ago. Whoever asks meanwhile waits for the same answer.
+    /// Writes a row, unless that was done a moment ago. Other questions meanwhile wait for the same answer.
     async fn is_ready(&self) -> bool {
         let mut last = self.last.lock().await;
         let writes = match *last {
@@ -76,7 +76,7 @@ impl Away {
     }
 }
 
-/// Asks every server over HTTP until it has answered once, and says what is not ready and what has become so. Servers that
+/// Asks every server over HTTP until it has answered once, and logs which are not ready and which became ready. Servers that
 /// are added later are asked as well.
 pub(crate) async fn follow(gateway: Arc<Gateway>, away: Away) {
     let mut ready = BTreeSet::new();

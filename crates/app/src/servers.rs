@@ -36,7 +36,7 @@ pub(crate) struct Defined {
 }
 
 impl Defined {
-    /// The classes that need nobody's word: those of the configuration, and of what we offer ourselves.
+    /// The classes that no person has to confirm: those of the configuration, and of the built-in tools.
     pub(crate) fn classes(&self) -> BTreeMap<String, ToolClass> {
         let mut classes = self.definition.tools.clone();
         for tool in builtin::TOOLS.iter().filter(|_| self.definition.builtin) {
@@ -52,12 +52,22 @@ pub(crate) fn directory(servers: &[Defined], base_url: &str) -> Result<ServerDir
     Ok(ServerDirectory::new(cards?))
 }
 
+/// What routes are made with, beside the definitions of the servers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteParts<'a> {
+    /// The issuer identifier.
+    pub(crate) base_url: &'a str,
+    /// How many days sealed arguments are kept.
+    pub(crate) arguments_days: u32,
+    /// Certificate authorities that the configuration adds, as PEM.
+    pub(crate) extra_ca: Option<&'a [u8]>,
+    /// The checkpoint as a server.
+    pub(crate) builtin: &'a BuiltInSettings,
+}
+
 /// What the gateway forwards to.
-pub(crate) fn routes(
-    servers: &[Defined],
-    (base_url, arguments_days): (&str, u32),
-    (extra_ca, builtin): (Option<&[u8]>, &BuiltInSettings),
-) -> Result<Routes, CommandError> {
+pub(crate) fn routes(servers: &[Defined], parts: RouteParts<'_>) -> Result<Routes, CommandError> {
+    let RouteParts { base_url, arguments_days, extra_ca, builtin } = parts;
     let mut routes = BTreeMap::new();
     for server in servers {
         let definition = &server.definition;
@@ -78,14 +88,24 @@ pub(crate) fn routes(
     Ok(Routes { servers: routes })
 }
 
+/// Users, and what is lent to them at the moment.
+#[derive(Debug)]
+pub(crate) struct People {
+    /// All users, also those who are disabled.
+    pub(crate) users: Vec<User>,
+    /// Loans that have not ended.
+    pub(crate) loans: Vec<Loan>,
+}
+
 /// Who may do what, in the users of the store.
 pub(crate) fn rights(
     servers: &[Defined],
-    (users, loans): (&[User], Vec<Loan>),
+    people: People,
     configuration: &Configuration,
 ) -> Result<Rights, CommandError> {
+    let People { users, loans } = people;
     let loans = loans.into_iter().map(lent).collect();
-    Rights::new(RightsParts { loans, ..rights_parts(servers, users, configuration) }).map_err(|faults| {
+    Rights::new(RightsParts { loans, ..rights_parts(servers, &users, configuration) }).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         CommandError::usage(format!("the policies have mistakes: {}", all.join("; ")), "see `sekisho check`")
     })
@@ -104,7 +124,7 @@ fn lent(loan: Loan) -> RightsLoan {
     }
 }
 
-/// Every mistake in the policies, whoever the users are; and what is in force and probably not meant.
+/// Every mistake in the policies, for any users; and rules that are in force and probably not meant.
 pub(crate) fn policy_faults(configuration: &Configuration) -> (Vec<Fault>, Vec<Fault>) {
     match Rights::new(rights_parts(&defined(configuration), &[], configuration)) {
         Ok(rights) => {
@@ -293,7 +313,7 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
     })
 }
 
-/// Refuses that a server takes the name of another: the grants of that one would lead to it.
+/// Refuses that a server takes the name of another server, because the grants of that server would lead to it.
 pub(crate) fn keep_name(before: Option<&ServerAdd>, after: &ServerAdd) -> Result<(), CommandError> {
     let Some(before) = before else { return Ok(()) };
     let read = |add: &ServerAdd| serde_json::from_str::<ServerDefinition>(&add.definition).ok();

@@ -1,6 +1,6 @@
 //! Logs: to standard error, one line each; JSON where a program reads.
 //!
-//! Whoever reads standard error may stop reading. So a task that logs hands its line over and goes on, one thread writes
+//! The program that reads standard error may stop reading. So a task that logs hands its line over and goes on, one thread writes
 //! them, and lines that find no room are counted and left out (ATK-195).
 
 use std::collections::VecDeque;
@@ -46,7 +46,7 @@ pub(crate) fn start_quiet() {
     let _ = builder.with_writer(|| Log { json: false }).compact().try_init();
 }
 
-/// Writes what waits when it is dropped, as far as somebody reads it.
+/// Writes the waiting lines when it is dropped, as far as they are read.
 #[derive(Debug)]
 pub(crate) struct Flush(Lines);
 
@@ -111,7 +111,7 @@ impl Lines {
             state.bytes = state.bytes.saturating_sub(line.len());
             state.writing = true;
             drop(state);
-            // Nobody is there to be told that nobody reads.
+            // There is no other place to report that standard error is not read.
             let _ = out.write_all(&line);
         }
     }

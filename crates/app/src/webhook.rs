@@ -1,4 +1,4 @@
-//! Requests for access, announced to whoever has to know of them: a signed POST for each (Standard Webhooks).
+//! Announces requests for access to the configured webhook: a signed POST for each (Standard Webhooks).
 //!
 //! Each request is taken by one node and sent by it, again if need be; what it says is enough to decide and nothing of
 //! the arguments. Nothing can be decided by answering: the page and the command line are for that.
@@ -62,7 +62,7 @@ impl Announcer {
             every.tick().await;
             loop {
                 match self.take().await {
-                    Ok(Some(body)) => drop(tokio::spawn(Arc::clone(&self).announce(body))),
+                    Ok(Some((id, body))) => drop(tokio::spawn(Arc::clone(&self).announce(id, body))),
                     Ok(None) => break,
                     Err(error) => {
                         tracing::warn!(%error, "requests for access could not be looked for");
@@ -103,7 +103,7 @@ impl Announcer {
         })
     }
 
-    async fn announce(self: Arc<Self>, (id, body): (String, Value)) {
+    async fn announce(self: Arc<Self>, id: String, body: Value) {
         let mut waits = AGAIN.iter();
         loop {
             let why = match self.http.send(self.request(&id, &body)).await {
@@ -119,7 +119,7 @@ impl Announcer {
         }
     }
 
-    /// Signed anew for each attempt: whoever receives it refuses what is old.
+    /// Signed anew for each attempt, because a receiver refuses old signatures.
     fn request(&self, id: &str, body: &Value) -> Request {
         let seconds = self.clock.now().as_second().to_string();
         let request = Request::post_json(Destination::given(&self.url), body);

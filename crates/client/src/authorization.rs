@@ -17,9 +17,9 @@ use crate::http::{Destination, HttpError, Named};
 use crate::registration::Registration;
 use crate::text::{code, presentable};
 
-/// What a client wants to be let in for.
+/// What an authorization request asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wish<'a> {
+pub struct AuthorizationParameters<'a> {
     /// The server, as its metadata spells it (CL-21).
     pub resource: &'a ResourceId,
     /// Where the answer shall arrive: one of the registration's redirect URIs, on whichever port.
@@ -30,7 +30,7 @@ pub struct Wish<'a> {
     pub by_hand: bool,
 }
 
-/// Digits of the digest in a path: 128 bits, so that nobody finds another issuer with the same path.
+/// Digits of the digest in a path: 128 bits, so that no attacker finds another issuer with the same path.
 const PATH_DIGITS: usize = 32;
 
 /// The path at which the answers of this issuer arrive. Every issuer has another one (RFC 9700 §4.4.2), so an honest issuer,
@@ -67,7 +67,7 @@ pub struct AuthorizationAnswer {
     pub names_issuer: bool,
 }
 
-/// Why nobody is sent anywhere.
+/// Why no authorization request was made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BeginError {
     /// The endpoint is not a URL that a browser may be sent to (CL-46, ATK-86).
@@ -115,7 +115,7 @@ pub enum FinishError {
         /// What the issuer says about it, made presentable.
         description: String,
     },
-    /// `state` is not ours (CL-30): somebody else's answer, or a forged one.
+    /// `state` is not ours (CL-30): the answer belongs to another request, or is forged.
     #[error("the answer belongs to another login: begin again")]
     State,
     /// `iss` is missing, although this issuer sends it (CL-32).
@@ -132,7 +132,7 @@ pub enum FinishError {
 pub fn begin(
     server: &AuthorizationServer,
     registration: &Registration,
-    wish: Wish<'_>,
+    wish: AuthorizationParameters<'_>,
     entropy: &dyn Entropy,
 ) -> Result<AuthorizationRequest, BeginError> {
     let issuer = server.issuer.clone();
@@ -219,7 +219,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// A parameter that is there twice means one thing to us and another to somebody else (OAuth 2.1 §4.1.2).
+    /// A parameter that is there twice can be read differently by two programs (OAuth 2.1 §4.1.2).
     fn read(query: &str) -> Result<Self, FinishError> {
         let mut answer = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {

@@ -86,7 +86,7 @@ pub enum Notice {
     },
     /// The server had forgotten the session, and a new one was begun.
     BegunAgain,
-    /// Something that is no message came from the server, and was left out.
+    /// The server sent something that is no message, and it was dropped.
     Dropped {
         /// Why.
         why: String,
@@ -147,7 +147,7 @@ pub struct Bridge {
     beginning: tokio::sync::Mutex<()>,
     /// For answers that are large.
     room: Room,
-    /// How often each kind of notice came.
+    /// How often each kind of notice was given.
     told: Mutex<HashMap<&'static str, u64>>,
 }
 
@@ -182,7 +182,7 @@ struct Running {
 const TOOLS_MAX: usize = 10_000;
 /// Pages that are shown, each once. A server that has had so many shown to one person has no honest reason for more.
 const SHOWN_MAX: usize = 256;
-/// Notices of one kind that are all told; of more, every one whose number is a power of two.
+/// How many notices of one kind are all given. After that, only those whose number is a power of two.
 const NOTICES_MAX: u64 = 8;
 /// The longest body of a refusal. An error says less.
 const REFUSAL_BYTES_MAX: usize = room::SMALL_BYTES_MAX;
@@ -336,7 +336,7 @@ impl Bridge {
                 begun = true;
                 self.begin_again(generation).await?;
             } else if is_header_mismatch(&refusal) && line.tool.is_some() && !learned {
-                // Nobody asked for the list before the call: what is mirrored was not known.
+                // The client did not ask for the list before the call, so what is mirrored was not known.
                 learned = true;
                 self.learn(line).await?;
             } else if line.method.as_deref() == Some("initialize") && may_be_legacy(&refusal) {
@@ -460,7 +460,7 @@ impl Bridge {
     async fn say(&self, bytes: &[u8], place: Option<OwnedSemaphorePermit>) {
         // JSON has line ends between its parts only, and a line has none at all (ST-04).
         let line = bytes.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-        // Whoever reads has gone: so will we, for the other side closes as well.
+        // The reader has gone. We end too, because the other side closes as well.
         self.lines.send(OutLine::new(line, place)).await.ok();
     }
 

@@ -39,7 +39,7 @@ use crate::authorization::{
 
 /// Where an answer is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct CallbackAddress {
     host: Host,
     port: Port,
     path: String,
@@ -63,7 +63,7 @@ enum Port {
     Exactly(u16),
 }
 
-impl Place {
+impl CallbackAddress {
     /// For the answers of one issuer alone. `before`: the redirect URI of an earlier login, whose port is tried first.
     pub fn of_issuer(issuer: &str, before: Option<&RedirectUri>) -> Self {
         let port = before.and_then(|before| url::Url::parse(before.as_str()).ok()?.port());
@@ -175,7 +175,7 @@ pub struct CallbackListener {
 /// Why no code arrived.
 #[derive(Debug, thiserror::Error)]
 pub enum CallbackError {
-    /// Nobody came in time.
+    /// The browser did not come back in time.
     #[error("nobody logged in within {seconds} seconds: begin again")]
     Deadline {
         /// How long was waited.
@@ -258,7 +258,11 @@ impl Debug for CallbackListener {
 
 impl CallbackListener {
     /// Listens at this place.
-    pub async fn bind(place: &Place, is_stranger: IsStranger, entropy: &dyn Entropy) -> Result<Self, CallbackError> {
+    pub async fn bind(
+        place: &CallbackAddress,
+        is_stranger: IsStranger,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, CallbackError> {
         let failed = |source| {
             let port = if let Port::Exactly(port) = place.port { port } else { 0 };
             CallbackError::Listen { at: place.authority(port), source }

@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(read(&[r#"Bearer scope="a \"b""#]).unwrap().scope, None);
     }
 
-    /// ATK-273: a line costs no more than in proportion to its length, whatever it repeats. (Lines are cut at 8 KiB before.)
+    /// ATK-273: the cost of a line grows in step with its length, also if it repeats something. (Lines are cut at 8 KiB before.)
     #[test]
     fn reading_a_challenge_grows_with_the_line() {
         for (before, unit, after) in [

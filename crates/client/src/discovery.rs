@@ -274,7 +274,7 @@ pub fn is_same_issuer(one: &str, other: &str) -> bool {
 /// The authorization server of a server without protected resource metadata, as 2025-03-26 had it (Authorization,
 /// §2.3): at the origin of the server; without metadata there, at the paths of §2.3.3.
 ///
-/// Nobody named an issuer, so it goes by the origin. Metadata there may call themselves otherwise within the origin, as
+/// No issuer was named, so the origin is taken. Metadata there may call themselves otherwise within the origin, as
 /// some servers of that revision do, and that name is not used: what is kept for an issuer of that name stays with it.
 /// Tokens of such a server are bound to no resource: other servers of the same origin may take them, too.
 pub async fn discover_origin(http: &dyn HttpClient, resource: &ResourceId) -> Result<AuthorizationServer, IssuerError> {

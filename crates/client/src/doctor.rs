@@ -1,4 +1,4 @@
-//! Looking at somebody's server and its authorization server from outside: which requirements are met, which broken,
+//! Examines a server and its authorization server from outside: which requirements are met, which broken,
 //! and which cannot be seen. Nothing is harmed: there are reads and wrong tokens; a client is registered, and a person
 //! logs in, only where that was asked for.
 //!
@@ -26,7 +26,7 @@ mod registered;
 mod rows;
 mod traps;
 
-pub use inside::{Insider, Seen, Shared};
+pub use inside::{Insider, RecordingBrowser, Shared};
 pub use rows::{Level, Row};
 pub use traps::Trap;
 
@@ -55,7 +55,7 @@ pub struct Finding {
     #[serde(flatten)]
     pub row: Row,
     /// How it stands.
-    pub standing: Standing,
+    pub standing: RowState,
     /// What was seen.
     pub evidence: String,
 }
@@ -63,7 +63,7 @@ pub struct Finding {
 /// How a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum RowState {
     /// Something else was seen than is asked for.
     Broken,
     /// What is asked for was seen.
@@ -157,13 +157,13 @@ pub enum ExamineError {
 pub struct Depth<'a> {
     /// Whether a client is registered, to be thrown away.
     pub register: bool,
-    /// Somebody who logs in.
+    /// A login.
     pub login: Option<&'a Insider>,
 }
 
-/// A token that nobody issued.
+/// A token that was never issued.
 const WRONG_TOKEN: &str = "sekisho-doctor-this-is-no-token";
-/// Where nobody may be sent to (RFC 2606).
+/// A redirect URI that is never registered (RFC 2606).
 const NOWHERE: &str = "https://doctor.invalid/callback";
 
 /// Examines a server.
@@ -210,7 +210,7 @@ struct Doctor<'a, H> {
     http: &'a Recording<H>,
     server: &'a ResourceId,
     issuer: Option<String>,
-    notes: BTreeMap<&'static str, (Standing, String)>,
+    notes: BTreeMap<&'static str, (RowState, String)>,
     traps: Vec<Trapped>,
     steps: Vec<Step>,
 }
@@ -236,11 +236,11 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
     }
 
     /// Notes how a row stands. What is broken once stays broken.
-    fn note(&mut self, id: &'static str, standing: Standing, evidence: impl Into<String>) {
+    fn note(&mut self, id: &'static str, standing: RowState, evidence: impl Into<String>) {
         let known = self.notes.get(id).map(|(standing, _)| *standing);
         let keep = match (known, standing) {
-            (Some(Standing::Broken), _) | (Some(Standing::Met), Standing::NotVisible | Standing::Met) => true,
-            (Some(Standing::Met | Standing::NotVisible) | None, _) => false,
+            (Some(RowState::Broken), _) | (Some(RowState::Met), RowState::NotVisible | RowState::Met) => true,
+            (Some(RowState::Met | RowState::NotVisible) | None, _) => false,
         };
         if !keep {
             self.notes.insert(id, (standing, evidence.into()));
@@ -248,12 +248,12 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
     }
 
     fn judge(&mut self, id: &'static str, good: bool, evidence: impl Into<String>) {
-        self.note(id, if good { Standing::Met } else { Standing::Broken }, evidence);
+        self.note(id, if good { RowState::Met } else { RowState::Broken }, evidence);
     }
 
     /// What cannot be told of a row because another is broken: one defect is one broken row.
     fn follows(&mut self, id: &'static str, of: &'static str) {
-        self.note(id, Standing::NotVisible, format!("what {of} says comes first"));
+        self.note(id, RowState::NotVisible, format!("what {of} says comes first"));
     }
 
     fn trap(&mut self, trap: Trap, evidence: impl Into<String>) {
@@ -273,7 +273,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             .header(ACCEPT, "application/json, text/event-stream")
     }
 
-    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: what somebody without a token is told.
+    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: the answer to a request without a token.
     async fn without_a_token(&mut self) -> Result<First, ExamineError> {
         let secure = is_as_secure(self.server.as_str(), self.server.as_str());
         self.judge("RS-42", secure, format!("the server's URL is {}", self.server));
@@ -288,7 +288,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         let challenge = bearer(&answer.headers);
         let first = First { is_open: answer.status.is_success(), asks_for_a_token: status == 401, challenge, lines };
         if first.is_open {
-            self.note("RS-13", Standing::Broken, format!("a request without a token is answered with {status}"));
+            self.note("RS-13", RowState::Broken, format!("a request without a token is answered with {status}"));
             self.trap(Trap::Unprotected, format!("status {status} without a token"));
             return Ok(first);
         }
@@ -309,23 +309,23 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         });
         let Some(challenge) = &first.challenge else {
             if names_bearer {
-                self.note("RS-18", Standing::Broken, format!("cannot be read: {shown}"));
+                self.note("RS-18", RowState::Broken, format!("cannot be read: {shown}"));
                 self.follows("RS-15", "RS-18");
                 self.trap(Trap::ChallengeUnreadable, shown);
             } else {
-                self.note("RS-15", Standing::Broken, format!("the 401 carries no Bearer challenge: {shown}"));
+                self.note("RS-15", RowState::Broken, format!("the 401 carries no Bearer challenge: {shown}"));
             }
             return;
         };
-        self.note("RS-15", Standing::Met, shown.clone());
+        self.note("RS-15", RowState::Met, shown.clone());
         // It stands there, and no reader finds it.
         let torn = challenge.resource_metadata.is_none() && shown.contains("resource_metadata");
         if torn {
-            self.note("RS-18", Standing::Broken, format!("cannot be read: {shown}"));
+            self.note("RS-18", RowState::Broken, format!("cannot be read: {shown}"));
             self.trap(Trap::ChallengeUnreadable, shown);
             return;
         }
-        self.note("RS-18", Standing::Met, shown.clone());
+        self.note("RS-18", RowState::Met, shown.clone());
         let named = challenge.resource_metadata.clone();
         self.judge("RS-08", named.is_some(), named.unwrap_or_else(|| format!("no `resource_metadata`: {shown}")));
         self.judge("RS-16", challenge.error.is_none(), shown.clone());
@@ -333,7 +333,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-11", !offline, shown);
     }
 
-    /// RS-14, RS-16: what somebody with a wrong token is told.
+    /// RS-14, RS-16: the answer to a request with a wrong token.
     async fn with_a_wrong_token(&mut self) {
         let request = self.hello().bearer(&sekisho_protocol::secret::AccessToken::from_outside(WRONG_TOKEN));
         let Ok(answer) = self.ask(Party::Resource, "MCP authorization: an invalid token", request).await else {
@@ -358,15 +358,15 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-23", same, "the same request, twice");
     }
 
-    /// TR-02: a page of a stranger calls the server from somebody's browser.
+    /// TR-02: a web page of another origin calls the server from a user's browser.
     async fn foreign_page(&mut self) {
         let request = self.hello().header(ORIGIN, "https://stranger.invalid");
         let Ok(answer) = self.ask(Party::Resource, "MCP transports: Origin", request).await else { return };
         match answer.status.as_u16() {
-            403 => self.note("TR-02", Standing::Met, "a foreign `Origin` is answered with 403"),
-            200..=299 => self.note("TR-02", Standing::Broken, "a foreign `Origin` is answered like our own"),
+            403 => self.note("TR-02", RowState::Met, "a foreign `Origin` is answered with 403"),
+            200..=299 => self.note("TR-02", RowState::Broken, "a foreign `Origin` is answered like our own"),
             status => {
-                self.note("TR-02", Standing::NotVisible, format!("the answer is {status} before `Origin` counts"))
+                self.note("TR-02", RowState::NotVisible, format!("the answer is {status} before `Origin` counts"))
             }
         }
     }
@@ -400,11 +400,11 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             return None;
         };
         if let Some(url) = missed {
-            self.note("RS-07", Standing::Broken, format!("nothing at {url}, which the challenge names"));
+            self.note("RS-07", RowState::Broken, format!("nothing at {url}, which the challenge names"));
         }
-        self.note("RS-03", Standing::Met, url.clone());
-        self.note("RS-07", Standing::Met, url.clone());
-        self.note("RS-09", Standing::Met, format!("{url} is answered without a token"));
+        self.note("RS-03", RowState::Met, url.clone());
+        self.note("RS-07", RowState::Met, url.clone());
+        self.note("RS-09", RowState::Met, format!("{url} is answered without a token"));
         let resource = document.get("resource").and_then(Value::as_str).unwrap_or_default();
         self.identifier(resource);
         let listed = |name: &str| -> Vec<String> {
@@ -420,23 +420,23 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
 
     /// RS-03, RS-07: there is no document at any place, or what is there is not to be had, which was noted.
     fn no_resource_metadata(&mut self) {
-        let is_broken = |id: &str| matches!(self.notes.get(id), Some((Standing::Broken, _)));
+        let is_broken = |id: &str| matches!(self.notes.get(id), Some((RowState::Broken, _)));
         match ["RS-09", "RS-07"].into_iter().find(|id| is_broken(id)) {
             Some(first) => {
                 self.follows("RS-03", first);
                 self.follows("RS-07", first);
             }
             None => {
-                self.note("RS-03", Standing::Broken, "no protected resource metadata at any place");
+                self.note("RS-03", RowState::Broken, "no protected resource metadata at any place");
                 self.follows("RS-07", "RS-03");
             }
         }
     }
 
-    /// RS-07: the challenge names what is less secure than the server. Nobody goes there, and neither do we.
+    /// RS-07: the challenge names what is less secure than the server. No client may go there, and neither do we.
     fn names_inside(&mut self, url: &str) {
         let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
-        self.note("RS-07", Standing::Broken, evidence.clone());
+        self.note("RS-07", RowState::Broken, evidence.clone());
         self.trap(traps::of_names(self.server.as_str(), url).unwrap_or(Trap::WrongScheme), evidence);
     }
 
@@ -477,13 +477,13 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         match status {
             200 => {}
             401 | 403 if party == Party::Resource => {
-                self.note("RS-09", Standing::Broken, format!("{url} is answered with {status}"));
+                self.note("RS-09", RowState::Broken, format!("{url} is answered with {status}"));
                 self.trap(Trap::MetadataProtected, format!("{url} is answered with {status}"));
                 return None;
             }
             300..=399 => {
                 if party == Party::Resource {
-                    self.note("RS-07", Standing::Broken, format!("{url} is answered with {status}"));
+                    self.note("RS-07", RowState::Broken, format!("{url} is answered with {status}"));
                 }
                 self.trap(Trap::MetadataRedirects, format!("{url} is answered with {status}"));
                 return None;
@@ -501,7 +501,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
     fn diagnosis(self) -> Diagnosis {
         let mut notes = self.notes;
         let finding = |row: &Row| {
-            let unseen = || (Standing::NotVisible, row.unseen.to_owned());
+            let unseen = || (RowState::NotVisible, row.unseen.to_owned());
             let (standing, evidence) = notes.remove(row.id).unwrap_or_else(unseen);
             Finding { row: *row, standing, evidence }
         };
@@ -521,7 +521,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
 impl Diagnosis {
     /// The findings that are broken, of this level and above.
     pub fn broken(&self, level: Level) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.standing == Standing::Broken && finding.row.level >= level)
+        self.findings.iter().filter(move |finding| finding.standing == RowState::Broken && finding.row.level >= level)
     }
 }
 
@@ -543,7 +543,7 @@ fn is_internal(url: &Url) -> bool {
     Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }
 
-/// The header of a session, where somebody has one.
+/// The header of a session, if there is one.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::http::{Destination, HttpClient, HttpError, Named, Request};
 use crate::text::{code, presentable};
 
-/// Where a user logged in, and what came of it.
+/// The identity provider at which a user logged in, and the ID token from there.
 #[derive(Debug, Clone)]
 pub struct IdentityProvider {
     /// Its issuer identifier.
@@ -33,7 +33,7 @@ pub struct IdentityProvider {
 /// Why there is no identity assertion grant, or why a statement is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
-    /// The statement was made for somebody else (RFC 7523 §3).
+    /// The statement was made for another audience (RFC 7523 §3).
     #[error(
         "the statement about this workload is for {audience}, and not for `{issuer}`, which grants access here: it was not sent"
     )]

@@ -8,7 +8,7 @@ use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
 use sekisho_protocol::redirect::RedirectUri;
 use serde::de::DeserializeOwned;
 
-use crate::authorization::{Wish, begin, finish};
+use crate::authorization::{AuthorizationParameters, begin, finish};
 use crate::discovery::{is_same_issuer, select_scopes};
 use crate::fixtures::{ISSUER, RESOURCE, redirect_uri, registration, resource_id, server};
 use crate::http::{Response, is_as_secure};
@@ -86,7 +86,7 @@ fn reading_metadata_grows_with_it() {
 #[test]
 fn reading_an_answer_grows_with_it() {
     let (resource, redirect) = (resource_id(), redirect_uri());
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
+    let wish = AuthorizationParameters { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
     let request = begin(&server(), &registration(), wish, &SeededEntropy::default()).unwrap();
     for unit in ["a#=b&", "&", "%41", "%", "a=%F0&", "?"] {
         in_proportion(

@@ -36,7 +36,7 @@ pub use safe::{HttpSettings, SafeHttp, SetupError};
 #[cfg(any(test, feature = "test-util"))]
 pub use scripted::{Scripted, SentRequest};
 
-/// Whoever sends requests. One exchange per call: nothing is followed, retried or decoded.
+/// Sends requests. One exchange per call: nothing is followed, retried or decoded.
 pub trait HttpClient: Send + Sync + Debug {
     /// Sends the request and reads the whole answer.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>>;
@@ -58,7 +58,7 @@ impl<H: HttpClient + ?Sized> HttpClient for Arc<H> {
     }
 }
 
-/// What is sent. Built with [`Request::get`] and its kin.
+/// What is sent. Built with [`Request::get`] and the functions beside it.
 #[derive(Clone)]
 pub struct Request {
     /// The method.
@@ -165,7 +165,7 @@ impl Debug for Request {
     }
 }
 
-/// What came back, whatever its status.
+/// An answer, with any status.
 #[derive(Clone)]
 pub struct Response {
     /// The status. A redirect is an answer like any other: nothing was followed (ATK-31, ATK-88).
@@ -280,7 +280,7 @@ pub enum HttpError {
         /// What, in words.
         what: &'static str,
     },
-    /// Nobody listens, or does not in time.
+    /// The connection is refused, or is not made in time.
     #[error("`{host}` does not answer: is it running, and is the port right")]
     Connect {
         /// The host as the URL names it.

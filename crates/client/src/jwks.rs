@@ -1,4 +1,4 @@
-//! Other people's published keys (RFC 7517): fetched once, kept for a while, fetched again seldom (ATK-60).
+//! Published keys of other issuers (RFC 7517): fetched once, kept for a while, and fetched again at a bounded rate (ATK-60).
 //!
 //! The text is handed on; who verifies with it decides which keys are fit (`token::PublicKeys`).
 
@@ -31,14 +31,14 @@ pub enum KeySetError {
 /// A cache of key sets by URL. One fetch at a time for each URL; at most [`KeySets::URLS_MAX`] URLs are remembered.
 pub struct KeySets {
     http: Arc<dyn HttpClient>,
-    known: Cache<String, Arc<Mutex<Known>>>,
+    known: Cache<String, Arc<Mutex<CachedKeySet>>>,
 }
 
 #[derive(Default)]
-struct Known {
+struct CachedKeySet {
     /// The last good set and when it came.
     good: Option<(Arc<str>, Timestamp)>,
-    /// When a fetch was last begun, whatever became of it.
+    /// When a fetch was last begun, also one that failed.
     tried: Option<Timestamp>,
 }
 

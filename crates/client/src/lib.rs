@@ -1,5 +1,5 @@
-//! Being an OAuth and MCP client: discovery, registration, the code flow, tokens, other people's keys; and the one
-//! way out, through which everything that is fetched from somewhere else goes.
+//! Being an OAuth and MCP client: discovery, registration, the code flow, tokens, keys of other issuers. Its HTTP client
+//! fetches every address that a stranger names; calls to upstream servers are sent by `gateway`.
 //!
 //! Not here: what our own tokens look like (`token`), who may do what (`policy`). Nothing is remembered but key
 //! sets, for a while.
@@ -10,7 +10,7 @@
 //! (caught by [`callback`]), [`token`] trades the code, [`mcp`] calls with what it got. Each step is a function of
 //! an [`http::HttpClient`] and the step before; what needs no network is pure.
 //!
-//! To add a request to an authorization server: a function beside its kin, with its own error enum, that builds an
+//! To add a request to an authorization server: a function beside the others, with its own error enum, that builds an
 //! [`http::Request`] and reads an [`http::Response`]. Wrap the client in [`http::Recording`] to see the legs.
 
 pub mod authorization;
@@ -22,6 +22,7 @@ pub mod doctor;
 pub mod exchange;
 pub mod http;
 pub mod jwks;
+pub mod legs;
 pub mod login;
 pub mod mcp;
 pub mod registration;

@@ -19,7 +19,7 @@ use sekisho_protocol::secret::{AccessToken, ClientSecret, SubjectToken};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, BeginError};
-use crate::callback::{CallbackError, Place};
+use crate::callback::{CallbackAddress, CallbackError};
 use crate::challenge::BearerChallenge;
 use crate::discovery::{
     IssuerError, ResourceError, discover_any_issuer, discover_issuer_of, discover_origin, discover_resource,
@@ -29,7 +29,7 @@ use crate::exchange::{ExchangeError, IdentityProvider, id_jag, is_for};
 use crate::http::HttpClient;
 use crate::registration::{Registration, RegistrationError};
 use crate::signing::{ClientKey, DpopKey, KeyError};
-use crate::token::{Asked, TokenEndpoint, TokenError, Tokens};
+use crate::token::{TokenEndpoint, TokenError, TokenParameters, Tokens};
 use crate::token_store::{At, Pin, StoreError, TokenStore, Turn, Wait};
 use terms::{is_passing, takes_proofs};
 
@@ -41,7 +41,7 @@ mod terms;
 /// How a person is sent to an authorization server: a browser, a line on a terminal.
 pub trait Browser: Send + Sync + Debug {
     /// Gets ready to receive an answer at this place.
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
 
     /// Shows a page from which no answer comes back.
     fn show(&self, url: &str);
@@ -70,10 +70,10 @@ pub trait Visit: Send {
 /// Why no answer came back.
 #[derive(Debug, thiserror::Error)]
 pub enum VisitError {
-    /// The listener failed, nobody came, or the answer was no.
+    /// The listener failed, the browser did not come back, or the answer was no.
     #[error(transparent)]
     Callback(#[from] CallbackError),
-    /// There is nobody who could be sent.
+    /// There is no person who could log in.
     #[error("a person has to log in, and there is nobody to ask here: {0}")]
     Nobody(String),
 }
@@ -104,7 +104,7 @@ pub struct MetadataDocument {
     pub issuer: Option<String>,
 }
 
-/// An identifier that somebody gave us.
+/// A client identifier that the user was given.
 #[derive(Debug, Clone)]
 pub struct KnownClient {
     /// The issuer that gave it. `None`: the first that is asked, and no other after it (CL-19).
@@ -173,7 +173,7 @@ pub enum LoginError {
     /// The authorization request cannot be made.
     #[error(transparent)]
     Begin(#[from] BeginError),
-    /// The identity provider vouches for nobody.
+    /// The identity provider issues no statement.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
     /// The issuer cannot be used.
@@ -182,7 +182,7 @@ pub enum LoginError {
     /// No key could be made.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The login was made as a client whose secret or key is not here.
+    /// The login was made as a client whose secret or key was not given now.
     #[error(
         "the login at `{issuer}` was made as the client `{client}`, whose secret or key was not given: give it again with `--client-id {client}`"
     )]
@@ -257,7 +257,7 @@ pub enum LoginError {
         /// What the document would have to list.
         redirect: String,
     },
-    /// Nobody answered.
+    /// There was no answer.
     #[error(transparent)]
     Visit(#[from] VisitError),
 }
@@ -332,7 +332,7 @@ impl Login {
         self.renew_as(Asks::Somebody, resource, rejected, challenge).await
     }
 
-    /// The same, where nobody has called: no page is opened because a server says so (ATK-227).
+    /// The same without a call of the user: then no page is opened (ATK-227).
     pub async fn renew_quietly(
         &self,
         resource: &ResourceId,
@@ -513,7 +513,7 @@ impl Login {
             }
             None => discover_any_issuer(&*self.parts.http, described).await?,
         };
-        // An issuer that has sent `iss` once has to send it from then on, whatever its metadata say now.
+        // An issuer that has sent `iss` once has to send it from then on, also if its metadata do not promise it any more.
         if self.parts.store.pinned(Pin::Iss(&server.issuer))?.is_some() {
             server.authorization_response_iss_parameter_supported = true;
         }
@@ -547,7 +547,7 @@ impl Login {
                 && code == "invalid_client"
                 && store.registration(&server.issuer)?.is_some_and(|kept| kept.client == registration.client)
             {
-                // The next attempt registers anew; this code is used up.
+                // The code is used up. The next attempt registers a new client.
                 store.forget_registration(&server.issuer)?;
             }
             let tokens = Tokens { client, ..granted? };
@@ -558,7 +558,7 @@ impl Login {
     }
 }
 
-/// Whether a person may be sent anywhere.
+/// Whether a page may be opened for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
     Nobody,
@@ -578,8 +578,8 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn asked(self) -> Asked<'a> {
-        Asked { resource: self.resource, scopes: self.scopes }
+    fn asked(self) -> TokenParameters<'a> {
+        TokenParameters { resource: self.resource, scopes: self.scopes }
     }
 }
 

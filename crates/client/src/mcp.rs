@@ -104,7 +104,7 @@ impl McpSession {
         Ok(answer)
     }
 
-    /// Sends one request and reads its answer, whatever its status. `params` is an object.
+    /// Sends one request and reads its answer, with any status. `params` is an object.
     pub async fn call(
         &mut self,
         http: &dyn HttpClient,
@@ -204,7 +204,7 @@ impl McpAnswer {
         self.message.as_ref()?.get("result")
     }
 
-    /// The JSON-RPC `error`, if it did not.
+    /// The JSON-RPC `error`, if there is one.
     pub fn error(&self) -> Option<&Value> {
         self.message.as_ref()?.get("error")
     }

@@ -148,7 +148,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ClientSec
     Ok(text.filter(|text| !text.is_empty()).map(ClientSecret::from_outside))
 }
 
-/// Registers a public client (a program on somebody's machine can keep no secret).
+/// Registers a public client, because a program on a user's machine can keep no secret.
 pub async fn register(
     http: &dyn HttpClient,
     server: &AuthorizationServer,

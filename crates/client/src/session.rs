@@ -1,4 +1,4 @@
-//! Sending requests to one server as somebody who may: with the token, and with at most one login and a bounded
+//! Sends requests to one server with a token, and with at most one login and a bounded
 //! number of steps up on the way (CL-24 to CL-26).
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::token::{Tokens, dpop_nonce};
 pub enum Entry {
     /// With a token that was given to us (ST-01): it is used as it is, and never renewed.
     Given(AccessToken),
-    /// By whatever way leads there.
+    /// By a login.
     Login(Box<Login>),
 }
 
@@ -31,13 +31,13 @@ pub struct Session {
     http: Arc<dyn HttpClient>,
     entry: Entry,
     resource: ResourceId,
-    held: Mutex<Held>,
+    held: Mutex<SessionState>,
     /// One request at a time renews: the others wait, and use what it got.
     renewing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct SessionState {
     looked: bool,
     tokens: Option<Tokens>,
     /// What the server wants to find in proofs (RFC 9449 §9).
@@ -124,11 +124,11 @@ impl Session {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, SessionState> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a request as somebody who may. `operation` names what it does, for the bound on steps.
+    /// Sends a request with a token. `operation` names what it does, for the bound on steps.
     pub async fn open(&self, request: &Request, operation: &str) -> Result<Opened, SessionError> {
         let login = match &self.entry {
             Entry::Given(token) => {
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Sends a request that no call of the client is behind, or that repeats what a call has asked for before: with what
-    /// is held, refreshed if that helps. Nobody is sent anywhere, whatever the server says (ATK-227).
+    /// is held, refreshed if that helps. No page is opened, whatever the server says (ATK-227).
     pub async fn open_quietly(&self, request: &Request) -> Result<Opened, SessionError> {
         let login = match &self.entry {
             Entry::Given(token) => return self.send(request.clone().bearer(token)).await,
@@ -271,7 +271,7 @@ impl Session {
         Err(self.still_refused(operation))
     }
 
-    /// Nobody is asked again for this operation.
+    /// No person is asked again for this operation.
     fn still_refused(&self, operation: &str) -> SessionError {
         self.held().steps.insert(operation.to_owned(), STEPS_MAX);
         SessionError::StillRefused { resource: self.resource.as_str().to_owned(), operation: operation.to_owned() }
@@ -311,7 +311,7 @@ fn is_step_up(challenge: Option<&BearerChallenge>) -> bool {
     challenge.is_some_and(|challenge| challenge.error.as_deref() == Some("insufficient_scope"))
 }
 
-/// Whether a refusal is about the proof's nonce alone (RFC 9449 §9).
+/// Whether a refusal asks only for another nonce in the proof (RFC 9449 §9).
 fn wants_nonce(headers: &HeaderMap) -> bool {
     let line = |value: &::http::HeaderValue| value.to_str().is_ok_and(|line| line.contains("use_dpop_nonce"));
     headers.get_all(WWW_AUTHENTICATE).iter().any(line)

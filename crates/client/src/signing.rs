@@ -150,7 +150,7 @@ impl PartialEq for ClientKey {
 
 impl Eq for ClientKey {}
 
-/// The key to which tokens are bound (RFC 9449): whoever has such a token and not the key has nothing.
+/// The key to which tokens are bound (RFC 9449): such a token is of no use without the key.
 pub struct DpopKey {
     pair: EcdsaKeyPair,
     pkcs8: Zeroizing<Vec<u8>>,

@@ -21,7 +21,7 @@ use crate::registration::Registration;
 use crate::signing::{DpopKey, KeyError, ProofOf};
 use crate::text::{code as error_code, presentable};
 
-/// What a client holds after a login: good for one resource, from one issuer, and shown to nobody else (CL-37).
+/// What a client holds after a login: good for one resource, from one issuer, and shown to no other server (CL-37).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
     /// Who granted it.
@@ -33,7 +33,7 @@ pub struct Tokens {
     pub resource: ResourceId,
     /// The access token.
     pub access: AccessToken,
-    /// The refresh token, if one was given; nobody has to give one (CL-41).
+    /// The refresh token, if one was issued; an issuer need not (CL-41).
     pub refresh: Option<RefreshToken>,
     /// When the access token ends, if the issuer said so.
     pub expires: Option<Timestamp>,
@@ -171,7 +171,7 @@ pub struct TokenEndpoint<'a> {
 
 /// How a client proves itself with an assertion (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// A grant by somebody else's statement (RFC 7523 §2.1).
+/// A grant by a statement of another issuer (RFC 7523 §2.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 impl<'a> TokenEndpoint<'a> {
@@ -211,11 +211,11 @@ impl<'a> TokenEndpoint<'a> {
             ("resource", request.resource().as_str()),
         ];
         let granted = self.ask(&form, now).await?;
-        self.tokens(granted, Asked { resource: request.resource(), scopes: request.scopes() }, None, now)
+        self.tokens(granted, TokenParameters { resource: request.resource(), scopes: request.scopes() }, None, now)
     }
 
     /// A token in the client's own name (RFC 6749 §4.4, CL-53).
-    pub async fn client_credentials(&self, asked: Asked<'_>, now: Timestamp) -> Result<Tokens, TokenError> {
+    pub async fn client_credentials(&self, asked: TokenParameters<'_>, now: Timestamp) -> Result<Tokens, TokenError> {
         self.grant(&[("grant_type", "client_credentials")], asked, now).await
     }
 
@@ -223,13 +223,18 @@ impl<'a> TokenEndpoint<'a> {
     pub async fn redeem(
         &self,
         assertion: &SubjectToken,
-        asked: Asked<'_>,
+        asked: TokenParameters<'_>,
         now: Timestamp,
     ) -> Result<Tokens, TokenError> {
         self.grant(&[("grant_type", JWT_BEARER), ("assertion", assertion.expose())], asked, now).await
     }
 
-    async fn grant(&self, form: &[(&str, &str)], asked: Asked<'_>, now: Timestamp) -> Result<Tokens, TokenError> {
+    async fn grant(
+        &self,
+        form: &[(&str, &str)],
+        asked: TokenParameters<'_>,
+        now: Timestamp,
+    ) -> Result<Tokens, TokenError> {
         let scope = asked.scopes.map(ToString::to_string);
         let mut form = form.to_vec();
         form.push(("resource", asked.resource.as_str()));
@@ -258,7 +263,7 @@ impl<'a> TokenEndpoint<'a> {
             Err(error) if is_lost(&error) => self.ask(&form, now).await?,
             answered => answered?,
         };
-        let asked = Asked { resource: &tokens.resource, scopes: tokens.asked.as_ref() };
+        let asked = TokenParameters { resource: &tokens.resource, scopes: tokens.asked.as_ref() };
         self.tokens(granted, asked, Some(tokens), now)
     }
 
@@ -273,7 +278,12 @@ impl<'a> TokenEndpoint<'a> {
             None => (tokens.access.expose(), "access_token"),
         };
         let response = self
-            .send((Named::RevocationEndpoint, endpoint), &[("token", token), ("token_type_hint", hint)], None, now)
+            .send(
+                NamedEndpoint { named: Named::RevocationEndpoint, url: endpoint },
+                &[("token", token), ("token_type_hint", hint)],
+                None,
+                now,
+            )
             .await?;
         if response.status.as_u16() == 200 { Ok(()) } else { Err(self.refusal(&response)) }
     }
@@ -287,7 +297,7 @@ impl<'a> TokenEndpoint<'a> {
     }
 
     async fn ask(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Granted, TokenError> {
-        let endpoint = (Named::TokenEndpoint, self.server.token_endpoint.as_str());
+        let endpoint = NamedEndpoint { named: Named::TokenEndpoint, url: &self.server.token_endpoint };
         let mut response = self.send(endpoint, form, None, now).await?;
         // RFC 9449 §8: refused before anything was used up, so the same request may come again, once.
         if let Some(nonce) = self.dpop.and_then(|_| wants_nonce(&response)) {
@@ -301,13 +311,13 @@ impl<'a> TokenEndpoint<'a> {
 
     async fn send(
         &self,
-        (what, endpoint): (Named, &str),
+        endpoint: NamedEndpoint<'_>,
         form: &[(&str, &str)],
         nonce: Option<&str>,
         now: Timestamp,
     ) -> Result<Response, TokenError> {
         let failed = |source| TokenError::Http { issuer: self.server.issuer.clone(), source };
-        let to = Destination::named(what, &self.server.issuer, endpoint).map_err(failed)?;
+        let to = Destination::named(endpoint.named, &self.server.issuer, endpoint.url).map_err(failed)?;
         let client = &self.registration.client;
         let mut fields = form.to_vec();
         let mut basic = None;
@@ -327,13 +337,13 @@ impl<'a> TokenEndpoint<'a> {
             request = request.basic(client, secret);
         }
         if let (Some(key), Some(entropy)) = (self.dpop, self.entropy) {
-            let proof = key.proof(ProofOf { method: "POST", url: endpoint, nonce }, None, now, entropy);
+            let proof = key.proof(ProofOf { method: "POST", url: endpoint.url, nonce }, None, now, entropy);
             request = request.proof(&proof.map_err(|source| self.key(source))?);
         }
         self.http.send(request).await.map_err(failed)
     }
 
-    /// What a client with a key says of itself; to the issuer by its name, whatever the endpoint is called.
+    /// The assertion of a client with a key. Its audience is the issuer's identifier, not the URL of the endpoint.
     fn assertion(&self, now: Timestamp) -> Result<Option<String>, TokenError> {
         match (self.registration.authentication, &self.registration.key, self.entropy) {
             (ClientAuthentication::PrivateKeyJwt, Some(key), Some(entropy)) => {
@@ -364,7 +374,7 @@ impl<'a> TokenEndpoint<'a> {
     fn tokens(
         &self,
         granted: Granted,
-        asked: Asked<'_>,
+        asked: TokenParameters<'_>,
         before: Option<&Tokens>,
         now: Timestamp,
     ) -> Result<Tokens, TokenError> {
@@ -392,9 +402,17 @@ fn is_lost(error: &TokenError) -> bool {
     matches!(error, TokenError::Http { .. } | TokenError::Malformed { .. })
 }
 
+/// An endpoint of the issuer.
+#[derive(Debug, Clone, Copy)]
+struct NamedEndpoint<'a> {
+    /// What names it.
+    named: Named,
+    url: &'a str,
+}
+
 /// What a token is for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct TokenParameters<'a> {
     /// The server, named in every request (CL-20).
     pub resource: &'a ResourceId,
     /// What is asked for; `None` leaves it to the issuer (CL-22).
@@ -408,7 +426,7 @@ fn wants_nonce(response: &Response) -> Option<String> {
     if asks { dpop_nonce(&response.headers) } else { None }
 }
 
-/// The nonce that a server wants to find in proofs from now on (RFC 9449 §8.2).
+/// The nonce that a server wants in the next proofs (RFC 9449 §8.2).
 pub(crate) fn dpop_nonce(headers: &HeaderMap) -> Option<String> {
     Some(headers.get("dpop-nonce")?.to_str().ok()?.to_owned())
 }

@@ -204,7 +204,7 @@ impl TokenStore for MemoryStore {
         Ok(locked(&self.pins).remove(&named(pin)).is_some())
     }
 
-    /// Nobody else has this store.
+    /// No other program uses this store.
     fn turn<'a>(&'a self, _: At<'a>, _: Wait) -> BoxFuture<'a, Result<Turn, StoreError>> {
         Box::pin(async { Ok(Turn { _lock: None }) })
     }

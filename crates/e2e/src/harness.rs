@@ -21,5 +21,5 @@ pub use faults::{Disk, Faults, SmallDisk};
 pub use form::{Form, forms, links};
 pub use mcp::{Mcp, Reply, body_of, text_of};
 pub use outside::Outside;
-pub use person::{Decision, Person, Seen};
+pub use person::{BrowserState, Decision, Person};
 pub use process::{Process, Text};

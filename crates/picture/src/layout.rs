@@ -9,13 +9,13 @@
 
 use std::collections::BTreeMap;
 
-/// Between columns: arrows turn here.
+/// The gap between columns, in which arrows bend.
 const GAP: i32 = 44;
-/// Between what stands in one column.
+/// The gap between two cells of one column.
 const SPACE: i32 = 14;
-/// What an arrow takes that passes a column.
+/// The height of an arrow that passes a column.
 const PASS_HEIGHT: i32 = 6;
-/// How often the order, and how often the heights are improved.
+/// How many rounds improve the order, and how many the heights.
 const ROUNDS: usize = 8;
 /// Boxes without arrows stand in rows of about this width, or of the picture's own if that is more.
 const ROW_WIDTH: i32 = 900;
@@ -72,7 +72,7 @@ enum Item {
 }
 
 #[derive(Debug)]
-struct Place {
+struct LayoutCell {
     item: Item,
     size: Size,
     column: usize,
@@ -119,38 +119,38 @@ fn cycles(count: usize, arrows: &[Arrow]) -> Vec<bool> {
         }
     }
     #[derive(Clone, Copy, PartialEq)]
-    enum Seen {
+    enum VisitState {
         Done,
         No,
         Open,
     }
-    let mut seen = vec![Seen::No; count];
+    let mut seen = vec![VisitState::No; count];
     let mut turned = vec![false; arrows.len()];
     for start in 0..count {
-        if seen.get(start) != Some(&Seen::No) {
+        if seen.get(start) != Some(&VisitState::No) {
             continue;
         }
         let mut walk = vec![(start, 0)];
         while let Some((at, next)) = walk.pop() {
             if let Some(seen) = seen.get_mut(at) {
-                *seen = Seen::Open;
+                *seen = VisitState::Open;
             }
             let Some(arrow) = out.get(at).and_then(|out| out.get(next)).copied() else {
                 if let Some(seen) = seen.get_mut(at) {
-                    *seen = Seen::Done;
+                    *seen = VisitState::Done;
                 }
                 continue;
             };
             walk.push((at, next + 1));
             let Some(to) = arrows.get(arrow).map(|arrow| arrow.to) else { continue };
             match seen.get(to) {
-                Some(Seen::Open) => {
+                Some(VisitState::Open) => {
                     if let Some(turned) = turned.get_mut(arrow) {
                         *turned = true;
                     }
                 }
-                Some(Seen::No) => walk.push((to, 0)),
-                Some(Seen::Done) | None => {}
+                Some(VisitState::No) => walk.push((to, 0)),
+                Some(VisitState::Done) | None => {}
             }
         }
     }
@@ -184,7 +184,7 @@ fn layers(count: usize, arrows: &[Option<(usize, usize)>]) -> Vec<Option<usize>>
             }
         }
     }
-    // What nothing leads to stands just before what it leads to.
+    // A box without incoming arrows stands just before the boxes that its own arrows lead to.
     let near =
         |at: usize| out.get(at).into_iter().flatten().filter_map(|to| layers.get(*to)).min().map(|layer| layer - 1);
     (0..count)
@@ -206,10 +206,10 @@ fn places(
     arrows: &[Arrow],
     forward: &[Option<(usize, usize)>],
     layers: &[Option<usize>],
-) -> Vec<Place> {
-    let mut places: Vec<Place> = Vec::new();
+) -> Vec<LayoutCell> {
+    let mut places: Vec<LayoutCell> = Vec::new();
     let mut home: BTreeMap<usize, usize> = BTreeMap::new();
-    let place = |item: Item, size: Size, column: usize| Place {
+    let place = |item: Item, size: Size, column: usize| LayoutCell {
         item,
         size,
         column,
@@ -251,7 +251,7 @@ fn places(
     places
 }
 
-fn columns(places: &[Place]) -> Vec<Vec<usize>> {
+fn columns(places: &[LayoutCell]) -> Vec<Vec<usize>> {
     let count = places.iter().map(|place| place.column + 1).max().unwrap_or(0);
     let mut columns = vec![Vec::new(); count];
     for (at, place) in places.iter().enumerate() {
@@ -263,7 +263,7 @@ fn columns(places: &[Place]) -> Vec<Vec<usize>> {
 }
 
 /// Orders each column by where the neighbours of its places stand, there and back.
-fn order(places: &mut [Place], columns: &mut [Vec<usize>]) {
+fn order(places: &mut [LayoutCell], columns: &mut [Vec<usize>]) {
     let mut rank: Vec<usize> = vec![0; places.len()];
     let renew = |rank: &mut Vec<usize>, column: &[usize]| {
         for (at, place) in column.iter().enumerate() {
@@ -293,8 +293,8 @@ fn order(places: &mut [Place], columns: &mut [Vec<usize>]) {
     }
 }
 
-/// Each as near to the height of its neighbours as those above and below let it.
-fn heights(places: &mut [Place], columns: &[Vec<usize>]) {
+/// Puts each cell as near to the height of its neighbours as the cells above and below allow.
+fn heights(places: &mut [LayoutCell], columns: &[Vec<usize>]) {
     for column in columns {
         let mut next = 0;
         for at in column {
@@ -315,7 +315,7 @@ fn heights(places: &mut [Place], columns: &[Vec<usize>]) {
     }
 }
 
-fn wanted(places: &[Place], at: usize, back: bool) -> i32 {
+fn wanted(places: &[LayoutCell], at: usize, back: bool) -> i32 {
     let Some(place) = places.get(at) else { return 0 };
     let ties = if back { &place.after } else { &place.before };
     let ties = if ties.is_empty() { if back { &place.before } else { &place.after } } else { ties };
@@ -327,7 +327,7 @@ fn wanted(places: &[Place], at: usize, back: bool) -> i32 {
 
 /// Puts a column in its order as near to what is wanted as it goes: what collides is moved together as one block, to
 /// the mean of what its parts want.
-fn settle(places: &mut [Place], column: &[usize], wanted: &[i32]) {
+fn settle(places: &mut [LayoutCell], column: &[usize], wanted: &[i32]) {
     // First place, end, sum of what its parts want of its top, how many.
     let mut blocks: Vec<(i64, i64, i64, i64)> = Vec::new();
     let mut sizes: Vec<usize> = Vec::new();
@@ -365,7 +365,7 @@ fn drawn(
     boxes: &[Size],
     arrows: &[Arrow],
     forward: &[Option<(usize, usize)>],
-    places: &[Place],
+    places: &[LayoutCell],
     columns: &[Vec<usize>],
 ) -> Layout {
     let mut layout = Layout {
@@ -429,7 +429,7 @@ fn drawn(
 }
 
 /// Boxes without arrows stand in rows under the others.
-fn alone(boxes: &[Size], places: &[Place], layout: &mut Layout) {
+fn alone(boxes: &[Size], places: &[LayoutCell], layout: &mut Layout) {
     let placed: Vec<usize> =
         places.iter().filter_map(|place| if let Item::Box(at) = place.item { Some(at) } else { None }).collect();
     let mut is_placed = vec![false; boxes.len()];

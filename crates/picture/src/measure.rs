@@ -1,6 +1,6 @@
-//! How wide a text will be, guessed on the side of too wide: whoever shows the figure has fonts that we do not know.
+//! How wide a text will be at most: the reader's fonts are not known, so the estimate is on the wide side.
 
-/// The fonts of sentences; whichever the reader has.
+/// The fonts of sentences. The first one that the reader has is used.
 pub(crate) const SANS: &str =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 

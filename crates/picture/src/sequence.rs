@@ -1,10 +1,10 @@
-//! Sequence diagrams (Mermaid, SVG): what really went between the parties, in order.
+//! Sequence diagrams (Mermaid, SVG): the messages between the parties, in order.
 
 mod svg;
 
 use std::fmt::Write as _;
 
-use crate::mermaid;
+use sekisho_protocol::label;
 
 /// The longest label, in characters; what is longer is cut with an ellipsis.
 const LABEL_CHARS_MAX: usize = 160;
@@ -80,7 +80,7 @@ impl Sequence {
                     writeln!(out, "    {}->>{}: {}", self.short(from), self.short(to), plain(label))
                 }
                 Step::Note { over, text } => {
-                    writeln!(out, "    note over {}: {}", self.short(over), mermaid::plain(text, NOTE_CHARS_MAX))
+                    writeln!(out, "    note over {}: {}", self.short(over), label::mermaid(text, NOTE_CHARS_MAX))
                 }
             };
         }
@@ -97,7 +97,7 @@ impl Sequence {
 
 /// A label of this diagram.
 fn plain(text: &str) -> String {
-    mermaid::plain(text, LABEL_CHARS_MAX)
+    label::mermaid(text, LABEL_CHARS_MAX)
 }
 
 #[cfg(test)]

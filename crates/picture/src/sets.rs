@@ -5,7 +5,7 @@
 //! with one dot for each tool; below, the names of the tools by the part of the figure they stand in. The call in
 //! question has a ring, and the set that refused it a thick outline, and both are named in words.
 //!
-//! A need that nobody declared is drawn open and bounds nothing, so that no tool is ever shown as inside three sets then.
+//! A need that was not declared is drawn open and bounds nothing. Then no tool is shown as inside three sets.
 //!
 //! An embedded figure holds neither style nor script nor id, as a strict content security policy wants it: it draws in
 //! the current colour, and the page's sheet colours it through the class names `sets`, `sets-rights`, `sets-grant`,
@@ -135,7 +135,7 @@ struct Tool<'a> {
 /// One region with what stands in it.
 #[derive(Debug, Clone)]
 struct Part<'a> {
-    place: &'static geometry::Place,
+    place: &'static geometry::RegionShape,
     tools: Vec<Tool<'a>>,
 }
 

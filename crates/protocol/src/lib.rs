@@ -14,12 +14,14 @@ pub mod catalogue;
 pub mod challenge;
 pub mod connect_lines;
 pub mod decimal;
+pub mod diagram;
 pub mod digest;
 pub mod env;
 #[cfg(feature = "test-util")]
 pub mod growth;
 pub mod ids;
 pub mod json;
+pub mod label;
 pub mod mcp;
 pub mod metadata;
 pub mod oauth_error;

@@ -1,20 +1,24 @@
 //! Specifications as graphs: drawn, packed for one question, and handed to a model that draws them better.
 
 use sekisho_client::http::{Destination, Named};
-use sekisho_picture::spec::{self, External, Format, LINES_DEFAULT, Map, Options, PACK_BYTES_DEFAULT, Source};
+use sekisho_specification::{
+    self as specification, External, LINES_DEFAULT, LINES_MAX, LINES_MIN, Map, Options, PACK_BYTES_DEFAULT,
+    PACK_BYTES_MIN, Source,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{CheckpointServer, DOCUMENT_BYTES_MAX, Found, tool};
 use crate::documents;
+use crate::map_picture::{self, Format};
 
 /// The name of the prompt.
 pub(super) const PROMPT: &str = "read_specification";
 
 /// A document, as it is named in a call.
 #[derive(Debug, Deserialize)]
-pub(super) struct Document {
+pub(super) struct DocumentArguments {
     text: Option<String>,
     url: Option<String>,
 }
@@ -22,7 +26,7 @@ pub(super) struct Document {
 /// Arguments of `specmap`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Drawing {
+pub(super) struct DrawArguments {
     text: Option<String>,
     url: Option<String>,
     lines: Option<usize>,
@@ -34,7 +38,7 @@ pub(super) struct Drawing {
 /// Arguments of `specmap_pack`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Packing {
+pub(super) struct PackArguments {
     text: Option<String>,
     url: Option<String>,
     section: String,
@@ -44,7 +48,7 @@ pub(super) struct Packing {
 /// Arguments of the prompt. Those of prompts are texts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct PromptArguments {
     text: Option<String>,
     url: Option<String>,
     lines: Option<String>,
@@ -70,7 +74,7 @@ pub(super) fn tools() -> Vec<Value> {
              which requirements bind which section. Read the picture first, then ask for single sections with \
              specmap_pack.",
             with(json!({
-                "lines": { "type": "integer", "minimum": spec::LINES_MIN, "maximum": spec::LINES_MAX, "description": "About how many lines the picture may have; 50 if left out." },
+                "lines": { "type": "integer", "minimum": LINES_MIN, "maximum": LINES_MAX, "description": "About how many lines the picture may have; 50 if left out." },
                 "format": { "enum": ["mermaid", "json", "dot", "svg"], "description": "mermaid if left out." },
                 "focus": { "type": "string", "description": "A section (its title, number or anchor) that gets the room." },
                 "external": { "enum": ["collapsed", "none", "all"], "description": "How documents outside are shown: as one node, not at all, or each." },
@@ -85,7 +89,7 @@ pub(super) fn tools() -> Vec<Value> {
              a size: enough to answer one pinpoint question.",
             with(json!({
                 "section": { "type": "string", "description": "Its title, number or anchor." },
-                "size": { "type": "integer", "minimum": spec::PACK_BYTES_MIN, "description": "The most bytes; 20000 if left out." },
+                "size": { "type": "integer", "minimum": PACK_BYTES_MIN, "description": "The most bytes; 20000 if left out." },
             })),
             &["section"],
             true,
@@ -108,44 +112,46 @@ pub(super) fn prompt_definition() -> Value {
 
 pub(super) async fn specmap(
     server: &CheckpointServer,
-    asked: Drawing,
+    asked: DrawArguments,
     place: OwnedSemaphorePermit,
 ) -> Result<Found, String> {
-    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let source = source(server, DocumentArguments { text: asked.text, url: asked.url }).await?;
     let options = Options {
         lines: asked.lines.unwrap_or(LINES_DEFAULT),
-        format: asked.format.unwrap_or(Format::Mermaid),
         external: asked.external.unwrap_or(External::Collapsed),
         focus: asked.focus,
     };
-    work((source, place), move |map| map.draw(&options).map_err(|error| error.to_string())).await.map(Found::from)
+    let format = asked.format.unwrap_or_default();
+    let draw = move |map: &Map| map_picture::draw(map, &options, format).map_err(|error| error.to_string());
+    work(source, place, draw).await.map(Found::from)
 }
 
 pub(super) async fn pack(
     server: &CheckpointServer,
-    asked: Packing,
+    asked: PackArguments,
     place: OwnedSemaphorePermit,
 ) -> Result<Found, String> {
-    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let source = source(server, DocumentArguments { text: asked.text, url: asked.url }).await?;
     let size = asked.size.unwrap_or(PACK_BYTES_DEFAULT);
     let section = asked.section;
-    work((source, place), move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
+    work(source, place, move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
 }
 
 /// The extracted graph, whole and drawn, and what to do with it.
 pub(super) async fn prompt(
     server: &CheckpointServer,
-    asked: Asked,
+    asked: PromptArguments,
     place: OwnedSemaphorePermit,
 ) -> Result<Value, String> {
     let lines = match asked.lines.as_deref() {
         None => LINES_DEFAULT,
         Some(text) => text.trim().parse().map_err(|_| "`lines` is not a number".to_owned())?,
     };
-    let source = source(server, Document { text: asked.text, url: asked.url }).await?;
+    let source = source(server, DocumentArguments { text: asked.text, url: asked.url }).await?;
     let name = source.name.clone();
-    let (drawn, order) = work((source, place), move |map| {
-        let drawn = map.draw(&Options { lines, ..Options::default() }).map_err(|error| error.to_string())?;
+    let (drawn, order) = work(source, place, move |map| {
+        let options = Options { lines, ..Options::default() };
+        let drawn = map_picture::draw(map, &options, Format::Mermaid).map_err(|error| error.to_string())?;
         Ok((drawn, map.reading_order().to_string()))
     })
     .await?;
@@ -165,19 +171,20 @@ pub(super) async fn prompt(
 
 /// Reads a document and does something with it, beside everything that waits for answers.
 async fn work<T: Send + 'static>(
-    (source, place): (Source, OwnedSemaphorePermit),
+    source: Source,
+    place: OwnedSemaphorePermit,
     then: impl FnOnce(&Map) -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(move || {
         let _place = place;
-        let map = spec::read(&[source]).map_err(|error| error.to_string())?;
+        let map = specification::read(&[source]).map_err(|error| error.to_string())?;
         then(&map)
     });
     done.await.map_err(|_| "the document could not be read".to_owned())?
 }
 
 /// The document: as it was sent, or from where it is.
-async fn source(server: &CheckpointServer, document: Document) -> Result<Source, String> {
+async fn source(server: &CheckpointServer, document: DocumentArguments) -> Result<Source, String> {
     let url = match (document.text, document.url) {
         (Some(text), None) => return Ok(Source::new("the document", text)),
         (None, Some(url)) => url,
@@ -187,7 +194,7 @@ async fn source(server: &CheckpointServer, document: Document) -> Result<Source,
     let to = Destination::brought(Named::Specification, plain);
     documents::fetch(server.http.as_ref(), to, DOCUMENT_BYTES_MAX).await.map_err(|why| {
         tracing::info!(%why, "a document could not be fetched");
-        // The same words whatever went wrong: what is there inside is not told by how it fails (ATK-29).
+        // The same words for each failure, so that a caller learns nothing about the network inside (ATK-29).
         format!(
             "{url} could not be read: it must be public, over https, and a text of at most {DOCUMENT_BYTES_MAX} bytes"
         )

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::outside::ClientOptions;
+use super::client_options::ClientOptions;
 
 /// `sekisho connect`
 #[derive(Debug, Args)]

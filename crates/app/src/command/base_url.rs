@@ -3,11 +3,11 @@
 use sekisho_acts::command::{Command, Outcome};
 
 use super::{print_json, unexpected};
+use crate::base_url::check_base_url;
 use crate::cli::{BaseUrlCommand, Common};
 use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::check_base_url;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<(), CommandError> {

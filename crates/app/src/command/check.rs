@@ -2,17 +2,20 @@
 
 use std::path::Path;
 
-use miette::{GraphicalReportHandler, GraphicalTheme};
 use sekisho_acts::command::{Command, Outcome};
 
-use super::serve::PORT;
+use crate::base_url::is_local;
 use crate::cli::Common;
-use crate::config::{self, Configuration, Known, Loaded, Mistake};
-use crate::control;
+use crate::config::{self, Configuration};
+use crate::configuration_file::Loaded;
+use crate::configuration_file::names::StoreNames;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::is_local;
-use crate::os::{self, SystemClock};
+use crate::listen::PORT;
+use crate::os::SystemClock;
+use crate::{control, os};
+
+pub(crate) use crate::configuration_report::{read, report, sound};
 
 /// Reports every mistake of a configuration file: all that `serve` would refuse, and names that nothing has.
 pub(crate) async fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
@@ -57,7 +60,10 @@ pub(crate) async fn compare(common: &Common, loaded: &mut Loaded) {
 }
 
 /// What the store knows, asked as every command asks.
-async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<(Known, Option<String>), CommandError> {
+async fn stored(
+    folder: Option<&Path>,
+    configuration: &Configuration,
+) -> Result<(StoreNames, Option<String>), CommandError> {
     let data = DataDir::open(folder)?;
     let lock = data.lock()?;
     let store = if lock.is_some() { Some(data.store().await?) } else { None };
@@ -66,7 +72,7 @@ async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<
         Some(store) => control::perform_here(store, node, &SystemClock, command).await,
         None => control::act_in(&data, command).await,
     };
-    let mut known = Known::default();
+    let mut known = StoreNames::default();
     if let Outcome::Users { users } = ask(Command::UserList).await? {
         known.users = users.into_iter().map(|user| user.name).collect();
     }
@@ -118,53 +124,6 @@ fn compare_base(loaded: &mut Loaded, stored: Option<&str>) {
         let help = format!("listen on that port, or change it, which ends all grants: `sekisho base-url set {local}`");
         // Without `listen` in the file, `serve --listen` may say another port.
         loaded.add("listen", message, &help, listen.is_some());
-    }
-}
-
-/// Reads a file, or says why it cannot be read.
-pub(crate) fn read(path: &Path) -> Result<Loaded, CommandError> {
-    config::load(path).map_err(|error| {
-        CommandError::environment(
-            format!("`{}` cannot be read: {error}", path.display()),
-            "make one with `sekisho init`, or name another with -c FILE",
-        )
-    })
-}
-
-/// A configuration to judge by: nothing has to be there of what it needs to start.
-pub(crate) fn sound(path: &Path) -> Result<Configuration, CommandError> {
-    let loaded = read(path)?;
-    if loaded.is_sound() {
-        return Ok(loaded.configuration);
-    }
-    report(&loaded);
-    let message = format!("`{}` has mistakes", path.display());
-    Err(CommandError::usage(message, "correct them; `sekisho check` shows them all"))
-}
-
-/// Prints every mistake with its line and a caret.
-pub(crate) fn report(loaded: &Loaded) {
-    loaded.mistakes.iter().for_each(say);
-}
-
-/// The same without those that are mistakes on this machine alone.
-pub(crate) fn report_sound(loaded: &Loaded) {
-    loaded.mistakes.iter().filter(|mistake| !mistake.here).for_each(say);
-}
-
-fn say(mistake: &Mistake) {
-    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
-    let mut text = String::new();
-    match handler.render_report(&mut text, mistake) {
-        Ok(()) => tell!("{text}"),
-        Err(_) => tell!("{mistake}"),
-    }
-}
-
-/// Logs what is unwise in a file that is used all the same.
-pub(crate) fn warn(loaded: &Loaded) {
-    for mistake in loaded.mistakes.iter().filter(|mistake| !mistake.fatal) {
-        tracing::warn!(help = mistake.help.as_deref().unwrap_or_default(), "{mistake}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::error::CommandError;
 
-/// How long the program may take to end once nobody talks to it.
+/// How long the program may take to end once its input is closed.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// What follows `sekisho child-guard --`, as we start it ourselves.

@@ -81,7 +81,7 @@ async fn write(mut lines: mpsc::Receiver<OutLine>) {
     }
 }
 
-/// For the log of whoever started us (ST-05).
+/// For the log of the client that started us (ST-05).
 fn say(notice: Notice) {
     let text = match notice {
         Notice::Asked { url } => format!("a person has to decide at {url}"),

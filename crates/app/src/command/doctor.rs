@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use sekisho_client::doctor::{Depth, Diagnosis, ExamineError, Finding, Insider, Level, Seen, Shared, Standing};
+use sekisho_client::doctor::{
+    Depth, Diagnosis, ExamineError, Finding, Insider, Level, RecordingBrowser, RowState, Shared,
+};
 use sekisho_client::http::{HttpClient, Recording};
+use sekisho_client::legs::{error_summary, path, request_summary};
 use sekisho_client::login::{Login, LoginParts};
 use sekisho_client::token_store::MemoryStore;
 use sekisho_picture::sequence::Sequence;
 use sekisho_protocol::env::Clock as _;
 use serde_json::{Value, json};
 
-use super::legs::{answered, path, said};
 use super::{print_json, visible};
 use crate::cli::{Common, DiagramFormat, DoctorArguments, DoctorFormat};
 use crate::error::CommandError;
@@ -46,14 +48,14 @@ pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Res
     if diagnosis.broken(least).next().is_some() { Err(CommandError::no("")) } else { Ok(()) }
 }
 
-/// Somebody who logs in with a store of its own, so that nothing is left behind.
+/// A login with a store of its own, so that nothing is left behind.
 async fn insider<H: HttpClient + 'static>(
     arguments: &DoctorArguments,
     http: &Arc<Recording<H>>,
 ) -> Result<Insider, CommandError> {
     let instead = "there is neither a browser nor a terminal here";
     let browser = Terminal { browser: !arguments.no_browser, paste: true, instead };
-    let seen = Seen::new(Box::new(browser));
+    let seen = RecordingBrowser::new(Box::new(browser));
     let (identity, grant) = arguments.client.who(&**http).await?;
     let login = Login::new(LoginParts {
         http: Arc::clone(http) as Arc<dyn HttpClient>,
@@ -78,10 +80,11 @@ fn diagram(diagnosis: &Diagnosis) -> Sequence {
     let mut sequence = Sequence::new(&format!("Examination of {}", diagnosis.server));
     for step in &diagnosis.steps {
         let party = step.party.name();
-        let asked = format!("{} {}{} ({})", step.leg.method, path(&step.leg.url), said(&step.leg), step.clause);
+        let asked =
+            format!("{} {}{} ({})", step.leg.method, path(&step.leg.url), request_summary(&step.leg), step.clause);
         sequence.message("Doctor", party, &asked);
         let status = step.leg.outcome.as_ref().map_or_else(String::clone, ToString::to_string);
-        sequence.answer(party, "Doctor", &format!("{status}{}", answered(&step.leg)));
+        sequence.answer(party, "Doctor", &format!("{status}{}", error_summary(&step.leg)));
     }
     sequence
 }
@@ -90,11 +93,11 @@ fn today() -> jiff::civil::Date {
     SystemClock.now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-fn word(standing: Standing) -> &'static str {
+fn word(standing: RowState) -> &'static str {
     match standing {
-        Standing::Broken => "broken",
-        Standing::Met => "met",
-        Standing::NotVisible => "not visible",
+        RowState::Broken => "broken",
+        RowState::Met => "met",
+        RowState::NotVisible => "not visible",
     }
 }
 
@@ -108,7 +111,7 @@ fn weight(level: Level) -> &'static str {
 
 fn counts(diagnosis: &Diagnosis) -> String {
     let of = |standing| diagnosis.findings.iter().filter(|finding| finding.standing == standing).count();
-    format!("{} met, {} broken, {} not visible", of(Standing::Met), of(Standing::Broken), of(Standing::NotVisible))
+    format!("{} met, {} broken, {} not visible", of(RowState::Met), of(RowState::Broken), of(RowState::NotVisible))
 }
 
 /// Rows that cannot be seen for the same reason, which is said once: the reason, and the rows.
@@ -124,7 +127,7 @@ fn unseen(diagnosis: &Diagnosis) -> Vec<(&str, Vec<&'static str>)> {
 }
 
 fn is_among(unseen: &[(&str, Vec<&'static str>)], finding: &Finding) -> bool {
-    finding.standing == Standing::NotVisible && unseen.iter().any(|(_, rows)| rows.contains(&finding.row.id))
+    finding.standing == RowState::NotVisible && unseen.iter().any(|(_, rows)| rows.contains(&finding.row.id))
 }
 
 fn say(diagnosis: &Diagnosis) {
@@ -137,10 +140,10 @@ fn say(diagnosis: &Diagnosis) {
     for finding in diagnosis.findings.iter().filter(|finding| !is_among(&unseen, finding)) {
         let Finding { row, standing, evidence } = finding;
         say_lines!("{:<6} {:<6} {:<11}  {}", row.id, weight(row.level), word(*standing), row.says);
-        if *standing == Standing::Broken {
+        if *standing == RowState::Broken {
             say_lines!("{:27}seen    {}", "", visible(evidence));
             say_lines!("{:27}change  {} ({})", "", row.change, row.clause);
-        } else if *standing == Standing::NotVisible {
+        } else if *standing == RowState::NotVisible {
             say_lines!("{:27}{}", "", visible(evidence));
         }
     }
@@ -186,7 +189,7 @@ fn markdown(diagnosis: &Diagnosis) -> String {
     if let Some(issuer) = &diagnosis.issuer {
         let _ = writeln!(out, "Access to `{}` is granted by `{}`.\n", cell(&diagnosis.server), cell(issuer));
     }
-    out.push_str("| Row | Weight | Stands | Asks that | Seen |\n|---|---|---|---|---|\n");
+    out.push_str("| Row | Weight | Stands | Asks that | RecordingBrowser |\n|---|---|---|---|---|\n");
     let unseen = unseen(diagnosis);
     let seen = diagnosis.findings.iter().filter(|finding| !is_among(&unseen, finding));
     for Finding { row, standing, evidence } in seen {
@@ -216,7 +219,7 @@ fn sarif(diagnosis: &Diagnosis) -> Value {
         json!({ "ruleId": finding.row.id, "level": level, "message": { "text": format!("{}: {}", finding.row.says, finding.evidence) },
             "locations": [{ "physicalLocation": { "artifactLocation": { "uri": diagnosis.server } } }] })
     };
-    let broken = diagnosis.findings.iter().filter(|finding| finding.standing == Standing::Broken);
+    let broken = diagnosis.findings.iter().filter(|finding| finding.standing == RowState::Broken);
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

@@ -13,7 +13,7 @@ use crate::error::CommandError;
 use crate::os;
 
 mod entries;
-mod found;
+mod findings;
 mod jsonc;
 mod logins;
 mod parts;
@@ -22,7 +22,7 @@ mod secrets;
 mod write;
 
 use entries::Entry;
-use found::Weight;
+use findings::Weight;
 use parts::Named;
 
 /// Reads the file, shows what is in it, and rewrites it where that was asked for.
@@ -80,13 +80,26 @@ pub(crate) async fn import(common: &Common, arguments: &ImportArguments) -> Resu
     let written = serde_json::to_string_pretty(&document).unwrap_or_default();
     write::replace(file, &format!("{written}\n"))?;
     if !common.json {
-        say_done(arguments, (&backup, jsonc::has_comments(&text)), (entries.len(), &staying));
+        let had_comments = jsonc::has_comments(&text);
+        say_done(arguments, Rewrite { backup: &backup, had_comments, moved: entries.len(), staying: &staying });
     }
     Ok(())
 }
 
-/// What was written, and what to do next.
-fn say_done(arguments: &ImportArguments, (backup, comments): (&Path, bool), (moved, staying): (usize, &[Entry])) {
+/// What was done to the client's file.
+struct Rewrite<'a> {
+    /// A copy of the file as it was.
+    backup: &'a Path,
+    had_comments: bool,
+    /// How many servers are behind the checkpoint now.
+    moved: usize,
+    /// The entries that were left as they are.
+    staying: &'a [Entry],
+}
+
+/// Says what was written, and what to do next.
+fn say_done(arguments: &ImportArguments, rewrite: Rewrite<'_>) {
+    let Rewrite { backup, had_comments, moved, staying } = rewrite;
     let config = arguments.config.display();
     say_lines!("\n{} is rewritten; what it was is in {}.", arguments.file.display(), backup.display());
     say_lines!("{config} has {moved} more servers. Next:\n  sekisho check -c {config}\n  sekisho serve -c {config}");
@@ -94,7 +107,7 @@ fn say_done(arguments: &ImportArguments, (backup, comments): (&Path, bool), (mov
         let names: Vec<String> = staying.iter().map(|entry| visible(&entry.name)).collect();
         say_lines!("These stay as they are, with what they carry: {}.", names.join(", "));
     }
-    if comments {
+    if had_comments {
         say_lines!("Its comments are only in the backup now.");
     }
 }
@@ -126,7 +139,7 @@ fn known_names(names: &[String], document: &Value) -> Result<(), CommandError> {
     }
 }
 
-/// Asks for what the client would ask its user for. Where nobody can be asked, the server stays where it is.
+/// Asks for the values that the client would ask its user for. Without a terminal, the server stays where it is.
 fn ask(entries: &mut [Entry], document: &Value) -> Result<BTreeMap<String, String>, CommandError> {
     let mut asked = BTreeMap::new();
     for entry in entries.iter_mut().filter(|entry| entry.stays.is_none()) {

@@ -138,7 +138,7 @@ pub(crate) fn forget(common: &Common, what: &ForgetCommand) -> Result<(), Comman
     Ok(())
 }
 
-/// Prints a token for a script, renewed if it has to be; asks nobody.
+/// Prints a token for a script, renewed if it has to be. It opens no browser.
 pub(crate) async fn token(common: &Common, arguments: &ServerUrl) -> Result<(), CommandError> {
     telemetry::start_quiet();
     let server = outside::server(&arguments.url)?;

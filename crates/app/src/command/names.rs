@@ -50,7 +50,7 @@ impl Names {
         with(short.map(|name| format!("\"{}\"", visible(&name))).as_ref(), client.as_str())
     }
 
-    /// Whether both are known, or are nobody's: otherwise the lists may be older than a record.
+    /// Whether the names of both are known, as far as they have names. If not, the lists may be older than a record.
     pub(crate) fn know(&self, subject: Option<&Subject>, client: Option<&ClientId>) -> bool {
         let user =
             |subject: &Subject| !matches!(subject, Subject::User(_)) || self.users.contains_key(&subject.to_string());

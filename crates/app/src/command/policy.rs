@@ -8,14 +8,16 @@ use sekisho_policy::rights::{format_policies, schema_text};
 
 use super::{check, print_json, visible};
 use crate::cli::{Common, PolicyCommand};
-use crate::config::{Configuration, Loaded, policy_folder};
+use crate::config::{Configuration, policy_folder};
+use crate::configuration_file::Loaded;
+use crate::configuration_report as report;
 use crate::error::CommandError;
 
 /// Performs one of the commands.
 pub(crate) async fn perform(common: &Common, command: PolicyCommand) -> Result<(), CommandError> {
     match command {
         PolicyCommand::Check { config } => {
-            let mut loaded = check::read(&config)?;
+            let mut loaded = report::read(&config)?;
             check::compare(common, &mut loaded).await;
             let configuration = usable(loaded, &config)?;
             let names: Vec<&str> = configuration.policy_files.iter().map(|file| file.name.as_str()).collect();
@@ -37,14 +39,14 @@ pub(crate) async fn perform(common: &Common, command: PolicyCommand) -> Result<(
             say_part!("{}", schema_text());
             Ok(())
         }
-        PolicyCommand::Test { config } => tested::test(common, &usable(check::read(&config)?, &config)?, &config),
+        PolicyCommand::Test { config } => tested::test(common, &usable(report::read(&config)?, &config)?, &config),
     }
 }
 
 /// The configuration with its policies, if nothing is wrong with either.
 fn usable(loaded: Loaded, path: &Path) -> Result<Configuration, CommandError> {
     // Also what is only unwise: a text that no URI can have looks like a rule, and is none.
-    check::report_sound(&loaded);
+    report::report_sound(&loaded);
     if loaded.is_sound() {
         return Ok(loaded.configuration);
     }
@@ -52,7 +54,7 @@ fn usable(loaded: Loaded, path: &Path) -> Result<Configuration, CommandError> {
 }
 
 fn format(path: &Path, only_check: bool) -> Result<(), CommandError> {
-    let configuration = usable(check::read(path)?, path)?;
+    let configuration = usable(report::read(path)?, path)?;
     let folder = policy_folder(path, &configuration);
     let mut others = Vec::new();
     for file in &configuration.policy_files {

@@ -10,13 +10,15 @@ use sekisho_protocol::redirect::is_loopback_host;
 use sekisho_protocol::role::Role;
 
 use super::connect_lines::{connect_lines, print_connect_lines};
-use super::serve::{PORT, at_stored_port, stop_signal};
+use crate::base_url::{at_stored_port, stored_port};
 use crate::cli::{Common, RunArguments};
 use crate::config::{Configuration, ServerDefinition, check_server};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::{Instance, Parts, Source, stored_port};
-use crate::{control, listen, os, servers, telemetry};
+use crate::instance::{Instance, Parts, Source};
+use crate::listen::{self, PORT};
+use crate::signals::stop_signal;
+use crate::{control, os, servers, serving, telemetry};
 
 /// Protects one server; or all that were protected before, when none is named.
 pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
@@ -65,7 +67,8 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
                 tell!("{name} is not ready: {why}\nIt becomes ready by itself once it answers.");
             }
             let (servers, setup) = start(arguments, &data, &instance).await?;
-            instance.serve(listeners, None, stop, || announce(common, &instance, &servers, setup)).await
+            let entry = serving::Entry { listeners, certificate: None, stop };
+            serving::serve(&instance, entry, || announce(common, &instance, &servers, setup)).await
         }
         None => match server {
             Some(server) => hand_over(common, &data, server).await,
@@ -90,7 +93,7 @@ async fn look_behind(
     instance.look_behind(name).await
 }
 
-/// Makes the owner: all servers, and the link with which the owner sets a password.
+/// Makes the owner if there is none. Gives all servers, and the link with which the owner sets a password.
 async fn start(
     arguments: &RunArguments,
     data: &DataDir,
@@ -139,7 +142,7 @@ fn announce(
     Ok(())
 }
 
-/// The link with which the owner sets a password, while there is none.
+/// The link with which the owner sets a password. `None`: the owner has one.
 async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<Option<String>, CommandError> {
     let users = match perform(&instance.store, data, Command::UserList).await? {
         Outcome::Users { users } => users,
@@ -225,7 +228,7 @@ fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
     Ok(ServerAdd { name, definition: text, secrets })
 }
 
-/// Asks for a secret once; where nobody can be asked, the variable of that name is taken.
+/// The variable of that name if it is set; otherwise asks for the secret once.
 fn ask(name: &str) -> Result<String, CommandError> {
     if let Some(value) = os::variable(name) {
         return Ok(value);

@@ -7,27 +7,28 @@ use std::time::Duration;
 
 use notify::Watcher as _;
 use sekisho_protocol::digest::Digest;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::check;
+use crate::base_url::{advertises_localhost, at_stored_port, stored_port};
 use crate::cli::Common;
 use crate::config::{Configuration, policy_folder};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
-use crate::instance::{Instance, Parts, READ_TIMEOUT, Source, advertises_localhost, stored_port};
-use crate::{listen, os, telemetry};
+use crate::instance::{Instance, Parts, Source};
+use crate::listen::{self, PORT};
+use crate::os::{self, READ_TIMEOUT};
+use crate::signals::stop_signal;
+use crate::{configuration_report as report, serving, telemetry};
 
-/// Where clients find us when nobody says otherwise.
-pub(crate) const PORT: u16 = 8420;
 /// Editors write a file in several steps: a change is read after this pause.
 const SETTLE: Duration = Duration::from_millis(150);
 
 /// Protects the servers of a configuration file until it is told to stop.
 pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAddr>) -> Result<(), CommandError> {
     let _log = telemetry::start(common.json);
-    let loaded = check::read(path)?;
+    let loaded = report::read(path)?;
     if !loaded.is_usable() {
-        check::report(&loaded);
+        report::report(&loaded);
         if loaded.is_sound() {
             return Err(CommandError::environment(
                 format!("this machine has not what `{}` needs", path.display()),
@@ -39,7 +40,7 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
             "correct them; `sekisho check` shows them all",
         ));
     }
-    check::warn(&loaded);
+    report::warn(&loaded);
     let mut configuration = loaded.configuration;
     configuration.listen = listen.or(configuration.listen);
     let data = DataDir::open(common.data_dir.as_deref().or(configuration.data_dir.as_deref()))?;
@@ -68,21 +69,11 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
     let instance =
         Instance::start(Parts { data, lock, store, configuration: configuration.clone(), source: Source::File, port })
             .await?;
-    // Whoever reads that we are ready may change a file, or end us, in the same moment.
+    // A script that reads that we are ready may change a file, or stop us, in the same moment.
     let stop = stop_signal()?;
     let _watcher = watch_files(path, &configuration, instance.clone(), certificate.clone());
-    instance.serve(listeners, certificate, stop, || announce(common, &instance, &configuration)).await
-}
-
-/// A free port was wanted and one was taken at first start: clients know that one.
-pub(crate) fn at_stored_port(wanted: Option<SocketAddr>, stored: Option<u16>) -> Option<SocketAddr> {
-    match (wanted, stored) {
-        (Some(mut wanted), Some(port)) if wanted.port() == 0 => {
-            wanted.set_port(port);
-            Some(wanted)
-        }
-        _ => wanted,
-    }
+    let ready = || announce(common, &instance, &configuration);
+    serving::serve(&instance, serving::Entry { listeners, certificate, stop }, ready).await
 }
 
 /// Beyond loopback, plain HTTP shows every token to the network (RS-42, AS-07).
@@ -134,25 +125,6 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
         "Stop with Ctrl-C. Users: `sekisho user add NAME`, first of all an owner: `--owner`. Records: `sekisho audit tail`."
     );
     Ok(())
-}
-
-/// Becomes true at Ctrl-C or SIGTERM, which end us in order from the moment this returns.
-pub(crate) fn stop_signal() -> Result<watch::Receiver<bool>, CommandError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error: std::io::Error| {
-        CommandError::environment(format!("signals cannot be waited for: {error}"), "try again")
-    };
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = terminated.recv() => {}
-        }
-        let _ = sender.send(true);
-    });
-    Ok(receiver)
 }
 
 /// Watches the folders of the configuration and of the certificate (mounted ones are swapped links), and SIGHUP.
@@ -244,7 +216,7 @@ async fn reload(
         }
     }
     let file = path.to_owned();
-    let loaded = match os::beside(READ_TIMEOUT, move || check::read(&file)).await {
+    let loaded = match os::beside(READ_TIMEOUT, move || report::read(&file)).await {
         Some(Ok(loaded)) => loaded,
         Some(Err(error)) => {
             return tracing::error!(%error, "the configuration could not be read again; the old one stays");
@@ -253,10 +225,10 @@ async fn reload(
     };
     // What is missing on this machine is told where it is used.
     if !loaded.is_sound() {
-        check::report(&loaded);
+        report::report(&loaded);
         return tracing::error!("the configuration has mistakes; the old one stays");
     }
-    check::warn(&loaded);
+    report::warn(&loaded);
     let mut configuration = loaded.configuration;
     configuration.listen = last.listen.or(configuration.listen);
     if configuration == *last {

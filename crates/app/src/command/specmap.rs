@@ -1,6 +1,6 @@
-//! `sekisho specmap`: a specification as a picture. The work is `sekisho_picture::spec`'s; here texts are found and fetched.
+//! `sekisho specmap`: a specification as a picture. `specification` reads it; here texts are found and fetched.
 
-use sekisho_picture::spec::{self, AskError, External, Format, Map, Options, ReadError, Source};
+use sekisho_specification::{self as specification, AskError, External, Map, Options, ReadError, Source};
 
 use super::print_json;
 use crate::cli::{
@@ -8,6 +8,7 @@ use crate::cli::{
     WayThere,
 };
 use crate::error::CommandError;
+use crate::map_picture::{self, Format};
 use crate::telemetry;
 
 mod sources;
@@ -24,7 +25,7 @@ pub(crate) async fn specmap(common: &Common, arguments: &SpecmapArguments) -> Re
         let rows = map.normative();
         return match arguments.format {
             _ if json => print_json(&rows),
-            None | Some(SpecmapFormat::Markdown) => print(&spec::normative_markdown(&rows)),
+            None | Some(SpecmapFormat::Markdown) => print(&specification::normative_markdown(&rows)),
             Some(_) => Err(other_format("--normative", "json or markdown")),
         };
     }
@@ -38,7 +39,7 @@ pub(crate) async fn specmap(common: &Common, arguments: &SpecmapArguments) -> Re
     }
     if let Some(section) = &arguments.pack {
         return match arguments.format {
-            None | Some(SpecmapFormat::Markdown) => print(&map.pack(section, arguments.size).map_err(asked)?),
+            None | Some(SpecmapFormat::Markdown) => print(&map.pack(section, arguments.size).map_err(unanswered)?),
             Some(_) => Err(other_format("--pack", "markdown")),
         };
     }
@@ -54,15 +55,15 @@ pub(crate) async fn specmap(common: &Common, arguments: &SpecmapArguments) -> Re
         SpecmapExternal::Collapsed => External::Collapsed,
         SpecmapExternal::None => External::None,
     };
-    let options = Options { lines: arguments.lines, format, external, focus: arguments.focus.clone() };
-    print(&map.draw(&options).map_err(asked)?)
+    let options = Options { lines: arguments.lines, external, focus: arguments.focus.clone() };
+    print(&map_picture::draw(&map, &options, format).map_err(unanswered)?)
 }
 
 async fn diff(common: &Common, arguments: &SpecmapDiffArguments) -> Result<(), CommandError> {
     let before = read(std::slice::from_ref(&arguments.before), &arguments.way).await?;
     let after = read(std::slice::from_ref(&arguments.after), &arguments.way).await?;
-    let difference = spec::diff(&before, &after);
-    let picture = difference.to_mermaid(arguments.lines).map_err(asked)?;
+    let difference = specification::diff(&before, &after);
+    let picture = difference.to_mermaid(arguments.lines).map_err(unanswered)?;
     match arguments.format {
         _ if common.json => print_json(&difference),
         SpecmapDiffFormat::Json => print_json(&difference),
@@ -76,7 +77,7 @@ async fn read(names: &[String], way: &WayThere) -> Result<Map, CommandError> {
     for name in names {
         sources::add(name, way, &mut texts).await?;
     }
-    spec::read(&texts).map_err(unread)
+    specification::read(&texts).map_err(unread)
 }
 
 /// The sentence and, after its colon, what to do.
@@ -85,7 +86,7 @@ fn parted(text: &str) -> CommandError {
     CommandError::usage(message, help)
 }
 
-fn asked(error: AskError) -> CommandError {
+fn unanswered(error: AskError) -> CommandError {
     match error {
         AskError::Ambiguous { section, candidates } => CommandError::usage(
             format!("`{section}` may be {candidates}"),

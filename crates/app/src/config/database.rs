@@ -5,7 +5,7 @@ use sekisho_protocol::redirect::is_loopback_host;
 use super::server::Problem;
 
 /// What is wrong, or unwise, with the URL of a database. Never says the URL itself: it may hold a password.
-pub(super) fn check(url: &str) -> Vec<Problem> {
+pub(crate) fn check(url: &str) -> Vec<Problem> {
     let problem = |message: &str, help: &str, fatal| Problem {
         key: "url",
         message: message.to_owned(),

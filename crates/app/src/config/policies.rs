@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use sekisho_policy::rights::PolicyFile;
 
-use super::Configuration;
+use super::model::Configuration;
 
 /// What to do about a file that is not read.
 pub(crate) const UNREAD_HELP: &str =
     "move it into the folder itself and let its name end in `.cedar`, or remove it if it should not count";
 
-/// Folders inside one another that are searched for policies which nobody reads.
+/// How deep folders are searched for policy files that would not be read.
 const DEPTH_MAX: usize = 8;
-/// Entries that are looked at in one such search.
+/// How many entries one such search looks at.
 const ENTRIES_MAX: usize = 10_000;
 
 /// What a folder of policies holds.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct PolicyFolder {
     /// The policy files, in the order of their names.
     pub(crate) files: Vec<PolicyFile>,
     /// What is not read, although its name says that it is a policy.
@@ -49,12 +49,12 @@ pub(crate) fn policy_folder(path: &Path, configuration: &Configuration) -> PathB
 
 /// The policy files: those directly in the folder whose names end in `.cedar`. A folder that nobody named need not be
 /// there.
-pub(crate) fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<Found> {
+pub(crate) fn policy_files(folder: &Path, is_named: bool) -> std::io::Result<PolicyFolder> {
     let entries = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(Found::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_named => return Ok(PolicyFolder::default()),
         entries => entries?,
     };
-    let mut found = Found::default();
+    let mut found = PolicyFolder::default();
     let mut looked_at = 0;
     for entry in entries {
         let path = entry?.path();

@@ -9,8 +9,8 @@ use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::scope::Scope;
 use sekisho_protocol::text::for_terminal;
 
+use super::model::{Access, ServerDefinition};
 use super::values::{Filled, fill, refers, stand_in};
-use super::{Access, ServerDefinition};
 use crate::os::SystemClock;
 
 /// Something wrong, or unwise, with one server.
@@ -144,7 +144,7 @@ fn check_values(server: &ServerDefinition, note: &mut impl FnMut(&'static str, &
 
 /// What a server needs of this machine and does not get: variables, files, a folder; and what would then stand where it
 /// cannot. The key at which it stands, what is wrong, what to do. Values are never shown.
-pub(super) fn unfilled(server: &ServerDefinition) -> Vec<(&'static str, String, String)> {
+pub(crate) fn unfilled(server: &ServerDefinition) -> Vec<(&'static str, String, String)> {
     let words = server.command.iter().skip(1).map(|word| ("command", "command", word, Filled::Word));
     let url = server.url.iter().map(|url| ("url", "url", url, Filled::Value));
     let headers = server.headers.iter().map(|(name, value)| ("headers", name.as_str(), value, Filled::Value));

@@ -78,7 +78,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     found
 }
 
-/// Where a value stands.
+/// What kind of value a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filled {
     /// A header, a variable, a URL, a secret: another `${` is a mistake.
@@ -110,7 +110,7 @@ pub(crate) fn fill(text: &str, filled: Filled) -> Result<String, ValueError> {
     Ok(out)
 }
 
-/// The text with `x` wherever something is filled in: whether it has the right form does not depend on what that is.
+/// The text with `x` in place of each reference, to check its form: the form does not depend on the value.
 pub(crate) fn stand_in(text: &str) -> String {
     parts(text).iter().map(|part| if let Part::Text(text) | Part::Odd(text) = part { text } else { "x" }).collect()
 }

@@ -1,7 +1,7 @@
 //! One request on its way through: what it holds, how fast it has to arrive, how fast its answer has to be read.
 //!
 //! Everything that a surface reads of a request passes [`Inbound`], and everything that it answers leaves through
-//! [`Outbound`]: whatever a handler does with a body, its bytes are counted here (ATK-188).
+//! [`Outbound`]: every byte of a body is counted here, also of one that a handler drops (ATK-188).
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -208,7 +208,7 @@ impl Inbound {
         self.began + BODY_GRACE.saturating_add(Duration::from_secs(seconds))
     }
 
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+    fn poll_late(&mut self, context: &mut Context<'_>) -> bool {
         if self.guest.is_known() {
             return false;
         }
@@ -255,7 +255,7 @@ impl HttpBody for Inbound {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::Hyper(error)))),
-            Poll::Pending if self.is_late(context) => self.guest.fails(Trouble::Slow),
+            Poll::Pending if self.poll_late(context) => self.guest.fails(Trouble::Slow),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -30,7 +30,7 @@ const DESCRIPTORS_KEPT: u64 = 256;
 const DESCRIPTORS_EACH: u64 = 2;
 /// What a full table needs.
 pub(crate) const DESCRIPTORS: u64 = DESCRIPTORS_KEPT + DESCRIPTORS_EACH * CONNECTIONS_MAX as u64;
-/// Connections that are looked at for one that gives way, among those on which somebody is known.
+/// How many connections of known callers are looked at for one that gives way.
 const LOOKED_AT_MAX: usize = 64;
 /// A connection that multiplexes may be open so long without a request. (One of HTTP/1.1 has the time of a head.)
 const IDLE: Duration = Duration::from_secs(120);
@@ -64,7 +64,7 @@ pub(crate) struct Line {
     number: u64,
     /// The other end.
     pub(crate) peer: SocketAddr,
-    /// Whether somebody has shown who he is.
+    /// Whether a caller has authenticated on it.
     pub(crate) recognition: Recognition,
     /// Set when it is to end as soon as what is open has been answered.
     pub(crate) leave: CancellationToken,
@@ -159,17 +159,29 @@ impl Drop for Ticket {
 
 /// A place for one connection; free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     table: Arc<Table>,
     pub(crate) line: Arc<Line>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut state = self.table.lock();
         state.alive = state.alive.saturating_sub(1);
         state.remove(&self.line);
     }
+}
+
+/// A connection that is to get a slot.
+#[derive(Debug, Clone, Copy)]
+struct SlotRequest {
+    peer: SocketAddr,
+    /// The network that the peer counts for.
+    address: IpAddr,
+    /// Whether the peer is a proxy, which speaks for many callers.
+    for_many: bool,
+    /// Whether the slot is one of the reserve.
+    is_reserve: bool,
 }
 
 /// What one address has.
@@ -185,7 +197,7 @@ struct State {
     /// All connections whose tasks run.
     alive: usize,
     next: u64,
-    /// By age: on which nobody was known when they were last looked at.
+    /// Connections without a known caller when they were last looked at, by age.
     strangers: BTreeMap<u64, Arc<Line>>,
     known: BTreeMap<u64, Arc<Line>>,
     reserve: BTreeMap<u64, Arc<Line>>,
@@ -215,7 +227,7 @@ impl Table {
     }
 
     /// A place for a connection of this peer; `None` when there is none, not even in the reserve.
-    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<Place> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: SocketAddr) -> Option<ConnectionSlot> {
         let address = network_of(peer.ip());
         let for_many = address.is_loopback() || self.proxies.iter().any(|network| network.contains(&address));
         let share = if for_many { self.bounds.connections } else { self.bounds.per_address };
@@ -241,15 +253,11 @@ impl Table {
             state.remove(&line);
             line.cut.cancel();
         }
-        Some(self.place(&mut state, (peer, address), (for_many, is_reserve)))
+        Some(self.slot(&mut state, SlotRequest { peer, address, for_many, is_reserve }))
     }
 
-    fn place(
-        self: &Arc<Self>,
-        state: &mut State,
-        (peer, address): (SocketAddr, IpAddr),
-        (for_many, is_reserve): (bool, bool),
-    ) -> Place {
+    fn slot(self: &Arc<Self>, state: &mut State, request: SlotRequest) -> ConnectionSlot {
+        let SlotRequest { peer, address, for_many, is_reserve } = request;
         state.alive += 1;
         state.next += 1;
         let number = state.next;
@@ -280,7 +288,7 @@ impl Table {
             here.strangers.insert(number);
             state.strangers.insert(number, line.clone());
         }
-        Place { table: self.clone(), line }
+        ConnectionSlot { table: self.clone(), line }
     }
 
     /// Lets what is open be answered, and nothing else begin.
@@ -327,22 +335,23 @@ impl State {
         }
     }
 
-    /// Whether this connection is one on which nobody is known; if somebody is by now, it is put where it belongs.
-    fn is_stranger(&mut self, line: &Arc<Line>) -> bool {
+    /// Moves a connection from the strangers to the known callers if its caller has been recognized since. Says whether
+    /// it was moved.
+    fn move_if_recognized(&mut self, line: &Arc<Line>) -> bool {
         if !line.recognition.is_recognized() {
-            return true;
+            return false;
         }
         self.strangers.remove(&line.number);
         self.known.insert(line.number, line.clone());
         if let Some(here) = self.addresses.get_mut(&network_of(line.peer.ip())) {
             here.strangers.remove(&line.number);
         }
-        false
+        true
     }
 
     fn oldest_stranger(&mut self) -> Option<Arc<Line>> {
         while let Some(line) = self.strangers.values().next().cloned() {
-            if self.is_stranger(&line) {
+            if !self.move_if_recognized(&line) {
                 return Some(line);
             }
         }
@@ -353,13 +362,13 @@ impl State {
         loop {
             let number = *self.addresses.get(&address)?.strangers.first()?;
             let line = self.strangers.get(&number).cloned()?;
-            if self.is_stranger(&line) {
+            if !self.move_if_recognized(&line) {
                 return Some(line);
             }
         }
     }
 
-    /// A connection on which somebody is known and nothing is being answered. Looks at a few, from where it looked last.
+    /// A connection of a known caller on which nothing is being answered. Looks at a few, from where it looked last.
     fn unoccupied(&mut self) -> Option<Arc<Line>> {
         let around = self.known.range(self.hand..).chain(self.known.range(..self.hand)).take(LOOKED_AT_MAX);
         let mut hand = self.hand;

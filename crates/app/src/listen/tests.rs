@@ -97,7 +97,7 @@ async fn a_flood_of_frames_ends_its_connection_and_nothing_else() {
     let resets: Vec<u8> =
         streams().flat_map(|s| [opened(s), frame(RST_STREAM, 0, s, &[0, 0, 0, 8])].concat()).collect();
     // Data after the end is the stream's error or the connection's (RFC 9113 §5.1); we take it for the latter, so that
-    // nobody can have us reset one stream after the other.
+    // no client can make us reset one stream after the other.
     let mistakes = streams().flat_map(|s| [opened(s), frame(DATA, 0, s, b"x")].concat()).collect();
     let unended = frame(HEADERS, END_STREAM, 1, FIELDS);
     let rest = (0..4000_u32).flat_map(|at| frame(CONTINUATION, 0, 1, format!("\0\x08x-{at:06}\x01y").as_bytes()));

@@ -47,7 +47,7 @@ enum Named {
 
 /// The key of this folder, made if it has none and `need` is to write. `None`: there is none, and nothing is sealed.
 pub(super) fn key(folder: &Path, need: Need) -> Result<Option<StoreKey>, CommandError> {
-    let place = Place { folder, file: folder.join("key") };
+    let place = KeyFolder { folder, file: folder.join("key") };
     // In this order: a program writes the file `key` before it seals anything.
     let is_sealed = place.holds_sealed()?;
     let key = match (place.named()?, need) {
@@ -60,12 +60,12 @@ pub(super) fn key(folder: &Path, need: Need) -> Result<Option<StoreKey>, Command
 }
 
 /// The folder, and the file that names its key.
-struct Place<'a> {
+struct KeyFolder<'a> {
     folder: &'a Path,
     file: PathBuf,
 }
 
-impl Place<'_> {
+impl KeyFolder<'_> {
     fn unusable(&self, error: &std::io::Error) -> CommandError {
         CommandError::environment(
             format!("`{}` cannot be used: {error}", self.folder.display()),
@@ -187,7 +187,7 @@ impl Keyring {
         if cfg!(target_os = "macos") {
             return Some(Self::Security);
         }
-        // Without a session bus nothing answers, and the program would start one for nobody.
+        // Without a session bus there is no keyring, and the program would start a useless bus.
         os::variable("DBUS_SESSION_BUS_ADDRESS").filter(|address| !address.is_empty()).map(|_| Self::SecretTool)
     }
 
@@ -229,7 +229,7 @@ fn ask(program: &str, words: &[&str], input: &[u8]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
-    // Whoever does not read says no by its exit code.
+    // A program that does not read its input says so by its exit code.
     child.stdin.take()?.write_all(input).ok();
     let mut output = String::new();
     child.stdout.take()?.take(4096).read_to_string(&mut output).ok()?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sekisho_client::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
-use sekisho_client::callback::{CallbackError, CallbackListener, Place};
+use sekisho_client::callback::{CallbackAddress, CallbackError, CallbackListener};
 use sekisho_client::login::{Browser, Visit, VisitError};
 use sekisho_protocol::redirect::RedirectUri;
 use tokio::sync::mpsc;
@@ -34,14 +34,14 @@ impl Terminal {
         self.paste && std::io::stdin().is_terminal()
     }
 
-    /// Whether somebody reads what is printed: with `--no-browser` a person opens the page that is printed.
+    /// Whether a person reads what is printed. With `--no-browser` that person opens the page that is printed.
     fn is_read(self) -> bool {
         self.paste && !self.browser
     }
 }
 
 impl Browser for Terminal {
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async move {
             let listener = CallbackListener::bind(place, os::is_of_another_user, &OsEntropy).await?;
             Ok(Box::new(At { terminal: *self, listener }) as Box<dyn Visit>)
@@ -81,7 +81,7 @@ impl Visit for At {
             let opened = self.terminal.browser && os::open_in_browser(&link);
             let paste = self.terminal.can_paste();
             if !opened && !paste && !self.terminal.is_read() {
-                // Nobody would ever see the page.
+                // No person would see the page.
                 return Err(VisitError::Nobody(self.terminal.instead.to_owned()));
             }
             tell(request, &link, Way { opened, paste });
@@ -157,7 +157,7 @@ fn lines() -> mpsc::Receiver<String> {
     receiver
 }
 
-/// Nobody is there: for programs that must not wait for anybody.
+/// No browser and no person: for programs that must not wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Nobody {
     /// What to do instead.
@@ -165,7 +165,7 @@ pub(crate) struct Nobody {
 }
 
 impl Browser for Nobody {
-    fn ready<'a>(&'a self, _: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, _: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async { Err(VisitError::Nobody(self.instead.to_owned())) })
     }
 

@@ -6,7 +6,7 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::secret::UpstreamSecret;
 use serde_json::{Value, json};
 
-use super::{Defined, directory, resolve, routes};
+use super::{Defined, RouteParts, directory, resolve, routes};
 use crate::builtin::TOOLS;
 use crate::config::ServerDefinition;
 
@@ -45,11 +45,15 @@ impl BuiltIn for Idle {
     }
 }
 
+fn parts(builtin: &BuiltInSettings) -> RouteParts<'_> {
+    RouteParts { base_url: "http://localhost:1", arguments_days: 30, extra_ca: None, builtin }
+}
+
 /// ST-01, ATK-90: a child gets what is named and nothing else of our environment.
 #[test]
 fn a_program_gets_named_variables_only() {
     let idle = BuiltInSettings(Arc::new(Idle));
-    let routes = routes(&[defined(program())], ("http://localhost:1", 30), (None, &idle)).unwrap();
+    let routes = routes(&[defined(program())], parts(&idle)).unwrap();
     let route = routes.servers.values().next().unwrap();
     let UpstreamSettings::Stdio(stdio) = &route.upstream else { panic!("not a program") };
     assert!(stdio.environment.contains_key("TOKEN"));
@@ -64,7 +68,7 @@ fn a_program_gets_named_variables_only() {
 fn the_checkpoint_itself_is_mounted_like_any_other() {
     let idle = BuiltInSettings(Arc::new(Idle));
     let itself = ServerDefinition { builtin: true, ..ServerDefinition::default() };
-    let routes = routes(&[defined(itself)], ("http://localhost:1", 30), (None, &idle)).unwrap();
+    let routes = routes(&[defined(itself)], parts(&idle)).unwrap();
     let route = routes.servers.values().next().unwrap();
     assert_eq!(route.upstream, UpstreamSettings::BuiltIn(idle));
     assert_eq!(route.card.resource.as_str(), "http://localhost:1/mcp/notes");

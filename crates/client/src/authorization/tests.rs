@@ -6,13 +6,14 @@ use sekisho_protocol::pkce::CodeChallenge;
 use sekisho_protocol::redirect::RedirectUri;
 use url::Url;
 
-use super::{AuthorizationRequest, BeginError, FinishError, Wish, begin, finish, redirect_path};
+use super::{AuthorizationParameters, AuthorizationRequest, BeginError, FinishError, begin, finish, redirect_path};
 use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, redirect_uri, registration, resource_id, server};
 
 fn begun(server: &AuthorizationServer, seed: u64) -> AuthorizationRequest {
     let (resource, redirect) = (resource_id(), redirect_uri());
     let scopes = "mcp:read tool:x".parse().unwrap();
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: Some(&scopes), by_hand: false };
+    let wish =
+        AuthorizationParameters { resource: &resource, redirect_uri: &redirect, scopes: Some(&scopes), by_hand: false };
     let mut registration = registration();
     registration.issuer.clone_from(&server.issuer);
     begin(server, &registration, wish, &SeededEntropy::from_seed(seed)).unwrap()
@@ -20,7 +21,7 @@ fn begun(server: &AuthorizationServer, seed: u64) -> AuthorizationRequest {
 
 fn refused(server: &AuthorizationServer, redirect: &str) -> BeginError {
     let (resource, redirect) = (resource_id(), RedirectUri::parse(redirect).unwrap());
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
+    let wish = AuthorizationParameters { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
     begin(server, &registration(), wish, &SeededEntropy::default()).unwrap_err()
 }
 
@@ -83,7 +84,7 @@ fn nobody_is_sent_to_a_strange_place() {
     }
     // RFC 8252 §7.3: the port of a loopback redirect is free.
     let (resource, other_port) = (resource_id(), RedirectUri::parse(&REDIRECT.replace("4711", "999")).unwrap());
-    let wish = Wish { resource: &resource, redirect_uri: &other_port, scopes: None, by_hand: false };
+    let wish = AuthorizationParameters { resource: &resource, redirect_uri: &other_port, scopes: None, by_hand: false };
     assert!(begin(&server(), &registration(), wish, &SeededEntropy::default()).is_ok());
 }
 

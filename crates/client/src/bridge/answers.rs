@@ -24,7 +24,7 @@ use super::streams::{Events, Pace, Resume, is_stream};
 use super::{Bridge, BridgeError, Notice, SHOWN_MAX, TOOLS_MAX};
 use crate::http::{Destination, HttpError, Named, Opened, Response};
 
-/// Whether a request is done with.
+/// Whether a request has got its answer.
 pub(super) enum Answered {
     /// Not yet: it is sent again, after this wait.
     Again(Duration),
@@ -124,7 +124,7 @@ impl Bridge {
         true
     }
 
-    /// In place of a message that names a page which its server may not: whoever waits for the answer is told, the client
+    /// In place of a message that names a page which its server may not name: the request that waits gets this answer, the client
     /// or the server. Whether the client was, about this request.
     async fn stop_page(self: &Arc<Self>, asked: Option<&Id>, message: &Message<'_>) -> bool {
         let why = "the server wants a page to be opened that is no web page, or less secure than the server";

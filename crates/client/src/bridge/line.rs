@@ -65,7 +65,7 @@ impl Line {
             NameSource::Uri => params.and_then(|params| text(&params.uri)),
         };
         let row = method.as_deref().and_then(|method| {
-            // A revision that is not known to us has the headers of the last that is.
+            // A revision that we do not know gets the headers of the newest one that we know.
             let revision = version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(Revision::V2026_07_28);
             lookup(revision, Direction::ClientToServer, method)
         });

@@ -19,27 +19,27 @@ use crate::session::{Entry, Session};
 /// One answer of a server: its status, its headers, and the pieces in which its body comes. A body that ends with
 /// `None` stays open.
 #[derive(Clone)]
-struct Said {
+struct ScriptedAnswer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     pieces: Vec<Option<String>>,
 }
 
-fn json_said(status: u16, body: &Value) -> Said {
+fn json_said(status: u16, body: &Value) -> ScriptedAnswer {
     let headers = vec![("content-type", "application/json".to_owned())];
-    Said { status, headers, pieces: vec![Some(body.to_string())] }
+    ScriptedAnswer { status, headers, pieces: vec![Some(body.to_string())] }
 }
 
-fn events(pieces: &[&str]) -> Said {
+fn events(pieces: &[&str]) -> ScriptedAnswer {
     let headers = vec![("content-type", "text/event-stream".to_owned())];
-    Said { status: 200, headers, pieces: pieces.iter().map(|piece| Some((*piece).to_owned())).collect() }
+    ScriptedAnswer { status: 200, headers, pieces: pieces.iter().map(|piece| Some((*piece).to_owned())).collect() }
 }
 
 fn answer(id: &Value, result: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "result": result })
 }
 
-type Server = dyn Fn(&Request, &Value, usize) -> Said + Send + Sync;
+type Server = dyn Fn(&Request, &Value, usize) -> ScriptedAnswer + Send + Sync;
 
 /// A server made of one function of the request, its body, and how many came before.
 struct Played {
@@ -85,7 +85,7 @@ impl HttpClient for Played {
 }
 
 /// A client at the other end of a bridge to such a server.
-struct World {
+struct BridgeSetup {
     http: Arc<Played>,
     lines: mpsc::Sender<Vec<u8>>,
     answers: mpsc::Receiver<OutLine>,
@@ -93,11 +93,14 @@ struct World {
     pump: tokio::task::JoinHandle<()>,
 }
 
-fn world_of(server: impl Fn(&Request, &Value, usize) -> Said + Send + Sync + 'static) -> World {
-    world_with(server, Entry::Given(AccessToken::from_outside("given")))
+fn setup_of(server: impl Fn(&Request, &Value, usize) -> ScriptedAnswer + Send + Sync + 'static) -> BridgeSetup {
+    setup_with(server, Entry::Given(AccessToken::from_outside("given")))
 }
 
-fn world_with(server: impl Fn(&Request, &Value, usize) -> Said + Send + Sync + 'static, entry: Entry) -> World {
+fn setup_with(
+    server: impl Fn(&Request, &Value, usize) -> ScriptedAnswer + Send + Sync + 'static,
+    entry: Entry,
+) -> BridgeSetup {
     let http = Arc::new(Played { server: Box::new(server), sent: Mutex::default() });
     let session = Session::new(http.clone(), resource_id(), entry);
     let settings = BridgeSettings {
@@ -113,10 +116,10 @@ fn world_with(server: impl Fn(&Request, &Value, usize) -> Said + Send + Sync + '
     let told = Arc::clone(&notices);
     let bridge = Bridge::new(session, settings, to_client, Box::new(move |notice| told.lock().unwrap().push(notice)));
     let pump = tokio::spawn(async move { bridge.run(from_client).await });
-    World { http, lines, answers, notices, pump }
+    BridgeSetup { http, lines, answers, notices, pump }
 }
 
-impl World {
+impl BridgeSetup {
     async fn say(&self, line: impl Into<Vec<u8>>) {
         self.lines.send(line.into()).await.unwrap();
     }
@@ -161,7 +164,7 @@ fn header<'a>(request: &'a Request, name: &str) -> &'a str {
 /// ST-04: whatever comes as an event, over as many lines as it likes, is one line; what is no message is left out.
 #[tokio::test]
 async fn one_message_is_one_line() {
-    let mut world = world_of(|_, body, _| {
+    let mut setup = setup_of(|_, body, _| {
         let id = &body["id"];
         let note = "data: {\"jsonrpc\":\"2.0\",\ndata: \"method\":\"notifications/message\"}\n\n";
         let end = format!("data: {{\"jsonrpc\":\"2.0\",\ndata:\"id\":{id},\ndata:\"result\":{{\"a\":\"\\n\"}}}}\n\n");
@@ -169,33 +172,33 @@ async fn one_message_is_one_line() {
         let ping = note.replacen("data:", "event: ping\ndata:", 1);
         events(&[": keep-alive\n\n", &ping, note, "data: not json\n\n", &end])
     });
-    world.say(call(1, "x").to_string()).await;
-    assert_eq!(world.hear().await["method"], "notifications/message");
-    assert_eq!(world.hear().await["result"]["a"], "\n");
-    assert!(matches!(world.notices.lock().unwrap()[..], [Notice::Dropped { .. }]));
-    world.end().await;
+    setup.say(call(1, "x").to_string()).await;
+    assert_eq!(setup.hear().await["method"], "notifications/message");
+    assert_eq!(setup.hear().await["result"]["a"], "\n");
+    assert!(matches!(setup.notices.lock().unwrap()[..], [Notice::Dropped { .. }]));
+    setup.end().await;
 }
 
 /// A client that writes rubbish is told so, under no id, and the conversation goes on.
 #[tokio::test]
 async fn rubbish_from_the_client_is_answered() {
-    let mut world = world_of(|_, body, _| json_said(200, &answer(&body["id"], &json!({}))));
+    let mut setup = setup_of(|_, body, _| json_said(200, &answer(&body["id"], &json!({}))));
     for (line, code) in [("{", -32700), (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, -32600), ("[]", -32600)]
     {
-        world.say(line).await;
-        let told = world.hear().await;
+        setup.say(line).await;
+        let told = setup.hear().await;
         assert_eq!((&told["id"], told["error"]["code"].as_i64()), (&Value::Null, Some(code)), "{line}");
     }
-    world.say("  \n").await;
-    assert_eq!(world.ask(call(1, "x")).await["id"], 1);
-    assert_eq!(world.end().await.len(), 1);
+    setup.say("  \n").await;
+    assert_eq!(setup.ask(call(1, "x")).await["id"], 1);
+    assert_eq!(setup.end().await.len(), 1);
 }
 
 /// TR-26, TR-27, TR-33, ST-07: a modern message has its headers, made of what it says; and what a tool mirrors is
 /// asked for when nobody had asked for the list.
 #[tokio::test]
 async fn a_modern_message_has_its_headers() {
-    let mut world = world_of(|request, body, _| match body["method"].as_str() {
+    let mut setup = setup_of(|request, body, _| match body["method"].as_str() {
         Some("tools/list") => {
             let schema =
                 json!({ "type": "object", "properties": { "region": { "type": "string", "x-mcp-header": "Region" } } });
@@ -206,8 +209,8 @@ async fn a_modern_message_has_its_headers() {
     });
     let mut message = modern(call(1, "t"));
     message["params"]["arguments"] = json!({ "region": "eu" });
-    assert!(world.ask(message.clone()).await.get("result").is_some());
-    let sent = world.end().await;
+    assert!(setup.ask(message.clone()).await.get("result").is_some());
+    let sent = setup.end().await;
     assert_eq!(
         sent.iter().map(|request| header(request, "mcp-method")).collect::<Vec<_>>(),
         ["tools/call", "tools/list", "tools/call"]
@@ -223,28 +226,28 @@ async fn a_modern_message_has_its_headers() {
 /// TR-32: a tool that declares its headers wrongly is not in the list, the others are.
 #[tokio::test]
 async fn a_tool_with_wrong_headers_is_left_out() {
-    let mut world = world_of(|_, body, _| {
+    let mut setup = setup_of(|_, body, _| {
         let tool = |name: &str, header: &str| {
             json!({ "name": name, "inputSchema": { "type": "object",
             "properties": { "a": { "type": "string", "x-mcp-header": header } } } })
         };
         json_said(200, &answer(&body["id"], &json!({ "tools": [tool("good", "A"), tool("bad", "")] })))
     });
-    let listed = world.ask(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })).await;
+    let listed = setup.ask(json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })).await;
     assert_eq!(listed["result"]["tools"].as_array().unwrap().len(), 1);
     assert_eq!(listed["result"]["tools"][0]["name"], "good");
-    assert_eq!(world.notices.lock().unwrap()[..], [Notice::ToolsLeftOut { names: vec!["bad".to_owned()] }]);
-    world.end().await;
+    assert_eq!(setup.notices.lock().unwrap()[..], [Notice::ToolsLeftOut { names: vec!["bad".to_owned()] }]);
+    setup.end().await;
 }
 
-fn with_session(said: Said, session: &str) -> Said {
+fn with_session(said: ScriptedAnswer, session: &str) -> ScriptedAnswer {
     let mut said = said;
     said.headers.push(("mcp-session-id", session.to_owned()));
     said
 }
 
 /// A server of 2025-11-25 that forgets its first session when a tool is called, and offers no stream of its own.
-fn forgetful(request: &Request, body: &Value, before: usize) -> Said {
+fn forgetful(request: &Request, body: &Value, before: usize) -> ScriptedAnswer {
     let agreed = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {} });
     match (request.method.as_str(), body["method"].as_str()) {
         ("GET", _) => json_said(405, &json!({})),
@@ -253,7 +256,7 @@ fn forgetful(request: &Request, body: &Value, before: usize) -> Said {
         }
         (_, Some("tools/call")) if header(request, "mcp-session-id") == "one" => json_said(404, &json!({})),
         (_, Some("tools/call")) => json_said(200, &answer(&body["id"], &json!({ "ok": true }))),
-        _ => Said { status: 202, headers: Vec::new(), pieces: Vec::new() },
+        _ => ScriptedAnswer { status: 202, headers: Vec::new(), pieces: Vec::new() },
     }
 }
 
@@ -261,13 +264,13 @@ fn forgetful(request: &Request, body: &Value, before: usize) -> Said {
 /// sees nothing of it. At the end the session is ended.
 #[tokio::test]
 async fn a_lost_session_is_begun_again() {
-    let mut world = world_of(forgetful);
-    assert_eq!(world.ask(initialize()).await["id"], 0);
-    world.say(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string()).await;
-    assert_eq!(world.ask(call(1, "x")).await["result"]["ok"], true);
-    assert_eq!(world.ask(call(2, "x")).await["result"]["ok"], true);
-    assert!(world.notices.lock().unwrap().contains(&Notice::BegunAgain));
-    let sent = world.end().await;
+    let mut setup = setup_of(forgetful);
+    assert_eq!(setup.ask(initialize()).await["id"], 0);
+    setup.say(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string()).await;
+    assert_eq!(setup.ask(call(1, "x")).await["result"]["ok"], true);
+    assert_eq!(setup.ask(call(2, "x")).await["result"]["ok"], true);
+    assert!(setup.notices.lock().unwrap().contains(&Notice::BegunAgain));
+    let sent = setup.end().await;
     let begun = sent.iter().filter(|request| request.body == initialize().to_string()).count();
     assert_eq!(begun, 2);
     let last = sent.last().unwrap();
@@ -278,7 +281,7 @@ async fn a_lost_session_is_begun_again() {
 /// A stream that broke is taken up where it was, if the server said where; a call is never sent twice.
 #[tokio::test]
 async fn a_broken_answer_is_taken_up_and_never_asked_for_twice() {
-    let mut world = world_of(|request, body, _| {
+    let mut setup = setup_of(|request, body, _| {
         if request.method == Method::GET {
             assert_eq!(header(request, "last-event-id"), "e1");
             return events(&["data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"late\":true}}\n\n"]);
@@ -288,13 +291,13 @@ async fn a_broken_answer_is_taken_up_and_never_asked_for_twice() {
             _ => events(&["data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n", "data: {\"half"]),
         }
     });
-    assert_eq!(world.ask(call(1, "resumable")).await["result"]["late"], true);
-    world.say(call(2, "lost").to_string()).await;
-    assert_eq!(world.hear().await["method"], "notifications/message");
-    let told = world.hear().await;
+    assert_eq!(setup.ask(call(1, "resumable")).await["result"]["late"], true);
+    setup.say(call(2, "lost").to_string()).await;
+    assert_eq!(setup.hear().await["method"], "notifications/message");
+    let told = setup.hear().await;
     assert_eq!(told["id"], 2);
     assert!(told["error"]["message"].as_str().unwrap().contains("may have had its effect"), "{told}");
-    let sent = world.end().await;
+    let sent = setup.end().await;
     assert_eq!(sent.iter().filter(|request| request.method == Method::POST).count(), 2);
 }
 
@@ -302,49 +305,49 @@ async fn a_broken_answer_is_taken_up_and_never_asked_for_twice() {
 /// is a message like any other.
 #[tokio::test]
 async fn cancelling_is_done_as_the_revision_does_it() {
-    let mut world = world_of(|_, body, _| match body["method"].as_str() {
-        Some("tools/call") => Said { pieces: vec![None], ..events(&[]) },
+    let mut setup = setup_of(|_, body, _| match body["method"].as_str() {
+        Some("tools/call") => ScriptedAnswer { pieces: vec![None], ..events(&[]) },
         Some("ping") => json_said(200, &answer(&body["id"], &json!({}))),
-        _ => Said { status: 202, headers: Vec::new(), pieces: Vec::new() },
+        _ => ScriptedAnswer { status: 202, headers: Vec::new(), pieces: Vec::new() },
     });
     let cancel =
         |id: i64| json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } });
-    world.say(modern(call(1, "slow")).to_string()).await;
-    world.say(call(2, "slow").to_string()).await;
-    world.say(cancel(1).to_string()).await;
-    world.say(cancel(2).to_string()).await;
-    world.say(cancel(3).to_string()).await;
-    assert_eq!(world.ask(json!({ "jsonrpc": "2.0", "id": 9, "method": "ping" })).await["id"], 9);
+    setup.say(modern(call(1, "slow")).to_string()).await;
+    setup.say(call(2, "slow").to_string()).await;
+    setup.say(cancel(1).to_string()).await;
+    setup.say(cancel(2).to_string()).await;
+    setup.say(cancel(3).to_string()).await;
+    assert_eq!(setup.ask(json!({ "jsonrpc": "2.0", "id": 9, "method": "ping" })).await["id"], 9);
     // The place of the first is free again, of four: three more fit beside the second.
     for id in 4..=6 {
-        world.say(call(id, "slow").to_string()).await;
+        setup.say(call(id, "slow").to_string()).await;
     }
-    let told = world.ask(call(7, "slow")).await;
+    let told = setup.ask(call(7, "slow")).await;
     assert_eq!(told["id"], 7, "a bound on requests under way: {told}");
-    let sent = world.http.sent.lock().unwrap().clone();
+    let sent = setup.http.sent.lock().unwrap().clone();
     let cancelled = sent.iter().filter(|request| String::from_utf8_lossy(&request.body).contains("cancelled")).count();
     assert_eq!(cancelled, 1);
-    world.pump.abort();
+    setup.pump.abort();
 }
 
 /// Refusals of the server are passed on under the request's own id; what is no message is told in a sentence that names
 /// the server.
 #[tokio::test]
 async fn a_refusal_is_an_answer() {
-    let mut world = world_of(|_, body, _| match body["params"]["name"].as_str() {
+    let mut setup = setup_of(|_, body, _| match body["params"]["name"].as_str() {
         Some("refused") => {
             json_said(403, &json!({ "jsonrpc": "2.0", "id": null, "error": { "code": 1403, "message": "no" } }))
         }
         Some("oauth") => json_said(403, &json!({ "error": "insufficient_scope" })),
-        _ => Said { status: 502, headers: Vec::new(), pieces: vec![Some("<html>".to_owned())] },
+        _ => ScriptedAnswer { status: 502, headers: Vec::new(), pieces: vec![Some("<html>".to_owned())] },
     });
-    let told = world.ask(call(1, "refused")).await;
+    let told = setup.ask(call(1, "refused")).await;
     assert_eq!((told["id"].as_i64(), told["error"]["code"].as_i64()), (Some(1), Some(1403)));
     for tool in ["oauth", "page"] {
-        let told = world.ask(call(2, tool)).await;
+        let told = setup.ask(call(2, tool)).await;
         assert!(told["error"]["message"].as_str().unwrap().contains(RESOURCE), "{told}");
     }
-    world.end().await;
+    setup.end().await;
 }
 
 fn asks_for_approval(url: &str) -> Value {
@@ -360,7 +363,7 @@ async fn only_the_page_of_the_own_issuer_is_shown() {
     let setup = Setup::new(world());
     setup.keep("at", 600);
     let entry = Entry::Login(Box::new(setup.login()));
-    let mut world = world_with(
+    let mut bridge = setup_with(
         |_, body, _| {
             let url = body["params"]["name"].as_str().unwrap().to_owned();
             json_said(200, &answer(&body["id"], &asks_for_approval(&url)))
@@ -369,11 +372,11 @@ async fn only_the_page_of_the_own_issuer_is_shown() {
     );
     let good = "https://issuer.test/approvals/one";
     for url in [good, good, "https://evil.test/approvals/one", "https://issuer.test.evil/x", "javascript:alert(1)"] {
-        let told = world.ask(call(1, url)).await;
+        let told = bridge.ask(call(1, url)).await;
         assert_eq!(told["result"]["_meta"]["io.sekisho/refusal"]["remedy"]["url"], url, "{told}");
     }
     assert_eq!(*setup.browser.shown.lock().unwrap(), [good]);
-    world.end().await;
+    bridge.end().await;
 }
 
 /// The transport of 2024-11-05: one stream for all answers, one URL for all questions, which has to be at the server's
@@ -386,25 +389,25 @@ async fn an_older_server_is_spoken_to_in_its_way() {
                 let hello = format!("event: endpoint\ndata: {place}\n\n");
                 let answered = "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}\n\n".to_owned();
                 let headers = vec![("content-type", "text/event-stream".to_owned())];
-                Said { status: 200, headers, pieces: vec![Some(hello), Some(answered), None] }
+                ScriptedAnswer { status: 200, headers, pieces: vec![Some(hello), Some(answered), None] }
             }
             ("POST", "https://server.test/messages?session=1") => {
-                Said { status: 202, headers: Vec::new(), pieces: Vec::new() }
+                ScriptedAnswer { status: 202, headers: Vec::new(), pieces: Vec::new() }
             }
             _ => json_said(405, &json!({})),
         }
     };
-    let mut world = world_of(endpoint("/messages?session=1"));
-    assert_eq!(world.ask(initialize()).await["id"], 0);
-    let sent = world.http.sent.lock().unwrap().clone();
+    let mut setup = setup_of(endpoint("/messages?session=1"));
+    assert_eq!(setup.ask(initialize()).await["id"], 0);
+    let sent = setup.http.sent.lock().unwrap().clone();
     assert!(sent.iter().all(|request| header(request, "authorization") == "Bearer given"));
-    world.pump.abort();
+    setup.pump.abort();
 
     for elsewhere in ["https://evil.test/messages", "http://server.test/messages", "https://user@server.test/m"] {
-        let mut world = world_of(endpoint(elsewhere));
-        let told = world.ask(initialize()).await;
+        let mut setup = setup_of(endpoint(elsewhere));
+        let told = setup.ask(initialize()).await;
         assert!(told.get("error").is_some(), "{told}");
-        let sent = world.end().await;
+        let sent = setup.end().await;
         assert!(sent.iter().all(|request| request.url() == RESOURCE), "{sent:?}");
     }
     assert!(ResourceId::parse(RESOURCE).is_ok());

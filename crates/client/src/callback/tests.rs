@@ -6,25 +6,30 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::{CallbackError, CallbackListener, Place};
-use crate::authorization::{AuthorizationRequest, FinishError, Wish, begin};
+use super::{CallbackAddress, CallbackError, CallbackListener};
+use crate::authorization::{AuthorizationParameters, AuthorizationRequest, FinishError, begin};
 use crate::fixtures::{ISSUER, REDIRECT, registration, resource_id, server};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn listen(place: &Place) -> CallbackListener {
+async fn listen(place: &CallbackAddress) -> CallbackListener {
     CallbackListener::bind(place, |_, _| false, &SeededEntropy::default()).await.unwrap()
 }
 
-fn place() -> Place {
-    Place::of_issuer(ISSUER, None)
+fn place() -> CallbackAddress {
+    CallbackAddress::of_issuer(ISSUER, None)
 }
 
 fn begun(listener: &CallbackListener) -> AuthorizationRequest {
     let resource = resource_id();
     let mut registration = registration();
     registration.redirect_uris = vec![listener.redirect_uri().clone()];
-    let wish = Wish { resource: &resource, redirect_uri: listener.redirect_uri(), scopes: None, by_hand: false };
+    let wish = AuthorizationParameters {
+        resource: &resource,
+        redirect_uri: listener.redirect_uri(),
+        scopes: None,
+        by_hand: false,
+    };
     begin(&server(), &registration, wish, &SeededEntropy::default()).unwrap()
 }
 
@@ -199,21 +204,21 @@ async fn a_registered_redirect_is_listened_at() {
         ("http://127.0.0.1/callback", "http://127.0.0.1:PORT/callback"),
         ("http://localhost/oauth/done", "http://localhost:PORT/oauth/done"),
     ] {
-        let listener = listen(&Place::registered(&uri(text)).unwrap()).await;
+        let listener = listen(&CallbackAddress::registered(&uri(text)).unwrap()).await;
         let port = listener.authority.rsplit(':').next().unwrap();
         assert_eq!(listener.redirect_uri().as_str(), expected.replace("PORT", port));
         let taken = format!("http://localhost:{port}/callback");
-        let place = Place::registered(&uri(&taken)).unwrap();
+        let place = CallbackAddress::registered(&uri(&taken)).unwrap();
         let error = CallbackListener::bind(&place, |_, _| false, &SeededEntropy::default()).await.unwrap_err();
         assert!(matches!(&error, CallbackError::Listen { at, .. } if *at == format!("localhost:{port}")), "{error}");
         // The port of an earlier login is not required.
         let before = listener.redirect_uri().clone();
-        let elsewhere = listen(&Place::of_issuer(ISSUER, Some(&before))).await;
+        let elsewhere = listen(&CallbackAddress::of_issuer(ISSUER, Some(&before))).await;
         assert_ne!(elsewhere.authority.rsplit(':').next().unwrap(), port);
     }
     for unusable in
         ["https://127.0.0.1/callback", "http://127.0.0.2/callback", "http://127.0.0.1/a?b=1", "com.example.app:/x"]
     {
-        assert_eq!(Place::registered(&uri(unusable)), None, "{unusable}");
+        assert_eq!(CallbackAddress::registered(&uri(unusable)), None, "{unusable}");
     }
 }

@@ -9,7 +9,7 @@ use super::{Consequence, Trap, Trapped};
 pub const VERIFIED_DAYS: i32 = 180;
 
 /// One observation.
-struct Known {
+struct ClientObservation {
     client: &'static str,
     trap: Trap,
     does: &'static str,
@@ -17,14 +17,14 @@ struct Known {
     checked: &'static str,
 }
 
-const fn known(client: &'static str, trap: Trap, [does, source, checked]: [&'static str; 3]) -> Known {
-    Known { client, trap, does, source, checked }
+const fn known(client: &'static str, trap: Trap, [does, source, checked]: [&'static str; 3]) -> ClientObservation {
+    ClientObservation { client, trap, does, source, checked }
 }
 
 const INSPECTOR: &str = "npm @modelcontextprotocol/inspector 2.12.0, which logs in by the SDK's client";
 
 #[rustfmt::skip]
-const KNOWN: [Known; 18] = [
+const KNOWN: [ClientObservation; 18] = [
     known("ChatGPT", Trap::NoS256, ["expects PKCE to be announced by the authorization server's metadata", "https://developers.openai.com/apps-sdk/build/auth", "2026-11-26"]),
     known("ChatGPT", Trap::RegistrationClosed, ["takes metadata documents, registration, or a client that was set up beforehand; with none of them the app cannot be linked", "https://developers.openai.com/apps-sdk/build/auth", "2026-11-26"]),
     known("Claude", Trap::EntraAndResource, ["sends the server's URL as `resource`, which Entra refuses (AADSTS9010010)", "https://github.com/anthropics/claude-code/issues/73460", "2026-11-26"]),
@@ -47,8 +47,8 @@ const KNOWN: [Known; 18] = [
 
 /// What follows of these traps.
 pub(super) fn consequences(traps: &[Trapped]) -> Vec<Consequence> {
-    let fell = |known: &&Known| traps.iter().any(|trapped| trapped.trap == known.trap);
-    let say = |known: &Known| Consequence {
+    let fell = |known: &&ClientObservation| traps.iter().any(|trapped| trapped.trap == known.trap);
+    let say = |known: &ClientObservation| Consequence {
         client: known.client,
         trap: known.trap,
         does: known.does,

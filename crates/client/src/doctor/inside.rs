@@ -1,4 +1,4 @@
-//! What somebody sees who has logged in.
+//! Rows that need a login.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,32 +11,32 @@ use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::secret::{AccessToken, AuthorizationCode};
 use serde_json::Value;
 
-use super::{Doctor, Party, SESSION, Standing};
+use super::{Doctor, Party, RowState, SESSION};
 use crate::authorization::{AuthorizationAnswer, AuthorizationRequest};
-use crate::callback::Place;
+use crate::callback::CallbackAddress;
 use crate::discovery::discover_issuer_of;
 use crate::http::{Destination, HttpClient, Request};
 use crate::login::{Browser, Login, Visit, VisitError};
 use crate::token::{TokenEndpoint, Tokens};
 
-/// Somebody who logs in, and what was seen on the way.
+/// A login, and what its browser saw.
 #[derive(Debug)]
 pub struct Insider {
-    /// The way in; its browser has to be a [`Seen`].
+    /// The way in; its browser has to be a [`RecordingBrowser`].
     pub login: Login,
     /// What its browser saw.
-    pub seen: Arc<Seen>,
+    pub seen: Arc<RecordingBrowser>,
 }
 
 /// A browser that remembers what came back, so that it can be tried twice.
 #[derive(Debug)]
-pub struct Seen {
+pub struct RecordingBrowser {
     inner: Box<dyn Browser>,
     last: Mutex<Option<(AuthorizationRequest, AuthorizationCode)>>,
 }
 
-impl Seen {
-    /// Looks over the shoulder of this browser.
+impl RecordingBrowser {
+    /// Records what comes back to this browser.
     pub fn new(inner: Box<dyn Browser>) -> Arc<Self> {
         Arc::new(Self { inner, last: Mutex::default() })
     }
@@ -44,15 +44,15 @@ impl Seen {
 
 /// A browser that shares what it saw.
 #[derive(Debug)]
-pub struct Shared(pub Arc<Seen>);
+pub struct Shared(pub Arc<RecordingBrowser>);
 
 struct Watched {
     visit: Box<dyn Visit>,
-    seen: Arc<Seen>,
+    seen: Arc<RecordingBrowser>,
 }
 
 impl Browser for Shared {
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         Box::pin(async move {
             let visit = self.0.inner.ready(place).await?;
             Ok(Box::new(Watched { visit, seen: Arc::clone(&self.0) }) as Box<dyn Visit>)
@@ -97,7 +97,7 @@ impl<H: HttpClient> Doctor<'_, H> {
             Ok(tokens) => tokens,
             Err(error) => {
                 self.keep(Party::Issuer, "OAuth 2.1 §4.1");
-                self.note("RS-28", Standing::NotVisible, format!("no login: {error}"));
+                self.note("RS-28", RowState::NotVisible, format!("no login: {error}"));
                 return;
             }
         };
@@ -123,7 +123,7 @@ impl<H: HttpClient> Doctor<'_, H> {
             serde_json::from_slice::<Value>(&claims).ok()
         });
         let Some(audience) = claims.and_then(|claims| claims.get("aud").cloned()) else {
-            self.note("RS-28", Standing::NotVisible, "the token cannot be read by its client, as it should be");
+            self.note("RS-28", RowState::NotVisible, "the token cannot be read by its client, as it should be");
             return;
         };
         let named = tokens.resource.as_str();
@@ -140,7 +140,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         let Ok(answer) = self.ask(Party::Resource, "RFC 6750 §2.1", good).await else { return };
         // A server of another revision has no `initialize`, and has looked at the token before it says so.
         if matches!(answer.status.as_u16(), 401 | 403) {
-            self.note("RS-14", Standing::Broken, format!("a good token is answered with {}", answer.status.as_u16()));
+            self.note("RS-14", RowState::Broken, format!("a good token is answered with {}", answer.status.as_u16()));
             return;
         }
         let session = answer.headers.get(&SESSION).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -195,10 +195,10 @@ impl<H: HttpClient> Doctor<'_, H> {
                     self.judge("AS-13", again.is_err(), "a refresh token that was used twice over");
                     newest = next.unwrap_or(fresh);
                 }
-                Err(error) => self.note("AS-13", Standing::NotVisible, format!("no refresh: {error}")),
+                Err(error) => self.note("AS-13", RowState::NotVisible, format!("no refresh: {error}")),
             }
         } else {
-            self.note("AS-13", Standing::NotVisible, "no refresh token was given, which is allowed");
+            self.note("AS-13", RowState::NotVisible, "no refresh token was given, which is allowed");
         }
         let last = insider.seen.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((request, code)) = last {

@@ -1,11 +1,11 @@
-//! What the authorization server says of itself, and whereto it sends nobody.
+//! What the authorization server says of itself, and whether it redirects to addresses that were not registered.
 
 use ::http::Method;
 use bytes::Bytes;
 use serde_json::Value;
 use url::Url;
 
-use super::{Doctor, NOWHERE, Party, Standing, Trap, location, traps};
+use super::{Doctor, NOWHERE, Party, RowState, Trap, location, traps};
 use crate::discovery::issuer_metadata_urls;
 use crate::http::{Destination, HttpClient, Named, Request, is_as_secure};
 use crate::text::presentable;
@@ -19,7 +19,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         }
         if !is_as_secure(self.server.as_str(), issuer) {
             let evidence = format!("`{}` is named as authorization server", presentable(issuer));
-            self.note("AS-07", Standing::Broken, evidence.clone());
+            self.note("AS-07", RowState::Broken, evidence.clone());
             self.trap(traps::of_names(self.server.as_str(), issuer).unwrap_or(Trap::WrongScheme), evidence);
             return None;
         }
@@ -35,7 +35,7 @@ impl<H: HttpClient> Doctor<'_, H> {
             }
         }
         let Some((url, document)) = found else {
-            self.note("AS-02", Standing::Broken, format!("`{issuer}` describes itself at none of the places"));
+            self.note("AS-02", RowState::Broken, format!("`{issuer}` describes itself at none of the places"));
             if !issuer_metadata_urls(issuer).contains(&appended)
                 && let Some(to) = place(&appended)
                 && self.document(Party::Issuer, "RFC 8414 §3.1", to, "issuer").await.is_some()
@@ -44,12 +44,12 @@ impl<H: HttpClient> Doctor<'_, H> {
             }
             return None;
         };
-        self.note("AS-02", Standing::Met, url.clone());
+        self.note("AS-02", RowState::Met, url.clone());
         let says = document.get("issuer").and_then(Value::as_str).unwrap_or_default().to_owned();
         let evidence = format!("{url} says `{}`, and the resource names `{issuer}`", presentable(&says));
         self.judge("RS-12", says == issuer, evidence.clone());
         if says == issuer {
-            self.note("AS-03", Standing::Met, evidence.clone());
+            self.note("AS-03", RowState::Met, evidence.clone());
         } else {
             self.follows("AS-03", "RS-12");
             let other = traps::of_names(issuer, &says).filter(|trap| *trap != Trap::TrailingSlash);
@@ -87,15 +87,15 @@ impl<H: HttpClient> Doctor<'_, H> {
         let documents = is_true("client_id_metadata_document_supported");
         self.judge("AS-23", documents, format!("`client_id_metadata_document_supported` is {documents}"));
         match text("registration_endpoint") {
-            Some(url) => self.note("AS-39", Standing::Met, url),
-            None => self.note("AS-39", Standing::NotVisible, "clients cannot register themselves, which is allowed"),
+            Some(url) => self.note("AS-39", RowState::Met, url),
+            None => self.note("AS-39", RowState::NotVisible, "clients cannot register themselves, which is allowed"),
         }
         if !documents && text("registration_endpoint").is_none() {
             self.trap(Trap::RegistrationClosed, "neither metadata documents nor dynamic registration");
         }
     }
 
-    /// AS-11: an authorization request of nobody, with a redirect to a stranger.
+    /// AS-11: an authorization request of an unknown client, with a redirect URI that was not registered.
     pub(super) async fn nobody_is_sent_to_strangers(&mut self, metadata: &Value) {
         let Some(endpoint) = metadata.get("authorization_endpoint").and_then(Value::as_str) else { return };
         let Ok(mut url) = Url::parse(endpoint) else { return };

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Doctor, NOWHERE, Party, Standing, Trap, location};
+use super::{Doctor, NOWHERE, Party, RowState, Trap, location};
 use crate::http::{Destination, HttpClient, Named, Request};
 use crate::text::presentable;
 
@@ -30,7 +30,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         let registered = answer.json::<Value>().unwrap_or_default();
         let Some(client) = registered.get("client_id").and_then(Value::as_str) else {
             let evidence = format!("a registration is answered with {}", answer.status.as_u16());
-            self.note("AS-39", Standing::Broken, evidence);
+            self.note("AS-39", RowState::Broken, evidence);
             return;
         };
         for foreign in [NOWHERE, "http://127.0.0.1:9/callback/other", "http://127.0.0.1:9/callback?more=1"] {

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{Depth, Diagnosis, Level, Standing, Trap, examine};
+use super::{Depth, Diagnosis, Level, RowState, Trap, examine};
 use crate::fixtures::{ISSUER, RESOURCE, issuer_json, resource_id, resource_json};
 use crate::http::{Recording, Scripted};
 
@@ -68,7 +68,7 @@ impl Double {
 }
 
 fn broken(diagnosis: &Diagnosis) -> Vec<&'static str> {
-    let broken = diagnosis.findings.iter().filter(|finding| finding.standing == Standing::Broken);
+    let broken = diagnosis.findings.iter().filter(|finding| finding.standing == RowState::Broken);
     broken.map(|finding| finding.row.id).collect()
 }
 
@@ -82,7 +82,7 @@ async fn nothing_is_claimed_of_a_good_server() {
     let diagnosis = Double::good().examined().await;
     assert_eq!((traps(&diagnosis), broken(&diagnosis)), (vec![], vec![]));
     assert_eq!(diagnosis.issuer.as_deref(), Some(ISSUER));
-    let met = diagnosis.findings.iter().filter(|finding| finding.standing == Standing::Met).count();
+    let met = diagnosis.findings.iter().filter(|finding| finding.standing == RowState::Met).count();
     assert!(met >= 24, "{met}");
     assert_eq!(diagnosis.broken(Level::May).count(), 0);
     let said = diagnosis.findings.iter().all(|finding| !finding.evidence.is_empty() && !finding.row.clause.is_empty());
@@ -211,7 +211,7 @@ async fn one_defect_is_one_broken_row() {
     // That the challenge does not name what is not there is a SHOULD of its own.
     assert_eq!(broken(&diagnosis), ["RS-08", "RS-03"]);
     let follows = diagnosis.findings.iter().find(|finding| finding.row.id == "RS-07").unwrap();
-    assert_eq!((follows.standing, follows.evidence.as_str()), (Standing::NotVisible, "what RS-03 says comes first"));
+    assert_eq!((follows.standing, follows.evidence.as_str()), (RowState::NotVisible, "what RS-03 says comes first"));
     let twice = "Bearer scope=\"a\", scope=\"b\"";
     let unreadable = [(401, twice), (401, WRONG), (401, twice), (403, "")];
     let diagnosis = Double { answers: unreadable, ..Double::good() }.examined().await;
@@ -232,7 +232,7 @@ async fn entra_is_known_by_its_host() {
     assert!(diagnosis.consequences.iter().any(|consequence| consequence.client == "VS Code"));
 }
 
-/// Nothing that a server says moves the cursor of whoever reads the report.
+/// Nothing that a server says moves the cursor of the terminal that shows the report.
 #[tokio::test]
 async fn evidence_is_presentable() {
     let double =

@@ -15,7 +15,7 @@ pub struct Destination {
     url: String,
     /// What it is, if a stranger named it.
     what: Option<Named>,
-    /// The host of the document in which it stood. `None`: nobody with an address of their own named it.
+    /// The host of the document in which it stood. `None`: it was not named by a document with an address.
     by: Option<String>,
 }
 

@@ -18,9 +18,9 @@ pub struct NamedRow {
     pub is_page: bool,
 }
 
-/// The rule of what is asked for.
+/// The rule for URLs that we call.
 const AS_SECURE: &str = "at least as secure as who names it, by its name and by its address";
-/// The rule of what nobody follows.
+/// The rule for URLs that nothing calls or opens.
 const NOT_FOLLOWED: &str = "is asked for and opened by nobody";
 
 macro_rules! named {
@@ -32,7 +32,7 @@ macro_rules! named {
         }
 
         impl Named {
-            /// All of it.
+            /// The whole URL.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// What is known of it.

@@ -1,4 +1,4 @@
-//! The client that is safe to point at URLs somebody else chose.
+//! The HTTP client that may be pointed at URLs which others chose.
 //!
 //! One request is one connection: the name is looked up once, every address is checked, and exactly a checked
 //! address is connected to. There is no pool, so no connection outlives its check; no connector that could skip
@@ -48,7 +48,7 @@ pub struct HttpSettings {
     pub allow_private: Vec<IpNet>,
     /// Whether `http://localhost`, `http://127.x.y.z` and `http://[::1]` may be called (CL-43).
     pub allow_http_loopback: bool,
-    /// The most bytes of a body that are ever read, whatever a request allows.
+    /// The most bytes of a body that are read. A request may allow fewer, not more.
     pub body_bytes_max: usize,
     /// How long a whole exchange may take, from looking up the name to the last byte.
     pub timeout: Duration,
@@ -354,7 +354,7 @@ fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfi
     Ok(Arc::new(config))
 }
 
-/// The request as it goes out: our own connection headers, whatever the caller had put there.
+/// The request as it goes out. Connection headers are ours; those of the caller are dropped.
 fn message(target: &Target, request: Request) -> Result<::http::Request<Full<Bytes>>, HttpError> {
     let mut message = ::http::Request::new(Full::new(request.body));
     *message.method_mut() = request.method;

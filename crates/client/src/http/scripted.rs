@@ -1,4 +1,4 @@
-//! An outside world of a few lines, for tests: a table from `METHOD URL` to answers. Feature `test-util` only.
+//! Servers for tests in a few lines: a table from `METHOD URL` to answers. Feature `test-util` only.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{HttpClient, HttpError, Request, Response};
 
-/// Answers from a table, and remembers what was sent. Whatever is not in the table is 404.
+/// Answers from a table, and remembers what was sent. A request that is not in the table gets 404.
 #[derive(Debug, Default)]
 pub struct Scripted {
     answers: Mutex<HashMap<String, Vec<Response>>>,

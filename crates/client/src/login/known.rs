@@ -8,8 +8,8 @@ use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::ClientAuthentication;
 
 use super::{KnownClient, Login, LoginError, Visit, Way};
-use crate::authorization::{AuthorizationRequest, Wish, begin, redirect_path};
-use crate::callback::Place;
+use crate::authorization::{AuthorizationParameters, AuthorizationRequest, begin, redirect_path};
+use crate::callback::CallbackAddress;
 use crate::discovery::is_same_issuer;
 use crate::http::Request;
 use crate::registration::{ApplicationType, Registration, RegistrationRequest, register};
@@ -110,10 +110,11 @@ impl Login {
     pub(super) async fn become_known(&self, way: Way<'_>) -> Result<(Registration, Box<dyn Visit>), LoginError> {
         let server = way.server;
         let (client, place) = if let Some(given) = self.given(server)? {
-            (given, self.place(server, Place::of_issuer(&server.issuer, None))?)
+            (given, self.place(server, CallbackAddress::of_issuer(&server.issuer, None))?)
         } else if let Some(document) = self.by_document(server) {
             let tells_itself = server.authorization_response_iss_parameter_supported;
-            let own = if tells_itself { Place::shared() } else { Place::of_issuer(&server.issuer, None) };
+            let own =
+                if tells_itself { CallbackAddress::shared() } else { CallbackAddress::of_issuer(&server.issuer, None) };
             (document, self.place(server, own)?)
         } else {
             return self.by_registration(way).await;
@@ -124,10 +125,10 @@ impl Login {
     }
 
     /// The place of the redirect URI that a person gave; otherwise `own`.
-    fn place(&self, server: &AuthorizationServer, own: Place) -> Result<Place, LoginError> {
+    fn place(&self, server: &AuthorizationServer, own: CallbackAddress) -> Result<CallbackAddress, LoginError> {
         let Some(redirect) = &self.parts.identity.redirect else { return Ok(own) };
         let unusable = || LoginError::RedirectUnusable { redirect: redirect.as_str().to_owned() };
-        let place = Place::registered(redirect).ok_or_else(unusable)?;
+        let place = CallbackAddress::registered(redirect).ok_or_else(unusable)?;
         if !server.authorization_response_iss_parameter_supported {
             let registered = self.parts.store.pin(Pin::Redirect(place.path()), &server.issuer)?;
             if registered != server.issuer {
@@ -144,7 +145,7 @@ impl Login {
         let _turn = self.parts.store.turn(At::Issuer(issuer), Wait::ForPrograms).await?;
         let kept = self.parts.store.registration(issuer)?;
         let before = kept.as_ref().and_then(|kept| kept.redirect_uris.first());
-        let visit = self.parts.browser.ready(&Place::of_issuer(issuer, before)).await?;
+        let visit = self.parts.browser.ready(&CallbackAddress::of_issuer(issuer, before)).await?;
         let here = visit.redirect_uri();
         let registration = match kept.filter(|kept| kept.redirect_uris.contains(here)) {
             Some(kept) => self.still_there(way, kept).await?,
@@ -160,7 +161,7 @@ impl Login {
         here: &RedirectUri,
     ) -> Result<AuthorizationRequest, LoginError> {
         let by_hand = self.parts.identity.known.iter().any(|known| known.client == registration.client);
-        let wish = Wish { resource: way.resource, redirect_uri: here, scopes: way.scopes, by_hand };
+        let wish = AuthorizationParameters { resource: way.resource, redirect_uri: here, scopes: way.scopes, by_hand };
         Ok(begin(way.server, registration, wish, &*self.parts.entropy)?)
     }
 

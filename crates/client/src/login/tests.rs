@@ -14,7 +14,7 @@ use super::{
     Browser, Grant, Identity, KnownClient, Login, LoginError, LoginParts, MetadataDocument, Visit, VisitError,
 };
 use crate::authorization::{AuthorizationAnswer, AuthorizationRequest, finish};
-use crate::callback::{CallbackError, Place};
+use crate::callback::{CallbackAddress, CallbackError};
 use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, issuer_json, registration, resource_id, resource_json};
 use crate::http::Scripted;
 use crate::token::Tokens;
@@ -37,7 +37,7 @@ pub(crate) struct Willing {
 }
 
 impl Browser for Willing {
-    fn ready<'a>(&'a self, place: &'a Place) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
+    fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>> {
         let redirect = RedirectUri::parse(&format!("http://127.0.0.1:4711{}", place.path())).unwrap();
         let visit = Self { redirect: Some(redirect), ..self.clone() };
         Box::pin(async move { Ok(Box::new(visit) as Box<dyn Visit>) })

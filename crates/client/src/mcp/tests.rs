@@ -123,7 +123,7 @@ async fn a_refusal_is_an_answer() {
     assert_eq!(answer.status.as_u16(), 401);
     assert_eq!(answer.challenge.as_ref().unwrap().resource_metadata.as_deref(), Some("https://server.test/m"));
     assert_eq!(answer.error().unwrap()["code"], json!(-32000));
-    // Nobody is told that we are initialized when we are not.
+    // We do not send `initialized` when we are not.
     assert_eq!(http.lines(), [POST]);
 }
 

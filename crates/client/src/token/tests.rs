@@ -7,7 +7,7 @@ use sekisho_protocol::secret::{AccessToken, AuthorizationCode, ClientSecret, Ref
 use serde_json::{Value, json};
 
 use super::{TokenEndpoint, TokenError, Tokens};
-use crate::authorization::{AuthorizationRequest, Wish, begin};
+use crate::authorization::{AuthorizationParameters, AuthorizationRequest, begin};
 use crate::fixtures::{ISSUER, REDIRECT, RESOURCE, redirect_uri, registration, resource_id, server};
 use crate::http::{HttpClient, HttpError, Request, Response, Scripted};
 
@@ -16,7 +16,7 @@ const REVOKE: &str = "POST https://issuer.test/revoke";
 
 fn request() -> AuthorizationRequest {
     let (resource, redirect) = (resource_id(), redirect_uri());
-    let wish = Wish { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
+    let wish = AuthorizationParameters { resource: &resource, redirect_uri: &redirect, scopes: None, by_hand: false };
     begin(&server(), &registration(), wish, &SeededEntropy::default()).unwrap()
 }
 

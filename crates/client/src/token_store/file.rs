@@ -252,7 +252,7 @@ impl FileStore {
             At::Server(server) => (server.as_str(), self.patience),
             At::Visit(server) => (server.as_str(), self.patience.min(PATIENCE_WITH_PROGRAMS)),
         };
-        // The lock is the operating system's, so it ends with whoever held it. It cannot be waited for without a
+        // The operating system holds the lock, so it ends with the process that has it. It cannot be waited for without a
         // thread that nothing could call back, so it is looked at again and again.
         let locked = tokio::time::timeout(patience, async {
             loop {

@@ -59,7 +59,7 @@ pub enum Conduct {
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct RecordedRequest {
     /// `POST`, …
     pub method: String,
     /// Path and query.
@@ -70,7 +70,7 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
-impl Seen {
+impl RecordedRequest {
     /// The JSON-RPC method, if the body has one.
     pub fn rpc(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
@@ -87,7 +87,7 @@ impl Seen {
 struct State {
     speaks: Speaks,
     conduct: Mutex<Conduct>,
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<RecordedRequest>>,
     open: Arc<()>,
     sessions: Mutex<BTreeMap<String, mpsc::UnboundedSender<Bytes>>>,
 }
@@ -171,12 +171,12 @@ impl Upstream {
     }
 
     /// Everything that arrived.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<RecordedRequest> {
         lock(&self.state.seen).clone()
     }
 
     /// The calls of tools that arrived.
-    pub fn calls(&self) -> Vec<Seen> {
+    pub fn calls(&self) -> Vec<RecordedRequest> {
         self.seen().into_iter().filter(|seen| seen.rpc() == "tools/call").collect()
     }
 
@@ -240,7 +240,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let seen = Seen {
+    let seen = RecordedRequest {
         method: parts.method.as_str().to_owned(),
         target: parts.uri.to_string(),
         headers: parts.headers.iter().map(header).collect(),
@@ -255,11 +255,11 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     })
 }
 
-fn session_of(seen: &Seen) -> String {
+fn session_of(seen: &RecordedRequest) -> String {
     seen.headers.iter().find(|(name, _)| name == "mcp-session-id").map(|(_, value)| value.clone()).unwrap_or_default()
 }
 
-fn standing(state: &State, seen: &Seen) -> Response<Body> {
+fn standing(state: &State, seen: &RecordedRequest) -> Response<Body> {
     let (sender, response) = streamed(Some(Arc::clone(&state.open)));
     let (stream, mut messages) = mpsc::unbounded_channel();
     lock(&state.sessions).insert(session_of(seen), stream);
@@ -278,7 +278,7 @@ fn standing(state: &State, seen: &Seen) -> Response<Body> {
     response
 }
 
-fn post(state: &Arc<State>, seen: &Seen) -> Response<Body> {
+fn post(state: &Arc<State>, seen: &RecordedRequest) -> Response<Body> {
     let Ok(message) = serde_json::from_slice::<Value>(&seen.body) else {
         return whole(StatusCode::BAD_REQUEST, "text/plain", "not JSON");
     };
@@ -344,7 +344,7 @@ fn subscribed(state: &State, message: &Value, id: &Value) -> Response<Body> {
 }
 
 /// The result of a call: everything that was received, as the tool's text.
-fn told(state: &State, seen: &Seen, id: &Value) -> Value {
+fn told(state: &State, seen: &RecordedRequest, id: &Value) -> Value {
     let text = json!({ "target": seen.target, "headers": seen.headers, "body": String::from_utf8_lossy(&seen.body) })
         .to_string();
     let result = json!({ "content": [{ "type": "text", "text": text }] });
@@ -364,7 +364,7 @@ fn progress(message: &Value, done: usize) -> Value {
     json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": { "progressToken": token, "progress": done } })
 }
 
-fn call(state: &Arc<State>, seen: &Seen, message: &Value, id: &Value) -> Response<Body> {
+fn call(state: &Arc<State>, seen: &RecordedRequest, message: &Value, id: &Value) -> Response<Body> {
     let conduct = lock(&state.conduct).clone();
     match conduct {
         Conduct::Honest => whole(StatusCode::OK, "application/json", told(state, seen, id).to_string()),
@@ -419,7 +419,7 @@ fn challenged(status: u16) -> Response<Body> {
     response
 }
 
-fn list_elsewhere(state: &State, seen: &Seen, id: &Value) -> Response<Body> {
+fn list_elsewhere(state: &State, seen: &RecordedRequest, id: &Value) -> Response<Body> {
     let (sender, response) = streamed(None);
     for other in [json!(101), json!(2), json!("list")] {
         send(&sender, &json!({ "jsonrpc": "2.0", "id": other, "result": { "tools": tools() } }));
@@ -433,7 +433,7 @@ fn list_elsewhere(state: &State, seen: &Seen, id: &Value) -> Response<Body> {
 
 fn dripped(
     state: &Arc<State>,
-    seen: &Seen,
+    seen: &RecordedRequest,
     message: &Value,
     id: &Value,
     events: Option<usize>,

@@ -397,8 +397,9 @@ fn made(program: &Path, words: &[&str]) -> PathBuf {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(words).current_dir(super::node::root());
-        if profile.ends_with("release") {
-            build.arg("--release");
+        // The folder of a profile has its name, but for `dev`.
+        if let Some(name) = profile.file_name().filter(|name| *name != "debug") {
+            build.arg("--profile").arg(name);
         }
         let status = build.status().expect("cargo runs");
         assert!(status.success() && binary.exists(), "the binary cannot be built");

@@ -41,7 +41,7 @@ pub enum Decision {
 
 /// What stands in the browser.
 #[derive(Debug, Clone)]
-pub enum Seen {
+pub enum BrowserState {
     /// The browser was sent to another site: the client's redirect.
     Away(String),
     /// A page of the checkpoint.
@@ -135,19 +135,19 @@ impl Person {
     }
 
     /// Opens an address and follows redirects until there is a page, or another site.
-    pub async fn visit(&mut self, url: &str) -> Seen {
+    pub async fn visit(&mut self, url: &str) -> BrowserState {
         let call = self.caller.get(url);
         self.go(url.to_owned(), call).await
     }
 
     /// Sends a form of the page at `from`, and follows redirects.
-    pub async fn submit(&mut self, from: &str, form: &Form) -> Seen {
+    pub async fn submit(&mut self, from: &str, form: &Form) -> BrowserState {
         let to = absolute(from, &form.action);
         let call = self.caller.post(&to).header(ORIGIN.as_str(), origin(&to)).form(&form.pairs());
         self.go(to, call).await
     }
 
-    async fn go(&mut self, mut at: String, mut call: Call) -> Seen {
+    async fn go(&mut self, mut at: String, mut call: Call) -> BrowserState {
         let site = site(&at);
         for _ in 0..STEPS_MAX {
             let answer = self.send(call).await;
@@ -156,10 +156,10 @@ impl Person {
                 None if self.runs_script => self.jar.run_script(&origin(&at), &at, &answer.text()),
                 None => None,
             };
-            let Some(to) = to else { return Seen::Page { url: at, answer } };
+            let Some(to) = to else { return BrowserState::Page { url: at, answer } };
             at = to;
             if self::site(&at) != site {
-                return Seen::Away(at);
+                return BrowserState::Away(at);
             }
             call = self.caller.get(&at);
         }
@@ -195,8 +195,8 @@ impl Person {
         let mut signed_in = false;
         for _ in 0..STEPS_MAX {
             let (at, answer) = match seen {
-                Seen::Away(redirect) => return Ok(redirect),
-                Seen::Page { url, answer } => (url, answer),
+                BrowserState::Away(redirect) => return Ok(redirect),
+                BrowserState::Page { url, answer } => (url, answer),
             };
             let page = answer.text();
             let Some(form) = self.next_form(&page) else {
@@ -223,13 +223,15 @@ impl Person {
 
     /// Sets the password by a one-time link; the browser is signed in afterwards.
     pub async fn set_up(&mut self, link: &str) {
-        let Seen::Page { url, answer } = self.visit(link).await else { panic!("{link} leads away") };
+        let BrowserState::Page { url, answer } = self.visit(link).await else { panic!("{link} leads away") };
         let page = answer.text();
         let form = forms(&page).into_iter().find(|form| form.has("repeat"));
         let mut form = form.unwrap_or_else(|| panic!("no form to set a password: {page}"));
         form.fill("password", &self.password);
         form.fill("repeat", &self.password);
-        let Seen::Page { answer, .. } = self.submit(&url, &form).await else { panic!("setting a password leads away") };
+        let BrowserState::Page { answer, .. } = self.submit(&url, &form).await else {
+            panic!("setting a password leads away")
+        };
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
@@ -261,7 +263,7 @@ impl Person {
     }
 }
 
-impl Seen {
+impl BrowserState {
     /// The page; ends the test where there is none.
     pub fn page(self) -> Answer {
         match self {

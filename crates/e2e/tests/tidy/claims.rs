@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::sources::{ids, root, tests};
+use crate::sources::{files, ids, root, tests};
 
 /// The rows of docs/conformance.md and docs/threats.md: `| ID | what | how it is shown |`.
 fn rows(document: &str) -> Vec<(String, String)> {
@@ -44,6 +44,72 @@ fn check(document: &str, wanted: &BTreeSet<String>) {
         }
     }
     assert!(wrong.is_empty(), "docs/{document}:\n{}", wrong.join("\n"));
+}
+
+/// Whether a row says that the feature is not there.
+fn says_absent(shown: &str) -> bool {
+    ["off:", "later:"].iter().any(|word| shown.starts_with(word))
+}
+
+/// The `not in FOLDER: "WORD"` of a cell.
+fn absent(cell: &str) -> Option<(&str, &str)> {
+    let (folder, rest) = cell.split_once("not in ")?.1.split_once(": \"")?;
+    Some((folder, rest.split_once('"')?.0))
+}
+
+/// The files below this folder that have a word in code that ships; comments and tests are left out.
+fn files_with(folder: &str, word: &str) -> Vec<String> {
+    let top = root().join("crates").join(folder);
+    let mut found = Vec::new();
+    for path in files(&top, "rs") {
+        let name = path.strip_prefix(&top).expect("below").to_string_lossy().into_owned();
+        if name.split('/').any(|part| matches!(part, "tests" | "tests.rs")) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a source file is text");
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        if product.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| line.contains(word)) {
+            found.push(format!("crates/{folder}/{name}"));
+        }
+    }
+    found
+}
+
+/// A feature that a page calls off or not built is not in the code.
+#[test]
+fn what_is_said_to_be_absent_is_absent() {
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for document in ["conformance.md", "threats.md"] {
+        for (id, shown) in rows(document).into_iter().filter(|(_, shown)| says_absent(shown)) {
+            let Some((folder, word)) = absent(&shown) else {
+                if document == "conformance.md" {
+                    wrong.push(format!(
+                        "{id}: says that something is absent, and not what: add `not in FOLDER: \"WORD\"`"
+                    ));
+                }
+                continue;
+            };
+            checked += 1;
+            if !root().join("crates").join(folder).is_dir() {
+                wrong.push(format!("{id}: there is no folder crates/{folder}"));
+                continue;
+            }
+            let there = files_with(folder, word);
+            if !there.is_empty() {
+                wrong.push(format!("{id}: `{word}` is said to be absent and is in {there:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(checked > 30, "only {checked} rows were checked");
+}
+
+#[test]
+fn a_word_that_is_there_is_found() {
+    assert_eq!(absent("off: no; not in issuer/src: \"device_code\"; `a_test`"), Some(("issuer/src", "device_code")));
+    assert_eq!(absent("off: no; `a_test`"), None);
+    assert!(files_with("issuer/src", "authorization_code").iter().any(|file| file.contains("issuer/src")));
+    assert_eq!(files_with("issuer/src", "no_such_word_in_the_issuer"), Vec::<String>::new());
 }
 
 /// `RS-01 RS-02 …`: what has to have a row, from the list beside this file.

@@ -1,4 +1,4 @@
-//! An arrow may only point down, and a floor is blind to itself.
+//! A crate uses crates of lower floors only, and none of its own floor.
 
 use std::process::Command;
 
@@ -6,17 +6,19 @@ use serde_json::Value;
 
 use crate::sources::{files, root};
 
-/// Package, floor, and what may be named besides the floors below.
-const FLOORS: [(&str, u8); 12] = [
+/// The packages and their floors.
+const FLOORS: [(&str, u8); 14] = [
     ("sekisho-protocol", 0),
     ("sekisho-client", 1),
     ("sekisho-picture", 1),
     ("sekisho-policy", 1),
+    ("sekisho-specification", 1),
     ("sekisho-store", 1),
     ("sekisho-token", 1),
     ("sekisho-acts", 2),
     ("sekisho-web", 2),
     ("sekisho-console", 3),
+    ("sekisho-demo", 3),
     ("sekisho-gateway", 3),
     ("sekisho-issuer", 3),
     ("sekisho", 4),
@@ -47,7 +49,7 @@ fn floor(name: &str) -> Option<u8> {
 }
 
 #[test]
-fn an_arrow_only_points_down() {
+fn a_crate_uses_lower_floors_only() {
     let mut seen = 0;
     for package in packages() {
         let name = package["name"].as_str().expect("a name").to_owned();
@@ -74,10 +76,10 @@ fn an_arrow_only_points_down() {
 }
 
 #[test]
-fn vocabulary_policy_and_pictures_are_pure() {
+fn vocabulary_policy_pictures_and_specifications_are_pure() {
     for package in packages() {
         let name = package["name"].as_str().expect("a name");
-        if !matches!(name, "sekisho-protocol" | "sekisho-policy" | "sekisho-picture") {
+        if !matches!(name, "sekisho-protocol" | "sekisho-policy" | "sekisho-picture" | "sekisho-specification") {
             continue;
         }
         for dependency in dependencies(&package) {
@@ -104,6 +106,25 @@ fn end_to_end_tests_see_the_vocabulary_only() {
     for name in all.iter().filter_map(|one| one["name"].as_str()).filter(|name| name.starts_with("sekisho")) {
         assert_eq!(name, "sekisho-protocol");
     }
+}
+
+/// What ships for production has no demo, and so no vulnerable proxy. A default build has it, so this can fail.
+#[test]
+fn what_ships_has_no_demo() {
+    let has_demo = |features: &[&str]| {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--package", "sekisho", "--edges", "normal", "--prefix", "none"])
+            .args(features)
+            .current_dir(root())
+            .output()
+            .expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().any(|line| line.starts_with("sekisho-demo "))
+    };
+    assert!(!has_demo(&["--no-default-features"]), "the demo is in what ships");
+    assert!(has_demo(&[]), "the demo is in no build");
+    let release = std::fs::read_to_string(root().join("scripts/release")).expect("scripts/release is there");
+    assert!(release.contains("features=(--no-default-features)"), "scripts/release builds with the default features");
 }
 
 /// A dependency that no file names costs everybody the time to build it.

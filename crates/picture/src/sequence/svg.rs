@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Sequence, Step};
 use crate::measure::{Face, SANS};
-use crate::text::{clean, escape};
+use sekisho_protocol::label::{clean, xml};
 
 const STYLE: &str = include_str!("standalone.css");
 const MARGIN: i32 = 24;
@@ -127,7 +127,7 @@ impl Figure {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"sequence\" role=\"img\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" font-family=\"{SANS}\" font-size=\"12\">\n<title>{}</title>\n\
              <style>\n{STYLE}</style>\n<rect class=\"sequence-paper\" x=\".5\" y=\".5\" width=\"{}\" height=\"{}\" rx=\"14\"/>",
-            escape(&clean(title, LABEL_CHARS_MAX)),
+            xml(&clean(title, LABEL_CHARS_MAX)),
             width - 1,
             height - 1
         );
@@ -174,11 +174,8 @@ impl Figure {
 fn words(out: &mut String, lines: &[String], x: i32, top: i32, class: &str, anchor: &str) {
     for (at, line) in lines.iter().enumerate() {
         let y = top + LINE * i32::try_from(at).unwrap_or(0) + 12;
-        let _ = writeln!(
-            out,
-            "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>",
-            escape(line)
-        );
+        let _ =
+            writeln!(out, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", xml(line));
     }
 }
 

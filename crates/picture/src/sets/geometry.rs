@@ -13,7 +13,7 @@ pub(super) const GRANT: (i32, i32) = (234, 100);
 pub(super) const NEED: (i32, i32) = (180, 194);
 /// The height of the three circles together; they begin at zero.
 pub(super) const HEIGHT: i32 = 294;
-/// The outline of a need that nobody declared: it runs out of the figure, and enters neither of the two circles.
+/// The outline of a need that was not declared: it runs out of the figure, and enters neither of the two circles.
 pub(super) const OPEN_NEED: &str = "M80.1 188.9C68 216 57 250 52 290M279.9 188.9C292 216 303 250 308 290";
 
 /// How far a dot keeps from every outline.
@@ -23,7 +23,7 @@ const PITCH: (i32, i32) = (11, 9);
 
 /// One region of the figure.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RegionShape {
     pub(super) region: Region,
     /// The middle of the base line of its count.
     pub(super) count: (i32, i32),
@@ -54,7 +54,7 @@ impl Area {
 }
 
 /// The regions in the order in which they are told: what passes first.
-pub(super) fn places(need_declared: bool) -> &'static [Place] {
+pub(super) fn places(need_declared: bool) -> &'static [RegionShape] {
     if need_declared { &OF_THREE } else { &OF_TWO }
 }
 
@@ -62,77 +62,77 @@ const fn region(rights: bool, grant: bool, need: bool) -> Region {
     Region { rights, grant, need }
 }
 
-static OF_THREE: [Place; 8] = [
-    Place {
+static OF_THREE: [RegionShape; 8] = [
+    RegionShape {
         region: region(true, true, true),
         count: (180, 116),
         chosen: (206, 120),
         outline: "M134.1 105.1A100 100 0 0 1 225.9 105.1A100 100 0 0 1 180 184.2A100 100 0 0 1 134.1 105.1Z",
     },
-    Place {
+    RegionShape {
         region: region(true, true, false),
         count: (180, 58),
         chosen: (204, 66),
         outline: "M180 15.8A100 100 0 0 1 225.9 105.1A100 100 0 0 0 134.1 105.1A100 100 0 0 1 180 15.8Z",
     },
-    Place {
+    RegionShape {
         region: region(true, false, true),
         count: (104, 166),
         chosen: (124, 154),
         outline: "M80.1 188.9A100 100 0 0 1 134.1 105.1A100 100 0 0 0 180 184.2A100 100 0 0 1 80.1 188.9Z",
     },
-    Place {
+    RegionShape {
         region: region(false, true, true),
         count: (256, 166),
         chosen: (236, 154),
         outline: "M225.9 105.1A100 100 0 0 1 279.9 188.9A100 100 0 0 1 180 184.2A100 100 0 0 0 225.9 105.1Z",
     },
-    Place {
+    RegionShape {
         region: region(true, false, false),
         count: (80, 82),
         chosen: (118, 84),
         outline: "M180 15.8A100 100 0 1 0 80.1 188.9A100 100 0 0 1 134.1 105.1A100 100 0 0 1 180 15.8Z",
     },
-    Place {
+    RegionShape {
         region: region(false, true, false),
         count: (280, 82),
         chosen: (242, 84),
         outline: "M180 15.8A100 100 0 1 1 279.9 188.9A100 100 0 0 0 225.9 105.1A100 100 0 0 0 180 15.8Z",
     },
-    Place {
+    RegionShape {
         region: region(false, false, true),
         count: (180, 226),
         chosen: (204, 232),
         outline: "M80.1 188.9A100 100 0 1 0 279.9 188.9A100 100 0 0 1 180 184.2A100 100 0 0 1 80.1 188.9Z",
     },
-    Place { region: region(false, false, false), count: (42, 216), chosen: (17, 226), outline: "" },
+    RegionShape { region: region(false, false, false), count: (42, 216), chosen: (17, 226), outline: "" },
 ];
 
-static OF_TWO: [Place; 4] = [
-    Place {
+static OF_TWO: [RegionShape; 4] = [
+    RegionShape {
         region: region(true, true, false),
         count: (180, 82),
         chosen: (204, 92),
         outline: "M180 15.8A100 100 0 0 1 180 184.2A100 100 0 0 1 180 15.8Z",
     },
-    Place {
+    RegionShape {
         region: region(true, false, false),
         count: (80, 92),
         chosen: (118, 94),
         outline: "M180 15.8A100 100 0 1 0 180 184.2A100 100 0 0 1 180 15.8Z",
     },
-    Place {
+    RegionShape {
         region: region(false, true, false),
         count: (280, 92),
         chosen: (242, 94),
         outline: "M180 15.8A100 100 0 1 1 180 184.2A100 100 0 0 0 180 15.8Z",
     },
-    Place { region: region(false, false, false), count: (32, 214), chosen: (17, 226), outline: "" },
+    RegionShape { region: region(false, false, false), count: (32, 214), chosen: (17, 226), outline: "" },
 ];
 
 /// Points for at most `count` dots of a region, away from every outline and every area to avoid, those below the count
 /// first. Fewer if there is no more room.
-pub(super) fn points(place: &Place, need_declared: bool, avoid: &[Area], count: usize) -> Vec<(i32, i32)> {
+pub(super) fn points(place: &RegionShape, need_declared: bool, avoid: &[Area], count: usize) -> Vec<(i32, i32)> {
     let (middle, top) = (place.count.0, place.count.1 + 14);
     let mut found: Vec<(i32, i32)> = Vec::new();
     for row in -30..30 {

@@ -3,11 +3,11 @@
 
 use sekisho_protocol::refusal::SetName;
 
-use super::geometry::{self, Area, Place, points};
+use super::geometry::{self, Area, RegionShape, points};
 use super::words::{self, TEXT_CHARS_MAX};
 use super::{Chosen, Part, Parts, SetsFigure, Tool, listed};
 use crate::measure::Face;
-use crate::text::clean;
+use sekisho_protocol::label::clean;
 
 /// The width of the figure.
 pub(super) const WIDTH: i32 = 360;
@@ -93,7 +93,7 @@ pub(super) struct Dot {
 #[derive(Debug, Clone)]
 pub(super) struct Section {
     pub(super) area: Area,
-    pub(super) place: &'static Place,
+    pub(super) place: &'static RegionShape,
     /// How many of its texts stand in `texts`, heading and rest included.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the geometry"))]
     pub(super) texts: std::ops::Range<usize>,

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use sekisho_protocol::refusal::SetName;
 
-use super::geometry::{self, Place, RADIUS};
+use super::geometry::{self, RADIUS, RegionShape};
 use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
 use super::{STYLE, SvgUse};
 use crate::measure::SANS;
-use crate::text::escape;
+use sekisho_protocol::label::xml;
 
 const CODE: &str = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 
@@ -21,7 +21,7 @@ pub(super) fn write(layout: &Layout, title: &str, description: &str, used: SvgUs
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"sets\" role=\"img\" width=\"{WIDTH}\" height=\"{height}\" \
          viewBox=\"0 0 {WIDTH} {height}\" font-family=\"{SANS}\" font-size=\"12\">"
     );
-    let _ = writeln!(out, "<title>{}</title>\n<desc>{}</desc>", escape(title), escape(description));
+    let _ = writeln!(out, "<title>{}</title>\n<desc>{}</desc>", xml(title), xml(description));
     if used == SvgUse::Standalone {
         let _ = writeln!(out, "<style>\n{STYLE}</style>");
         let _ = writeln!(
@@ -153,7 +153,7 @@ fn heading(out: &mut String, section: &Section, need_declared: bool) {
     out.push_str("</g>\n");
 }
 
-fn region(out: &mut String, place: &Place) {
+fn region(out: &mut String, place: &RegionShape) {
     if !place.outline.is_empty() {
         let class = if place.region == ALL { " class=\"sets-all\"" } else { "" };
         let _ = writeln!(out, "<path{class} d=\"{}\" fill=\"currentColor\" stroke=\"none\"/>", place.outline);
@@ -166,7 +166,7 @@ fn dot(out: &mut String, dot: &Dot, verdict: Option<&Verdict>) {
     let _ = writeln!(
         out,
         "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" {fill} stroke=\"currentColor\" stroke-width=\"1.5\"><title>{}</title></circle>",
-        escape(&dot.name)
+        xml(&dot.name)
     );
     if dot.ring {
         let _ = writeln!(
@@ -204,15 +204,15 @@ fn text(out: &mut String, text: &Text) {
         text.face.size()
     );
     if let Some(full) = &text.full {
-        let _ = write!(out, "<title>{}</title>", escape(full));
+        let _ = write!(out, "<title>{}</title>", xml(full));
     }
-    out.push_str(&escape(&text.shown));
+    out.push_str(&xml(&text.shown));
     if let Some(detail) = &text.detail {
         let _ = write!(
             out,
             "<tspan class=\"sets-word sets-soft\" dx=\"{DETAIL_GAP}\" font-family=\"{SANS}\" font-weight=\"400\" \
              unicode-bidi=\"isolate\">{}</tspan>",
-            escape(detail)
+            xml(detail)
         );
     }
     out.push_str("</text>\n");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use sekisho_protocol::refusal::SetName;
 
 use super::{Chosen, Parts, Region, SetsFigure, listed};
-use crate::text::clean;
+use sekisho_protocol::label::clean;
 
 /// The longest foreign text that is kept whole, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 256;
@@ -33,7 +33,7 @@ pub struct Captions {
     pub both: String,
     /// Inside no set.
     pub none: String,
-    /// In the place of the need that nobody declared.
+    /// In the place of a need that was not declared.
     pub undeclared: String,
     /// What that means.
     pub undeclared_meaning: String,

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::found::{self, Found};
+use super::findings::{self, EntryContents, Finding};
 use super::parts::{MASK, Named, Part, Parts};
 use super::references::Piece;
-use super::secrets::Place;
+use super::secrets::TextPosition;
 use crate::config::{ServerDefinition, check_server};
 
 /// One server as the client has it.
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     pub(super) headers: BTreeMap<String, Parts>,
     /// The entry without its secrets.
     pub(super) masked: Value,
-    pub(super) carries: Vec<Found>,
+    pub(super) carries: Vec<Finding>,
     /// Why it stays where it is, if the checkpoint cannot have it.
     pub(super) stays: Option<String>,
     /// The member in which the client has a URL.
@@ -84,7 +84,7 @@ fn place(document: &Value) -> Option<&'static str> {
     })
 }
 
-/// How the file's entries are written: as they are, or as the name of the file says whose it is.
+/// How the entries of a file are written: as its entries show, or as the client does to which the file's name belongs.
 pub(super) fn form(document: &Value, file: &Path) -> Form {
     let place = place(document);
     let servers = place.and_then(|place| document.pointer(place)).and_then(Value::as_object);
@@ -150,7 +150,7 @@ pub(super) fn servers(document: &mut Value) -> Option<&mut Map<String, Value>> {
     document.pointer_mut(place)?.as_object_mut()
 }
 
-/// The members of an entry, each of the type that it has to have.
+/// Reads the members of an entry, and notes one that has another type than it should.
 struct Members<'a> {
     entry: &'a Value,
     /// The first that is of another.
@@ -211,11 +211,13 @@ impl Entry {
         words.extend(members.words("args"));
         let mut environment = members.pairs("environment");
         environment.extend(members.pairs("env"));
-        let variables = environment.iter().map(|(name, value)| (name.clone(), named.value(Place::Named, name, value)));
+        let variables =
+            environment.iter().map(|(name, value)| (name.clone(), named.value(TextPosition::Named, name, value)));
         let mut environment: BTreeMap<String, Parts> = variables.collect();
         let mut headers = members.pairs("http_headers");
         headers.extend(members.pairs("headers"));
-        let headers = headers.iter().map(|(name, value)| (name.clone(), named.value(Place::Header, name, value)));
+        let headers =
+            headers.iter().map(|(name, value)| (name.clone(), named.value(TextPosition::Header, name, value)));
         let headers = headers.collect();
         let urls = ["url", "serverUrl", "httpUrl"].map(|member| (member, members.text(member)));
         let mut urls: Vec<_> = urls.into_iter().filter_map(|(member, url)| Some((member, url?))).collect();
@@ -247,7 +249,7 @@ impl Entry {
             command: named.words(&words),
             environment,
             directory: directory.map(PathBuf::from),
-            url: url.map(|url| named.value(Place::Named, "", url)),
+            url: url.map(|url| named.value(TextPosition::Named, "", url)),
             headers,
             masked: masked(named, "", value),
             carries: Vec::new(),
@@ -256,7 +258,7 @@ impl Entry {
             kind: value.get("type").and_then(Value::as_str).map(str::to_owned),
             own,
         };
-        entry.carries = found::of(&entry, env_file);
+        entry.carries = findings::of(entry.contents(), env_file);
         entry.stays = entry.stays.take().or_else(|| entry.problem(value));
         entry
     }
@@ -271,8 +273,12 @@ impl Entry {
 
     /// All its texts, with the names under which they stand; words of the command have none.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &Parts)> {
-        let pairs = self.environment.iter().chain(&self.headers).map(|(name, parts)| (name.as_str(), parts));
-        self.command.iter().chain(&self.url).map(|parts| ("", parts)).chain(pairs)
+        self.contents().texts()
+    }
+
+    fn contents(&self) -> EntryContents<'_> {
+        let Self { command, environment, url, headers, .. } = self;
+        EntryContents { command, environment, url: url.as_ref(), headers }
     }
 
     /// What a person is asked for before it can be used.
@@ -447,7 +453,7 @@ fn server_name(name: &str) -> String {
     }
 }
 
-/// The same without secrets, whatever its form is.
+/// The same value without secrets, also if its form is not known.
 fn masked(named: &Named, name: &str, value: &Value) -> Value {
     match value {
         Value::Array(items) if matches!(name, "args" | "command") && items.iter().all(Value::is_string) => {
@@ -459,15 +465,17 @@ fn masked(named: &Named, name: &str, value: &Value) -> Value {
             let in_headers = matches!(name, "headers" | "http_headers");
             let member = |(member, value): (&String, &Value)| {
                 let masked = match scalar(value) {
-                    Some(text) if in_headers => json!(named.value(Place::Header, member, &text).shown()),
+                    Some(text) if in_headers => json!(named.value(TextPosition::Header, member, &text).shown()),
                     _ => masked(named, member, value),
                 };
                 (member.clone(), masked)
             };
             Value::Object(members.iter().map(member).collect())
         }
-        Value::String(text) => json!(named.value(Place::Named, name, text).shown()),
-        Value::Number(number) if named.value(Place::Named, name, &number.to_string()).has_secret() => json!(MASK),
+        Value::String(text) => json!(named.value(TextPosition::Named, name, text).shown()),
+        Value::Number(number) if named.value(TextPosition::Named, name, &number.to_string()).has_secret() => {
+            json!(MASK)
+        }
         Value::Bool(_) | Value::Null | Value::Number(_) => value.clone(),
     }
 }

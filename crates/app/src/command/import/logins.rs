@@ -11,7 +11,7 @@ use sekisho_client::http::{Destination, HttpClient as _, HttpSettings, Request, 
 use serde_json::json;
 
 use super::entries::Entry;
-use super::found::Found;
+use super::findings::Finding;
 use crate::error::CommandError;
 
 /// How long one server may take to answer.
@@ -23,7 +23,7 @@ const ASKED_MAX: usize = 100;
 
 /// What a server says to a request without a token.
 #[derive(Debug, Clone)]
-enum Said {
+enum LoginProbe {
     /// It wants a token.
     Login,
     /// Something else, so a token is not what it lacks.
@@ -49,25 +49,25 @@ pub(super) async fn ask(entries: &mut [Entry]) -> Result<(), CommandError> {
         let said = hello(http, &url).await;
         (url, said)
     });
-    let said: BTreeMap<String, Said> = asked.buffer_unordered(AT_ONCE).collect().await;
+    let said: BTreeMap<String, LoginProbe> = asked.buffer_unordered(AT_ONCE).collect().await;
     for entry in entries {
         match entry.asks_nobody().and_then(|url| said.get(&url)) {
-            Some(Said::Login) => {
+            Some(LoginProbe::Login) => {
                 entry.stays = Some("it asks for a login (401), and its client logs in there by itself".to_owned())
             }
-            Some(Said::Silent(why)) => {
+            Some(LoginProbe::Silent(why)) => {
                 let says =
                     format!("it was not seen whether it asks for a login, which the checkpoint would not have: {why}");
-                entry.carries.push(Found::warning(says));
+                entry.carries.push(Finding::warning(says));
             }
-            Some(Said::Other) | None => {}
+            Some(LoginProbe::Other) | None => {}
         }
     }
     Ok(())
 }
 
 /// Introduces us (2025-11-25 lifecycle), which changes nothing.
-async fn hello(http: &SafeHttp, url: &str) -> Said {
+async fn hello(http: &SafeHttp, url: &str) -> LoginProbe {
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "sekisho import", "version": env!("CARGO_PKG_VERSION") } });
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
@@ -76,8 +76,8 @@ async fn hello(http: &SafeHttp, url: &str) -> Said {
         .header(ACCEPT, "application/json, text/event-stream");
     // Its beginning is enough: the body of an answer may be a stream.
     match http.open(request).await {
-        Ok(answer) if answer.status.as_u16() == 401 => Said::Login,
-        Ok(_) => Said::Other,
-        Err(error) => Said::Silent(error.to_string()),
+        Ok(answer) if answer.status.as_u16() == 401 => LoginProbe::Login,
+        Ok(_) => LoginProbe::Other,
+        Err(error) => LoginProbe::Silent(error.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::references::{Piece, pieces};
-use super::secrets::{Cut, Place, cut, cut_word};
+use super::secrets::{Cut, TextPosition, cut, cut_word};
 
 /// What stands where a secret was.
 pub(super) const MASK: &str = "…";
@@ -37,7 +37,7 @@ impl Named {
     }
 
     /// The value of a variable, a header or a member.
-    pub(super) fn value(&self, place: Place, name: &str, text: &str) -> Parts {
+    pub(super) fn value(&self, place: TextPosition, name: &str, text: &str) -> Parts {
         if self.has(name) {
             Parts::of(text, |text| vec![Cut { secret: true, text }])
         } else {
@@ -118,13 +118,13 @@ impl Parts {
     }
 
     /// As the configuration has it; what must not stand there, and what was asked for, is kept by `keep`.
-    pub(super) fn written<E>(&self, mut keep: impl FnMut(Kept<'_>) -> Result<String, E>) -> Result<String, E> {
+    pub(super) fn written<E>(&self, mut keep: impl FnMut(StoredValue<'_>) -> Result<String, E>) -> Result<String, E> {
         let mut written = String::new();
         for part in &self.0 {
             match part {
-                Part::Reference(Piece::Input(id)) => written.push_str(&keep(Kept::Input(id))?),
+                Part::Reference(Piece::Input(id)) => written.push_str(&keep(StoredValue::Input(id))?),
                 Part::Reference(piece) => written.push_str(&piece.written()),
-                Part::Secret(text) => written.push_str(&keep(Kept::Secret(text))?),
+                Part::Secret(text) => written.push_str(&keep(StoredValue::Secret(text))?),
                 Part::Text(text) => written.push_str(text),
             }
         }
@@ -134,7 +134,7 @@ impl Parts {
 
 /// What is kept in a file of its own.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kept<'a> {
+pub(super) enum StoredValue<'a> {
     /// What a person is asked for, by its name.
     Input(&'a str),
     /// A secret of the client's file.

@@ -24,7 +24,7 @@ impl<'a> Cut<'a> {
 
 /// Where a text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TextPosition {
     /// A header of HTTP: its value is a secret unless its name says otherwise.
     Header,
     /// A variable, an option or a member.
@@ -159,13 +159,13 @@ const SCHEMES_OF_PACKAGES: [&str; 12] =
     ["docker", "file", "git", "github", "gitlab", "jsr", "link", "node", "npm", "oci", "pkg", "workspace"];
 
 /// The parts of a text, in order; together they are the text.
-pub(super) fn cut<'a>(place: Place, name: &str, text: &'a str) -> Vec<Cut<'a>> {
+pub(super) fn cut<'a>(place: TextPosition, name: &str, text: &'a str) -> Vec<Cut<'a>> {
     if is_harmless(text) {
         return vec![Cut::plain(text)];
     }
     let named = match place {
-        Place::Header => !OPEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()),
-        Place::Named => is_secret_name(name),
+        TextPosition::Header => !OPEN_HEADERS.contains(&name.to_ascii_lowercase().as_str()),
+        TextPosition::Named => is_secret_name(name),
     };
     if named {
         return vec![Cut::secret(text)];
@@ -174,7 +174,7 @@ pub(super) fn cut<'a>(place: Place, name: &str, text: &'a str) -> Vec<Cut<'a>> {
         && (is_secret_name(before.trim_end_matches([':', ' '])) || is_header_option(name))
     {
         let mut parts = vec![Cut::plain(before)];
-        parts.extend(cut(Place::Header, before.trim_end_matches([':', ' ']), value));
+        parts.extend(cut(TextPosition::Header, before.trim_end_matches([':', ' ']), value));
         return parts;
     }
     if text.contains("://") && !text.contains(char::is_whitespace) {
@@ -195,7 +195,7 @@ pub(super) fn cut_word<'a>(before: &str, word: &'a str) -> Vec<Cut<'a>> {
         word.split_once('=').filter(|(name, _)| !name.contains("://") && !name.contains(char::is_whitespace));
     if let Some((name, value)) = assigned {
         let name = name.trim_start_matches('-');
-        let parts = cut(Place::Named, name, value);
+        let parts = cut(TextPosition::Named, name, value);
         let (start, _) = word.split_at(word.len() - value.len());
         // A connection string has its password in whichever part.
         let whole = looks_secret(word) && parts.iter().all(|part| !part.secret);
@@ -209,7 +209,7 @@ pub(super) fn cut_word<'a>(before: &str, word: &'a str) -> Vec<Cut<'a>> {
     if matches!(option, "u" | "user") && word.split_once(':').is_some_and(|(_, password)| !password.is_empty()) {
         return vec![Cut::secret(word)];
     }
-    cut(Place::Named, option, word)
+    cut(TextPosition::Named, option, word)
 }
 
 /// Whether an option takes a line of HTTP.
@@ -322,7 +322,7 @@ fn cut_url(text: &str) -> Vec<Cut<'_>> {
                 if IN_QUERIES.contains(&name.to_ascii_lowercase().as_str()) && !is_harmless(value) {
                     parts.push(Cut::secret(value));
                 } else {
-                    parts.extend(cut(Place::Named, name, value));
+                    parts.extend(cut(TextPosition::Named, name, value));
                 }
             }
             None => parts.push(Cut { secret: is_opaque(pair) || is_known(pair), text: pair }),
@@ -385,7 +385,7 @@ fn in_json(text: &str) -> bool {
             Value::Array(items) => items.iter().any(|item| walk(name, item)),
             Value::Object(members) => members.iter().any(|(name, value)| walk(name, value)),
             Value::Number(number) => is_secret_name(name) && !is_harmless(&number.to_string()),
-            Value::String(text) => cut(Place::Named, name, text).iter().any(|part| part.secret),
+            Value::String(text) => cut(TextPosition::Named, name, text).iter().any(|part| part.secret),
             Value::Bool(_) | Value::Null => false,
         }
     }
@@ -398,7 +398,7 @@ fn is_known(word: &str) -> bool {
     KNOWN.iter().any(|known| word.strip_prefix(known).is_some_and(|rest| rest.len() >= KNOWN_REST_MIN))
 }
 
-/// Whether a word looks drawn at random: nobody chose or can read it.
+/// Whether a word looks random, as generated secrets do.
 fn is_opaque(word: &str) -> bool {
     let word = word.trim_end_matches('=');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+');

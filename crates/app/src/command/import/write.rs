@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cannot;
 use super::entries::{Entry, Names};
-use super::parts::{Kept, Parts};
+use super::parts::{Parts, StoredValue};
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 use crate::os;
@@ -57,8 +57,8 @@ pub(super) fn definitions(
     for entry in entries {
         let mut written = |name: &str, parts: &Parts| -> Result<toml::Value, CommandError> {
             let text = parts.written(|kept| match kept {
-                Kept::Secret(value) => folder.keep(&format!("{}-{}", entry.server, plain(name)), value),
-                Kept::Input(id) => match folder.asked.get(id) {
+                StoredValue::Secret(value) => folder.keep(&format!("{}-{}", entry.server, plain(name)), value),
+                StoredValue::Input(id) => match folder.asked.get(id) {
                     Some(known) => Ok(known.clone()),
                     None => {
                         let value = asked.get(id).map(String::as_str).unwrap_or_default();

@@ -33,7 +33,7 @@ use crate::servers;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestFile {
-    /// The calls to be judged.
+    /// The calls that are judged.
     call: Vec<TestCall>,
 }
 
@@ -96,7 +96,7 @@ enum TestTrust {
     Unverified,
 }
 
-/// Tests of policies are about rights, unless they say otherwise.
+/// The scopes of a test that names none: all of them, because tests of policies are about rights.
 fn everything() -> ScopeSet {
     std::iter::once(sekisho_protocol::scope::Scope::destructive()).collect()
 }

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sekisho_client::http::Destination;
-use sekisho_picture::spec::{BYTES_MAX, SOURCES_MAX, Source};
+use sekisho_specification::{BYTES_MAX, SOURCES_MAX, Source};
 
+use crate::cli::ClientOptions;
 use crate::cli::WayThere;
 use crate::command::visible;
 use crate::documents::{self, DocumentError};
 use crate::error::CommandError;
-use crate::outside::ClientOptions;
 
 /// What in a folder is taken for a text.
 const ENDINGS: [&str; 6] = ["htm", "html", "markdown", "md", "mdx", "txt"];
@@ -28,7 +28,7 @@ pub(super) async fn add(name: &str, way: &WayThere, texts: &mut Vec<Source>) -> 
     let paths = if path.is_dir() { within(path)? } else { vec![path.to_owned()] };
     let mut bytes: u64 = texts.iter().map(|source| source.text.len() as u64).sum();
     for path in paths {
-        // Looked at before it is read: nothing is read that would be refused.
+        // The length is checked first, so that a text which would be refused is not read.
         let length = std::fs::metadata(&path).map_err(|error| unreadable(&path, &error))?.len();
         bytes = bytes.saturating_add(length);
         if bytes > BYTES_MAX as u64 {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use sekisho_gateway::memory::Memory;
 use tokio::time::Instant;
 
-use super::{Bounds, IDLE, Place, READ_GRACE, Table, network_of};
+use super::{Bounds, ConnectionSlot, IDLE, READ_GRACE, Table, network_of};
 
 fn table(connections: usize, per_address: usize, reserve: usize) -> Arc<Table> {
     let proxies = vec!["10.9.0.0/16".parse().unwrap()];
@@ -15,16 +15,16 @@ fn peer(address: &str) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), 1)
 }
 
-fn admitted(table: &Arc<Table>, address: &str) -> Place {
+fn admitted(table: &Arc<Table>, address: &str) -> ConnectionSlot {
     table.admit(peer(address)).expect("there is a place")
 }
 
-fn is_cut(place: &Place) -> bool {
+fn is_cut(place: &ConnectionSlot) -> bool {
     place.line.cut.is_cancelled()
 }
 
-/// Somebody is known on it, and a request of his is being answered.
-fn occupy(place: &Place) {
+/// A connection of a known caller, with a request that is being answered.
+fn occupy(place: &ConnectionSlot) {
     place.line.recognition.recognize();
     place.line.begins(false);
     place.line.arrived();

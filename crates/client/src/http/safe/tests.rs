@@ -123,7 +123,7 @@ async fn an_exchange_on_loopback_works_where_allowed() {
     assert_eq!(get(loopback(), &server.url("/a?b=c")).await.unwrap(), (200, "{}".to_owned()));
 }
 
-/// What goes out is one unambiguous request, whatever headers the caller had in mind.
+/// What goes out is one unambiguous request, whatever headers the caller gave.
 #[tokio::test]
 async fn the_request_on_the_wire_is_ours() {
     let mut server = Server::answering(plain("{}")).await;
@@ -155,7 +155,7 @@ async fn the_request_on_the_wire_is_ours() {
     assert!(!seen.contains("evil") && !seen.contains("chunked") && !seen.contains("upgrade"));
 }
 
-/// ATK-31, ATK-88, CL-37, CL-45: a redirect is an answer, not an errand; nobody else sees the token.
+/// ATK-31, ATK-88, CL-37, CL-45: a redirect is an answer and is not followed; no other server sees the token.
 #[tokio::test]
 async fn no_redirect_is_followed() {
     for status in [300, 301, 302, 303, 305, 307, 308] {

@@ -16,13 +16,13 @@ use unicode_normalization::UnicodeNormalization as _;
 pub(crate) type Arrived = Vec<(String, String)>;
 
 #[derive(Debug, Default)]
-struct Seen(Mutex<Arrived>);
+struct ArrivedValues(Mutex<Arrived>);
 
 /// The server; it ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Folding {
     address: SocketAddr,
-    seen: Arc<Seen>,
+    seen: Arc<ArrivedValues>,
     serving: JoinHandle<()>,
 }
 
@@ -36,7 +36,7 @@ impl Folding {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::<Seen>::default();
+        let seen = Arc::<ArrivedValues>::default();
         let router = Router::new().route("/mcp", post(answer)).with_state(Arc::clone(&seen));
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -53,7 +53,7 @@ impl Folding {
     }
 }
 
-async fn answer(State(seen): State<Arc<Seen>>, Json(message): Json<Value>) -> Json<Value> {
+async fn answer(State(seen): State<Arc<ArrivedValues>>, Json(message): Json<Value>) -> Json<Value> {
     let text = |pointer: &str| message.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let take = |kind: &str, value: String| {
         let mut seen = seen.0.lock().unwrap_or_else(PoisonError::into_inner);

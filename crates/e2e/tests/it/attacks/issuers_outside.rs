@@ -45,7 +45,7 @@ pub(crate) struct Manner {
 
 /// One request to the token endpoint or to the revocation endpoint.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct EndpointRequest {
     pub(crate) form: HashMap<String, String>,
     /// The client, from wherever it stood.
     pub(crate) client: String,
@@ -55,14 +55,14 @@ pub(crate) struct Asked {
     pub(crate) status: u16,
 }
 
-impl Asked {
+impl EndpointRequest {
     pub(crate) fn is(&self, grant: &str) -> bool {
         self.form.get("grant_type").is_some_and(|kind| kind == grant)
     }
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct IssuerState {
     manner: Manner,
     /// Redirect URIs by client.
     clients: HashMap<String, Vec<String>>,
@@ -70,15 +70,15 @@ struct Kept {
     codes: HashMap<String, (String, String)>,
     /// Living refresh tokens and their clients.
     refresh: HashMap<String, String>,
-    asked: Vec<Asked>,
-    revoked: Vec<Asked>,
+    asked: Vec<EndpointRequest>,
+    revoked: Vec<EndpointRequest>,
     made: u32,
 }
 
 #[derive(Debug)]
 struct Inner {
     origin: String,
-    kept: Mutex<Kept>,
+    kept: Mutex<IssuerState>,
     /// The answer to a refresh leaves when it gets a place here.
     places: Semaphore,
     /// Refreshes that have arrived.
@@ -93,7 +93,7 @@ impl Issuer {
     pub(crate) async fn start(manner: Manner) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
-        let kept = Mutex::new(Kept { manner, ..Kept::default() });
+        let kept = Mutex::new(IssuerState { manner, ..IssuerState::default() });
         let places = Semaphore::new(Semaphore::MAX_PERMITS);
         let issuer = Self(Arc::new(Inner { origin, kept, places, arrived: tokio::sync::watch::Sender::new(0) }));
         let router = axum::Router::new()
@@ -118,7 +118,7 @@ impl Issuer {
         format!("{}/{name}/mcp", self.0.origin)
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, IssuerState> {
         self.0.kept.lock().unwrap()
     }
 
@@ -134,7 +134,7 @@ impl Issuer {
     }
 
     /// Answers a request for a token.
-    fn granted(&self, mut asked: Asked) -> Response {
+    fn granted(&self, mut asked: EndpointRequest) -> Response {
         let is_refresh = asked.is("refresh_token");
         let mut kept = self.kept();
         let refused = if asked.is("authorization_code") { kept.manner.refuses.take() } else { None };
@@ -179,17 +179,17 @@ impl Issuer {
     }
 
     /// What arrived at the token endpoint.
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<EndpointRequest> {
         self.kept().asked.clone()
     }
 
     /// What arrived at the token endpoint with this grant type.
-    pub(crate) fn grants(&self, kind: &str) -> Vec<Asked> {
+    pub(crate) fn grants(&self, kind: &str) -> Vec<EndpointRequest> {
         self.asked().into_iter().filter(|asked| asked.is(kind)).collect()
     }
 
     /// What arrived at the revocation endpoint.
-    pub(crate) fn revoked(&self) -> Vec<Asked> {
+    pub(crate) fn revoked(&self) -> Vec<EndpointRequest> {
         self.kept().revoked.clone()
     }
 
@@ -216,7 +216,7 @@ impl Issuer {
     }
 }
 
-impl Kept {
+impl IssuerState {
     fn new_name(&mut self, kind: &str) -> String {
         self.made += 1;
         format!("{kind}-{}", self.made)
@@ -297,7 +297,7 @@ async fn authorize(State(issuer): State<Issuer>, RawQuery(query): RawQuery) -> R
 }
 
 /// The form, the client and its secret.
-fn read(headers: &HeaderMap, body: &[u8]) -> Asked {
+fn read(headers: &HeaderMap, body: &[u8]) -> EndpointRequest {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let basic = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
     let basic = basic.map(|text| String::from_utf8(STANDARD.decode(text).unwrap()).unwrap());
@@ -305,7 +305,7 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Asked {
         Some((client, secret)) => (client.to_owned(), Some(secret.to_owned())),
         None => (form.get("client_id").cloned().unwrap_or_default(), form.get("client_secret").cloned()),
     };
-    Asked { form, client, secret, status: 0 }
+    EndpointRequest { form, client, secret, status: 0 }
 }
 
 async fn token(State(issuer): State<Issuer>, headers: HeaderMap, body: Bytes) -> Response {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sekisho_e2e::fakes::browser::{Browser, Landing};
 use sekisho_e2e::fakes::oauth::code_in;
 use sekisho_e2e::fakes::wire::Ask;
-use sekisho_e2e::harness::{Person, Seen, node};
+use sekisho_e2e::harness::{BrowserState, Person, node};
 use serde_json::{Value, json};
 
 use super::field::{Field, OWNER, PASSWORD, UP};
@@ -149,14 +149,14 @@ async fn a_browser_without_script_loses_nothing_but_a_sign_in() {
         let code = code_in(&person.answer(&link).await).expect("a code");
         client.granted(&client.token(&client.redemption(&code)).await);
     }
-    let Seen::Page { url, answer } = person.visit(&format!("{}/login", field.base_url())).await else {
+    let BrowserState::Page { url, answer } = person.visit(&format!("{}/login", field.base_url())).await else {
         panic!("a page")
     };
     let login = sekisho_e2e::harness::forms(&answer.text()).into_iter().find(|form| form.has("password"));
     let mut login = login.expect("a form to sign in");
     login.fill("username", OWNER);
     login.fill("password", PASSWORD);
-    let Seen::Page { url: home, answer } = person.submit(&url, &login).await else { panic!("a page") };
+    let BrowserState::Page { url: home, answer } = person.submit(&url, &login).await else { panic!("a page") };
     assert!(home.contains("/~"), "{home}");
     let text = answer.text();
     let links: Vec<_> = sekisho_e2e::harness::links(&text).into_iter().filter(|link| link.starts_with('/')).collect();
@@ -166,8 +166,8 @@ async fn a_browser_without_script_loses_nothing_but_a_sign_in() {
         assert!(page.contains(&format!("<strong>{OWNER}</strong>")), "{link} leads out of the session");
     }
     let out = sekisho_e2e::harness::forms(&text).into_iter().find(|form| form.action.ends_with("/logout")).unwrap();
-    let Seen::Page { url, .. } = person.submit(&home, &out).await else { panic!("a page") };
+    let BrowserState::Page { url, .. } = person.submit(&home, &out).await else { panic!("a page") };
     assert!(!url.contains("/~"), "{url}");
-    let Seen::Page { url, answer } = person.visit(&home).await else { panic!("a page") };
+    let BrowserState::Page { url, answer } = person.visit(&home).await else { panic!("a page") };
     assert!(!url.contains("/~") && answer.text().contains("href=\"/login\""), "{url}: {}", answer.text());
 }

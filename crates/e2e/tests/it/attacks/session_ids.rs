@@ -158,13 +158,13 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
 }
 
 /// A checkpoint before such a server, under two names; `public`: strangers may read there.
-struct Place {
+struct SessionSetup {
     checkpoint: Checkpoint,
     server: Arc<Server>,
     address: std::net::SocketAddr,
 }
 
-impl Place {
+impl SessionSetup {
     async fn start(conduct: Conduct, public: bool) -> Self {
         let (server, url) = Server::start(conduct).await;
         let access = if public { "access = \"public\"\n" } else { "" };
@@ -219,7 +219,7 @@ fn shows_nothing_hidden(what: &str, text: &str) {
 /// refused while the first is open, and the resumed list shows what its caller may see.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_is_open_is_not_used_again() {
-    let place = Place::start(Conduct::Jobs, false).await;
+    let place = SessionSetup::start(Conduct::Jobs, false).await;
     let user = place.granted(UP, USER).await;
     let session = place.session(UP, &user.access).await;
     let broken = place.in_session(&user.access, &session, 77, "tools/list", json!({})).await;
@@ -267,7 +267,7 @@ async fn an_id_that_is_open_is_not_used_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_in_any_result_is_trimmed() {
     for form in [Form::Json, Form::Stream] {
-        let place = Place::start(Conduct::Lists(form), false).await;
+        let place = SessionSetup::start(Conduct::Lists(form), false).await;
         let user = place.granted(UP, USER).await;
         let session = place.session(UP, &user.access).await;
         let call = json!({ "name": "look", "arguments": {} });
@@ -311,7 +311,7 @@ async fn a_list_in_a_programs_result_is_trimmed() {
 /// and the call that it was given to, also where nothing was counted; and no other state reaches a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_servers_state_is_its_calls_alone() {
-    let place = Place::start(Conduct::AsksBack, false).await;
+    let place = SessionSetup::start(Conduct::AsksBack, false).await;
     let (owner, user) = (place.granted(UP, OWNER).await, place.granted(UP, USER).await);
     let (other_client, other_server) = (place.granted(UP, OWNER).await, place.granted(OTHER, OWNER).await);
     let call = |arguments: Value, state: Value| {
@@ -363,7 +363,7 @@ fn about_job(method: &str, params: Value, name: &str) -> Ask {
 /// no sessions, no job is made for a stranger.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_job_is_of_its_session_alone() {
-    let place = Place::start(Conduct::Jobs, true).await;
+    let place = SessionSetup::start(Conduct::Jobs, true).await;
     let (mine, theirs) = (place.session(UP, "").await, place.session(UP, "").await);
     let start = json!({ "name": "look", "arguments": {}, "task": { "ttl": 60_000 } });
     let begun = place.in_session("", &mine, 2, "tools/call", start).await;

@@ -35,14 +35,14 @@ fn rules(text: &str) -> (TempDir, String) {
 }
 
 /// A checkpoint before one server that somebody else wrote.
-struct Place {
+struct SpellingSetup {
     checkpoint: Checkpoint,
     address: SocketAddr,
     granted: Granted,
     _rules: TempDir,
 }
 
-impl Place {
+impl SpellingSetup {
     async fn before(url: &str) -> Self {
         let (folder, line) = rules(RULES);
         // Spellings come faster than one grant may call.
@@ -107,7 +107,7 @@ fn nothing_forbidden(arrived: &Arrived) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forbidden_uri_is_refused_in_every_spelling() {
     let server = node::serve::<&str>("spellings", &[]).await;
-    let place = Place::before(&server.url).await;
+    let place = SpellingSetup::before(&server.url).await;
     for uri in [
         "FILE:///priv/b",
         "file:/priv/b",
@@ -166,7 +166,7 @@ async fn a_forbidden_uri_is_refused_in_every_spelling() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forbidden_prompt_is_refused_in_every_spelling() {
     let server = Folding::start().await;
-    let place = Place::before(&server.url()).await;
+    let place = SpellingSetup::before(&server.url()).await;
     for (name, status) in [
         ("secret", 403),
         ("Secret", 403),
@@ -336,7 +336,7 @@ async fn news_of_a_forbidden_resource_is_told_in_no_spelling() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_shows_only_what_can_be_asked_for() {
     let server = Folding::start().await;
-    let place = Place::before(&server.url()).await;
+    let place = SpellingSetup::before(&server.url()).await;
     let listed = place.ask("resources/list", json!({})).await.json();
     let uris: Vec<&str> =
         listed["result"]["resources"].as_array().unwrap().iter().filter_map(|entry| entry["uri"].as_str()).collect();
@@ -503,7 +503,7 @@ fn spellings() -> usize {
 
 /// Asks for forbidden things in generated spellings, and in between for what may be had.
 async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arrived) {
-    let place = Place::before(url).await;
+    let place = SpellingSetup::before(url).await;
     let dice = Dice(Cell::new(seed));
     let mut honest = 0;
     let mut refused = [0; 2];

@@ -147,7 +147,7 @@ fn no_member_is_lost() {
     let plain = |parts: &Parts| {
         parts
             .written(|kept| match kept {
-                super::super::parts::Kept::Input(id) | super::super::parts::Kept::Secret(id) => {
+                super::super::parts::StoredValue::Input(id) | super::super::parts::StoredValue::Secret(id) => {
                     Ok::<_, ()>(id.to_owned())
                 }
             })

@@ -1,4 +1,4 @@
-use super::{Cut, Place, cut, cut_word, is_secret_name};
+use super::{Cut, TextPosition, cut, cut_word, is_secret_name};
 
 fn shown(parts: &[Cut<'_>]) -> String {
     parts.iter().map(|part| if part.secret { "…" } else { part.text }).collect()
@@ -43,10 +43,10 @@ fn a_secret_is_known_by_its_name_or_by_its_shape() {
         ("X", "eyJCANARYCANARY.eyJ.sig", "…"),
         ("X", "CANARYcanary0CANARY/canary+CANARY12", "…"),
     ] {
-        assert_eq!(shown(&cut(Place::Named, name, value)), expected, "{name}={value}");
+        assert_eq!(shown(&cut(TextPosition::Named, name, value)), expected, "{name}={value}");
     }
     for name in ["Cookie", "X-Auth", "X-Anything", "Authorization"] {
-        assert_eq!(shown(&cut(Place::Header, name, "CANARY")), "…", "{name}");
+        assert_eq!(shown(&cut(TextPosition::Header, name, "CANARY")), "…", "{name}");
     }
 }
 
@@ -68,10 +68,10 @@ fn what_is_no_secret_stays_readable() {
         ("DIR", "/home/me/.cache/0123456789abcdef0123/x"),
         ("NAME", "model-context-protocol-server-everything"),
     ] {
-        assert_eq!(shown(&cut(Place::Named, name, value)), value, "{name}={value}");
+        assert_eq!(shown(&cut(TextPosition::Named, name, value)), value, "{name}={value}");
     }
-    assert_eq!(shown(&cut(Place::Header, "User-Agent", "me/1.0")), "me/1.0");
-    assert_eq!(shown(&cut(Place::Header, "Authorization", "Bearer ")), "Bearer ");
+    assert_eq!(shown(&cut(TextPosition::Header, "User-Agent", "me/1.0")), "me/1.0");
+    assert_eq!(shown(&cut(TextPosition::Header, "Authorization", "Bearer ")), "Bearer ");
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! Puts changes in force while calls are answered: of the configuration file, and of the store.
+
+use std::sync::Arc;
+
+use sekisho_gateway::Routes;
+use sekisho_store::{ChangeKind, FeedEvent};
+
+use super::wiring::Instance;
+use crate::config::Configuration;
+use crate::definitions::{defined, people};
+use crate::error::CommandError;
+use crate::keys;
+use crate::os::{self, OsEntropy, READ_TIMEOUT};
+use crate::servers::{self, Defined, RouteParts};
+
+impl Instance {
+    /// Takes over what changed in the store, so that it is in force when this returns and not a moment later.
+    pub(crate) async fn take_over(&self) -> Result<(), CommandError> {
+        let _turn = self.reloading.lock().await;
+        self.put_in_force(&self.configuration.load_full()).await
+    }
+
+    /// Takes over changed definitions; on a mistake the old ones stay.
+    pub(crate) async fn reload(&self, configuration: &Configuration) -> Result<(), CommandError> {
+        let _turn = self.reloading.lock().await;
+        self.put_in_force(configuration).await
+    }
+
+    /// The caller holds the turn: otherwise what was read earlier could replace what was read later.
+    async fn put_in_force(&self, configuration: &Configuration) -> Result<(), CommandError> {
+        let defined = defined(&self.store, &self.source, configuration).await?;
+        let people = people(&self.store, self.clock.now()).await?;
+        let directory = servers::directory(&defined, &self.base_url)?;
+        let rights = servers::rights(&defined, people, configuration)?;
+        let routes = self.routes_of(defined, configuration.audit.arguments_days).await?;
+        self.watches.rights.send_replace(Arc::new(rights));
+        self.watches.directory.send_replace(Arc::new(directory));
+        self.watches.routes.send_replace(Arc::new(routes));
+        // The new routes are used before anybody is told that they are in force.
+        self.gateway.remount().await;
+        self.configuration.store(Arc::new(configuration.clone()));
+        Ok(())
+    }
+
+    /// Routes, with the secrets that they name. The files that hold these may hang, so they are read on a thread that
+    /// nobody else waits for.
+    async fn routes_of(&self, defined: Vec<Defined>, arguments_days: u32) -> Result<Routes, CommandError> {
+        let (base_url, extra_ca, builtin) = (self.base_url.clone(), self.extra_ca.clone(), self.builtin.clone());
+        let read = os::beside(READ_TIMEOUT, move || {
+            let (base_url, extra_ca) = (base_url.as_str(), extra_ca.as_deref());
+            servers::routes(&defined, RouteParts { base_url, arguments_days, extra_ca, builtin: &builtin })
+        });
+        read.await.unwrap_or_else(|| {
+            Err(CommandError::environment(
+                "the files that hold secrets of servers could not be read in time",
+                "see that none of them is a pipe, and the disk",
+            ))
+        })
+    }
+
+    /// Follows the change feed: users, loans, servers and keys are re-read when they change.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let mut feed = self.store.changes();
+        loop {
+            let kind = match feed.next().await {
+                FeedEvent::Change(change) => Some(change.kind),
+                FeedEvent::Gap => None,
+                FeedEvent::Unavailable => continue,
+            };
+            if matches!(kind, None | Some(ChangeKind::Key))
+                && let Ok(keys) = keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await
+            {
+                self.watches.keys.send_replace(keys);
+            }
+            if matches!(kind, None | Some(ChangeKind::Loan | ChangeKind::Server | ChangeKind::User))
+                && let Err(error) = self.take_over().await
+            {
+                tracing::error!(%error, "a change could not be taken over; the old state stays");
+            }
+        }
+    }
+}

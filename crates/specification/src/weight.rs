@@ -1,0 +1,136 @@
+//! How central a section is.
+//!
+//! A walk over the graph: whoever reads a section goes on, with [`ON`] of [`WHOLE`], along one of its relations, chosen
+//! by the weight of each, and else begins anew at a section chosen by what it demands. A section's weight is how often
+//! the walk is there (what is known as a personalised page rank). A relation weighs what its weightiest mention does,
+//! and up to 3 more for each other:
+//!
+//! | Mention | Weight |
+//! |---|---|
+//! | a link in a sentence with MUST, SHALL or REQUIRED | 10 |
+//! | the next step | 5 |
+//! | any other link | 4 |
+//! | a term that at most two sections use | 4 |
+//! | one that at most five use | 3 |
+//! | one that at most twelve use | 2 |
+//! | one that fewer than a quarter of the sections use | 1 |
+//! | any other term | 0 |
+//! | a term in a sentence with MUST, SHALL or REQUIRED | twice that |
+//! | from a section to the one it stands in | 1 |
+//!
+//! Against its direction, a relation counts for a third of that: what demands something of a central section is of
+//! interest, too. A beginning counts 1, and 1 more for every sentence of the section with MUST or MUST NOT, up to
+//! eight. With a focus, every walk begins there, and goes along relations alike in both directions.
+//!
+//! All of it is whole numbers and [`ROUNDS`] rounds, so that it is the same on every machine.
+
+use sekisho_protocol::diagram::Relation;
+
+use crate::graph::{Graph, Term};
+
+/// How often the walk goes on.
+const ON: u64 = 85;
+/// Of how many.
+const WHOLE: u64 = 100;
+/// How much more a relation counts in its direction than against it.
+const AHEAD: u64 = 3;
+const ROUNDS: usize = 20;
+/// All walks together.
+const MASS: u64 = 1 << 40;
+const DEMANDS_MAX: u64 = 8;
+
+/// What one mention adds to a relation.
+pub(crate) fn of(relations: &[Relation], term: Option<&Term>, sections: usize) -> u64 {
+    let has = |relation| relations.contains(&relation);
+    let demands = has(Relation::Requires);
+    let term = term.map_or(0, |term| rarity(term, sections)) * if demands { 2 } else { 1 };
+    let links = match (has(Relation::Links), demands) {
+        (true, true) => 10,
+        (true, false) => 4,
+        (false, _) => 0,
+    };
+    let then = if has(Relation::Then) { 5 } else { 0 };
+    links + then + if has(Relation::Uses) { term } else { 0 }
+}
+
+/// What one relation weighs with one mention more. Many mentions of one thing are not many things.
+pub(crate) fn sum(weight: u64, more: u64) -> u64 {
+    weight.max(more) + (weight.min(more)).min(3)
+}
+
+/// A word that every fourth section uses says little of any.
+fn rarity(term: &Term, sections: usize) -> u64 {
+    let used_in = usize::try_from(term.used_in).unwrap_or(usize::MAX);
+    match used_in {
+        0..=2 => 4,
+        3..=5 => 3,
+        6..=12 => 2,
+        _ if used_in.saturating_mul(4) < sections => 1,
+        _ => 0,
+    }
+}
+
+/// The weight of every section.
+pub(crate) fn sections(graph: &Graph, focus: Option<usize>) -> Vec<u64> {
+    let count = graph.nodes.len();
+    let begin: Vec<u64> = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(at, node)| match focus {
+            Some(focus) => u64::from(at == focus),
+            None => {
+                let strict = |sentence: &&crate::sentences::Sentence| {
+                    sentence.keywords.iter().any(|(keyword, _)| keyword.is_strict())
+                };
+                let demands = node.text.sentences.iter().filter(strict).count();
+                1 + DEMANDS_MAX.min(demands.try_into().unwrap_or(DEMANDS_MAX))
+            }
+        })
+        .collect();
+    let beginnings: u64 = begin.iter().sum::<u64>().max(1);
+    // Ways out of each section: where to, and with which weight.
+    let mut ways: Vec<(usize, usize, u64)> = Vec::new();
+    for edge in &graph.edges {
+        let ahead = if focus.is_some() { edge.weight } else { AHEAD * edge.weight };
+        ways.push((edge.from, edge.to, ahead));
+        ways.push((edge.to, edge.from, edge.weight));
+    }
+    for (at, node) in graph.nodes.iter().enumerate() {
+        if let Some(parent) = node.parent {
+            ways.push((at, parent, 1));
+            if focus.is_some() {
+                ways.push((parent, at, 1));
+            }
+        }
+    }
+    let mut out = vec![0_u64; count];
+    for (from, _, weight) in &ways {
+        if let Some(sum) = out.get_mut(*from) {
+            *sum += weight;
+        }
+    }
+    let share = |mass: u64, part: u64, whole: u64| {
+        // No product is larger than 2^40 · 2^20: weights are small, and their sums are bounded by the relations.
+        u64::try_from(u128::from(mass) * u128::from(part) / u128::from(whole.max(1))).unwrap_or(mass)
+    };
+    let mut mass: Vec<u64> = begin.iter().map(|begin| share(MASS, *begin, beginnings)).collect();
+    for _ in 0..ROUNDS {
+        let mut next = vec![0_u64; count];
+        let mut gone_on = 0;
+        for (from, to, weight) in &ways {
+            let here = mass.get(*from).copied().unwrap_or(0);
+            let part = share(share(here, ON, WHOLE), *weight, out.get(*from).copied().unwrap_or(0));
+            if let Some(there) = next.get_mut(*to) {
+                *there += part;
+                gone_on += part;
+            }
+        }
+        let anew = MASS.saturating_sub(gone_on);
+        for (there, begin) in next.iter_mut().zip(&begin) {
+            *there += share(anew, *begin, beginnings);
+        }
+        mass = next;
+    }
+    mass
+}
