@@ -64,7 +64,7 @@ pub(crate) async fn ask(
         arguments_left_out: left_out,
         beside: beside.map(|text| SecretBytes::new(text.into_bytes())),
         task: asked.task,
-        rule: asked.rule.0.clone(),
+        rule: asked.rule.to_string(),
         reason: asked.reason.clone(),
         request: routed.request,
         expires_at: sekisho_protocol::env::after(routed.now, APPROVAL_SECONDS),

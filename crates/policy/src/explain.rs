@@ -105,7 +105,7 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
         Decision::Permit(permit) => (Verdict::Permit, None, permit.observed().map(|reason| reason.word().to_owned())),
         Decision::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
     };
-    let names = |rules: &[crate::rights::RuleId]| rules.iter().map(|rule| rule.0.clone()).collect();
+    let names = |rules: &[crate::rights::RuleId]| rules.iter().map(ToString::to_string).collect();
     Explanation {
         decision,
         set,
@@ -117,8 +117,8 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
             held: matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. }),
             because: names(&weighed.rights.because),
             reasons: weighed.rights.reasons.clone(),
-            approval: weighed.rights.approval.as_ref().map(|rule| rule.0.clone()),
-            task_required: weighed.rights.task_required.as_ref().map(|rule| rule.0.clone()),
+            approval: weighed.rights.approval.as_ref().map(ToString::to_string),
+            task_required: weighed.rights.task_required.as_ref().map(ToString::to_string),
             broken: names(&weighed.rights.broken),
             unread: weighed.rights.unread.iter().map(unread).collect(),
         },
@@ -144,5 +144,5 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
 }
 
 fn unread(unread: &Unread) -> UnreadSays {
-    UnreadSays { rule: unread.rule.0.clone(), argument: unread.argument.clone() }
+    UnreadSays { rule: unread.rule.to_string(), argument: unread.argument.clone() }
 }

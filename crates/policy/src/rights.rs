@@ -36,7 +36,7 @@ use index::{Clashing, Index, Slice};
 use lent::Lent;
 use request::{Question, Terms};
 
-pub use lent::{LOAN_PREFIX, RightsLoan};
+pub use lent::RightsLoan;
 pub use load::{Fault, PolicyFile, Span, format_policies, schema_text, warnings};
 pub use names::{NameOf, NameUse, names};
 pub use sekisho_protocol::audit::RuleId;

@@ -1,6 +1,7 @@
 //! The words of the records: one entry for a decision, one for its outcome, joined by the request id.
 
 mod line;
+mod rule;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use crate::env::Timestamp;
 use crate::ids::{ClientId, GrantId, RequestId, ServerName, TaskId, TokenId};
 use crate::refusal::SetName;
 use crate::scope::ScopeSet;
+
+pub use rule::RuleId;
 
 /// One entry. What it says never changes once it is written; only kept arguments can be deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,11 +208,6 @@ pub enum Need {
     /// No task was declared: never reported as inside three sets.
     Undeclared,
 }
-
-/// A rule that led to an answer, by its name in the configuration or the policy files.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RuleId(pub String);
 
 fn is_empty(rules: &Arc<[RuleId]>) -> bool {
     rules.is_empty()

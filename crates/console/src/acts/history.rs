@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sekisho_policy::advise::{Advice, BeyondLoans, Seen, SeenCall, SeenGrant, advise as advise_on};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
-use sekisho_policy::rights::{LOAN_PREFIX, Rights};
+use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict};
@@ -158,7 +158,7 @@ fn beyond_loans(decision: &Decision) -> Option<BeyondLoans> {
     if decision.why.as_deref() == Some("held_back") {
         return Some(BeyondLoans::Held);
     }
-    let rules: Vec<String> = decision.because.iter().map(|rule| rule.0.clone()).collect();
+    let rules: Vec<String> = decision.because.iter().map(RuleId::to_string).collect();
     (!rules.is_empty()).then_some(BeyondLoans::Forbidden(rules))
 }
 
@@ -178,7 +178,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     let mut changes: BTreeMap<(Replayed, String, ServerName, String), (u64, RequestId)> = BTreeMap::new();
     for call in recorded {
         let Recorded { at, request, decision, tool, arguments } = call;
-        if decision.because.iter().any(is_loan) {
+        if is_lent(&decision) {
             report.lent += 1;
             continue;
         }
@@ -214,9 +214,12 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     Ok(report)
 }
 
-/// Whether a rule is a loan. The identifiers of rules in files cannot begin with its prefix.
-fn is_loan(rule: &RuleId) -> bool {
-    rule.0.starts_with(LOAN_PREFIX)
+/// Whether the call passed by a loan.
+fn is_lent(decision: &Decision) -> bool {
+    decision.because.iter().any(|rule| match rule {
+        RuleId::Loan(_) => true,
+        RuleId::Configuration(_) | RuleId::Owner | RuleId::Policy(_) => false,
+    })
 }
 
 /// What rights said when the call was made. Where a server only observed, what was let pass counts as use.
@@ -363,5 +366,35 @@ impl Known {
         };
         let kept = Kept { arguments: false, path: trust.is_some(), task: need.unknown_task().is_none() };
         Ok((Authority { need, trust: trust.unwrap_or_default() }, kept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::audit::Decision;
+
+    use super::is_lent;
+
+    /// Only a rule that is a loan is one: `loan-desk` can be the `@id` of a policy, whose calls are judged again.
+    #[test]
+    fn a_policy_whose_name_begins_like_a_loan_is_no_loan() {
+        for (rule, expected) in [
+            ("loan:lon_01a2b3c4d5e6f708091a2b3c4d5e6f70", true),
+            ("loan-desk", false),
+            ("loan", false),
+            ("owner", false),
+            ("servers.notes.everyone", false),
+        ] {
+            let decision: Decision = serde_json::from_value(serde_json::json!({
+                "subject": "anonymous",
+                "server": "notes",
+                "method": "tools/call",
+                "verdict": "permit",
+                "need": "undeclared",
+                "because": [rule],
+            }))
+            .unwrap();
+            assert_eq!(is_lent(&decision), expected, "{rule}");
+        }
     }
 }

@@ -269,7 +269,7 @@ impl Slice {
                     (SlotId::principal(), terms.subject(&loan.subject)),
                     (SlotId::resource(), terms.tool(&loan.server, &loan.tool)),
                 ]);
-                let _ = set.link(template.id().clone(), PolicyId::new(loan.rule().0), slots);
+                let _ = set.link(template.id().clone(), PolicyId::new(loan.rule().text()), slots);
             }
         }
         with.lent.extend(lent.iter().map(|loan| loan.rule()));
@@ -291,7 +291,7 @@ impl Slice {
 
     /// Lets a permitted call be asked for what these rules ask.
     fn ask(answer: &mut Answer, mut rules: Vec<&Indexed>) {
-        rules.sort_by(|one, other| one.rule.cmp(&other.rule));
+        rules.sort_by(|one, other| one.rule.text().cmp(&other.rule.text()));
         for known in rules {
             if known.approval && answer.approval.is_none() {
                 answer.approval = Some(known.rule.clone());
@@ -309,7 +309,7 @@ impl Slice {
         match error {
             AuthorizationError::PolicyEvaluationError(error) => {
                 let known = self.known.get(error.policy_id());
-                known.map_or_else(|| RuleId(error.policy_id().to_string()), |known| known.rule.clone())
+                known.map_or_else(|| RuleId::read(error.policy_id().as_ref()), |known| known.rule.clone())
             }
         }
     }
@@ -340,11 +340,11 @@ impl Slice {
             (true, false) if broken.is_empty() => unread.iter().map(|clashing| clashing.known).collect(),
             _ => counting().filter_map(|id| self.known.get(id)).chain(forbidding).collect(),
         };
-        determining.sort_by(|one, other| one.rule.cmp(&other.rule));
+        determining.sort_by(|one, other| one.rule.text().cmp(&other.rule.text()));
         let wanting = || determining.iter().copied().chain(unread.iter().map(|clashing| clashing.known));
         let wants = |is: fn(&Indexed) -> bool| wanting().find(|known| is(known)).map(|known| known.rule.clone());
         let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
-        let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.0 == id.to_string()).cloned();
+        let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.text() == AsRef::<str>::as_ref(id)).cloned();
         because.extend(counting().filter_map(lent));
         because.dedup();
         // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.

@@ -17,9 +17,6 @@ use crate::model::{Authority, Call, Target};
 use crate::task::Asked;
 
 const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
-/// The rule of a loan is this and the loan's identifier; alone it names the template. Loading refuses any other rule whose
-/// identifier begins with it.
-pub const LOAN_PREFIX: &str = "loan:";
 
 /// Access to one tool that an owner lent.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +42,7 @@ pub struct RightsLoan {
 impl RightsLoan {
     /// The rule that it is in records and explanations.
     pub(super) fn rule(&self) -> RuleId {
-        RuleId(format!("{LOAN_PREFIX}{}", self.id))
+        RuleId::Loan(self.id)
     }
 
     fn is_for(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
@@ -72,7 +69,7 @@ struct Loan {
 impl Lent {
     pub(super) fn new(loans: Vec<RightsLoan>) -> Self {
         #[expect(clippy::expect_used, reason = "a constant, and every loan of the tests goes through it")]
-        let template = Template::parse(Some(PolicyId::new(LOAN_PREFIX)), TEMPLATE).expect("a template");
+        let template = Template::parse(Some(PolicyId::new(RuleId::LOAN_PREFIX)), TEMPLATE).expect("a template");
         let mut all: HashMap<_, Vec<Loan>> = HashMap::new();
         for lent in loans {
             let bounds = lent.bounds.as_ref().map(|schema| Bounds::read(&lent.tool, schema));

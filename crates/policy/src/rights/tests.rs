@@ -121,7 +121,7 @@ fn a_rule_looks_at_what_its_conditions_speak_of() {
     ] {
         let rule = format!(r#"permit(principal is User, action == Action::"call", resource) when {{ {condition} }};"#);
         let (read, _) = load::policies(&parts(&rule), &Terms::new()).unwrap();
-        let found = read.iter().find(|indexed| indexed.rule.0 == "rules.cedar#1").unwrap();
+        let found = read.iter().find(|indexed| indexed.rule.text() == "rules.cedar#1").unwrap();
         assert_eq!(found.uses, expected, "{condition}");
     }
 }

@@ -204,7 +204,7 @@ fn a_decision_names_the_rules_behind_it() {
             Decision::StepUp(step_up) => ("step up", step_up.because),
             Decision::Ask(ask) => panic!("{ask:?}"),
         };
-        let rules: Vec<&str> = rules.iter().map(|RuleId(rule)| rule.as_str()).collect();
+        let rules: Vec<String> = rules.iter().map(RuleId::to_string).collect();
         assert_eq!(format!("{word}: {}", rules.join(" ")), expected);
     }
 }

@@ -32,7 +32,7 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     let with = |loan, rules: &str| Rights::new(RightsParts { loans: vec![loan], ..parts(rules) }).unwrap();
     let says = |rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, at| {
         let answer = rights.judge(caller, authority, call, at);
-        (answer.permitted, answer.because.iter().map(|rule| rule.0.clone()).collect::<Vec<_>>())
+        (answer.permitted, answer.because.iter().map(|rule| rule.to_string()).collect::<Vec<_>>())
     };
     let (rights, none) = (with(lent(None, None), ""), Authority::default());
     let wipe = tool("notes", "wipe", ToolClass::Destructive, "");
@@ -187,7 +187,7 @@ fn annotations_do_what_they_say() {
     let caller = caller(user(3), "mcp:destructive");
     let judge = |call: &_| decide(&rights, &caller, &Authority::default(), call, now());
     let Decision::Ask(ask) = judge(&tool("notes", "send", ToolClass::Write, r#"{"to":"a"}"#)) else { panic!() };
-    assert_eq!((ask.rule.0.as_str(), ask.reason.as_deref()), ("rules.cedar#1", Some("it sends mail")));
+    assert_eq!((ask.rule.text().as_ref(), ask.reason.as_deref()), ("rules.cedar#1", Some("it sends mail")));
     assert_eq!(ask.permit.owes().approval, Some(ask.call));
     let Decision::Ask(same) = judge(&tool("notes", "send", ToolClass::Write, r#"{ "to" : "a" }"#)) else { panic!() };
     let Decision::Ask(other) = judge(&tool("notes", "send", ToolClass::Write, r#"{"to":"b"}"#)) else { panic!() };
@@ -448,7 +448,7 @@ fn a_rule_without_a_name_is_named_by_its_place() {
     );
     let look = tool("notes", "look", ToolClass::Read, "");
     let answer = rights.judge(&caller(user(3), ""), &Authority::default(), &look, now());
-    let names: Vec<&str> = answer.because.iter().map(|rule| rule.0.as_str()).collect();
+    let names: Vec<_> = answer.because.iter().map(|rule| rule.text()).collect();
     assert_eq!(names, ["named", "rules.cedar#1", "rules.cedar#3", "rules.cedar#4"]);
 }
 
