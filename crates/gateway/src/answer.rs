@@ -19,7 +19,7 @@ use sekisho_protocol::mcp::sse::{write_comment, write_event};
 use tokio::time::Instant;
 
 use crate::audit::OutcomeEntry;
-use crate::error::ROUNDS_FULL;
+use crate::fault::ROUNDS_FULL;
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Event, EventStream};
 use crate::memory::instead_of;

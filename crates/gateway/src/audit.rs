@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sekisho_policy::model::Call;
-use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict, Why};
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{GrantId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{AuditHead, Store, StoreError, Tx};
@@ -343,22 +343,26 @@ pub(crate) struct Judgement {
     pub(crate) set: Option<sekisho_protocol::refusal::SetName>,
     pub(crate) need: sekisho_protocol::audit::Need,
     pub(crate) task: Option<TaskId>,
-    /// A closed word of the policy.
-    pub(crate) why: Option<&'static str>,
-    /// The same, for what was only observed.
-    pub(crate) observed: Option<&'static str>,
+    /// Why it was refused.
+    pub(crate) why: Option<Why>,
+    /// Why it would have been refused, had its server not only observed.
+    pub(crate) observed: Option<Why>,
     pub(crate) because: Arc<[RuleId]>,
     pub(crate) scopes: sekisho_protocol::scope::ScopeSet,
 }
 
 /// The record of a decision.
 pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement: Judgement) -> Noted {
+    let granted = match &caller.basis {
+        Basis::Grant(granted) => Some(granted),
+        Basis::Open => None,
+    };
     let decision = Decision {
-        subject: caller.subject.clone(),
-        client: caller.client.clone(),
-        path: caller.path.clone(),
-        grant: caller.grant,
-        token: caller.token,
+        subject: caller.subject().clone(),
+        client: granted.map(|granted| granted.client.clone()),
+        path: granted.map(|granted| granted.path.clone()),
+        grant: granted.map(|granted| granted.grant),
+        token: granted.map(|granted| granted.token),
         task: judgement.task,
         server: call.server.clone(),
         method: call.method.into(),
@@ -367,8 +371,8 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         verdict: judgement.verdict,
         set: judgement.set,
         need: judgement.need,
-        why: judgement.why.map(Into::into),
-        observed: judgement.observed.map(Into::into),
+        why: judgement.why,
+        observed: judgement.observed,
         because: judgement.because,
         scopes: judgement.scopes,
     };
@@ -379,7 +383,7 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         _ => None,
     };
     let record = Record { at: routed.now, request: routed.request, event: Event::Decision(Box::new(decision)) };
-    Noted { record, arguments, _open: None, used: caller.grant }
+    Noted { record, arguments, _open: None, used: caller.grant() }
 }
 
 fn bounded(name: &str) -> String {

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::audit::{Verdict, Why};
 use sekisho_protocol::challenge::ChallengeError;
 use sekisho_protocol::ids::{ApprovalId, RequestId};
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
@@ -20,85 +20,16 @@ use sekisho_protocol::refusal::Refusal;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::audit::JournalError;
 use crate::authenticate::AuthenticateError;
 use crate::authorize::{Denied, Told};
-use crate::call::{CallError, CallFault};
+use crate::call::CallFault;
 use crate::challenge;
+use crate::fault::{Fault, ROUNDS_FULL, Refused};
 use crate::forward::ForwardError;
-use crate::limits::{GatewaySettings, Limits, TooFast};
+use crate::limits::{GatewaySettings, Limits};
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
 use crate::watchdog::{End, OpenError};
-
-/// Why a request is not answered by its upstream.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error(transparent)]
-    Authenticate(#[from] AuthenticateError),
-    #[error(transparent)]
-    Call(#[from] CallFault),
-    #[error("refused by decision")]
-    Denied(Box<Denied>),
-    #[error("the request had to end while it was being answered")]
-    Ended(End),
-    #[error(transparent)]
-    Forward(#[from] ForwardError),
-    #[error("as many calls of this client wait for their user as there may be")]
-    Full,
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error("this server is known as {url}; connect to that URL, for a login there does not count under another name")]
-    OtherName { url: String },
-    #[error("{ROUNDS_FULL}")]
-    RoundsFull,
-    #[error(transparent)]
-    TooFast(#[from] TooFast),
-}
-
-impl Fault {
-    /// How long the upstream asks to wait.
-    fn retry_after_seconds(&self) -> Option<u32> {
-        match self {
-            Self::Forward(ForwardError::AskedToWait { retry_after_seconds, .. })
-            | Self::Call(CallFault::Upstream(ForwardError::AskedToWait { retry_after_seconds, .. })) => {
-                *retry_after_seconds
-            }
-            _ => None,
-        }
-    }
-}
-
-/// What a client is told whose upstream asks something back in one call too many.
-pub(crate) const ROUNDS_FULL: &str =
-    "too many calls of this client wait for an answer to what their server asked; answer some first";
-
-/// The same, with the id of the request where it could be read.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) id: Option<Id>,
-    pub(crate) fault: Fault,
-}
-
-impl Refused {
-    pub(crate) fn new(id: Option<&Id>, fault: impl Into<Fault>) -> Self {
-        Self { id: id.cloned(), fault: fault.into() }
-    }
-}
-
-impl<F: Into<Fault>> From<F> for Refused {
-    fn from(fault: F) -> Self {
-        Self { id: None, fault: fault.into() }
-    }
-}
-
-impl From<CallError> for Refused {
-    fn from(error: CallError) -> Self {
-        Self { id: error.id, fault: error.fault.into() }
-    }
-}
 
 /// A response that is about to be made.
 struct Draft {
@@ -115,7 +46,7 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
     let draft = match &refused.fault {
         Fault::Authenticate(error) => authenticate(routed, error),
         Fault::Call(fault) => call(routed, limits, id, fault),
-        Fault::Denied(denied) => denied_draft(routed, base_url, id, denied),
+        Fault::Denied { denied, told } => denied_draft(routed, base_url, id, denied, told),
         Fault::Ended(end) => ended(routed, id, *end),
         Fault::Forward(error) => forward(routed, limits, id, error),
         Fault::Full => {
@@ -229,22 +160,22 @@ fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
 
 /// The one object of product §4 in the error's `data`. A job of somebody else is unknown in the protocol's own words
 /// (RS-53).
-fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denied) -> Draft {
-    let word = match denied.verdict {
+fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
+    let word = match denied.verdict() {
         Verdict::Ask => "ask",
         Verdict::Deny => "deny",
         Verdict::Permit => "permit",
         Verdict::StepUp => "step_up",
     };
-    if denied.unknown_job {
+    if denied.is_unknown_job() {
         let message = "there is no such task";
         return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
     }
     if denied.is_invalid() {
-        return invalid(routed, id, denied);
+        return invalid(routed, id, denied, told);
     }
     let refusal = denied.refusal(routed.request, base_url);
-    let (status, body) = match (&denied.told, id) {
+    let (status, body) = match (told, id) {
         (Told::Elicitation(approval), Some(id)) => (StatusCode::OK, elicitation(id, *approval, &refusal)),
         (Told::InputRequired(state), Some(id)) => (StatusCode::OK, input_required(id, state, &refusal)),
         (Told::ToolError, Some(id)) => (StatusCode::OK, tool_error(id, &refusal)),
@@ -256,9 +187,9 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
 }
 
 /// RS-61: arguments that the tool does not take. What is wrong and where, and never a value of theirs.
-fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
-    let (word, reason) = ("arguments_invalid", denied.reason());
-    match (&denied.told, id) {
+fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
+    let (word, reason) = (Why::ArgumentsInvalid.as_str(), denied.text());
+    match (told, id) {
         (Told::ToolError, Some(id)) => {
             let result = json!({
                 "resultType": "complete",
@@ -267,7 +198,7 @@ fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied) -> Draft {
             });
             Draft { status: StatusCode::OK, word, body: result_response(id, &result).unwrap_or_default() }
         }
-        _ => rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, reason)),
+        _ => rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, &reason)),
     }
 }
 
@@ -463,6 +394,7 @@ fn trouble(error: &ForwardError) -> (StatusCode, &'static str) {
         ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
         ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room"),
         ForwardError::NotStarted { .. } => (StatusCode::GATEWAY_TIMEOUT, "child_slow"),
+        ForwardError::Replaced => (StatusCode::SERVICE_UNAVAILABLE, "upstream_replaced"),
         ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, "upstream_redirects"),
         ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "child_restarting"),
         ForwardError::SessionGone => (StatusCode::NOT_FOUND, "session_gone"),
@@ -470,7 +402,7 @@ fn trouble(error: &ForwardError) -> (StatusCode, &'static str) {
         ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_slow"),
         ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "upstream_too_large"),
         ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, "children_busy"),
-        ForwardError::UnknownServer { .. } => (StatusCode::NOT_FOUND, "server_unknown"),
+        ForwardError::UnknownUpstream { .. } => (StatusCode::NOT_FOUND, "server_unknown"),
         ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
         ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, "upstream_revision"),
         ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, "upstream_credential"),
@@ -503,6 +435,7 @@ fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'
         ForwardError::Redirected { .. } => {
             "the upstream answered with a redirect; its operator has to configure the final URL"
         }
+        ForwardError::Replaced => "this server was configured anew while the call was on its way; try again",
         ForwardError::Restarting { .. } => "the program behind this server ended and is started again; try again",
         ForwardError::SessionGone => "the session has ended; send `initialize` again",
         ForwardError::Share => SHARE,
@@ -519,7 +452,7 @@ fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'
             ));
         }
         ForwardError::TooManyChildren { .. } => "all children of this server are busy; try again",
-        ForwardError::UnknownServer { .. } => "there is no such server",
+        ForwardError::UnknownUpstream { .. } => "there is no such server",
         ForwardError::Unreachable { .. } => "the upstream cannot be reached",
         ForwardError::UnsupportedRevision { .. } => "the upstream speaks no protocol version that is served here",
         ForwardError::WantsOwnCredential { .. } => {

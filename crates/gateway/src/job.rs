@@ -139,18 +139,15 @@ fn key(server: &ServerName, id: &str) -> Option<Digest> {
 mod tests {
     use std::time::Duration;
 
-    use sekisho_protocol::caller::{Caller, Subject};
-    use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
-    use sekisho_protocol::ids::{ServerName, UserId};
-    use sekisho_protocol::scope::ScopeSet;
+    use sekisho_protocol::caller::Caller;
+    use sekisho_protocol::ids::ServerName;
 
     use super::{JOB_IDLE, JOBS_PER_HOLDER, Jobs};
     use crate::session::Owner;
     use crate::shares::Holder;
 
     fn user(seed: u64) -> (Owner, Holder) {
-        let user = UserId::generate(ManualClock::default().now(), &SeededEntropy::from_seed(seed));
-        let caller = Caller { subject: Subject::User(user), ..Caller::anonymous(ScopeSet::empty()) };
+        let caller = Caller::of_test(seed, |_| {});
         (Owner::of(&caller, None).unwrap(), Holder::of(&caller, None))
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::ids::{GrantId, ServerName};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -93,9 +93,9 @@ impl Memory {
 
     /// Room for what is held for this caller at this server.
     pub(crate) fn room(&self, caller: &Caller, server: &ServerName) -> Room {
-        let holder = match caller.grant {
-            Some(grant) => Holder::Grant(grant),
-            None => Holder::Anonymous(server.clone()),
+        let holder = match &caller.basis {
+            Basis::Grant(granted) => Holder::Grant(granted.grant),
+            Basis::Open => Holder::Anonymous(server.clone()),
         };
         Room { memory: self.clone(), holder: Some(holder) }
     }

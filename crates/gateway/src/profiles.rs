@@ -34,7 +34,7 @@ const PROFILES: [Profile; 1] = [Profile {
 
 /// Whether this client's model is told of a refused call by the result of the tool.
 pub(crate) fn wants_tool_error(settings: &GatewaySettings, caller: &Caller, verdict: Verdict) -> bool {
-    let Some(client) = &caller.client else { return false };
+    let Some(client) = caller.client() else { return false };
     if settings.tool_error_clients.contains(client) {
         return true;
     }
@@ -51,7 +51,7 @@ pub(crate) fn wants_tool_error(settings: &GatewaySettings, caller: &Caller, verd
 #[cfg(test)]
 mod tests {
     use sekisho_protocol::audit::Verdict;
-    use sekisho_protocol::caller::{ActorPath, Caller};
+    use sekisho_protocol::caller::Caller;
     use sekisho_protocol::ids::ClientId;
     use sekisho_protocol::scope::ScopeSet;
 
@@ -70,9 +70,7 @@ mod tests {
     }
 
     fn caller(client: &str) -> Caller {
-        let client = ClientId::parse(client).unwrap();
-        let path = Some(ActorPath::direct(client.clone()));
-        Caller { client: Some(client), path, ..Caller::anonymous(ScopeSet::empty()) }
+        Caller::of_test(1, |granted| granted.client = ClientId::parse(client).unwrap())
     }
 
     #[test]

@@ -15,18 +15,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Basis, Caller, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Entropy;
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
-use sekisho_protocol::mcp::method::{MethodRow, Revision};
+use sekisho_protocol::mcp::method::MethodRow;
 use sekisho_protocol::secret::McpSessionToken;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::forward::UpstreamSession;
+use crate::revision::NearRevision;
 use crate::shares::Holder;
+use crate::upstream::UpstreamName;
 
 /// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
 const OPEN_REQUESTS_MAX: usize = 1024;
@@ -56,14 +58,22 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// `None`: nobody could be known again as the owner.
+    /// `None`: the owner could not be recognised later.
     pub(crate) fn of(caller: &Caller, session: Option<&Session>) -> Option<Self> {
-        let session = match caller.subject {
-            Subject::Anonymous => Some(session?.key),
-            Subject::Service(_) | Subject::User(_) => None,
+        let session = match &caller.basis {
+            Basis::Grant(_) => None,
+            Basis::Open => Some(session?.key),
         };
-        Some(Self { subject: caller.subject.clone(), client: caller.client.clone(), grant: caller.grant, session })
+        let (subject, client) = (caller.subject().clone(), caller.client().cloned());
+        Some(Self { subject, client, grant: caller.grant(), session })
     }
+}
+
+/// A session at an upstream, and the key of the upstream that it is at.
+#[derive(Debug, Clone)]
+pub(crate) struct FarSession {
+    pub(crate) upstream: UpstreamName,
+    pub(crate) session: UpstreamSession,
 }
 
 /// Whose a session is: the same person through another client is another party.
@@ -75,7 +85,7 @@ struct Party {
 
 impl Party {
     fn of(caller: &Caller) -> Self {
-        Self { subject: caller.subject.clone(), client: caller.client.clone() }
+        Self { subject: caller.subject().clone(), client: caller.client().cloned() }
     }
 }
 
@@ -90,10 +100,10 @@ pub(crate) struct Session {
     grant: Mutex<Option<GrantId>>,
     /// At which server.
     pub(crate) server: ServerName,
-    /// What `initialize` agreed on.
-    pub(crate) revision: Revision,
-    /// What stands behind it, if the upstream has sessions.
-    pub(crate) upstream: Option<UpstreamSession>,
+    /// What `initialize` agreed on with the client.
+    pub(crate) near: NearRevision,
+    /// The session behind it, if the upstream has sessions.
+    pub(crate) far: Option<FarSession>,
     /// Whether its client opens pages for its user (2025-11-25).
     pub(crate) elicits_urls: bool,
     /// Whether its server has tools, whose list may change.
@@ -278,9 +288,9 @@ pub(crate) struct NewSession<'a> {
     /// Where.
     pub(crate) server: &'a ServerName,
     /// In which revision.
-    pub(crate) revision: Revision,
-    /// What stands behind it.
-    pub(crate) upstream: Option<UpstreamSession>,
+    pub(crate) near: NearRevision,
+    /// The session behind it.
+    pub(crate) far: Option<FarSession>,
     /// Whether its client opens pages for its user.
     pub(crate) elicits_urls: bool,
     /// Whether its server has tools.
@@ -368,10 +378,10 @@ impl Sessions {
             key,
             party: party.clone(),
             holder: holder.clone(),
-            grant: Mutex::new(new.caller.grant),
+            grant: Mutex::new(new.caller.grant()),
             server: new.server.clone(),
-            revision: new.revision,
-            upstream: new.upstream,
+            near: new.near,
+            far: new.far,
             elicits_urls: new.elicits_urls,
             has_tools: new.has_tools,
             open: Mutex::default(),
@@ -395,7 +405,7 @@ impl Sessions {
         if session.server != *server || session.party != Party::of(caller) {
             return None;
         }
-        *lock(&session.grant) = caller.grant;
+        *lock(&session.grant) = caller.grant();
         session.used_at_millis.store(self.millis(), Ordering::Relaxed);
         Some(session)
     }

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Basis, Caller, Subject};
 
 /// The part of a table that is open to everybody, as a fraction: three quarters.
 const OPEN_QUARTERS: usize = 3;
@@ -27,9 +27,9 @@ pub(crate) struct Network(Option<IpAddr>);
 impl Holder {
     /// Who is counted for this caller, who called from this address.
     pub(crate) fn of(caller: &Caller, source: Option<IpAddr>) -> Self {
-        match &caller.subject {
-            Subject::Anonymous => Self::Anonymous(Network::of(source)),
-            subject => Self::Subject(subject.clone()),
+        match &caller.basis {
+            Basis::Grant(granted) => Self::Subject(granted.subject.clone()),
+            Basis::Open => Self::Anonymous(Network::of(source)),
         }
     }
 }

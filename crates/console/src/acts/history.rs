@@ -11,14 +11,13 @@ use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict, Why};
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::canonical;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::SetName;
-use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{AUDIT_PAGE_MAX, AuditFilter, GrantFilter, Store, Tx};
 use serde::{Deserialize, Serialize};
 
@@ -94,10 +93,9 @@ impl Whose<'_> {
 
     /// Whether the user may use this tool with any arguments.
     fn may_know(self, server: &ServerName, name: &str, class: Option<ToolClass>, now: Timestamp) -> bool {
-        let caller = Caller { subject: self.subject.clone(), ..Caller::anonymous(ScopeSet::empty()) };
-        let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+                let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
         let call = Call::bare(server.clone(), "tools/call", Target::Tool { name: name.to_owned(), standing });
-        self.rights.judge(&caller, &Authority::default(), &call, now).permitted
+        self.rights.judge(Principal::of(self.subject), &Authority::default(), &call, now).permitted
     }
 }
 
@@ -155,7 +153,7 @@ fn beyond_loans(decision: &Decision) -> Option<BeyondLoans> {
     if decision.verdict != Verdict::Deny || decision.set != Some(SetName::Rights) {
         return None;
     }
-    if decision.why.as_deref() == Some("held_back") {
+    if decision.why == Some(Why::HeldBack) {
         return Some(BeyondLoans::Held);
     }
     let rules: Vec<String> = decision.because.iter().map(RuleId::to_string).collect();
@@ -198,7 +196,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
         let target = Target::Tool { name: tool.clone(), standing };
         let schema = known.schema(&mut tx, &decision.server, &tool).await?;
         let call = Call { arguments, schema, ..Call::bare(decision.server.clone(), "tools/call", target) };
-        let becomes = judge_again(rights, (&caller(&decision), &authority), (&call, kept), before(&decision), at);
+        let becomes = judge_again(rights, (principal(&decision), &authority), (&call, kept), before(&decision), at);
         match becomes {
             Replayed::Same => {}
             Replayed::Undecidable => report.undecidable += 1,
@@ -229,15 +227,8 @@ fn before(decision: &Decision) -> Before {
     Before { permitted: !refused, used, asked }
 }
 
-fn caller(decision: &Decision) -> Caller {
-    Caller {
-        subject: decision.subject.clone(),
-        client: decision.client.clone(),
-        path: decision.path.clone(),
-        grant: decision.grant,
-        task: decision.task,
-        ..Caller::anonymous(ScopeSet::empty())
-    }
+fn principal(decision: &Decision) -> Principal<'_> {
+    Principal { subject: &decision.subject, path: decision.path.as_ref() }
 }
 
 /// Calls of tools, and whether there are more. Not those that were judged a second time after a person was asked.

@@ -221,13 +221,13 @@ async fn what_is_advised_breaks_nothing_that_was_used() {
 async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let toml = format!(
-        "policies = \"rules\"\n[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\" }}\n",
+        "[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\" }}\n",
         upstream.url()
     );
     let setup = Checkpoint::configured(&toml).owner("alice", PASSWORD).user("bob", PASSWORD);
-    std::fs::create_dir(setup.folder().join("rules")).unwrap();
+    std::fs::create_dir(setup.folder().join("policies")).unwrap();
     let desk = r#"@id("loan-desk") permit(principal, action, resource in Server::"up");"#;
-    std::fs::write(setup.folder().join("rules/desk.cedar"), desk).unwrap();
+    std::fs::write(setup.folder().join("policies/desk.cedar"), desk).unwrap();
     let checkpoint = setup.start().await;
     let granted = let_in(&checkpoint, "bob", "mcp:write").await;
     assert_eq!(keep(&checkpoint, &granted.access, json!({})).await.status, 200);

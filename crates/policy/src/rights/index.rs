@@ -6,54 +6,19 @@ use cedar_policy::{
     ActionConstraint, AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet,
     PrincipalConstraint, ResourceConstraint, Response, SlotId, Template,
 };
+use sekisho_protocol::audit::RuleId;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::text::fold;
 
+use super::answer::{Answer, Unread};
 use super::arguments::Arguments;
 use super::lent::RightsLoan;
 use super::looks::Looks;
 use super::request::Terms;
-use super::{Answer, RuleId, Unread};
+use super::uses::Uses;
 use crate::model::Target;
 use crate::schema::ToolSchema;
 use crate::task::Asked;
-
-/// What a policy looks at beside principal, action and resource.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Uses {
-    pub(super) arguments: bool,
-    /// Which tool, resource or prompt it is, beyond its class.
-    pub(super) identity: bool,
-    pub(super) path: bool,
-    pub(super) source: bool,
-    /// The readings of a URI or a name: it was widened.
-    pub(super) spellings: bool,
-    pub(super) task: bool,
-    pub(super) time: bool,
-}
-
-impl Uses {
-    /// Everything there is.
-    pub(super) const ALL: Self =
-        Self { arguments: true, identity: true, path: true, source: true, spellings: true, task: true, time: true };
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            arguments: self.arguments || other.arguments,
-            identity: self.identity || other.identity,
-            path: self.path || other.path,
-            source: self.source || other.source,
-            spellings: self.spellings || other.spellings,
-            task: self.task || other.task,
-            time: self.time || other.time,
-        }
-    }
-
-    /// Whether the answer stays the same for the same caller and target. The path is part of the caller.
-    pub(super) fn is_lasting(self) -> bool {
-        !(self.arguments || self.source || self.task || self.time)
-    }
-}
 
 /// One policy, with what is known of it from reading it once.
 #[derive(Debug, Clone)]

@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use cedar_policy::{PolicyId, Template};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::audit::RuleId;
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, LoanId, ServerName, TaskId};
 use serde_json::Value;
 
-use super::RuleId;
 use crate::bounds::Bounds;
 use crate::model::{Authority, Call, Target};
 use crate::task::Asked;
@@ -45,11 +45,11 @@ impl RightsLoan {
         RuleId::Loan(self.id)
     }
 
-    fn is_for(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
-        let direct = caller.path.as_ref().is_some_and(|path| path.hops().len() == 1);
+    fn is_for(&self, principal: Principal<'_>, authority: &Authority, call: &Call, now: Timestamp) -> bool {
+        let direct = principal.path.is_some_and(|path| path.hops() == std::slice::from_ref(&self.client));
         let tool = matches!(&call.target, Target::Tool { name, .. } if *name == self.tool);
         let task = self.task.is_none_or(|id| authority.need.tasks().any(|task| task.id == id));
-        now < self.expires && tool && task && direct && caller.client.as_ref() == Some(&self.client)
+        now < self.expires && tool && task && direct
     }
 }
 
@@ -83,7 +83,7 @@ impl Lent {
     /// The loans that are for this call.
     pub(super) fn to(
         &self,
-        caller: &Caller,
+        principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
         asked: Asked,
@@ -92,13 +92,13 @@ impl Lent {
         if self.loans.is_empty() {
             return Vec::new();
         }
-        let own = self.loans.get(&(caller.subject.clone(), call.server.clone()));
+        let own = self.loans.get(&(principal.subject.clone(), call.server.clone()));
         let fits = |bounds: &Option<Bounds>| match (bounds, asked) {
             (None, _) | (Some(_), Asked::Any) => true,
             (Some(bounds), Asked::This) => bounds.check(call.arguments.as_deref()).is_ok(),
         };
         let own = own.into_iter().flatten();
-        let own = own.filter(|loan| loan.lent.is_for(caller, authority, call, now) && fits(&loan.bounds));
+        let own = own.filter(|loan| loan.lent.is_for(principal, authority, call, now) && fits(&loan.bounds));
         own.map(|loan| &loan.lent).collect()
     }
 }

@@ -6,15 +6,17 @@ use std::fmt::Write as _;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
 use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::audit::RuleId;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 use serde_json::Value;
 
-use super::index::{Indexed, Looking, Uses};
+use super::index::{Indexed, Looking};
 use super::looks::{Bag, Looks, guard, odd_addresses};
+use super::parts::{OWNERS, PolicyFile, RightsParts};
 use super::request::{Terms, level, uid};
 use super::spelling::{self, Unclear};
-use super::{OWNERS, RightsParts, RuleId};
+use super::uses::Uses;
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
 
@@ -24,15 +26,6 @@ const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The schema that policies are checked against, with its comments: what they may speak of.
 pub fn schema_text() -> &'static str {
     SCHEMA
-}
-
-/// One policy file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PolicyFile {
-    /// Its name, for errors and rules.
-    pub name: String,
-    /// Its text.
-    pub text: String,
 }
 
 /// Where in a file.

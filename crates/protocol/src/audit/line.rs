@@ -184,7 +184,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Line;
-    use crate::audit::{Decision, Event, Need, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict};
+    use crate::audit::{Decision, Event, Need, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict, Why};
     use crate::caller::{ActorPath, Subject};
     use crate::digest::Digest;
     use crate::env::{Clock as _, ManualClock, SeededEntropy, Timestamp};
@@ -239,8 +239,8 @@ mod tests {
                 verdict: [Verdict::Ask, Verdict::Deny, Verdict::Permit, Verdict::StepUp][picked % 4],
                 set: is().then(|| [SetName::Grant, SetName::Need, SetName::Rights][picked % 3]),
                 need: [Need::Inside, Need::Outside, Need::Undeclared][picked % 3],
-                why: is().then(|| words[2].clone().into()),
-                observed: is().then(|| words[0].clone().into()),
+                why: is().then(|| [Why::Rights, Why::BudgetSpent][picked % 2]),
+                observed: is().then(|| [Why::OutsideTask, Why::Rights][picked % 2]),
                 because: rules.iter().map(|rule| RuleId::read(rule)).collect(),
                 scopes: if is() { [Scope::read(), Scope::tool("a")].into_iter().collect() } else { ScopeSet::empty() },
             };
