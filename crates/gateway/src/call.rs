@@ -308,8 +308,8 @@ async fn standing(
     routed: &Routed,
     name: &str,
 ) -> Result<(ToolStanding, Option<Arc<ToolSchema>>), CallFault> {
-    // Nobody has a right to what stands behind a name of ours; and a name with several spellings is no tool's. It is
-    // answered like any unknown one, so that nothing is learned from the difference (RS-36).
+    // No caller may use an upstream's tool that has a name of ours, and a name with several spellings is no tool's. Both
+    // are answered like an unknown name, so that nothing is learned from the difference (RS-36).
     if own::is_ours(&routed.route, name).is_some() || check_name(name).is_err() {
         return Ok((ToolStanding::Unknown, None));
     }

@@ -25,7 +25,7 @@ use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
 use crate::authenticate::{AuthenticateError, Authenticated, Proof};
 use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
-use crate::call::{self, CallRequest, CallFault, Form, Posted};
+use crate::call::{self, CallFault, CallRequest, Form, Posted};
 use crate::cors;
 use crate::credential::{self, Credential};
 use crate::era::stateless::Declared;
@@ -37,6 +37,7 @@ use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::memory::instead_of;
 use crate::profiles;
+use crate::refusal::RefusalWord;
 use crate::rounds::{self, Brought};
 use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
@@ -57,7 +58,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         Ok(screened) => screened,
         Err(error) => {
             let (response, word) = error::unrouted(error);
-            let record = rejection(now, id, None, response.status().as_u16(), word, String::new());
+            let record = rejection(now, id, None, response.status().as_u16(), word.as_str(), String::new());
             reject(gateway, (word, source), record);
             return response;
         }
@@ -262,7 +263,13 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest
 }
 
 /// A refused call is on record like a permitted one.
-async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest, denied: Box<Denied>) -> Refused {
+async fn deny(
+    gateway: &Gateway,
+    routed: &Routed,
+    caller: &Caller,
+    asked: &CallRequest,
+    denied: Box<Denied>,
+) -> Refused {
     let told = told(gateway, routed, caller, asked, &denied);
     let record = decision(routed, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
@@ -313,13 +320,11 @@ async fn unsettled(
         (SettleError::Over(task), _) => Denied::by_task(authority, task, true),
         (SettleError::Spent(task), _) => Denied::by_task(authority, task, false),
         (SettleError::Unapproved, Some(ask)) => match &caller.basis {
-            Basis::Grant(granted) => {
-                match Box::pin(approval::ask(gateway, routed, granted, &asked.call, ask)).await {
-                    Ok(denied) => denied,
-                    Err(JournalError::Store(StoreError::Full { .. })) => return Refused::new(asked.id(), Fault::Full),
-                    Err(error) => return Refused::new(asked.id(), error),
-                }
-            }
+            Basis::Grant(granted) => match Box::pin(approval::ask(gateway, routed, granted, &asked.call, ask)).await {
+                Ok(denied) => denied,
+                Err(JournalError::Store(StoreError::Full { .. })) => return Refused::new(asked.id(), Fault::Full),
+                Err(error) => return Refused::new(asked.id(), error),
+            },
             Basis::Open => Denied::ApprovalAnonymous(ask),
         },
         (SettleError::Round, _) => return Refused::new(asked.id(), CallFault::RequestState),
@@ -501,15 +506,15 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         Fault::Denied { .. } | Fault::Ended(_) => return response,
         // Said to clients that only try.
         Fault::Forward(error @ (ForwardError::MethodNotAllowed | ForwardError::SessionGone)) => {
-            tracing::debug!(%server, request = %routed.request, word, "{error}");
+            tracing::debug!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
         }
         Fault::Forward(error) => {
-            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            tracing::warn!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
         }
         Fault::Call(CallFault::Upstream(error)) => {
-            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            tracing::warn!(%server, request = %routed.request, word = word.as_str(), "{error}");
             String::new()
         }
         Fault::Authenticate(crate::authenticate::AuthenticateError::Unavailable(Some(error))) => {
@@ -522,7 +527,7 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         }
         fault => fault.to_string().chars().take(DETAIL_CHARACTERS_MAX).collect(),
     };
-    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word, detail);
+    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word.as_str(), detail);
     reject(gateway, (word, routed.source), record);
     response
 }
@@ -530,11 +535,11 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
 /// Puts a rejection on record: by itself, or in a sum with others of its kind from its address (ATK-172).
 fn reject(
     gateway: &Gateway,
-    (word, source): (&'static str, Option<std::net::IpAddr>),
+    (word, source): (RefusalWord, Option<std::net::IpAddr>),
     record: sekisho_protocol::audit::Record,
 ) {
-    if gateway.refusals.admit(word, source) && !gateway.journal.note(record) {
-        gateway.refusals.count(word, source);
+    if gateway.refusals.admit(word.as_str(), source) && !gateway.journal.note(record) {
+        gateway.refusals.count(word.as_str(), source);
     }
 }
 
