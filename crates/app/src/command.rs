@@ -97,7 +97,7 @@ pub(crate) fn visible(text: &str) -> String {
 
 /// Rules as one line.
 pub(crate) fn rules(rules: &[RuleId]) -> String {
-    rules.iter().map(|rule| rule.0.as_str()).collect::<Vec<_>>().join(", ")
+    rules.iter().map(RuleId::text).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

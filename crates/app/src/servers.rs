@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sekisho_acts::server::Add as ServerAdd;
 use sekisho_gateway::{
-    BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, UpstreamSettings,
+    BuiltInSettings, EnvValue, HttpSettings, KeepArguments, Route, Routes, StdioSettings, Upstream, UpstreamSettings,
 };
 use sekisho_policy::rights::{Fault, Rights, RightsLoan, RightsParts, RightsServer, RightsUser, warnings};
 use sekisho_protocol::catalogue::ToolClass;
@@ -82,6 +82,7 @@ pub(crate) fn routes(servers: &[Defined], parts: RouteParts<'_>) -> Result<Route
             Arguments::Sealed => KeepArguments::Sealed { seconds: arguments_days.saturating_mul(86_400) },
         };
         let agent_tasks = definition.agent_tasks;
+        let upstream = Upstream::behind(&server.name, upstream);
         let route = Route { card: card(server, base_url)?, upstream, arguments, agent_tasks };
         routes.insert(server.name.clone(), std::sync::Arc::new(route));
     }

@@ -19,7 +19,7 @@ use sekisho_protocol::mcp::sse::{write_comment, write_event};
 use tokio::time::Instant;
 
 use crate::audit::OutcomeEntry;
-use crate::error::ROUNDS_FULL;
+use crate::fault::ROUNDS_FULL;
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Event, EventStream};
 use crate::memory::instead_of;
@@ -39,7 +39,7 @@ const HEADERS_USUAL: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Passage {
     pub(crate) filter: Filter,
-    /// Before `watch`: whoever waits until nothing is open finds every outcome handed over.
+    /// Dropped before `watch`, so that every outcome is handed over when the watchdog counts nothing open.
     pub(crate) outcome: OutcomeEntry,
     pub(crate) watch: Watch,
     /// When a standing stream ends by itself: with its token.

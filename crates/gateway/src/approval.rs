@@ -8,10 +8,10 @@ use sekisho_policy::decide::Ask;
 use sekisho_policy::model::{Authority, Call};
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::Actor;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Caller, Granted};
 use sekisho_protocol::canonical;
 use sekisho_protocol::ids::ApprovalId;
-use sekisho_store::{APPROVAL_TEXT_BYTES_MAX, NewApproval, SecretBytes, StoreError};
+use sekisho_store::{APPROVAL_TEXT_BYTES_MAX, NewApproval, SecretBytes};
 use tokio::time::Instant;
 
 use crate::Gateway;
@@ -22,7 +22,7 @@ use crate::route::Routed;
 /// How long a person has, in seconds; and how long a yes is good for.
 const APPROVAL_SECONDS: u32 = 600;
 
-/// The permit, which goes to be settled, and what is needed if nobody has said yes.
+/// The permit, which is settled next, and what is needed to ask a person if none has approved the call.
 pub(crate) fn part(ask: Ask, authority: &Authority) -> (Box<Permit>, Option<AskedFor>) {
     let asked = AskedFor::of(&ask, authority);
     (Box::new(ask.permit), Some(asked))
@@ -32,18 +32,14 @@ pub(crate) fn part(ask: Ask, authority: &Authority) -> (Box<Permit>, Option<Aske
 pub(crate) async fn ask(
     gateway: &Gateway,
     routed: &Routed,
-    caller: &Caller,
+    granted: &Granted,
     call: &Call,
-    asked: &AskedFor,
+    asked: AskedFor,
 ) -> Result<Denied, JournalError> {
-    let (Some(grant), Some(client)) = (caller.grant, caller.client.clone()) else {
-        // Nobody has no page to be asked on, and was refused before.
-        return Err(JournalError::Store(StoreError::Conflict { what: "an approval without a grant".to_owned() }));
-    };
-    let open = gateway.store.read().await?.approvals().open_of(grant, &asked.call, routed.now).await?;
+    let open = gateway.store.read().await?.approvals().open_of(granted.grant, &asked.call, routed.now).await?;
     if let Some(open) = open {
-        // Most who come back ask for what is there already, and that disturbs nobody who writes.
-        return Ok(Denied::by_ask(asked, open.id));
+        // Most clients that come back ask for what is there already, and a reading keeps no writer waiting.
+        return Ok(Denied::Approval { ask: asked, approval: open.id });
     }
     // What the person reads is what the digest is of.
     let whole = canonical::arguments(call.arguments.as_deref());
@@ -51,21 +47,21 @@ pub(crate) async fn ask(
     let left_out = rest.chars().count() as u64;
     let beside = canonical::beside(call.params.as_deref());
     if beside.as_ref().is_some_and(|text| text.len() > APPROVAL_TEXT_BYTES_MAX) {
-        return Ok(Denied::by_size(asked));
+        return Ok(Denied::TooLarge(asked));
     }
     let new = NewApproval {
         id: ApprovalId::generate(routed.now, gateway.entropy.as_ref()),
         digest: asked.call,
-        subject: caller.subject.clone(),
-        client,
-        grant,
+        subject: granted.subject.clone(),
+        client: granted.client.clone(),
+        grant: granted.grant,
         server: routed.server().clone(),
         tool: call.target.name().unwrap_or_default().chars().take(256).collect(),
         arguments: Some(SecretBytes::new(arguments.as_bytes().to_vec())),
         arguments_left_out: left_out,
         beside: beside.map(|text| SecretBytes::new(text.into_bytes())),
         task: asked.task,
-        rule: asked.rule.0.clone(),
+        rule: asked.rule.to_string(),
         reason: asked.reason.clone(),
         request: routed.request,
         expires_at: sekisho_protocol::env::after(routed.now, APPROVAL_SECONDS),
@@ -73,7 +69,7 @@ pub(crate) async fn ask(
     let mut tx = gateway.journal.begin().await?;
     let open = tx.approvals().ask(&new, routed.now).await?;
     tx.commit().await?;
-    Ok(Denied::by_ask(asked, open.id))
+    Ok(Denied::Approval { ask: asked, approval: open.id })
 }
 
 /// How long a client that came back waits for a person who has not answered yet (product §4, Ask).
@@ -90,7 +86,7 @@ pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalI
         let mut tx = gateway.store.read().await?;
         let found = tx.approvals().find(approval).await?;
         drop(tx);
-        let found = found.filter(|approval| Some(approval.grant) == caller.grant);
+        let found = found.filter(|approval| Some(approval.grant) == caller.grant());
         match found {
             Some(approval) if approval.approved == Some(false) => return Ok(true),
             Some(approval) if approval.is_open(gateway.clock.now()) && approval.approved.is_none() => {}
@@ -108,7 +104,7 @@ pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalI
     }
 }
 
-/// The client says that its user would not look: nobody is asked about this call any more.
+/// The client says that its user would not open the page, so the question is withdrawn.
 pub(crate) async fn decline(
     gateway: &Gateway,
     routed: &Routed,
@@ -123,7 +119,7 @@ pub(crate) async fn decline(
         entropy: gateway.entropy.as_ref(),
     };
     let mut tx = gateway.journal.begin().await?;
-    match answer(&mut tx, &by, &caller.subject, approval, Answer::Decline).await {
+    match answer(&mut tx, &by, caller.subject(), approval, Answer::Decline).await {
         Ok(_) => Ok(tx.commit().await?),
         // Answered before, or its grant has ended.
         Err(ActError::Store(error)) => Err(error.into()),

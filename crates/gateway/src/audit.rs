@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sekisho_policy::model::Call;
-use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::audit::{Decision, Event, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict, Why};
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::env::{Clock, Timestamp, after};
 use sekisho_protocol::ids::{GrantId, NodeId, RequestId, ServerName, TaskId};
 use sekisho_store::{AuditHead, Store, StoreError, Tx};
@@ -227,7 +227,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands over a record that nobody waits for. `false`: the queue is full.
+    /// Hands over a record without waiting. `false`: the queue is full.
     pub(crate) fn note(&self, record: Record) -> bool {
         self.queue.try_send(Entry::Record(record.into())).is_ok()
     }
@@ -267,7 +267,7 @@ impl Writer {
             self.write(&entries).await;
             for entry in entries.drain(..) {
                 if let Entry::Flush(done) = entry {
-                    // Whoever asked may have gone.
+                    // The task that asked may be gone.
                     let _ = done.send(());
                 }
             }
@@ -312,7 +312,8 @@ impl Writer {
         for noted in noted() {
             noted.keep(&mut tx).await?;
         }
-        // Before the chain, as whoever ends a grant and records it.
+        // Before the chain, in the order in which the end of a grant is written and recorded: no two transactions wait for
+        // each other.
         for (grant, at) in used {
             tx.grants().touch(*grant, *at).await?;
         }
@@ -328,7 +329,7 @@ async fn gather(entries: &mut mpsc::Receiver<Entry>, hurry: &Notify, behind: boo
     let Some(first) = entries.recv().await else { return false };
     let flushes = matches!(first, Entry::Flush(_));
     batch.push(first);
-    // Not woken by each that comes: nobody waits for them, and a turn for each would cost more than its record.
+    // Not woken by each record that comes: no call waits for them, and waking for each would cost more than its record.
     if !behind && !flushes {
         let _ = tokio::time::timeout(BATCH_WAIT, hurry.notified()).await;
     }
@@ -347,22 +348,26 @@ pub(crate) struct Judgement {
     pub(crate) set: Option<sekisho_protocol::refusal::SetName>,
     pub(crate) need: sekisho_protocol::audit::Need,
     pub(crate) task: Option<TaskId>,
-    /// A closed word of the policy.
-    pub(crate) why: Option<&'static str>,
-    /// The same, for what was only observed.
-    pub(crate) observed: Option<&'static str>,
+    /// Why it was refused.
+    pub(crate) why: Option<Why>,
+    /// Why it would have been refused, had its server not only observed.
+    pub(crate) observed: Option<Why>,
     pub(crate) because: Arc<[RuleId]>,
     pub(crate) scopes: sekisho_protocol::scope::ScopeSet,
 }
 
 /// The record of a decision.
 pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement: Judgement) -> Noted {
+    let granted = match &caller.basis {
+        Basis::Grant(granted) => Some(granted),
+        Basis::Open => None,
+    };
     let decision = Decision {
-        subject: caller.subject.clone(),
-        client: caller.client.clone(),
-        path: caller.path.clone(),
-        grant: caller.grant,
-        token: caller.token,
+        subject: caller.subject().clone(),
+        client: granted.map(|granted| granted.client.clone()),
+        path: granted.map(|granted| granted.path.clone()),
+        grant: granted.map(|granted| granted.grant),
+        token: granted.map(|granted| granted.token),
         task: judgement.task,
         server: call.server.clone(),
         method: call.method.into(),
@@ -371,8 +376,8 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         verdict: judgement.verdict,
         set: judgement.set,
         need: judgement.need,
-        why: judgement.why.map(Into::into),
-        observed: judgement.observed.map(Into::into),
+        why: judgement.why,
+        observed: judgement.observed,
         because: judgement.because,
         scopes: judgement.scopes,
     };
@@ -383,7 +388,7 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         _ => None,
     };
     let record = Record { at: routed.now, request: routed.request, event: Event::Decision(Box::new(decision)) };
-    Noted { record, arguments, _open: None, used: caller.grant }
+    Noted { record, arguments, _open: None, used: caller.grant() }
 }
 
 fn bounded(name: &str) -> String {

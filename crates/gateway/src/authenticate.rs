@@ -10,17 +10,17 @@ use http::header::AUTHORIZATION;
 use quick_cache::sync::Cache;
 use sekisho_policy::model::{Authority, Trust};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Basis, Caller, Granted};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::resource::ResourceId;
 use sekisho_store::{GrantState, Store, StoreError};
 use sekisho_token::{AccessClaims, Expectation, Keys, VerifyError, verify};
 
 use crate::route::Routed;
 
-/// Why nobody is known to call.
+/// Why it is not known who calls.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthenticateError {
     /// The grant is revoked or over, its user or client disabled, or its tokens were called in.
@@ -35,7 +35,7 @@ pub(crate) enum AuthenticateError {
     /// The token is not believed.
     #[error(transparent)]
     Token(#[from] VerifyError),
-    /// Nobody can say whether the grant is alive, so it is not (product rule: a store that is down denies).
+    /// The store cannot say whether the grant is alive, so the call is refused (product rule: a store that is down denies).
     #[error("the store cannot be asked")]
     Unavailable(#[source] Option<StoreError>),
 }
@@ -45,17 +45,26 @@ pub(crate) enum AuthenticateError {
 pub(crate) struct Authenticated {
     /// Who.
     pub(crate) caller: Arc<Caller>,
-    /// What the store said of the grant; `None` only for the anonymous subject.
-    pub(crate) standing: Option<Arc<Standing>>,
+    /// What shows that the authority still holds.
+    pub(crate) proof: Proof,
     /// The declared tasks, and how far the clients are trusted.
     pub(crate) authority: Authority,
 }
 
+/// What shows that a caller's authority still holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Proof {
+    /// What the store said of this grant.
+    Grant(GrantId, Arc<GrantSnapshot>),
+    /// The server is open to everybody. The routes say so at every request, so nothing else has to be asked.
+    Open,
+}
+
 impl Authenticated {
-    /// Nobody in particular, at a server opened on purpose.
+    /// An anonymous caller, at a server opened on purpose.
     fn anonymous(routed: &Routed) -> Self {
         let scopes = routed.card().scopes_default.clone();
-        Self { caller: Arc::new(Caller::anonymous(scopes)), standing: None, authority: Authority::default() }
+        Self { caller: Arc::new(Caller::anonymous(scopes)), proof: Proof::Open, authority: Authority::default() }
     }
 }
 
@@ -97,6 +106,8 @@ struct Believed {
     caller: Arc<Caller>,
     audience: ResourceId,
     grant: GrantId,
+    /// The task that the token names.
+    task: Option<TaskId>,
     epoch: i64,
     issued: Timestamp,
 }
@@ -137,13 +148,14 @@ impl Authenticator {
             Err(error) => return Err(error),
         };
         let believed = self.believe(keys, token, &routed.card().resource, routed.now)?;
-        let standing =
-            self.grants.standing(believed.grant).await.map_err(|error| AuthenticateError::Unavailable(Some(error)))?;
-        if !standing.honours(believed.epoch, routed.now) {
+        let snapshot = self.grants.snapshot(believed.grant).await;
+        let snapshot = snapshot.map_err(|error| AuthenticateError::Unavailable(Some(error)))?;
+        if !snapshot.honours(believed.epoch, routed.now) {
             return Err(AuthenticateError::Ended);
         }
-        let authority = standing.authority(&believed.caller);
-        Ok(Authenticated { caller: Arc::clone(&believed.caller), standing: Some(standing), authority })
+        let authority = snapshot.authority(believed.task);
+        let proof = Proof::Grant(believed.grant, snapshot);
+        Ok(Authenticated { caller: Arc::clone(&believed.caller), proof, authority })
     }
 
     fn believe(
@@ -167,7 +179,7 @@ impl Authenticator {
         if believed.audience != *audience {
             return Err(VerifyError::Audience.into());
         }
-        if believed.caller.expires <= now {
+        if believed.caller.ends() <= now {
             return Err(VerifyError::Expired.into());
         }
         // The clock was ahead when it was issued, and was set right: its end is further away than was promised (ATK-173).
@@ -180,24 +192,24 @@ impl Authenticator {
 
 impl Believed {
     fn of(claims: AccessClaims) -> Self {
-        let caller = Caller {
+        let granted = Granted {
             subject: claims.sub,
-            client: Some(claims.client_id),
-            path: Some(claims.path),
-            grant: Some(claims.grant),
-            scopes: claims.scope,
+            client: claims.client_id,
+            path: claims.path,
+            grant: claims.grant,
             task: claims.task,
-            token: Some(claims.jti),
+            token: claims.jti,
             expires: claims.exp,
         };
-        let (grant, epoch, issued) = (claims.grant, claims.epoch, claims.iat);
-        Self { caller: Arc::new(caller), audience: claims.aud, grant, epoch, issued }
+        let caller = Arc::new(Caller { scopes: claims.scope, basis: Basis::Grant(granted) });
+        let AccessClaims { grant, task, epoch, iat: issued, aud: audience, .. } = claims;
+        Self { caller, audience, grant, task, epoch, issued }
     }
 }
 
 /// What the store said of one grant, and whether something changed since.
 #[derive(Debug)]
-pub(crate) struct Standing {
+pub(crate) struct GrantSnapshot {
     state: Option<GrantState>,
     /// What a token needs that names no task of its own.
     need: Need,
@@ -208,7 +220,7 @@ pub(crate) struct Standing {
     generation: u64,
 }
 
-impl Standing {
+impl GrantSnapshot {
     fn honours(&self, epoch: i64, now: Timestamp) -> bool {
         self.state.as_ref().is_some_and(|state| state.honours(epoch, now))
     }
@@ -223,9 +235,9 @@ impl Standing {
     }
 
     /// What stands behind a token of this grant: the grant's current task, and the task that the token names.
-    pub(crate) fn authority(&self, caller: &Caller) -> Authority {
+    pub(crate) fn authority(&self, task: Option<TaskId>) -> Authority {
         let current = self.state.as_ref().and_then(|state| state.task);
-        let need = match caller.task {
+        let need = match task {
             None => self.need.clone(),
             Some(task) => Need::named(current.into_iter().chain([task]), &self.tasks),
         };
@@ -237,8 +249,8 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Grants {
     store: Store,
-    known: Cache<GrantId, Arc<Standing>>,
-    /// Grows when everything is forgotten, and whenever anything is: who began to read before must not remember.
+    known: Cache<GrantId, Arc<GrantSnapshot>>,
+    /// Grows whenever anything is forgotten: what was read from the store before that must not be remembered.
     generation: AtomicU64,
     all_before: AtomicU64,
     /// The store was not reachable when last heard of.
@@ -257,55 +269,55 @@ impl Grants {
     }
 
     /// What is known of a grant, from the store if need be.
-    pub(crate) async fn standing(&self, grant: GrantId) -> Result<Arc<Standing>, StoreError> {
+    pub(crate) async fn snapshot(&self, grant: GrantId) -> Result<Arc<GrantSnapshot>, StoreError> {
         if self.is_down() {
             // The store answers again, or it does not: either way the answer is fresh.
             return Box::pin(self.read(grant)).await;
         }
         match self.known.get(&grant) {
-            Some(standing) => Ok(standing),
+            Some(snapshot) => Ok(snapshot),
             None => Box::pin(self.read(grant)).await,
         }
     }
 
-    async fn read(&self, grant: GrantId) -> Result<Arc<Standing>, StoreError> {
+    async fn read(&self, grant: GrantId) -> Result<Arc<GrantSnapshot>, StoreError> {
         let before = self.generation.load(Ordering::SeqCst);
         let mut tx = self.store.read().await?;
         let state = tx.grants().alive(grant).await?;
         drop(tx);
-        let standing = Arc::new(Standing::of(state, before));
-        self.known.insert(grant, Arc::clone(&standing));
-        // INVARIANT: whoever forgets first moves the generation and then removes. So either we see that it moved,
-        // or the removal comes after our insertion.
+        let snapshot = Arc::new(GrantSnapshot::of(state, before));
+        self.known.insert(grant, Arc::clone(&snapshot));
+        // INVARIANT: `forget` first moves the generation and then removes. So either we see that it moved, or the removal
+        // comes after our insertion.
         if self.generation.load(Ordering::SeqCst) != before {
-            standing.stale.store(true, Ordering::SeqCst);
+            snapshot.stale.store(true, Ordering::SeqCst);
             self.known.remove(&grant);
         }
-        Ok(standing)
+        Ok(snapshot)
     }
 
     /// Whether authority that was established before still holds, as far as the feed has said by now. Costs two
     /// loads; `false` means that it has to be established anew.
-    pub(crate) fn is_current(&self, standing: &Standing) -> bool {
-        !standing.stale.load(Ordering::SeqCst)
-            && standing.generation >= self.all_before.load(Ordering::SeqCst)
+    pub(crate) fn is_current(&self, snapshot: &GrantSnapshot) -> bool {
+        !snapshot.stale.load(Ordering::SeqCst)
+            && snapshot.generation >= self.all_before.load(Ordering::SeqCst)
             && !self.is_down()
     }
 
-    /// That the grant still honours tokens, asked of the store where something may have changed. Whoever comes too late
-    /// is told what everybody is told who comes later.
+    /// That the grant still honours tokens. The store is asked only where something may have changed. A grant that has
+    /// ended meanwhile is refused like at the next request.
     pub(crate) async fn still_stands(
         &self,
         grant: GrantId,
-        standing: &Standing,
+        snapshot: &GrantSnapshot,
         now: Timestamp,
     ) -> Result<(), AuthenticateError> {
-        if self.is_current(standing) {
+        if self.is_current(snapshot) {
             return Ok(());
         }
-        let epoch = standing.state.as_ref().map(|state| state.epoch).ok_or(AuthenticateError::Ended)?;
-        match self.standing(grant).await {
-            Ok(standing) if standing.honours(epoch, now) => Ok(()),
+        let epoch = snapshot.state.as_ref().map(|state| state.epoch).ok_or(AuthenticateError::Ended)?;
+        match self.snapshot(grant).await {
+            Ok(snapshot) if snapshot.honours(epoch, now) => Ok(()),
             Ok(_) => Err(AuthenticateError::Ended),
             Err(error) => Err(AuthenticateError::Unavailable(Some(error))),
         }
@@ -320,8 +332,8 @@ impl Grants {
     /// One grant changed.
     pub(crate) fn forget(&self, grant: GrantId) {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        if let Some((_, standing)) = self.known.remove(&grant) {
-            standing.stale.store(true, Ordering::SeqCst);
+        if let Some((_, snapshot)) = self.known.remove(&grant) {
+            snapshot.stale.store(true, Ordering::SeqCst);
         }
     }
 
@@ -340,7 +352,7 @@ impl Grants {
     /// The store went out of reach, or came back. Says whether that is news.
     pub(crate) fn set_down(&self, down: bool) -> bool {
         if !down && self.is_down() {
-            // INVARIANT: forgotten first. Whoever sees that the store is back finds nothing from before.
+            // INVARIANT: forgotten first, so that nothing from before is found once the store counts as reachable.
             self.forget_all();
         }
         self.down.swap(down, Ordering::SeqCst) != down

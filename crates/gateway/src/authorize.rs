@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use sekisho_policy::decide::{Ask, Decision, Denial, Reason, decide};
+use sekisho_policy::decide::{Ask, Decision, Denial, Reason, StepUp, decide};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{Outside, OutsideWhy};
-use sekisho_protocol::audit::{Need, RuleId, Verdict};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::audit::{Need, RuleId, Verdict, Why};
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ApprovalId, RequestId, TaskId};
+use sekisho_protocol::ids::{ApprovalId, GrantId, RequestId, TaskId};
 use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
 use sekisho_protocol::scope::ScopeSet;
 
@@ -20,7 +20,7 @@ use crate::audit::Judgement;
 /// A call that may go on, perhaps once a person has said yes.
 #[derive(Debug)]
 pub(crate) enum Allowed {
-    /// A person has to have said yes to it: settling tells whether somebody has.
+    /// A person has to have approved it first. Settling finds out whether one has.
     Ask(Box<Ask>),
     /// It may.
     Permit(Box<Permit>),
@@ -28,30 +28,51 @@ pub(crate) enum Allowed {
 
 /// A call that is not permitted, with everything that its answer and its record need.
 #[derive(Debug)]
-pub(crate) struct Denied {
-    pub(crate) verdict: Verdict,
-    /// The set that refuses; none does where the arguments are not those that the tool takes.
-    pub(crate) set: Option<SetName>,
-    /// Scopes that would be enough; only of a step-up.
-    pub(crate) scopes: ScopeSet,
-    /// What the client was granted already; only of a step-up.
-    pub(crate) granted: ScopeSet,
-    /// The call was about a job that is not the caller's: it is answered as the protocol answers for an unknown one.
-    pub(crate) unknown_job: bool,
-    /// How it is told.
-    pub(crate) told: Told,
-    /// The approval that is waited for; only of an ask.
-    pub(crate) approval: Option<(Digest, ApprovalId)>,
-    because: Arc<[RuleId]>,
-    kind: RemedyKind,
-    /// Where a person can take the way out, below the base URL.
-    page: Option<String>,
-    /// Whether there is a page to ask an owner on: for who has a grant, about a tool.
-    pub(crate) askable: bool,
-    need: Need,
+pub(crate) enum Denied {
+    /// A person has to approve this very call, and is asked on the page of this approval.
+    Approval { ask: AskedFor, approval: ApprovalId },
+    /// A person would have to approve it, and an anonymous caller has no page to be asked on.
+    ApprovalAnonymous(AskedFor),
+    /// Its user said no to it.
+    Declined(AskedFor),
+    /// Rights, a task or the end of the token refuse it, or its arguments are not those that the tool takes.
+    Policy(PolicyDenial),
+    /// The token lacks scopes. `granted`: what it has.
+    StepUp { step_up: StepUp, granted: ScopeSet, task: Option<TaskId> },
+    /// Its task was spent or ended by other calls while it was judged.
+    Task { outside: Outside, over: bool },
+    /// A person would have to approve it, and it sends more beside its arguments than a page could show.
+    TooLarge(AskedFor),
+}
+
+/// A refusal of the policy, with what its remedy depends on.
+#[derive(Debug)]
+pub(crate) struct PolicyDenial {
+    denial: Denial,
+    target: DeniedTarget,
+    /// The caller's grant; an anonymous caller has none, and so no page to be sent to.
+    grant: Option<GrantId>,
     task: Option<TaskId>,
-    reason: String,
-    why: &'static str,
+}
+
+/// What a refused call was about, as far as its answer depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DeniedTarget {
+    HeldTool,
+    Job,
+    Other,
+    Tool,
+}
+
+impl DeniedTarget {
+    fn of(target: &Target) -> Self {
+        match target {
+            Target::Checkpoint { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => Self::Other,
+            Target::Job { .. } => Self::Job,
+            Target::Tool { standing: ToolStanding::Held, .. } => Self::HeldTool,
+            Target::Tool { .. } => Self::Tool,
+        }
+    }
 }
 
 /// How a refusal is told to a client.
@@ -77,203 +98,218 @@ pub(crate) fn authorize(
 ) -> Result<Allowed, Box<Denied>> {
     match decide(rights, caller, authority, call, now) {
         Decision::Permit(permit) => Ok(Allowed::Permit(Box::new(permit))),
-        Decision::Ask(ask) if caller.grant.is_some() => Ok(Allowed::Ask(Box::new(ask))),
-        Decision::Ask(ask) => Err(Box::new(Denied::by_nobody(&AskedFor::of(&ask, authority)))),
-        Decision::StepUp(step) => Err(Box::new(Denied {
-            verdict: Verdict::StepUp,
-            set: Some(SetName::Grant),
-            scopes: step.scopes,
-            granted: caller.scopes.clone(),
-            unknown_job: false,
-            told: Told::Error,
-            approval: None,
-            because: step.because,
-            kind: RemedyKind::StepUp,
-            page: None,
-            askable: false,
-            need: step.need,
+        Decision::Ask(ask) => match &caller.basis {
+            Basis::Grant(_) => Ok(Allowed::Ask(Box::new(ask))),
+            Basis::Open => Err(Box::new(Denied::ApprovalAnonymous(AskedFor::of(&ask, authority)))),
+        },
+        Decision::StepUp(step_up) => {
+            let (granted, task) = (caller.scopes.clone(), authority.need.task());
+            Err(Box::new(Denied::StepUp { step_up, granted, task }))
+        }
+        Decision::Deny(denial) => Err(Box::new(Denied::Policy(PolicyDenial {
+            denial,
+            target: DeniedTarget::of(&call.target),
+            grant: caller.grant(),
             task: authority.need.task(),
-            reason: "this client was not granted what the call needs; ask the user to grant more".to_owned(),
-            why: "scopes",
-        })),
-        Decision::Deny(denial) => Err(Box::new(Denied::by(denial, caller, authority, call))),
+        }))),
+    }
+}
+
+impl PolicyDenial {
+    /// Whether there is a page on which an owner can be asked: for a caller with a grant, about a tool.
+    fn is_askable(&self) -> bool {
+        let is_tool = matches!(self.target, DeniedTarget::HeldTool | DeniedTarget::Tool);
+        let is_open = self.denial.reason == Reason::Rights && self.denial.forbidden.is_none();
+        is_open && is_tool && self.grant.is_some()
+    }
+
+    fn why(&self) -> Why {
+        if self.target == DeniedTarget::HeldTool { Why::HeldBack } else { self.denial.reason.why() }
+    }
+
+    /// The kind of remedy, and the page below the base URL where a person finds it.
+    fn remedy(&self) -> (RemedyKind, Option<String>) {
+        match &self.denial.reason {
+            // The caller has to send other arguments, or a new token; no person can help.
+            Reason::Arguments(_) | Reason::Expired => (RemedyKind::None, None),
+            Reason::OutsideTask(outside) => {
+                let known = outside.why != OutsideWhy::Unknown;
+                (RemedyKind::WidenTask, known.then(|| format!("/tasks/{}", outside.task)))
+            }
+            Reason::Rights if self.denial.forbidden.is_some() => (RemedyKind::None, None),
+            Reason::Rights => (RemedyKind::AskAccess, None),
+            Reason::TaskRequired => (RemedyKind::WidenTask, self.grant.map(|grant| format!("/grants/{grant}"))),
+        }
+    }
+
+    fn text(&self) -> String {
+        match &self.denial.reason {
+            Reason::Arguments(violation) => violation.to_string(),
+            Reason::Expired => "the authority behind this call has ended".to_owned(),
+            Reason::OutsideTask(outside) => outside_text(outside),
+            Reason::Rights => match &self.denial.forbidden {
+                Some(forbidden) => forbidden.to_string(),
+                // The same words whether the thing exists or not (RS-36).
+                None => unknown_text(self.is_askable()),
+            },
+            Reason::TaskRequired => {
+                "this call is only for a declared task, and none is; the user can begin one".to_owned()
+            }
+        }
     }
 }
 
 impl Denied {
-    fn by(denial: Denial, caller: &Caller, authority: &Authority, call: &Call) -> Self {
-        let Denial { reason, because, need, forbidden } = denial;
-        let task = authority.need.task();
-        let is_held = matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. });
-        let is_tool = matches!(call.target, Target::Tool { .. });
-        let askable = reason == Reason::Rights && forbidden.is_none() && caller.grant.is_some() && is_tool;
-        let grant_page = || caller.grant.map(|grant| format!("/grants/{grant}"));
-        let (kind, page, text) = match &reason {
-            // The caller's to mend: no person can help.
-            Reason::Arguments(violation) => (RemedyKind::None, None, violation.to_string()),
-            Reason::Expired => (RemedyKind::None, None, "the authority behind this call has ended".to_owned()),
-            Reason::OutsideTask(outside) => {
-                let known = outside.why != OutsideWhy::Unknown;
-                let page = known.then(|| format!("/tasks/{}", outside.task));
-                (RemedyKind::WidenTask, page, outside_text(outside))
-            }
-            Reason::Rights => match &forbidden {
-                Some(forbidden) => (RemedyKind::None, None, forbidden.to_string()),
-                // The same words whether the thing exists or not (RS-36).
-                None => (RemedyKind::AskAccess, None, unknown_text(askable)),
-            },
-            Reason::TaskRequired => (
-                RemedyKind::WidenTask,
-                grant_page(),
-                "this call is only for a declared task, and none is; the user can begin one".to_owned(),
-            ),
-        };
-        Self {
-            verdict: Verdict::Deny,
-            set: reason.set(),
-            scopes: ScopeSet::empty(),
-            granted: ScopeSet::empty(),
-            unknown_job: reason == Reason::Rights && matches!(call.target, Target::Job { .. }),
-            told: Told::Error,
-            approval: None,
-            because,
-            kind,
-            page,
-            why: if is_held { "held_back" } else { reason.word() },
-            askable,
-            need,
-            task,
-            reason: text,
-        }
-    }
-
     /// A call whose task was spent or ended by others while it was judged.
     pub(crate) fn by_task(authority: &Authority, task: TaskId, over: bool) -> Self {
         let why = if over { OutsideWhy::Over } else { OutsideWhy::Spent };
         let bound = authority.need.tasks().find(|bound| bound.id == task);
         let purpose = bound.map(|bound| bound.definition.purpose.clone()).unwrap_or_default();
-        let outside = Outside { task, purpose, why };
-        Self {
-            verdict: Verdict::Deny,
-            set: Some(SetName::Need),
-            scopes: ScopeSet::empty(),
-            granted: ScopeSet::empty(),
-            unknown_job: false,
-            told: Told::Error,
-            approval: None,
-            because: Arc::default(),
-            kind: RemedyKind::WidenTask,
-            page: Some(format!("/tasks/{task}")),
-            askable: false,
-            need: Need::Outside,
-            task: Some(task),
-            reason: outside_text(&outside),
-            why: if over { "task_finished" } else { "budget_spent" },
+        Self::Task { outside: Outside { task, purpose, why }, over }
+    }
+
+    /// What was decided, in one word.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self {
+            Self::Approval { .. } => Verdict::Ask,
+            Self::ApprovalAnonymous(_)
+            | Self::Declined(_)
+            | Self::Policy(_)
+            | Self::Task { .. }
+            | Self::TooLarge(_) => Verdict::Deny,
+            Self::StepUp { .. } => Verdict::StepUp,
         }
     }
 
-    /// A call that waits for a person.
-    pub(crate) fn by_ask(ask: &AskedFor, approval: ApprovalId) -> Self {
-        let reason = match &ask.reason {
-            Some(reason) => format!("the user has to approve this very call first: {reason}"),
-            None => "the user has to approve this very call first".to_owned(),
-        };
-        Self {
-            verdict: Verdict::Ask,
-            set: Some(SetName::Rights),
-            scopes: ScopeSet::empty(),
-            granted: ScopeSet::empty(),
-            unknown_job: false,
-            told: Told::Error,
-            approval: Some((ask.call, approval)),
-            because: [ask.rule.clone()].into(),
-            kind: RemedyKind::Approve,
-            page: Some(format!("/approvals/{approval}")),
-            askable: false,
-            need: ask.need,
-            task: ask.task,
-            reason,
-            why: "approval",
+    /// The set that refuses; none does where the arguments are not those that the tool takes.
+    fn set(&self) -> Option<SetName> {
+        match self {
+            Self::Approval { .. } | Self::ApprovalAnonymous(_) | Self::Declined(_) | Self::TooLarge(_) => {
+                Some(SetName::Rights)
+            }
+            Self::Policy(policy) => policy.denial.reason.set(),
+            Self::StepUp { .. } => Some(SetName::Grant),
+            Self::Task { .. } => Some(SetName::Need),
         }
     }
 
-    /// A call that its user said no to.
-    pub(crate) fn by_decline(ask: &AskedFor) -> Self {
-        Self {
-            verdict: Verdict::Deny,
-            set: Some(SetName::Rights),
-            scopes: ScopeSet::empty(),
-            granted: ScopeSet::empty(),
-            unknown_job: false,
-            told: Told::Error,
-            approval: None,
-            because: [ask.rule.clone()].into(),
-            kind: RemedyKind::None,
-            page: None,
-            askable: false,
-            need: ask.need,
-            task: ask.task,
-            reason: "the user declined this very call; do not make it again unless the user asks for it".to_owned(),
-            why: "declined",
+    /// Why, as one word for the records.
+    pub(crate) fn why(&self) -> Why {
+        match self {
+            Self::Approval { .. } | Self::ApprovalAnonymous(_) => Why::Approval,
+            Self::Declined(_) => Why::Declined,
+            Self::Policy(policy) => policy.why(),
+            Self::StepUp { .. } => Why::Scopes,
+            Self::Task { over: true, .. } => Why::TaskFinished,
+            Self::Task { over: false, .. } => Why::BudgetSpent,
+            Self::TooLarge(_) => Why::TooLargeToApprove,
         }
     }
 
-    /// A call that sends more beside its arguments than a person could be shown.
-    pub(crate) fn by_size(ask: &AskedFor) -> Self {
-        Self {
-            reason: "the user has to approve this very call first, and what it sends beside its arguments is too large to be shown: make it again with less in `_meta`".to_owned(),
-            why: "too_large_to_approve",
-            ..Self::by_decline(ask)
+    /// Why, in words for the client.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Approval { ask: AskedFor { reason: Some(reason), .. }, .. } => {
+                format!("the user has to approve this very call first: {reason}")
+            }
+            Self::Approval { .. } => "the user has to approve this very call first".to_owned(),
+            Self::ApprovalAnonymous(_) => {
+                "a person has to approve this very call first, and nobody is signed in who could".to_owned()
+            }
+            Self::Declined(_) => {
+                "the user declined this very call; do not make it again unless the user asks for it".to_owned()
+            }
+            Self::Policy(policy) => policy.text(),
+            Self::StepUp { .. } => {
+                "this client was not granted what the call needs; ask the user to grant more".to_owned()
+            }
+            Self::Task { outside, .. } => outside_text(outside),
+            Self::TooLarge(_) => {
+                "the user has to approve this very call first, and what it sends beside its arguments \
+                is too large to be shown: make it again with less in `_meta`"
+                    .to_owned()
+            }
         }
     }
 
-    /// A call that a person would have to approve, of a caller who is nobody in particular: there is no page to ask on.
-    fn by_nobody(ask: &AskedFor) -> Self {
-        Self {
-            reason: "a person has to approve this very call first, and nobody is signed in who could".to_owned(),
-            why: "approval",
-            ..Self::by_decline(ask)
+    /// The kind of remedy, and the page below the base URL where a person finds it.
+    fn remedy(&self) -> (RemedyKind, Option<String>) {
+        match self {
+            Self::Approval { approval, .. } => (RemedyKind::Approve, Some(format!("/approvals/{approval}"))),
+            Self::ApprovalAnonymous(_) | Self::Declined(_) | Self::TooLarge(_) => (RemedyKind::None, None),
+            Self::Policy(policy) => policy.remedy(),
+            Self::StepUp { .. } => (RemedyKind::StepUp, None),
+            Self::Task { outside, .. } => (RemedyKind::WidenTask, Some(format!("/tasks/{}", outside.task))),
         }
+    }
+
+    /// Whether there is a page on which an owner can be asked.
+    pub(crate) fn is_askable(&self) -> bool {
+        match self {
+            Self::Policy(policy) => policy.is_askable(),
+            Self::Approval { .. }
+            | Self::ApprovalAnonymous(_)
+            | Self::Declined(_)
+            | Self::StepUp { .. }
+            | Self::Task { .. }
+            | Self::TooLarge(_) => false,
+        }
+    }
+
+    /// Whether the call was about a job that is not the caller's. It is answered as the protocol answers for an unknown one.
+    pub(crate) fn is_unknown_job(&self) -> bool {
+        match self {
+            Self::Policy(policy) => policy.denial.reason == Reason::Rights && policy.target == DeniedTarget::Job,
+            Self::Approval { .. }
+            | Self::ApprovalAnonymous(_)
+            | Self::Declined(_)
+            | Self::StepUp { .. }
+            | Self::Task { .. }
+            | Self::TooLarge(_) => false,
+        }
+    }
+
+    /// Whether the arguments are not those that the tool takes, so that the call has to be made with others.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.set().is_none()
     }
 
     /// What the client is told: the same for a thing that is hidden and one that does not exist.
     pub(crate) fn refusal(&self, request: RequestId, base_url: &str) -> Refusal {
-        let scopes = (self.kind == RemedyKind::StepUp).then(|| self.scopes.clone());
-        // Of all that was refused only its request is named: the same for what is hidden and what does not exist.
-        let ask = self.askable.then(|| format!("{base_url}/access/{request}"));
-        let url = self.page.as_ref().map(|page| format!("{base_url}{page}")).or(ask);
+        let (kind, page) = self.remedy();
+        let scopes = match self {
+            Self::StepUp { step_up, .. } => Some(step_up.scopes.clone()),
+            Self::Approval { .. }
+            | Self::ApprovalAnonymous(_)
+            | Self::Declined(_)
+            | Self::Policy(_)
+            | Self::Task { .. }
+            | Self::TooLarge(_) => None,
+        };
+        // The page is found by the request alone, so the URL is the same for what is hidden and what does not exist.
+        let ask = self.is_askable().then(|| format!("{base_url}/access/{request}"));
+        let url = page.map(|page| format!("{base_url}{page}")).or(ask);
         // Arguments that the tool does not take are told without a set; see `is_invalid`.
-        let set = self.set.unwrap_or(SetName::Rights);
-        Refusal { set, reason: self.reason.clone(), remedy: Remedy { kind: self.kind, url, scopes }, request }
-    }
-
-    /// Whether its user said no to it.
-    pub(crate) fn is_declined(&self) -> bool {
-        self.why == "declined"
-    }
-
-    /// Whether the arguments are not those that the tool takes, so that the call is to be made anew.
-    pub(crate) fn is_invalid(&self) -> bool {
-        self.set.is_none()
-    }
-
-    /// What is wrong with such a call.
-    pub(crate) fn reason(&self) -> &str {
-        &self.reason
+        let set = self.set().unwrap_or(SetName::Rights);
+        Refusal { set, reason: self.text(), remedy: Remedy { kind, url, scopes }, request }
     }
 
     /// For the record.
     pub(crate) fn judgement(&self) -> Judgement {
-        Judgement {
-            verdict: self.verdict,
-            set: self.set,
-            need: self.need,
-            task: self.task,
-            why: Some(self.why),
-            observed: None,
-            because: Arc::clone(&self.because),
-            scopes: self.scopes.clone(),
-        }
+        let (need, task, because, scopes) = match self {
+            Self::Approval { ask, .. } | Self::ApprovalAnonymous(ask) | Self::Declined(ask) | Self::TooLarge(ask) => {
+                (ask.need, ask.task, [ask.rule.clone()].into(), ScopeSet::empty())
+            }
+            Self::Policy(PolicyDenial { denial, task, .. }) => {
+                (denial.need, *task, Arc::clone(&denial.because), ScopeSet::empty())
+            }
+            Self::StepUp { step_up, task, .. } => {
+                (step_up.need, *task, Arc::clone(&step_up.because), step_up.scopes.clone())
+            }
+            Self::Task { outside, .. } => (Need::Outside, Some(outside.task), Arc::default(), ScopeSet::empty()),
+        };
+        let (verdict, set, why) = (self.verdict(), self.set(), Some(self.why()));
+        Judgement { verdict, set, need, task, why, observed: None, because, scopes }
     }
 }
 
@@ -300,7 +336,7 @@ impl AskedFor {
     }
 }
 
-/// What somebody is told of what there may not be. The link leads to a page that tells the user more.
+/// What a client is told of a thing that may not exist. The link leads to a page that tells the user more.
 fn unknown_text(askable: bool) -> String {
     let text = "there is no such thing here, or the user may not use it";
     if askable { format!("{text}; the user can see at the link what can be done") } else { text.to_owned() }

@@ -1,7 +1,9 @@
 //! Step 4: what is asked. The body is read once, strictly; headers have to say the same; the method table says what
 //! the method touches; the catalogue says what is known of it.
 
-use std::collections::BTreeSet;
+mod fault;
+mod request;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,209 +17,34 @@ use http::{HeaderMap, StatusCode};
 use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::{Call, Target, ToolStanding};
 use sekisho_policy::schema::ToolSchema;
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::canonical;
 use sekisho_protocol::mcp::headers::{HeaderError, HeaderView, agree};
-use sekisho_protocol::mcp::message::{CompletionReference, Filter, Id, Kind, Message, ReadError};
+use sekisho_protocol::mcp::message::{CompletionReference, Kind, Message};
 use sekisho_protocol::mcp::method::{Direction, Era, Method, MethodRow, Need, Revision};
 use sekisho_protocol::mcp::mirror::params_agree;
 use sekisho_protocol::mcp::strict::Limits;
-use sekisho_protocol::text::{NameFault, check_name};
+use sekisho_protocol::text::check_name;
 use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 
 use crate::Gateway;
 use crate::body::{Growth, Unread, whole};
 use crate::era::{initialize, stateless};
-use crate::forward::{ForwardError, InitDigest, Outgoing};
+use crate::forward::Outgoing;
 use crate::memory::Room;
 use crate::own;
+use crate::revision::{FarRevision, NearRevision};
 use crate::rounds::{self, Brought};
 use crate::route::{KeepArguments, Routed};
-use crate::session::{OpenRequest, Owner, Session, StandingPlace};
+use crate::session::{OpenRequest, Owner, Session};
+
+pub(crate) use fault::{CallError, CallFault};
+pub(crate) use request::{CallRequest, Form, Posted, Wish};
 
 /// What answers of a client are called in records: they have no method.
 pub(crate) const ANSWER_METHOD: &str = "(answer)";
 /// What the standing stream of the older revisions is called in records.
 pub(crate) const STREAM_METHOD: &str = "(stream)";
-
-/// Why a request is not a call. Every variant is the caller's to mend, except the last.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallFault {
-    #[error("`Accept` must list application/json and text/event-stream")]
-    Accept,
-    #[error("the body broke off")]
-    BodyBroken,
-    #[error("the body did not arrive in time")]
-    BodySlow,
-    #[error("`Content-Encoding` is not accepted; send the body as it is")]
-    ContentEncoding,
-    #[error("`Content-Type` must be application/json")]
-    ContentType,
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-    #[error("a request with this `id` is open in this session; every request of a session needs an `id` of its own")]
-    IdInUse,
-    #[error("this server speaks {} and has no `initialize`", join(.supported))]
-    InitializeUnknown { supported: Vec<Revision> },
-    #[error("the HTTP method is not offered here")]
-    MethodNotAllowed { allow: &'static str },
-    #[error("no such method in this revision")]
-    MethodNotFound { era: Era },
-    #[error("the client did not declare `{capability}`, which this method needs")]
-    MissingCapability { capability: &'static str },
-    #[error("`{member}` is missing")]
-    MissingParam { member: &'static str },
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("`requestState` is not of this call, has expired, or was used; make the call again without it")]
-    RequestState,
-    #[error("`params.{member}`: {why}")]
-    Name { member: &'static str, why: NameFault },
-    #[error("`params.{member}`: {refused}")]
-    ResourceUri { member: &'static str, refused: NotCanonical },
-    #[error("an answer must have the `id` of the request it is to")]
-    ResponseId,
-    #[error("the session was opened in another protocol version")]
-    SessionRevision,
-    #[error("`Mcp-Session-Id` is missing; send `initialize` first and repeat what it gives")]
-    SessionMissing,
-    #[error("no such session; send `initialize` again without `Mcp-Session-Id`")]
-    SessionUnknown,
-    #[error("too much is being sent or waits to be read; read the answers that are open, then try again")]
-    NoRoom,
-    #[error("this session has its stream already")]
-    StreamTaken,
-    #[error("the body is larger than {max} bytes")]
-    TooLarge { max: usize },
-    #[error("the tools of this server could not be listed yet; try again")]
-    Unlisted,
-    #[error("protocol version `{requested}` is not spoken by this server")]
-    Unsupported { requested: String, supported: Vec<Revision> },
-    #[error(transparent)]
-    Upstream(#[from] ForwardError),
-}
-
-fn join(revisions: &[Revision]) -> String {
-    revisions.iter().map(|revision| revision.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// The same, with the id of the request where it could be read.
-#[derive(Debug)]
-pub(crate) struct CallError {
-    pub(crate) id: Option<Id>,
-    pub(crate) fault: CallFault,
-}
-
-impl<F: Into<CallFault>> From<F> for CallError {
-    fn from(fault: F) -> Self {
-        Self { id: None, fault: fault.into() }
-    }
-}
-
-/// What a request asks, with nothing borrowed from it.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// What is judged.
-    pub(crate) call: Arc<Call>,
-    /// In which revision.
-    pub(crate) revision: Revision,
-    /// In which session, in the older revisions; none yet for `initialize`.
-    pub(crate) session: Option<Arc<Session>>,
-    /// What it brings back of an earlier round of the same call.
-    pub(crate) brought: Option<Brought>,
-    /// Its place among the open requests of its session; of a request in the older revisions only.
-    pub(crate) open: Option<OpenRequest>,
-    /// How it came.
-    pub(crate) form: Form,
-}
-
-/// How something is asked.
-#[derive(Debug)]
-pub(crate) enum Form {
-    /// By a message.
-    Message(Posted),
-    /// By opening the standing stream of a session.
-    Stream {
-        /// Where to resume.
-        last_event_id: Option<String>,
-        /// The session's one place for such a stream; a resumed one needs none.
-        place: Option<StandingPlace>,
-    },
-}
-
-/// A message that was posted.
-#[derive(Debug)]
-pub(crate) struct Posted {
-    /// The bytes that are judged and forwarded.
-    pub(crate) body: Bytes,
-    /// What it is.
-    pub(crate) kind: Outgoing,
-    /// Its row of the method table; an answer has none.
-    pub(crate) row: Option<&'static MethodRow>,
-    /// Who may share a child; of `initialize` only.
-    pub(crate) init: Option<InitDigest>,
-    /// Whether the caller wants log messages with the answer (TR-24).
-    pub(crate) logs: bool,
-    /// What `subscriptions/listen` asks to hear of.
-    pub(crate) wish: Option<Wish>,
-}
-
-/// What `subscriptions/listen` asks to hear of, with what may not be heard of left out (TR-42).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Wish {
-    pub(crate) prompts: bool,
-    pub(crate) resource_list: bool,
-    pub(crate) resources: BTreeSet<ResourceUri>,
-    pub(crate) jobs: BTreeSet<String>,
-    pub(crate) tools: bool,
-}
-
-impl Wish {
-    /// What a client asks for. One URI that is not canonical refuses all of it, for nobody can say what it would be.
-    pub(crate) fn of(filter: &Filter<'_>) -> Result<Self, NotCanonical> {
-        filter.resource_subscriptions.iter().try_for_each(|uri| ResourceUri::parse(uri).map(drop))?;
-        Ok(Self::promised(filter))
-    }
-
-    /// What an upstream promises. A URI that is not canonical was never asked for, and is not heard of.
-    pub(crate) fn promised(filter: &Filter<'_>) -> Self {
-        Self {
-            prompts: filter.prompts_list_changed,
-            resource_list: filter.resources_list_changed,
-            resources: filter.resource_subscriptions.iter().filter_map(|uri| ResourceUri::parse(uri).ok()).collect(),
-            jobs: filter.task_ids.iter().map(|id| id.clone().into_owned()).collect(),
-            tools: filter.tools_list_changed,
-        }
-    }
-}
-
-impl Asked {
-    /// The id that an answer of ours has to repeat.
-    pub(crate) fn id(&self) -> Option<&Id> {
-        match &self.form {
-            Form::Message(Posted { kind: Outgoing::Request { id, .. }, .. }) => Some(id),
-            Form::Message(_) | Form::Stream { .. } => None,
-        }
-    }
-
-    /// Its row of the method table, where it has one.
-    pub(crate) fn row(&self) -> Option<&'static MethodRow> {
-        match &self.form {
-            Form::Message(posted) => posted.row,
-            Form::Stream { .. } => None,
-        }
-    }
-}
-
-impl Asked {
-    /// Takes what has to be held as long as the standing stream is open.
-    pub(crate) fn take_place(&mut self) -> Option<StandingPlace> {
-        match &mut self.form {
-            Form::Message(_) => None,
-            Form::Stream { place, .. } => place.take(),
-        }
-    }
-}
 
 /// What the head of a POST must say before its body is read (TR-07, ATK-68).
 pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
@@ -290,7 +117,7 @@ pub(crate) async fn read(
     caller: &Caller,
     headers: &HeaderMap,
     body: Bytes,
-) -> Result<Asked, CallError> {
+) -> Result<CallRequest, CallError> {
     let message = Message::read(&body, &Limits::default())?;
     let id = match message.kind() {
         Kind::Request { id, .. } => Some(id.clone()),
@@ -307,11 +134,11 @@ async fn of_message(
     headers: &HeaderMap,
     body: &Bytes,
     message: &Message<'_>,
-) -> Result<Asked, CallFault> {
+) -> Result<CallRequest, CallFault> {
     let view = view(headers);
     let offered = initialize::offered(gateway, routed, caller, headers);
     let agreed = agree(&view, message, offered.revision());
-    let spoken = gateway.upstreams.revisions(routed.server()).await?;
+    let spoken = gateway.upstreams.revisions(routed.route.upstream.name()).await?;
     let revision = match agreed {
         Err(HeaderError::Unsupported { requested }) => return Err(unsupported(requested, message, &spoken.revisions)),
         agreed => agreed?,
@@ -352,7 +179,7 @@ async fn of_message(
     if digests {
         call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
-    let asks = |params| rounds::read(gateway, caller, routed, (body, params), approval_key(caller, &call));
+    let asks = |params| rounds::read(gateway, caller, routed, (body, params), approval_key(caller.principal(), &call));
     let (brought, without) = match message.params().filter(|params| params.request_state.is_some()) {
         None => (None, None),
         // An upstream may read a state wherever it stands, so none goes on that is not ours.
@@ -367,13 +194,14 @@ async fn of_message(
     let open = opened(session.as_ref(), &kind, row)?;
     let init = edited.as_ref().map(|proposal| proposal.init);
     let forwarded = edited.and_then(|proposal| proposal.body).or(without).unwrap_or_else(|| body.clone());
-    let forwarded = match (revision.era(), &caller.subject) {
-        (Era::Stateless, Subject::Anonymous) => stateless::without_jobs(forwarded, message)?,
-        _ => forwarded,
+    let forwarded = match (revision.era(), &caller.basis) {
+        (Era::Stateless, Basis::Open) => stateless::without_jobs(forwarded, message)?,
+        (Era::Stateless, Basis::Grant(_)) | (Era::Initialize, _) => forwarded,
     };
     let logs = message.meta().is_some_and(|meta| meta.log_level.is_some());
     let form = Form::Message(Posted { init, body: forwarded, kind, row, logs, wish });
-    Ok(Asked { call: Arc::new(call), revision, session, brought, open, form })
+    let near = NearRevision(revision);
+    Ok(CallRequest { call: Arc::new(call), near, far: FarRevision::of(near), session, brought, open, form })
 }
 
 /// What the message is on its way to the upstream.
@@ -480,8 +308,8 @@ async fn standing(
     routed: &Routed,
     name: &str,
 ) -> Result<(ToolStanding, Option<Arc<ToolSchema>>), CallFault> {
-    // Nobody has a right to what stands behind a name of ours; and a name with several spellings is no tool's. It is
-    // answered like any unknown one, so that nothing is learned from the difference (RS-36).
+    // No caller may use an upstream's tool that has a name of ours, and a name with several spellings is no tool's. Both
+    // are answered like an unknown name, so that nothing is learned from the difference (RS-36).
     if own::is_ours(&routed.route, name).is_some() || check_name(name).is_err() {
         return Ok((ToolStanding::Unknown, None));
     }
@@ -496,7 +324,7 @@ async fn standing(
     if is_known && gateway.catalogues.was_listed(server) {
         return Ok(found);
     }
-    // Boxed: seldom, and a call need not have the room.
+    // Boxed so that this rare branch does not enlarge the future of every call.
     Box::pin(list_again(gateway, routed, is_known)).await;
     let snapshot = gateway.catalogues.snapshot(server);
     if snapshot.is_empty() && !gateway.catalogues.was_listed(server) {
@@ -506,13 +334,14 @@ async fn standing(
 }
 
 async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
-    let (catalogues, upstreams, server) = (&gateway.catalogues, &gateway.upstreams, routed.server());
+    let (catalogues, upstreams, mount) = (&gateway.catalogues, &gateway.upstreams, routed.route.mount());
     let refreshed = if is_known {
-        catalogues.refresh_unless_busy(upstreams, server, routed.now).await
+        catalogues.refresh_unless_busy(upstreams, mount, routed.now).await
     } else {
-        catalogues.refresh(upstreams, server, routed.now).await.map(drop)
+        catalogues.refresh(upstreams, mount, routed.now).await.map(drop)
     };
     if let Err(error) = refreshed {
+        let server = mount.server;
         tracing::warn!(%server, %error, "the upstream's tools could not be listed");
     }
 }
@@ -532,7 +361,7 @@ pub(crate) async fn read_stream(
     routed: &Routed,
     caller: &Caller,
     headers: &HeaderMap,
-) -> Result<Asked, CallError> {
+) -> Result<CallRequest, CallError> {
     const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
     let session = initialize::session_without_body(gateway, routed, caller, headers, &view(headers)).await?;
     if !accepts(headers, "text/event-stream") {
@@ -547,9 +376,10 @@ pub(crate) async fn read_stream(
         None => Some(session.take_standing().ok_or(CallFault::StreamTaken)?),
     };
     let call = Call { source: routed.source, ..Call::bare(routed.server().clone(), STREAM_METHOD, Target::Server) };
-    Ok(Asked {
+    Ok(CallRequest {
         call: Arc::new(call),
-        revision: session.revision,
+        near: session.near,
+        far: FarRevision::of(session.near),
         session: Some(session),
         brought: None,
         open: None,

@@ -24,6 +24,7 @@ use sekisho_store::{Store, StoreError};
 use tokio::time::Instant;
 
 use crate::forward::{ForwardError, Upstreams};
+use crate::route::Mount;
 use listed::{definition, read_all};
 
 /// The shortest time between two questions to one upstream that callers can bring about.
@@ -169,7 +170,7 @@ impl Shelf {
     }
 }
 
-/// What is known of all servers' tools.
+/// What is known of all servers' tools, by mount: an owner accepts and classifies a tool at a mount.
 #[derive(Debug)]
 pub(crate) struct Catalogues {
     store: Store,
@@ -226,61 +227,61 @@ impl Catalogues {
         shelves.retain(|server, _| mounted(server));
     }
 
-    /// Asks the upstream for its tools and keeps what it says. Whoever asks while another asks waits for that
-    /// answer; whoever asks again at once gets the last one.
+    /// Asks the upstream for its tools and keeps what it says for this mount. A call that comes while another asks waits
+    /// for that answer, and one that comes right after gets the last answer.
     pub(crate) async fn refresh(
         &self,
         upstreams: &Upstreams,
-        server: &ServerName,
+        mount: Mount<'_>,
         now: Timestamp,
     ) -> Result<Vec<Tool>, RefreshError> {
-        let shelf = self.shelf(server);
+        let shelf = self.shelf(mount.server);
         let mut listed = shelf.listed.lock().await;
         if listed.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
             return Ok(Vec::new());
         }
         // Counted also when it fails: an upstream that is down is not asked at every call.
         *listed = Some(Instant::now());
-        Box::pin(self.take_list(&shelf, upstreams, server, now)).await
+        Box::pin(self.take_list(&shelf, upstreams, mount, now)).await
     }
 
-    /// The same for who can do without: returns at once while another asks.
+    /// The same for a caller that does not need the answer: returns at once while another asks.
     pub(crate) async fn refresh_unless_busy(
         &self,
         upstreams: &Upstreams,
-        server: &ServerName,
+        mount: Mount<'_>,
         now: Timestamp,
     ) -> Result<(), RefreshError> {
-        let shelf = self.shelf(server);
+        let shelf = self.shelf(mount.server);
         let Ok(mut listed) = shelf.listed.try_lock() else { return Ok(()) };
         if listed.is_none_or(|at| at.elapsed() >= REFRESH_EVERY) {
             *listed = Some(Instant::now());
-            Box::pin(self.take_list(&shelf, upstreams, server, now)).await?;
+            Box::pin(self.take_list(&shelf, upstreams, mount, now)).await?;
         }
         Ok(())
     }
 
-    /// The same, whoever asked before: for the operator.
+    /// The same, however recently another asked: for the operator.
     pub(crate) async fn list(
         &self,
         upstreams: &Upstreams,
-        server: &ServerName,
+        mount: Mount<'_>,
         now: Timestamp,
     ) -> Result<Vec<Tool>, RefreshError> {
-        let shelf = self.shelf(server);
+        let shelf = self.shelf(mount.server);
         let mut listed = shelf.listed.lock().await;
         *listed = Some(Instant::now());
-        Box::pin(self.take_list(&shelf, upstreams, server, now)).await
+        Box::pin(self.take_list(&shelf, upstreams, mount, now)).await
     }
 
     async fn take_list(
         &self,
         shelf: &Shelf,
         upstreams: &Upstreams,
-        server: &ServerName,
+        Mount { server, upstream }: Mount<'_>,
         now: Timestamp,
     ) -> Result<Vec<Tool>, RefreshError> {
-        let lists = upstreams.list_tools(server).await?;
+        let lists = upstreams.list_tools(upstream).await?;
         let (tools, mirrors) = read_all(server, &lists);
         let mut tx = self.store.begin().await?;
         let reading = shelf.begin_reading();
@@ -299,8 +300,8 @@ impl Catalogues {
         Ok(kept)
     }
 
-    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called, for
-    /// nobody accepted it (decision 10).
+    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called,
+    /// because no owner has accepted it (decision 10).
     pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>) {
         let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
         let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);

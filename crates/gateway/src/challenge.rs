@@ -2,13 +2,13 @@
 //! RS-25). An upstream's challenge is never among it (PX-13, ATK-79).
 
 use http::HeaderValue;
-use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::challenge::{Challenge, ChallengeError};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::ServerCard;
 
 use crate::authenticate::AuthenticateError;
-use crate::error::Fault;
+use crate::authorize::Denied;
+use crate::fault::Fault;
 use crate::metadata;
 
 /// The registered word for a token that was not enough; none where no token was shown (RS-16).
@@ -42,16 +42,26 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
             resource_metadata: metadata::url(base_url, &card.name),
             scope: challenged(&card.scopes_default),
         },
-        Fault::Denied(denied) if denied.verdict == Verdict::StepUp => Challenge {
-            error: Some(ChallengeError::InsufficientScope),
-            description: Some("the call needs a scope that was not granted"),
-            resource_metadata: metadata::url(base_url, &card.name),
-            // With what was granted already (RS-22): a client that asks for just what the challenge names, as those on the
-            // TypeScript SDK 1.x do, would lose the rest.
-            scope: challenged(&denied.scopes.union(&denied.granted).shortened()),
-        },
+        Fault::Denied { denied, .. } => {
+            let (needed, granted) = match &**denied {
+                Denied::StepUp { step_up, granted, .. } => (&step_up.scopes, granted),
+                Denied::Approval { .. }
+                | Denied::ApprovalAnonymous(_)
+                | Denied::Declined(_)
+                | Denied::Policy(_)
+                | Denied::Task { .. }
+                | Denied::TooLarge(_) => return None,
+            };
+            Challenge {
+                error: Some(ChallengeError::InsufficientScope),
+                description: Some("the call needs a scope that was not granted"),
+                resource_metadata: metadata::url(base_url, &card.name),
+                // With what was granted already (RS-22): a client that asks for just what the challenge names, as those
+                // on the TypeScript SDK 1.x do, would lose the rest.
+                scope: challenged(&needed.union(granted).shortened()),
+            }
+        }
         Fault::Call(_)
-        | Fault::Denied(_)
         | Fault::Ended(_)
         | Fault::RoundsFull
         | Fault::Forward(_)

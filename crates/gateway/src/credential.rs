@@ -1,13 +1,107 @@
-//! Step 6: the caller's token ends here. A list names what goes on; everything else leaves, whether we know it or not
-//! (PX-10, PX-12, ATK-53).
+//! Step 6: the caller's token ends here, and the credential that the upstream is shown is made.
 //!
-//! The upstream's own credential is part of its settings and is added where the request leaves (`forward`).
+//! [`Credential::obtain`] makes it from the permit, for the upstream to which the call goes, and forwarding takes it by
+//! value. Today it is what the configuration says, so it is there at once and is the same for every caller. It may also be
+//! refused. [`outbound`] keeps the headers of the caller that go on; every other header is dropped, whether we know it or not
+//! (PX-10, PX-12, ATK-53).
 
-use http::HeaderMap;
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
 use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue};
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::mcp::headers::{METHOD, NAME, PARAM_PREFIX, PROTOCOL_VERSION};
 use sekisho_protocol::mcp::method::Era;
+
+use crate::upstream::{EnvValue, UpstreamSettings};
+
+/// What an upstream is shown in place of the caller's token. Cheap to clone.
+#[derive(Clone)]
+pub(crate) enum Credential {
+    /// The whole environment of a program. It counts when the call starts the program.
+    Environment(Arc<BTreeMap<String, EnvValue>>),
+    /// Headers that are set on the request, whatever the caller sent under their names.
+    Headers(Arc<HeaderMap>),
+    /// Nothing: the upstream is a part of the checkpoint.
+    None,
+}
+
+/// Why there is no credential to show. The text is for the operator.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum CredentialError {
+    /// A value with a line break or another control character becomes no header (ATK-64).
+    #[error("the value of header `{name}` cannot stand in a header")]
+    Header {
+        /// Which header.
+        name: HeaderName,
+    },
+}
+
+impl Credential {
+    /// What the configuration says of an upstream.
+    pub(crate) fn configured(settings: &UpstreamSettings) -> Result<Self, CredentialError> {
+        match settings {
+            UpstreamSettings::BuiltIn(_) => Ok(Self::None),
+            UpstreamSettings::Http(settings) => {
+                let mut headers = HeaderMap::new();
+                for (name, secret) in &settings.headers {
+                    let value = HeaderValue::from_str(secret.expose());
+                    let mut value = value.map_err(|_| CredentialError::Header { name: name.clone() })?;
+                    value.set_sensitive(true);
+                    headers.append(name.clone(), value);
+                }
+                Ok(Self::Headers(Arc::new(headers)))
+            }
+            UpstreamSettings::Stdio(settings) => Ok(Self::Environment(Arc::new(settings.environment.clone()))),
+        }
+    }
+
+    /// The credential for a permitted call. Async, because a credential that is asked for elsewhere is waited for here.
+    /// `configured` is what the configuration says of the upstream to which the call goes.
+    pub(crate) async fn obtain(
+        _permit: &Permit,
+        configured: &Result<Self, CredentialError>,
+    ) -> Result<Self, CredentialError> {
+        configured.clone()
+    }
+
+    /// The environment with which a program is started. A credential of another kind is none: the program gets nothing.
+    pub(crate) fn into_environment(self) -> Arc<BTreeMap<String, EnvValue>> {
+        match self {
+            Self::Environment(environment) => environment,
+            Self::Headers(_) | Self::None => Arc::default(),
+        }
+    }
+
+    /// Sets its headers on a request, over what is there. A credential of another kind sets none.
+    pub(crate) fn set_on(&self, headers: &mut HeaderMap) {
+        match self {
+            Self::Headers(own) => {
+                for (name, value) in &**own {
+                    headers.insert(name.clone(), value.clone());
+                }
+            }
+            Self::Environment(_) | Self::None => {}
+        }
+    }
+}
+
+impl Debug for Credential {
+    /// Names only.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(environment) => {
+                formatter.debug_tuple("Environment").field(&environment.keys().collect::<Vec<_>>()).finish()
+            }
+            Self::Headers(headers) => {
+                formatter.debug_tuple("Headers").field(&headers.keys().collect::<Vec<_>>()).finish()
+            }
+            Self::None => formatter.write_str("None"),
+        }
+    }
+}
 
 /// Trace context (W3C): says nothing about who calls.
 const TRACE: [HeaderName; 3] =
@@ -25,7 +119,7 @@ pub(crate) fn outbound(_permit: &Permit, mut headers: HeaderMap, era: Era) -> He
     headers
 }
 
-/// Whatever is not on the list leaves, with all its values; the map is not made anew for those that stay.
+/// Removes what is not on the list, with all its values. The map is not made anew for those that stay.
 pub(crate) fn keep_only(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
     let foreign: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
     for name in foreign {
@@ -35,6 +129,7 @@ pub(crate) fn keep_only(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> 
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use http::{HeaderMap, HeaderName, HeaderValue};
     use sekisho_policy::decide::{Decision, decide};
     use sekisho_policy::model::{Authority, Call, Target};
@@ -45,7 +140,10 @@ mod tests {
     use sekisho_protocol::mcp::method::Era;
     use sekisho_protocol::scope::ScopeSet;
 
-    use super::outbound;
+    use sekisho_protocol::secret::UpstreamSecret;
+
+    use super::{Credential, CredentialError, outbound};
+    use crate::upstream::{EnvValue, HttpSettings, StdioSettings, UpstreamSettings};
 
     fn permit() -> Permit {
         let server: sekisho_protocol::ids::ServerName = "notes".parse().unwrap();
@@ -112,5 +210,39 @@ mod tests {
             "baggage mcp-method mcp-name mcp-param-tenant mcp-protocol-version traceparent tracestate"
         );
         assert_eq!(names(Era::Initialize), "baggage mcp-protocol-version traceparent tracestate");
+    }
+
+    fn obtained(settings: &UpstreamSettings) -> Result<Credential, CredentialError> {
+        Credential::obtain(&permit(), &Credential::configured(settings)).now_or_never().unwrap()
+    }
+
+    /// PX-12, ATK-53, ATK-64: a credential is made for the kind of upstream to which the call goes; one that cannot be sent
+    /// is refused and names the header; and none is printed.
+    #[test]
+    fn a_credential_is_a_value_or_a_refusal() {
+        let http = |value: &str| {
+            let mut settings = HttpSettings::new("http://127.0.0.1:9/mcp");
+            settings.headers.push((HeaderName::from_static("x-key"), UpstreamSecret::from_outside(value)));
+            UpstreamSettings::Http(settings)
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-key", HeaderValue::from_static("from the caller"));
+        let credential = obtained(&http("hush")).unwrap();
+        credential.set_on(&mut headers);
+        assert_eq!(headers["x-key"], "hush");
+        assert_eq!(format!("{credential:?}"), r#"Headers(["x-key"])"#);
+        assert!(credential.into_environment().is_empty());
+        let refused = obtained(&http("hush\r\nx-admin: yes")).unwrap_err();
+        assert_eq!(refused.to_string(), "the value of header `x-key` cannot stand in a header");
+
+        let mut stdio = StdioSettings::new("server");
+        let secret = EnvValue::Secret(UpstreamSecret::from_outside("hush"));
+        stdio.environment.insert("KEY".to_owned(), secret.clone());
+        let credential = obtained(&UpstreamSettings::Stdio(stdio)).unwrap();
+        assert_eq!(format!("{credential:?}"), r#"Environment(["KEY"])"#);
+        let mut headers = HeaderMap::new();
+        credential.set_on(&mut headers);
+        assert!(headers.is_empty());
+        assert_eq!(credential.into_environment().get("KEY"), Some(&secret));
     }
 }

@@ -11,7 +11,8 @@ use sekisho_protocol::mcp::method::{Era, Method};
 use tokio::time::Instant;
 
 use crate::Gateway;
-use crate::call::{Asked, Form, Posted};
+use crate::call::{CallRequest, Form, Posted};
+use crate::credential::Credential;
 use crate::forward::{Answer, AnswerBody, Deadline, ForwardError, ForwardRequest, ListenRequest, Outgoing};
 use crate::own;
 use crate::route::Routed;
@@ -24,30 +25,31 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) async fn forward(
     gateway: &Arc<Gateway>,
     routed: &Routed,
-    asked: &Asked,
+    asked: &CallRequest,
     cleared: Cleared,
-    mut headers: HeaderMap,
+    (mut headers, credential): (HeaderMap, Credential),
 ) -> Result<Answer, ForwardError> {
     // One id on every leg: an upstream's log can be joined with our records by it.
     if let Ok(id) = HeaderValue::try_from(cleared.request().to_string()) {
         headers.insert(REQUEST_ID, id);
     }
-    let server = routed.server().clone();
-    let session = asked.session.as_ref().and_then(|session| session.upstream.clone());
+    let (upstream, far) = (Arc::clone(&routed.route.upstream), asked.far);
+    let session = asked.session.as_ref().and_then(|session| session.far.as_ref());
+    let session = session.map(|far| far.session.clone());
     match &asked.form {
         Form::Stream { last_event_id, .. } => {
             let last_event_id = last_event_id.clone();
-            let revision = asked.revision;
-            gateway.upstreams.listen(ListenRequest { cleared, server, session, revision, headers, last_event_id }).await
+            let request = ListenRequest { cleared, upstream, credential, session, far, headers, last_event_id };
+            gateway.upstreams.listen(request).await
         }
         // Here a closed stream is the cancellation, and an upstream could take the id for another caller's.
-        Form::Message(Posted { kind: Outgoing::Notification { .. }, .. }) if asked.revision.era() == Era::Stateless => {
+        Form::Message(Posted { kind: Outgoing::Notification { .. }, .. }) if asked.near.0.era() == Era::Stateless => {
             Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
         }
         Form::Message(Posted { kind: Outgoing::Request { id, .. }, .. })
             if matches!(cleared.call().target, Target::Checkpoint { .. }) =>
         {
-            // Answered here: boxed, for it is seldom.
+            // Answered here. Boxed so that this rare branch does not enlarge the future of every call.
             Box::pin(own::answer(gateway, routed, cleared, id)).await
         }
         Form::Message(posted) => {
@@ -56,10 +58,11 @@ pub(crate) async fn forward(
             }
             let request = ForwardRequest {
                 cleared,
-                server,
+                upstream,
+                credential,
                 body: posted.body.clone(),
                 kind: posted.kind.clone(),
-                revision: asked.revision,
+                far,
                 headers,
                 session,
                 init: posted.init,
@@ -71,7 +74,7 @@ pub(crate) async fn forward(
 }
 
 /// Whether the answer to this is a stream without an end of its own.
-pub(crate) fn is_standing(asked: &Asked) -> bool {
+pub(crate) fn is_standing(asked: &CallRequest) -> bool {
     match &asked.form {
         Form::Message(posted) => posted.row.is_some_and(|row| row.method == Method::SubscriptionsListen),
         Form::Stream { .. } => true,

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use sekisho_policy::decide::{Decision, approval_key, decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_policy::rights::Rights;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::error::notification;
 use sekisho_protocol::mcp::message::{Id, Kind, ListItem, Message, Outcome, Params, ResultView, list_items};
-use sekisho_protocol::mcp::method::{Direction, Era, ListKind, Method, MethodRow, Need, Revision};
+use sekisho_protocol::mcp::method::{Direction, Era, ListKind, Method, MethodRow, Need};
 use sekisho_protocol::mcp::mirror::Annotations;
 use sekisho_protocol::mcp::splice::{self, SpliceError, SubscriptionList};
 use sekisho_protocol::mcp::strict::{self, Limits};
@@ -30,6 +30,7 @@ use crate::call::Wish;
 use crate::catalogue::Snapshot;
 use crate::era::stateless::Declared;
 use crate::own;
+use crate::revision::{FarRevision, NearRevision};
 use crate::rounds;
 use crate::route::Routed;
 use crate::session::{Owner, Session};
@@ -55,7 +56,7 @@ pub(crate) struct Question {
     pub(crate) progress: Option<Id>,
     /// Whether it wants log messages (TR-24).
     pub(crate) logs: bool,
-    /// Its bytes, for what is seldom looked at.
+    /// Its bytes, from which rarely needed members are read again.
     pub(crate) body: Bytes,
 }
 
@@ -82,7 +83,10 @@ pub(crate) struct Filter {
     pub(crate) caller: Arc<Caller>,
     /// As it was when the request was judged.
     pub(crate) authority: Authority,
-    pub(crate) revision: Revision,
+    /// The revision in which the client reads.
+    pub(crate) near: NearRevision,
+    /// The revision in which the upstream writes.
+    pub(crate) far: FarRevision,
     pub(crate) session: Option<Arc<Session>>,
     /// The call that was permitted.
     pub(crate) call: Arc<Call>,
@@ -106,7 +110,7 @@ impl Filter {
             return Judged::Broken("the upstream sent something that is not one readable JSON-RPC message");
         };
         match message.kind() {
-            // Boxed, like all that is seldom beside the answer: a call need not have the room.
+            // Boxed so that what is rare beside the answer does not enlarge the future of every call.
             Kind::Notification { .. } => Box::pin(self.notification(&message, &data)).await,
             Kind::Request { .. } => self.request(&message, &data),
             Kind::Response { id: Some(id), outcome } => self.response(id, outcome, &data).await,
@@ -158,7 +162,7 @@ impl Filter {
     }
 
     fn is_stateless(&self) -> bool {
-        self.revision.era() == Era::Stateless
+        self.near.0.era() == Era::Stateless
     }
 
     async fn moment(&self) -> Moment {
@@ -179,9 +183,12 @@ impl Filter {
     /// The tasks in force: those that began, ended or were widened meanwhile are felt by the next message. Where the
     /// store does not answer, what was in force when the request was judged.
     async fn authority_now(&self) -> Authority {
-        let Some(grant) = self.caller.grant else { return self.authority.clone() };
-        let standing = self.gateway.authenticator.grants().standing(grant).await;
-        standing.map_or_else(|_| self.authority.clone(), |standing| standing.authority(&self.caller))
+        let granted = match &self.caller.basis {
+            Basis::Grant(granted) => granted,
+            Basis::Open => return self.authority.clone(),
+        };
+        let snapshot = self.gateway.authenticator.grants().snapshot(granted.grant).await;
+        snapshot.map_or_else(|_| self.authority.clone(), |snapshot| snapshot.authority(granted.task))
     }
 
     fn call(&self, method: &'static str, target: Target) -> Call {
@@ -205,14 +212,14 @@ impl Filter {
 
     /// Requests towards the client exist in the older revisions alone (TR-35), and there by the table.
     fn request(&self, message: &Message<'_>, data: &Bytes) -> Judged {
-        match message.row(self.revision, Direction::ServerToClient) {
+        match message.row(self.far.0, Direction::ServerToClient) {
             Some(_) if !self.is_stateless() => Judged::Pass(data.clone()),
             Some(_) | None => Judged::Drop("a request that this revision does not have"),
         }
     }
 
     async fn notification(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
-        let Some(row) = message.row(self.revision, Direction::ServerToClient) else {
+        let Some(row) = message.row(self.far.0, Direction::ServerToClient) else {
             return Judged::Drop("a notification that this revision does not have");
         };
         if row.method == Method::NotificationsToolsListChanged {
@@ -375,7 +382,7 @@ impl Filter {
         if !row.may_ask || !goes_on {
             return Ok(None);
         }
-        let call = (approval_key(&self.caller, &self.call), self.paid_by.filter(|_| asks));
+        let call = (approval_key(self.caller.principal(), &self.call), self.paid_by.filter(|_| asks));
         let wrapping = rounds::wrap(&self.gateway, &self.caller, &self.routed, call, state);
         match Box::pin(wrapping).await {
             Ok(None) => Ok(None),
@@ -420,7 +427,7 @@ impl Filter {
             && list_items(result.raw, kind)
                 .is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
         if news {
-            Gateway::list_now(&self.gateway, server, self.routed.now).await;
+            Gateway::list_now(&self.gateway, self.routed.route.mount(), self.routed.now).await;
             self.tell_unknown(result);
         }
         self.tell_of_unusable(kind, result);
@@ -429,8 +436,7 @@ impl Filter {
         // Our own stand at the end of the last page.
         let own = kind == ListKind::Tools
             && was_asked
-            && self.routed.route.agent_tasks
-            && self.caller.grant.is_some()
+            && own::are_offered(&self.routed.route, &self.caller)
             && result.next_cursor.is_none();
         if own { splice::append_to_list(&trimmed, kind, &own::definitions()) } else { Ok(trimmed) }
     }
@@ -443,7 +449,7 @@ impl Filter {
         self.gateway.catalogues.tell_unknown(self.routed.server(), names);
     }
 
-    /// What the server lists and nobody can ask for is told its owner: once for a list, for a list is asked for often.
+    /// Warns the operator about entries of a list that no client can ask for: once for each list, not once for each entry.
     fn tell_of_unusable(&self, kind: ListKind, result: &ResultView<'_>) {
         let Ok(items) = list_items(result.raw, kind) else { return };
         let mut faults = items.iter().filter_map(|item| Some((item.key(), unusable(item)?)));
@@ -498,7 +504,7 @@ fn is_kept_too_long(ttl_ms: &str) -> bool {
     Decimal::parse(ttl_ms).and_then(|ttl| ttl.to_i64()).is_none_or(|ttl| ttl > i64::from(TTL_MS_MAX))
 }
 
-/// Why nobody can ask for an entry of a list: its URI is not canonical, or its name has no one spelling.
+/// Why no client can ask for an entry of a list: its URI is not canonical, or its name has several spellings.
 fn unusable(item: &ListItem<'_>) -> Option<String> {
     match item {
         ListItem::Job { .. } => None,

@@ -1,8 +1,9 @@
 //! Step 8 of a request: what was cleared goes to the upstream, and its answer comes back as it is made.
 //!
-//! [`Upstreams`] is the registry, one entry per mounted server. An upstream is an enum, not a trait: over HTTP
+//! [`Upstreams`] is the registry, one entry for each upstream, whatever mounts it stands behind. An upstream is an enum, not a trait: over HTTP
 //! ([`http`]), a program that we start and speak to over its standard streams ([`stdio`]), or a part of the checkpoint
-//! itself ([`builtin`]). Nothing here decides anything: sending takes [`Cleared`](crate::settle::Cleared) by value, and what comes back is unfiltered.
+//! itself ([`builtin`]). Nothing here decides anything: sending takes
+//! [`Cleared`](crate::settle::Cleared) and the credential by value, and what comes back is unfiltered.
 //!
 //! What leaves is the authorised bytes. Over HTTP they go as they are; to a child, which many callers may share,
 //! the id and the progress token are replaced by our own and put back in the answer (TR-11, ATK-73).
@@ -14,7 +15,7 @@ mod exchange;
 pub mod guard;
 mod http;
 mod probe;
-mod settings;
+mod request;
 mod stdio;
 
 #[cfg(test)]
@@ -24,22 +25,18 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sekisho_protocol::ids::ServerName;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-pub use builtin::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings};
 pub(crate) use error::ForwardError;
-pub(crate) use exchange::{
-    Answer, AnswerBody, Deadline, Event, EventStream, ForwardLimits, ForwardRequest, InitDigest, ListenRequest,
-    Outgoing, UpstreamSession,
-};
+pub(crate) use exchange::{Deadline, Event, EventStream, ForwardLimits, InitDigest, Outgoing};
 pub use http::check_upstream_url;
 pub(crate) use probe::Spoken;
-pub use settings::{EnvValue, HttpSettings, Isolation, StdioSettings, UpstreamSettings};
+pub(crate) use request::{Answer, AnswerBody, ForwardRequest, ListenRequest, UpstreamSession};
 
-use crate::route::Routes;
+use crate::route::{self, Routes};
+use crate::upstream::{BuiltInSettings, UpstreamName, UpstreamSettings};
 use http::HttpUpstream;
 use stdio::StdioUpstream;
 
@@ -52,14 +49,16 @@ enum Upstream {
 }
 
 impl Upstream {
-    fn new(limits: &ForwardLimits, name: &ServerName, settings: &UpstreamSettings) -> Self {
-        match settings {
+    fn new(limits: &ForwardLimits, definition: &route::Upstream) -> Self {
+        let name = definition.name().clone();
+        match definition.settings() {
             UpstreamSettings::BuiltIn(settings) => Self::BuiltIn(settings.clone()),
             UpstreamSettings::Http(settings) => {
-                Self::Http(Arc::new(HttpUpstream::new(limits.clone(), name.clone(), settings)))
+                let credential = definition.credential().clone();
+                Self::Http(Arc::new(HttpUpstream::new(limits.clone(), name, settings, credential)))
             }
             UpstreamSettings::Stdio(settings) => {
-                Self::Stdio(Arc::new(StdioUpstream::new(limits.clone(), name.clone(), settings.clone())))
+                Self::Stdio(Arc::new(StdioUpstream::new(limits.clone(), name, settings.clone())))
             }
         }
     }
@@ -76,18 +75,25 @@ impl Upstream {
 /// An upstream and what it was made from, so that a reload can see what changed.
 #[derive(Debug)]
 struct Mounted {
-    settings: UpstreamSettings,
+    definition: Arc<route::Upstream>,
     upstream: Upstream,
 }
 
-/// All upstreams by server name.
+impl Mounted {
+    /// Whether it was made from this, or from what is equal to it.
+    fn is_made_from(&self, definition: &Arc<route::Upstream>) -> bool {
+        Arc::ptr_eq(&self.definition, definition) || self.definition.settings() == definition.settings()
+    }
+}
+
+/// All upstreams by their keys.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     limits: ForwardLimits,
     /// What is to be mounted. Always read anew, so that nothing older is put over something newer.
     routes: watch::Receiver<Arc<Routes>>,
-    mounted: Mutex<BTreeMap<ServerName, Mounted>>,
-    /// What was replaced and is being stopped. Nobody but the end of the process waits for it.
+    mounted: Mutex<BTreeMap<UpstreamName, Mounted>>,
+    /// What was replaced and is being stopped. Only the end of the process waits for it.
     stopping: TaskTracker,
     is_shut: AtomicBool,
 }
@@ -134,8 +140,8 @@ impl Upstreams {
 
     /// Which revisions the upstream speaks, and how it presents itself. Found out once (`server/discover` first,
     /// else `initialize`: ST-10, ST-11, TR-52) and kept until the upstream was seen to restart.
-    pub(crate) async fn revisions(&self, server: &ServerName) -> Result<Arc<Spoken>, ForwardError> {
-        match self.find(server)? {
+    pub(crate) async fn revisions(&self, upstream: &UpstreamName) -> Result<Arc<Spoken>, ForwardError> {
+        match self.find(upstream)? {
             Upstream::BuiltIn(upstream) => Ok(upstream.revisions()),
             Upstream::Http(upstream) => upstream.revisions().await,
             Upstream::Stdio(upstream) => Box::pin(upstream.revisions()).await,
@@ -144,8 +150,8 @@ impl Upstreams {
 
     /// The upstream's tools, all pages: one list for each era that it speaks, the newest first. It is the gateway's own
     /// question, asked in a session or a child that never serves a caller, and as a client that can do everything.
-    pub(crate) async fn list_tools(&self, server: &ServerName) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
-        match self.find(server)? {
+    pub(crate) async fn list_tools(&self, upstream: &UpstreamName) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
+        match self.find(upstream)? {
             Upstream::BuiltIn(upstream) => Ok(vec![upstream.list_tools()]),
             Upstream::Http(upstream) => Box::pin(upstream.list_tools()).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.list_tools()).await,
@@ -157,9 +163,9 @@ impl Upstreams {
     /// Dropping the future or the stream of the answer means that the client went away: in 2026-07-28 that cancels
     /// the request at the upstream (TR-37, ST-08), in the older revisions it does not (TR-38).
     pub(crate) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
-        let (server, id) = (request.server.clone(), request.cleared.request());
-        let sent = match self.find(&server)? {
-            // Boxed: what goes over HTTP, where most goes, need not have the room for the others.
+        let (server, id) = (request.server().clone(), request.cleared.request());
+        let sent = match self.find_made_from(&request.upstream)? {
+            // Boxed so that these do not enlarge the future of a call over HTTP, the most frequent kind.
             Upstream::BuiltIn(upstream) => Box::pin(upstream.send(request, &self.limits.memory)).await,
             Upstream::Http(upstream) => upstream.send(request).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.send(request)).await,
@@ -172,7 +178,7 @@ impl Upstreams {
 
     /// Opens the stream of a session on which the upstream speaks unasked (`GET` of the older revisions).
     pub(crate) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
-        match self.find(&request.server)? {
+        match self.find_made_from(&request.upstream)? {
             // It says nothing unasked.
             Upstream::BuiltIn(_) => Err(ForwardError::MethodNotAllowed),
             Upstream::Http(upstream) => upstream.listen(request).await,
@@ -182,8 +188,8 @@ impl Upstreams {
 
     /// Ends a session at the upstream, as far as the upstream lets sessions be ended. Nothing is reported: the
     /// session is over for us either way.
-    pub(crate) async fn end_session(&self, server: &ServerName, session: UpstreamSession) {
-        match (self.find(server), session) {
+    pub(crate) async fn end_session(&self, upstream: &UpstreamName, session: UpstreamSession) {
+        match (self.find(upstream), session) {
             (Ok(Upstream::Http(upstream)), UpstreamSession::Http(id)) => upstream.end_session(&id).await,
             (Ok(Upstream::Stdio(upstream)), UpstreamSession::Stdio(session)) => upstream.end_session(&session),
             // The upstream is gone or became another kind, and the session went with it.
@@ -191,37 +197,57 @@ impl Upstreams {
         }
     }
 
-    fn find(&self, server: &ServerName) -> Result<Upstream, ForwardError> {
-        let found = || self.mounted().get(server).map(|mounted| mounted.upstream.clone());
+    fn find(&self, name: &UpstreamName) -> Result<Upstream, ForwardError> {
+        let found = || self.mounted().get(name).map(|mounted| mounted.upstream.clone());
         if let Some(upstream) = found() {
             return Ok(upstream);
         }
         // Its route is in force and was not taken over yet.
-        if self.routes.borrow().servers.contains_key(server) {
+        if self.routes.borrow().servers.values().any(|route| route.upstream.name() == name) {
             self.mount();
         }
-        found().ok_or_else(|| ForwardError::UnknownServer { server: server.clone() })
+        found().ok_or_else(|| ForwardError::UnknownUpstream { upstream: name.clone() })
     }
 
-    fn mounted(&self) -> MutexGuard<'_, BTreeMap<ServerName, Mounted>> {
+    /// The upstream of a call. A credential that was made for one upstream is never shown to another that took its key while
+    /// the call was on its way.
+    fn find_made_from(&self, definition: &Arc<route::Upstream>) -> Result<Upstream, ForwardError> {
+        let found = || {
+            let mounted = self.mounted();
+            let mounted = mounted.get(definition.name()).filter(|mounted| mounted.is_made_from(definition));
+            mounted.map(|mounted| mounted.upstream.clone())
+        };
+        if let Some(upstream) = found() {
+            return Ok(upstream);
+        }
+        self.find(definition.name())?;
+        // Its route may be newer than what is mounted.
+        self.mount();
+        found().ok_or(ForwardError::Replaced)
+    }
+
+    fn mounted(&self) -> MutexGuard<'_, BTreeMap<UpstreamName, Mounted>> {
         self.mounted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes what is mounted equal to `routes` and gives what is no longer in it.
-fn exchange(limits: &ForwardLimits, mounted: &mut BTreeMap<ServerName, Mounted>, routes: &Routes) -> Vec<Upstream> {
+fn exchange(limits: &ForwardLimits, mounted: &mut BTreeMap<UpstreamName, Mounted>, routes: &Routes) -> Vec<Upstream> {
     let mut before = std::mem::take(mounted);
     let mut stopped = Vec::new();
-    for (name, route) in &routes.servers {
-        let kept = match before.remove(name) {
-            Some(old) if old.settings == route.upstream => old,
+    for definition in routes.servers.values().map(|route| &route.upstream) {
+        // Another mount shares it.
+        if mounted.contains_key(definition.name()) {
+            continue;
+        }
+        let upstream = match before.remove(definition.name()) {
+            Some(old) if old.is_made_from(definition) => old.upstream,
             old => {
                 stopped.extend(old.map(|old| old.upstream));
-                let upstream = Upstream::new(limits, name, &route.upstream);
-                Mounted { settings: route.upstream.clone(), upstream }
+                Upstream::new(limits, definition)
             }
         };
-        mounted.insert(name.clone(), kept);
+        mounted.insert(definition.name().clone(), Mounted { definition: Arc::clone(definition), upstream });
     }
     stopped.extend(before.into_values().map(|old| old.upstream));
     stopped

@@ -24,9 +24,11 @@ mod cors;
 mod credential;
 mod era;
 mod error;
+mod fault;
 mod feed;
 mod filter;
 mod forward;
+mod gateway;
 mod job;
 mod limits;
 mod listen;
@@ -35,11 +37,14 @@ mod metadata;
 mod own;
 mod pipeline;
 mod profiles;
+mod refusal;
+mod revision;
 mod rounds;
 mod route;
 mod session;
 mod settle;
 mod shares;
+mod upstream;
 mod watchdog;
 
 use std::sync::Arc;
@@ -49,23 +54,21 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use sekisho_policy::rights::Rights;
 use sekisho_protocol::catalogue::Tool;
-use sekisho_protocol::env::{Clock, Entropy, Timestamp};
-use sekisho_protocol::ids::{NodeId, ServerName};
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::method::Revision;
-use sekisho_store::{Refusals, Store};
-use sekisho_token::Keys;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use forward::check_upstream_url;
 pub use forward::guard;
-pub use forward::{
-    BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, EnvValue, HttpSettings, Isolation, StdioSettings,
-    UpstreamSettings, check_upstream_url,
-};
+pub use gateway::{Gateway, GatewayParts};
 pub use limits::{GatewaySettings, Limits};
-pub use route::{Arrival, KeepArguments, Route, Routes};
+pub use route::{Arrival, KeepArguments, Route, Routes, Upstream};
+pub use upstream::{
+    BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, EnvValue, HttpSettings, Isolation, StdioSettings,
+    UpstreamName, UpstreamSettings,
+};
 
 use audit::Journal;
 use authenticate::Authenticator;
@@ -80,51 +83,6 @@ use watchdog::Watchdog;
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long records may take to be written when we stop.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
-
-/// What a gateway is made of.
-#[derive(Debug)]
-pub struct GatewayParts {
-    /// Where everything is remembered.
-    pub store: Store,
-    /// The keys that tokens are believed by.
-    pub keys: watch::Receiver<Keys>,
-    /// What users may do.
-    pub rights: watch::Receiver<Arc<Rights>>,
-    /// Which servers are mounted.
-    pub routes: watch::Receiver<Arc<Routes>>,
-    /// Where `now` comes from.
-    pub clock: Arc<dyn Clock>,
-    /// Where randomness comes from.
-    pub entropy: Arc<dyn Entropy>,
-    /// Whose chain of records this is.
-    pub node: NodeId,
-    /// Where refusals are counted that are not recorded one by one.
-    pub refusals: Arc<Refusals>,
-    /// The rest of the configuration.
-    pub settings: GatewaySettings,
-}
-
-/// The gateway of one process.
-#[derive(Debug)]
-pub struct Gateway {
-    keys: watch::Receiver<Keys>,
-    rights: watch::Receiver<Arc<Rights>>,
-    routes: watch::Receiver<Arc<Routes>>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    settings: GatewaySettings,
-    authenticator: Authenticator,
-    catalogues: Catalogues,
-    jobs: Jobs,
-    journal: Journal,
-    rates: Rates,
-    refusals: Arc<Refusals>,
-    sessions: Sessions,
-    stopped: CancellationToken,
-    store: Store,
-    upstreams: Upstreams,
-    watchdog: Arc<Watchdog>,
-}
 
 /// What an upstream turned out to be.
 #[derive(Debug, Clone)]
@@ -256,13 +214,11 @@ impl Gateway {
 
     /// Looks at what stands behind a server, and fills its part of the catalogue.
     pub async fn probe(&self, name: &ServerName) -> Result<Probe, ProbeError> {
-        if !self.routes.borrow().servers.contains_key(name) {
-            return Err(ProbeError::Unknown(name.clone()));
-        }
+        let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
         // What was mounted a moment ago may not have been taken over yet.
         self.upstreams.mount();
-        let spoken = self.upstreams.revisions(name).await?;
-        let tools = match self.catalogues.list(&self.upstreams, name, self.clock.now()).await {
+        let spoken = self.upstreams.revisions(route.upstream.name()).await?;
+        let tools = match self.catalogues.list(&self.upstreams, route.mount(), self.clock.now()).await {
             Ok(tools) => tools,
             Err(RefreshError::Forward(error)) => return Err(error.into()),
             Err(RefreshError::Store(error)) => return Err(error.into()),
@@ -274,13 +230,15 @@ impl Gateway {
     /// The servers whose upstream is reached over HTTP.
     pub fn remote_servers(&self) -> Vec<ServerName> {
         let routes = self.routes.borrow();
-        let remote = routes.servers.iter().filter(|(_, route)| matches!(route.upstream, UpstreamSettings::Http(_)));
+        let remote =
+            routes.servers.iter().filter(|(_, route)| matches!(route.upstream.settings(), UpstreamSettings::Http(_)));
         remote.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether what stands behind a server answers. What it said is kept, so this costs something once.
     pub async fn reach(&self, name: &ServerName) -> Result<(), ProbeError> {
-        Ok(self.upstreams.revisions(name).await.map(drop)?)
+        let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
+        Ok(self.upstreams.revisions(route.upstream.name()).await.map(drop)?)
     }
 
     /// Takes over the routes in force. They are noticed without this as well; when it returns, they are in force.
@@ -293,26 +251,6 @@ impl Gateway {
         for server in routes.servers.keys() {
             feed::reload(self, server).await;
         }
-    }
-
-    /// Lists an upstream's tools before this returns, unless that was done a moment ago.
-    async fn list_now(gateway: &Arc<Self>, server: &ServerName, now: Timestamp) {
-        if let Err(error) = gateway.catalogues.refresh(&gateway.upstreams, server, now).await {
-            tracing::warn!(%server, %error, "the upstream's tools could not be listed");
-        }
-    }
-
-    /// Lists an upstream's tools in the background, as soon as that may be done again: it said that they changed.
-    fn list_soon(gateway: &Arc<Self>, server: &ServerName) {
-        if !gateway.catalogues.ask_once(server) {
-            return;
-        }
-        let (gateway, server) = (Arc::clone(gateway), server.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep_until(gateway.catalogues.due(&server).await).await;
-            gateway.catalogues.was_asked(&server);
-            Self::list_now(&gateway, &server, gateway.clock.now()).await;
-        });
     }
 }
 

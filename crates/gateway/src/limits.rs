@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::ids::{ClientId, GrantId};
 
 use crate::memory::Memory;
@@ -110,7 +110,10 @@ impl Rates {
     /// Takes one call of this caller, who called from this address. The anonymous callers of one network count as one.
     pub(crate) fn take(&self, caller: &Caller, source: Option<IpAddr>) -> Result<(), TooFast> {
         let Some(calls) = &self.calls else { return Ok(()) };
-        let payer = caller.grant.map_or_else(|| Payer::Anonymous(Network::of(source)), Payer::Grant);
+        let payer = match &caller.basis {
+            Basis::Grant(granted) => Payer::Grant(granted.grant),
+            Basis::Open => Payer::Anonymous(Network::of(source)),
+        };
         calls.check_key(&payer).map_err(|_| TooFast)
     }
 

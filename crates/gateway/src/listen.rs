@@ -15,7 +15,7 @@ use sekisho_protocol::uri::ResourceUri;
 
 use crate::Gateway;
 use crate::authenticate::Authenticated;
-use crate::call::{Asked, CallError, CallFault, Form, Wish};
+use crate::call::{CallError, CallFault, CallRequest, Form, Wish};
 use crate::forward::ForwardError;
 use crate::route::Routed;
 use crate::session::Owner;
@@ -25,7 +25,7 @@ pub(crate) fn narrow(
     gateway: &Gateway,
     routed: &Routed,
     (who, rights): (&Authenticated, &Rights),
-    asked: &mut Asked,
+    asked: &mut CallRequest,
 ) -> Result<(), CallError> {
     let id = asked.id().cloned();
     let owner = Owner::of(&who.caller, asked.session.as_deref());

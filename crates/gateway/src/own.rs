@@ -12,7 +12,7 @@ use sekisho_acts::{ActError, Performer};
 use sekisho_policy::decide::may_see;
 use sekisho_policy::model::{Authority, Call, Target};
 use sekisho_protocol::audit::Actor;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Basis, Caller, Granted};
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::error::result_response;
 use sekisho_protocol::mcp::message::Id;
@@ -33,7 +33,15 @@ const END: &str = OWN_TOOLS[1];
 /// The tool of ours that this name calls at this server, for a caller that has a grant.
 pub(crate) fn named(route: &Route, caller: &Caller, name: &str) -> Option<Target> {
     let name = is_ours(route, name)?;
-    caller.grant.map(|_| Target::Checkpoint { name })
+    are_offered(route, caller).then_some(Target::Checkpoint { name })
+}
+
+/// Whether this caller has the tools of ours at this server: a task needs a grant that it can bind.
+pub(crate) fn are_offered(route: &Route, caller: &Caller) -> bool {
+    match &caller.basis {
+        Basis::Grant(_) => route.agent_tasks,
+        Basis::Open => false,
+    }
 }
 
 /// The name, if this server has such a tool of ours. An upstream's tool of the same name is never shown or reached.
@@ -107,15 +115,18 @@ pub(crate) async fn answer(
     id: &Id,
 ) -> Result<Answer, ForwardError> {
     let caller = cleared.caller();
-    let done = match (caller.grant, &cleared.call().target) {
-        (Some(grant), Target::Checkpoint { name: BEGIN }) => begin(gateway, routed, &cleared, grant).await,
-        (Some(grant), Target::Checkpoint { .. }) => end(gateway, routed, grant).await,
-        _ => Err(OwnError::Refused("only a client that somebody let in has a task".to_owned())),
+    let done = match &caller.basis {
+        Basis::Grant(Granted { grant, .. }) => {
+            let done = match &cleared.call().target {
+                Target::Checkpoint { name: BEGIN } => begin(gateway, routed, &cleared, *grant).await,
+                _ => end(gateway, routed, *grant).await,
+            };
+            // So that the very next call feels the change, before the change feed tells of it.
+            gateway.authenticator.grants().forget(*grant);
+            done
+        }
+        Basis::Open => Err(OwnError::Refused("only a client that a user let in has a task".to_owned())),
     };
-    if let Some(grant) = caller.grant {
-        // What was just changed is felt by the very next call, whenever the feed tells of it.
-        gateway.authenticator.grants().forget(grant);
-    }
     let (text, is_error) = match done {
         Ok(text) => (text, false),
         Err(OwnError::Refused(why)) => (why, true),

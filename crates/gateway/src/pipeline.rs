@@ -10,11 +10,12 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use sekisho_protocol::audit::{OutcomeResult, Verdict};
-use sekisho_protocol::caller::{Caller, Recognition};
+use sekisho_protocol::audit::OutcomeResult;
+use sekisho_protocol::caller::{Basis, Caller, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
+use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{STEP_UP_SECONDS, StoreError};
 use tokio::time::Instant;
 
@@ -22,19 +23,21 @@ use crate::Gateway;
 use crate::answer::{self, Passage};
 use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
-use crate::authenticate::{AuthenticateError, Authenticated};
+use crate::authenticate::{AuthenticateError, Authenticated, Proof};
 use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
-use crate::call::{self, Asked, CallFault, Form, Posted};
+use crate::call::{self, CallFault, CallRequest, Form, Posted};
 use crate::cors;
-use crate::credential;
+use crate::credential::{self, Credential};
 use crate::era::stateless::Declared;
 use crate::era::{self, initialize};
-use crate::error::{self, Fault, Refused};
+use crate::error;
+use crate::fault::{Fault, Refused};
 use crate::filter::{Filter, Judged, Place, Question};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::memory::instead_of;
 use crate::profiles;
+use crate::refusal::RefusalWord;
 use crate::rounds::{self, Brought};
 use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
@@ -55,7 +58,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         Ok(screened) => screened,
         Err(error) => {
             let (response, word) = error::unrouted(error);
-            let record = rejection(now, id, None, response.status().as_u16(), word, String::new());
+            let record = rejection(now, id, None, response.status().as_u16(), word.as_str(), String::new());
             reject(gateway, (word, source), record);
             return response;
         }
@@ -97,8 +100,9 @@ async fn pass(
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await;
     let who = who.map_err(|error| unauthenticated(gateway, routed, (&head.uri, headers), error))?;
     let caller = &who.caller;
-    if caller.grant.is_some() {
-        recognition.recognize();
+    match &caller.basis {
+        Basis::Grant(_) => recognition.recognize(),
+        Basis::Open => {}
     }
     gateway.rates.take(caller, routed.source)?;
 
@@ -111,7 +115,7 @@ async fn pass(
             let body = call::read_body(headers, body, bounds, room).await?;
             call::read(gateway, routed, caller, headers, body).await?
         }
-        // Boxed, like all that is seldom: a call need not have the room.
+        // Boxed, like every rare branch, so that it does not enlarge the future of every call.
         Method::GET => Box::pin(call::read_stream(gateway, routed, caller, headers)).await?,
         Method::DELETE => return Ok(Box::pin(call::end_session(gateway, routed, caller, headers)).await?),
         _ => return Err(CallFault::MethodNotAllowed { allow: ALLOW }.into()),
@@ -129,17 +133,24 @@ async fn pass(
         listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
     }
 
-    if let (Some(ask), Some(Brought::Answer { approval, declined, .. })) = (&ask, asked.brought)
-        && let Some(denied) = Box::pin(answered(gateway, routed, caller, ask, (approval, declined))).await?
-    {
-        return Err(Box::pin(deny(gateway, routed, caller, &asked, Box::new(denied))).await);
-    }
+    let ask = match (ask, asked.brought) {
+        (Some(ask), Some(Brought::Answer { approval, declined, .. })) => {
+            if Box::pin(is_declined(gateway, routed, caller, (approval, declined))).await? {
+                let denied = Box::new(Denied::Declined(ask));
+                return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await);
+            }
+            Some(ask)
+        }
+        (ask, _) => ask,
+    };
 
     // 6 credential
-    let outbound = credential::outbound(&permit, head.headers, asked.revision.era());
+    let credential = Credential::obtain(&permit, routed.route.upstream.credential()).await;
+    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
+    let outbound = credential::outbound(&permit, head.headers, asked.near.0.era());
 
     // 7 settle
-    let refused = |fault: Fault, asked: &Asked| Refused::new(asked.id(), fault);
+    let refused = |fault: Fault, asked: &CallRequest| Refused::new(asked.id(), fault);
     let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
     if limits.memory.is_tight() {
         return Err(refused(ForwardError::NoRoom { sent: false }.into(), &asked));
@@ -147,7 +158,7 @@ async fn pass(
     let watch = gateway.watchdog.open(caller, routed.source, routed.server(), span);
     let watch = watch.map_err(|error| refused(error.into(), &asked))?;
     stands(gateway, &who, routed.now).await.map_err(|error| refused(error.into(), &asked))?;
-    let paid_by = caller.grant.filter(|_| permit.owes().takes());
+    let paid_by = caller.grant().filter(|_| permit.owes().takes());
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, permit).await {
         Ok(settled) => settled,
         Err(error) => return Err(Box::pin(unsettled(gateway, routed, &who, &asked, (error, ask))).await),
@@ -159,12 +170,12 @@ async fn pass(
     let answer = tokio::select! {
         biased;
         end = watch.ended() => Err(Fault::Ended(end)),
-        answer = era::forward(gateway, routed, &asked, cleared, outbound) => answer.map_err(Fault::Forward),
+        answer = era::forward(gateway, routed, &asked, cleared, (outbound, credential)) => answer.map_err(Fault::Forward),
     };
     if let Err(Fault::Forward(error)) = &answer
         && !error.sent()
     {
-        // Boxed: seldom, and a call need not have the room.
+        // Boxed so that this rare branch does not enlarge the future of every call.
         Box::pin(give_back(gateway, routed, paid)).await;
     }
 
@@ -193,36 +204,36 @@ fn unauthenticated(
 
 /// That the authority that was established above still stands, now that its end would be noticed.
 async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
-    match (&who.standing, who.caller.grant) {
-        (Some(standing), Some(grant)) => gateway.authenticator.grants().still_stands(grant, standing, now).await,
-        _ => Ok(()),
+    match &who.proof {
+        Proof::Grant(grant, snapshot) => gateway.authenticator.grants().still_stands(*grant, snapshot, now).await,
+        Proof::Open => Ok(()),
     }
 }
 
-/// What a person said to a question that the client comes back from; something, if it was no.
-async fn answered(
+/// Whether the person said no to the question from which the client comes back. `declined`: the client says so.
+async fn is_declined(
     gateway: &Gateway,
     routed: &Routed,
     caller: &Caller,
-    ask: &AskedFor,
     (approval, declined): (ApprovalId, bool),
-) -> Result<Option<Denied>, JournalError> {
+) -> Result<bool, JournalError> {
     if declined {
         approval::decline(gateway, routed, caller, approval).await?;
-        return Ok(Some(Denied::by_decline(ask)));
+        return Ok(true);
     }
-    Ok(approval::wait(gateway, caller, approval).await?.then(|| Denied::by_decline(ask)))
+    approval::wait(gateway, caller, approval).await
 }
 
 /// How a refusal is told: what waits for a person in the way in which the client can ask one, and what the model has to
 /// know of where it looks.
-fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, denied: &Denied) -> Told {
+fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest, denied: &Denied) -> Told {
     let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
     if denied.is_invalid() {
         // Since 2025-11-25 the result of the tool, so that a model sees what to correct (Tools, Error Handling).
-        return if asked.revision < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
+        return if asked.near.0 < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
     }
-    if let Some((call, approval)) = denied.approval {
+    if let Denied::Approval { ask: AskedFor { call, .. }, approval } = denied {
+        let (call, approval) = (*call, *approval);
         match (&asked.form, &asked.session) {
             (Form::Message(posted), None)
                 if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
@@ -244,27 +255,33 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, deni
             _ => {}
         }
     }
-    let waits = denied.approval.is_some() || denied.is_declined();
-    if is_tool && (waits || profiles::wants_tool_error(&gateway.settings, caller, denied.verdict)) {
+    let waits = matches!(denied, Denied::Approval { .. } | Denied::Declined(_));
+    if is_tool && (waits || profiles::wants_tool_error(&gateway.settings, caller, denied.verdict())) {
         return Told::ToolError;
     }
     Told::Error
 }
 
 /// A refused call is on record like a permitted one.
-async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked, mut denied: Box<Denied>) -> Refused {
-    denied.told = told(gateway, routed, caller, asked, &denied);
+async fn deny(
+    gateway: &Gateway,
+    routed: &Routed,
+    caller: &Caller,
+    asked: &CallRequest,
+    denied: Box<Denied>,
+) -> Refused {
+    let told = told(gateway, routed, caller, asked, &denied);
     let record = decision(routed, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
         Ok(()) => {
             // The page that its link leads to is found by its record.
-            if denied.askable {
+            if denied.is_askable() {
                 gateway.journal.written().await;
             }
-            if denied.verdict == Verdict::StepUp && denied.told == Told::Error {
-                note_step_up(gateway, routed, caller, &denied).await;
+            if let (Denied::StepUp { step_up, .. }, Told::Error) = (&*denied, &told) {
+                note_step_up(gateway, routed, caller, &step_up.scopes).await;
             }
-            Refused::new(asked.id(), Fault::Denied(denied))
+            Refused::new(asked.id(), Fault::Denied { denied, told })
         }
         Err(error) => Refused::new(asked.id(), error),
     }
@@ -272,11 +289,14 @@ async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &Asked
 
 /// Has the token endpoint answer the refresh with which some clients meet this refusal (decision 0070). Not where the
 /// token ends soon: a client may refresh for that reason.
-async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, denied: &Denied) {
-    let Some(grant) = caller.grant.filter(|_| caller.expires > after(routed.now, LONGER_THAN_SECONDS)) else { return };
+async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, scopes: &ScopeSet) {
+    let grant = match &caller.basis {
+        Basis::Grant(granted) if granted.expires > after(routed.now, LONGER_THAN_SECONDS) => granted.grant,
+        Basis::Grant(_) | Basis::Open => return,
+    };
     let noted = async {
         let mut tx = gateway.store.begin().await?;
-        tx.grants().note_step_up(grant, &denied.scopes, routed.now).await?;
+        tx.grants().note_step_up(grant, scopes, routed.now).await?;
         tx.commit().await
     };
     if let Err(error) = noted.await {
@@ -291,7 +311,7 @@ async fn unsettled(
     gateway: &Gateway,
     routed: &Routed,
     who: &Authenticated,
-    asked: &Asked,
+    asked: &CallRequest,
     (error, ask): (SettleError, Option<AskedFor>),
 ) -> Refused {
     let (caller, authority) = (&who.caller, &who.authority);
@@ -299,13 +319,14 @@ async fn unsettled(
         (SettleError::Journal(error), _) => return Refused::new(asked.id(), error),
         (SettleError::Over(task), _) => Denied::by_task(authority, task, true),
         (SettleError::Spent(task), _) => Denied::by_task(authority, task, false),
-        (SettleError::Unapproved, Some(ask)) => {
-            match Box::pin(approval::ask(gateway, routed, caller, &asked.call, &ask)).await {
+        (SettleError::Unapproved, Some(ask)) => match &caller.basis {
+            Basis::Grant(granted) => match Box::pin(approval::ask(gateway, routed, granted, &asked.call, ask)).await {
                 Ok(denied) => denied,
                 Err(JournalError::Store(StoreError::Full { .. })) => return Refused::new(asked.id(), Fault::Full),
                 Err(error) => return Refused::new(asked.id(), error),
-            }
-        }
+            },
+            Basis::Open => Denied::ApprovalAnonymous(ask),
+        },
         (SettleError::Round, _) => return Refused::new(asked.id(), CallFault::RequestState),
         // Only what a rule wants approved owes an approval.
         (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended(End::Revoked)),
@@ -325,7 +346,7 @@ fn filter(
     gateway: &Arc<Gateway>,
     routed: &Routed,
     who: &Authenticated,
-    asked: &Asked,
+    asked: &CallRequest,
     paid_by: Option<GrantId>,
 ) -> Filter {
     let question = match &asked.form {
@@ -354,7 +375,8 @@ fn filter(
         routed: routed.clone(),
         caller: Arc::clone(&who.caller),
         authority: who.authority.clone(),
-        revision: asked.revision,
+        near: asked.near,
+        far: asked.far,
         session: asked.session.clone(),
         call: Arc::clone(&asked.call),
         paid_by,
@@ -362,17 +384,20 @@ fn filter(
     }
 }
 
-/// When the token of a standing stream ends; never for nobody.
+/// When a standing stream ends with its token. That of an anonymous caller has none.
 fn expiry(caller: &Caller, now: Timestamp) -> Option<Instant> {
-    caller.grant?;
-    let left = Duration::try_from(caller.expires.duration_since(now)).unwrap_or_default();
+    let expires = match &caller.basis {
+        Basis::Grant(granted) => granted.expires,
+        Basis::Open => return None,
+    };
+    let left = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
     Instant::now().checked_add(left)
 }
 
 /// The response to what was forwarded.
 async fn conclude(
     gateway: &Arc<Gateway>,
-    asked: &Asked,
+    asked: &CallRequest,
     answer: Result<Answer, Fault>,
     mut passage: Passage,
 ) -> Result<Response, Refused> {
@@ -381,7 +406,7 @@ async fn conclude(
         Err(fault) => return Err(failed(gateway, asked, passage, fault)),
     };
     if asked.row().is_some_and(|row| row.method == McpMethod::Initialize) {
-        // Boxed: once in a session, and a call need not have the room.
+        // Boxed so that what happens once in a session does not enlarge the future of every call.
         return Box::pin(handshake(gateway, asked, answer, passage)).await;
     }
     match answer.body {
@@ -411,7 +436,7 @@ async fn conclude(
 /// The answer to `initialize`, with the session that it opens.
 async fn handshake(
     gateway: &Arc<Gateway>,
-    asked: &Asked,
+    asked: &CallRequest,
     answer: Answer,
     passage: Passage,
 ) -> Result<Response, Refused> {
@@ -441,7 +466,7 @@ fn malformed(reason: &str) -> Fault {
 }
 
 /// Nothing came of what was forwarded: the outcome says so, and a session that ended at the upstream ends here.
-fn failed(gateway: &Gateway, asked: &Asked, mut passage: Passage, fault: Fault) -> Refused {
+fn failed(gateway: &Gateway, asked: &CallRequest, mut passage: Passage, fault: Fault) -> Refused {
     let refused = Refused::new(asked.id(), fault);
     let (response, _) = error::response(&passage.filter.routed, &gateway.settings, &refused);
     passage.outcome.status = response.status().as_u16();
@@ -478,18 +503,18 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
     let server = routed.server();
     let detail = match &refused.fault {
         // Its decision or its outcome is on record already.
-        Fault::Denied(_) | Fault::Ended(_) => return response,
+        Fault::Denied { .. } | Fault::Ended(_) => return response,
         // Said to clients that only try.
         Fault::Forward(error @ (ForwardError::MethodNotAllowed | ForwardError::SessionGone)) => {
-            tracing::debug!(%server, request = %routed.request, word, "{error}");
+            tracing::debug!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
         }
         Fault::Forward(error) => {
-            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            tracing::warn!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
         }
         Fault::Call(CallFault::Upstream(error)) => {
-            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            tracing::warn!(%server, request = %routed.request, word = word.as_str(), "{error}");
             String::new()
         }
         Fault::Authenticate(crate::authenticate::AuthenticateError::Unavailable(Some(error))) => {
@@ -502,7 +527,7 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         }
         fault => fault.to_string().chars().take(DETAIL_CHARACTERS_MAX).collect(),
     };
-    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word, detail);
+    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word.as_str(), detail);
     reject(gateway, (word, routed.source), record);
     response
 }
@@ -510,11 +535,11 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
 /// Puts a rejection on record: by itself, or in a sum with others of its kind from its address (ATK-172).
 fn reject(
     gateway: &Gateway,
-    (word, source): (&'static str, Option<std::net::IpAddr>),
+    (word, source): (RefusalWord, Option<std::net::IpAddr>),
     record: sekisho_protocol::audit::Record,
 ) {
-    if gateway.refusals.admit(word, source) && !gateway.journal.note(record) {
-        gateway.refusals.count(word, source);
+    if gateway.refusals.admit(word.as_str(), source) && !gateway.journal.note(record) {
+        gateway.refusals.count(word.as_str(), source);
     }
 }
 

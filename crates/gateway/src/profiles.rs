@@ -1,7 +1,7 @@
 //! What is known of single clients that do not do with a refusal what the protocol has them do.
 //!
 //! A client is known by its verified identifier: the URL of its metadata document, or the name under which an operator
-//! registered it. What it calls itself (`clientInfo`) counts for nothing (RS-55), and whoever registered itself has no
+//! registered it. What it calls itself (`clientInfo`) counts for nothing (RS-55), and a client that registered itself has no
 //! profile. An operator adds identifiers of their own (`clients.tool_errors`).
 
 use sekisho_protocol::audit::Verdict;
@@ -12,7 +12,7 @@ use crate::limits::GatewaySettings;
 /// What a client does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
-    /// It does not ask for more scopes after a 403 that names them, and tells nobody of it.
+    /// It does not ask for more scopes after a 403 that names them, and tells its user nothing.
     StepUp,
 }
 
@@ -34,7 +34,7 @@ const PROFILES: [Profile; 1] = [Profile {
 
 /// Whether this client's model is told of a refused call by the result of the tool.
 pub(crate) fn wants_tool_error(settings: &GatewaySettings, caller: &Caller, verdict: Verdict) -> bool {
-    let Some(client) = &caller.client else { return false };
+    let Some(client) = caller.client() else { return false };
     if settings.tool_error_clients.contains(client) {
         return true;
     }
@@ -51,7 +51,7 @@ pub(crate) fn wants_tool_error(settings: &GatewaySettings, caller: &Caller, verd
 #[cfg(test)]
 mod tests {
     use sekisho_protocol::audit::Verdict;
-    use sekisho_protocol::caller::{ActorPath, Caller};
+    use sekisho_protocol::caller::Caller;
     use sekisho_protocol::ids::ClientId;
     use sekisho_protocol::scope::ScopeSet;
 
@@ -70,9 +70,7 @@ mod tests {
     }
 
     fn caller(client: &str) -> Caller {
-        let client = ClientId::parse(client).unwrap();
-        let path = Some(ActorPath::direct(client.clone()));
-        Caller { client: Some(client), path, ..Caller::anonymous(ScopeSet::empty()) }
+        Caller::of_test(1, |granted| granted.client = ClientId::parse(client).unwrap())
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Basis, Caller, Granted};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{after, random};
 use sekisho_protocol::ids::{ApprovalId, GrantId};
@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::Gateway;
 use crate::call::CallFault;
 use crate::route::Routed;
-use crate::shares::Holder;
+use crate::shares::Network;
 
 /// How often one call is answered by the question to its user. `@modelcontextprotocol/client` 2.4.0 and Python `mcp` 2.3.0
 /// give a call up after ten rounds, with an error of their own and without the link; so the last answer is a result that
@@ -73,13 +73,13 @@ pub(crate) enum Brought {
 
 /// For whom a state is sealed. Anonymous callers have nothing but the network that they call from.
 fn about(caller: &Caller, routed: &Routed) -> [String; 5] {
-    let client = caller.client.as_ref().map(|client| client.as_str().to_owned()).unwrap_or_default();
-    let grant = caller.grant.map(|grant| grant.to_string()).unwrap_or_default();
-    let network = match Holder::of(caller, routed.source) {
-        Holder::Anonymous(network) => network.to_string(),
-        Holder::Subject(_) => String::new(),
-    };
-    [caller.subject.to_string(), client, grant, routed.server().to_string(), network]
+    let (subject, server) = (caller.subject().to_string(), routed.server().to_string());
+    match &caller.basis {
+        Basis::Grant(Granted { client, grant, .. }) => {
+            [subject, client.as_str().to_owned(), grant.to_string(), server, String::new()]
+        }
+        Basis::Open => [subject, String::new(), String::new(), server, Network::of(routed.source).to_string()],
+    }
 }
 
 fn seal(gateway: &Gateway, caller: &Caller, routed: &Routed, state: &State) -> Result<String, StoreError> {

@@ -16,8 +16,9 @@ use sekisho_protocol::ids::{RequestId, ServerName};
 use sekisho_protocol::server::ServerCard;
 use tokio::time::Instant;
 
-use crate::forward::UpstreamSettings;
+use crate::credential::{Credential, CredentialError};
 use crate::limits::{GatewaySettings, Limits};
+use crate::upstream::{UpstreamName, UpstreamSettings};
 
 /// All mounted servers. Made whole on every change of configuration; never altered in place.
 #[derive(Debug, Clone, Default)]
@@ -26,13 +27,50 @@ pub struct Routes {
     pub servers: BTreeMap<ServerName, Arc<Route>>,
 }
 
-/// One mounted server.
+/// What stands behind mounts: an upstream by its key, what it is, and what it is shown.
+#[derive(Debug)]
+pub struct Upstream {
+    name: UpstreamName,
+    settings: UpstreamSettings,
+    credential: Result<Credential, CredentialError>,
+}
+
+impl Upstream {
+    /// An upstream of this key.
+    pub fn new(name: UpstreamName, settings: UpstreamSettings) -> Arc<Self> {
+        let credential = Credential::configured(&settings);
+        Arc::new(Self { name, settings, credential })
+    }
+
+    /// The upstream that stands behind this mount alone.
+    pub fn behind(server: &ServerName, settings: UpstreamSettings) -> Arc<Self> {
+        Self::new(UpstreamName::behind(server), settings)
+    }
+
+    /// Its key.
+    pub fn name(&self) -> &UpstreamName {
+        &self.name
+    }
+
+    /// What it is.
+    pub fn settings(&self) -> &UpstreamSettings {
+        &self.settings
+    }
+
+    /// What the configuration has it shown.
+    pub(crate) fn credential(&self) -> &Result<Credential, CredentialError> {
+        &self.credential
+    }
+}
+
+/// One mounted server: what a client addresses. Its key is the name in its card; sessions, jobs, rights, grants, records and
+/// the catalogue are kept by that key.
 #[derive(Debug, Clone)]
 pub struct Route {
     /// What the issuer sees of it, too.
     pub card: ServerCard,
-    /// What stands behind it.
-    pub upstream: UpstreamSettings,
+    /// What stands behind it. Mounts that share an upstream hold the same one.
+    pub upstream: Arc<Upstream>,
     /// What the records keep of arguments.
     pub arguments: KeepArguments,
     /// Whether agents get the two tools with which they hold themselves to a task.
@@ -40,6 +78,11 @@ pub struct Route {
 }
 
 impl Route {
+    /// Its key and that of its upstream, for what is asked of the one and kept by the other.
+    pub(crate) fn mount(&self) -> Mount<'_> {
+        Mount { server: &self.card.name, upstream: self.upstream.name() }
+    }
+
     /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist, nor accept it.
     pub(crate) fn standing(&self, name: &str, known: ToolStanding) -> ToolStanding {
         match (known, self.card.classes.get(name)) {
@@ -47,6 +90,13 @@ impl Route {
             (known, _) => known,
         }
     }
+}
+
+/// The key of a mount, and the key of the upstream behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mount<'a> {
+    pub(crate) server: &'a ServerName,
+    pub(crate) upstream: &'a UpstreamName,
 }
 
 /// What the records keep of a call's arguments.
@@ -101,7 +151,7 @@ impl Routed {
 
     /// How long one call of this server may take without progress.
     pub(crate) fn call_time(&self, limits: &Limits) -> Duration {
-        self.route.upstream.call_timeout().unwrap_or(limits.request_deadline)
+        self.route.upstream.settings().call_timeout().unwrap_or(limits.request_deadline)
     }
 }
 

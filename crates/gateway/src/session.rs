@@ -1,6 +1,6 @@
 //! Sessions of the older revisions: our own identifier for the client, the upstream's own behind it.
 //!
-//! A session authenticates nobody (RS-34, RS-47). It is found only for the subject, client and server that opened it;
+//! A session is no authentication (RS-34, RS-47). It is found only for the subject, client and server that opened it;
 //! for everybody else it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new
 //! grant and go on in their session, and what each request may do is decided by its own token. Sessions live in this
 //! process: after a restart clients initialise anew, as the protocol has them do (TR-49).
@@ -15,18 +15,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Basis, Caller, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Entropy;
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
-use sekisho_protocol::mcp::method::{MethodRow, Revision};
+use sekisho_protocol::mcp::method::MethodRow;
 use sekisho_protocol::secret::McpSessionToken;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::forward::UpstreamSession;
+use crate::revision::NearRevision;
 use crate::shares::Holder;
+use crate::upstream::UpstreamName;
 
 /// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
 const OPEN_REQUESTS_MAX: usize = 1024;
@@ -38,11 +40,11 @@ const QUESTIONS_MAX: usize = 64;
 const EVENTS_MAX: usize = 1024;
 /// Sessions of one user over all clients, as a multiple of what one client may have.
 const HOLDER_FACTOR: usize = 8;
-/// Sessions of all users and services; then one of whoever has most gives way.
+/// Sessions of all users and services. Of more, one of the holder that has most gives way.
 const SESSIONS_TOTAL: usize = 16_384;
 /// The same of all anonymous callers, who cannot take the place of users.
 const ANONYMOUS_TOTAL: usize = 4096;
-/// How long a session of an anonymous caller lives without a request: nobody has to sign in again to begin another.
+/// How long a session of an anonymous caller lives without a request: to begin another, no sign-in is needed.
 const ANONYMOUS_IDLE: Duration = Duration::from_hours(1);
 
 /// Whose a job is: the same person through another client or another grant is another owner. Anonymous callers cannot be
@@ -56,14 +58,22 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// `None`: nobody could be known again as the owner.
+    /// `None`: the owner could not be recognised later.
     pub(crate) fn of(caller: &Caller, session: Option<&Session>) -> Option<Self> {
-        let session = match caller.subject {
-            Subject::Anonymous => Some(session?.key),
-            Subject::Service(_) | Subject::User(_) => None,
+        let session = match &caller.basis {
+            Basis::Grant(_) => None,
+            Basis::Open => Some(session?.key),
         };
-        Some(Self { subject: caller.subject.clone(), client: caller.client.clone(), grant: caller.grant, session })
+        let (subject, client) = (caller.subject().clone(), caller.client().cloned());
+        Some(Self { subject, client, grant: caller.grant(), session })
     }
+}
+
+/// A session at an upstream, and the key of the upstream that it is at.
+#[derive(Debug, Clone)]
+pub(crate) struct FarSession {
+    pub(crate) upstream: UpstreamName,
+    pub(crate) session: UpstreamSession,
 }
 
 /// Whose a session is: the same person through another client is another party.
@@ -75,7 +85,7 @@ struct Party {
 
 impl Party {
     fn of(caller: &Caller) -> Self {
-        Self { subject: caller.subject.clone(), client: caller.client.clone() }
+        Self { subject: caller.subject().clone(), client: caller.client().cloned() }
     }
 }
 
@@ -90,10 +100,10 @@ pub(crate) struct Session {
     grant: Mutex<Option<GrantId>>,
     /// At which server.
     pub(crate) server: ServerName,
-    /// What `initialize` agreed on.
-    pub(crate) revision: Revision,
-    /// What stands behind it, if the upstream has sessions.
-    pub(crate) upstream: Option<UpstreamSession>,
+    /// What `initialize` agreed on with the client.
+    pub(crate) near: NearRevision,
+    /// The session behind it, if the upstream has sessions.
+    pub(crate) far: Option<FarSession>,
     /// Whether its client opens pages for its user (2025-11-25).
     pub(crate) elicits_urls: bool,
     /// Whether its server has tools, whose list may change.
@@ -278,9 +288,9 @@ pub(crate) struct NewSession<'a> {
     /// Where.
     pub(crate) server: &'a ServerName,
     /// In which revision.
-    pub(crate) revision: Revision,
-    /// What stands behind it.
-    pub(crate) upstream: Option<UpstreamSession>,
+    pub(crate) near: NearRevision,
+    /// The session behind it.
+    pub(crate) far: Option<FarSession>,
     /// Whether its client opens pages for its user.
     pub(crate) elicits_urls: bool,
     /// Whether its server has tools.
@@ -328,7 +338,7 @@ impl Table {
     }
 
     /// The session that has to give way before another of this party, counted to this holder, may begin: the one that was
-    /// idle longest of the party, of the holder, or of whoever has most.
+    /// idle longest of the party, of the holder, or of the holder that has most.
     fn in_the_way(&self, party: &Party, holder: &Holder, per_party_max: usize) -> Option<Digest> {
         let idlest = |session: &&Arc<Session>| session.used_at_millis.load(Ordering::Relaxed);
         let own = self.of(holder);
@@ -368,10 +378,10 @@ impl Sessions {
             key,
             party: party.clone(),
             holder: holder.clone(),
-            grant: Mutex::new(new.caller.grant),
+            grant: Mutex::new(new.caller.grant()),
             server: new.server.clone(),
-            revision: new.revision,
-            upstream: new.upstream,
+            near: new.near,
+            far: new.far,
             elicits_urls: new.elicits_urls,
             has_tools: new.has_tools,
             open: Mutex::default(),
@@ -395,12 +405,12 @@ impl Sessions {
         if session.server != *server || session.party != Party::of(caller) {
             return None;
         }
-        *lock(&session.grant) = caller.grant;
+        *lock(&session.grant) = caller.grant();
         session.used_at_millis.store(self.millis(), Ordering::Relaxed);
         Some(session)
     }
 
-    /// Ends a session. Whoever asks has found it first.
+    /// Ends a session that was found before.
     pub(crate) fn end(&self, session: &Session) {
         lock(&self.table).remove(&session.key);
     }

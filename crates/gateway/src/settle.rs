@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use sekisho_policy::decide::Reason;
 use sekisho_policy::model::Call;
 use sekisho_policy::permit::{Owed, Permit};
 use sekisho_protocol::audit::Verdict;
@@ -90,14 +91,14 @@ pub(crate) struct Settled {
 /// Pays what the permit owes, and keeps a place for the record of the outcome.
 pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permit>) -> Result<Settled, SettleError> {
     let (caller, owes) = (permit.caller(), permit.owes());
-    let place = journal.place(routed.now, caller.grant).await?;
+    let place = journal.place(routed.now, caller.grant()).await?;
     let judgement = Judgement {
         verdict: Verdict::Permit,
         set: None,
         need: permit.need(),
         task: permit.task(),
         why: None,
-        observed: permit.observed().map(sekisho_policy::decide::Reason::word),
+        observed: permit.observed().map(Reason::why),
         because: Arc::clone(permit.because()),
         scopes: ScopeSet::empty(),
     };
@@ -106,9 +107,9 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permi
         journal.write(record).await?;
         Paid::default()
     } else {
-        // Boxed: a read need not have the room.
+        // Boxed so that this branch does not enlarge the future of a read.
         if let Err(error) = Box::pin(pay_first(journal, caller, owes, record, routed.now)).await {
-            // Whether it is on record after all, the next start finds out.
+            // It may be on record all the same. Then the next start closes it.
             place.leave_open();
             return Err(error);
         }
@@ -133,13 +134,13 @@ async fn pay_first(
 /// Each is one conditional statement; whatever cannot be paid undoes the rest.
 async fn pay(tx: &mut Tx, caller: &Caller, owes: &Owed, now: Timestamp) -> Result<(), SettleError> {
     if let Some(call) = &owes.approval {
-        let grant = caller.grant.ok_or(SettleError::Unapproved)?;
+        let grant = caller.grant().ok_or(SettleError::Unapproved)?;
         if !tx.approvals().consume(grant, call, now).await? {
             return Err(SettleError::Unapproved);
         }
     }
     if let Some(round) = &owes.round {
-        let grant = caller.grant.ok_or(SettleError::Round)?;
+        let grant = caller.grant().ok_or(SettleError::Round)?;
         if !tx.rounds().consume(grant, round, now).await? {
             return Err(SettleError::Round);
         }
@@ -164,10 +165,10 @@ impl Paid {
         let Some(taken) = self.0 else { return Ok(()) };
         let (caller, owes) = &*taken;
         let mut tx = journal.begin().await?;
-        if let (Some(call), Some(grant)) = (&owes.approval, caller.grant) {
+        if let (Some(call), Some(grant)) = (&owes.approval, caller.grant()) {
             tx.approvals().unuse(grant, call, now).await?;
         }
-        if let (Some(round), Some(grant)) = (&owes.round, caller.grant) {
+        if let (Some(round), Some(grant)) = (&owes.round, caller.grant()) {
             tx.rounds().open(grant, round, after(now, ROUND_AGAIN_SECONDS), now).await?;
         }
         for task in &owes.budgets {

@@ -1,11 +1,11 @@
 //! Who counts as one holder in the bounded tables of this surface, and how much one holder may have of a table.
 //!
-//! A bound that all callers share is only a bound on the checkpoint: whoever comes first could take all of it. So each
-//! table also counts by holder, and keeps its last quarter for holders that have little.
+//! A bound for all callers together protects the checkpoint only: the first caller could take all of it. So each table also
+//! counts by holder, and keeps its last quarter for holders that have little.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Basis, Caller, Subject};
 
 /// The part of a table that is open to everybody, as a fraction: three quarters.
 const OPEN_QUARTERS: usize = 3;
@@ -27,9 +27,9 @@ pub(crate) struct Network(Option<IpAddr>);
 impl Holder {
     /// Who is counted for this caller, who called from this address.
     pub(crate) fn of(caller: &Caller, source: Option<IpAddr>) -> Self {
-        match &caller.subject {
-            Subject::Anonymous => Self::Anonymous(Network::of(source)),
-            subject => Self::Subject(subject.clone()),
+        match &caller.basis {
+            Basis::Grant(granted) => Self::Subject(granted.subject.clone()),
+            Basis::Open => Self::Anonymous(Network::of(source)),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sekisho_protocol::audit::OutcomeResult;
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Basis, Caller, Subject};
 use sekisho_protocol::ids::{GrantId, ServerName, UserId};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +61,7 @@ impl From<Full> for OpenError {
 pub(crate) enum Span {
     /// Until one request is answered.
     Answer,
-    /// Until somebody ends it.
+    /// Until the client, the upstream or the end of its authority ends it.
     Standing,
 }
 
@@ -72,7 +72,7 @@ pub(crate) enum End {
     Revoked,
     /// We stop.
     Stopping,
-    /// The store is out of reach, so nobody can say that the authority still stands.
+    /// The store is out of reach, so it is not known whether the authority still holds.
     Unconfirmed,
 }
 
@@ -319,9 +319,9 @@ impl Watchdog {
         span: Span,
     ) -> Result<Watch, OpenError> {
         let holder = Holder::of(caller, source);
-        let key = match caller.grant {
-            Some(grant) => Key::Grant(grant),
-            None => Key::Anonymous(server.clone(), Network::of(source)),
+        let key = match &caller.basis {
+            Basis::Grant(granted) => Key::Grant(granted.grant),
+            Basis::Open => Key::Anonymous(server.clone(), Network::of(source)),
         };
         let mut open = self.lock();
         // Looked at under the lock: what is opened before we stop is ended with the others.
@@ -356,7 +356,7 @@ impl Watchdog {
         }
     }
 
-    /// Ends what stands open without a request: nobody can say any more that its authority lasts.
+    /// Ends all standing streams, because it is not known whether their authority still holds.
     pub(crate) fn end_standing(&self) {
         let open = self.lock();
         let streams = open.by_key.values().flat_map(|held| held.standing.values());
@@ -440,17 +440,17 @@ mod tests {
 
     use futures_util::FutureExt as _;
     use sekisho_protocol::caller::{Caller, Subject};
-    use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy};
-    use sekisho_protocol::ids::{GrantId, UserId};
+    use sekisho_protocol::ids::GrantId;
     use sekisho_protocol::scope::ScopeSet;
 
     use super::{ANSWERS_PER_GRANT, End, NETWORK_FACTOR, OpenError, Span, Watch, Watchdog};
 
     fn caller(seed: u64) -> Caller {
-        let (clock, entropy) = (ManualClock::default(), SeededEntropy::from_seed(seed));
-        let grant = GrantId::generate(clock.now(), &entropy);
-        let subject = Subject::User(UserId::generate(clock.now(), &entropy));
-        Caller { grant: Some(grant), subject, ..Caller::anonymous(ScopeSet::empty()) }
+        Caller::of_test(seed, |_| {})
+    }
+
+    fn grant(seed: u64) -> GrantId {
+        caller(seed).grant().unwrap()
     }
 
     fn open(dog: &Arc<Watchdog>, caller: &Caller, server: &str, span: Span) -> Result<Watch, OpenError> {
@@ -475,8 +475,8 @@ mod tests {
     #[test]
     fn a_user_with_many_grants_leaves_room_for_others() {
         let dog = Arc::new(Watchdog::new(2, 64));
-        let user = caller(0).subject;
-        let of_user = |seed| Caller { subject: user.clone(), ..caller(seed) };
+        let user = caller(0);
+        let of_user = |seed| Caller::of_test(seed, |granted| granted.subject = user.subject().clone());
         let mut held: Vec<Watch> = Vec::new();
         let refused = (1..).find_map(|seed| match open(&dog, &of_user(seed), "notes", Span::Standing) {
             Ok(watch) => {
@@ -519,10 +519,10 @@ mod tests {
         let answer = open(&dog, &caller(1), "notes", Span::Answer).unwrap();
         let other = open(&dog, &caller(2), "notes", Span::Standing).unwrap();
         let other_answer = open(&dog, &caller(2), "notes", Span::Answer).unwrap();
-        assert!(dog.holds(caller(1).grant.unwrap()) && !dog.holds(caller(3).grant.unwrap()));
-        let Subject::User(user) = caller(1).subject else { panic!("a user") };
-        assert_eq!(dog.grants(Some(user)), [caller(1).grant.unwrap()]);
-        dog.end_of_grant(caller(1).grant.unwrap());
+        assert!(dog.holds(grant(1)) && !dog.holds(grant(3)));
+        let Subject::User(user) = *caller(1).subject() else { panic!("a user") };
+        assert_eq!(dog.grants(Some(user)), [grant(1)]);
+        dog.end_of_grant(grant(1));
         assert_eq!((stream.ended().await, answer.ended().await), (End::Revoked, End::Revoked));
         assert!(other.ended().now_or_never().is_none());
         // What is opened later was judged later.

@@ -17,10 +17,10 @@ use sekisho_policy::decide::{decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::schema::ToolSchema;
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
-use sekisho_protocol::ids::{ClientId, UserId};
+use sekisho_protocol::ids::{ClientId, GrantId, TokenId, UserId};
 use serde_json::json;
 
 /// Of so many policies, one in a hundred is about the server that is asked about.
@@ -77,11 +77,16 @@ fn rights(count: usize) -> Rights {
 fn caller(seed: u64) -> Caller {
     let client = ClientId::parse("cli_a").unwrap();
     Caller {
-        subject: Subject::User(user(seed)),
-        path: Some(ActorPath::direct(client.clone())),
-        client: Some(client),
-        expires: after(now(), 60),
-        ..Caller::anonymous("mcp:destructive".parse().unwrap())
+        scopes: "mcp:destructive".parse().unwrap(),
+        basis: Basis::Grant(Granted {
+            subject: Subject::User(user(seed)),
+            path: ActorPath::direct(client.clone()),
+            client,
+            grant: GrantId::generate(now(), &SeededEntropy::default()),
+            task: None,
+            token: TokenId::generate(now(), &SeededEntropy::default()),
+            expires: after(now(), 60),
+        }),
     }
 }
 

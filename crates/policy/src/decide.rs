@@ -7,18 +7,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use sekisho_protocol::audit;
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::{Caller, Principal};
 use sekisho_protocol::canonical;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::ScopeSet;
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::permit::{Owed, Permit};
 use crate::rights::{Answer, Rights, RuleId};
 use crate::schema::Violation;
-use crate::task::{Asked, Outside, OutsideWhy};
+use crate::task::{Asked, Outside};
+
+pub use crate::reason::Reason;
 
 /// One answer to one call.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,50 +83,6 @@ impl fmt::Display for Forbidden {
     }
 }
 
-/// Why a call is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The arguments are not those that the tool takes.
-    Arguments(Box<Violation>),
-    /// The token behind the call has ended.
-    Expired,
-    /// The call is not part of a declared task, or the task is not running.
-    OutsideTask(Outside),
-    /// The user may not do this; or there is no such thing. Both are answered alike.
-    Rights,
-    /// A rule wants a declared task, and there is none.
-    TaskRequired,
-}
-
-impl Reason {
-    /// The set that spoke; none does where the call is not one that the tool takes.
-    pub fn set(&self) -> Option<SetName> {
-        match self {
-            Self::Arguments(_) => None,
-            Self::Expired => Some(SetName::Grant),
-            Self::OutsideTask(_) | Self::TaskRequired => Some(SetName::Need),
-            Self::Rights => Some(SetName::Rights),
-        }
-    }
-
-    /// A closed word, for the records.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Arguments(_) => "arguments_invalid",
-            Self::Expired => "expired",
-            Self::OutsideTask(outside) => match outside.why {
-                OutsideWhy::Arguments(_) => "argument_outside_task",
-                OutsideWhy::NotNamed => "outside_task",
-                OutsideWhy::Over => "task_finished",
-                OutsideWhy::Spent => "budget_spent",
-                OutsideWhy::Unknown => "task_unknown",
-            },
-            Self::Rights => "rights",
-            Self::TaskRequired => "task_required",
-        }
-    }
-}
-
 /// The scopes a call needs and the token lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepUp {
@@ -137,12 +94,75 @@ pub struct StepUp {
     pub need: audit::Need,
 }
 
+/// Who could make a call: a caller, or somebody of whom it is only asked what would follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// For whom, and through which clients.
+    pub principal: Principal<'a>,
+    /// What was granted.
+    pub scopes: &'a ScopeSet,
+    /// When the authority ends by itself.
+    pub ends: Timestamp,
+}
+
+impl<'a> From<&'a Caller> for Candidate<'a> {
+    fn from(caller: &'a Caller) -> Self {
+        Self { principal: caller.principal(), scopes: &caller.scopes, ends: caller.ends() }
+    }
+}
+
 /// Judges one call. Total: every input has an answer, and what is not known is refused.
 pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Decision {
-    let weighed = Weighed::of(rights, caller, authority, call, (Asked::This, now));
+    let (passed, ask) = match judge(rights, caller.into(), authority, call, now) {
+        Judgement::Ask(passed, ask) => (passed, Some(ask)),
+        Judgement::Deny(denial) => return Decision::Deny(denial),
+        Judgement::Permit(passed) => (passed, None),
+        Judgement::StepUp(step_up) => return Decision::StepUp(step_up),
+    };
+    let Passed { because, need, owes, observed } = passed;
+    let task = authority.need.task();
+    let permit = Permit { caller: caller.clone(), call: call.clone(), because, need, task, owes, observed };
+    match ask {
+        Some(Approval { call, rule, reason }) => Decision::Ask(Ask { permit, call, rule, reason }),
+        None => Decision::Permit(permit),
+    }
+}
+
+/// A decision without the proof that it was about a caller.
+pub(crate) enum Judgement {
+    Ask(Passed, Approval),
+    Deny(Denial),
+    Permit(Passed),
+    StepUp(StepUp),
+}
+
+/// What a permit is made from, beside its caller and its call.
+pub(crate) struct Passed {
+    because: Arc<[RuleId]>,
+    need: audit::Need,
+    owes: Owed,
+    pub(crate) observed: Option<Reason>,
+}
+
+/// The yes of a person that a permit waits for.
+pub(crate) struct Approval {
+    call: Digest,
+    rule: RuleId,
+    reason: Option<String>,
+}
+
+/// What follows for this candidate. Only [`decide`] makes a permit of it, and only for a caller.
+pub(crate) fn judge(
+    rights: &Rights,
+    candidate: Candidate<'_>,
+    authority: &Authority,
+    call: &Call,
+    now: Timestamp,
+) -> Judgement {
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::This, now));
     let answer = Arc::clone(&weighed.rights);
     let need = authority.need.word(weighed.need.is_ok());
-    let refused = weighed.refusal(caller, authority, now);
+    let refused = weighed.refusal(candidate.ends, authority, now);
     // What is refused for the call itself is let pass, and never what does not exist or what has ended.
     let observed = match refused {
         Some(reason @ (Reason::Arguments(_) | Reason::OutsideTask(_) | Reason::Rights | Reason::TaskRequired))
@@ -152,39 +172,31 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
         }
         Some(reason) => {
             let forbidden = (reason == Reason::Rights && weighed.exists && answer.is_forbidden())
-                .then(|| may_see(rights, caller, authority, call, now))
+                .then(|| could_see(rights, candidate, authority, call, now))
                 .and_then(|seen| seen.then(|| Forbidden::of(&answer)));
-            return Decision::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden });
+            return Judgement::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden });
         }
         None => None,
     };
-    if !call.is_granted_by(&caller.scopes) {
-        return Decision::StepUp(StepUp { scopes: call.scopes(), because: Arc::clone(&answer.because), need });
+    if !call.is_granted_by(candidate.scopes) {
+        return Judgement::StepUp(StepUp { scopes: call.scopes(), because: Arc::clone(&answer.because), need });
     }
     let record_first = !call.is_read();
     let owes = match call.round {
         Some(round) => Owed { record_first, round: Some(round), ..Owed::default() },
         None => {
             let asks = answer.approval.is_some() && observed.is_none();
-            let approval = asks.then(|| approval_key(caller, call));
+            let approval = asks.then(|| approval_key(candidate.principal, call));
             Owed { record_first, approval, budgets: authority.need.budgets(call), round: None }
         }
     };
     let key = owes.approval;
-    let permit = Permit {
-        caller: caller.clone(),
-        call: call.clone(),
-        because: Arc::clone(&answer.because),
-        need,
-        task: authority.need.task(),
-        owes,
-        observed,
-    };
+    let passed = Passed { because: Arc::clone(&answer.because), need, owes, observed };
     match (key, &answer.approval) {
         (Some(call), Some(rule)) => {
-            Decision::Ask(Ask { permit, call, rule: rule.clone(), reason: answer.reasons.first().cloned() })
+            Judgement::Ask(passed, Approval { call, rule: rule.clone(), reason: answer.reasons.first().cloned() })
         }
-        _ => Decision::Permit(permit),
+        _ => Judgement::Permit(passed),
     }
 }
 
@@ -198,8 +210,12 @@ impl Forbidden {
 /// Whether a list may show this to the caller: what `decide` would permit, ask about, or let step up to for some
 /// arguments.
 pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
-    let weighed = Weighed::of(rights, caller, authority, call, (Asked::Any, now));
-    match weighed.refusal(caller, authority, now) {
+    could_see(rights, caller.into(), authority, call, now)
+}
+
+fn could_see(rights: &Rights, candidate: Candidate<'_>, authority: &Authority, call: &Call, now: Timestamp) -> bool {
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::Any, now));
+    match weighed.refusal(candidate.ends, authority, now) {
         None => true,
         Some(Reason::Expired) => false,
         Some(_) => weighed.exists && rights.observes(&call.server, now),
@@ -208,11 +224,12 @@ pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
 
 /// What an approval is for: this user, through this client, at this server, this tool, these arguments, and whatever is
 /// sent beside them.
-pub fn approval_key(caller: &Caller, call: &Call) -> Digest {
-    let client = caller.client.as_ref().map_or("", |client| client.as_str());
+pub fn approval_key<'a>(principal: impl Into<Principal<'a>>, call: &Call) -> Digest {
+    let principal = principal.into();
+    let client = principal.client().map_or("", |client| client.as_str());
     let arguments = canonical::digest_of_text(call.arguments.as_deref());
     Digest::of_list(&[
-        caller.subject.to_string().as_bytes(),
+        principal.subject.to_string().as_bytes(),
         client.as_bytes(),
         call.server.as_str().as_bytes(),
         call.method.as_bytes(),
@@ -246,7 +263,7 @@ pub(crate) struct Weighed {
 impl Weighed {
     pub(crate) fn of(
         rights: &Rights,
-        caller: &Caller,
+        principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
         (asked, now): (Asked, Timestamp),
@@ -256,24 +273,24 @@ impl Weighed {
             (Asked::This, Some(schema)) => schema.check(call.arguments.as_deref()),
             _ => Ok(()),
         };
-        let knows = fits.is_ok() || rights.answer(caller, authority, call, Asked::Any, now).permitted;
+        let knows = fits.is_ok() || rights.answer(principal, authority, call, Asked::Any, now).permitted;
         Self {
             exists: exists(call),
             fits,
             knows,
-            rights: rights.answer(caller, authority, call, asked, now),
+            rights: rights.answer(principal, authority, call, asked, now),
             need: authority.need.judge(call, asked, now),
         }
     }
 
     /// The first set that says no, the grant apart.
-    fn refusal(&self, caller: &Caller, authority: &Authority, now: Timestamp) -> Option<Reason> {
+    fn refusal(&self, ends: Timestamp, authority: &Authority, now: Timestamp) -> Option<Reason> {
         // A call that does not fit is told so to who may make one that does.
         let may = if self.fits.is_ok() { self.rights.permitted } else { self.knows };
         if !self.exists || !may {
             return Some(Reason::Rights);
         }
-        if caller.expires <= now {
+        if ends <= now {
             return Some(Reason::Expired);
         }
         if let Err(violation) = &self.fits {

@@ -1,13 +1,12 @@
 //! The three sets one by one, for people: the same code that decides, asked to say everything.
 
 use sekisho_protocol::audit::Verdict;
-use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::scope::ScopeSet;
 use serde::{Deserialize, Serialize};
 
-use crate::decide::{Decision, Weighed, decide};
+use crate::decide::{Candidate, Judgement, Weighed, judge};
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{Rights, Unread};
 use crate::task::{Asked, OutsideWhy};
@@ -96,16 +95,25 @@ pub struct NeedSays {
     pub why: Option<String>,
 }
 
-/// Explains a call.
-pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Explanation {
-    let weighed = Weighed::of(rights, caller, authority, call, (Asked::This, now));
-    let (decision, set, observed) = match decide(rights, caller, authority, call, now) {
-        Decision::Ask(_) => (Verdict::Ask, Some(SetName::Rights), None),
-        Decision::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),
-        Decision::Permit(permit) => (Verdict::Permit, None, permit.observed().map(|reason| reason.word().to_owned())),
-        Decision::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
+/// Explains a call, of a caller or of somebody who could make it.
+pub fn explain<'a>(
+    rights: &Rights,
+    candidate: impl Into<Candidate<'a>>,
+    authority: &Authority,
+    call: &Call,
+    now: Timestamp,
+) -> Explanation {
+    let candidate = candidate.into();
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::This, now));
+    let (decision, set, observed) = match judge(rights, candidate, authority, call, now) {
+        Judgement::Ask(..) => (Verdict::Ask, Some(SetName::Rights), None),
+        Judgement::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),
+        Judgement::Permit(passed) => {
+            (Verdict::Permit, None, passed.observed.map(|reason| reason.why().as_str().to_owned()))
+        }
+        Judgement::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
     };
-    let names = |rules: &[crate::rights::RuleId]| rules.iter().map(|rule| rule.0.clone()).collect();
+    let names = |rules: &[crate::rights::RuleId]| rules.iter().map(ToString::to_string).collect();
     Explanation {
         decision,
         set,
@@ -117,14 +125,14 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
             held: matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. }),
             because: names(&weighed.rights.because),
             reasons: weighed.rights.reasons.clone(),
-            approval: weighed.rights.approval.as_ref().map(|rule| rule.0.clone()),
-            task_required: weighed.rights.task_required.as_ref().map(|rule| rule.0.clone()),
+            approval: weighed.rights.approval.as_ref().map(ToString::to_string),
+            task_required: weighed.rights.task_required.as_ref().map(ToString::to_string),
             broken: names(&weighed.rights.broken),
             unread: weighed.rights.unread.iter().map(unread).collect(),
         },
         grant: GrantSays {
-            inside: call.is_granted_by(&caller.scopes),
-            scopes: caller.scopes.clone(),
+            inside: call.is_granted_by(candidate.scopes),
+            scopes: candidate.scopes.clone(),
             needed: call.scopes(),
         },
         need: NeedSays {
@@ -144,5 +152,5 @@ pub fn explain(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
 }
 
 fn unread(unread: &Unread) -> UnreadSays {
-    UnreadSays { rule: unread.rule.0.clone(), argument: unread.argument.clone() }
+    UnreadSays { rule: unread.rule.to_string(), argument: unread.argument.clone() }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
@@ -27,15 +27,11 @@ pub fn grantable(
     tools: &[Tool],
     now: Timestamp,
 ) -> ScopeSet {
-    let caller = Caller {
-        subject: subject.clone(),
-        client: Some(client.clone()),
-        path: Some(ActorPath::direct(client.clone())),
-        ..Caller::anonymous(ScopeSet::empty())
-    };
+    let path = ActorPath::direct(client.clone());
+    let principal = Principal { subject, path: Some(&path) };
     let may = |target: Target| {
         let call = Call::bare(server.clone(), "", target);
-        rights.answer(&caller, &Authority::default(), &call, Asked::Any, now).permitted
+        rights.answer(principal, &Authority::default(), &call, Asked::Any, now).permitted
     };
     let may_call = |name: &str, standing| may(Target::Tool { name: name.to_owned(), standing });
     let standing = |tool: &Tool| tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);

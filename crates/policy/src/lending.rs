@@ -1,10 +1,9 @@
 //! What a loan could not change: an owner is warned before lending, and nobody is sent to ask for it.
 
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
-use sekisho_protocol::scope::ScopeSet;
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{Rights, RuleId};
@@ -48,17 +47,13 @@ pub fn hindrance(
     tool: WantedTool<'_>,
     now: Timestamp,
 ) -> Option<Hindrance> {
-    let caller = Caller {
-        subject: subject.clone(),
-        client: Some(client.clone()),
-        path: Some(ActorPath::direct(client.clone())),
-        ..Caller::anonymous(ScopeSet::empty())
-    };
+    let path = ActorPath::direct(client.clone());
+    let principal = Principal { subject, path: Some(&path) };
     // As it would be if it were not held back.
     let standing = tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
     let target = Target::Tool { name: tool.name.to_owned(), standing };
     let call = Call::bare(tool.server.clone(), "tools/call", target);
-    let answer = rights.answer(&caller, &Authority::default(), &call, Asked::Any, now);
+    let answer = rights.answer(principal, &Authority::default(), &call, Asked::Any, now);
     if answer.is_forbidden() {
         return Some(Hindrance::Forbidden { rules: answer.because.to_vec(), reasons: answer.reasons.clone() });
     }

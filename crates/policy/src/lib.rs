@@ -9,6 +9,7 @@
 //! `rights/request.rs`.
 
 pub mod advise;
+mod authority;
 pub mod bounds;
 pub mod decide;
 pub mod explain;
@@ -16,6 +17,7 @@ pub mod grant;
 pub mod lending;
 pub mod model;
 pub mod permit;
+mod reason;
 pub mod replay;
 pub mod rights;
 pub mod schema;

@@ -1,4 +1,4 @@
-//! What is judged: one call, as the gateway read it from the authorized bytes, and what stands behind its caller.
+//! What is judged: one call, as the gateway read it from the authorized bytes.
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use bytes::Bytes;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ServerName;
-use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::uri::ResourceUri;
 
 use crate::schema::ToolSchema;
-use crate::task::Need;
+
+pub use crate::authority::{Authority, Trust};
 
 /// One element to be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,47 +115,6 @@ pub enum ToolStanding {
     Unclassified,
     /// The server does not have it.
     Unknown,
-}
-
-/// What stands behind a token at this moment, as the store says it.
-#[derive(Debug, Clone, Default)]
-pub struct Authority {
-    /// What the declared tasks need.
-    pub need: Need,
-    /// How far the least trusted client on the path is trusted.
-    pub trust: Trust,
-}
-
-/// How far a client is trusted to be who it says it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Trust {
-    /// It registered itself; nobody has checked anything.
-    #[default]
-    Unverified,
-    /// It is described by a document at a host of its own.
-    Published,
-    /// An operator registered it.
-    Registered,
-}
-
-impl Trust {
-    /// The trust of a client of this origin.
-    pub fn of(origin: ClientOrigin) -> Self {
-        match origin {
-            ClientOrigin::Dynamic => Self::Unverified,
-            ClientOrigin::MetadataDocument => Self::Published,
-            ClientOrigin::Registered => Self::Registered,
-        }
-    }
-
-    /// As policies see it.
-    pub(crate) fn level(self) -> i64 {
-        match self {
-            Self::Unverified => 0,
-            Self::Published => 1,
-            Self::Registered => 2,
-        }
-    }
 }
 
 impl Call {

@@ -7,8 +7,8 @@ use sekisho_protocol::caller::Caller;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::TaskId;
 
-use crate::decide::Reason;
 use crate::model::Call;
+use crate::reason::Reason;
 use crate::rights::RuleId;
 
 /// Proof that all three sets said yes to this call of this caller.

@@ -1,6 +1,6 @@
 //! Recorded calls, judged again by other rights.
 
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::Principal;
 use sekisho_protocol::env::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub enum Replayed {
     Undecidable,
 }
 
-/// What is known of a recorded call beside its caller, its tool and its time. The address that it came from is not on
+/// What is known of a recorded call beside its principal, its tool and its time. The address that it came from is not on
 /// record, so it is never known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
@@ -50,18 +50,18 @@ pub struct Kept {
 /// look at what was not kept of it.
 pub fn replay(
     rights: &Rights,
-    (caller, authority): (&Caller, &Authority),
+    (principal, authority): (Principal<'_>, &Authority),
     (call, kept): (&Call, Kept),
     before: Before,
     at: Timestamp,
 ) -> Replayed {
-    let looks = rights.looks_at(&caller.subject, &call.server);
+    let looks = rights.looks_at(principal.subject, &call.server);
     let missing =
         [looks.arguments && !kept.arguments, looks.path && !kept.path, looks.source, looks.task && !kept.task];
     if missing.contains(&true) {
         return Replayed::Undecidable;
     }
-    let answer = rights.judge(caller, authority, call, at);
+    let answer = rights.judge(principal, authority, call, at);
     let asks = answer.approval.is_some() && before.used && !before.asked;
     match (before.permitted, answer.permitted) {
         (true, false) if before.used || before.asked => Replayed::Breaks,
@@ -76,11 +76,10 @@ pub fn replay(
 mod tests {
     use std::collections::BTreeMap;
 
-    use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+    use sekisho_protocol::caller::{ActorPath, Principal, Subject};
     use sekisho_protocol::catalogue::ToolClass;
     use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
     use sekisho_protocol::ids::{ClientId, UserId};
-    use sekisho_protocol::scope::ScopeSet;
 
     use super::{Before, Kept, Replayed, replay};
     use crate::model::{Authority, Call, Target, ToolStanding};
@@ -97,12 +96,8 @@ mod tests {
         let now = ManualClock::default().now();
         let user = UserId::generate(now, &SeededEntropy::default());
         let client = ClientId::parse("cli_a").unwrap();
-        let caller = Caller {
-            subject: Subject::User(user),
-            path: Some(ActorPath::direct(client.clone())),
-            client: Some(client),
-            ..Caller::anonymous(ScopeSet::empty())
-        };
+        let (subject, path) = (Subject::User(user), ActorPath::direct(client));
+        let principal = Principal { subject: &subject, path: Some(&path) };
         let target = Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) };
         let call = Call::bare("notes".parse().unwrap(), "tools/call", target);
         let under = |text: &str, kept, before| {
@@ -110,7 +105,7 @@ mod tests {
             let users = BTreeMap::from([(user, RightsUser::default())]);
             let servers = BTreeMap::from([("notes".parse().unwrap(), RightsServer::default())]);
             let rights = Rights::new(RightsParts { users, servers, files, ..RightsParts::default() }).unwrap();
-            replay(&rights, (&caller, &Authority::default()), (&call, kept), before, now)
+            replay(&rights, (principal, &Authority::default()), (&call, kept), before, now)
         };
         let all = Kept { arguments: true, path: true, task: true };
         let no_arguments = Kept { arguments: false, ..all };

@@ -8,24 +8,26 @@
 //! server are left out beforehand (`index`), and an answer that depends on neither arguments nor time is kept. All
 //! of it belongs to one [`Rights`], which is made whole whenever anything changes: there is nothing to invalidate.
 
+mod answer;
 mod arguments;
 mod index;
 mod lent;
 mod load;
 mod looks;
 mod names;
+mod parts;
 mod request;
 mod spelling;
+mod uses;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use cedar_policy::{Authorizer, Decision, Entities, PolicySet, Request};
 use quick_cache::sync::Cache;
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
-use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
@@ -36,96 +38,17 @@ use index::{Clashing, Index, Slice};
 use lent::Lent;
 use request::{Question, Terms};
 
-pub use lent::{LOAN_PREFIX, RightsLoan};
-pub use load::{Fault, PolicyFile, Span, format_policies, schema_text, warnings};
+pub use answer::{Answer, Unread};
+pub use lent::RightsLoan;
+pub use load::{Fault, Span, format_policies, schema_text, warnings};
 pub use names::{NameOf, NameUse, names};
+pub use parts::{OWNERS, PolicyFile, RightsParts, RightsServer, RightsUser};
 pub use sekisho_protocol::audit::RuleId;
-
-/// The group whose members are the owners.
-pub const OWNERS: &str = "owners";
 
 /// Answers that are kept; each is about 200 bytes.
 const ANSWERS_MAX: usize = 100_000;
 /// Selections of policies that are kept: one for each subject at each server.
 const SLICES_MAX: usize = 10_000;
-
-/// Everything that rights are made from.
-#[derive(Debug, Clone, Default)]
-pub struct RightsParts {
-    /// The users that are not shut out.
-    pub users: BTreeMap<UserId, RightsUser>,
-    /// The mounted servers.
-    pub servers: BTreeMap<ServerName, RightsServer>,
-    /// The policy files.
-    pub files: Vec<PolicyFile>,
-    /// What owners lent.
-    pub loans: Vec<RightsLoan>,
-}
-
-/// A user, as rights see one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RightsUser {
-    /// The name.
-    pub name: String,
-    /// Whether the user owns the checkpoint.
-    pub owner: bool,
-    /// The groups the user is in.
-    pub groups: Vec<String>,
-}
-
-/// A server, as rights see one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RightsServer {
-    /// Whether nobody in particular may use it, too (`access = "public"`).
-    pub public: bool,
-    /// What every signed-in user may do, if anything.
-    pub everyone: Option<ToolClass>,
-    /// What single users may do beyond that.
-    pub users: BTreeMap<UserId, ToolClass>,
-    /// The groups of servers it is in.
-    pub groups: Vec<String>,
-    /// Whether it belongs to somebody else.
-    pub third_party: bool,
-    /// The tools that do not reach beyond it. Any other is of the open world.
-    pub closed_world: BTreeSet<String>,
-    /// Until then, a refusal by rights or need is put on record and let pass.
-    pub observe_until: Option<Timestamp>,
-}
-
-/// What rights say to one question.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Answer {
-    /// Whether the subject may.
-    pub permitted: bool,
-    /// The rules that led to it: of a yes those that permit, of a no those that forbid.
-    pub because: Arc<[RuleId]>,
-    /// A rule that wants a person's yes to each call.
-    pub approval: Option<RuleId>,
-    /// A rule that wants a declared task.
-    pub task_required: Option<RuleId>,
-    /// What the rules give as their reasons; for owners, records and `explain`.
-    pub reasons: Vec<String>,
-    /// Rules that could not be evaluated: then the answer is no.
-    pub broken: Arc<[RuleId]>,
-    /// Rules that could not compare an argument: those that forbid do, and those that permit do not.
-    pub unread: Vec<Unread>,
-}
-
-impl Answer {
-    /// Whether rules say no that could be evaluated; nothing said means no, too, and is not this.
-    pub fn is_forbidden(&self) -> bool {
-        !self.permitted && self.broken.is_empty() && !self.because.is_empty()
-    }
-}
-
-/// A rule that looks at an argument, which is there in a form that the rule cannot compare.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unread {
-    /// The rule.
-    pub rule: RuleId,
-    /// The argument, by the name under which it was sent.
-    pub argument: String,
-}
 
 /// Which circumstances of a call some rules look at. Who must judge a call without knowing one of them asks this first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -208,8 +131,14 @@ impl Rights {
     }
 
     /// Whether the subject may make this call. Total: what is not known may not.
-    pub fn judge(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Arc<Answer> {
-        self.answer(caller, authority, call, Asked::This, now)
+    pub fn judge<'a>(
+        &self,
+        principal: impl Into<Principal<'a>>,
+        authority: &Authority,
+        call: &Call,
+        now: Timestamp,
+    ) -> Arc<Answer> {
+        self.answer(principal.into(), authority, call, Asked::This, now)
     }
 
     /// What those of these rules give as their reasons that are in force and forbid; `None` where none of them is.
@@ -230,24 +159,24 @@ impl Rights {
 
     pub(crate) fn answer(
         &self,
-        caller: &Caller,
+        principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
         asked: Asked,
         now: Timestamp,
     ) -> Arc<Answer> {
-        let lent = self.lent.to(caller, authority, call, asked, now);
+        let lent = self.lent.to(principal, authority, call, asked, now);
         if !lent.is_empty() {
-            let slice = self.slice(&caller.subject, &call.server).with(&lent, &self.lent.template, &self.terms);
-            return Arc::new(self.evaluate((caller, authority, call), &slice, asked, now));
+            let slice = self.slice(principal.subject, &call.server).with(&lent, &self.lent.template, &self.terms);
+            return Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
         }
-        let slice = self.slice(&caller.subject, &call.server);
+        let slice = self.slice(principal.subject, &call.server);
         // Only answers that last are kept, so whatever is found here holds.
-        let key = Key::of(caller, authority, call, asked, &slice);
+        let key = Key::of(principal, authority, call, asked, &slice);
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
-        let answer = Arc::new(self.evaluate((caller, authority, call), &slice, asked, now));
+        let answer = Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
         if slice.asked(asked).1.is_lasting() {
             self.answers.insert(key, Arc::clone(&answer));
         }
@@ -256,7 +185,7 @@ impl Rights {
 
     fn evaluate(
         &self,
-        (caller, authority, call): (&Caller, &Authority, &Call),
+        (principal, authority, call): (Principal<'_>, &Authority, &Call),
         slice: &Slice,
         asked: Asked,
         now: Timestamp,
@@ -269,7 +198,7 @@ impl Rights {
             },
             false => None,
         };
-        let question = Question { caller, authority, call, arguments: arguments.as_ref(), uses, now };
+        let question = Question { principal, authority, call, arguments: arguments.as_ref(), uses, now };
         let Some((request, entities)) = self.terms.request(&self.users, &self.servers, &question) else {
             return Answer::default();
         };
@@ -354,7 +283,7 @@ enum Kind {
 }
 
 impl Key {
-    fn of(caller: &Caller, authority: &Authority, call: &Call, asked: Asked, slice: &Slice) -> Self {
+    fn of(principal: Principal<'_>, authority: &Authority, call: &Call, asked: Asked, slice: &Slice) -> Self {
         let (kind, name) = match &call.target {
             Target::Job { own: false, .. } => (Kind::ForeignJob, ""),
             Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => (Kind::Server, ""),
@@ -363,9 +292,9 @@ impl Key {
             Target::Tool { name, standing } => (Kind::Tool(*standing), name.as_str()),
         };
         Self {
-            subject: caller.subject.clone(),
+            subject: principal.subject.clone(),
             server: call.server.clone(),
-            path: caller.path.clone(),
+            path: principal.path.cloned(),
             trust: authority.trust,
             kind,
             name: if slice.tells_apart(&call.target) { name.to_owned() } else { String::new() },

@@ -2,6 +2,8 @@
 
 mod act;
 mod line;
+mod rule;
+mod why;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use crate::refusal::SetName;
 use crate::scope::ScopeSet;
 
 pub use act::{Act, ActKind, Actor};
+pub use rule::RuleId;
+pub use why::Why;
 
 /// One entry. What it says never changes once it is written; only kept arguments can be deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,11 +90,6 @@ pub enum Need {
     Undeclared,
 }
 
-/// A rule that led to an answer, by its name in the configuration or the policy files.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RuleId(pub String);
-
 fn is_empty(rules: &Arc<[RuleId]>) -> bool {
     rules.is_empty()
 }
@@ -132,12 +131,12 @@ pub struct Decision {
     pub set: Option<SetName>,
     /// How the task stood.
     pub need: Need,
-    /// Why it was refused, as a closed word of the policy.
+    /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<Cow<'static, str>>,
+    pub why: Option<Why>,
     /// What would have refused it, had the server not been told to observe only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed: Option<Cow<'static, str>>,
+    pub observed: Option<Why>,
     /// The rules that led to the answer.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub because: Arc<[RuleId]>,

@@ -15,8 +15,8 @@ use crate::scope::ScopeSet;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddress(pub core::net::IpAddr);
 
-/// Whether somebody has shown who he is on a connection: said by the surface that found out, read by the listener, which
-/// gives strangers less room. It says nothing about what anybody may do.
+/// Whether a good token or session was shown on a connection. The surface that verified it says so, and the listener
+/// gives more room to such a connection. It says nothing about what the caller may do.
 #[derive(Debug, Clone, Default)]
 pub struct Recognition(Arc<AtomicBool>);
 
@@ -37,7 +37,7 @@ impl Recognition {
 /// For whom a call is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// Nobody: the server was opened on purpose (`access = "public"`).
+    /// Anonymous: nothing was shown, at a server that was opened on purpose (`access = "public"`).
     Anonymous,
     /// A service in its own name: a client that acts for no user.
     Service(ClientId),
@@ -152,43 +152,142 @@ impl<'de> Deserialize<'de> for ActorPath {
     }
 }
 
-/// The verified bearer of an access token: everything the pipeline may know of who calls.
+/// Who calls, and on what that rests: everything the pipeline may know of it.
 ///
-/// Made from a verified token whose grant is alive and of the same epoch, or for the anonymous subject of a
-/// server opened on purpose; never from a header, a body or a session.
+/// Made from a verified token whose grant is alive and of the same epoch, or for a request without a token at a server
+/// that was opened on purpose; never from a header, a body or a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// For whom.
-    pub subject: Subject,
-    /// Who calls; `None` only for the anonymous subject.
-    pub client: Option<ClientId>,
-    /// Through whom; `None` only for the anonymous subject.
-    pub path: Option<ActorPath>,
-    /// The grant behind the token; `None` only for the anonymous subject.
-    pub grant: Option<GrantId>,
-    /// What was granted.
+    /// What was granted; at an open server, what the server gives to everybody.
     pub scopes: ScopeSet,
-    /// The running task, if one was declared.
+    /// On what the caller's authority rests.
+    pub basis: Basis,
+}
+
+/// On what a caller's authority rests. Whatever treats callers differently matches on this without a wildcard arm, so
+/// that a further basis has to be decided on at each of these places before anything compiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Basis {
+    /// An access token of ours, and the grant behind it.
+    Grant(Granted),
+    /// Nothing was shown. The server was opened on purpose (`access = "public"`), and the caller is anonymous.
+    Open,
+}
+
+/// What a verified access token of ours says beside its scopes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// For whom the client calls.
+    pub subject: Subject,
+    /// The client that calls: the last of the path.
+    pub client: ClientId,
+    /// The clients through which it calls, from the one that the subject let in to the one that calls.
+    pub path: ActorPath,
+    /// The grant behind the token.
+    pub grant: GrantId,
+    /// The task that the token names, if it names one.
     pub task: Option<TaskId>,
-    /// The token, for the records; never its characters.
-    pub token: Option<TokenId>,
-    /// When the token ends; standing streams end with it.
+    /// The token's identifier, for the records. It is not the token.
+    pub token: TokenId,
+    /// When the token ends. Standing streams end with it.
     pub expires: Timestamp,
 }
 
+/// For whom rights are asked, and through which clients: a caller, or somebody who could call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Principal<'a> {
+    /// For whom.
+    pub subject: &'a Subject,
+    /// Through which clients; `None` where there is none, or where the question is about no client.
+    pub path: Option<&'a ActorPath>,
+}
+
+impl<'a> Principal<'a> {
+    /// A subject, through no client.
+    pub fn of(subject: &'a Subject) -> Self {
+        Self { subject, path: None }
+    }
+
+    /// The client that calls.
+    pub fn client(self) -> Option<&'a ClientId> {
+        self.path.and_then(ActorPath::last)
+    }
+}
+
+impl<'a> From<&'a Caller> for Principal<'a> {
+    fn from(caller: &'a Caller) -> Self {
+        caller.principal()
+    }
+}
+
 impl Caller {
-    /// Nobody in particular, at a server opened on purpose.
+    /// An anonymous caller, at a server that gives these scopes to everybody.
     pub fn anonymous(scopes: ScopeSet) -> Self {
-        Self {
-            subject: Subject::Anonymous,
-            client: None,
-            path: None,
-            grant: None,
-            scopes,
-            task: None,
-            token: None,
-            expires: Timestamp::MAX,
+        Self { scopes, basis: Basis::Open }
+    }
+
+    /// For whom the call is made.
+    pub fn subject(&self) -> &Subject {
+        match &self.basis {
+            Basis::Grant(granted) => &granted.subject,
+            Basis::Open => &Subject::Anonymous,
         }
+    }
+
+    /// The client that calls; an anonymous caller has none that is known.
+    pub fn client(&self) -> Option<&ClientId> {
+        match &self.basis {
+            Basis::Grant(granted) => Some(&granted.client),
+            Basis::Open => None,
+        }
+    }
+
+    /// For whom and through whom, as rights see it.
+    pub fn principal(&self) -> Principal<'_> {
+        match &self.basis {
+            Basis::Grant(granted) => Principal { subject: &granted.subject, path: Some(&granted.path) },
+            Basis::Open => Principal::of(&Subject::Anonymous),
+        }
+    }
+
+    /// The grant of ours on which the call rests, for records and for what the store keeps by grant. Whether there is
+    /// one says nothing about who calls: match on [`Caller::basis`] for that.
+    pub fn grant(&self) -> Option<GrantId> {
+        match &self.basis {
+            Basis::Grant(granted) => Some(granted.grant),
+            Basis::Open => None,
+        }
+    }
+
+    /// When the caller's authority ends by itself. What an open server gives to everybody has no end of its own.
+    pub fn ends(&self) -> Timestamp {
+        match &self.basis {
+            Basis::Grant(granted) => granted.expires,
+            Basis::Open => Timestamp::MAX,
+        }
+    }
+}
+
+#[cfg(any(test, feature = "test-util"))]
+impl Caller {
+    /// A user with a grant, for tests: both are drawn from this seed. Its client is `cli_a`, it has no scopes, and its token
+    /// never ends; `change` changes what the token says.
+    pub fn of_test(seed: u64, change: impl FnOnce(&mut Granted)) -> Self {
+        use crate::env::{Clock as _, ManualClock, SeededEntropy};
+        let (now, entropy) = (ManualClock::default().now(), SeededEntropy::from_seed(seed));
+        #[expect(clippy::expect_used, reason = "a constant, and for tests only")]
+        let client = ClientId::parse("cli_a").expect("a client's identifier");
+        let mut granted = Granted {
+            subject: Subject::User(UserId::generate(now, &entropy)),
+            path: ActorPath::direct(client.clone()),
+            client,
+            grant: GrantId::generate(now, &entropy),
+            task: None,
+            token: TokenId::generate(now, &entropy),
+            expires: Timestamp::MAX,
+        };
+        change(&mut granted);
+        Self { scopes: ScopeSet::empty(), basis: Basis::Grant(granted) }
     }
 }
 

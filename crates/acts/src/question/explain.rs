@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sekisho_policy::decide::Candidate;
 use sekisho_policy::explain::{Explanation, explain as explain_call};
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Call, Target, ToolStanding};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
-use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{GrantFilter, GrantState, Store, Tx};
@@ -84,12 +85,19 @@ pub async fn explain(
     let tools = tx.catalogue().list(&question.server).await?;
     let definition = tx.catalogue().definition(&question.server, &question.tool).await?;
     let schema = definition.as_deref().and_then(ToolSchema::of_definition).map(Arc::new);
-    let (caller, authority) = stand_in(subject, state.as_ref(), now);
+    // Without a grant, nothing is granted.
+    let nothing = ScopeSet::empty();
+    let candidate = Candidate {
+        principal: Principal { subject: &subject, path: state.as_ref().map(|state| &state.path) },
+        scopes: state.as_ref().map_or(&nothing, |state| &state.scopes),
+        ends: Timestamp::MAX,
+    };
+    let authority = state.as_ref().map(authority).unwrap_or_default();
     let call = |name: &str, arguments, schema| {
         let target = Target::Tool { name: name.to_owned(), standing: standing(&tools, classes, name) };
         Call { arguments, schema, ..Call::bare(question.server.clone(), "tools/call", target) }
     };
-    let say = |call: &Call| explain_call(rights, &caller, &authority, call, now);
+    let say = |call: &Call| explain_call(rights, candidate, &authority, call, now);
     // Without arguments, the question is about the tool, and not about a call that it would take.
     let schema = schema.filter(|_| arguments.is_some());
     let explanation = say(&call(&question.tool, arguments, schema));
@@ -128,22 +136,6 @@ async fn newest(
         }
     }
     Ok(None)
-}
-
-/// Who would call with a token of that grant. Without one, nothing is granted.
-fn stand_in(subject: Subject, state: Option<&GrantState>, now: Timestamp) -> (Caller, Authority) {
-    let nobody = Caller { subject, ..Caller::anonymous(ScopeSet::empty()) };
-    let Some(state) = state else { return (nobody, Authority::default()) };
-    let caller = Caller {
-        client: Some(state.client.clone()),
-        path: Some(state.path.clone()),
-        grant: Some(state.grant),
-        scopes: state.scopes.clone(),
-        task: state.task,
-        expires: after(now, 60),
-        ..nobody
-    };
-    (caller, authority(state))
 }
 
 fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolStanding {

@@ -8,17 +8,16 @@ use bytes::Bytes;
 use sekisho_policy::advise::{Advice, BeyondLoans, Seen, SeenCall, SeenGrant, advise as advise_on};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
-use sekisho_policy::rights::{LOAN_PREFIX, Rights};
+use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::audit::{Decision, Event, Record, RuleId, Verdict, Why};
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::canonical;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::SetName;
-use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{AUDIT_PAGE_MAX, AuditFilter, GrantFilter, Store, Tx};
 use serde::{Deserialize, Serialize};
 
@@ -92,10 +91,9 @@ impl Whose<'_> {
 
     /// Whether the user may use this tool with any arguments.
     fn may_know(self, server: &ServerName, name: &str, class: Option<ToolClass>, now: Timestamp) -> bool {
-        let caller = Caller { subject: self.subject.clone(), ..Caller::anonymous(ScopeSet::empty()) };
         let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
         let call = Call::bare(server.clone(), "tools/call", Target::Tool { name: name.to_owned(), standing });
-        self.rights.judge(&caller, &Authority::default(), &call, now).permitted
+        self.rights.judge(Principal::of(self.subject), &Authority::default(), &call, now).permitted
     }
 }
 
@@ -153,10 +151,10 @@ fn beyond_loans(decision: &Decision) -> Option<BeyondLoans> {
     if decision.verdict != Verdict::Deny || decision.set != Some(SetName::Rights) {
         return None;
     }
-    if decision.why.as_deref() == Some("held_back") {
+    if decision.why == Some(Why::HeldBack) {
         return Some(BeyondLoans::Held);
     }
-    let rules: Vec<String> = decision.because.iter().map(|rule| rule.0.clone()).collect();
+    let rules: Vec<String> = decision.because.iter().map(RuleId::to_string).collect();
     (!rules.is_empty()).then_some(BeyondLoans::Forbidden(rules))
 }
 
@@ -176,7 +174,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     let mut changes: BTreeMap<(Replayed, String, ServerName, String), (u64, RequestId)> = BTreeMap::new();
     for call in recorded {
         let Recorded { at, request, decision, tool, arguments } = call;
-        if decision.because.iter().any(is_loan) {
+        if is_lent(&decision) {
             report.lent += 1;
             continue;
         }
@@ -196,7 +194,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
         let target = Target::Tool { name: tool.clone(), standing };
         let schema = known.schema(&mut tx, &decision.server, &tool).await?;
         let call = Call { arguments, schema, ..Call::bare(decision.server.clone(), "tools/call", target) };
-        let becomes = judge_again(rights, (&caller(&decision), &authority), (&call, kept), before(&decision), at);
+        let becomes = judge_again(rights, (principal(&decision), &authority), (&call, kept), before(&decision), at);
         match becomes {
             Replayed::Same => {}
             Replayed::Undecidable => report.undecidable += 1,
@@ -212,9 +210,12 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     Ok(report)
 }
 
-/// Whether a rule is a loan. The identifiers of rules in files cannot begin with its prefix.
-fn is_loan(rule: &RuleId) -> bool {
-    rule.0.starts_with(LOAN_PREFIX)
+/// Whether the call passed by a loan.
+fn is_lent(decision: &Decision) -> bool {
+    decision.because.iter().any(|rule| match rule {
+        RuleId::Loan(_) => true,
+        RuleId::Configuration(_) | RuleId::Owner | RuleId::Policy(_) => false,
+    })
 }
 
 /// What rights said when the call was made. Where a server only observed, what was let pass counts as use.
@@ -224,15 +225,8 @@ fn before(decision: &Decision) -> Before {
     Before { permitted: !refused, used, asked }
 }
 
-fn caller(decision: &Decision) -> Caller {
-    Caller {
-        subject: decision.subject.clone(),
-        client: decision.client.clone(),
-        path: decision.path.clone(),
-        grant: decision.grant,
-        task: decision.task,
-        ..Caller::anonymous(ScopeSet::empty())
-    }
+fn principal(decision: &Decision) -> Principal<'_> {
+    Principal { subject: &decision.subject, path: decision.path.as_ref() }
 }
 
 /// Calls of tools, and whether there are more. Not those that were judged a second time after a person was asked.
@@ -360,5 +354,35 @@ impl Known {
         };
         let kept = Kept { arguments: false, path: trust.is_some(), task: need.unknown_task().is_none() };
         Ok((Authority { need, trust: trust.unwrap_or_default() }, kept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sekisho_protocol::audit::Decision;
+
+    use super::is_lent;
+
+    /// Only a rule that is a loan is one: `loan-desk` can be the `@id` of a policy, whose calls are judged again.
+    #[test]
+    fn a_policy_whose_name_begins_like_a_loan_is_no_loan() {
+        for (rule, expected) in [
+            ("loan:lon_01a2b3c4d5e6f708091a2b3c4d5e6f70", true),
+            ("loan-desk", false),
+            ("loan", false),
+            ("owner", false),
+            ("servers.notes.everyone", false),
+        ] {
+            let decision: Decision = serde_json::from_value(serde_json::json!({
+                "subject": "anonymous",
+                "server": "notes",
+                "method": "tools/call",
+                "verdict": "permit",
+                "need": "undeclared",
+                "because": [rule],
+            }))
+            .unwrap();
+            assert_eq!(is_lent(&decision), expected, "{rule}");
+        }
     }
 }

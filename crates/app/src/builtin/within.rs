@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use sekisho_acts::question::{self, Explained, Question, Whose};
 use sekisho_acts::reading::Classes;
 use sekisho_policy::advise::{Advice, Proposal};
-use sekisho_protocol::audit::{Decision, Event, Verdict};
+use sekisho_protocol::audit::{Decision, Event, Verdict, Why};
 use sekisho_protocol::caller::{Caller, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, RequestId, ServerName};
@@ -78,13 +78,13 @@ pub(super) fn tools() -> Vec<Value> {
 
 /// What was decided, or what would be.
 pub(super) async fn explain(server: &CheckpointServer, caller: &Caller, asked: Asked) -> Result<Found, String> {
-    let Some(client) = &caller.client else { return Err("nobody in particular has no calls of its own".to_owned()) };
+    let Some(client) = caller.client() else { return Err("nobody in particular has no calls of its own".to_owned()) };
     match asked {
         Asked { request: Some(request), server: None, tool: None, arguments: None } => {
-            recorded(server, (&caller.subject, client), request).await
+            recorded(server, (caller.subject(), client), request).await
         }
         Asked { request: None, server: Some(at), tool: Some(tool), arguments } => {
-            possible(server, (&caller.subject, client), (at, tool, arguments)).await
+            possible(server, (caller.subject(), client), (at, tool, arguments)).await
         }
         _ => Err("give either `request`, or `server` and `tool`".to_owned()),
     }
@@ -146,7 +146,6 @@ fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Valu
         (None, Some(grant)) => page(format!("/grants/{grant}")),
         (None, None) => Value::Null,
     };
-    let word = decision.why.as_deref().unwrap_or_default();
     match (decision.verdict, decision.set) {
         (Verdict::Permit, _) => ("it passed all three sets".to_owned(), Value::Null),
         (Verdict::StepUp, _) => (
@@ -160,19 +159,19 @@ fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Valu
             ("the authority behind the call had ended; log in again".to_owned(), Value::Null)
         }
         (Verdict::Deny, Some(SetName::Need)) => {
-            let said = match word {
-                "argument_outside_task" => "an argument was outside the bounds of the task",
-                "budget_spent" => "the calls of the task are used up",
-                "task_finished" => "the task is finished",
-                "task_required" => "the call is only for a declared task, and none was",
+            let said = match decision.why {
+                Some(Why::ArgumentOutsideTask) => "an argument was outside the bounds of the task",
+                Some(Why::BudgetSpent) => "the calls of the task are used up",
+                Some(Why::TaskFinished) => "the task is finished",
+                Some(Why::TaskRequired) => "the call is only for a declared task, and none was",
                 _ => "the call is not part of the task",
             };
             (format!("the task (need) refused: {said}; only the user can widen it"), task())
         }
-        (Verdict::Deny, Some(SetName::Rights) | None) if word == "declined" => {
+        (Verdict::Deny, Some(SetName::Rights) | None) if decision.why == Some(Why::Declined) => {
             ("the user said no to this very call; do not make it again unless the user asks".to_owned(), Value::Null)
         }
-        (Verdict::Deny, None) if word == "arguments_invalid" => {
+        (Verdict::Deny, None) if decision.why == Some(Why::ArgumentsInvalid) => {
             ("the arguments were not those that the tool takes: see its input schema".to_owned(), Value::Null)
         }
         // The same words whether the thing exists or not, is held back or not (RS-36).
@@ -263,7 +262,7 @@ fn would(explained: &Explained) -> (String, Value) {
 
 /// What could be narrower of the caller's own grants.
 pub(super) async fn advise(server: &CheckpointServer, caller: &Caller, asked: Since) -> Result<Found, String> {
-    let Some(client) = &caller.client else { return Err("nobody in particular has no calls of its own".to_owned()) };
+    let Some(client) = caller.client() else { return Err("nobody in particular has no calls of its own".to_owned()) };
     let days = asked.days.unwrap_or(30);
     if !(1..=DAYS_MAX).contains(&days) {
         return Err(format!("`days` must be from 1 to {DAYS_MAX}"));
@@ -271,7 +270,7 @@ pub(super) async fn advise(server: &CheckpointServer, caller: &Caller, asked: Si
     let now = server.clock.now();
     let since = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
     let rights = server.rights.borrow().clone();
-    let whose = Whose { subject: &caller.subject, client, rights: &rights };
+    let whose = Whose { subject: caller.subject(), client, rights: &rights };
     let advice = question::advise(&server.store, &classes(server), since, now, Some(whose)).await.map_err(|error| {
         tracing::error!(%error, "no advice could be given");
         "the records cannot be read at the moment".to_owned()

@@ -166,10 +166,10 @@ fn say_decision(decision: &Decision, names: &Names) {
     }
     say!("  need    {}", lower(&decision.need));
     if let Some(why) = &decision.why {
-        say!("  why     {}", why.replace('_', " "));
+        say!("  why     {}", why.as_str().replace('_', " "));
     }
     if let Some(observed) = &decision.observed {
-        say!("  observed only; `{}` would have refused it", observed.replace('_', " "));
+        say!("  observed only; `{}` would have refused it", observed.as_str().replace('_', " "));
     }
 }
 

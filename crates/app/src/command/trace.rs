@@ -4,7 +4,7 @@
 use sekisho_acts::command::{Command, Outcome};
 use sekisho_acts::question::RecordRow;
 use sekisho_picture::sequence::Sequence;
-use sekisho_protocol::audit::{Act, ActKind, Actor, Decision, Event, Need, OutcomeResult, Rejection, Verdict};
+use sekisho_protocol::audit::{Act, ActKind, Actor, Decision, Event, Need, OutcomeResult, Rejection, Verdict, Why};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{ClientId, GrantId, RequestId, ServerName};
 
@@ -236,7 +236,7 @@ fn decided(sequence: &mut Sequence, decision: &Decision, names: &Names) {
     let rules = if decision.because.is_empty() { "no rule".to_owned() } else { super::rules(&decision.because) };
     let whose = who(names, Some(&decision.subject), decision.client.as_ref());
     sequence.note(GATEWAY, &format!("rights by {rules}, need {need}, of {whose}"));
-    let why = decision.why.as_deref().unwrap_or_default();
+    let why = decision.why.map_or("", Why::as_str);
     match decision.verdict {
         Verdict::Permit => {
             let passed = "the authorized bytes, our own credential (security best practices: token passthrough)";

@@ -55,7 +55,7 @@ fn a_program_gets_named_variables_only() {
     let idle = BuiltInSettings(Arc::new(Idle));
     let routes = routes(&[defined(program())], parts(&idle)).unwrap();
     let route = routes.servers.values().next().unwrap();
-    let UpstreamSettings::Stdio(stdio) = &route.upstream else { panic!("not a program") };
+    let UpstreamSettings::Stdio(stdio) = route.upstream.settings() else { panic!("not a program") };
     assert!(stdio.environment.contains_key("TOKEN"));
     assert!(stdio.environment.contains_key("PATH"));
     assert!(!stdio.environment.contains_key("CARGO_MANIFEST_DIR"));
@@ -70,7 +70,7 @@ fn the_checkpoint_itself_is_mounted_like_any_other() {
     let itself = ServerDefinition { builtin: true, ..ServerDefinition::default() };
     let routes = routes(&[defined(itself)], parts(&idle)).unwrap();
     let route = routes.servers.values().next().unwrap();
-    assert_eq!(route.upstream, UpstreamSettings::BuiltIn(idle));
+    assert_eq!(*route.upstream.settings(), UpstreamSettings::BuiltIn(idle));
     assert_eq!(route.card.resource.as_str(), "http://localhost:1/mcp/notes");
     assert!(TOOLS.iter().all(|tool| route.card.classes.get(*tool) == Some(&ToolClass::Read)));
 }

@@ -215,6 +215,41 @@ async fn what_is_advised_breaks_nothing_that_was_used() {
     assert!(explained.stdout.starts_with("permit"), "{}", explained.stdout);
 }
 
+/// A rule whose `@id` only begins like the name of a loan is no loan: calls that it permitted are judged again, and a policy
+/// that would refuse them is found.
+#[tokio::test]
+async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
+    let upstream = Upstream::start(Speaks::Modern).await.unwrap();
+    let toml = format!("[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\" }}\n", upstream.url());
+    let setup = Checkpoint::configured(&toml).owner("alice", PASSWORD).user("bob", PASSWORD);
+    std::fs::create_dir(setup.folder().join("policies")).unwrap();
+    let desk = r#"@id("loan-desk") permit(principal, action, resource in Server::"up");"#;
+    std::fs::write(setup.folder().join("policies/desk.cedar"), desk).unwrap();
+    let checkpoint = setup.start().await;
+    let granted = let_in(&checkpoint, "bob", "mcp:write").await;
+    assert_eq!(keep(&checkpoint, &granted.access, json!({})).await.status, 200);
+    let records = checkpoint.records().await;
+    let decided = records.iter().map(|row| &row["record"]["event"]).find(|event| event["target"] == "keep");
+    assert_eq!(decided.expect("the call is on record before its effect")["because"], json!(["loan-desk"]));
+    let replayed = async |name: &str, text: &str| {
+        let policies = checkpoint.folder().join(name);
+        std::fs::create_dir(&policies).unwrap();
+        std::fs::write(policies.join("a.cedar"), text).unwrap();
+        checkpoint.command(&["replay", "--policies", &policies.display().to_string()]).await
+    };
+    let same = replayed("same", desk).await;
+    assert_eq!(same.code(), Some(0), "{}{}", same.stdout, same.stderr);
+    let stricter = replayed("stricter", "forbid(principal, action == Action::\"call\", resource);").await;
+    assert_eq!(stricter.code(), Some(1), "{}", stricter.stdout);
+    assert!(stricter.stdout.contains("would break: bob at up keep"), "{}", stricter.stdout);
+    // The names of loans and of other rules are taken.
+    for id in ["loan:desk", "owner", "servers.up.everyone"] {
+        let taken =
+            replayed(&id.replace(':', "-"), &format!("@id(\"{id}\") permit(principal, action, resource);")).await;
+        assert_eq!(taken.code(), Some(2), "{id}: {}", taken.stdout);
+    }
+}
+
 /// A request for access goes out by a signed webhook, once, with the page on which it is answered.
 #[tokio::test]
 async fn a_request_for_access_is_announced() {

@@ -11,7 +11,7 @@ use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin}
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{NewClient, NewGrant, SealKey, Store, StoreSettings, StoreUrl, User};
 
-use super::{AuthenticateError, Grants, Standing, b64token, bearer};
+use super::{AuthenticateError, GrantSnapshot, Grants, b64token, bearer};
 
 fn headers(values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -114,8 +114,8 @@ impl World {
         Self { grants: Grants::new(8, store.clone()), store, grant, now, _folder: folder }
     }
 
-    async fn standing(&self) -> Arc<Standing> {
-        self.grants.standing(self.grant).await.unwrap()
+    async fn snapshot(&self) -> Arc<GrantSnapshot> {
+        self.grants.snapshot(self.grant).await.unwrap()
     }
 
     async fn lives(&self, grant: GrantId) -> bool {
@@ -133,20 +133,20 @@ impl World {
 #[tokio::test]
 async fn a_grant_is_read_once_until_it_may_have_changed() {
     let world = World::new().await;
-    let first = world.standing().await;
+    let first = world.snapshot().await;
     assert!(first.honours(0, world.now));
-    assert!(Arc::ptr_eq(&first, &world.standing().await));
+    assert!(Arc::ptr_eq(&first, &world.snapshot().await));
     assert!(world.grants.is_current(&first));
     world.grants.forget(world.grant);
     assert!(!world.grants.is_current(&first));
-    let second = world.standing().await;
+    let second = world.snapshot().await;
     assert!(!Arc::ptr_eq(&first, &second));
     world.grants.forget(GrantId::generate(world.now, &SeededEntropy::from_seed(2)));
     assert!(world.grants.is_current(&second));
-    assert!(Arc::ptr_eq(&second, &world.standing().await));
+    assert!(Arc::ptr_eq(&second, &world.snapshot().await));
     world.grants.forget_all();
     assert!(!world.grants.is_current(&second));
-    let third = world.standing().await;
+    let third = world.snapshot().await;
     assert!(!Arc::ptr_eq(&second, &third));
     assert!(world.grants.is_current(&third));
 }
@@ -158,13 +158,13 @@ async fn a_reading_that_a_change_overtakes_is_not_remembered() {
     // Where the database answers before the first look is over, nothing was overtaken: look again.
     let read = loop {
         world.grants.forget(world.grant);
-        let mut reading = Box::pin(world.grants.standing(world.grant));
+        let mut reading = Box::pin(world.grants.snapshot(world.grant));
         if (&mut reading).now_or_never().is_none() {
             world.grants.forget(world.grant);
             break reading.await.unwrap();
         }
     };
-    assert!(!Arc::ptr_eq(&read, &world.standing().await));
+    assert!(!Arc::ptr_eq(&read, &world.snapshot().await));
     assert!(!world.grants.is_current(&read));
 }
 
@@ -173,8 +173,8 @@ async fn a_reading_that_a_change_overtakes_is_not_remembered() {
 #[tokio::test]
 async fn what_was_established_before_is_asked_again_after_a_change() {
     let world = World::new().await;
-    let standing = world.standing().await;
-    let stands = async || world.grants.still_stands(world.grant, &standing, world.now).await.is_ok();
+    let snapshot = world.snapshot().await;
+    let stands = async || world.grants.still_stands(world.grant, &snapshot, world.now).await.is_ok();
     assert!(stands().await && world.lives(world.grant).await);
     world.grants.forget(world.grant);
     assert!(stands().await && world.lives(world.grant).await);
@@ -183,9 +183,9 @@ async fn what_was_established_before_is_asked_again_after_a_change() {
     assert!(!stands().await && !world.lives(world.grant).await);
     // A grant that never was.
     let nobodys = GrantId::generate(world.now, &SeededEntropy::from_seed(2));
-    let standing = world.grants.standing(nobodys).await.unwrap();
+    let snapshot = world.grants.snapshot(nobodys).await.unwrap();
     world.grants.forget(nobodys);
-    let nobody = world.grants.still_stands(nobodys, &standing, world.now).await;
+    let nobody = world.grants.still_stands(nobodys, &snapshot, world.now).await;
     assert!(matches!(nobody, Err(AuthenticateError::Ended)), "{nobody:?}");
     assert!(!world.lives(nobodys).await);
 }
@@ -194,21 +194,21 @@ async fn what_was_established_before_is_asked_again_after_a_change() {
 #[tokio::test]
 async fn what_was_known_before_the_store_went_away_is_not_known_after() {
     let world = World::new().await;
-    let before = world.standing().await;
+    let before = world.snapshot().await;
     // No news is told as none, and changes nothing.
     assert!(!world.grants.set_down(false));
     assert!(world.grants.is_current(&before));
-    assert!(Arc::ptr_eq(&before, &world.standing().await));
+    assert!(Arc::ptr_eq(&before, &world.snapshot().await));
     assert!(world.grants.set_down(true));
     assert!(!world.grants.set_down(true));
     assert!(world.grants.is_down() && !world.grants.is_current(&before));
-    let meanwhile = world.standing().await;
+    let meanwhile = world.snapshot().await;
     assert!(!Arc::ptr_eq(&before, &meanwhile));
-    let last = world.standing().await;
+    let last = world.snapshot().await;
     assert!(!Arc::ptr_eq(&meanwhile, &last));
     assert!(world.grants.set_down(false));
     assert!(!world.grants.is_down() && !world.grants.is_current(&before));
-    let after = world.standing().await;
+    let after = world.snapshot().await;
     assert!(!Arc::ptr_eq(&last, &after) && world.grants.is_current(&after));
     world.store.close().await;
     world.grants.forget(world.grant);

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::audit::{self, Verdict};
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::audit::{self, Verdict, Why};
+use sekisho_protocol::caller::{Basis, Caller, Granted, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp, after};
-use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, RequestId, TaskId, TokenId, UserId};
+use sekisho_protocol::ids::{ApprovalId, GrantId, RequestId, TaskId, UserId};
 use sekisho_protocol::refusal::{RemedyKind, SetName};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
@@ -45,7 +45,6 @@ impl World {
     fn new() -> Self {
         let (entropy, now) = (SeededEntropy::default(), ManualClock::default().now());
         let (user, grant) = (UserId::generate(now, &entropy), GrantId::generate(now, &entropy));
-        let client = ClientId::parse("cli_a").unwrap();
         let rights = Rights::new(RightsParts {
             users: BTreeMap::from([(user, RightsUser { owner: true, ..RightsUser::default() })]),
             servers: BTreeMap::from([(
@@ -55,16 +54,10 @@ impl World {
             files: vec![PolicyFile { name: "rules.cedar".to_owned(), text: RULES.to_owned() }],
             ..RightsParts::default()
         });
-        let caller = Caller {
-            subject: Subject::User(user),
-            client: Some(client.clone()),
-            path: Some(ActorPath::direct(client)),
-            grant: Some(grant),
-            scopes: "mcp:read".parse().unwrap(),
-            task: None,
-            token: Some(TokenId::generate(now, &entropy)),
-            expires: after(now, 600),
-        };
+        let mut caller = Caller::of_test(1, |granted| {
+            (granted.subject, granted.grant, granted.expires) = (Subject::User(user), grant, after(now, 600));
+        });
+        caller.scopes = "mcp:read".parse().unwrap();
         let request = RequestId::generate(now, &entropy);
         Self { rights: rights.unwrap(), caller, grant, request, entropy, now }
     }
@@ -129,10 +122,16 @@ fn a_refusal_names_its_set_and_its_way_out() {
     let nobodys = TaskId::generate(world.now, &world.entropy);
     let unknown = Authority { need: Need::unknown(nobodys), ..Authority::default() };
     let held_to = needing([task.clone()]);
-    let mut over = world.caller.clone();
-    over.expires = world.now;
-    let mut stranger = world.caller.clone();
-    stranger.subject = Subject::User(UserId::generate(world.now, &world.entropy));
+    let changed = |change: &dyn Fn(&mut Granted)| {
+        let mut caller = world.caller.clone();
+        if let Basis::Grant(granted) = &mut caller.basis {
+            change(granted);
+        }
+        caller
+    };
+    let over = changed(&|granted| granted.expires = world.now);
+    let other = Subject::User(UserId::generate(world.now, &world.entropy));
+    let stranger = changed(&|granted| granted.subject = other.clone());
     let nobody = Caller::anonymous(ScopeSet::empty());
     let (caller, ask) = (&world.caller, RemedyKind::AskAccess);
     let read = || tool("get_note", ToolStanding::Classified(ToolClass::Read));
@@ -170,8 +169,12 @@ fn a_refusal_names_its_set_and_its_way_out() {
         let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
         assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (set, kind, url), "{what}");
         assert_eq!((refusal.remedy.scopes, refusal.request), (None, world.request), "{what}");
-        assert_eq!((denied.unknown_job, denied.is_declined()), (unknown_job, false), "{what}");
-        assert_eq!((judged.verdict, judged.set, judged.why), (Verdict::Deny, Some(set), Some(why)), "{what}");
+        assert_eq!((denied.is_unknown_job(), matches!(denied, Denied::Declined(_))), (unknown_job, false), "{what}");
+        assert_eq!(
+            (judged.verdict, judged.set, judged.why.map(Why::as_str)),
+            (Verdict::Deny, Some(set), Some(why)),
+            "{what}"
+        );
         assert_eq!(judged.task, authority.need.task(), "{what}");
     }
 }
@@ -201,7 +204,7 @@ fn a_step_up_names_the_scopes() {
     let scopes: ScopeSet = "mcp:write".parse().unwrap();
     assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (SetName::Grant, RemedyKind::StepUp, None));
     assert_eq!((refusal.remedy.scopes, judged.scopes), (Some(scopes.clone()), scopes));
-    assert_eq!((judged.verdict, judged.why), (Verdict::StepUp, Some("scopes")));
+    assert_eq!((judged.verdict, judged.why), (Verdict::StepUp, Some(Why::Scopes)));
 }
 
 /// Product §4, Ask: a person is asked on a page of theirs, and a call that they declined is not to be made again; where
@@ -211,24 +214,24 @@ fn a_person_is_asked_where_there_is_one() {
     let world = World::new();
     let (free, wipe) = (Authority::default(), || tool("wipe", ToolStanding::Classified(ToolClass::Read)));
     let Ok(Allowed::Ask(ask)) = world.authorize(&world.caller, &free, wipe()) else { panic!("nobody was asked") };
+    let (first, second) = (AskedFor::of(&ask, &free), AskedFor::of(&ask, &free));
     let ask = AskedFor::of(&ask, &free);
     let approval = ApprovalId::generate(world.now, &world.entropy);
-    let asked = Denied::by_ask(&ask, approval);
-    let declined = Denied::by_decline(&ask);
+    let asked = Denied::Approval { ask: first, approval };
+    let declined = Denied::Declined(second);
     let unasked = world.denied(&Caller::anonymous("mcp:read".parse().unwrap()), &free, wipe());
     let page = Some(format!("{BASE}/approvals/{approval}"));
     for (denied, verdict, kind, url, why, said) in [
-        (&asked, Verdict::Ask, RemedyKind::Approve, page, "approval", ": it is for good"),
-        (&declined, Verdict::Deny, RemedyKind::None, None, "declined", "declined this very call"),
-        (&unasked, Verdict::Deny, RemedyKind::None, None, "approval", "nobody is signed in"),
+        (&asked, Verdict::Ask, RemedyKind::Approve, page, Why::Approval, ": it is for good"),
+        (&declined, Verdict::Deny, RemedyKind::None, None, Why::Declined, "declined this very call"),
+        (&unasked, Verdict::Deny, RemedyKind::None, None, Why::Approval, "nobody is signed in"),
     ] {
         let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
         assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (SetName::Rights, kind, url));
-        assert_eq!((judged.verdict, judged.why, denied.is_declined()), (verdict, Some(why), why == "declined"));
+        assert_eq!((judged.verdict, judged.why), (verdict, Some(why)));
         assert!(refusal.reason.contains(said), "{}", refusal.reason);
         assert_eq!(judged.because, [ask.rule.clone()].into());
     }
-    assert_eq!(asked.approval, Some((ask.call, approval)));
 }
 
 /// Product §4: an argument beyond its bounds is named as far as it has a name; one that is missing has none.
@@ -266,6 +269,7 @@ fn the_task_that_was_spent_meanwhile_is_named() {
         let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
         assert_eq!((refusal.set, refusal.reason.as_str()), (SetName::Need, reason));
         assert_eq!(refusal.remedy.url, Some(format!("{BASE}/tasks/{}", task.id)));
-        assert_eq!((judged.task, judged.need, judged.why), (Some(task.id), audit::Need::Outside, Some(why)));
+        assert_eq!((judged.task, judged.need), (Some(task.id), audit::Need::Outside));
+        assert_eq!(judged.why.map(Why::as_str), Some(why));
     }
 }

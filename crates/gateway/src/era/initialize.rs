@@ -16,11 +16,12 @@ use sekisho_protocol::secret::McpSessionToken;
 use serde_json::Value;
 
 use crate::Gateway;
-use crate::call::{Asked, CallFault, Form};
+use crate::call::{CallFault, CallRequest, Form};
 use crate::era::stateless::Declared;
 use crate::forward::{Answer, AnswerBody, Event, ForwardError, InitDigest};
+use crate::revision::NearRevision;
 use crate::route::Routed;
-use crate::session::{NewSession, Session};
+use crate::session::{FarSession, NewSession, Session};
 
 /// The header that names a session, in lower case.
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -35,7 +36,8 @@ pub(crate) enum Offered {
     Absent,
     /// It names one of this caller's.
     Found(Arc<Session>),
-    /// It names one that is not there: never was, ended, or somebody else's. With the revision that it says it was in.
+    /// It names one that is not there: it never was, it has ended, or it is another caller's. With the revision that the
+    /// request says the session was in.
     Unknown(Revision),
 }
 
@@ -64,7 +66,7 @@ impl Offered {
     /// What is known of the revision without a header: what the session agreed on.
     pub(crate) fn revision(&self) -> Option<Revision> {
         match self {
-            Self::Found(session) => Some(session.revision),
+            Self::Found(session) => Some(session.near.0),
             // Answered with 404 whatever the revision; this only keeps a missing header from hiding it.
             Self::Unknown(revision) => Some(*revision),
             Self::Absent => None,
@@ -74,7 +76,7 @@ impl Offered {
     /// The session of a request that needs one (TR-49).
     pub(crate) fn session(self, revision: Revision, spoken: &[Revision]) -> Result<Arc<Session>, CallFault> {
         match self {
-            Self::Found(session) if session.revision == revision => Ok(session),
+            Self::Found(session) if session.near.0 == revision => Ok(session),
             Self::Found(_) => Err(CallFault::SessionRevision),
             Self::Unknown(_) => Err(CallFault::SessionUnknown),
             Self::Absent if !speaks_initialize(spoken) => {
@@ -152,11 +154,11 @@ pub(crate) async fn session_without_body(
         return Err(CallFault::MethodNotAllowed { allow: "POST" });
     }
     match offered {
-        Offered::Found(session) if named.is_none_or(|revision| revision == session.revision) => Ok(session),
+        Offered::Found(session) if named.is_none_or(|revision| revision == session.near.0) => Ok(session),
         Offered::Found(_) => Err(CallFault::SessionRevision),
         Offered::Unknown(_) => Err(CallFault::SessionUnknown),
         Offered::Absent => {
-            let spoken = gateway.upstreams.revisions(routed.server()).await;
+            let spoken = gateway.upstreams.revisions(routed.route.upstream.name()).await;
             let modern_only = spoken.is_ok_and(|spoken| !speaks_initialize(&spoken.revisions));
             Err(if modern_only { CallFault::MethodNotAllowed { allow: "POST" } } else { CallFault::SessionMissing })
         }
@@ -166,8 +168,8 @@ pub(crate) async fn session_without_body(
 /// Ends a session, here and at the upstream.
 pub(crate) async fn end(gateway: &Gateway, session: &Session) {
     gateway.sessions.end(session);
-    if let Some(upstream) = session.upstream.clone() {
-        gateway.upstreams.end_session(&session.server, upstream).await;
+    if let Some(FarSession { upstream, session }) = session.far.clone() {
+        gateway.upstreams.end_session(&upstream, session).await;
     }
 }
 
@@ -186,11 +188,12 @@ pub(crate) async fn complete(
     gateway: &Arc<Gateway>,
     routed: &Routed,
     caller: &Caller,
-    asked: &Asked,
+    asked: &CallRequest,
     id: &Id,
     answer: Answer,
 ) -> Result<Handshake, ForwardError> {
-    let upstream = answer.session;
+    let upstream = routed.route.upstream.name();
+    let far = answer.session.map(|session| FarSession { upstream: upstream.clone(), session });
     let message = match answer.body {
         AnswerBody::Json(message) => message,
         AnswerBody::Events(mut events) => loop {
@@ -216,7 +219,7 @@ pub(crate) async fn complete(
             let elicits_urls = revision == Revision::V2025_11_25 && declared.elicits_urls();
             let server = routed.server();
             let source = routed.source;
-            let new = NewSession { caller, source, server, revision, upstream, elicits_urls, has_tools };
+            let new = NewSession { caller, source, server, near: NearRevision(revision), far, elicits_urls, has_tools };
             Ok(Handshake { message, session: Some(open(gateway, new)) })
         }
     }

@@ -1,15 +1,12 @@
 //! Upstreams that are part of the checkpoint itself. A call of them was cleared like any other, and ends here in this
 //! process: nothing is opened, and no credential goes anywhere.
 //!
-//! What every server has to say of itself is said here, in each revision; what it can do is [`BuiltIn`].
+//! What every server has to say of itself is said here, in each revision; what it can do is [`crate::BuiltIn`].
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
-use sekisho_protocol::caller::Caller;
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
 use sekisho_protocol::mcp::message::{Id, Message, Meta};
 use sekisho_protocol::mcp::method::{Era, Method, Revision};
@@ -20,53 +17,10 @@ use serde_json::{Map, Value, json};
 use super::probe::Spoken;
 use super::{Answer, AnswerBody, ForwardError, ForwardRequest, Outgoing};
 use crate::memory::Memory;
+use crate::upstream::{BuiltInCall, BuiltInSettings};
 
 /// How long a list of a built-in server may be kept, in milliseconds: it changes with the program only.
 const LIST_MILLIS: u32 = 3_600_000;
-
-/// What a built-in server can do.
-pub trait BuiltIn: fmt::Debug + Send + Sync {
-    /// Name and version, as in `serverInfo`.
-    fn info(&self) -> Value;
-
-    /// The definitions of its tools, as `tools/list` shows them.
-    fn tools(&self) -> Vec<Value>;
-
-    /// The definitions of its prompts, as `prompts/list` shows them; may be none.
-    fn prompts(&self) -> Vec<Value>;
-
-    /// The result of `tools/call`.
-    fn call(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
-
-    /// The result of `prompts/get`.
-    fn prompt(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
-}
-
-/// What is asked of a built-in server, and by whom. The caller may ask it: that was decided.
-#[derive(Debug)]
-pub struct BuiltInCall {
-    /// Who asks. What is answered must be within what this caller may know.
-    pub caller: Caller,
-    /// The tool or prompt.
-    pub name: String,
-    /// Its arguments.
-    pub arguments: Map<String, Value>,
-}
-
-/// A result object, or why the parameters make no sense; the caller reads either.
-pub type BuiltInAnswer<'a> = Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>>;
-
-/// A built-in server. The same one is equal to itself only.
-#[derive(Clone, Debug)]
-pub struct BuiltInSettings(pub Arc<dyn BuiltIn>);
-
-impl PartialEq for BuiltInSettings {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for BuiltInSettings {}
 
 impl BuiltInSettings {
     /// All revisions that are served.
@@ -82,10 +36,10 @@ impl BuiltInSettings {
     pub(super) async fn send(&self, request: ForwardRequest, memory: &Memory) -> Result<Answer, ForwardError> {
         let deadline = request.deadline.at();
         let Outgoing::Request { id, method, .. } = request.kind.clone() else {
-            // It asks nobody anything, and notices nothing.
+            // It asks its clients nothing, so it expects no answer, and no notification concerns it.
             return Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted });
         };
-        let room = memory.room(request.cleared.caller(), &request.server);
+        let room = memory.room(request.cleared.caller(), request.server());
         let message = match tokio::time::timeout_at(deadline, self.answer(request, &id, method)).await {
             Ok(message) => Bytes::from(message?),
             Err(_) => return Err(ForwardError::Timeout { sent: true }),
@@ -98,7 +52,7 @@ impl BuiltInSettings {
         let refuse = |code, why: &str| Ok(error_response(Some(id), code, why, None::<&()>));
         let mut result = match method {
             Method::Initialize => json!({
-                "protocolVersion": request.revision.as_str(),
+                "protocolVersion": request.far.0.as_str(),
                 "capabilities": self.capabilities(),
                 "serverInfo": self.0.info(),
             }),
@@ -123,7 +77,7 @@ impl BuiltInSettings {
             }
             _ => return refuse(ErrorCode::MethodNotFound, "this server does not offer this method"),
         };
-        if request.revision.era() == Era::Stateless
+        if request.far.0.era() == Era::Stateless
             && let Some(members) = result.as_object_mut()
         {
             members.insert("resultType".to_owned(), json!("complete"));
@@ -154,7 +108,7 @@ fn stateless() -> Vec<&'static str> {
 
 /// Name and arguments, from the bytes that were authorised.
 fn read(request: &ForwardRequest) -> Result<BuiltInCall, ForwardError> {
-    let edit = |error: &dyn fmt::Display| ForwardError::Edit { reason: error.to_string() };
+    let edit = |error: &dyn std::fmt::Display| ForwardError::Edit { reason: error.to_string() };
     let message = Message::read(&request.body, &Limits::default()).map_err(|error| edit(&error))?;
     let params = message.params();
     let arguments = match params.and_then(|params| params.arguments) {

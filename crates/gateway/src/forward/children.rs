@@ -1,6 +1,6 @@
 //! One child process: how it is started, what it says on its standard error, and how it ends with all its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
-use sekisho_protocol::ids::ServerName;
 use tokio::io::AsyncRead;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
+use super::ForwardError;
 use super::guard::SWEEP_WAIT;
 use super::stdio::framing::{Line, Lines};
-use super::{EnvValue, ForwardError, StdioSettings};
+use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
 
 /// The same number on every system that we run on (POSIX.1-2024 `kill`).
 const SIGTERM: i32 = 15;
@@ -51,9 +51,12 @@ pub(super) struct Pipes {
     pub(super) stderr: ChildStderr,
 }
 
-/// Starts the program: exactly the environment that is configured (ATK-90), no shell (ATK-89), its own process group.
+/// Starts the program: exactly this environment, which is the credential of the call that wants it (ATK-90), no shell (ATK-89), its own process group.
 /// Descriptors other than the three streams are closed, as all of ours are close-on-exec.
-pub(super) fn spawn(settings: &StdioSettings) -> Result<(Process, Pipes), ForwardError> {
+pub(super) fn spawn(
+    settings: &StdioSettings,
+    environment: &BTreeMap<String, EnvValue>,
+) -> Result<(Process, Pipes), ForwardError> {
     let missing = |reason: String| ForwardError::ChildMissing {
         program: settings.program.to_string_lossy().into_owned(),
         reason,
@@ -62,14 +65,14 @@ pub(super) fn spawn(settings: &StdioSettings) -> Result<(Process, Pipes), Forwar
         let directory = directory.display();
         return Err(missing(format!("its directory `{directory}` does not exist")));
     }
-    if settings.guard.is_some() && !is_found(settings) {
+    if settings.guard.is_some() && !is_found(settings, environment) {
         return Err(missing("no such program, or it may not be run".to_owned()));
     }
     let mut command = command(settings);
     command
         .args(&settings.arguments)
         .env_clear()
-        .envs(settings.environment.iter().map(|(name, value)| (name, value.expose())))
+        .envs(environment.iter().map(|(name, value)| (name, value.expose())))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -104,7 +107,7 @@ fn command(settings: &StdioSettings) -> Command {
 
 /// Whether the program is there, as `execvp` would look for it. With a guard between, the system's own answer would come
 /// only after the start, as one more status that a program could have ended with.
-fn is_found(settings: &StdioSettings) -> bool {
+fn is_found(settings: &StdioSettings, environment: &BTreeMap<String, EnvValue>) -> bool {
     let may_run = |path: PathBuf| {
         let metadata = std::fs::metadata(path);
         metadata.is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
@@ -114,7 +117,7 @@ fn is_found(settings: &StdioSettings) -> bool {
     if program.components().count() > 1 {
         return may_run(directory.join(program));
     }
-    let path = settings.environment.get("PATH").map_or("/bin:/usr/bin", EnvValue::expose);
+    let path = environment.get("PATH").map_or("/bin:/usr/bin", EnvValue::expose);
     std::env::split_paths(path).any(|place| may_run(directory.join(place).join(program)))
 }
 
@@ -150,7 +153,7 @@ impl Process {
 
     fn kill(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            // Fails when nobody is left in the group, which is what is wanted.
+            // Fails when no process is left in the group, which is what is wanted.
             let _ = self.child.start_kill();
         }
     }
@@ -210,24 +213,24 @@ impl StderrTail {
 /// Reads standard error to its end: to the log, and the last lines to `tail`. What stands there is no sign of an
 /// error (ST-05). Values of secret variables are struck out.
 pub(super) async fn read_stderr(
-    server: ServerName,
+    server: UpstreamName,
     stderr: impl AsyncRead + Unpin,
-    settings: Arc<StdioSettings>,
+    environment: Arc<BTreeMap<String, EnvValue>>,
     tail: StderrTail,
 ) {
     let mut lines = Lines::new(stderr, STDERR_LINE_BYTES_MAX);
     while let Ok(Some(line)) = lines.next().await {
         let (Line::Whole(bytes) | Line::TooLong(bytes)) = line;
-        let line = redacted(&String::from_utf8_lossy(&bytes), &settings);
+        let line = redacted(&String::from_utf8_lossy(&bytes), &environment);
         tracing::info!(%server, stderr = %line, "the program said");
         tail.push(line);
     }
 }
 
 /// Strikes out the values of secret variables, and control characters with which a child could paint a terminal.
-fn redacted(line: &str, settings: &StdioSettings) -> String {
+fn redacted(line: &str, environment: &BTreeMap<String, EnvValue>) -> String {
     let mut line: String = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect();
-    for value in settings.environment.values() {
+    for value in environment.values() {
         // Striking out something as short as `1` would only garble the rest.
         if let EnvValue::Secret(secret) = value
             && secret.expose().len() >= 4
@@ -240,16 +243,15 @@ fn redacted(line: &str, settings: &StdioSettings) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{EnvValue, StderrTail, StdioSettings, redacted};
+    use super::{BTreeMap, EnvValue, StderrTail, redacted};
     use sekisho_protocol::secret::UpstreamSecret;
 
     /// ST-05, ATK-90: a program that prints its key does not bring it into our log.
     #[test]
     fn secrets_and_control_characters_do_not_reach_the_log() {
-        let mut settings = StdioSettings::new("x");
         let secret = UpstreamSecret::from_outside("hush-hush");
-        settings.environment.insert("KEY".into(), EnvValue::Secret(secret));
-        assert_eq!(redacted("key=hush-hush\u{1b}[2J", &settings), "key=…\u{FFFD}[2J");
+        let environment = BTreeMap::from([("KEY".to_owned(), EnvValue::Secret(secret))]);
+        assert_eq!(redacted("key=hush-hush\u{1b}[2J", &environment), "key=…\u{FFFD}[2J");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sekisho_protocol::ids::ServerName;
+use crate::credential::CredentialError;
+use crate::upstream::UpstreamName;
 
 /// Why a cleared message came to nothing. Everything here is the upstream's fault or ours, never the caller's.
 ///
@@ -68,6 +69,9 @@ pub(crate) enum ForwardError {
         /// Which setting, and what is wrong with it.
         reason: String,
     },
+    /// Another upstream took the key of this one while the call was on its way.
+    #[error("the server was configured anew while the call was on its way; try again")]
+    Replaced,
     /// The upstream wants us to go elsewhere, and we do not (ATK-88).
     #[error("the upstream answered with a redirect ({status}); configure the final URL")]
     Redirected {
@@ -88,7 +92,7 @@ pub(crate) enum ForwardError {
         /// As of [`ForwardError::ChildExited`].
         withheld: Vec<String>,
     },
-    /// Too many messages are held in this process, or for this caller: answers that nobody reads, most likely.
+    /// Too many messages are held in this process, or for this caller: most likely answers that clients do not read.
     #[error("too much is held in memory for clients that do not read; try again")]
     NoRoom {
         /// Whether the message may have reached the upstream.
@@ -128,11 +132,11 @@ pub(crate) enum ForwardError {
         /// How many are allowed.
         max: usize,
     },
-    /// No server of this name is mounted (any more).
-    #[error("no server `{server}` is mounted")]
-    UnknownServer {
-        /// The name.
-        server: ServerName,
+    /// There is no upstream of this key (any more).
+    #[error("no server `{upstream}` is mounted")]
+    UnknownUpstream {
+        /// The key.
+        upstream: UpstreamName,
     },
     /// No connection, or one that broke.
     #[error("cannot reach the upstream at {url}: {reason}")]
@@ -160,6 +164,12 @@ pub(crate) enum ForwardError {
     },
 }
 
+impl From<CredentialError> for ForwardError {
+    fn from(error: CredentialError) -> Self {
+        Self::Misconfigured { reason: error.to_string() }
+    }
+}
+
 impl ForwardError {
     /// Whether the upstream may have seen the message. Only what was surely not sent may be given back to a budget.
     pub(crate) fn sent(&self) -> bool {
@@ -173,10 +183,11 @@ impl ForwardError {
             | Self::Edit { .. }
             | Self::Misconfigured { .. }
             | Self::NotStarted { .. }
+            | Self::Replaced
             | Self::Restarting { .. }
             | Self::Share
             | Self::TooManyChildren { .. }
-            | Self::UnknownServer { .. } => false,
+            | Self::UnknownUpstream { .. } => false,
             Self::AskedToWait { .. }
             | Self::GaveWay
             | Self::Malformed { .. }

@@ -1,21 +1,17 @@
-//! What goes to an upstream and what comes back: the same for every kind of upstream and both eras.
+//! Bounds, deadlines and events of an exchange with an upstream: the same for every kind of upstream and both eras.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderMap, StatusCode};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Method, Revision};
 use tokio::time::Instant;
 
 use super::ForwardError;
-use super::stdio::ChildSession;
 use crate::memory::Memory;
-use crate::settle::Cleared;
 
 /// Bounds that hold for every upstream.
 #[derive(Clone, Debug)]
@@ -40,31 +36,6 @@ impl Default for ForwardLimits {
             memory: Memory::default(),
         }
     }
-}
-
-/// One message towards an upstream.
-#[derive(Debug)]
-pub(crate) struct ForwardRequest {
-    /// That it may go.
-    pub(crate) cleared: Cleared,
-    /// Where to.
-    pub(crate) server: ServerName,
-    /// The authorised bytes: one message that passed the strict reading.
-    pub(crate) body: Bytes,
-    /// What the message is.
-    pub(crate) kind: Outgoing,
-    /// In which revision it speaks.
-    pub(crate) revision: Revision,
-    /// Already reduced to what may go on: `mcp-*`, `traceparent` and the like, never a
-    /// credential. Credentials, cookies, the session and hop-by-hop headers are dropped here once more.
-    pub(crate) headers: HeaderMap,
-    /// The upstream's session, in the older revisions.
-    pub(crate) session: Option<UpstreamSession>,
-    /// With `initialize`: who may share a child that was initialised this way.
-    pub(crate) init: Option<InitDigest>,
-    /// When the answer must be complete. For `subscriptions/listen`, which has no end of its own: when its first
-    /// message must be there (TR-44).
-    pub(crate) deadline: Deadline,
 }
 
 /// When an answer must be complete: so long after the request, or after the last progress that it reported, but never
@@ -120,70 +91,6 @@ pub(crate) enum Outgoing {
     },
 }
 
-/// The stream of a session on which the upstream speaks unasked (`GET` of the older revisions).
-#[derive(Debug)]
-pub(crate) struct ListenRequest {
-    /// That it may be opened.
-    pub(crate) cleared: Cleared,
-    /// Where.
-    pub(crate) server: ServerName,
-    /// Of which session, if the upstream has sessions.
-    pub(crate) session: Option<UpstreamSession>,
-    /// In which revision.
-    pub(crate) revision: Revision,
-    /// As of [`ForwardRequest::headers`].
-    pub(crate) headers: HeaderMap,
-    /// Where to resume. The caller has made sure that the stream it names is of this session (PX-20).
-    pub(crate) last_event_id: Option<String>,
-}
-
-/// What the upstream answers.
-pub(crate) struct Answer {
-    /// The HTTP status of the upstream, or the one that fits.
-    pub(crate) status: StatusCode,
-    /// The session that `initialize` began.
-    pub(crate) session: Option<UpstreamSession>,
-    /// The rest.
-    pub(crate) body: AnswerBody,
-}
-
-/// The rest of an answer.
-pub(crate) enum AnswerBody {
-    /// A notification or an answer was taken.
-    Accepted,
-    /// Messages as they are made; the last is the answer, if there is to be one.
-    Events(EventStream),
-    /// One message, not read yet.
-    Json(Bytes),
-    /// An HTTP error without a message in it.
-    Refused {
-        /// The upstream's status, never 401 or 403.
-        status: StatusCode,
-    },
-}
-
-impl std::fmt::Debug for AnswerBody {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Accepted => formatter.write_str("Accepted"),
-            Self::Events(_) => formatter.write_str("Events(…)"),
-            Self::Json(bytes) => write!(formatter, "Json({} bytes)", bytes.len()),
-            Self::Refused { status } => write!(formatter, "Refused({status})"),
-        }
-    }
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Answer")
-            .field("status", &self.status)
-            .field("session", &self.session)
-            .field("body", &self.body)
-            .finish()
-    }
-}
-
 /// What an upstream sends on one stream, in order. After an error nothing follows. Dropping it says that the client
 /// went away; see [`super::Upstreams::send`].
 pub(crate) type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ForwardError>> + Send>>;
@@ -211,22 +118,13 @@ pub(crate) enum Event {
     Retry(u64),
 }
 
-/// A session at an upstream. Never shown to a client.
-#[derive(Clone, Debug)]
-pub(crate) enum UpstreamSession {
-    /// The upstream's `Mcp-Session-Id`.
-    Http(String),
-    /// A place at a child.
-    Stdio(ChildSession),
-}
-
 /// What makes two `initialize` requests alike enough for one child: the revision and the capabilities, which decide
 /// how a server behaves towards its client.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct InitDigest(Digest);
 
 impl InitDigest {
-    /// Of the revision and the capabilities as the client wrote them (`{}` when it wrote none).
+    /// Of the far revision and the capabilities as the client wrote them (`{}` when it wrote none).
     pub(crate) fn of(revision: Revision, capabilities: &str) -> Self {
         Self(Digest::of_list(&[revision.as_str().as_bytes(), capabilities.as_bytes()]))
     }

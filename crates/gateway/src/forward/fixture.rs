@@ -25,7 +25,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Answer, AnswerBody, Deadline, Event, EventStream, ForwardRequest, Outgoing, UpstreamSession};
+use crate::credential::Credential;
+use crate::revision::FarRevision;
+use crate::route::Upstream;
 use crate::settle::Cleared;
+use crate::upstream::{HttpSettings, UpstreamSettings};
 
 pub(super) const MODERN: Revision = Revision::V2026_07_28;
 pub(super) const OLDER: Revision = Revision::V2025_11_25;
@@ -35,10 +39,10 @@ pub(super) fn name() -> ServerName {
 }
 
 pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
-    let mut caller = Caller::anonymous(ScopeSet::empty());
-    if subject != "anonymous" {
-        caller.subject = format!("service:{subject}").parse().unwrap();
-    }
+    let caller = match subject {
+        "anonymous" => Caller::anonymous(ScopeSet::empty()),
+        _ => Caller::of_test(1, |granted| granted.subject = format!("service:{subject}").parse().unwrap()),
+    };
     let call = Call::bare(name(), method, Target::Server);
     let id = RequestId::generate(ManualClock::default().now(), &SeededEntropy::default());
     let text = "permit (principal, action, resource);".to_owned();
@@ -69,10 +73,11 @@ pub(super) fn request(subject: &str, revision: Revision, body: &str) -> ForwardR
     };
     ForwardRequest {
         cleared: cleared(subject, method),
-        server: name(),
+        upstream: Upstream::behind(&name(), UpstreamSettings::Http(HttpSettings::new("http://127.0.0.1:9/"))),
+        credential: Credential::None,
         body: Bytes::copy_from_slice(body.as_bytes()),
         kind,
-        revision,
+        far: FarRevision(revision),
         headers: HeaderMap::new(),
         session: None,
         init: None,

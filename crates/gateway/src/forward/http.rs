@@ -18,21 +18,20 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::message::{Kind, Message};
 use sekisho_protocol::mcp::method::{Era, Method, Revision};
 use sekisho_protocol::mcp::strict::Limits;
 use tokio::sync::{OnceCell, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::settings::shown_url;
 use super::{
-    Answer, AnswerBody, Deadline, ForwardError, ForwardLimits, ForwardRequest, HttpSettings, ListenRequest, Outgoing,
-    Spoken, UpstreamSession,
+    Answer, AnswerBody, Deadline, ForwardError, ForwardLimits, ForwardRequest, ListenRequest, Outgoing, Spoken,
+    UpstreamSession,
 };
 use crate::body::{Growth, Unread, whole};
-use crate::credential::keep_only;
+use crate::credential::{Credential, CredentialError, keep_only};
 use crate::memory::Room;
+use crate::upstream::{HttpSettings, UpstreamName, shown_url};
 use connect::UpstreamClient;
 use relay::Relay;
 
@@ -47,10 +46,12 @@ const SESSION_ID_BYTES_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct HttpUpstream {
     limits: ForwardLimits,
-    name: ServerName,
+    name: UpstreamName,
     /// For errors and logs.
     url: String,
-    /// What the settings come to. A mistake in them is told when somebody uses the server.
+    /// What it is shown in our own questions, and when a session ends.
+    own_credential: Result<Credential, CredentialError>,
+    /// What the settings come to. A mistake in them is told when the server is used.
     ready: Result<Ready, ForwardError>,
     /// What it said of itself; replaced by an empty one when it was seen to be away.
     spoken: Mutex<Arc<OnceCell<Arc<Spoken>>>>,
@@ -62,7 +63,8 @@ pub(super) struct HttpUpstream {
 #[derive(Debug)]
 struct Ready {
     uri: Uri,
-    headers: HeaderMap,
+    /// Over HTTP/1.1 only.
+    host: Option<HeaderValue>,
     client: UpstreamClient,
     answer_timeout: std::time::Duration,
 }
@@ -85,15 +87,21 @@ struct Exchange {
 }
 
 impl HttpUpstream {
-    pub(super) fn new(limits: ForwardLimits, name: ServerName, settings: &HttpSettings) -> Self {
+    pub(super) fn new(
+        limits: ForwardLimits,
+        name: UpstreamName,
+        settings: &HttpSettings,
+        own_credential: Result<Credential, CredentialError>,
+    ) -> Self {
         let abandoned = Arc::new(Semaphore::new(limits.abandoned_max));
         let url = shown_url(&settings.url);
-        Self { limits, name, url, ready: Ready::new(settings), spoken: Mutex::default(), abandoned }
+        let ready = Ready::new(settings);
+        Self { limits, name, url, own_credential, ready, spoken: Mutex::default(), abandoned }
     }
 
     /// Sends one message and gives the answer once its head is there.
     pub(super) async fn send(self: Arc<Self>, request: ForwardRequest) -> Result<Answer, ForwardError> {
-        let revision = request.revision;
+        let revision = request.far.0;
         let exchange = self.post(request)?;
         match revision.era() {
             Era::Stateless => self.exchange(exchange).await,
@@ -104,7 +112,7 @@ impl HttpUpstream {
     /// `GET` of the older revisions. The stream is not a request, so it ends with its client.
     pub(super) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
         let session = http_session(request.session.as_ref())?;
-        let mut headers = self.headers(request.headers, request.revision, session)?;
+        let mut headers = self.headers(request.headers, request.far.0, session, &request.credential)?;
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         headers.remove(CONTENT_TYPE);
         if let Some(id) = &request.last_event_id {
@@ -120,7 +128,7 @@ impl HttpUpstream {
             has_session: session.is_some(),
             head_deadline: Instant::now() + ready.answer_timeout,
             deadline: None,
-            room: self.limits.memory.room(request.cleared.caller(), &request.server),
+            room: self.limits.memory.room(request.cleared.caller(), &request.cleared.call().server),
         });
         answer.await
     }
@@ -128,7 +136,7 @@ impl HttpUpstream {
     /// `DELETE`. The upstream may not let sessions be ended (405); nothing follows from that.
     pub(super) async fn end_session(&self, id: &str) {
         let Ok(ready) = self.ready() else { return };
-        let Ok(headers) = self.headers(HeaderMap::new(), Revision::V2025_11_25, Some(id)) else { return };
+        let Ok(headers) = self.own_headers(Revision::V2025_11_25, Some(id)) else { return };
         let ended = self.exchange(Exchange {
             request: ready.request(HttpMethod::DELETE, headers, Bytes::new()),
             owes_answer: false,
@@ -153,16 +161,16 @@ impl HttpUpstream {
             Outgoing::Request { method, .. } => Some(*method),
             Outgoing::Notification { .. } | Outgoing::Response { .. } => None,
         };
-        let begins_session = method == Some(Method::Initialize) && request.revision.era() == Era::Initialize;
+        let begins_session = method == Some(Method::Initialize) && request.far.0.era() == Era::Initialize;
         let session = http_session(request.session.as_ref())?;
-        let mut headers = self.headers(request.headers, request.revision, session)?;
+        let mut headers = self.headers(request.headers, request.far.0, session, &request.credential)?;
         if begins_session {
             // Negotiated by this very message, so it cannot say it yet.
             headers.remove(PROTOCOL_VERSION);
         }
         let head_deadline = request.deadline.at().min(Instant::now() + ready.answer_timeout);
         let endless = method == Some(Method::SubscriptionsListen);
-        let room = self.limits.memory.room(request.cleared.caller(), &request.server);
+        let room = self.limits.memory.room(request.cleared.caller(), &request.cleared.call().server);
         Ok(Exchange {
             request: ready.request(HttpMethod::POST, headers, request.body),
             owes_answer: method.is_some(),
@@ -174,12 +182,18 @@ impl HttpUpstream {
         })
     }
 
-    /// The headers that go: of the caller's those on the list, then ours over them.
+    /// The headers of what we ask in our own name.
+    fn own_headers(&self, revision: Revision, session: Option<&str>) -> Result<HeaderMap, ForwardError> {
+        self.headers(HeaderMap::new(), revision, session, self.own_credential.as_ref().map_err(Clone::clone)?)
+    }
+
+    /// The headers that go: of the caller's those on the list, then ours over them, then those of the credential.
     fn headers(
         &self,
         mut headers: HeaderMap,
         revision: Revision,
         session: Option<&str>,
+        credential: &Credential,
     ) -> Result<HeaderMap, ForwardError> {
         keep_only(&mut headers, goes_on);
         if !headers.contains_key(PROTOCOL_VERSION) {
@@ -194,9 +208,10 @@ impl HttpUpstream {
             let value = HeaderValue::from_str(session).map_err(|_| malformed("its session id"))?;
             headers.insert(SESSION_ID, value);
         }
-        for (name, value) in &self.ready()?.headers {
-            headers.insert(name.clone(), value.clone());
+        if let Some(host) = &self.ready()?.host {
+            headers.insert(HOST, host.clone());
         }
+        credential.set_on(&mut headers);
         Ok(headers)
     }
 
@@ -211,7 +226,7 @@ impl HttpUpstream {
         tokio::spawn(async move {
             let exchanging = upstream.exchange(exchange);
             let unread = relay::survive(exchanging, reply, upstream.abandoned.clone()).await;
-            // Nobody learned of this session, so nobody will end it.
+            // No client learned of this session, so none will end it.
             if let Some(Answer { session: Some(UpstreamSession::Http(id)), .. }) = unread {
                 tracing::debug!(server = %upstream.name, %revision, "a session began after its client left");
                 upstream.end_session(&id).await;
@@ -253,7 +268,7 @@ impl HttpUpstream {
         let body = if status.is_success() {
             self.read(response, reading).await?
         } else {
-            // Boxed, like all that is seldom: a call need not have the room.
+            // Boxed so that this rare branch does not enlarge the future of every call.
             Box::pin(self.read_refusal(response, reading)).await?
         };
         Ok(Answer { status, session, body })
@@ -335,22 +350,10 @@ impl Ready {
     fn new(settings: &HttpSettings) -> Result<Self, ForwardError> {
         let misconfigured = |reason: &str| ForwardError::Misconfigured { reason: reason.to_owned() };
         let (url, uri) = read_url(&settings.url).map_err(misconfigured)?;
-        let mut headers = HeaderMap::new();
         // The client below would write it anew for each call. Over TLS it may be HTTP/2, which has no such header.
-        if url.scheme() == "http"
-            && let Some(authority) = authority(&url)
-        {
-            headers.insert(HOST, authority);
-        }
-        for (name, secret) in &settings.headers {
-            // No value with a line break or another control character becomes a header (ATK-64).
-            let mut value = HeaderValue::from_str(secret.expose())
-                .map_err(|_| misconfigured(&format!("the value of header `{name}` cannot stand in a header")))?;
-            value.set_sensitive(true);
-            headers.append(name.clone(), value);
-        }
+        let host = if url.scheme() == "http" { authority(&url) } else { None };
         let client = connect::client(settings, &uri)?;
-        Ok(Self { uri, headers, client, answer_timeout: settings.answer_timeout })
+        Ok(Self { uri, host, client, answer_timeout: settings.answer_timeout })
     }
 
     fn request(&self, method: HttpMethod, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {

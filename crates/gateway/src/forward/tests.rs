@@ -12,11 +12,50 @@ use tokio::sync::watch;
 use super::fixture::program::{is_alive, scripted};
 use super::fixture::{self, MODERN, call, text_of};
 use super::stdio::StdioUpstream;
-use super::{ForwardError, ForwardLimits, StdioSettings, UpstreamSettings, Upstreams};
-use crate::route::{KeepArguments, Route, Routes};
+use super::{Answer, ForwardError, ForwardLimits, ForwardRequest, ListenRequest, Upstreams};
+use crate::credential::Credential;
+use crate::route::{KeepArguments, Route, Routes, Upstream};
+use crate::upstream::{StdioSettings, UpstreamName, UpstreamSettings};
 
-pub(super) fn stdio(settings: StdioSettings) -> Arc<StdioUpstream> {
-    Arc::new(StdioUpstream::new(ForwardLimits::default(), fixture::name(), settings))
+/// A program, and the credential with which its configuration has it called.
+pub(super) struct Program {
+    upstream: Arc<StdioUpstream>,
+    credential: Credential,
+}
+
+impl Program {
+    pub(super) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
+        self.upstream.send(ForwardRequest { credential: self.credential.clone(), ..request }).await
+    }
+
+    pub(super) fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
+        self.upstream.listen(ListenRequest { credential: self.credential.clone(), ..request })
+    }
+}
+
+impl std::ops::Deref for Program {
+    type Target = Arc<StdioUpstream>;
+
+    fn deref(&self) -> &Arc<StdioUpstream> {
+        &self.upstream
+    }
+}
+
+pub(super) fn stdio(settings: StdioSettings) -> Arc<Program> {
+    stdio_within(ForwardLimits::default(), settings)
+}
+
+pub(super) fn stdio_within(limits: ForwardLimits, settings: StdioSettings) -> Arc<Program> {
+    let credential = Credential::configured(&UpstreamSettings::Stdio(settings.clone())).unwrap();
+    let upstream = Arc::new(StdioUpstream::new(limits, UpstreamName::behind(&fixture::name()), settings));
+    Arc::new(Program { upstream, credential })
+}
+
+/// A call through the upstream that these routes mount.
+fn through(routes: &Routes) -> ForwardRequest {
+    let upstream = Arc::clone(&routes.servers[&fixture::name()].upstream);
+    let credential = upstream.credential().clone().unwrap();
+    ForwardRequest { upstream, credential, ..call("a", MODERN, "process", json!({})) }
 }
 
 fn routes(settings: StdioSettings) -> Routes {
@@ -31,13 +70,13 @@ fn routes(settings: StdioSettings) -> Routes {
         templates: Vec::new(),
         classify_at_consent: false,
     };
-    let upstream = UpstreamSettings::Stdio(settings);
+    let upstream = Upstream::behind(&name, UpstreamSettings::Stdio(settings));
     let route = Route { card, upstream, arguments: KeepArguments::None, agent_tasks: false };
     Routes { servers: BTreeMap::from([(name, Arc::new(route))]) }
 }
 
-async fn process(upstreams: &Upstreams) -> u32 {
-    let answer = upstreams.send(call("a", MODERN, "process", json!({}))).await;
+async fn process(upstreams: &Upstreams, routes: &Routes) -> u32 {
+    let answer = upstreams.send(through(routes)).await;
     text_of(answer.unwrap()).parse().unwrap()
 }
 
@@ -48,23 +87,45 @@ async fn a_reload_keeps_what_did_not_change_and_stops_what_did() {
     let (sender, in_force) = watch::channel(Arc::default());
     let upstreams = Upstreams::new(ForwardLimits::default(), in_force);
     let refused = upstreams.send(call("a", MODERN, "process", json!({}))).await;
-    assert!(matches!(refused, Err(ForwardError::UnknownServer { .. })));
+    assert!(matches!(refused, Err(ForwardError::UnknownUpstream { .. })));
 
-    sender.send_replace(Arc::new(routes(scripted("modern"))));
-    let first = process(&upstreams).await;
-    sender.send_replace(Arc::new(routes(scripted("modern"))));
+    let before = routes(scripted("modern"));
+    sender.send_replace(Arc::new(before.clone()));
+    let first = process(&upstreams, &before).await;
+    let same = routes(scripted("modern"));
+    sender.send_replace(Arc::new(same.clone()));
     upstreams.mount();
-    assert_eq!(process(&upstreams).await, first);
+    assert_eq!(process(&upstreams, &before).await, first);
+    assert_eq!(process(&upstreams, &same).await, first);
 
     let mut changed = scripted("modern");
     changed.children_max = 3;
-    sender.send_replace(Arc::new(routes(changed)));
-    upstreams.mount();
-    let second = process(&upstreams).await;
+    let after = routes(changed);
+    sender.send_replace(Arc::new(after.clone()));
+    let second = process(&upstreams, &after).await;
     assert_ne!(second, first);
+    // PX-12: a call that was routed before the change shows its credential to nothing that came after.
+    assert_eq!(upstreams.send(through(&same)).await.unwrap_err(), ForwardError::Replaced);
 
     upstreams.shutdown().await;
     assert!(!is_alive(first) && !is_alive(second));
-    let refused = upstreams.send(call("a", MODERN, "process", json!({}))).await;
-    assert!(matches!(refused, Err(ForwardError::UnknownServer { .. })));
+    let refused = upstreams.send(through(&after)).await;
+    assert!(matches!(refused, Err(ForwardError::UnknownUpstream { .. })));
+}
+
+/// Two mounts that share an upstream share its children.
+#[tokio::test]
+async fn mounts_that_share_an_upstream_share_its_children() {
+    let mut routes = routes(scripted("modern"));
+    let mut other = (*routes.servers[&fixture::name()]).clone();
+    other.card.name = "other".parse().unwrap();
+    routes.servers.insert(other.card.name.clone(), Arc::new(other));
+    let (_sender, in_force) = watch::channel(Arc::new(routes.clone()));
+    let upstreams = Upstreams::new(ForwardLimits::default(), in_force);
+    let first = process(&upstreams, &routes).await;
+    let shared = Arc::clone(&routes.servers["other"].upstream);
+    let credential = shared.credential().clone().unwrap();
+    let request = ForwardRequest { upstream: shared, credential, ..call("a", MODERN, "process", json!({})) };
+    assert_eq!(text_of(upstreams.send(request).await.unwrap()).parse::<u32>().unwrap(), first);
+    upstreams.shutdown().await;
 }

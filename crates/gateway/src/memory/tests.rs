@@ -1,8 +1,5 @@
 use bytes::Bytes;
 use sekisho_protocol::caller::Caller;
-use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
-use sekisho_protocol::ids::GrantId;
-use sekisho_protocol::scope::ScopeSet;
 use tokio::time::Instant;
 
 use super::{Collecting, Memory, SMALL_BYTES, WAIT, instead_of};
@@ -10,8 +7,7 @@ use super::{Collecting, Memory, SMALL_BYTES, WAIT, instead_of};
 const MIB: usize = 1 << 20;
 
 fn caller(seed: u64) -> Caller {
-    let grant = GrantId::generate(ManualClock::default().now(), &SeededEntropy::from_seed(seed));
-    Caller { grant: Some(grant), ..Caller::anonymous(ScopeSet::empty()) }
+    Caller::of_test(seed, |_| {})
 }
 
 fn message(bytes: usize) -> Bytes {

@@ -4,27 +4,24 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use sekisho_protocol::caller::{ActorPath, Caller, Subject};
-use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, after};
+use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Direction, Revision, lookup};
 use sekisho_protocol::scope::ScopeSet;
+
+use crate::revision::NearRevision;
 
 use super::{HOLDER_FACTOR, NewSession, OpenRequest, QUESTIONS_MAX, Sessions};
 
 fn caller(user: u64, client: &str, grant: u64) -> Caller {
     let now = ManualClock::default().now();
     let client = ClientId::parse(client).unwrap();
-    Caller {
-        subject: Subject::User(UserId::generate(now, &SeededEntropy::from_seed(user))),
-        path: Some(ActorPath::direct(client.clone())),
-        client: Some(client),
-        grant: Some(GrantId::generate(now, &SeededEntropy::from_seed(grant))),
-        scopes: ScopeSet::empty(),
-        task: None,
-        token: None,
-        expires: after(now, 60),
-    }
+    Caller::of_test(1, |granted| {
+        granted.subject = Subject::User(UserId::generate(now, &SeededEntropy::from_seed(user)));
+        (granted.path, granted.client) = (ActorPath::direct(client.clone()), client);
+        granted.grant = GrantId::generate(now, &SeededEntropy::from_seed(grant));
+    })
 }
 
 fn server(name: &str) -> ServerName {
@@ -32,16 +29,9 @@ fn server(name: &str) -> ServerName {
 }
 
 fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String {
-    let (server, revision) = (server("notes"), Revision::V2025_11_25);
-    let new = NewSession {
-        caller,
-        source: None,
-        server: &server,
-        revision,
-        upstream: None,
-        elicits_urls: false,
-        has_tools: false,
-    };
+    let (server, near) = (server("notes"), NearRevision(Revision::V2025_11_25));
+    let new =
+        NewSession { caller, source: None, server: &server, near, far: None, elicits_urls: false, has_tools: false };
     sessions.open(new, entropy).0.expose().to_owned()
 }
 
@@ -84,8 +74,8 @@ fn a_session_goes_over_to_the_next_grant_of_its_party() {
     let (before, after) = (caller(1, "cli_a", 1), caller(1, "cli_a", 2));
     let token = open(&sessions, &before, &SeededEntropy::default());
     assert!(sessions.find(&token, &after, &server("notes")).is_some());
-    assert_eq!(sessions.end_of_grants(&HashSet::from([before.grant.unwrap()])).len(), 0);
-    assert_eq!(sessions.end_of_grants(&HashSet::from([after.grant.unwrap()])).len(), 1);
+    assert_eq!(sessions.end_of_grants(&HashSet::from([before.grant().unwrap()])).len(), 0);
+    assert_eq!(sessions.end_of_grants(&HashSet::from([after.grant().unwrap()])).len(), 1);
     assert!(sessions.find(&token, &after, &server("notes")).is_none());
 }
 
@@ -100,7 +90,7 @@ fn the_session_that_was_idle_longest_gives_way() {
     let bob = caller(2, "cli_a", 2);
     let other = open(&sessions, &bob, &entropy);
     assert!(sessions.find(&other, &bob, &server("notes")).is_some());
-    assert_eq!(sessions.end_of_grants(&HashSet::from([bob.grant.unwrap()])).len(), 1);
+    assert_eq!(sessions.end_of_grants(&HashSet::from([bob.grant().unwrap()])).len(), 1);
     assert!(sessions.find(&other, &bob, &server("notes")).is_none());
 }
 
@@ -156,10 +146,10 @@ fn an_answer_belongs_to_a_request_of_its_session_once() {
 fn sessions_give_way_to_those_of_the_same_holder() {
     let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(2, Duration::from_secs(60)));
     let open = |caller: &Caller, source: Option<&str>| {
-        let (server, revision) = (server("notes"), Revision::V2025_11_25);
+        let (server, near) = (server("notes"), NearRevision(Revision::V2025_11_25));
         let source = source.map(|text| text.parse().unwrap());
-        let (upstream, elicits_urls, has_tools) = (None, false, false);
-        let new = NewSession { caller, source, server: &server, revision, upstream, elicits_urls, has_tools };
+        let (far, elicits_urls, has_tools) = (None, false, false);
+        let new = NewSession { caller, source, server: &server, near, far, elicits_urls, has_tools };
         sessions.open(new, &entropy).0.expose().to_owned()
     };
     let alive = |caller: &Caller, tokens: &[String]| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use sekisho_gateway::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, Limits, UpstreamSettings};
+use sekisho_gateway::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, Limits, Upstream, UpstreamSettings};
 use serde_json::{Value, json};
 
 use crate::world::{JUNE, MODERN, NOVEMBER, Plan, World, name};
@@ -30,7 +30,7 @@ impl BuiltIn for Echo {
         Box::pin(async move {
             match asked.name.as_str() {
                 "get_note" => {
-                    let text = format!("{} {}", asked.caller.subject, Value::Object(asked.arguments));
+                    let text = format!("{} {}", asked.caller.subject(), Value::Object(asked.arguments));
                     Ok(json!({ "content": [{ "type": "text", "text": text }] }))
                 }
                 "never" => std::future::pending().await,
@@ -51,7 +51,8 @@ async fn world() -> World {
     let server = name("notes");
     let mut routes = (**world.routes.borrow()).clone();
     let mut route = (*routes.servers[&server]).clone();
-    route.upstream = UpstreamSettings::BuiltIn(BuiltInSettings(Arc::new(Echo)));
+    let settings = UpstreamSettings::BuiltIn(BuiltInSettings(Arc::new(Echo)));
+    route.upstream = Upstream::behind(&route.card.name, settings);
     routes.servers.insert(server.clone(), Arc::new(route));
     world.routes.send(Arc::new(routes)).unwrap();
     for _ in 0..400 {

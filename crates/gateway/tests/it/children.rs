@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use sekisho_gateway::{EnvValue, StdioSettings, UpstreamSettings};
+use sekisho_gateway::{EnvValue, StdioSettings, Upstream, UpstreamSettings};
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
@@ -34,7 +34,7 @@ async fn world(settings: StdioSettings) -> World {
     let server: ServerName = name("notes");
     let mut routes = (**world.routes.borrow()).clone();
     let mut route = (*routes.servers[&server]).clone();
-    route.upstream = UpstreamSettings::Stdio(settings);
+    route.upstream = Upstream::behind(&route.card.name, UpstreamSettings::Stdio(settings));
     routes.servers.insert(server.clone(), Arc::new(route));
     world.routes.send(Arc::new(routes)).unwrap();
     for _ in 0..400 {

@@ -205,7 +205,7 @@ async fn an_upstream_that_is_away_is_a_bad_gateway() {
     let server: sekisho_protocol::ids::ServerName = "notes".parse().unwrap();
     let mut route = (*routes.servers[&server]).clone();
     let settings = sekisho_gateway::HttpSettings::new("http://127.0.0.1:1/mcp?key=canary");
-    route.upstream = sekisho_gateway::UpstreamSettings::Http(settings);
+    route.upstream = sekisho_gateway::Upstream::behind(&server, sekisho_gateway::UpstreamSettings::Http(settings));
     routes.servers.insert(server.clone(), std::sync::Arc::new(route));
     let token = world.owner_token("mcp:read").await;
     world.routes.send(std::sync::Arc::new(routes)).unwrap();

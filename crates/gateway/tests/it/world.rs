@@ -13,7 +13,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sekisho_gateway::{
-    Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes,
+    Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, Upstream,
     UpstreamSettings,
 };
 use sekisho_policy::rights::{Rights, RightsParts, RightsServer, RightsUser};
@@ -428,7 +428,7 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
                 templates: Vec::new(),
                 classify_at_consent: false,
             },
-            upstream: UpstreamSettings::Http(HttpSettings::new(fake.url())),
+            upstream: Upstream::behind(&name(server), UpstreamSettings::Http(HttpSettings::new(fake.url()))),
             arguments: KeepArguments::Digest,
             agent_tasks: false,
         };

@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
 use sekisho_protocol::audit::Verdict;
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::{GrantId, RequestId, UserId};
 use sekisho_protocol::refusal::SetName;
-use sekisho_protocol::scope::ScopeSet;
 use serde_json::{Value, json};
 
 use super::{Advice, BeyondLoans, Proposal, Seen, SeenCall, SeenGrant, advise};
@@ -166,7 +165,7 @@ fn a_name_stays_inside_its_string() {
         });
         let rights = rights.unwrap();
         for (called, expected) in [(name, true), ("read", false), ("A", false)] {
-            let caller = Caller { subject: Subject::User(subject), ..Caller::anonymous(ScopeSet::empty()) };
+            let subject = Subject::User(subject);
             let call = Call {
                 server: "notes".parse().unwrap(),
                 method: "tools/call",
@@ -178,7 +177,8 @@ fn a_name_stays_inside_its_string() {
                 round: None,
                 source: None,
             };
-            let answer = rights.judge(&caller, &Authority::default(), &call, ManualClock::default().now());
+            let answer =
+                rights.judge(Principal::of(&subject), &Authority::default(), &call, ManualClock::default().now());
             assert_eq!(answer.permitted, expected, "{called:?} where {name:?} was used");
         }
     }

@@ -6,54 +6,19 @@ use cedar_policy::{
     ActionConstraint, AuthorizationError, Decision, Effect, EntityUid, Policy, PolicyId, PolicySet,
     PrincipalConstraint, ResourceConstraint, Response, SlotId, Template,
 };
+use sekisho_protocol::audit::RuleId;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::text::fold;
 
+use super::answer::{Answer, Unread};
 use super::arguments::Arguments;
 use super::lent::RightsLoan;
 use super::looks::Looks;
 use super::request::Terms;
-use super::{Answer, RuleId, Unread};
+use super::uses::Uses;
 use crate::model::Target;
 use crate::schema::ToolSchema;
 use crate::task::Asked;
-
-/// What a policy looks at beside principal, action and resource.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Uses {
-    pub(super) arguments: bool,
-    /// Which tool, resource or prompt it is, beyond its class.
-    pub(super) identity: bool,
-    pub(super) path: bool,
-    pub(super) source: bool,
-    /// The readings of a URI or a name: it was widened.
-    pub(super) spellings: bool,
-    pub(super) task: bool,
-    pub(super) time: bool,
-}
-
-impl Uses {
-    /// Everything there is.
-    pub(super) const ALL: Self =
-        Self { arguments: true, identity: true, path: true, source: true, spellings: true, task: true, time: true };
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            arguments: self.arguments || other.arguments,
-            identity: self.identity || other.identity,
-            path: self.path || other.path,
-            source: self.source || other.source,
-            spellings: self.spellings || other.spellings,
-            task: self.task || other.task,
-            time: self.time || other.time,
-        }
-    }
-
-    /// Whether the answer stays the same for the same caller and target. The path is part of the caller.
-    pub(super) fn is_lasting(self) -> bool {
-        !(self.arguments || self.source || self.task || self.time)
-    }
-}
 
 /// One policy, with what is known of it from reading it once.
 #[derive(Debug, Clone)]
@@ -269,7 +234,7 @@ impl Slice {
                     (SlotId::principal(), terms.subject(&loan.subject)),
                     (SlotId::resource(), terms.tool(&loan.server, &loan.tool)),
                 ]);
-                let _ = set.link(template.id().clone(), PolicyId::new(loan.rule().0), slots);
+                let _ = set.link(template.id().clone(), PolicyId::new(loan.rule().text()), slots);
             }
         }
         with.lent.extend(lent.iter().map(|loan| loan.rule()));
@@ -291,7 +256,7 @@ impl Slice {
 
     /// Lets a permitted call be asked for what these rules ask.
     fn ask(answer: &mut Answer, mut rules: Vec<&Indexed>) {
-        rules.sort_by(|one, other| one.rule.cmp(&other.rule));
+        rules.sort_by(|one, other| one.rule.text().cmp(&other.rule.text()));
         for known in rules {
             if known.approval && answer.approval.is_none() {
                 answer.approval = Some(known.rule.clone());
@@ -309,7 +274,7 @@ impl Slice {
         match error {
             AuthorizationError::PolicyEvaluationError(error) => {
                 let known = self.known.get(error.policy_id());
-                known.map_or_else(|| RuleId(error.policy_id().to_string()), |known| known.rule.clone())
+                known.map_or_else(|| RuleId::read(error.policy_id().as_ref()), |known| known.rule.clone())
             }
         }
     }
@@ -340,11 +305,11 @@ impl Slice {
             (true, false) if broken.is_empty() => unread.iter().map(|clashing| clashing.known).collect(),
             _ => counting().filter_map(|id| self.known.get(id)).chain(forbidding).collect(),
         };
-        determining.sort_by(|one, other| one.rule.cmp(&other.rule));
+        determining.sort_by(|one, other| one.rule.text().cmp(&other.rule.text()));
         let wanting = || determining.iter().copied().chain(unread.iter().map(|clashing| clashing.known));
         let wants = |is: fn(&Indexed) -> bool| wanting().find(|known| is(known)).map(|known| known.rule.clone());
         let mut because: Vec<RuleId> = determining.iter().map(|known| known.rule.clone()).collect();
-        let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.0 == id.to_string()).cloned();
+        let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.text() == AsRef::<str>::as_ref(id)).cloned();
         because.extend(counting().filter_map(lent));
         because.dedup();
         // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.

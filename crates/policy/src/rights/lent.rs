@@ -6,20 +6,17 @@
 use std::collections::HashMap;
 
 use cedar_policy::{PolicyId, Template};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::audit::RuleId;
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, LoanId, ServerName, TaskId};
 use serde_json::Value;
 
-use super::RuleId;
 use crate::bounds::Bounds;
 use crate::model::{Authority, Call, Target};
 use crate::task::Asked;
 
 const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
-/// The rule of a loan is this and the loan's identifier; alone it names the template. Loading refuses any other rule whose
-/// identifier begins with it.
-pub const LOAN_PREFIX: &str = "loan:";
 
 /// Access to one tool that an owner lent.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,14 +42,14 @@ pub struct RightsLoan {
 impl RightsLoan {
     /// The rule that it is in records and explanations.
     pub(super) fn rule(&self) -> RuleId {
-        RuleId(format!("{LOAN_PREFIX}{}", self.id))
+        RuleId::Loan(self.id)
     }
 
-    fn is_for(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
-        let direct = caller.path.as_ref().is_some_and(|path| path.hops().len() == 1);
+    fn is_for(&self, principal: Principal<'_>, authority: &Authority, call: &Call, now: Timestamp) -> bool {
+        let direct = principal.path.is_some_and(|path| path.hops() == std::slice::from_ref(&self.client));
         let tool = matches!(&call.target, Target::Tool { name, .. } if *name == self.tool);
         let task = self.task.is_none_or(|id| authority.need.tasks().any(|task| task.id == id));
-        now < self.expires && tool && task && direct && caller.client.as_ref() == Some(&self.client)
+        now < self.expires && tool && task && direct
     }
 }
 
@@ -72,7 +69,7 @@ struct Loan {
 impl Lent {
     pub(super) fn new(loans: Vec<RightsLoan>) -> Self {
         #[expect(clippy::expect_used, reason = "a constant, and every loan of the tests goes through it")]
-        let template = Template::parse(Some(PolicyId::new(LOAN_PREFIX)), TEMPLATE).expect("a template");
+        let template = Template::parse(Some(PolicyId::new(RuleId::LOAN_PREFIX)), TEMPLATE).expect("a template");
         let mut all: HashMap<_, Vec<Loan>> = HashMap::new();
         for lent in loans {
             let bounds = lent.bounds.as_ref().map(|schema| Bounds::read(&lent.tool, schema));
@@ -86,7 +83,7 @@ impl Lent {
     /// The loans that are for this call.
     pub(super) fn to(
         &self,
-        caller: &Caller,
+        principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
         asked: Asked,
@@ -95,13 +92,13 @@ impl Lent {
         if self.loans.is_empty() {
             return Vec::new();
         }
-        let own = self.loans.get(&(caller.subject.clone(), call.server.clone()));
+        let own = self.loans.get(&(principal.subject.clone(), call.server.clone()));
         let fits = |bounds: &Option<Bounds>| match (bounds, asked) {
             (None, _) | (Some(_), Asked::Any) => true,
             (Some(bounds), Asked::This) => bounds.check(call.arguments.as_deref()).is_ok(),
         };
         let own = own.into_iter().flatten();
-        let own = own.filter(|loan| loan.lent.is_for(caller, authority, call, now) && fits(&loan.bounds));
+        let own = own.filter(|loan| loan.lent.is_for(principal, authority, call, now) && fits(&loan.bounds));
         own.map(|loan| &loan.lent).collect()
     }
 }

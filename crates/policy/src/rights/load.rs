@@ -5,17 +5,18 @@ use std::fmt::Write as _;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
+use sekisho_protocol::audit::RuleId;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 use serde_json::Value;
 
-use super::index::{Indexed, Looking, Uses};
-use super::lent::LOAN_PREFIX;
+use super::index::{Indexed, Looking};
 use super::looks::{Bag, Looks, guard, odd_addresses};
+use super::parts::{OWNERS, PolicyFile, RightsParts};
 use super::request::{Terms, level, uid};
 use super::spelling::{self, Unclear};
-use super::{OWNERS, RightsParts, RuleId};
+use super::uses::Uses;
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
 
@@ -25,15 +26,6 @@ const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The schema that policies are checked against, with its comments: what they may speak of.
 pub fn schema_text() -> &'static str {
     SCHEMA
-}
-
-/// One policy file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PolicyFile {
-    /// Its name, for errors and rules.
-    pub name: String,
-    /// Its text.
-    pub text: String,
 }
 
 /// Where in a file.
@@ -134,13 +126,26 @@ pub(super) fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
             Some(id) if !id.is_empty() => id.to_owned(),
             _ => format!("{}#{}", file.name, place + 1),
         };
-        if id.starts_with(LOAN_PREFIX) {
-            let message = format!("rule {}: names that begin with `{LOAN_PREFIX}` are those of loans", place + 1);
+        if let Some(taken) = taken(&id).filter(|_| file.name != CONFIGURED) {
+            let message = format!("rule {}: {taken}", place + 1);
             faults.push(fault(message, None, Some("give it another `@id`".to_owned())));
         }
         named.push(policy.new_id(PolicyId::new(id)));
     }
     if faults.is_empty() { Ok(named) } else { Err(faults) }
+}
+
+/// Why a rule of a file cannot have this name: it would be taken for a rule of another kind.
+fn taken(id: &str) -> Option<String> {
+    if id.starts_with(RuleId::LOAN_PREFIX) {
+        return Some(format!("names that begin with `{}` are those of loans", RuleId::LOAN_PREFIX));
+    }
+    match RuleId::read(id) {
+        RuleId::Policy(_) => None,
+        RuleId::Configuration(_) => Some(format!("`{id}` is the name of a rule of the configuration")),
+        RuleId::Loan(_) => Some(format!("`{id}` is the name of a loan")),
+        RuleId::Owner => Some(format!("`{id}` is the name of the built-in rule for owners")),
+    }
 }
 
 /// The reader of policies counts them from 0 in the order of the text.
@@ -235,9 +240,13 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
     uses.spellings |= spelled.is_some() || mark.is_some();
     let id = policy.id().to_string();
     // Several policies can come of one word of the configuration.
-    let rule = if file.name == CONFIGURED { id.split('#').next().unwrap_or(&id).to_owned() } else { id.clone() };
+    let rule = if file.name == CONFIGURED {
+        RuleId::read(id.split('#').next().unwrap_or_default())
+    } else {
+        RuleId::Policy(id)
+    };
     Ok(Indexed {
-        rule: RuleId(rule),
+        rule,
         uses,
         approval: policy.annotation("approval").is_some(),
         task_required: policy.annotation("task_required").is_some(),

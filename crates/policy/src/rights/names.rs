@@ -8,7 +8,8 @@ use std::collections::{HashMap, HashSet};
 use cedar_policy::Effect;
 use serde_json::Value;
 
-use super::load::{PolicyFile, Span, read};
+use super::load::{Span, read};
+use super::parts::PolicyFile;
 
 /// What a name in a policy is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,22 +4,22 @@ use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr as _;
 
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression as Expression};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 use sekisho_protocol::text::fold;
 
 use super::arguments::{Arguments, bags};
-use super::index::Uses;
 use super::looks::Bag;
+use super::parts::{OWNERS, RightsServer, RightsUser};
 use super::spelling::READINGS;
-use super::{OWNERS, RightsServer, RightsUser};
+use super::uses::Uses;
 use crate::model::{Authority, Call, Target, ToolStanding};
 
 /// What is asked, and what the policies want to know of it.
 pub(super) struct Question<'a> {
-    pub(super) caller: &'a Caller,
+    pub(super) principal: Principal<'a>,
     pub(super) authority: &'a Authority,
     pub(super) call: &'a Call,
     /// Read where policies look at them.
@@ -107,7 +107,7 @@ impl Terms {
     ) -> Option<(Request, Vec<Entity>)> {
         let call = asked.call;
         let mut entities = Vec::with_capacity(6);
-        let principal = self.principal(users, &asked.caller.subject, &mut entities)?;
+        let principal = self.principal(users, asked.principal.subject, &mut entities)?;
         let definition = servers.get(&call.server)?;
         let server = self.server(definition, &call.server, &mut entities)?;
         let (action, resource) = self.resource(asked, (&server, definition), &mut entities)?;
@@ -231,10 +231,10 @@ impl Terms {
         Context::from_pairs(pairs).ok()
     }
 
-    /// The path; the inner `None` is nobody's, who has none.
+    /// The path; the inner `None` is that of a principal that has none.
     #[expect(clippy::option_option, reason = "outside: cannot be said; inside: there is none")]
     fn path(&self, asked: &Question<'_>, entities: &mut Vec<Entity>) -> Option<Option<Expression>> {
-        let Some(path) = &asked.caller.path else { return Some(None) };
+        let Some(path) = asked.principal.path else { return Some(None) };
         let trust = asked.authority.trust.level();
         let client = |id: &sekisho_protocol::ids::ClientId| uid(&self.client, id.as_str());
         for hop in path.hops() {

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
 use sekisho_protocol::ids::{ClientId, UserId};
-use sekisho_protocol::scope::ScopeSet;
 
-use super::index::Uses;
+use super::uses::Uses;
 use super::{Answer, PolicyFile, Rights, RightsParts, RightsServer, RightsUser, Terms, load};
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::task::Asked;
@@ -29,12 +28,8 @@ fn parts(rule: &str) -> RightsParts {
 /// What is answered to the user about a tool.
 fn answer(rights: &Rights, name: &str, class: ToolClass, asked: Asked) -> Arc<Answer> {
     let client = ClientId::parse("cli_a").unwrap();
-    let caller = Caller {
-        subject: Subject::User(user()),
-        path: Some(ActorPath::direct(client.clone())),
-        client: Some(client),
-        ..Caller::anonymous(ScopeSet::empty())
-    };
+    let (subject, path) = (Subject::User(user()), ActorPath::direct(client));
+    let principal = Principal { subject: &subject, path: Some(&path) };
     let call = Call {
         server: "notes".parse().unwrap(),
         method: "tools/call",
@@ -46,7 +41,7 @@ fn answer(rights: &Rights, name: &str, class: ToolClass, asked: Asked) -> Arc<An
         round: None,
         source: None,
     };
-    rights.answer(&caller, &Authority::default(), &call, asked, ManualClock::default().now())
+    rights.answer(principal, &Authority::default(), &call, asked, ManualClock::default().now())
 }
 
 /// An answer that depends on neither arguments nor circumstances is found only once; and it is good for all tools of a
@@ -121,7 +116,7 @@ fn a_rule_looks_at_what_its_conditions_speak_of() {
     ] {
         let rule = format!(r#"permit(principal is User, action == Action::"call", resource) when {{ {condition} }};"#);
         let (read, _) = load::policies(&parts(&rule), &Terms::new()).unwrap();
-        let found = read.iter().find(|indexed| indexed.rule.0 == "rules.cedar#1").unwrap();
+        let found = read.iter().find(|indexed| indexed.rule.text() == "rules.cedar#1").unwrap();
         assert_eq!(found.uses, expected, "{condition}");
     }
 }

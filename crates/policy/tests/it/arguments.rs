@@ -244,7 +244,7 @@ fn a_call_that_the_tool_does_not_take_is_refused() {
     let Decision::Deny(denial) = judge(&carol, &bad) else { panic!() };
     let Reason::Arguments(violation) = &denial.reason else { panic!("{denial:?}") };
     assert_eq!(violation.to_string(), "the argument `/amount` does not fit `type` of the tool's input schema");
-    assert_eq!((denial.reason.word(), denial.reason.set()), ("arguments_invalid", None));
+    assert_eq!((denial.reason.why().as_str(), denial.reason.set()), ("arguments_invalid", None));
     let Decision::Deny(denial) = judge(&caller(user(9), "mcp:read"), &bad) else { panic!() };
     assert_eq!(denial.reason, Reason::Rights);
     assert!(matches!(judge(&carol, &with_schema(&schema, r#"{"amount":5}"#)), Decision::Permit(_)));

@@ -9,7 +9,7 @@ use sekisho_policy::permit::{Owed, Permit};
 use sekisho_policy::rights::{Rights, RuleId};
 use sekisho_policy::task::Need;
 use sekisho_protocol::audit::{self, Verdict};
-use sekisho_protocol::caller::Caller;
+use sekisho_protocol::caller::ActorPath;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::after;
@@ -19,7 +19,7 @@ use sekisho_protocol::task::{Task, TaskDefinition};
 use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
-use crate::world::{caller, declared, now, parts, rights, task, tidy_up, tool, user};
+use crate::world::{caller, declared, now, parts, rights, task, tidy_up, tool, user, with};
 
 /// To tidy up: `look` with any arguments, `move` with a place to move to, within `/tmp/`.
 fn moving() -> TaskDefinition {
@@ -49,7 +49,7 @@ fn a_refusal_is_known_by_its_set_and_its_word() {
            @task_required permit(principal is User, action == Action::"call", resource in Server::"news");"#,
     );
     let carol = caller(user(3), "mcp:read");
-    let ended = Caller { expires: now(), ..carol.clone() };
+    let ended = with(&carol, |granted| granted.expires = now());
     let none = Authority::default();
     let (grant, need, outside) = (SetName::Grant, audit::Need::Undeclared, audit::Need::Outside);
     let over = declared(Task { ended_at: Some(now()), ..task(moving()) });
@@ -69,7 +69,7 @@ fn a_refusal_is_known_by_its_set_and_its_word() {
         let decision = decide(&rights, caller, authority, &call, now());
         let Decision::Deny(denial) = decision else { panic!("{expected:?}: {decision:?}") };
         let (set, word, need) = expected;
-        assert_eq!((denial.reason.set(), denial.reason.word(), denial.need), (Some(set), word, need));
+        assert_eq!((denial.reason.set(), denial.reason.why().as_str(), denial.need), (Some(set), word, need));
     }
 }
 
@@ -125,12 +125,12 @@ fn a_permit_owes_what_its_call_takes() {
 fn an_approval_is_for_one_user_client_server_tool_and_arguments() {
     let send = tool("notes", "send", ToolClass::Write, r#"{"to":"a"}"#);
     let bob = caller(user(2), "");
-    let client = Some(ClientId::parse("cli_b").unwrap());
+    let client = ActorPath::direct(ClientId::parse("cli_b").unwrap());
     let other = |target| Call { target, ..send.clone() };
     let keys = [
         (&bob, &send),
         (&caller(user(3), ""), &send),
-        (&Caller { client, ..bob.clone() }, &send),
+        (&with(&bob, |granted| granted.path = client), &send),
         (&bob, &tool("news", "send", ToolClass::Write, r#"{"to":"a"}"#)),
         (&bob, &tool("notes", "mail", ToolClass::Write, r#"{"to":"a"}"#)),
         (&bob, &tool("notes", "send", ToolClass::Write, r#"{"to":"b"}"#)),
@@ -204,7 +204,7 @@ fn a_decision_names_the_rules_behind_it() {
             Decision::StepUp(step_up) => ("step up", step_up.because),
             Decision::Ask(ask) => panic!("{ask:?}"),
         };
-        let rules: Vec<&str> = rules.iter().map(|RuleId(rule)| rule.as_str()).collect();
+        let rules: Vec<String> = rules.iter().map(RuleId::to_string).collect();
         assert_eq!(format!("{word}: {}", rules.join(" ")), expected);
     }
 }

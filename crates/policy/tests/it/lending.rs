@@ -41,7 +41,7 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
     assert_eq!((odd.reasons.clone(), odd.unread.clone()), (reasons, vec!["amount".to_owned()]));
     assert!(odd.to_string().contains("it cannot compare the argument `amount` in this form"), "{odd}");
     let hidden = denied(&rights, &tool("notes", "wipe", ToolClass::Read, ""));
-    assert_eq!((hidden.forbidden, &*hidden.because), (None, &[RuleId("never".to_owned())][..]));
+    assert_eq!((hidden.forbidden, &*hidden.because), (None, &[RuleId::Policy("never".to_owned())][..]));
     let target = Target::Tool { name: "ghost".to_owned(), standing: ToolStanding::Unknown };
     let ghost = denied(&rights, &Call { target, ..pay("1") });
     assert_eq!((ghost.forbidden, ghost.because.len()), (None, 0), "no rule is why it is not there");
@@ -53,8 +53,10 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
 fn what_beats_a_loan_is_known_before_it_is_lent() {
     let rights = rights(RULES);
     let client = ClientId::parse("cli_a").unwrap();
-    let forbidden =
-        Hindrance::Forbidden { rules: vec![RuleId("never".to_owned())], reasons: vec!["nobody wipes".to_owned()] };
+    let forbidden = Hindrance::Forbidden {
+        rules: vec![RuleId::Policy("never".to_owned())],
+        reasons: vec!["nobody wipes".to_owned()],
+    };
     for (server, name, held, expected) in [
         ("notes", "pay", false, None),
         ("notes", "wipe", false, Some(forbidden.clone())),
@@ -67,7 +69,7 @@ fn what_beats_a_loan_is_known_before_it_is_lent() {
         let tool = WantedTool { server: &server, name, class: Some(ToolClass::Write), held };
         assert_eq!(hindrance(&rights, (&subject, &client), tool, now()), expected, "{server}/{name} {held}");
     }
-    let rule = |id: &str| RuleId(id.to_owned());
+    let rule = |id: &str| RuleId::read(id);
     assert_eq!(rights.forbidding(&[rule("open"), rule("never")]), Some(vec!["nobody wipes".to_owned()]));
     assert_eq!(rights.forbidding(&[rule("open"), rule("gone")]), None);
 }

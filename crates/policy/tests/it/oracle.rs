@@ -13,10 +13,10 @@ use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{SeededEntropy, after, random};
-use sekisho_protocol::ids::{ClientId, GrantId, TaskId};
+use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId};
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
 use serde_json::json;
 
@@ -404,14 +404,16 @@ impl Case {
         scopes.extend(self.by_name.then(|| format!("tool:{}", self.tool)));
         let client = ClientId::parse("cli_a").unwrap();
         Caller {
-            subject: Subject::User(user(self.user)),
-            path: Some(ActorPath::direct(client.clone())),
-            client: Some(client),
-            grant: Some(GrantId::generate(now(), &SeededEntropy::default())),
             scopes: scopes.join(" ").parse().unwrap(),
-            task: None,
-            token: None,
-            expires: if self.expired { now() } else { after(now(), 60) },
+            basis: Basis::Grant(Granted {
+                subject: Subject::User(user(self.user)),
+                path: ActorPath::direct(client.clone()),
+                client,
+                grant: GrantId::generate(now(), &SeededEntropy::default()),
+                task: None,
+                token: TokenId::generate(now(), &SeededEntropy::default()),
+                expires: if self.expired { now() } else { after(now(), 60) },
+            }),
         }
     }
 

@@ -5,7 +5,7 @@ use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, format_policies, schema_text};
 use sekisho_protocol::audit::Verdict;
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Caller, Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{SeededEntropy, after};
 use sekisho_protocol::ids::{ClientId, LoanId};
@@ -13,7 +13,7 @@ use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::task::TaskDefinition;
 
-use crate::world::{caller, declared, may, now, parts, rights, task, tidy_up, tool, user};
+use crate::world::{caller, declared, may, now, parts, rights, task, tidy_up, tool, user, with};
 
 /// A loan is for one user, one client, one tool, and, where it says so, one task and these arguments, until it ends; a
 /// rule that forbids beats it. No kept answer outlives it or hides it.
@@ -29,19 +29,20 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
         bounds: bounds.map(|text| serde_json::from_str(text).unwrap()),
         expires: after(now(), 3600),
     };
-    let with = |loan, rules: &str| Rights::new(RightsParts { loans: vec![loan], ..parts(rules) }).unwrap();
+    let lending = |loan, rules: &str| Rights::new(RightsParts { loans: vec![loan], ..parts(rules) }).unwrap();
     let says = |rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, at| {
         let answer = rights.judge(caller, authority, call, at);
-        (answer.permitted, answer.because.iter().map(|rule| rule.0.clone()).collect::<Vec<_>>())
+        (answer.permitted, answer.because.iter().map(|rule| rule.to_string()).collect::<Vec<_>>())
     };
-    let (rights, none) = (with(lent(None, None), ""), Authority::default());
+    let (rights, none) = (lending(lent(None, None), ""), Authority::default());
     let wipe = tool("notes", "wipe", ToolClass::Destructive, "");
     let bob = caller(user(2), "mcp:destructive");
     let name = format!("loan:{}", lent(None, None).id);
     assert_eq!(says(&rights, &bob, &none, &wipe, now()), (true, vec![name]));
-    let (other, mut far) = (ClientId::parse("cli_b").unwrap(), bob.clone());
-    far.path = Some(ActorPath::new(vec![other.clone(), ClientId::parse("cli_a").unwrap()]).unwrap());
-    let through = Caller { client: Some(other.clone()), path: Some(ActorPath::direct(other)), ..bob.clone() };
+    let other = ClientId::parse("cli_b").unwrap();
+    let far = ActorPath::new(vec![other.clone(), ClientId::parse("cli_a").unwrap()]).unwrap();
+    let far = with(&bob, |granted| granted.path = far);
+    let through = with(&bob, |granted| (granted.path, granted.client) = (ActorPath::direct(other.clone()), other));
     for (what, caller, call, at) in [
         ("another user", &caller(user(3), "mcp:destructive"), &wipe, now()),
         ("another client", &through, &wipe, now()),
@@ -54,21 +55,24 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     }
     // A no that is kept, and then asked for with what the loan is for, and the other way around.
     let task = task(tidy_up(&["wipe"]));
-    let for_task = with(lent(Some(task.id), None), "");
+    let for_task = lending(lent(Some(task.id), None), "");
     let inside = declared(task);
     for (authority, expected) in [(&none, false), (&inside, true), (&none, false), (&inside, true)] {
         assert_eq!(for_task.judge(&bob, authority, &wipe, now()).permitted, expected);
     }
-    let bounded = with(lent(None, Some(r#"{"properties":{"all":{"const":false}},"required":["all"]}"#)), "");
+    let bounded = lending(lent(None, Some(r#"{"properties":{"all":{"const":false}},"required":["all"]}"#)), "");
     for (arguments, expected) in [(r#"{"all":false}"#, true), (r#"{"all":true}"#, false), ("", false)] {
         let call = tool("notes", "wipe", ToolClass::Destructive, arguments);
         assert_eq!(bounded.judge(&bob, &none, &call, now()).permitted, expected, "{arguments}");
         assert!(may_see(&bounded, &bob, &none, &call, now()), "a list shows what some arguments allow");
     }
-    let broken = with(lent(None, Some(r##"{"$ref":"#"}"##)), "");
+    let broken = lending(lent(None, Some(r##"{"$ref":"#"}"##)), "");
     assert!(!broken.judge(&bob, &none, &wipe, now()).permitted);
     let forbid = r#"@id("no-wipe") forbid(principal, action == Action::"call", resource == Tool::"notes/wipe");"#;
-    assert_eq!(says(&with(lent(None, None), forbid), &bob, &none, &wipe, now()), (false, vec!["no-wipe".to_owned()]));
+    assert_eq!(
+        says(&lending(lent(None, None), forbid), &bob, &none, &wipe, now()),
+        (false, vec!["no-wipe".to_owned()])
+    );
     let faults = Rights::new(parts(r#"@id("loan:x") permit(principal, action, resource);"#)).unwrap_err();
     assert!(faults[0].message.contains("loans"), "{faults:?}");
 }
@@ -150,7 +154,7 @@ fn a_rule_can_look_at_arguments_path_time_and_address() {
     assert!(!judge(&direct, Trust::Published));
     let client = |name: &str| ClientId::parse(name).unwrap();
     let long = ActorPath::new(vec![client("cli_b"), client("cli_a")]).unwrap();
-    assert!(!judge(&Caller { path: Some(long), ..direct.clone() }, Trust::Registered));
+    assert!(!judge(&with(&direct, |granted| granted.path = long), Trust::Registered));
     assert!(!may(&rights, user(3), &tool("notes", "time", ToolClass::Read, "")));
     let mut net = tool("notes", "net", ToolClass::Read, "");
     for (source, expected) in
@@ -187,7 +191,7 @@ fn annotations_do_what_they_say() {
     let caller = caller(user(3), "mcp:destructive");
     let judge = |call: &_| decide(&rights, &caller, &Authority::default(), call, now());
     let Decision::Ask(ask) = judge(&tool("notes", "send", ToolClass::Write, r#"{"to":"a"}"#)) else { panic!() };
-    assert_eq!((ask.rule.0.as_str(), ask.reason.as_deref()), ("rules.cedar#1", Some("it sends mail")));
+    assert_eq!((ask.rule.text().as_ref(), ask.reason.as_deref()), ("rules.cedar#1", Some("it sends mail")));
     assert_eq!(ask.permit.owes().approval, Some(ask.call));
     let Decision::Ask(same) = judge(&tool("notes", "send", ToolClass::Write, r#"{ "to" : "a" }"#)) else { panic!() };
     let Decision::Ask(other) = judge(&tool("notes", "send", ToolClass::Write, r#"{"to":"b"}"#)) else { panic!() };
@@ -328,6 +332,7 @@ fn a_rule_concerns_only_whom_its_principal_names() {
     let cli = ClientId::parse("cli_a").unwrap();
     let subjects = [Subject::User(user(2)), Subject::User(user(3)), Subject::Service(cli), Subject::Anonymous];
     let own = format!(r#"principal == User::"{}""#, user(2));
+    let caller = caller(user(3), "");
     for (principal, expected) in [
         ("principal", [true, true, true, true]),
         (own.as_str(), [true, false, false, false]),
@@ -343,8 +348,8 @@ fn a_rule_concerns_only_whom_its_principal_names() {
         ));
         let call = tool("notes", "look", ToolClass::Read, r#"{"a":"b"}"#);
         for (subject, expected) in subjects.iter().zip(expected) {
-            let caller = Caller { subject: subject.clone(), ..caller(user(3), "") };
-            let may = rights.judge(&caller, &Authority::default(), &call, now()).permitted;
+            let asking = Principal { subject, ..caller.principal() };
+            let may = rights.judge(asking, &Authority::default(), &call, now()).permitted;
             assert_eq!(may, expected, "{principal}: {subject}");
             // A rule that cannot concern somebody is not asked: what it looks at does not matter to them.
             assert_eq!(rights.looks_at(subject, &call.server).arguments, expected, "{principal}: {subject}");
@@ -448,7 +453,7 @@ fn a_rule_without_a_name_is_named_by_its_place() {
     );
     let look = tool("notes", "look", ToolClass::Read, "");
     let answer = rights.judge(&caller(user(3), ""), &Authority::default(), &look, now());
-    let names: Vec<&str> = answer.because.iter().map(|rule| rule.0.as_str()).collect();
+    let names: Vec<_> = answer.because.iter().map(|rule| rule.text()).collect();
     assert_eq!(names, ["named", "rules.cedar#1", "rules.cedar#3", "rules.cedar#4"]);
 }
 

@@ -153,7 +153,7 @@ fn a_person_is_asked_about_every_reading() {
     for uri in LIKE_B {
         match decided(&read(uri)) {
             Decision::Ask(ask) => {
-                assert_eq!((ask.rule.0.as_str(), ask.reason.as_deref()), ("ask", Some("it is private")), "{uri}");
+                assert_eq!((ask.rule.text().as_ref(), ask.reason.as_deref()), ("ask", Some("it is private")), "{uri}");
             }
             other => panic!("{uri}: {other:?}"),
         }

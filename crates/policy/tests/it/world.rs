@@ -7,10 +7,10 @@ use bytes::Bytes;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
-use sekisho_protocol::ids::{ClientId, GrantId, TaskId, UserId};
+use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId, UserId};
 use sekisho_protocol::task::{Task, TaskDefinition, TaskOrigin};
 
 pub(crate) fn now() -> Timestamp {
@@ -50,15 +50,24 @@ pub(crate) fn rights(policies: &str) -> Rights {
 pub(crate) fn caller(subject: UserId, scopes: &str) -> Caller {
     let client = ClientId::parse("cli_a").unwrap();
     Caller {
-        subject: Subject::User(subject),
-        path: Some(ActorPath::direct(client.clone())),
-        client: Some(client),
-        grant: Some(GrantId::generate(now(), &SeededEntropy::default())),
         scopes: scopes.parse().unwrap(),
-        task: None,
-        token: None,
-        expires: after(now(), 60),
+        basis: Basis::Grant(Granted {
+            subject: Subject::User(subject),
+            path: ActorPath::direct(client.clone()),
+            client,
+            grant: GrantId::generate(now(), &SeededEntropy::default()),
+            task: None,
+            token: TokenId::generate(now(), &SeededEntropy::default()),
+            expires: after(now(), 60),
+        }),
     }
+}
+
+/// The same caller, with something of what its token says changed.
+pub(crate) fn with(caller: &Caller, change: impl FnOnce(&mut Granted)) -> Caller {
+    let Basis::Grant(mut granted) = caller.basis.clone() else { panic!("an anonymous caller has no token") };
+    change(&mut granted);
+    Caller { scopes: caller.scopes.clone(), basis: Basis::Grant(granted) }
 }
 
 pub(crate) fn tool(server: &str, name: &str, class: ToolClass, arguments: &str) -> Call {

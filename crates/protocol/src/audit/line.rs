@@ -101,7 +101,7 @@ fn decision_members(members: &mut Members<'_>, decision: &Decision) -> Written {
     members.some("why", why.as_ref())?;
     members.some("observed", observed.as_ref())?;
     if !because.is_empty() {
-        members.list("because", because.iter().map(|RuleId(rule)| rule.as_str()))?;
+        members.list("because", because.iter().map(RuleId::text))?;
     }
     members.some("scopes", Some(scopes).filter(|scopes| !scopes.is_empty()))
 }
@@ -142,14 +142,14 @@ impl Members<'_> {
         text(self.0, value)
     }
 
-    fn list<'t>(&mut self, name: &'static str, values: impl Iterator<Item = &'t str>) -> Written {
+    fn list(&mut self, name: &'static str, values: impl Iterator<Item = impl AsRef<str>>) -> Written {
         self.name(name);
         self.0.push(b'[');
         for (at, value) in values.enumerate() {
             if at > 0 {
                 self.0.push(b',');
             }
-            text(self.0, value)?;
+            text(self.0, value.as_ref())?;
         }
         self.0.push(b']');
         Ok(())
@@ -181,7 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Line;
-    use crate::audit::{Decision, Event, Need, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict};
+    use crate::audit::{Decision, Event, Need, Outcome, OutcomeResult, Record, Rejection, RuleId, Verdict, Why};
     use crate::caller::{ActorPath, Subject};
     use crate::digest::Digest;
     use crate::env::{Clock as _, ManualClock, SeededEntropy, Timestamp};
@@ -236,9 +236,9 @@ mod tests {
                 verdict: [Verdict::Ask, Verdict::Deny, Verdict::Permit, Verdict::StepUp][picked % 4],
                 set: is().then(|| [SetName::Grant, SetName::Need, SetName::Rights][picked % 3]),
                 need: [Need::Inside, Need::Outside, Need::Undeclared][picked % 3],
-                why: is().then(|| words[2].clone().into()),
-                observed: is().then(|| words[0].clone().into()),
-                because: rules.into_iter().map(RuleId).collect(),
+                why: is().then(|| [Why::Rights, Why::BudgetSpent][picked % 2]),
+                observed: is().then(|| [Why::OutsideTask, Why::Rights][picked % 2]),
+                because: rules.iter().map(|rule| RuleId::read(rule)).collect(),
                 scopes: if is() { [Scope::read(), Scope::tool("a")].into_iter().collect() } else { ScopeSet::empty() },
             };
             assert_as_derived(at, Event::Decision(Box::new(decision)));

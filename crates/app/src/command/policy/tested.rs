@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sekisho_policy::bounds::BoundsError;
+use sekisho_policy::decide::Candidate;
 use sekisho_policy::explain::explain;
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
 use sekisho_policy::rights::{OWNERS, Rights};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::Verdict;
-use sekisho_protocol::caller::{ActorPath, Caller, Subject};
+use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
-use sekisho_protocol::env::{Clock as _, Timestamp, after};
+use sekisho_protocol::env::{Clock as _, Timestamp};
 use sekisho_protocol::ids::{ClientId, GrantId, ServerName, TaskId, UserId};
 use sekisho_protocol::refusal::SetName;
 use sekisho_protocol::role::Role;
@@ -179,13 +180,9 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
             Err(error) => return Ok(Some(error.to_string())),
         },
     };
-    let caller = Caller {
-        subject: Subject::User(id),
-        path: Some(path),
-        client: Some(client),
-        expires: after(now, 60),
-        ..Caller::anonymous(test.scopes.clone())
-    };
+    let subject = Subject::User(id);
+    let principal = Principal { subject: &subject, path: Some(&path) };
+    let candidate = Candidate { principal, scopes: &test.scopes, ends: Timestamp::MAX };
     let trust = match test.trust {
         TestTrust::Published => Trust::Published,
         TestTrust::Registered => Trust::Registered,
@@ -199,7 +196,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
         source: test.source,
         ..Call::bare(test.server.clone(), "tools/call", Target::Tool { name: test.tool.clone(), standing })
     };
-    let said = explain(&rights, &caller, &Authority { trust, need }, &call, now);
+    let said = explain(&rights, candidate, &Authority { trust, need }, &call, now);
     let as_expected = said.decision == test.expect && (test.set.is_none() || test.set == said.set);
     let spoke = said.set.map_or_else(String::new, |set| format!(" by {set:?}").to_lowercase());
     let because = said.rights.because.join(", ");

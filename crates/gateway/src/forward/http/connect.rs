@@ -1,4 +1,4 @@
-//! The connections to one upstream: how they are made and trusted. They are shared by nobody but its callers.
+//! The connections to one upstream: how they are made and trusted. Only its callers share them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower::{BoxError, Service};
 
-use super::super::{ForwardError, HttpSettings};
+use super::super::ForwardError;
+use crate::upstream::HttpSettings;
 
 /// The client of one upstream. It follows no redirects, keeps no cookies and knows no proxies (ATK-88).
 pub(super) type UpstreamClient = Client<TimedConnector, Full<Bytes>>;

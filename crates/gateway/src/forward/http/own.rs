@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod};
+use http::{HeaderName, HeaderValue, Method as HttpMethod};
 use sekisho_protocol::mcp::message::{Kind, Message};
 use sekisho_protocol::mcp::method::{Era, Revision};
 use sekisho_protocol::mcp::strict::Limits;
@@ -144,7 +144,7 @@ impl HttpUpstream {
         let ready = self.ready()?;
         let named = session.cloned();
         let session = http_session(session)?;
-        let mut headers = self.headers(HeaderMap::new(), revision, session)?;
+        let mut headers = self.own_headers(revision, session)?;
         let is_initialize = question.method == "initialize";
         if is_initialize {
             headers.remove(super::PROTOCOL_VERSION);

@@ -14,17 +14,28 @@ use super::super::fixture::server::{Connection, Received, Server};
 use super::super::fixture::{
     MODERN, OLDER, call, cleared, events_of, in_session, initialize, json_of, name, next_message, request,
 };
-use super::super::{
-    AnswerBody, Deadline, Event, ForwardError, ForwardLimits, HttpSettings, ListenRequest, UpstreamSession,
-};
+use super::super::{AnswerBody, Deadline, Event, ForwardError, ForwardLimits, ListenRequest, UpstreamSession};
 use super::HttpUpstream;
+use crate::credential::{Credential, CredentialError};
+use crate::revision::FarRevision;
+use crate::upstream::{HttpSettings, UpstreamName, UpstreamSettings};
 
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn upstream(settings: &HttpSettings) -> Arc<HttpUpstream> {
     let limits = ForwardLimits { answer_bytes_max: 2000, ..ForwardLimits::default() };
-    Arc::new(HttpUpstream::new(limits, name(), settings))
+    upstream_within(limits, settings)
+}
+
+fn upstream_within(limits: ForwardLimits, settings: &HttpSettings) -> Arc<HttpUpstream> {
+    let name = UpstreamName::behind(&name());
+    Arc::new(HttpUpstream::new(limits, name, settings, credential(settings)))
+}
+
+/// What this configuration has an upstream shown.
+fn credential(settings: &HttpSettings) -> Result<Credential, CredentialError> {
+    Credential::configured(&UpstreamSettings::Http(settings.clone()))
 }
 
 fn at(server: &Server) -> Arc<HttpUpstream> {
@@ -38,9 +49,10 @@ async fn answering(status: &'static str, headers: &'static str, body: &'static s
 fn listening(session: Option<UpstreamSession>, last_event_id: Option<&str>) -> ListenRequest {
     ListenRequest {
         cleared: cleared("a", "ping"),
-        server: name(),
+        upstream: call("a", OLDER, "x", json!({})).upstream,
+        credential: Credential::None,
         session,
-        revision: OLDER,
+        far: FarRevision(OLDER),
         headers: http::HeaderMap::new(),
         last_event_id: last_event_id.map(str::to_owned),
     }
@@ -62,7 +74,9 @@ async fn no_redirect_is_followed() {
         settings.headers.push((http::header::AUTHORIZATION, UpstreamSecret::from_outside("Bearer s")));
         let upstream = upstream(&settings);
         for revision in [MODERN, OLDER] {
-            let error = upstream.clone().send(call("a", revision, "x", json!({}))).await.unwrap_err();
+            let mut request = call("a", revision, "x", json!({}));
+            request.credential = credential(&settings).unwrap();
+            let error = upstream.clone().send(request).await.unwrap_err();
             assert!(matches!(error, ForwardError::Redirected { .. }), "{status}: {error}");
         }
         assert!(matches!(upstream.revisions().await, Err(ForwardError::Redirected { .. })));
@@ -117,6 +131,7 @@ async fn only_listed_headers_go_on_and_the_body_as_it_is() {
     ] {
         request.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    request.credential = credential(&settings).unwrap();
     upstream(&settings).send(request).await.unwrap();
     let received = server.received().remove(0);
     assert!(!received.head.contains("canary"), "{}", received.head);
@@ -143,7 +158,8 @@ async fn no_value_becomes_a_second_header() {
     for value in ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\0"] {
         let mut settings = HttpSettings::new("http://127.0.0.1:1/");
         settings.headers.push((HeaderName::from_static("x-key"), UpstreamSecret::from_outside(value)));
-        let error = upstream(&settings).send(call("a", MODERN, "x", json!({}))).await.unwrap_err();
+        let error = ForwardError::from(credential(&settings).unwrap_err());
+        assert_eq!(upstream(&settings).revisions().await.unwrap_err(), error);
         assert!(matches!(error, ForwardError::Misconfigured { .. }), "{error}");
         assert!(!error.sent() && !error.to_string().contains("Evil"));
 
@@ -279,7 +295,7 @@ async fn an_older_disconnect_does_not_reach_the_upstream() {
 
     let (server, mut told, _go_on) = patient().await;
     let limits = ForwardLimits { abandoned_max: 0, ..ForwardLimits::default() };
-    let upstream = Arc::new(HttpUpstream::new(limits, name(), &HttpSettings::new(server.url())));
+    let upstream = upstream_within(limits, &HttpSettings::new(server.url()));
     let mut events = events_of(upstream.send(call("a", OLDER, "x", json!({}))).await.unwrap());
     assert_eq!(next_message(&mut events).await, json!(1));
     drop(events);

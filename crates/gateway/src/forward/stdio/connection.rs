@@ -1,13 +1,13 @@
 //! One running child and the tasks around it: a writer, a reader of each output, and the supervisor, which alone
 //! knows how it ends.
 
+use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::splice;
 use tokio::io::AsyncWriteExt as _;
@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::children::{self, Pipes, Process, StderrTail};
-use super::super::{ForwardError, ForwardLimits, StdioSettings};
+use super::super::{ForwardError, ForwardLimits};
 use super::framing::{Line, Lines};
 use super::mailbox::{Delivery, Receiver};
 use super::router::{Opening, Router};
 use crate::memory::Memory;
+use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
 
 /// Lines that may wait for a child to read them. A caller whose line finds no room waits, within its own deadline.
 const LINES_MAX: usize = 32;
@@ -39,7 +40,7 @@ pub(super) const DRAIN: Duration = Duration::from_millis(500);
 /// What all children of one upstream have in common.
 #[derive(Debug)]
 pub(super) struct Context {
-    pub(super) server: ServerName,
+    pub(super) server: UpstreamName,
     pub(super) settings: Arc<StdioSettings>,
     pub(super) limits: ForwardLimits,
     /// All tasks of the upstream, to be waited for when it stops.
@@ -67,7 +68,7 @@ impl SharedRouter {
 pub(super) struct Ended {
     /// What its callers are told.
     pub(super) error: ForwardError,
-    /// Whether nobody wanted it to end.
+    /// Whether it ended without being stopped by us.
     pub(super) crashed: bool,
     pub(super) at: Instant,
     pub(super) lived: Duration,
@@ -84,7 +85,7 @@ pub(super) struct Connection {
     stop: CancellationToken,
     gave_way: Arc<AtomicBool>,
     settings: Arc<StdioSettings>,
-    server: ServerName,
+    server: UpstreamName,
     tail: StderrTail,
 }
 
@@ -95,15 +96,16 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Starts a child. `permit` is held until the last of it is gone.
+    /// Starts a child in this environment. `permit` is held until the last of it is gone.
     pub(super) async fn start(
         context: &Arc<Context>,
         router: &SharedRouter,
+        environment: Arc<BTreeMap<String, EnvValue>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Arc<Self>, ForwardError> {
         // Beside the tasks: looking for the program and starting it wait for its file system.
-        let settings = context.settings.clone();
-        let spawned = tokio::task::spawn_blocking(move || children::spawn(&settings)).await;
+        let (settings, given) = (context.settings.clone(), environment.clone());
+        let spawned = tokio::task::spawn_blocking(move || children::spawn(&settings, &given)).await;
         let failed = |error: tokio::task::JoinError| ForwardError::Misconfigured { reason: error.to_string() };
         let (process, Pipes { stdin, stdout, stderr }) = spawned.map_err(failed)??;
         // PX-33: every start is on record, by what it is and not by what it is given.
@@ -115,7 +117,7 @@ impl Connection {
         let stop = context.stopping.child_token();
         let gave_way = Arc::<AtomicBool>::default();
         let tail = StderrTail::default();
-        let reading = children::read_stderr(context.server.clone(), stderr, context.settings.clone(), tail.clone());
+        let reading = children::read_stderr(context.server.clone(), stderr, environment, tail.clone());
         let supervisor = Supervisor {
             context: context.clone(),
             router: router.clone(),
@@ -214,7 +216,7 @@ impl Connection {
         Err(self.failure().await)
     }
 
-    /// Hands over a message that nobody waits for, such as a cancellation.
+    /// Hands over a message without waiting, such as a cancellation.
     pub(super) fn write_later(&self, message: &[u8]) {
         let line = framed(message);
         if let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) {
@@ -249,7 +251,7 @@ impl Connection {
     }
 }
 
-/// An open request. Dropping it tells the child that nobody waits any more, where that is what dropping means.
+/// An open request. Dropping it cancels the request at the child, in the revisions in which a disconnect cancels.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) connection: Arc<Connection>,
@@ -316,7 +318,7 @@ enum End {
     Idle,
     /// It closed its output, and can say nothing any more.
     Silent,
-    /// Somebody stopped it.
+    /// It was stopped.
     Stopped,
 }
 
@@ -365,7 +367,7 @@ impl Supervisor {
         self.end_stderr().await;
     }
 
-    /// Reads standard error to its end, but not for long: whoever is still there may hold it open for ever.
+    /// Reads standard error to its end, but not for long: a descendant of the child may hold it open for ever.
     async fn end_stderr(&mut self) {
         if !self.stderr.is_finished() && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
             self.stderr.abort();

@@ -1,56 +1,23 @@
 //! The gateway's own children: which revisions the program speaks, and its tools. They never serve a caller.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sekisho_protocol::mcp::method::{Era, Revision};
+use sekisho_protocol::mcp::method::Era;
 use serde_json::value::RawValue;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::super::probe::{self, Discovered, Own, ToolPages};
 use super::super::{ForwardError, Spoken};
-use super::StdioUpstream;
 use super::connection::{Connection, SharedRouter, Ticket, answer};
 use super::mailbox::Receiver;
+use super::own_children::Probed;
 use super::router::{QueueBytes, Router};
 use super::slot::own_opening;
+use super::upstream::StdioUpstream;
 
 /// How long a program may take to say something to `server/discover` before it is asked in the older way as well.
 const SILENCE: Duration = Duration::from_secs(5);
-
-/// Children of our own: one of each era. PyPI `mcp` 2.x and `fastmcp` 4.x keep to the era of the first message that they
-/// get, so one process cannot be asked in both.
-const CHILDREN: usize = 2;
-
-/// What is known of the program, and the children that said it.
-#[derive(Debug)]
-pub(super) struct OwnChildren {
-    /// Callers cannot take their places: without them no list can be had, and so no tool be called.
-    permits: Arc<Semaphore>,
-    spoken: Mutex<Option<Arc<Spoken>>>,
-    probed: Mutex<Arc<OnceCell<Arc<Probed>>>>,
-}
-
-#[derive(Debug)]
-struct Probed {
-    spoken: Arc<Spoken>,
-    /// The child of each era, each with its newest revision; the newer era first.
-    children: Vec<(Revision, Arc<Connection>)>,
-}
-
-impl Default for OwnChildren {
-    fn default() -> Self {
-        Self { permits: Arc::new(Semaphore::new(CHILDREN)), spoken: Mutex::default(), probed: Mutex::default() }
-    }
-}
-
-impl OwnChildren {
-    /// Waits until one before it is gone.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
-        self.permits.clone().acquire_owned().await.map_err(|_| ForwardError::Busy { sent: false })
-    }
-}
 
 impl StdioUpstream {
     /// See [`super::super::Upstreams::revisions`].
@@ -153,7 +120,8 @@ impl StdioUpstream {
         let permit = self.own.permit().await?;
         let max = self.context.limits.answer_bytes_max;
         let bytes = QueueBytes { request_max: max, session_max: max };
-        Connection::start(&self.context, &SharedRouter::new(Router::of_our_own(bytes)), permit).await
+        let environment = Arc::new(self.context.settings.environment.clone());
+        Connection::start(&self.context, &SharedRouter::new(Router::of_our_own(bytes)), environment, permit).await
     }
 
     async fn discover(&self, connection: &Arc<Connection>) -> Result<Spoken, ForwardError> {

@@ -1,7 +1,8 @@
-//! The place of one child: it is started here when somebody needs it, and again after it ended.
+//! The place of one child: it is started here when a call needs it, and again after it ended.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,12 +15,15 @@ use tokio::time::Instant;
 
 use super::super::probe::Own;
 use super::super::{ForwardError, InitDigest};
-use super::QUEUED_BYTES_MAX;
 use super::connection::{Connection, Context, Ended, SharedRouter, answer};
 use super::router::{Opening, QueueBytes, Router};
+use super::sessions::SessionId;
 use crate::memory::Memory;
 use crate::shares::Holder;
+use crate::upstream::EnvValue;
 
+/// Bytes that may wait for one session, or for one request before its answer. One message always fits.
+pub(super) const QUEUED_BYTES_MAX: usize = 4 << 20;
 /// The wait after a first crash; doubled by each that follows.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait.
@@ -110,7 +114,7 @@ enum Step {
 pub(super) struct Slot {
     pub(super) context: Arc<Context>,
     pub(super) key: SlotKey,
-    /// To whose share its child counts: whoever wanted it first.
+    /// To whose share its child counts: the holder that wanted it first.
     pub(super) holder: Holder,
     pub(super) router: SharedRouter,
     /// The `initialize` request with which it is begun, of the first session that wanted it.
@@ -139,8 +143,13 @@ impl Slot {
     }
 
     /// The child, started if need be. Dropping the future does not stop a start: others may wait for it, and its
-    /// client may come back. `permit` gives the leave to start one more.
-    pub(super) async fn up<P>(self: &Arc<Self>, permit: impl Fn() -> P) -> Started
+    /// client may come back. `permit` gives the leave to start one more, and `environment` is what a child is started with.
+    /// One that runs keeps the environment that it was started with.
+    pub(super) async fn up<P>(
+        self: &Arc<Self>,
+        environment: &Arc<BTreeMap<String, EnvValue>>,
+        permit: impl Fn() -> P,
+    ) -> Started
     where
         P: Future<Output = Result<OwnedSemaphorePermit, ForwardError>> + Send + 'static,
     {
@@ -150,11 +159,11 @@ impl Slot {
                 Step::Pause(pause) => tokio::time::sleep(pause).await,
                 Step::Wait(started) => return wait(started).await,
                 Step::Start(done) => {
-                    let (slot, permit) = (self.clone(), permit());
+                    let (slot, permit, environment) = (self.clone(), permit(), environment.clone());
                     let waiting = done.subscribe();
                     self.context.tasks.spawn(async move {
                         let started = tokio::select! {
-                            started = slot.start(permit) => started,
+                            started = slot.start(environment, permit) => started,
                             () = slot.context.stopping.cancelled() => Err(stopped()),
                         };
                         slot.note(&started);
@@ -225,9 +234,13 @@ impl Slot {
         Ok(Step::Start(done))
     }
 
-    async fn start(&self, permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>) -> Started {
+    async fn start(
+        &self,
+        environment: Arc<BTreeMap<String, EnvValue>>,
+        permit: impl Future<Output = Result<OwnedSemaphorePermit, ForwardError>>,
+    ) -> Started {
         let permit = permit.await?;
-        let connection = Connection::start(&self.context, &self.router, permit).await?;
+        let connection = Connection::start(&self.context, &self.router, environment, permit).await?;
         let Some((id, request)) = &self.initialize else {
             return Ok(Arc::new(Up { connection, handshake: None, initialized: AtomicBool::new(true) }));
         };
@@ -259,7 +272,7 @@ impl Slot {
             let request = error::request(&id, "resources/subscribe", &json!({ "uri": uri }));
             let request = request.map_err(|error| ForwardError::Edit { reason: error.to_string() })?;
             let (mut ticket, _) = connection.open(own_opening(id, &self.context.limits.memory), &request).await?;
-            // Nobody waits for the answer, but it is wanted all the same.
+            // The subscription is wanted although nothing waits for its answer.
             ticket.cancels = false;
         }
         Ok(())
@@ -323,4 +336,12 @@ async fn wait(mut started: watch::Receiver<Option<Started>>) -> Started {
 fn stopped() -> StartError {
     let status = "was stopped".to_owned();
     ForwardError::ChildExited { status, stderr_tail: Vec::new(), withheld: Vec::new(), sent: false }.into()
+}
+
+/// A session's place at a child.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildSession {
+    /// Weak: a session does not keep an upstream that was taken out of the configuration.
+    pub(super) slot: Weak<Slot>,
+    pub(super) id: SessionId,
 }

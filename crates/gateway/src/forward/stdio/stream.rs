@@ -1,5 +1,6 @@
 //! What comes back from a child, as a stream of events.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,8 @@ use super::connection::Ticket;
 use super::mailbox::{Delivery, Receiver};
 use super::router::Opening;
 use super::slot::{Slot, StartError};
-use super::{StdioUpstream, outgoing};
+use super::upstream::{StdioUpstream, outgoing};
+use crate::upstream::EnvValue;
 
 /// Times that a subscription is opened again before its client is told.
 const RESUMED_MAX: usize = 8;
@@ -25,6 +27,8 @@ pub(super) struct Exchange {
     pub(super) slot: Arc<Slot>,
     pub(super) opening: Opening,
     pub(super) request: ForwardRequest,
+    /// With which the child is started, if it does not run.
+    pub(super) environment: Arc<BTreeMap<String, EnvValue>>,
     pub(super) method: Method,
     /// Whether dropping it cancels the request.
     pub(super) cancels: bool,
@@ -38,7 +42,7 @@ impl Exchange {
     }
 
     async fn open(&self) -> Result<(Ticket, Receiver), ForwardError> {
-        let up = match self.upstream.up(&self.slot).await {
+        let up = match self.upstream.up(&self.slot, &self.environment).await {
             Ok(up) => up,
             Err(StartError::Forward(error)) => return Err(error.unsent()),
             // Begun by another client's words, which the program accepted then.

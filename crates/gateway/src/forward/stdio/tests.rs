@@ -11,11 +11,11 @@ use super::super::fixture::{
     MODERN, OLDER, call, cleared, events_of, eventually, in_session, initialize, json_of, next_message, request,
     text_of,
 };
-use super::super::tests::stdio;
-use super::super::{
-    AnswerBody, Deadline, EnvValue, ForwardError, Isolation, ListenRequest, StdioSettings, UpstreamSession,
-};
-use super::{Arc, StdioUpstream};
+use super::super::tests::{Program, stdio};
+use super::super::{AnswerBody, Deadline, ForwardError, ListenRequest, UpstreamSession};
+use crate::credential::Credential;
+use crate::revision::FarRevision;
+use crate::upstream::{EnvValue, Isolation, StdioSettings};
 
 mod eras;
 
@@ -23,7 +23,7 @@ fn shared(era: &str) -> StdioSettings {
     StdioSettings { isolation: Isolation::Shared, ..scripted(era) }
 }
 
-async fn begin(upstream: &Arc<StdioUpstream>, subject: &str, capabilities: Value) -> UpstreamSession {
+async fn begin(upstream: &Program, subject: &str, capabilities: Value) -> UpstreamSession {
     let answer = upstream.send(initialize(subject, "i", capabilities)).await.unwrap();
     let session = answer.session.clone().unwrap();
     assert_eq!(json_of(answer)["id"], "i");
@@ -36,20 +36,21 @@ async fn begin(upstream: &Arc<StdioUpstream>, subject: &str, capabilities: Value
 fn listening(subject: &str, session: &UpstreamSession) -> ListenRequest {
     ListenRequest {
         cleared: cleared(subject, "ping"),
-        server: super::super::fixture::name(),
+        upstream: request(subject, OLDER, r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#).upstream,
+        credential: Credential::None,
         session: Some(session.clone()),
-        revision: OLDER,
+        far: FarRevision(OLDER),
         headers: http::HeaderMap::new(),
         last_event_id: None,
     }
 }
 
-async fn process(upstream: &Arc<StdioUpstream>, subject: &str) -> u32 {
+async fn process(upstream: &Program, subject: &str) -> u32 {
     let answer = upstream.send(call(subject, MODERN, "process", json!({}))).await.unwrap();
     text_of(answer).parse().unwrap()
 }
 
-async fn heard(upstream: &Arc<StdioUpstream>, subject: &str) -> Value {
+async fn heard(upstream: &Program, subject: &str) -> Value {
     let answer = upstream.send(call(subject, MODERN, "heard", json!({}))).await.unwrap();
     serde_json::from_str(&text_of(answer)).unwrap()
 }

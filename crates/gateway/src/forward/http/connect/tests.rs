@@ -13,12 +13,16 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::super::fixture::{MODERN, call, json_of, name};
-use super::super::super::{ForwardError, ForwardLimits, HttpSettings};
+use super::super::super::{ForwardError, ForwardLimits};
 use super::super::HttpUpstream;
 use super::aws_lc_rs;
+use crate::credential::Credential;
+use crate::upstream::{HttpSettings, UpstreamName};
 
 async fn send(settings: &HttpSettings) -> Result<serde_json::Value, ForwardError> {
-    let upstream = Arc::new(HttpUpstream::new(ForwardLimits::default(), name(), settings));
+    let upstream =
+        HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, Ok(Credential::None));
+    let upstream = Arc::new(upstream);
     upstream.send(call("a", MODERN, "x", json!({}))).await.map(json_of)
 }
 

@@ -1,16 +1,37 @@
-//! What an operator says about an upstream. Only configuration makes these: no request of any caller can choose a
-//! command, an argument, a variable or a URL (PX-34, ATK-89).
+//! What stands behind mounts: the key of an upstream, and what an operator says about it. Only configuration makes these:
+//! no request of any caller can choose a command, an argument, a variable or a URL (PX-34, ATK-89).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::{self, Debug};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use sekisho_protocol::caller::Caller;
+use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
+use serde_json::{Map, Value};
 
-use super::builtin::BuiltInSettings;
+/// The key of an upstream. A mount has a key of its own, its [`ServerName`]: several mounts may share one upstream.
+/// Cheap to clone.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct UpstreamName(Arc<str>);
+
+impl UpstreamName {
+    /// The key of an upstream that stands behind this mount alone.
+    pub fn behind(server: &ServerName) -> Self {
+        Self(server.as_str().into())
+    }
+}
+
+impl fmt::Display for UpstreamName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
 
 /// What stands behind a server. Equality tells whether a reload changed anything.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -33,6 +54,50 @@ impl UpstreamSettings {
         }
     }
 }
+
+/// What a built-in server can do.
+pub trait BuiltIn: fmt::Debug + Send + Sync {
+    /// Name and version, as in `serverInfo`.
+    fn info(&self) -> Value;
+
+    /// The definitions of its tools, as `tools/list` shows them.
+    fn tools(&self) -> Vec<Value>;
+
+    /// The definitions of its prompts, as `prompts/list` shows them; may be none.
+    fn prompts(&self) -> Vec<Value>;
+
+    /// The result of `tools/call`.
+    fn call(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
+
+    /// The result of `prompts/get`.
+    fn prompt(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
+}
+
+/// What is asked of a built-in server, and by whom. The caller may ask it: that was decided.
+#[derive(Debug)]
+pub struct BuiltInCall {
+    /// Who asks. What is answered must be within what this caller may know.
+    pub caller: Caller,
+    /// The tool or prompt.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Map<String, Value>,
+}
+
+/// A result object, or why the parameters make no sense; the caller reads either.
+pub type BuiltInAnswer<'a> = Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>>;
+
+/// A built-in server. The same one is equal to itself only.
+#[derive(Clone, Debug)]
+pub struct BuiltInSettings(pub Arc<dyn BuiltIn>);
+
+impl PartialEq for BuiltInSettings {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for BuiltInSettings {}
 
 /// A Streamable HTTP upstream.
 #[derive(Clone, Eq, PartialEq)]
@@ -83,7 +148,7 @@ impl Debug for HttpSettings {
 
 /// Scheme, host and path of a URL, which is what logs and errors may say of it. Some servers have their credential in the
 /// path: a segment that looks drawn at random is not said.
-pub(super) fn shown_url(text: &str) -> String {
+pub(crate) fn shown_url(text: &str) -> String {
     let Ok(url) = url::Url::parse(text) else { return "(not a URL)".to_owned() };
     let is_random = |segment: &str| {
         segment.len() >= RANDOM_BYTES_MIN
@@ -117,7 +182,7 @@ pub struct StdioSettings {
     /// A child that did nothing for so long is stopped.
     pub idle_stop: Duration,
     /// Children of this upstream at one time; the gateway's own, which serves no caller, comes on top. When there is no
-    /// room, a child of whoever has most gives way to one of somebody who has fewer.
+    /// room, a child of the holder that has most gives way to one of a holder that has fewer.
     pub children_max: usize,
     /// How long a new child may be silent before it has answered its first message. Every line on its standard error
     /// begins this time anew, up to ten minutes in all.
@@ -127,7 +192,7 @@ pub struct StdioSettings {
     /// Between closing its input and `SIGTERM`, and between that and `SIGKILL`.
     pub stop_grace: Duration,
     /// Our own binary, to be put before the program as `GUARD child-guard --` so that the child ends with us even
-    /// when we are killed; see [`super::guard`]. Without it only a child that heeds the end of its input does.
+    /// when we are killed; see [`crate::guard`]. Without it only a child that heeds the end of its input does.
     pub guard: Option<PathBuf>,
 }
 
@@ -184,7 +249,7 @@ pub enum EnvValue {
 
 impl EnvValue {
     /// The characters.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         match self {
             Self::Plain(value) => value,
             Self::Secret(value) => value.expose(),
@@ -197,7 +262,7 @@ impl EnvValue {
 pub enum Isolation {
     /// Each session of the older revisions has its own. A revision without sessions is served as by `Subject`.
     Session,
-    /// Everybody shares one: only for programs that hold nobody's credentials and nobody's state.
+    /// All callers share one: only for programs that hold no caller's credentials and no caller's state.
     Shared,
     /// All sessions and clients of one subject.
     #[default]

@@ -1,0 +1,42 @@
+//! The gateway's own children, which answer its own questions and never serve a caller.
+
+use std::sync::{Arc, Mutex};
+
+use sekisho_protocol::mcp::method::Revision;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+
+use super::super::{ForwardError, Spoken};
+use super::connection::Connection;
+
+/// Children of our own: one of each era. PyPI `mcp` 2.x and `fastmcp` 4.x keep to the era of the first message that they
+/// get, so one process cannot be asked in both.
+const CHILDREN: usize = 2;
+
+/// What is known of the program, and the children that said it.
+#[derive(Debug)]
+pub(super) struct OwnChildren {
+    /// Callers cannot take their places: without them no list can be had, and so no tool be called.
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) spoken: Mutex<Option<Arc<Spoken>>>,
+    pub(super) probed: Mutex<Arc<OnceCell<Arc<Probed>>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Probed {
+    pub(super) spoken: Arc<Spoken>,
+    /// The child of each era, each with its newest revision; the newer era first.
+    pub(super) children: Vec<(Revision, Arc<Connection>)>,
+}
+
+impl Default for OwnChildren {
+    fn default() -> Self {
+        Self { permits: Arc::new(Semaphore::new(CHILDREN)), spoken: Mutex::default(), probed: Mutex::default() }
+    }
+}
+
+impl OwnChildren {
+    /// Waits until one before it is gone.
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
+        self.permits.clone().acquire_owned().await.map_err(|_| ForwardError::Busy { sent: false })
+    }
+}
