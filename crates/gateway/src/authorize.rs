@@ -6,6 +6,7 @@ use sekisho_policy::decide::{Ask, Decision, Denial, Reason, decide};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
+use sekisho_policy::schema::Violation;
 use sekisho_policy::task::{Outside, OutsideWhy};
 use sekisho_protocol::audit::{Need, RuleId, Verdict};
 use sekisho_protocol::caller::Caller;
@@ -102,7 +103,7 @@ pub(crate) fn authorize(
 
 impl Denied {
     fn by(denial: Denial, caller: &Caller, authority: &Authority, call: &Call) -> Self {
-        let Denial { reason, because, need, forbidden } = denial;
+        let Denial { reason, because, need, forbidden, lent } = denial;
         let task = authority.need.task();
         let is_held = matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. });
         let is_tool = matches!(call.target, Target::Tool { .. });
@@ -119,8 +120,7 @@ impl Denied {
             }
             Reason::Rights => match &forbidden {
                 Some(forbidden) => (RemedyKind::None, None, forbidden.to_string()),
-                // The same words whether the thing exists or not (RS-36).
-                None => (RemedyKind::AskAccess, None, unknown_text(askable)),
+                None => (RemedyKind::AskAccess, None, rights_text(lent.as_deref(), askable)),
             },
             Reason::TaskRequired => (
                 RemedyKind::WidenTask,
@@ -300,21 +300,21 @@ impl AskedFor {
     }
 }
 
-/// What somebody is told of what there may not be. The link leads to a page that tells the user more.
-fn unknown_text(askable: bool) -> String {
-    let text = "there is no such thing here, or the user may not use it";
-    if askable { format!("{text}; the user can see at the link what can be done") } else { text.to_owned() }
+/// What somebody is told of what rights refuse: the same words whether the thing exists or not (RS-36), unless it was lent
+/// to them within bounds that the arguments do not keep. The link leads to a page that tells the user more.
+fn rights_text(lent: Option<&Violation>, askable: bool) -> String {
+    let text = lent.map_or_else(
+        || "there is no such thing here, or the user may not use it".to_owned(),
+        |violation| violation.of_bounds("what an owner lent"),
+    );
+    if askable { format!("{text}; the user can see at the link what can be done") } else { text }
 }
 
 fn outside_text(outside: &Outside) -> String {
     let task = if outside.purpose.is_empty() { "task".to_owned() } else { format!("task “{}”", outside.purpose) };
     match &outside.why {
-        OutsideWhy::Arguments(at) if at.is_empty() => {
-            format!("an argument is missing or beyond the bounds of the {task}; the user can widen it")
-        }
-        OutsideWhy::Arguments(at) => {
-            let at: String = at.chars().take(80).collect();
-            format!("the argument `{at}` is beyond the bounds of the {task}; the user can widen it")
+        OutsideWhy::Arguments(violation) => {
+            format!("{}; the user can widen it", violation.of_bounds(&format!("the {task}")))
         }
         OutsideWhy::NotNamed => format!("this call is not part of the {task}; the user can widen it"),
         OutsideWhy::Over => format!("the {task} is finished; the user can resume what was granted, or begin another"),

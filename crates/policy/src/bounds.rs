@@ -130,7 +130,7 @@ impl Bounds {
 
     /// Whether arguments are within: the JSON text of an object; none at all are an empty one.
     pub(crate) fn check(&self, arguments: Option<&[u8]>) -> Result<(), Box<Violation>> {
-        let broken = |_| Box::new(Violation { at: String::new(), keyword: "type", name: None });
+        let broken = |_| Box::new(Violation::new("type"));
         let text = std::str::from_utf8(arguments.unwrap_or(b"{}")).map_err(broken)?;
         self.0.check(Raw::new(text))
     }

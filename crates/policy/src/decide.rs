@@ -58,6 +58,9 @@ pub struct Denial {
     /// What forbids the call, where rights refuse it to somebody who may make it with other arguments, and so may know
     /// of it. `None` where the refusal must not say whether there is such a thing (RS-36).
     pub forbidden: Option<Forbidden>,
+    /// Which bound the arguments do not keep, where an owner lent the tool to this caller within bounds and nothing else
+    /// stands in the way. `None` as for `forbidden`.
+    pub lent: Option<Box<Violation>>,
 }
 
 /// A call that rules forbid as it is. No loan helps: a rule that forbids beats it.
@@ -151,10 +154,14 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
             Some(reason)
         }
         Some(reason) => {
-            let forbidden = (reason == Reason::Rights && weighed.exists && answer.is_forbidden())
-                .then(|| may_see(rights, caller, authority, call, now))
-                .and_then(|seen| seen.then(|| Forbidden::of(&answer)));
-            return Decision::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden });
+            let sees = || may_see(rights, caller, authority, call, now);
+            let (mut forbidden, mut lent) = (None, None);
+            if reason == Reason::Rights && weighed.exists && answer.is_forbidden() {
+                forbidden = sees().then(|| Forbidden::of(&answer));
+            } else if reason == Reason::Rights && weighed.exists {
+                lent = rights.beyond(caller, authority, call, now).filter(|_| sees());
+            }
+            return Decision::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden, lent });
         }
         None => None,
     };

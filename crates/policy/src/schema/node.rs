@@ -8,7 +8,7 @@ use sekisho_protocol::json::Kind;
 use serde_json::Value;
 
 /// References in a row that are followed to find the object that they lead to.
-const REFERENCES_MAX: usize = 64;
+pub(super) const REFERENCES_MAX: usize = 64;
 /// Subschemas that are looked at to find of which kinds a property may be.
 const KINDS_STEPS_MAX: usize = 200;
 
@@ -90,6 +90,8 @@ pub(super) struct Node {
     pub(super) one: Vec<NodeId>,
     pub(super) not: Option<NodeId>,
     pub(super) condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
+    /// What it says, for a refusal.
+    pub(super) said: Box<str>,
 }
 
 #[derive(Debug, Default)]
