@@ -108,7 +108,9 @@ impl Control {
                 let place = self.instance.upgrade().and_then(|instance| instance.second_place());
                 verify(&self.store, (self.node, self.clock.as_ref()), heads, place).await
             }
-            Ok(act @ (Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. })) => self.judge(act).await,
+            Ok(act @ (Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. } | Act::RequestWeigh { .. })) => {
+                self.judge(act).await
+            }
             Ok(act @ (Act::ServerList | Act::ToolsAsk { .. } | Act::ToolsList { .. })) => self.describe(act).await,
             Ok(act) => self.perform(act).await,
             Err(error) => Reply::Refused(format!("not a command of this version: {error}")),

@@ -405,6 +405,10 @@ pub(crate) async fn judge(
             let rights = servers::rights(&defined, (&users, Vec::new()), &changed)?;
             Ok(Outcome::Replayed(acts::replay(store, &rights, &classes, since).await.map_err(no)?))
         }
+        Act::RequestWeigh { request } => {
+            let rights = servers::rights(&defined, (&users, loans), configuration)?;
+            acts::weigh(store, &rights, &classes, request, now).await.map_err(no)
+        }
         _ => Err(CommandError::no("not a question about calls")),
     }
 }

@@ -12,7 +12,10 @@ mod settings;
 mod tasks;
 mod users;
 
+use std::collections::BTreeMap;
+
 use sekisho_policy::advise::Advice;
+use sekisho_policy::lending::Hindrance;
 use sekisho_protocol::audit::{Event, Record};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::{Entropy, Timestamp};
@@ -23,7 +26,7 @@ use sekisho_protocol::task::TaskDefinition;
 use sekisho_store::{SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-pub use access::Wanted;
+pub use access::{Wanted, weigh};
 pub use audit::contradictions;
 pub use explain::{Explained, Question, Standing, explain};
 pub use history::{Change, Classes, Report, Whose, advise, replay};
@@ -129,6 +132,11 @@ pub enum Act {
     },
     /// What users ask owners for.
     RequestList,
+    /// What a loan of what is asked for would not change.
+    RequestWeigh {
+        /// Which request.
+        request: AccessRequestId,
+    },
     /// Says no to what was asked for.
     RequestRefuse {
         /// Which request.
@@ -185,6 +193,11 @@ pub enum Act {
         server: ServerName,
         /// Tool and class.
         classes: Vec<(String, ToolClass)>,
+    },
+    /// What the tools of a server promise that are not held back.
+    ToolsDefinitions {
+        /// Which server.
+        server: ServerName,
     },
     /// The tools of a server that are held back, and why.
     ToolsHeld {
@@ -297,6 +310,11 @@ pub enum Outcome {
         /// One row each.
         clients: Vec<ClientRow>,
     },
+    /// What tools promise.
+    Definitions {
+        /// One canonical JSON object each, by the tool's name.
+        definitions: BTreeMap<String, String>,
+    },
     /// It is done.
     Done {
         /// How many things it touched beyond the one named.
@@ -337,6 +355,13 @@ pub enum Outcome {
     Records {
         /// One row each, oldest first.
         records: Vec<RecordRow>,
+    },
+    /// What stands in the way of a loan.
+    Hindered {
+        /// At which server.
+        server: ServerName,
+        /// What it is; `None`: nothing that could be told before a call.
+        hindrance: Option<Hindrance>,
     },
     /// What recorded calls would come to.
     Replayed(Report),
@@ -421,7 +446,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         }
         Act::ClientList => clients::list(store).await,
         Act::ClientRemove { client } => clients::remove(store, who, &client).await,
-        Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. } => {
+        Act::Advise { .. } | Act::Explain(_) | Act::Replay { .. } | Act::RequestWeigh { .. } => {
             Err(ActError::Invalid("only whoever has the configuration can judge calls".to_owned()))
         }
         Act::GrantList { user } => grants::list(store, user.as_deref()).await,
@@ -444,6 +469,7 @@ pub async fn perform(store: &Store, who: Performer<'_>, act: Act) -> Result<Outc
         Act::TaskStart { grant, definition } => tasks::start(store, who, grant, definition).await,
         Act::ToolsAccept { server, tools } => servers::accept(store, who, &server, &tools).await,
         Act::ToolsClassify { server, classes } => servers::classify(store, who, &server, &classes).await,
+        Act::ToolsDefinitions { server } => servers::definitions(store, &server).await,
         Act::ToolsHeld { server } => servers::held(store, &server).await,
         Act::ToolsAsk { server } | Act::ToolsList { server } => servers::tools(store, &server).await,
         Act::UserAdd { name, role, password } => users::add(store, who, &name, role, password).await,

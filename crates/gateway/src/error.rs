@@ -457,6 +457,7 @@ fn trouble(error: &ForwardError) -> (StatusCode, &'static str) {
         ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, "child_exited"),
         ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, "child_missing"),
         ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, "upstream_edit"),
+        ForwardError::Encoded { .. } => (StatusCode::BAD_GATEWAY, "upstream_encoded"),
         ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way"),
         ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, "upstream_malformed"),
         ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "upstream_method"),
@@ -487,6 +488,12 @@ fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'
             "the program behind this server cannot be started; its operator finds why in the log"
         }
         ForwardError::Edit { .. } => "the message could not be prepared for the upstream",
+        ForwardError::Encoded { encoding } => {
+            return Cow::Owned(format!(
+                "the upstream's answer has `Content-Encoding: {encoding}`, although it was asked for `identity`; its operator \
+                 has to switch compression off for requests with `Accept-Encoding: identity`"
+            ));
+        }
         ForwardError::GaveWay => GAVE_WAY,
         ForwardError::Malformed { .. } => "the upstream's answer is not MCP",
         ForwardError::MethodNotAllowed => "the upstream does not offer this HTTP method",

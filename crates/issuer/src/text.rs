@@ -3,6 +3,8 @@
 //! To add a sentence, add a row; a row without both languages does not compile, and a test refuses an empty
 //! one. `{}` marks where a name goes; both languages must hold it equally often.
 
+use sekisho_policy::lending;
+
 /// A language of the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -59,7 +61,7 @@ impl Language {
 }
 
 macro_rules! sentences {
-    ($($name:ident: $english:literal, $japanese:literal;)*) => {
+    ($($name:ident: $english:expr, $japanese:literal;)*) => {
         /// One sentence of the pages.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Sentence {
@@ -332,9 +334,9 @@ sentences! {
     AccessHeldNow: "It is new or has changed. You may use it as before as soon as an owner has read and accepted it; nothing has to be lent.",
         "新しいツールか、内容が変わったツールです。所有者が内容を確認して通せば、貸与なしで使えるようになります。";
     RuleSays: "The rule says", "規則の説明";
-    LendForbidden: "A loan would not help: a rule forbids this, and counts for more than a loan.",
+    LendForbidden: lending::FORBIDDEN,
         "貸与しても使えません。禁止の規則があり、貸与より優先されます。";
-    LendHeld: "A loan alone does not help: the tool is new or has changed. Read what is new, and let it through first:",
+    LendHeld: lending::HELD,
         "貸与だけでは使えません。新しいか内容が変わったツールです。先に内容を確認して通してください：";
     AccessWaitTitle: "An owner has been asked", "所有者に依頼しました";
     AccessWaitNow: "The answer will be shown here. Until then nothing passes.", "回答はこのページに表示されます。それまでは通りません。";

@@ -5,13 +5,21 @@ use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::ScopeSet;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{Rights, RuleId};
 use crate::task::Asked;
 
+/// What an owner is told of [`Hindrance::Forbidden`], on a page and at the command line.
+pub const FORBIDDEN: &str = "A loan would not help: a rule forbids this, and counts for more than a loan.";
+/// What an owner is told of [`Hindrance::Held`]; what shows the tool follows.
+pub const HELD: &str =
+    "A loan alone does not help: the tool is new or has changed. Read what is new, and let it through first:";
+
 /// Why a loan of a tool would let no call pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
 pub enum Hindrance {
     /// Rules forbid the tool whatever its arguments are, and a rule that forbids beats a loan.
     Forbidden {

@@ -1,8 +1,12 @@
 //! `sekisho request` and `sekisho loan`
 
-use sekisho_console::acts::{Act, Outcome, Wanted};
+use std::path::Path;
 
-use super::{print_json, print_table, seconds, unexpected};
+use sekisho_console::acts::{Act, Outcome, Wanted};
+use sekisho_policy::lending::{self, Hindrance};
+use sekisho_protocol::ids::AccessRequestId;
+
+use super::{print_json, print_table, seconds, unexpected, visible};
 use crate::cli::{Common, LoanCommand, RequestCommand};
 use crate::control;
 use crate::error::CommandError;
@@ -11,8 +15,10 @@ use crate::error::CommandError;
 pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result<(), CommandError> {
     let act = match command {
         RequestCommand::Ask { grant, tool, reason, bounds } => Act::RequestFile(Wanted { grant, tool, reason, bounds }),
-        RequestCommand::Grant { request, lasts, bounds } => {
-            Act::RequestGrant { request, seconds: seconds(&lasts)?, bounds }
+        RequestCommand::Grant { request, lasts, bounds, config } => {
+            let seconds = seconds(&lasts)?;
+            warn(common, config.as_deref(), request).await;
+            Act::RequestGrant { request, seconds, bounds }
         }
         RequestCommand::List => Act::RequestList,
         RequestCommand::Refuse { request } => Act::RequestRefuse { request },
@@ -48,6 +54,23 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// Says what a loan would not change, before it is made. What cannot be found out does not keep an owner from lending.
+async fn warn(common: &Common, config: Option<&Path>, request: AccessRequestId) {
+    match control::judge(common, config, Act::RequestWeigh { request }).await {
+        Ok(Outcome::Hindered { hindrance: Some(Hindrance::Forbidden { rules, reasons }), .. }) => {
+            let rules: Vec<String> = rules.iter().map(|rule| format!("`{}`", visible(&rule.0))).collect();
+            tell!("{} The rule: {}", lending::FORBIDDEN, rules.join(", "));
+            reasons.iter().for_each(|reason| tell!("{}", visible(reason)));
+        }
+        Ok(Outcome::Hindered { hindrance: Some(Hindrance::Held { .. }), server }) => {
+            tell!("{} `sekisho server tools diff {server}`", lending::HELD);
+        }
+        // A request that is not there is told by the act itself.
+        Ok(_) | Err(CommandError::No { .. }) => {}
+        Err(error) => tell!("it is not known whether a rule forbids it in spite of a loan: {error}"),
+    }
 }
 
 /// Performs one of the commands about what was lent.

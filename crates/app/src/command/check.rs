@@ -4,6 +4,7 @@ use std::path::Path;
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use sekisho_console::acts::{Act, Outcome};
+use sekisho_protocol::ids::ServerName;
 
 use super::serve::PORT;
 use crate::cli::Common;
@@ -71,10 +72,13 @@ async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<
         known.users = users.into_iter().map(|user| user.name).collect();
     }
     for name in configuration.servers.keys() {
-        let Ok(server) = name.parse() else { continue };
+        let Ok(server) = name.parse::<ServerName>() else { continue };
         // A running checkpoint may have other servers in force than this file.
-        if let Ok(Outcome::Tools { tools }) = ask(Act::ToolsList { server }).await {
+        if let Ok(Outcome::Tools { tools }) = ask(Act::ToolsList { server: server.clone() }).await {
             known.tools.insert(name.clone(), tools.into_iter().map(|tool| tool.name).collect());
+            if let Ok(Outcome::Definitions { definitions }) = ask(Act::ToolsDefinitions { server }).await {
+                known.definitions.insert(name.clone(), definitions);
+            }
         }
     }
     let base = match ask(Act::BaseUrlShow).await? {

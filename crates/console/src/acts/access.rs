@@ -1,7 +1,10 @@
 //! Access that is asked for and lent: list, grant, refuse, take back.
 
 use sekisho_policy::bounds::check_schema;
-use sekisho_protocol::env::after;
+use sekisho_policy::lending::{WantedTool, hindrance};
+use sekisho_policy::rights::Rights;
+use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{AccessRequestId, GrantId, LoanId};
 use sekisho_store::{
     ACCESS_REASON_CHARS_MAX, AccessRequest, LOAN_SECONDS_MAX, Loan, NewAccessRequest, Store, StoreError,
@@ -9,7 +12,7 @@ use sekisho_store::{
 use serde::{Deserialize, Serialize};
 
 use super::users::Names;
-use super::{AccessRow, ActError, LoanRow, Outcome, Performer, record};
+use super::{AccessRow, ActError, Classes, LoanRow, Outcome, Performer, record};
 
 /// What somebody wants who has not got it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,6 +99,30 @@ pub(super) async fn requests(store: &Store, who: Performer<'_>) -> Result<Outcom
     let names = Names::read(&mut tx).await?;
     let open = tx.access_requests().open(who.now).await?;
     Ok(Outcome::AccessRequests { requests: open.into_iter().map(|request| row(&names, request)).collect() })
+}
+
+/// What stands in the way of lending what is asked for, by the rights in force. `classes` are those of the configuration,
+/// which win over what the store knows.
+pub async fn weigh(
+    store: &Store,
+    rights: &Rights,
+    classes: &Classes,
+    id: AccessRequestId,
+    now: Timestamp,
+) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    let absent = || ActError::Absent { what: "open request", name: id.to_string() };
+    let asked = tx.access_requests().find(id).await?.ok_or_else(absent)?;
+    let known = tx.catalogue().find(&asked.server, &asked.tool).await?;
+    let configured = classes.get(&asked.server).and_then(|of| of.get(&asked.tool).copied());
+    let wanted = WantedTool {
+        server: &asked.server,
+        name: &asked.tool,
+        held: known.as_ref().is_some_and(Tool::is_held),
+        class: configured.or(known.and_then(|tool| tool.class)),
+    };
+    let hindrance = hindrance(rights, (&asked.subject, &asked.client), wanted, now);
+    Ok(Outcome::Hindered { server: asked.server, hindrance })
 }
 
 pub(super) async fn grant(

@@ -66,6 +66,12 @@ pub(super) async fn tools(store: &Store, server: &ServerName) -> Result<Outcome,
     Ok(Outcome::Tools { tools: tx.catalogue().list(server).await? })
 }
 
+/// What the tools of a server promise that are not held back.
+pub(super) async fn definitions(store: &Store, server: &ServerName) -> Result<Outcome, ActError> {
+    let mut tx = store.read().await?;
+    Ok(Outcome::Definitions { definitions: tx.catalogue().definitions(server).await?.into_iter().collect() })
+}
+
 pub(super) async fn classify(
     store: &Store,
     who: Performer<'_>,

@@ -207,6 +207,49 @@ fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
     }
 }
 
+/// Whether a tool takes an argument is told only where its schema says all of it; and whether it can take others.
+#[test]
+fn an_argument_that_a_tool_lacks_is_told_where_that_is_certain() {
+    let of = |schema: Value| json!({"name": "pay", "inputSchema": schema}).to_string();
+    let properties = || json!({"amount": {}, "to": {"properties": {"folder": {}}}, "a.b": {}});
+    let open = of(json!({"properties": properties()}));
+    let closed = of(json!({"properties": properties(), "additionalProperties": false}));
+    let none = of(json!({"properties": {}, "additionalProperties": false}));
+    let patterns = of(json!({"properties": properties(), "patternProperties": {"^x-": {}}}));
+    let either = of(json!({"properties": properties(), "anyOf": [{"properties": {"other": {}}}, {}]}));
+    for (definition, argument, expected) in [
+        (&open, "amount", None),
+        (&open, "to.folder", None),
+        (&open, "a.b", None),
+        (&open, "ammount", Some(("; did you mean `amount`?", false))),
+        (&open, "to.folders", Some(("; did you mean `folder`?", false))),
+        (&open, "amount.0", None),
+        (&closed, "ammount", Some(("; did you mean `amount`?", true))),
+        (&closed, "from", Some(("; it has `a.b`, `amount`, `to`", true))),
+        (&none, "amount", Some(("; it takes none", true))),
+        (&patterns, "ammount", None),
+        (&either, "ammount", None),
+        (&of(json!({"type": "object"})), "ammount", None),
+        (&"not JSON".to_owned(), "ammount", None),
+    ] {
+        let found = super::lacking(definition, argument);
+        let found = found.as_ref().map(|lacking| (lacking.hint.as_str(), lacking.closed));
+        assert_eq!(found, expected, "{definition} {argument}");
+    }
+    // Bounds are treated alike.
+    let bounds = json!({"properties": {"ammount": {"maximum": 100}}});
+    for (definition, expected) in [(&open, Some(false)), (&closed, Some(true)), (&patterns, None), (&either, None)] {
+        let found = match check_schema("pay", &bounds, Some(definition)) {
+            Err(BoundsError::NoSuchArgument { closed, .. }) => Some(closed),
+            other => {
+                assert_eq!(other, Ok(()), "{definition}");
+                None
+            }
+        };
+        assert_eq!(found, expected, "{definition}");
+    }
+}
+
 /// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded: alone, or as
 /// part of a task.
 #[test]
