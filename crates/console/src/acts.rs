@@ -23,7 +23,7 @@ use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, NodeId, 
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::task::TaskDefinition;
-use sekisho_store::{SignedHead, Store, StoreError};
+use sekisho_store::{SeenLater, SignedHead, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 pub use access::{Wanted, weigh};
@@ -384,6 +384,9 @@ pub enum Outcome {
     Tools {
         /// One row each.
         tools: Vec<Tool>,
+        /// Those that the server did not show in its first list, and those that it shows to callers alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        later: Vec<SeenLater>,
     },
     /// Users.
     Users {

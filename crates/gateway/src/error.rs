@@ -152,6 +152,9 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
     if let Fault::Call(CallFault::MethodNotAllowed { allow }) = &refused.fault {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
+    if let Fault::Call(CallFault::OlderTransport) = &refused.fault {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
     if matches!(draft.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from(refused.fault.retry_after_seconds().unwrap_or(1)));
     }
@@ -391,6 +394,9 @@ fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) ->
         CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
         CallFault::Name { .. } => bad("name", ErrorCode::InvalidParams),
         CallFault::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, "no_room", ErrorCode::Internal),
+        CallFault::OlderTransport => {
+            plain(StatusCode::METHOD_NOT_ALLOWED, "older_transport", ErrorCode::InvalidRequest)
+        }
         CallFault::Read(error) => bad("body_unreadable", error.code()),
         CallFault::RequestState => bad("request_state", ErrorCode::InvalidParams),
         CallFault::ResourceUri { .. } => bad("resource_uri", ErrorCode::InvalidParams),

@@ -179,8 +179,8 @@ pub struct Lacking {
 /// has a name with a point. `None`: it has it, or that cannot be told.
 pub fn lacking(definition: &str, argument: &str) -> Option<Lacking> {
     let schema = ToolSchema::of_definition(definition)?;
-    let declared = schema.compiled()?.lacking(argument)?;
-    Some(Lacking { hint: words::meant(argument, declared.names.into_iter()), closed: declared.closed })
+    let (part, declared) = schema.compiled()?.lacking(argument)?;
+    Some(Lacking { hint: words::meant(part, declared.names.into_iter()), closed: declared.closed })
 }
 
 /// Without references, a schema is a tree, and each of its nodes looks at each value once.

@@ -74,7 +74,7 @@ async fn stored(folder: Option<&Path>, configuration: &Configuration) -> Result<
     for name in configuration.servers.keys() {
         let Ok(server) = name.parse::<ServerName>() else { continue };
         // A running checkpoint may have other servers in force than this file.
-        if let Ok(Outcome::Tools { tools }) = ask(Act::ToolsList { server: server.clone() }).await {
+        if let Ok(Outcome::Tools { tools, .. }) = ask(Act::ToolsList { server: server.clone() }).await {
             known.tools.insert(name.clone(), tools.into_iter().map(|tool| tool.name).collect());
             if let Ok(Outcome::Definitions { definitions }) = ask(Act::ToolsDefinitions { server }).await {
                 known.definitions.insert(name.clone(), definitions);

@@ -63,7 +63,8 @@ pub(super) async fn remove(store: &Store, who: Performer<'_>, name: &ServerName)
 
 pub(super) async fn tools(store: &Store, server: &ServerName) -> Result<Outcome, ActError> {
     let mut tx = store.read().await?;
-    Ok(Outcome::Tools { tools: tx.catalogue().list(server).await? })
+    let (tools, later) = (tx.catalogue().list(server).await?, tx.catalogue().seen_later(server).await?);
+    Ok(Outcome::Tools { tools, later })
 }
 
 /// What the tools of a server promise that are not held back.

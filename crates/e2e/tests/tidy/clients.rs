@@ -60,7 +60,8 @@ fn the_doctor_names_the_clients_that_mind_a_closing_slash() {
     };
     let refusing = section.lines().filter_map(row).filter(|(_, does)| does.contains("refuses: "));
     let refusing: std::collections::BTreeSet<String> = refusing.map(|(client, _)| client).collect();
-    let named = doctor.lines().filter(|line| line.contains("Trap::IssuerMismatch, [") && line.contains("closing slash"));
+    let named =
+        doctor.lines().filter(|line| line.contains("Trap::IssuerMismatch, [") && line.contains("closing slash"));
     let named = named.filter_map(|line| Some(line.trim().strip_prefix("known(\"")?.split_once('"')?.0.to_owned()));
     assert_eq!(named.collect::<std::collections::BTreeSet<_>>(), refusing);
     assert!(refusing.len() >= 3, "{refusing:?}");

@@ -1,8 +1,9 @@
 //! A person's answer, and what follows from it, in one transaction each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_policy::grant::narrowed;
+use sekisho_policy::task::check_bounds;
 use sekisho_protocol::audit::{Authorization, AuthorizationAct};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
@@ -40,6 +41,8 @@ pub(crate) enum Answer {
 /// Why a client gets no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denial {
+    /// Bounds of the task name an argument that its tool does not take: they would bind something else than they say.
+    Bounds,
     /// Nothing was remembered, and `prompt=none` forbids to ask.
     Interaction,
     /// The person said no, or yes to nothing.
@@ -49,6 +52,7 @@ pub(crate) enum Denial {
 impl Denial {
     pub(crate) fn code(self) -> OauthErrorCode {
         match self {
+            Self::Bounds => OauthErrorCode::InvalidAuthorizationDetails,
             Self::Interaction => OauthErrorCode::InteractionRequired,
             Self::Person => OauthErrorCode::AccessDenied,
         }
@@ -56,6 +60,7 @@ impl Denial {
 
     pub(crate) fn description(self) -> &'static str {
         match self {
+            Self::Bounds => "bounds of the task name an argument that the tool does not take, or could bind nothing",
             Self::Interaction => "a page is needed, and `prompt=none` forbids it",
             Self::Person => "the person denied the request",
         }
@@ -155,7 +160,7 @@ async fn denied(
         return Err(ConsentError::RequestGone);
     }
     let act = match why {
-        Denial::Interaction => AuthorizationAct::AuthorizationRefused,
+        Denial::Bounds | Denial::Interaction => AuthorizationAct::AuthorizationRefused,
         Denial::Person => AuthorizationAct::ConsentDenied,
     };
     let entry = Authorization { detail: why.description().to_owned(), ..of_request(act, request, session) };
@@ -192,6 +197,15 @@ async fn approve(
     let needs_nothing = conditions.task.as_ref().is_some_and(|task| task.definition.check().is_err());
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
+    }
+    // Whoever may use these tools now may know what they take, and nobody could before.
+    if let Some(task) = &conditions.task {
+        let mut definitions: BTreeMap<_, _> =
+            tx.catalogue().definitions(&request.pending.server).await?.into_iter().collect();
+        definitions.retain(|name, _| offer.known.iter().any(|tool| tool.name == *name));
+        if check_bounds(&task.definition, &definitions).is_err() {
+            return denied(issuer, tx, visit, request, Some(session), Denial::Bounds).await;
+        }
     }
     let code = grant(issuer, tx, visit, request, session, (&scopes, conditions.clone())).await?;
     classify(tx, visit, request, &offer, form).await?;

@@ -95,27 +95,75 @@ fn a_refusal_names_the_bound_that_is_not_kept() {
     let closed = json!({"properties": {"a": {"const": 1}, "b": {}}, "additionalProperties": false});
     let either = json!({"anyOf": [{"properties": {"a": {"maximum": 5}}}, {"properties": {"b": {"const": true}}}]});
     for (bounds, arguments, said) in [
-        (one(json!({"maximum": 5})), r#"{"a":6}"#, r#"`/a` is beyond the bounds of it; it has to fit {"maximum":5,"type":["number"]}"#),
-        (one(json!({"exclusiveMinimum": 0, "multipleOf": 0.01})), r#"{"a":0}"#, r#"{"exclusiveMinimum":0,"multipleOf":0.01,"#),
+        (
+            one(json!({"maximum": 5})),
+            r#"{"a":6}"#,
+            r#"`/a` is beyond the bounds of it; it has to fit {"maximum":5,"type":["number"]}"#,
+        ),
+        (
+            one(json!({"exclusiveMinimum": 0, "multipleOf": 0.01})),
+            r#"{"a":0}"#,
+            r#"{"exclusiveMinimum":0,"multipleOf":0.01,"#,
+        ),
         (one(json!({"type": "integer"})), r#"{"a":"x"}"#, r#"it has to fit {"type":"integer"}"#),
         (one(json!({"const": "x"})), r#"{"a":"y"}"#, r#"it has to fit {"const":"x"}"#),
-        (one(json!({"enum": ["x", "y"], "title": "said to nobody"})), r#"{"a":"z"}"#, r#"it has to fit {"enum":["x","y"]}"#),
-        (one(json!({"pattern": "^draft", "maxLength": 9})), r#"{"a":"other"}"#, r#"{"maxLength":9,"pattern":"^draft","type":["string"]}"#),
+        (
+            one(json!({"enum": ["x", "y"], "title": "said to nobody"})),
+            r#"{"a":"z"}"#,
+            r#"it has to fit {"enum":["x","y"]}"#,
+        ),
+        (
+            one(json!({"pattern": "^draft", "maxLength": 9})),
+            r#"{"a":"other"}"#,
+            r#"{"maxLength":9,"pattern":"^draft","type":["string"]}"#,
+        ),
         (one(json!({"format": "uuid"})), r#"{"a":"x"}"#, r#"{"format":"uuid","type":["string"]}"#),
-        (one(json!({"items": {"maximum": 5}, "maxItems": 2})), r#"{"a":[1,6]}"#, r#"`/a/1` is beyond the bounds of it; it has to fit {"maximum":5,"#),
-        (one(json!({"maxItems": 2, "uniqueItems": true})), r#"{"a":[1,1]}"#, r#"{"maxItems":2,"type":["array"],"uniqueItems":true}"#),
+        (
+            one(json!({"items": {"maximum": 5}, "maxItems": 2})),
+            r#"{"a":[1,6]}"#,
+            r#"`/a/1` is beyond the bounds of it; it has to fit {"maximum":5,"#,
+        ),
+        (
+            one(json!({"maxItems": 2, "uniqueItems": true})),
+            r#"{"a":[1,1]}"#,
+            r#"{"maxItems":2,"type":["array"],"uniqueItems":true}"#,
+        ),
         (one(json!({"contains": {"const": "x"}})), r#"{"a":["y"]}"#, r#"{"contains":{"const":"x"},"type":["array"]}"#),
-        (one(json!({"not": {"enum": ["root"]}})), r#"{"a":"root"}"#, r#"it has to fit {"not":{"enum":["root"]},"type":["string"]}"#),
-        (one(json!({"anyOf": [{"maximum": 5}, {"const": "all"}]})), r#"{"a":9}"#, r#"it has to fit {"anyOf":[{"maximum":5,"type":["number"]},{"const":"all"}]}"#),
+        (
+            one(json!({"not": {"enum": ["root"]}})),
+            r#"{"a":"root"}"#,
+            r#"it has to fit {"not":{"enum":["root"]},"type":["string"]}"#,
+        ),
+        (
+            one(json!({"anyOf": [{"maximum": 5}, {"const": "all"}]})),
+            r#"{"a":9}"#,
+            r#"it has to fit {"anyOf":[{"maximum":5,"type":["number"]},{"const":"all"}]}"#,
+        ),
         (one(json!({"allOf": [{"minimum": 1}, {"maximum": 5}]})), r#"{"a":9}"#, r#"it has to fit {"maximum":5,"#),
-        (one(json!({"patternProperties": {"^x": {"maximum": 5}}})), r#"{"a":{"xy":9}}"#, r#"`/a/xy` is beyond the bounds of it; it has to fit {"maximum":5,"#),
+        (
+            one(json!({"patternProperties": {"^x": {"maximum": 5}}})),
+            r#"{"a":{"xy":9}}"#,
+            r#"`/a/xy` is beyond the bounds of it; it has to fit {"maximum":5,"#,
+        ),
         (one(json!({"minProperties": 2})), r#"{"a":{"b":1}}"#, r#"it has to fit {"minProperties":2,"#),
         (one(json!(false)), r#"{"a":1}"#, "`/a` is beyond the bounds of it; it may not be there"),
-        (one(json!({"maximum": 5})), "{}", r#"the argument `a` is missing, and it is bounded by it; it has to fit {"maximum":5,"#),
+        (
+            one(json!({"maximum": 5})),
+            "{}",
+            r#"the argument `a` is missing, and it is bounded by it; it has to fit {"maximum":5,"#,
+        ),
         (one(json!({"maximum": 5})), r#"{"A":1,"a":1}"#, "the argument `/A` could be taken for `a`; spell it exactly"),
-        (one(json!({"maximum": 5})), r#"{"a":9007199254740993}"#, r#"that some programs round, and there is a bound on it; send one up to 2^53; it has to fit {"maximum":5,"#),
+        (
+            one(json!({"maximum": 5})),
+            r#"{"a":9007199254740993}"#,
+            r#"that some programs round, and there is a bound on it; send one up to 2^53; it has to fit {"maximum":5,"#,
+        ),
         (closed, r#"{"a":1,"c":1}"#, "`/c` is beyond the bounds of it; only these may be there: `a`, `b`"),
-        (either.clone(), r#"{"a":9}"#, r#"`/a` is beyond the bounds of it; the arguments have to fit {"anyOf":[{"properties":{"a":{"maximum":5,"#),
+        (
+            either.clone(),
+            r#"{"a":9}"#,
+            r#"`/a` is beyond the bounds of it; the arguments have to fit {"anyOf":[{"properties":{"a":{"maximum":5,"#,
+        ),
         (either, "{}", r#"the arguments are beyond the bounds of it; the arguments have to fit {"anyOf":["#),
     ] {
         let read = Bounds::read("t", &bounds).unwrap();

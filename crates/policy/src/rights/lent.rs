@@ -114,13 +114,7 @@ impl Lent {
     }
 
     /// The loans for such a call, whatever its arguments are.
-    fn of(
-        &self,
-        caller: &Caller,
-        authority: &Authority,
-        call: &Call,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &Loan> {
+    fn of(&self, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> impl Iterator<Item = &Loan> {
         let any = !self.loans.is_empty();
         let own = any.then(|| self.loans.get(&(caller.subject.clone(), call.server.clone()))).flatten();
         own.into_iter().flatten().filter(move |loan| loan.lent.is_for(caller, authority, call, now))

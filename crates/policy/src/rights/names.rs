@@ -102,7 +102,8 @@ pub fn names(file: &PolicyFile) -> Vec<NameUse> {
         let Ok(json) = policy.to_json() else { continue };
         seen.clear();
         let rule = policy.id().to_string();
-        let tool = json.pointer("/resource").filter(|scope| scope.get("op").is_some_and(|op| op == "==")).and_then(tool);
+        let tool =
+            json.pointer("/resource").filter(|scope| scope.get("op").is_some_and(|op| op == "==")).and_then(tool);
         let mut reader = Reader { written: &written, rule, tool, found: &mut found, seen: &mut seen };
         let takes = policy.effect() == Effect::Forbid;
         for part in ["principal", "resource"] {

@@ -201,9 +201,9 @@ impl Compiled {
         self.declared_at(at)
     }
 
-    /// What is declared where a name with points leads that no property has (`to.folder`). `None`: one has it, or that
-    /// cannot be told.
-    pub(crate) fn lacking(&self, name: &str) -> Option<Declared<'_>> {
+    /// The part of a name with points (`to.folder`) that no property has, and what is declared there. `None`: one has it, or
+    /// that cannot be told.
+    pub(crate) fn lacking<'n>(&self, name: &'n str) -> Option<(&'n str, Declared<'_>)> {
         let (mut at, mut rest) = (self.root, name);
         loop {
             let declared = self.declared_at(at)?;
@@ -215,7 +215,7 @@ impl Compiled {
                     at = self.object_at(at)?.member(first)?.node?;
                     rest = inner;
                 }
-                _ => return Some(declared),
+                _ => return Some((rest, declared)),
             }
         }
     }
