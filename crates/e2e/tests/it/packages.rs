@@ -81,13 +81,13 @@ async fn a_tool_of_server_postgres_reads_a_table() {
     let select = r#"query={"sql":"SELECT name FROM fish"}"#;
     let (shown, text) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", select]).await;
     assert!(text.contains("sanma"), "{shown:#}");
-    let mut mcp = checkpoint.talk(Revision::V2025_11_25, Some(&token));
-    mcp.begin().await;
-    let wrong = mcp.tool("query", json!({ "query": "SELECT 1" })).await;
-    assert_eq!(wrong.message["result"]["isError"], json!(null), "its schema takes any member: {wrong:?}");
-    let typed = mcp.tool("query", json!({ "sql": 5 })).await;
-    let said = typed.message["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
-    assert!(said.contains(r#"it has to fit {"type":"string"}"#), "{typed:?}");
+    // It lets nobody write; and it is not asked with arguments that it does not take.
+    let insert = r#"query={"sql":"INSERT INTO fish VALUES ('iwashi')"}"#;
+    let (refused, _) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", insert]).await;
+    assert!(refused.to_string().contains("read-only transaction"), "{refused:#}");
+    let (wrong, _) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", r#"query={"sql":5}"#]).await;
+    assert!(wrong.to_string().contains("it has to fit"), "{wrong:#}");
+    assert_eq!(database.ask("SELECT count(*) FROM fish").trim(), "1");
 }
 
 /// PyPI `mcp` 2.3 and `fastmcp` 4.2 keep to the era of the first message that they get. Each client has a child of its

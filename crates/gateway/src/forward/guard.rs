@@ -23,6 +23,8 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, kill_current_process_group, setpgid, wait,
 };
+#[cfg(target_os = "linux")]
+use rustix::thread::disable_transparent_huge_pages;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,11 +84,6 @@ pub async fn run(
     grace: Duration,
     hidden: Option<&str>,
 ) -> Result<u8, GuardError> {
-    // It would be handed down to the program: the heap has its size by now.
-    #[cfg(target_os = "linux")]
-    if hidden == Some(SMALL_HEAP.0) {
-        let _ = rustix::thread::disable_transparent_huge_pages(false);
-    }
     if getpgrp() != getpid() {
         setpgid(None, None).map_err(io::Error::from)?;
     }
@@ -100,11 +97,16 @@ pub async fn run(
     if let Some(name) = hidden {
         command.env_remove(name);
     }
-    let mut child = command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .spawn()
-        .map_err(|source| GuardError::Missing { program: program.to_string_lossy().into_owned(), source })?;
+    // A process hands it down to what it starts, which has to have huge pages as if there were no guard.
+    #[cfg(target_os = "linux")]
+    let took = (hidden == Some(SMALL_HEAP.0)).then(|| disable_transparent_huge_pages(false));
+    let spawned = command.args(arguments).stdin(Stdio::piped()).spawn();
+    #[cfg(target_os = "linux")]
+    if took.is_some() {
+        let _ = disable_transparent_huge_pages(true);
+    }
+    let mut child =
+        spawned.map_err(|source| GuardError::Missing { program: program.to_string_lossy().into_owned(), source })?;
     let stdin = child.stdin.take().map(|stdin| Sender::from_owned_fd(OwnedFd::from(stdin))).transpose()?;
     let mut reaped = reap(child.id());
     let mut watched = reaped.clone();

@@ -51,7 +51,7 @@ pub(super) fn parts(id: &str) -> (&str, Option<&str>) {
 /// For what it is sealed. `None`: a session of nobody in particular, or one that ends with its program.
 fn about(gateway: &Gateway, caller: &Caller, server: &ServerName, token: &str) -> Option<[String; 7]> {
     let url = match &gateway.routes.borrow().servers.get(server)?.upstream {
-        UpstreamSettings::Http(settings) => Digest::of(settings.url.as_str().as_bytes()).to_string(),
+        UpstreamSettings::Http(settings) => Digest::of(settings.url.as_bytes()).to_string(),
         UpstreamSettings::BuiltIn(_) | UpstreamSettings::Stdio(_) => return None,
     };
     if caller.subject == Subject::Anonymous {

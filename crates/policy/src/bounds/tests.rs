@@ -172,7 +172,7 @@ fn a_refusal_names_the_bound_that_is_not_kept() {
     }
 }
 
-/// However large bounds are and whatever is in them, a refusal is one short line, and quotes nothing that was sent.
+/// ATK-280: however large bounds are and whatever is in them, a refusal is one short line, and quotes nothing that was sent.
 #[test]
 fn a_refusal_by_bounds_is_short_and_quotes_nothing_that_was_sent() {
     let long: Vec<String> = (0..400).map(|at| format!("value {at}\u{202e}\n")).collect();
