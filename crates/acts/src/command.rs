@@ -1,6 +1,9 @@
 //! Acts and questions of the command line, each as one value that can travel over the control socket.
 
+use std::collections::BTreeMap;
+
 use sekisho_policy::advise::Advice;
+use sekisho_policy::lending::Hindrance;
 use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
@@ -8,7 +11,7 @@ use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestI
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
-use sekisho_store::{SignedHead, Store, TaskPlace, Tx};
+use sekisho_store::{SeenLater, SignedHead, Store, TaskPlace, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{self, Ask, Lend};
@@ -120,6 +123,11 @@ pub enum Command {
     },
     /// What users ask owners for.
     RequestList,
+    /// What a loan of what is asked for would not change.
+    RequestWeigh {
+        /// Which request.
+        request: AccessRequestId,
+    },
     /// Says no to what was asked for.
     RequestRefuse {
         /// Which request.
@@ -185,6 +193,11 @@ pub enum Command {
         server: ServerName,
         /// Tool and class.
         classes: Vec<(String, ToolClass)>,
+    },
+    /// What the tools of a server promise that are not held back.
+    ToolsDefinitions {
+        /// Which server.
+        server: ServerName,
     },
     /// The tools of a server that are held back, and why.
     ToolsHeld {
@@ -275,9 +288,11 @@ impl Command {
             | Self::LoanList
             | Self::Replay { .. }
             | Self::RequestList
+            | Self::RequestWeigh { .. }
             | Self::ServerList
             | Self::TaskList { .. }
             | Self::ToolsAsk { .. }
+            | Self::ToolsDefinitions { .. }
             | Self::ToolsHeld { .. }
             | Self::ToolsList { .. }
             | Self::UserList => return None,
@@ -329,6 +344,11 @@ pub enum Outcome {
         /// One row each.
         clients: Vec<ClientRow>,
     },
+    /// What tools promise.
+    Definitions {
+        /// One canonical JSON object each, by the tool's name.
+        definitions: BTreeMap<String, String>,
+    },
     /// It is done.
     Done {
         /// How many things it touched beyond the one named.
@@ -370,6 +390,13 @@ pub enum Outcome {
         /// One row each, oldest first.
         records: Vec<RecordRow>,
     },
+    /// What stands in the way of a loan.
+    Hindered {
+        /// At which server.
+        server: ServerName,
+        /// What it is; `None`: nothing that can be told before a call.
+        hindrance: Option<Hindrance>,
+    },
     /// What recorded calls would come to.
     Replayed(Report),
     /// Servers.
@@ -391,6 +418,9 @@ pub enum Outcome {
     Tools {
         /// One row each.
         tools: Vec<Tool>,
+        /// Those that the server did not show in its first list, and those that it shows to callers alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        later: Vec<SeenLater>,
     },
     /// Users.
     Users {
@@ -506,7 +536,11 @@ async fn answer(tx: &mut Tx, by: &Performer<'_>, question: Command) -> Result<Ou
             Outcome::Tasks { tasks: question::tasks(tx, user.as_deref(), all, by.now).await? }
         }
         Command::ToolsAsk { server } | Command::ToolsList { server } => {
-            Outcome::Tools { tools: question::tools(tx, &server).await? }
+            let (tools, later) = (question::tools(tx, &server).await?, tx.catalogue().seen_later(&server).await?);
+            Outcome::Tools { tools, later }
+        }
+        Command::ToolsDefinitions { server } => {
+            Outcome::Definitions { definitions: tx.catalogue().definitions(&server).await?.into_iter().collect() }
         }
         Command::ToolsHeld { server } => Outcome::Held { tools: question::held_tools(tx, &server).await? },
         Command::UserList => Outcome::Users { users: question::users(tx).await? },

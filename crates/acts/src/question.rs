@@ -6,6 +6,7 @@ mod history;
 mod list;
 mod names;
 mod rows;
+mod weigh;
 
 pub use explain::{Explained, Question, Standing, explain};
 pub use history::{Change, Report, Whose, advise, replay};
@@ -14,3 +15,4 @@ pub use names::Names;
 pub use rows::{
     AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow, access_row,
 };
+pub use weigh::weigh;

@@ -112,17 +112,17 @@ pub struct Wanted<'a> {
     pub tool: &'a str,
 }
 
-/// What stands in the way of lending a tool: a rule that forbids it whatever is lent, or that it is held back.
+/// What stands in the way of lending a tool: a rule that forbids it whatever is lent, or that it is held back. `configured`:
+/// the class that the configuration gives it.
 pub async fn hindrance(
     tx: &mut Tx,
     rights: &Rights,
-    servers: &ServerDirectory,
+    configured: Option<ToolClass>,
     wanted: Wanted<'_>,
     now: Timestamp,
 ) -> Result<Option<Hindrance>, StoreError> {
     let Wanted { subject, client, server, tool } = wanted;
     let known = tx.catalogue().find(server, tool).await?;
-    let configured = servers.find(server).and_then(|card| card.classes.get(tool).copied());
     let held = known.as_ref().is_some_and(Tool::is_held);
     let class = configured.or(known.and_then(|tool| tool.class));
     let wanted = WantedTool { server, name: tool, class, held };

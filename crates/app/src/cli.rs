@@ -475,6 +475,9 @@ pub(crate) enum RequestCommand {
         /// Only with arguments that fit this JSON Schema
         #[arg(long, value_name = "SCHEMA")]
         bounds: Option<String>,
+        /// The configuration file, where no checkpoint runs: whose rules may forbid it in spite of the loan
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// List what waits for an answer
     List,

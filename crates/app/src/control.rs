@@ -111,9 +111,12 @@ impl Control {
                 let place = self.instance.upgrade().and_then(|instance| instance.second_place());
                 verify(&self.store, (self.node, self.clock.as_ref()), heads, place).await
             }
-            Ok(command @ (Command::Advise { .. } | Command::Explain(_) | Command::Replay { .. })) => {
-                self.judge(command).await
-            }
+            Ok(
+                command @ (Command::Advise { .. }
+                | Command::Explain(_)
+                | Command::Replay { .. }
+                | Command::RequestWeigh { .. }),
+            ) => self.judge(command).await,
             Ok(command @ (Command::ServerList | Command::ToolsAsk { .. } | Command::ToolsList { .. })) => {
                 self.describe(command).await
             }

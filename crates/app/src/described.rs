@@ -38,7 +38,8 @@ pub(crate) async fn describe(
             for tool in &mut tools {
                 tool.class = classes.get(&tool.name).copied().or(tool.class);
             }
-            Ok(Outcome::Tools { tools })
+            let later = tx.catalogue().seen_later(&server).await.map_err(failed)?;
+            Ok(Outcome::Tools { tools, later })
         }
         _ => Err(CommandError::no("not a question about servers")),
     }

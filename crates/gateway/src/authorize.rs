@@ -6,6 +6,7 @@ use sekisho_policy::decide::{Ask, Decision, Denial, Reason, StepUp, decide};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
+use sekisho_policy::schema::Violation;
 use sekisho_policy::task::{Outside, OutsideWhy};
 use sekisho_protocol::audit::{Need, RuleId, Verdict, Why};
 use sekisho_protocol::caller::{Basis, Caller};
@@ -150,7 +151,7 @@ impl PolicyDenial {
             Reason::Rights => match &self.denial.forbidden {
                 Some(forbidden) => forbidden.to_string(),
                 // The same words whether the thing exists or not (RS-36).
-                None => unknown_text(self.is_askable()),
+                None => rights_text(self.denial.lent.as_deref(), self.is_askable()),
             },
             Reason::TaskRequired => {
                 "this call is only for a declared task, and none is; the user can begin one".to_owned()
@@ -336,21 +337,21 @@ impl AskedFor {
     }
 }
 
-/// What a client is told of a thing that may not exist. The link leads to a page that tells the user more.
-fn unknown_text(askable: bool) -> String {
-    let text = "there is no such thing here, or the user may not use it";
-    if askable { format!("{text}; the user can see at the link what can be done") } else { text.to_owned() }
+/// What somebody is told of what rights refuse: the same words whether the thing exists or not (RS-36), unless it was lent
+/// to them within bounds that the arguments do not keep. The link leads to a page that tells the user more.
+fn rights_text(lent: Option<&Violation>, askable: bool) -> String {
+    let text = lent.map_or_else(
+        || "there is no such thing here, or the user may not use it".to_owned(),
+        |violation| violation.of_bounds("what an owner lent"),
+    );
+    if askable { format!("{text}; the user can see at the link what can be done") } else { text }
 }
 
 fn outside_text(outside: &Outside) -> String {
     let task = if outside.purpose.is_empty() { "task".to_owned() } else { format!("task “{}”", outside.purpose) };
     match &outside.why {
-        OutsideWhy::Arguments(at) if at.is_empty() => {
-            format!("an argument is missing or beyond the bounds of the {task}; the user can widen it")
-        }
-        OutsideWhy::Arguments(at) => {
-            let at: String = at.chars().take(80).collect();
-            format!("the argument `{at}` is beyond the bounds of the {task}; the user can widen it")
+        OutsideWhy::Arguments(violation) => {
+            format!("{}; the user can widen it", violation.of_bounds(&format!("the {task}")))
         }
         OutsideWhy::NotNamed => format!("this call is not part of the {task}; the user can widen it"),
         OutsideWhy::Over => format!("the {task} is finished; the user can resume what was granted, or begin another"),

@@ -301,10 +301,11 @@ impl Catalogues {
     }
 
     /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called,
-    /// because no owner has accepted it (decision 10).
-    pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>) {
+    /// because no owner has accepted it (decision 10). It is kept for the owner, too, without keeping the caller waiting.
+    pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>, now: Timestamp) {
         let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
         let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh = Vec::new();
         for name in names.filter(|name| snapshot.standing(name) == ToolStanding::Unknown) {
             if told.len() < TOLD_MAX && told.insert(name.to_owned()) {
                 tracing::warn!(
@@ -312,8 +313,24 @@ impl Catalogues {
                     tool = %name,
                     "the upstream shows this tool to a caller and not to the checkpoint, so it cannot be accepted or called"
                 );
+                fresh.push(name.to_owned());
             }
         }
+        drop(told);
+        if fresh.is_empty() {
+            return;
+        }
+        let (store, server) = (self.store.clone(), server.clone());
+        tokio::spawn(async move {
+            let kept = async {
+                let mut tx = store.begin().await?;
+                tx.catalogue().seen_by_callers(&server, &fresh, now).await?;
+                tx.commit().await
+            };
+            if let Err(error) = kept.await {
+                tracing::warn!(%server, %error, "which tools callers alone are shown could not be kept");
+            }
+        });
     }
 
     /// Whether a list of this server holds something the catalogue has not seen in this form.

@@ -88,6 +88,9 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
     if let Fault::Call(CallFault::MethodNotAllowed { allow }) = &refused.fault {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }
+    if let Fault::Call(CallFault::OlderTransport) = &refused.fault {
+        headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
     if matches!(draft.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from(refused.fault.retry_after_seconds().unwrap_or(1)));
     }
@@ -324,6 +327,9 @@ fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) ->
         CallFault::MissingParam { .. } => bad(RefusalWord::ParamMissing, ErrorCode::InvalidParams),
         CallFault::Name { .. } => bad(RefusalWord::Name, ErrorCode::InvalidParams),
         CallFault::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, RefusalWord::NoRoom, ErrorCode::Internal),
+        CallFault::OlderTransport => {
+            plain(StatusCode::METHOD_NOT_ALLOWED, RefusalWord::OlderTransport, ErrorCode::InvalidRequest)
+        }
         CallFault::Read(error) => bad(RefusalWord::BodyUnreadable, error.code()),
         CallFault::RequestState => bad(RefusalWord::RequestState, ErrorCode::InvalidParams),
         CallFault::ResourceUri { .. } => bad(RefusalWord::ResourceUri, ErrorCode::InvalidParams),
@@ -398,6 +404,7 @@ fn trouble(error: &ForwardError) -> (StatusCode, RefusalWord) {
         ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::ChildExited),
         ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::ChildMissing),
         ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamEdit),
+        ForwardError::Encoded { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamEncoded),
         ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::ChildGaveWay),
         ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamMalformed),
         ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, RefusalWord::UpstreamMethod),
@@ -429,6 +436,12 @@ fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'
             "the program behind this server cannot be started; its operator finds why in the log"
         }
         ForwardError::Edit { .. } => "the message could not be prepared for the upstream",
+        ForwardError::Encoded { encoding } => {
+            return Cow::Owned(format!(
+                "the upstream's answer has `Content-Encoding: {encoding}`, although it was asked for `identity`; its operator \
+                 has to switch compression off for requests with `Accept-Encoding: identity`"
+            ));
+        }
         ForwardError::GaveWay => GAVE_WAY,
         ForwardError::Malformed { .. } => "the upstream's answer is not MCP",
         ForwardError::MethodNotAllowed => "the upstream does not offer this HTTP method",

@@ -446,7 +446,7 @@ impl Filter {
         let Ok(items) = list_items(result.raw, ListKind::Tools) else { return };
         let names = items.iter().map(ListItem::key).filter(|name| check_name(name).is_ok());
         let names = names.filter(|name| own::is_ours(&self.routed.route, name).is_none());
-        self.gateway.catalogues.tell_unknown(self.routed.server(), names);
+        self.gateway.catalogues.tell_unknown(self.routed.server(), names, self.gateway.clock.now());
     }
 
     /// Warns the operator about entries of a list that no client can ask for: once for each list, not once for each entry.

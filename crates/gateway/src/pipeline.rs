@@ -453,10 +453,8 @@ async fn handshake(
     };
     let result = if handshake.session.is_some() { OutcomeResult::Answered } else { OutcomeResult::Error };
     let mut response = answer::whole(status, handshake.message, passage.outcome, result);
-    if let Some(token) = handshake.session
-        && let Ok(value) = HeaderValue::from_str(token.expose())
-    {
-        response.headers_mut().insert(initialize::SESSION_ID, value);
+    if let Some(session) = handshake.session {
+        response.headers_mut().insert(initialize::SESSION_ID, session);
     }
     Ok(response)
 }

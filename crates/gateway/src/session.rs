@@ -3,21 +3,24 @@
 //! A session is no authentication (RS-34, RS-47). It is found only for the subject, client and server that opened it;
 //! for everybody else it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new
 //! grant and go on in their session, and what each request may do is decided by its own token. Sessions live in this
-//! process: after a restart clients initialise anew, as the protocol has them do (TR-49).
+//! process. After a restart clients go on in those whose upstream is reached over HTTP (`kept`), and initialise the others
+//! anew, as the protocol has them do (TR-49).
 //!
 //! An id names one request of a session: while it is open, no other request can have it (2025-11-25 Basic Protocol,
 //! Requests). Streams are resumed, so what arrives under an id may be the answer to something that was asked long ago.
+
+pub(crate) mod kept;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sekisho_protocol::caller::{Basis, Caller, Subject};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::Entropy;
+use sekisho_protocol::env::{Entropy, random};
 use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::MethodRow;
@@ -46,6 +49,8 @@ const SESSIONS_TOTAL: usize = 16_384;
 const ANONYMOUS_TOTAL: usize = 4096;
 /// How long a session of an anonymous caller lives without a request: to begin another, no sign-in is needed.
 const ANONYMOUS_IDLE: Duration = Duration::from_hours(1);
+/// Sessions of an earlier process that ended in this one. With more, none of an earlier process is gone on with any more.
+const ENDED_MAX: usize = 65_536;
 
 /// Whose a job is: the same person through another client or another grant is another owner. Anonymous callers cannot be
 /// told apart, so a job of theirs is of the session in which it was begun.
@@ -116,6 +121,8 @@ pub(crate) struct Session {
     over: Notify,
     used_at_millis: AtomicU64,
     standing: AtomicBool,
+    /// Whether another process began it.
+    is_revived: bool,
 }
 
 #[derive(Debug, Default)]
@@ -303,6 +310,8 @@ pub(crate) struct Sessions {
     per_party_max: usize,
     idle: Duration,
     began: Instant,
+    /// Tells this process from any other, once a session has begun.
+    process: OnceLock<Digest>,
     table: Mutex<Table>,
 }
 
@@ -311,6 +320,8 @@ struct Table {
     by_key: HashMap<Digest, Arc<Session>>,
     by_holder: HashMap<Holder, HashSet<Digest>>,
     anonymous: usize,
+    /// What was revived and has ended: it is not revived once more.
+    ended: HashSet<Digest>,
 }
 
 impl Table {
@@ -322,6 +333,9 @@ impl Table {
 
     fn remove(&mut self, key: &Digest) -> Option<Arc<Session>> {
         let session = self.by_key.remove(key)?;
+        if session.is_revived && self.ended.len() < ENDED_MAX {
+            self.ended.insert(*key);
+        }
         if let Some(own) = self.by_holder.get_mut(&session.holder) {
             own.remove(key);
             if own.is_empty() {
@@ -365,19 +379,45 @@ impl Table {
 
 impl Sessions {
     pub(crate) fn new(per_party_max: usize, idle: Duration) -> Self {
-        Self { per_party_max, idle, began: Instant::now(), table: Mutex::default() }
+        Self { per_party_max, idle, began: Instant::now(), process: OnceLock::new(), table: Mutex::default() }
     }
 
-    /// Opens a session. Gives the identifier for the client, and the session that had to give way, if any.
-    pub(crate) fn open(&self, new: NewSession<'_>, entropy: &dyn Entropy) -> (McpSessionToken, Option<Arc<Session>>) {
-        let token = McpSessionToken::generate(entropy);
-        let key = token.digest();
-        let party = Party::of(new.caller);
-        let holder = Holder::of(new.caller, new.source);
-        let session = Session {
+    /// What tells this process from any other.
+    pub(crate) fn process(&self, entropy: &dyn Entropy) -> Digest {
+        *self.process.get_or_init(|| Digest::of(&random::<32>(entropy)))
+    }
+
+    /// Opens a session under this identifier. Gives the session that had to give way, if any.
+    pub(crate) fn open(&self, id: &str, new: NewSession<'_>) -> Option<Arc<Session>> {
+        let session = self.begun(Digest::of(id.as_bytes()), new, false);
+        let mut table = lock(&self.table);
+        let evicted = table.in_the_way(&session.party, &session.holder, self.per_party_max);
+        let evicted = evicted.and_then(|key| table.remove(&key));
+        table.insert(Arc::new(session));
+        evicted
+    }
+
+    /// Goes on with a session that another process began. `None`: it has ended here, or there is no place for it.
+    pub(crate) fn revive(&self, id: &str, new: NewSession<'_>) -> Option<Arc<Session>> {
+        let session = self.begun(Digest::of(id.as_bytes()), new, true);
+        let mut table = lock(&self.table);
+        if let Some(known) = table.by_key.get(&session.key) {
+            return (known.party == session.party && known.server == session.server).then(|| Arc::clone(known));
+        }
+        let is_over = table.ended.contains(&session.key) || table.ended.len() >= ENDED_MAX;
+        if is_over || table.in_the_way(&session.party, &session.holder, self.per_party_max).is_some() {
+            return None;
+        }
+        let session = Arc::new(session);
+        table.insert(Arc::clone(&session));
+        Some(session)
+    }
+
+    fn begun(&self, key: Digest, new: NewSession<'_>, is_revived: bool) -> Session {
+        Session {
             key,
-            party: party.clone(),
-            holder: holder.clone(),
+            party: Party::of(new.caller),
+            holder: Holder::of(new.caller, new.source),
             grant: Mutex::new(new.caller.grant()),
             server: new.server.clone(),
             near: new.near,
@@ -390,18 +430,14 @@ impl Sessions {
             over: Notify::new(),
             used_at_millis: AtomicU64::new(self.millis()),
             standing: AtomicBool::new(false),
-        };
-        let mut table = lock(&self.table);
-        let evicted = table.in_the_way(&party, &holder, self.per_party_max);
-        let evicted = evicted.and_then(|key| table.remove(&key));
-        table.insert(Arc::new(session));
-        (token, evicted)
+            is_revived,
+        }
     }
 
     /// The session of this identifier, if it is this caller's at this server. Someone else's is as unknown as none.
-    pub(crate) fn find(&self, token: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
-        let token = McpSessionToken::parse(token).ok()?;
-        let session = lock(&self.table).by_key.get(&token.digest()).cloned()?;
+    pub(crate) fn find(&self, id: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
+        McpSessionToken::parse(kept::parts(id).0).ok()?;
+        let session = lock(&self.table).by_key.get(&Digest::of(id.as_bytes())).cloned()?;
         if session.server != *server || session.party != Party::of(caller) {
             return None;
         }

@@ -52,6 +52,8 @@ pub enum BoundsError {
         name: String,
         /// What may have been meant.
         hint: String,
+        /// Whether the tool takes no arguments but those that it declares, so that no call can keep this bound.
+        closed: bool,
     },
     /// A keyword that speaks of other values than there can be.
     #[error("in the bounds on `{tool}`, `{keyword}` speaks of {speaks}, and {at} is {found}")]
@@ -130,7 +132,7 @@ impl Bounds {
 
     /// Whether arguments are within: the JSON text of an object; none at all are an empty one.
     pub(crate) fn check(&self, arguments: Option<&[u8]>) -> Result<(), Box<Violation>> {
-        let broken = |_| Box::new(Violation { at: String::new(), keyword: "type", name: None });
+        let broken = |_| Box::new(Violation::new("type"));
         let text = std::str::from_utf8(arguments.unwrap_or(b"{}")).map_err(broken)?;
         self.0.check(Raw::new(text))
     }
@@ -162,6 +164,23 @@ impl Bounds {
 pub fn check_schema(tool: &str, schema: &Value, definition: Option<&str>) -> Result<(), BoundsError> {
     let known = definition.and_then(ToolSchema::of_definition);
     Bounds::of(tool, schema, known.as_ref().and_then(ToolSchema::compiled)).map(drop)
+}
+
+/// That a tool does not declare an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// What may have been meant, or what there is: the end of a sentence, which begins with a semicolon or is empty.
+    pub hint: String,
+    /// Whether it takes no arguments but those that it declares.
+    pub closed: bool,
+}
+
+/// Whether a tool lacks an argument that a rule names, by its definition as the catalogue keeps it. What is inside an object
+/// has a name with a point. `None`: it has it, or that cannot be told.
+pub fn lacking(definition: &str, argument: &str) -> Option<Lacking> {
+    let schema = ToolSchema::of_definition(definition)?;
+    let (part, declared) = schema.compiled()?.lacking(argument)?;
+    Some(Lacking { hint: words::meant(part, declared.names.into_iter()), closed: declared.closed })
 }
 
 /// Without references, a schema is a tree, and each of its nodes looks at each value once.
@@ -387,10 +406,11 @@ impl Reader<'_> {
     fn exists(&self, name: &str, place: &Place<'_>) -> Result<(), BoundsError> {
         let declared = self.known.zip(place.path.as_deref()).and_then(|(known, path)| known.properties(path));
         match declared {
-            Some(declared) if !declared.contains(&name) => Err(BoundsError::NoSuchArgument {
+            Some(declared) if !declared.names.contains(&name) => Err(BoundsError::NoSuchArgument {
                 tool: self.tool(),
                 name: short(name),
-                hint: words::meant(name, declared.into_iter()),
+                hint: words::meant(name, declared.names.into_iter()),
+                closed: declared.closed,
             }),
             _ => Ok(()),
         }

@@ -59,6 +59,9 @@ pub struct Denial {
     /// What forbids the call, where rights refuse it to somebody who may make it with other arguments, and so may know
     /// of it. `None` where the refusal must not say whether there is such a thing (RS-36).
     pub forbidden: Option<Forbidden>,
+    /// Which bound the arguments do not keep, where an owner lent the tool to this caller within bounds and nothing else
+    /// stands in the way. `None` as for `forbidden`.
+    pub lent: Option<Box<Violation>>,
 }
 
 /// A call that rules forbid as it is. No loan helps: a rule that forbids beats it.
@@ -171,10 +174,14 @@ pub(crate) fn judge(
             Some(reason)
         }
         Some(reason) => {
-            let forbidden = (reason == Reason::Rights && weighed.exists && answer.is_forbidden())
-                .then(|| could_see(rights, candidate, authority, call, now))
-                .and_then(|seen| seen.then(|| Forbidden::of(&answer)));
-            return Judgement::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden });
+            let sees = || could_see(rights, candidate, authority, call, now);
+            let (mut forbidden, mut lent) = (None, None);
+            if reason == Reason::Rights && weighed.exists && answer.is_forbidden() {
+                forbidden = sees().then(|| Forbidden::of(&answer));
+            } else if reason == Reason::Rights && weighed.exists {
+                lent = rights.beyond(candidate.principal, authority, call, now).filter(|_| sees());
+            }
+            return Judgement::Deny(Denial { because: denying(&reason, &answer), reason, need, forbidden, lent });
         }
         None => None,
     };

@@ -140,8 +140,7 @@ pub fn explain<'a>(
             inside: authority.need.is_declared() && weighed.need.is_ok(),
             purposes: authority.need.tasks().map(|task| task.definition.purpose.clone()).collect(),
             why: weighed.need.err().map(|outside| match outside.why {
-                OutsideWhy::Arguments(at) if at.is_empty() => "an argument is missing or beyond its bound".to_owned(),
-                OutsideWhy::Arguments(at) => format!("the argument `{at}` is beyond its bound"),
+                OutsideWhy::Arguments(violation) => violation.of_bounds("the task"),
                 OutsideWhy::NotNamed => "the task does not name it".to_owned(),
                 OutsideWhy::Over => "the task is finished".to_owned(),
                 OutsideWhy::Spent => "the task's budget of calls is used up".to_owned(),

@@ -4,13 +4,15 @@ use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{Rights, RuleId};
 use crate::task::Asked;
 
 /// Why a loan of a tool would let no call pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
 pub enum Hindrance {
     /// Rules forbid the tool whatever its arguments are, and a rule that forbids beats a loan.
     Forbidden {

@@ -32,6 +32,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
 use crate::model::{Authority, Call, Target, ToolStanding, Trust};
+use crate::schema::Violation;
 use crate::task::Asked;
 use arguments::Arguments;
 use index::{Clashing, Index, Slice};
@@ -144,6 +145,17 @@ impl Rights {
     /// What those of these rules give as their reasons that are in force and forbid; `None` where none of them is.
     pub fn forbidding(&self, rules: &[RuleId]) -> Option<Vec<String>> {
         self.index.forbidding(rules)
+    }
+
+    /// The bound that the arguments of this call do not keep, where the tool is lent to its caller within bounds.
+    pub(crate) fn beyond(
+        &self,
+        principal: Principal<'_>,
+        authority: &Authority,
+        call: &Call,
+        now: Timestamp,
+    ) -> Option<Box<Violation>> {
+        self.lent.beyond(principal, authority, call, now)
     }
 
     /// What the rules that can concern this subject at this server look at.

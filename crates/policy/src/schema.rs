@@ -13,6 +13,7 @@
 mod check;
 mod compile;
 mod node;
+mod said;
 
 use std::fmt;
 
@@ -23,7 +24,7 @@ use serde_json::Value;
 pub(crate) use compile::{CompileError, PATTERN_BYTES_MAX, SMALL_PATTERN_BYTES_MAX, Use};
 pub(crate) use node::{Compiled, Types, kind};
 
-/// Why arguments do not fit. Names what is wrong and where, never a value.
+/// Why arguments do not fit. Names what is wrong and where, and what the schema says there; never a value that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// A JSON pointer (RFC 6901) to it; empty for the arguments as a whole.
@@ -32,33 +33,89 @@ pub struct Violation {
     pub keyword: &'static str,
     /// What is missing, or what a member could be taken for: a name out of the schema.
     pub name: Option<String>,
+    /// A clause with what the schema says there, which is quoted as JSON of at most 300 characters. Empty where there is no
+    /// more to say.
+    pub wants: Box<str>,
+    /// Which part of the schema says no.
+    pub(super) part: Option<Part>,
+}
+
+/// The part of a schema that says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    node: node::NodeId,
+    /// How many bytes of the pointer lead from its value to the one that does not fit.
+    below: usize,
+    /// Whether it offers a choice, of which no branch alone says what is wanted.
+    is_choice: bool,
+}
+
+impl Violation {
+    pub(crate) fn new(keyword: &'static str) -> Self {
+        Self { at: String::new(), keyword, name: None, wants: Box::default(), part: None }
+    }
+
+    /// What is wrong, in words that go with either kind of schema.
+    fn wrong(&self) -> String {
+        let name = self.name.as_deref().map(shown).unwrap_or_default();
+        let at = shown(&self.at);
+        match (self.keyword, self.at.is_empty()) {
+            ("required", true) => format!("the argument `{name}` is missing"),
+            ("required", false) => format!("`{name}` is missing in the argument `{at}`"),
+            (FOLDED, _) => {
+                format!("the argument `{at}` could be taken for `{name}`; spell it exactly or leave it out")
+            }
+            (ROUNDED, _) => format!(
+                "the argument `{at}` is a number that some programs round, and there is a bound on it; send one up to 2^53"
+            ),
+            (_, true) => "the arguments".to_owned(),
+            (_, false) => format!("the argument `{at}`"),
+        }
+    }
+
+    /// Whether [`Self::wrong`] is a whole sentence.
+    fn is_told(&self) -> bool {
+        matches!(self.keyword, "required" | FOLDED | ROUNDED)
+    }
+
+    /// The same of bounds, where the reader knows whose: of a task, of what was lent.
+    pub fn of_bounds(&self, whose: &str) -> String {
+        let wants = self.wanted();
+        match self.keyword {
+            "required" => format!("{}, and it is bounded by {whose}{wants}", self.wrong()),
+            COSTLY => format!("the arguments are too large to be checked against the bounds of {whose}"),
+            _ if self.is_told() => format!("{}{wants}", self.wrong()),
+            _ if self.at.is_empty() => format!("the arguments are beyond the bounds of {whose}{wants}"),
+            _ => format!("{} is beyond the bounds of {whose}{wants}", self.wrong()),
+        }
+    }
+
+    fn wanted(&self) -> String {
+        if self.wants.is_empty() { String::new() } else { format!("; {}", self.wants) }
+    }
 }
 
 /// Characters of a pointer, or of a name, in a message.
 const SHOWN_MAX: usize = 120;
 
 impl fmt::Display for Violation {
+    /// Of the input schema of a tool.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |text: &str| text.escape_debug().take(SHOWN_MAX).collect::<String>();
-        let name = self.name.as_deref().map(shown).unwrap_or_default();
-        let at = shown(&self.at);
-        match (self.keyword, self.at.is_empty()) {
-            ("required", true) => write!(f, "the argument `{name}` is missing"),
-            ("required", false) => write!(f, "`{name}` is missing in the argument `{at}`"),
-            (FOLDED, _) => {
-                write!(f, "the argument `{at}` could be taken for `{name}`; spell it exactly or leave it out")
+        let (wrong, wants) = (self.wrong(), self.wanted());
+        match self.keyword {
+            COSTLY => f.write_str("the arguments are too large to be checked against the tool's input schema"),
+            _ if self.is_told() => write!(f, "{wrong}{wants}"),
+            keyword if self.at.is_empty() => {
+                write!(f, "{wrong} do not fit `{keyword}` of the tool's input schema{wants}")
             }
-            (ROUNDED, _) => {
-                write!(
-                    f,
-                    "the argument `{at}` is a number that some programs round, and there is a bound on it; send one up to 2^53"
-                )
-            }
-            (COSTLY, _) => f.write_str("the arguments are too large to be checked against the tool's input schema"),
-            (keyword, true) => write!(f, "the arguments do not fit `{keyword}` of the tool's input schema"),
-            (keyword, false) => write!(f, "the argument `{at}` does not fit `{keyword}` of the tool's input schema"),
+            keyword => write!(f, "{wrong} does not fit `{keyword}` of the tool's input schema{wants}"),
         }
     }
+}
+
+/// A foreign name or pointer on one line.
+fn shown(text: &str) -> String {
+    text.escape_debug().take(SHOWN_MAX).collect()
 }
 
 /// A member that is not declared, and could be taken for one that is.
@@ -122,7 +179,7 @@ impl ToolSchema {
 
     /// Whether arguments fit: the JSON text of an object; none at all are an empty one.
     pub fn check(&self, arguments: Option<&[u8]>) -> Result<(), Box<Violation>> {
-        let broken = || Box::new(Violation { at: String::new(), keyword: "type", name: None });
+        let broken = || Box::new(Violation::new("type"));
         let text = std::str::from_utf8(arguments.unwrap_or(b"{}")).map_err(|_| broken())?;
         match &self.0 {
             Reading::Compiled(compiled) => compiled.check(Raw::new(text)),
@@ -130,7 +187,7 @@ impl ToolSchema {
                 let value: Value = serde_json::from_str(text).map_err(|_| broken())?;
                 validator.validate(&value).map_err(|error| {
                     let at = error.instance_path().to_string();
-                    Box::new(Violation { at, keyword: "unevaluatedProperties", name: None })
+                    Box::new(Violation { at, ..Violation::new("unevaluatedProperties") })
                 })
             }
             Reading::Unreadable(_) => Ok(()),

@@ -14,6 +14,7 @@ use sekisho_protocol::task::{ANY, Task, TaskDefinition};
 
 use crate::bounds::{Bounds, BoundsError, check_schema};
 use crate::model::{Call, Target};
+use crate::schema::Violation;
 
 /// A task whose bounds are ready to be checked.
 pub struct BoundTask {
@@ -61,7 +62,7 @@ impl BoundTask {
             && let Some(Some(bounds)) = self.bounds.get(name)
             && let Err(violation) = bounds.check(call.arguments.as_deref())
         {
-            return outside(OutsideWhy::Arguments(violation.at));
+            return outside(OutsideWhy::Arguments(violation));
         }
         // What was counted before is not counted again.
         if call.round.is_none() && self.task.calls_left.is_some_and(|left| left <= 0) {
@@ -128,8 +129,8 @@ pub struct Outside {
 /// The same in one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutsideWhy {
-    /// An argument is beyond its bound; a JSON pointer (RFC 6901) to it.
-    Arguments(String),
+    /// An argument is beyond its bound.
+    Arguments(Box<Violation>),
     /// The task does not name this tool, resource or prompt.
     NotNamed,
     /// The task is finished.

@@ -4,11 +4,26 @@ use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass, ToolSeen};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
+use serde::{Deserialize, Serialize};
 
 use crate::changes::ChangeKind;
 use crate::error::StoreError;
 use crate::sql::{Row, values};
 use crate::tx::Tx;
+
+/// Tools of one server that callers alone are shown and that are kept: a server may make names up.
+pub const TOOLS_OF_CALLERS_MAX: i64 = 100;
+
+/// A tool that a server did not show in its first list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenLater {
+    /// Its name.
+    pub name: String,
+    /// When it was first seen.
+    pub first_seen: Timestamp,
+    /// Whether it is in our own list. One that is not cannot be accepted, and so not be called.
+    pub listed: bool,
+}
 
 /// What is known of servers' tools. See [`Tx::catalogue`].
 pub struct Catalogue<'a> {
@@ -77,8 +92,8 @@ impl Catalogue<'_> {
         self.tx
             .execute(
                 "INSERT INTO tools (server, name, summary, proposed, definition, seen, seen_at,
-                     accepted_definition, accepted, accepted_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                     accepted_definition, accepted, accepted_at, first_seen_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $7)
                  ON CONFLICT (server, name) DO UPDATE SET
                      summary = excluded.summary, proposed = excluded.proposed, definition = excluded.definition,
                      seen = excluded.seen, seen_at = excluded.seen_at, missing_since = NULL
@@ -110,6 +125,55 @@ impl Catalogue<'_> {
                 values![server],
             )
             .await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Notes that a caller was shown tools that are in no list of our own. Of those that are known already nothing changes,
+    /// and a server has at most [`TOOLS_OF_CALLERS_MAX`].
+    pub async fn seen_by_callers(
+        &mut self,
+        server: &ServerName,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for name in names {
+            self.tx
+                .execute(
+                    "INSERT INTO tools_of_callers (server, name, first_seen_at)
+                     SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS BIGINT) WHERE (SELECT COUNT(*) FROM tools_of_callers WHERE server = $1) < $4
+                     ON CONFLICT (server, name) DO NOTHING",
+                    values![server, name.as_str(), now, TOOLS_OF_CALLERS_MAX],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The tools that a server did not show in its first list, by name: those that it shows now, and those that it shows to
+    /// callers alone.
+    pub async fn seen_later(&mut self, server: &ServerName) -> Result<Vec<SeenLater>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT tools.name, tools.first_seen_at, CAST(1 AS BIGINT) AS listed FROM tools
+                     JOIN catalogues ON catalogues.server = tools.server
+                     WHERE tools.server = $1 AND missing_since IS NULL AND first_seen_at > first_listed_at
+                 UNION ALL
+                 SELECT name, first_seen_at, CAST(0 AS BIGINT) AS listed FROM tools_of_callers AS theirs
+                     WHERE server = $1 AND NOT EXISTS (
+                         SELECT 1 FROM tools WHERE tools.server = theirs.server AND tools.name = theirs.name
+                             AND missing_since IS NULL)
+                 ORDER BY 1",
+                values![server],
+            )
+            .await?;
+        let read = |row: &Row| {
+            Ok(SeenLater {
+                name: row.text("name")?,
+                first_seen: row.time("first_seen_at")?,
+                listed: row.count("listed")? == 1,
+            })
+        };
         rows.iter().map(read).collect()
     }
 
@@ -229,6 +293,7 @@ impl Catalogue<'_> {
     pub async fn forget(&mut self, server: &ServerName) -> Result<(), StoreError> {
         self.tx.execute("DELETE FROM tools WHERE server = $1", values![server]).await?;
         self.tx.execute("DELETE FROM catalogues WHERE server = $1", values![server]).await?;
+        self.tx.execute("DELETE FROM tools_of_callers WHERE server = $1", values![server]).await?;
         self.tx.changed(ChangeKind::Catalogue, server);
         Ok(())
     }

@@ -1,9 +1,15 @@
 //! `sekisho request` and `sekisho loan`
 
+use std::path::Path;
+
 use sekisho_acts::access::Ask;
 use sekisho_acts::command::{Command, Outcome};
 
-use super::{print_json, print_table, seconds, unexpected};
+use sekisho_policy::lending::Hindrance;
+use sekisho_protocol::ids::AccessRequestId;
+use sekisho_web::sentence::Sentence;
+
+use super::{print_json, print_table, seconds, unexpected, visible};
 use crate::cli::{Common, LoanCommand, RequestCommand};
 use crate::control;
 use crate::error::CommandError;
@@ -14,8 +20,10 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
         RequestCommand::Ask { grant, tool, reason, bounds } => {
             Command::RequestFile(Ask { grant, task: None, tool, reason, bounds })
         }
-        RequestCommand::Grant { request, lasts, bounds } => {
-            Command::RequestGrant { request, seconds: seconds(&lasts)?, bounds }
+        RequestCommand::Grant { request, lasts, bounds, config } => {
+            let seconds = seconds(&lasts)?;
+            warn(common, config.as_deref(), request).await;
+            Command::RequestGrant { request, seconds, bounds }
         }
         RequestCommand::List => Command::RequestList,
         RequestCommand::Refuse { request } => Command::RequestRefuse { request },
@@ -51,6 +59,23 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
         other => return Err(unexpected(&other)),
     }
     Ok(())
+}
+
+/// Says what a loan would not change, before it is made. What cannot be found out does not keep an owner from lending.
+async fn warn(common: &Common, config: Option<&Path>, request: AccessRequestId) {
+    match control::judge(common, config, Command::RequestWeigh { request }).await {
+        Ok(Outcome::Hindered { hindrance: Some(Hindrance::Forbidden { rules, reasons }), .. }) => {
+            let rules: Vec<String> = rules.iter().map(|rule| format!("`{}`", visible(&rule.to_string()))).collect();
+            tell!("{} The rule: {}", Sentence::LendForbidden.row().0, rules.join(", "));
+            reasons.iter().for_each(|reason| tell!("{}", visible(reason)));
+        }
+        Ok(Outcome::Hindered { hindrance: Some(Hindrance::Held { .. }), server }) => {
+            tell!("{} `sekisho server tools diff {server}`", Sentence::LendHeld.row().0);
+        }
+        // A request that is not there is told by the act itself.
+        Ok(_) | Err(CommandError::No { .. }) => {}
+        Err(error) => tell!("it is not known whether a rule forbids it in spite of a loan: {error}"),
+    }
 }
 
 /// Performs one of the commands about what was lent.

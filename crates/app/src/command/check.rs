@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sekisho_acts::command::{Command, Outcome};
+use sekisho_protocol::ids::ServerName;
 
 use crate::base_url::is_local;
 use crate::cli::Common;
@@ -77,10 +78,13 @@ async fn stored(
         known.users = users.into_iter().map(|user| user.name).collect();
     }
     for name in configuration.servers.keys() {
-        let Ok(server) = name.parse() else { continue };
+        let Ok(server) = name.parse::<ServerName>() else { continue };
         // A running checkpoint may have other servers in force than this file.
-        if let Ok(Outcome::Tools { tools }) = ask(Command::ToolsList { server }).await {
+        if let Ok(Outcome::Tools { tools, .. }) = ask(Command::ToolsList { server: server.clone() }).await {
             known.tools.insert(name.clone(), tools.into_iter().map(|tool| tool.name).collect());
+            if let Ok(Outcome::Definitions { definitions }) = ask(Command::ToolsDefinitions { server }).await {
+                known.definitions.insert(name.clone(), definitions);
+            }
         }
     }
     let base = match ask(Command::BaseUrlShow).await? {

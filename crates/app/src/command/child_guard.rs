@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::error::CommandError;
+use crate::os;
 
 /// How long the program may take to end once its input is closed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,7 +40,9 @@ pub(crate) async fn watch(command: Vec<OsString>) -> Result<(), CommandError> {
     let mut words = command.into_iter();
     let program =
         words.next().ok_or_else(|| CommandError::usage("no program given", "sekisho child-guard -- PROGRAM ARGS"))?;
-    match sekisho_gateway::guard::run(program, words.collect(), GRACE).await {
+    let (name, ours) = sekisho_gateway::guard::SMALL_HEAP;
+    let hidden = os::variable(name).is_some_and(|value| value == ours).then_some(name);
+    match sekisho_gateway::guard::run(program, words.collect(), GRACE, hidden).await {
         Ok(code) => std::process::exit(i32::from(code)),
         Err(error) => {
             tell!("{error}");

@@ -7,6 +7,7 @@ use sekisho_acts::command::{Command, Outcome};
 use sekisho_acts::question::HeldRow;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::ids::ServerName;
+use sekisho_store::SeenLater;
 
 use super::{print_json, print_table, unexpected, visible};
 use crate::cli::{Common, ServerCommand, ToolsCommand};
@@ -59,20 +60,31 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
                 servers.into_iter().map(|server| vec![server.name.to_string(), behind(&server.definition)]).collect();
             print_table(&["SERVER", "BEHIND IT"], &rows);
         }
-        Outcome::Tools { tools } => {
+        Outcome::Tools { tools, later } => {
             let rows: Vec<Vec<String>> = tools.into_iter().map(tool_row).collect();
             print_table(&["TOOL", "CLASS", "PROPOSED", "WHAT THE SERVER SAYS OF IT"], &rows);
+            later.iter().for_each(say_later);
         }
         other => return Err(unexpected(&other)),
     }
     Ok(())
 }
 
+/// A tool that was not in the first list: for the owner, who has not read it with the others.
+fn say_later(later: &SeenLater) {
+    let (name, when) = (visible(&later.name), later.first_seen.strftime("%F %R"));
+    if later.listed {
+        say!("{name}: first seen on {when} UTC, after the server's first list");
+    } else {
+        say!("{name}: shown to a client and not to the checkpoint, first on {when} UTC; it cannot be called");
+    }
+}
+
 /// Prints the table `tools` of a server: the class that each tool has, or the one that its name and annotations suggest.
 async fn propose(common: &Common, server: ServerName, config: Option<&Path>) -> Result<(), CommandError> {
     let act = Command::ToolsAsk { server: server.clone() };
     let tools = match control::judge(common, config, act).await? {
-        Outcome::Tools { tools } => tools,
+        Outcome::Tools { tools, .. } => tools,
         other => return Err(unexpected(&other)),
     };
     if tools.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sekisho_policy::bounds::{self, BoundsError};
 use sekisho_policy::rights::{NameOf, NameUse, OWNERS, PolicyFile, names};
 use sekisho_protocol::ids::UserId;
 
@@ -19,6 +20,14 @@ pub(crate) struct StoreNames {
     pub(crate) users: BTreeSet<String>,
     /// The tools that each server has, of those that were asked.
     pub(crate) tools: BTreeMap<String, BTreeSet<String>>,
+    /// What the tools of each server promise, by name, as it was accepted.
+    pub(crate) definitions: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl StoreNames {
+    fn definition(&self, server: &str, tool: &str) -> Option<&str> {
+        self.definitions.get(server)?.get(tool).map(String::as_str)
+    }
 }
 
 /// A name that nothing has.
@@ -42,6 +51,7 @@ pub(crate) fn unknown(configuration: &Configuration, store: Option<&StoreNames>)
     let policies = configuration.policy_files.iter();
     let mut found: Vec<UnknownName> = policies.flat_map(|file| in_policies(&known_names, file)).collect();
     found.extend(in_configuration(&known_names, configuration));
+    found.extend(store.into_iter().flat_map(|store| in_bounds(store, configuration)));
     // Those for which the file is refused come first. The others are shown once these are corrected.
     found.sort_by_key(|unknown| !unknown.fatal);
     found.truncate(UNKNOWN_MAX);
@@ -55,6 +65,7 @@ struct KnownNames<'a> {
     servers: BTreeSet<&'a str>,
     /// Tools that are named in the configuration with a class or as a tool, by server.
     tools: BTreeMap<&'a str, Tools<'a>>,
+    store: Option<&'a StoreNames>,
     users: BTreeSet<&'a str>,
     /// Whether `users` are all that there are.
     all_users: bool,
@@ -107,6 +118,7 @@ impl<'a> KnownNames<'a> {
             server_groups: servers().flat_map(|(_, server)| server.groups.iter().map(String::as_str)).collect(),
             servers: servers().map(|(name, _)| name.as_str()).collect(),
             tools: tools.collect(),
+            store,
             users,
             all_users: store.is_some_and(|store| !store.users.is_empty()),
         }
@@ -175,7 +187,7 @@ fn why(known_names: &KnownNames<'_>, found: &NameUse) -> Option<(String, String)
     };
     match found.of {
         NameOf::Class => fixed(&["destructive", "read", "unclassified", "write"], "class of a tool"),
-        NameOf::Client | NameOf::Service => None,
+        NameOf::Argument | NameOf::Client | NameOf::Service => None,
         NameOf::Group => {
             let message = format!("no user is in the group `{name}`");
             of(&known_names.groups, message, "groups stand in the table `groups` of the configuration")
@@ -244,8 +256,54 @@ fn absent_tool(stands: Stands, server: &str, tool: &str) -> Option<(String, Stri
     }
 }
 
+/// An argument that its tool does not declare. `None`: it does, or that cannot be told. Where the tool may take others, too,
+/// it is no mistake that is certain.
+fn absent_argument(known_names: &KnownNames<'_>, found: &NameUse) -> Option<UnknownName> {
+    let (server, tool) = found.tool.as_deref()?.split_once('/')?;
+    let lacking = bounds::lacking(known_names.store?.definition(server, tool)?, &found.name)?;
+    let so = if lacking.closed { ", so this matches nothing" } else { ", as far as its input schema says" };
+    let name = &found.name;
+    Some(UnknownName {
+        file: None,
+        span: found.span.map(|span| span.at..span.at + span.len),
+        message: format!("rule `{}`: the tool `{server}/{tool}` has no argument `{name}`{so}", found.rule),
+        help: lacking.hint.trim_start_matches("; ").to_owned(),
+        fatal: found.takes && lacking.closed,
+        name: name.clone(),
+    })
+}
+
+/// Bounds of templates, against what the tools take: as they are looked at when a task begins with them.
+fn in_bounds(store: &StoreNames, configuration: &Configuration) -> Vec<UnknownName> {
+    let servers = configuration.servers.iter();
+    let templates = servers.flat_map(|(server, it)| it.templates.iter().map(move |(name, of)| (server, name, of)));
+    let bounds = templates.flat_map(|(server, name, of)| of.bounds.iter().map(move |bound| (server, name, bound)));
+    let unfit = |(server, template, (tool, schema)): (&String, &String, (&String, &serde_json::Value))| {
+        let definition = store.definition(server, tool)?;
+        // What is wrong with them alone is told by itself.
+        bounds::check_schema(tool, schema, None).ok()?;
+        let error = bounds::check_schema(tool, schema, Some(definition)).err()?;
+        let message = format!("`servers.{server}.templates.{template}`: {error}");
+        let (name, help, fatal) = match error {
+            BoundsError::NoSuchArgument { name, closed: true, .. } => {
+                (name, "the tool takes no others, so no call can keep this bound", true)
+            }
+            BoundsError::NoSuchArgument { name, closed: false, .. } => {
+                (name, "a task with this bound cannot begin: write the name as the tool declares it", false)
+            }
+            _ => (tool.clone(), "a task with these bounds cannot begin, because they could bind nothing", true),
+        };
+        Some(UnknownName { file: None, span: None, name, message, help: help.to_owned(), fatal })
+    };
+    bounds.filter_map(unfit).collect()
+}
+
 fn in_policies(known_names: &KnownNames<'_>, file: &PolicyFile) -> Vec<UnknownName> {
     let unknown = |found: NameUse| {
+        if found.of == NameOf::Argument {
+            let absent = absent_argument(known_names, &found)?;
+            return Some(UnknownName { file: Some(file.name.clone()), ..absent });
+        }
         let (why, help) = why(known_names, &found)?;
         Some(UnknownName {
             file: Some(file.name.clone()),

@@ -60,6 +60,11 @@ pub(crate) async fn judge(
             let rights = servers::rights(&defined, People { loans: Vec::new(), ..people }, &changed)?;
             Ok(Outcome::Replayed(question::replay(store, &rights, &classes, since).await.map_err(no)?))
         }
+        Command::RequestWeigh { request } => {
+            let rights = servers::rights(&defined, people, configuration)?;
+            let (server, hindrance) = question::weigh(store, &rights, &classes, request, now).await.map_err(no)?;
+            Ok(Outcome::Hindered { server, hindrance })
+        }
         _ => Err(CommandError::no("not a question about calls")),
     }
 }

@@ -24,7 +24,7 @@ const fn known(client: &'static str, trap: Trap, [does, source, checked]: [&'sta
 const INSPECTOR: &str = "npm @modelcontextprotocol/inspector 2.12.0, which logs in by the SDK's client";
 
 #[rustfmt::skip]
-const KNOWN: [ClientObservation; 18] = [
+const KNOWN: [ClientObservation; 20] = [
     known("ChatGPT", Trap::NoS256, ["expects PKCE to be announced by the authorization server's metadata", "https://developers.openai.com/apps-sdk/build/auth", "2026-11-26"]),
     known("ChatGPT", Trap::RegistrationClosed, ["takes metadata documents, registration, or a client that was set up beforehand; with none of them the app cannot be linked", "https://developers.openai.com/apps-sdk/build/auth", "2026-11-26"]),
     known("Claude", Trap::EntraAndResource, ["sends the server's URL as `resource`, which Entra refuses (AADSTS9010010)", "https://github.com/anthropics/claude-code/issues/73460", "2026-11-26"]),
@@ -40,8 +40,10 @@ const KNOWN: [ClientObservation; 18] = [
     known("FastMCP 4", Trap::IssuerMismatch, ["refuses, also where a closing slash is the only difference", "PyPI fastmcp 4.2.3, observed by scripts/clients", "2026-11-30"]),
     known("Inspector", Trap::IssuerMismatch, ["refuses; where the difference is a closing slash, only if the metadata of the issuer have it", "npm @modelcontextprotocol/inspector 2.12.0, observed by scripts/clients", "2026-11-30"]),
     known("Python SDK 2", Trap::IssuerMismatch, ["refuses, also where a closing slash is the only difference", "PyPI mcp 2.3.0, observed by scripts/clients", "2026-11-30"]),
+    known("TypeScript SDK 2", Trap::IssuerMismatch, ["refuses; where the difference is a closing slash, only if the metadata of the issuer have it", "npm @modelcontextprotocol/client 2.4.0, observed by scripts/clients", "2026-11-30"]),
     known("VS Code", Trap::EntraAndResource, ["sends the server's URL as `resource`, which Entra refuses (AADSTS9010010)", "https://github.com/microsoft/vscode/issues/321249", "2026-11-26"]),
     known("VS Code", Trap::RegistrationClosed, ["asks its user for a client identifier and secret", "https://github.com/microsoft/vscode-docs/pull/8689", "2026-11-26"]),
+    known("mcp-remote", Trap::IssuerMismatch, ["refuses; where the difference is a closing slash, only if the metadata of the issuer have it", "npm mcp-remote 0.15.1, observed by scripts/clients", "2026-11-30"]),
     known("Claude, ChatGPT, VS Code, Cursor, Inspector", Trap::NotA401, ["begin to log in at a 401 and at nothing else", "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization", "2026-11-26"]),
 ];
 

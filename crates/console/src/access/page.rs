@@ -248,7 +248,8 @@ async fn hindrance(
     now: Timestamp,
 ) -> Result<Option<Hindrance>, StoreError> {
     let (rights, servers) = (Arc::clone(&console.rights.borrow()), Arc::clone(&console.site.servers.borrow()));
-    reading::hindrance(tx, &rights, &servers, wanted, now).await
+    let configured = servers.find(wanted.server).and_then(|card| card.classes.get(wanted.tool).copied());
+    reading::hindrance(tx, &rights, configured, wanted, now).await
 }
 
 async fn request_page(

@@ -47,7 +47,8 @@ pub async fn run<S: AsRef<str>>(name: &str, arguments: &[S]) -> Outcome {
     outcome(&format!("{name}.mjs"), start(name, arguments)).await
 }
 
-async fn outcome(name: &str, process: Process) -> Outcome {
+/// Waits until a program comes to its end, and reads its last line.
+pub async fn outcome(name: &str, process: Process) -> Outcome {
     // Whole suites take minutes; nextest has the last word on how long a test may take.
     let result = loop {
         if !process.is_running() {
@@ -75,10 +76,15 @@ async fn serving(process: Process, name: &str) -> Serving {
 
 /// Runs a program in `crates/e2e/python` to its end.
 pub async fn run_python(program: &str, arguments: &[&str]) -> Outcome {
+    outcome(program, start_python(program, arguments)).await
+}
+
+/// Starts a program in `crates/e2e/python`, which is to be talked to and comes to its end: see [`outcome`].
+pub fn start_python(program: &str, arguments: &[&str]) -> Process {
     let python = root().join("crates/e2e/python");
     let mut command = Command::new(python.join(".venv/bin/python"));
     command.arg(python.join(program)).args(arguments);
-    outcome(program, Process::start(&mut command)).await
+    Process::start(&mut command)
 }
 
 /// Starts FastMCP with its own OAuth provider, and waits until it serves.

@@ -8,6 +8,7 @@ use sekisho_protocol::mcp::method::Revision;
 use serde_json::{Value, json};
 
 use crate::clients::{EVERYTHING, OWNER, PASSWORD};
+use crate::postgres::Database;
 
 /// A checkpoint before this program, and a token for these scopes.
 async fn before(words: Vec<String>, scopes: &str) -> (Checkpoint, String) {
@@ -70,6 +71,25 @@ async fn the_most_copied_servers_of_2024_start_and_list_their_tools() {
     }
 }
 
+/// A tool of npm `server-postgres` 0.6.2, called through `sekisho run` against a real PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_of_server_postgres_reads_a_table() {
+    let database = Database::create();
+    database.ask("CREATE TABLE fish (name text); INSERT INTO fish VALUES ('sanma')");
+    let words = node::package_stdio("@modelcontextprotocol/server-postgres/dist/index.js", &[&database.url()]);
+    let (checkpoint, token) = before(words, "tool:query").await;
+    let select = r#"query={"sql":"SELECT name FROM fish"}"#;
+    let (shown, text) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", select]).await;
+    assert!(text.contains("sanma"), "{shown:#}");
+    // It lets nobody write; and it is not asked with arguments that it does not take.
+    let insert = r#"query={"sql":"INSERT INTO fish VALUES ('iwashi')"}"#;
+    let (refused, _) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", insert]).await;
+    assert!(refused.to_string().contains("read-only transaction"), "{refused:#}");
+    let (wrong, _) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", r#"query={"sql":5}"#]).await;
+    assert!(wrong.to_string().contains("it has to fit"), "{wrong:#}");
+    assert_eq!(database.ask("SELECT count(*) FROM fish").trim(), "1");
+}
+
 /// PyPI `mcp` 2.3 and `fastmcp` 4.2 keep to the era of the first message that they get. Each client has a child of its
 /// own era.
 #[tokio::test(flavor = "multi_thread")]
@@ -124,6 +144,108 @@ async fn mcp_remote_connects_in_each_of_its_modes() {
         let shown = node::run("remote", &arguments).await.worked().result;
         assert_eq!(shown["calls"], json!(["Echo: hello"]), "{options:?}: {shown:#}");
     }
+}
+
+/// npm `mcp-remote` 0.15.1 signs in by itself, with a person in a real browser, and then calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn mcp_remote_signs_in_by_itself() {
+    let checkpoint = Checkpoint::program(node::everything_stdio()).argument("--name").argument("package");
+    let checkpoint = checkpoint.owner(OWNER, PASSWORD).start().await;
+    let signed_in = ["--user", OWNER, "--password", PASSWORD, "--class", "echo=read"];
+    let arguments = [&[checkpoint.server()], &signed_in[..], &["--call", r#"echo={"message":"hello"}"#]].concat();
+    let shown = node::run("remote", &arguments).await.worked().result;
+    assert_eq!(shown["calls"], json!(["Echo: hello"]), "{shown:#}");
+    let grants = checkpoint.ask(&["grant", "list"]).await;
+    assert_eq!(grants[0]["grants"].as_array().map(Vec::len), Some(1), "{grants:?}");
+}
+
+/// HTTP+SSE, the transport of 2024-11-05, is not served: `mcp-remote --transport sse-first` is told so by the status from
+/// which it turns to Streamable HTTP, and `sse-only`, which cannot turn, ends with it. What is wrong stands in the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_the_transport_of_2024_are_told_to_post() {
+    let (checkpoint, token) = before(node::everything_stdio(), "tool:echo").await;
+    let run = async |transport: &str| {
+        let option = format!("--option={transport}");
+        let token = ["--token", &token, "--option=--transport", &option];
+        let arguments = [&[checkpoint.server()], &token[..], &["--call", r#"echo={"message":"hello"}"#]].concat();
+        node::run("remote", &arguments).await
+    };
+    let first = run("sse-first").await.worked().result;
+    assert_eq!(first["calls"], json!(["Echo: hello"]), "{first:#}");
+    let only = run("sse-only").await;
+    assert!(!only.ok && only.result["said"].to_string().contains("405"), "{:#}", only.result);
+    let asked = Caller::new().get(checkpoint.server()).bearer(&token).header("accept", "text/event-stream");
+    let answer = asked.send().await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("not HTTP+SSE") && message.contains("with POST"), "{message}");
+}
+
+/// B25: an upstream that compresses although `identity` was asked for is refused in a sentence that names the encoding and
+/// what to do, call by call, and at the start where it does so from the start.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_compresses_is_told_so_by_name() {
+    let upstream = node::serve::<&str>("packed", &[]).await;
+    let checkpoint = Checkpoint::http(&upstream.url).argument("--name").argument("packed").owner(OWNER, PASSWORD);
+    let checkpoint = checkpoint.start().await;
+    let (_, tokens) = checkpoint
+        .let_in(&mut Person::new(OWNER, PASSWORD), "tool:plain tool:gzip tool:br tool:deflate tool:stream")
+        .await;
+    let mut mcp = checkpoint.talk(Revision::V2025_11_25, Some(&tokens.access));
+    mcp.begin().await;
+    let plain = mcp.tool("plain", json!({})).await;
+    assert_eq!(plain.message["result"]["content"][0]["text"], "answered plain", "{plain:?}");
+    for (tool, encoding) in [("gzip", "gzip"), ("br", "br"), ("deflate", "deflate"), ("stream", "gzip")] {
+        let refused = mcp.tool(tool, json!({})).await;
+        let message = refused.message["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(refused.status, 502, "{refused:?}");
+        assert!(message.contains(&format!("`Content-Encoding: {encoding}`")), "{message}");
+        assert!(message.contains("switch compression off"), "{message}");
+    }
+    let upstream = node::serve("packed", &["--from-start"]).await;
+    let failed = Checkpoint::http(&upstream.url).owner(OWNER, PASSWORD).fail().await;
+    assert!(failed.stderr.contains("`Content-Encoding: gzip`"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("switch compression off"), "{}", failed.stderr);
+}
+
+/// PyPI `mcp` 2.3 in a session whose checkpoint is killed and started again: it calls and lists as if nothing had been. A
+/// program behind us has ended with us, and so have its sessions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_client_goes_on_in_its_session_after_a_restart() {
+    let upstream = node::serve::<&str>("upstream", &[]).await;
+    let checkpoint = Checkpoint::http(&upstream.url).argument("--name").argument("behind").owner(OWNER, PASSWORD);
+    let checkpoint = checkpoint.start().await;
+    let (_, tokens) = checkpoint.let_in(&mut Person::new(OWNER, PASSWORD), "tool:test_simple_text").await;
+    let arguments = [checkpoint.server(), &tokens.access, "test_simple_text", "{}"];
+    let mut client = node::start_python("restart.py", &arguments);
+    client.stdout().contains("\"called\"").await;
+    let before = checkpoint.server().to_owned();
+    let checkpoint = checkpoint.crash().await;
+    assert_eq!(checkpoint.server(), before);
+    client.write("\n");
+    let shown = node::outcome("restart.py", client).await.worked().result;
+    assert_eq!(shown["texts"][0], shown["texts"][1], "{shown:#}");
+    assert!(names(&shown).contains(&"test_simple_text"), "{shown:#}");
+}
+
+/// A tool that a server shows to one client and not to the checkpoint cannot be called; the owner reads of it, and when it was
+/// first seen, in the list of tools.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_is_told_of_a_tool_that_only_a_client_is_shown() {
+    let upstream = node::serve("partial", &["end-to-end"]).await;
+    let checkpoint = Checkpoint::http(&upstream.url).argument("--name").argument("partial").owner(OWNER, PASSWORD);
+    let checkpoint = checkpoint.start().await;
+    let (_, tokens) = checkpoint.let_in(&mut Person::new(OWNER, PASSWORD), "tool:for_all").await;
+    let list = ["server", "tools", "list", "partial"];
+    assert_eq!(checkpoint.ask(&list).await[0].get("later"), None);
+    let mut mcp = checkpoint.talk(Revision::V2025_11_25, Some(&tokens.access));
+    mcp.begin().await;
+    mcp.call("tools/list", json!({})).await;
+    let told = async || checkpoint.ask(&list).await[0].get("later").cloned();
+    let later = wait::until("the tool is told of", told).await;
+    assert_eq!((&later[0]["name"], &later[0]["listed"]), (&json!("for_one_client"), &json!(false)), "{later:#}");
+    let shown = checkpoint.command(&list).await.stdout;
+    assert!(shown.contains("for_one_client: shown to a client and not to the checkpoint, first on "), "{shown}");
 }
 
 /// ATK-250: Node's `fetch` sends its body on while we refuse the request by its head. The refusal arrives, twenty times

@@ -14,14 +14,14 @@ const PASSWORD: &str = "correct horse battery staple";
 const UP: &str = "/mcp/up";
 
 /// A database of its own in the PostgreSQL that `SEKISHO_TEST_POSTGRES` names; dropped with this value.
-struct Database {
+pub(crate) struct Database {
     base: String,
     name: String,
 }
 
 impl Database {
     #[expect(clippy::disallowed_methods, reason = "which PostgreSQL the tests may use is said from outside")]
-    fn create() -> Self {
+    pub(crate) fn create() -> Self {
         let base = std::env::var("SEKISHO_TEST_POSTGRES")
             .expect("SEKISHO_TEST_POSTGRES names a PostgreSQL for the tests; scripts/test starts one");
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -33,10 +33,15 @@ impl Database {
     }
 
     /// Its URL.
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let (head, query) = self.base.split_once('?').unwrap_or((&self.base, ""));
         let server = head.rsplit_once('/').expect("a URL that names a database").0;
         format!("{server}/{}?{query}", self.name)
+    }
+
+    /// What `psql` prints of this.
+    pub(crate) fn ask(&self, sql: &str) -> String {
+        psql(&self.url(), sql)
     }
 
     fn count(&self, table: &str) -> u64 {

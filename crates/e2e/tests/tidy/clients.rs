@@ -48,3 +48,21 @@ fn the_page_of_clients_is_about_the_pinned_versions() {
     }
     assert!(count >= 10, "{count} clients");
 }
+
+/// The doctor names the clients that mind an issuer's closing slash: exactly those that the page saw refuse.
+#[test]
+fn the_doctor_names_the_clients_that_mind_a_closing_slash() {
+    let (page, doctor) = (read("docs/clients.md"), read("crates/client/src/doctor/clients.rs"));
+    let section = page.split("\n## ").find(|part| part.starts_with("Slash behind the issuer")).expect("the section");
+    let row = |line: &str| -> Option<(String, String)> {
+        let (client, does) = line.strip_prefix("| ")?.split_once(" | ")?;
+        Some((client.to_owned(), does.to_owned()))
+    };
+    let refusing = section.lines().filter_map(row).filter(|(_, does)| does.contains("refuses: "));
+    let refusing: std::collections::BTreeSet<String> = refusing.map(|(client, _)| client).collect();
+    let named =
+        doctor.lines().filter(|line| line.contains("Trap::IssuerMismatch, [") && line.contains("closing slash"));
+    let named = named.filter_map(|line| Some(line.trim().strip_prefix("known(\"")?.split_once('"')?.0.to_owned()));
+    assert_eq!(named.collect::<std::collections::BTreeSet<_>>(), refusing);
+    assert!(refusing.len() >= 3, "{refusing:?}");
+}

@@ -234,19 +234,22 @@ fn a_person_is_asked_where_there_is_one() {
     }
 }
 
-/// Product §4: an argument beyond its bounds is named as far as it has a name; one that is missing has none.
+/// Product §4: an argument beyond its bounds is named, and so is what it has to be.
 #[test]
 fn an_argument_beyond_its_bounds_is_named() {
     let world = World::new();
-    for (bounds, beginning) in [
-        (json!({ "properties": { "n": { "maximum": 0 } } }), "the argument `/n` is beyond the bounds"),
-        (json!({ "required": ["id"] }), "an argument is missing or beyond the bounds"),
+    for (bounds, said) in [
+        (
+            json!({ "properties": { "n": { "maximum": 0 } } }),
+            "the argument `/n` is beyond the bounds of the task “tidy up”; it has to fit {\"maximum\":0,\"type\":[\"number\"]}",
+        ),
+        (json!({ "required": ["id"] }), "the argument `id` is missing, and it is bounded by the task “tidy up”"),
     ] {
         let authority = needing([world.task("tidy up", Some(bounds))]);
         let denied =
             world.denied(&world.caller, &authority, tool("get_note", ToolStanding::Classified(ToolClass::Read)));
         let reason = denied.refusal(world.request, BASE).reason;
-        assert_eq!(reason, format!("{beginning} of the task “tidy up”; the user can widen it"));
+        assert_eq!(reason, format!("{said}; the user can widen it"));
     }
 }
 

@@ -47,6 +47,11 @@ pub(crate) enum CallFault {
     ResponseId,
     #[error("the session was opened in another protocol version")]
     SessionRevision,
+    #[error(
+        "this server speaks Streamable HTTP, and not HTTP+SSE, the transport of 2024-11-05: send `initialize` to this URL with \
+         POST (a client that can choose calls it `http`)"
+    )]
+    OlderTransport,
     #[error("`Mcp-Session-Id` is missing; send `initialize` first and repeat what it gives")]
     SessionMissing,
     #[error("no such session; send `initialize` again without `Mcp-Session-Id`")]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{ACCEPT, HeaderName};
+use http::{HeaderMap, HeaderValue};
 use sekisho_protocol::caller::Caller;
 use sekisho_protocol::mcp::headers::HeaderView;
 use sekisho_protocol::mcp::message::{Id, Kind, Message, Outcome};
@@ -21,7 +21,7 @@ use crate::era::stateless::Declared;
 use crate::forward::{Answer, AnswerBody, Event, ForwardError, InitDigest};
 use crate::revision::NearRevision;
 use crate::route::Routed;
-use crate::session::{FarSession, NewSession, Session};
+use crate::session::{FarSession, NewSession, Session, kept};
 
 /// The header that names a session, in lower case.
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -47,7 +47,10 @@ pub(crate) fn offered(gateway: &Gateway, routed: &Routed, caller: &Caller, heade
     match (values.next(), values.next()) {
         (None, _) => Offered::Absent,
         (Some(value), None) => {
-            let found = value.to_str().ok().and_then(|token| gateway.sessions.find(token, caller, routed.server()));
+            let found = value.to_str().ok().and_then(|id| {
+                let known = gateway.sessions.find(id, caller, routed.server());
+                known.or_else(|| kept::revive(gateway, routed, caller, id))
+            });
             found.map_or_else(|| Offered::Unknown(said(headers)), Offered::Found)
         }
         (Some(_), Some(_)) => Offered::Unknown(said(headers)),
@@ -157,12 +160,21 @@ pub(crate) async fn session_without_body(
         Offered::Found(session) if named.is_none_or(|revision| revision == session.near.0) => Ok(session),
         Offered::Found(_) => Err(CallFault::SessionRevision),
         Offered::Unknown(_) => Err(CallFault::SessionUnknown),
+        // A client of HTTP+SSE (2024-11-05) begins so, and turns to POST at a 405 if it can (2025-11-25 Transports,
+        // Backwards Compatibility).
+        Offered::Absent if is_older_transport(headers) => Err(CallFault::OlderTransport),
         Offered::Absent => {
             let spoken = gateway.upstreams.revisions(routed.route.upstream.name()).await;
             let modern_only = spoken.is_ok_and(|spoken| !speaks_initialize(&spoken.revisions));
             Err(if modern_only { CallFault::MethodNotAllowed { allow: "POST" } } else { CallFault::SessionMissing })
         }
     }
+}
+
+/// Whether a `GET` without a session is the first request of an HTTP+SSE client: it wants events, and knows no revision yet.
+fn is_older_transport(headers: &HeaderMap) -> bool {
+    let wants_events = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/event-stream"));
+    !headers.contains_key("mcp-protocol-version") && headers.get_all(ACCEPT).iter().any(wants_events)
 }
 
 /// Ends a session, here and at the upstream.
@@ -179,7 +191,7 @@ pub(crate) struct Handshake {
     /// The answer, whole.
     pub(crate) message: Bytes,
     /// The new session's identifier; none where the upstream said no.
-    pub(crate) session: Option<McpSessionToken>,
+    pub(crate) session: Option<HeaderValue>,
 }
 
 /// Waits for the answer to `initialize` and opens the session. The identifier has to stand in the head, so the
@@ -220,7 +232,7 @@ pub(crate) async fn complete(
             let server = routed.server();
             let source = routed.source;
             let new = NewSession { caller, source, server, near: NearRevision(revision), far, elicits_urls, has_tools };
-            Ok(Handshake { message, session: Some(open(gateway, new)) })
+            Ok(Handshake { message, session: open(gateway, new) })
         }
     }
 }
@@ -274,11 +286,15 @@ fn with_notices(message: Bytes) -> Result<(Bytes, bool), ForwardError> {
     Ok((Bytes::from(edited.map_err(|error| malformed(&error.to_string()))?), true))
 }
 
-fn open(gateway: &Arc<Gateway>, new: NewSession<'_>) -> McpSessionToken {
-    let (token, evicted) = gateway.sessions.open(new, gateway.entropy.as_ref());
-    if let Some(evicted) = evicted {
+/// Opens a session, and gives the identifier for its client.
+fn open(gateway: &Arc<Gateway>, new: NewSession<'_>) -> Option<HeaderValue> {
+    let token = McpSessionToken::generate(gateway.entropy.as_ref());
+    let id = kept::name(gateway, &token, &new, gateway.clock.now());
+    let mut value = HeaderValue::from_str(&id).ok()?;
+    value.set_sensitive(true);
+    if let Some(evicted) = gateway.sessions.open(&id, new) {
         let gateway = Arc::clone(gateway);
         tokio::spawn(async move { end(&gateway, &evicted).await });
     }
-    token
+    Some(value)
 }

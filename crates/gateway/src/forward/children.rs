@@ -14,7 +14,7 @@ use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use super::ForwardError;
-use super::guard::SWEEP_WAIT;
+use super::guard::{SMALL_HEAP, SWEEP_WAIT};
 use super::stdio::framing::{Line, Lines};
 use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
 
@@ -76,6 +76,10 @@ pub(super) fn spawn(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    // Not where the operator gives the program a value of its own.
+    if settings.guard.is_some() && !settings.environment.contains_key(SMALL_HEAP.0) {
+        command.env(SMALL_HEAP.0, SMALL_HEAP.1);
+    }
     if let Some(directory) = &settings.directory {
         command.current_dir(directory);
     }

@@ -54,6 +54,15 @@ pub(crate) enum ForwardError {
         /// What went wrong.
         reason: String,
     },
+    /// The upstream encoded its answer although it was asked for `identity`. It is not decoded: a small body can grow to any
+    /// size (ATK-93).
+    #[error(
+        "the upstream's answer has `Content-Encoding: {encoding}`, although it was asked for `identity`; switch compression off at the upstream, or at the proxy before it, for requests with `Accept-Encoding: identity`"
+    )]
+    Encoded {
+        /// Which encoding, if it is a registered one.
+        encoding: &'static str,
+    },
     /// The upstream said something that is not MCP.
     #[error("the upstream's answer is not MCP: {reason}")]
     Malformed {
@@ -189,6 +198,7 @@ impl ForwardError {
             | Self::TooManyChildren { .. }
             | Self::UnknownUpstream { .. } => false,
             Self::AskedToWait { .. }
+            | Self::Encoded { .. }
             | Self::GaveWay
             | Self::Malformed { .. }
             | Self::MethodNotAllowed

@@ -423,13 +423,21 @@ fn retry_after(headers: &HeaderMap) -> Option<u32> {
     Some(u32::try_from(seconds).unwrap_or(SECONDS_MAX).min(SECONDS_MAX))
 }
 
-/// `identity` was asked for, and a small body that grows is a bomb (ATK-93).
+/// Encodings that have a name (IANA, HTTP Content Coding Registry).
+const ENCODINGS: [&str; 8] = ["aes128gcm", "br", "compress", "deflate", "exi", "gzip", "x-gzip", "zstd"];
+
+/// `identity` was asked for, and a small body that grows is a bomb (ATK-93). Each line and each word of a line counts
+/// (RFC 9110 §5.3, §8.4).
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), ForwardError> {
-    match headers.get(CONTENT_ENCODING) {
-        None => Ok(()),
-        Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
-        Some(_) => Err(malformed("its body is encoded, although `identity` alone was asked for")),
+    for line in headers.get_all(CONTENT_ENCODING) {
+        for word in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if !word.is_empty() && !word.eq_ignore_ascii_case(b"identity") {
+                let known = ENCODINGS.into_iter().find(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+                return Err(ForwardError::Encoded { encoding: known.unwrap_or("(another)") });
+            }
+        }
     }
+    Ok(())
 }
 
 /// 2025-11-25 Session Management 1: visible ASCII alone.

@@ -9,6 +9,7 @@ use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Direction, Revision, lookup};
 use sekisho_protocol::scope::ScopeSet;
+use sekisho_protocol::secret::McpSessionToken;
 
 use crate::revision::NearRevision;
 
@@ -32,7 +33,9 @@ fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String
     let (server, near) = (server("notes"), NearRevision(Revision::V2025_11_25));
     let new =
         NewSession { caller, source: None, server: &server, near, far: None, elicits_urls: false, has_tools: false };
-    sessions.open(new, entropy).0.expose().to_owned()
+    let id = McpSessionToken::generate(entropy).expose().to_owned();
+    sessions.open(&id, new);
+    id
 }
 
 /// RS-47, RS-49, PX-19, ATK-71: a session exists for its subject, client and server only.
@@ -150,7 +153,9 @@ fn sessions_give_way_to_those_of_the_same_holder() {
         let source = source.map(|text| text.parse().unwrap());
         let (far, elicits_urls, has_tools) = (None, false, false);
         let new = NewSession { caller, source, server: &server, near, far, elicits_urls, has_tools };
-        sessions.open(new, &entropy).0.expose().to_owned()
+        let id = McpSessionToken::generate(&entropy).expose().to_owned();
+        sessions.open(&id, new);
+        id
     };
     let alive = |caller: &Caller, tokens: &[String]| {
         tokens.iter().filter(|token| sessions.find(token, caller, &server("notes")).is_some()).count()
@@ -165,6 +170,42 @@ fn sessions_give_way_to_those_of_the_same_holder() {
     let there = [open(&nobody, Some("2001:db8::1"))];
     let here: Vec<String> = (0..10).map(|_| open(&nobody, Some("192.0.2.1"))).collect();
     assert_eq!((alive(&nobody, &here), alive(&nobody, &there), alive(&bob, &bobs)), (2, 1, 1));
+}
+
+/// ATK-284: a session of an earlier process is gone on with once; where it has ended, and where others would have to give
+/// way, it is not.
+#[test]
+fn a_session_of_an_earlier_process_does_not_come_back_after_its_end() {
+    let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(2, Duration::from_secs(60)));
+    let (alice, bob) = (caller(1, "cli_a", 1), caller(2, "cli_b", 2));
+    let notes = server("notes");
+    let revive = |id: &str, caller: &Caller| {
+        let (revision, upstream) = (Revision::V2025_11_25, None);
+        let (elicits_urls, has_tools) = (false, false);
+        let new = NewSession { caller, source: None, server: &notes, revision, upstream, elicits_urls, has_tools };
+        sessions.revive(id, new)
+    };
+    let id = || format!("{}.sealed", McpSessionToken::generate(&entropy).expose());
+    let first = id();
+    assert!(sessions.find(&first, &alice, &notes).is_none());
+    let revived = revive(&first, &alice).unwrap();
+    assert!(Arc::ptr_eq(&revived, &sessions.find(&first, &alice, &notes).unwrap()));
+    assert!(Arc::ptr_eq(&revived, &revive(&first, &alice).unwrap()), "two requests at once get one session");
+    assert!(revive(&first, &bob).is_none());
+    // The identifier proper alone is no name of it, and neither is one with something else behind it.
+    let (token, _) = super::kept::parts(&first);
+    for other in [token.to_owned(), format!("{token}.other")] {
+        assert!(sessions.find(&other, &alice, &notes).is_none(), "{other}");
+    }
+    sessions.end(&revived);
+    assert!(sessions.find(&first, &alice, &notes).is_none() && revive(&first, &alice).is_none());
+    let (second, third, fourth) = (id(), id(), id());
+    assert!(revive(&second, &alice).is_some() && revive(&third, &alice).is_some());
+    assert!(revive(&fourth, &alice).is_none(), "nobody gives way to it");
+    assert!(sessions.find(&second, &alice, &notes).is_some());
+    let grants = HashSet::from([alice.grant.unwrap()]);
+    assert_eq!(sessions.end_of_grants(&grants).len(), 2);
+    assert!(revive(&second, &alice).is_none() && revive(&third, &alice).is_none());
 }
 
 /// 2025-11-25 Elicitation: what a person answered is told in the session that asked, once; of too many questions the oldest

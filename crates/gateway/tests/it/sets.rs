@@ -56,7 +56,9 @@ async fn a_call_outside_the_task_is_refused_by_need() {
     assert_eq!(call(&world, &token, "add_note", json!({ "id": 5 })).await.status, 200);
     let beyond = call(&world, &token, "add_note", json!({ "id": 6 })).await;
     let reason = beyond.json()["error"]["data"]["reason"].clone();
-    assert_eq!(reason, "the argument `/id` is beyond the bounds of the task “tidy up”; the user can widen it");
+    let wants = r#"it has to fit {"maximum":5,"type":"integer"}"#;
+    let said = format!("the argument `/id` is beyond the bounds of the task “tidy up”; {wants}; the user can widen it");
+    assert_eq!(reason, said);
     let listed = world.modern(&token, "tools/list", json!({})).send().await.json();
     let tools: Vec<&str> =
         listed["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();

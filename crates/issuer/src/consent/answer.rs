@@ -1,10 +1,11 @@
 //! A person's answer, and what follows from it, in one transaction each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sekisho_acts::tool::{self, Shown};
 use sekisho_acts::{ActError, Performer};
 use sekisho_policy::grant::narrowed;
+use sekisho_policy::task::check_bounds;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
@@ -43,6 +44,8 @@ pub(crate) enum Answer {
 /// Why a client gets no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denial {
+    /// Bounds of the task name an argument that its tool does not take: they would bind something else than they say.
+    Bounds,
     /// Nothing was remembered, and `prompt=none` forbids to ask.
     Interaction,
     /// The person said no, or yes to nothing.
@@ -52,6 +55,7 @@ pub(crate) enum Denial {
 impl Denial {
     pub(crate) fn code(self) -> OauthErrorCode {
         match self {
+            Self::Bounds => OauthErrorCode::InvalidAuthorizationDetails,
             Self::Interaction => OauthErrorCode::InteractionRequired,
             Self::Person => OauthErrorCode::AccessDenied,
         }
@@ -59,6 +63,7 @@ impl Denial {
 
     pub(crate) fn description(self) -> &'static str {
         match self {
+            Self::Bounds => "bounds of the task name an argument that the tool does not take, or could bind nothing",
             Self::Interaction => "a page is needed, and `prompt=none` forbids it",
             Self::Person => "the person denied the request",
         }
@@ -158,7 +163,7 @@ async fn denied(
         return Err(ConsentError::RequestGone);
     }
     let act = match why {
-        Denial::Interaction => ActKind::AuthorizationRefused,
+        Denial::Bounds | Denial::Interaction => ActKind::AuthorizationRefused,
         Denial::Person => ActKind::ConsentDenied,
     };
     let entry = Act { detail: why.description().to_owned(), ..of_request(act, request, session) };
@@ -195,6 +200,15 @@ async fn approve(
     let needs_nothing = conditions.task.as_ref().is_some_and(|task| task.definition.check().is_err());
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
+    }
+    // Whoever may use these tools now may know what they take, and nobody could before.
+    if let Some(task) = &conditions.task {
+        let mut definitions: BTreeMap<_, _> =
+            tx.catalogue().definitions(&request.pending.server).await?.into_iter().collect();
+        definitions.retain(|name, _| offer.known.iter().any(|tool| tool.name == *name));
+        if check_bounds(&task.definition, &definitions).is_err() {
+            return denied(issuer, tx, visit, request, Some(session), Denial::Bounds).await;
+        }
     }
     let code = grant(issuer, tx, visit, request, session, (&scopes, conditions.clone())).await?;
     let by = records::performer(issuer, visit, Actor::User(session.user.id));

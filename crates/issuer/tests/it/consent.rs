@@ -515,3 +515,40 @@ async fn a_client_of_the_operators_keeps_every_grant() {
     let grants = tx.grants().list(&sekisho_store::GrantFilter::default()).await.unwrap();
     assert_eq!(grants.iter().filter(|grant| grant.revoked_at.is_none()).count(), 2);
 }
+
+/// Bounds that name an argument which the tool does not take bind something else than the person read: nothing is granted, and
+/// the client is told what is wrong with them. Where the tool takes it, the grant is made.
+#[tokio::test]
+async fn a_task_with_bounds_on_an_argument_that_is_not_there_is_not_granted() {
+    for (argument, granted) in [("titel", false), ("title", true)] {
+        let site = Site::new().await;
+        let definition = r#"{"inputSchema":{"properties":{"title":{"type":"string"}}},"name":"write_note"}"#;
+        let mut tx = site.store.begin().await.unwrap();
+        let (now, notes) = (site.clock.now(), "notes".parse().unwrap());
+        let seen = tool("write_note", ToolClass::Write, definition);
+        tx.catalogue().sync(&notes, std::slice::from_ref(&seen), now).await.unwrap();
+        assert!(tx.catalogue().classify(&notes, "write_note", ToolClass::Write, &seen.digest(), now).await.unwrap());
+        tx.commit().await.unwrap();
+        let bounds = json!({ "properties": { argument: { "pattern": "^draft" } } });
+        let tools = [("write_note".to_owned(), Some(bounds))].into();
+        let definition = TaskDefinition { purpose: "draft".to_owned(), tools, ..TaskDefinition::default() };
+        let template = TaskTemplate { name: "draft".to_owned(), definition };
+        let notes = ServerCard { templates: vec![template], ..card("notes") };
+        site.servers.send_replace(Arc::new(ServerDirectory::new([notes])));
+        let client = site.registered(LOOPBACK).await;
+        let mut owner = site.signed_in("owner").await;
+        let (path, page) = owner.open(&Ask::new(&site, &client, USED).set("scope", "mcp:write")).await;
+        let csrf = page.csrf();
+        let fields = [
+            ("csrf", csrf.as_str()),
+            ("decision", "approve"),
+            ("scope", "mcp:write"),
+            ("template", "draft"),
+            ("end", ""),
+        ];
+        let answer = owner.post(&path, &fields).await.redirected();
+        assert_eq!(answer.contains_key("code"), granted, "{answer:?}");
+        let expected = (!granted).then_some("invalid_authorization_details");
+        assert_eq!(answer.get("error").map(String::as_str), expected, "{answer:?}");
+    }
+}

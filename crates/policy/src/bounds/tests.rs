@@ -88,6 +88,107 @@ fn a_bound_implies_its_type_and_its_presence() {
     }
 }
 
+/// What a call is told that is beyond bounds: enough for a model that never saw them to call again, whatever the keyword.
+#[test]
+fn a_refusal_names_the_bound_that_is_not_kept() {
+    let one = |inner: Value| json!({"properties": {"a": inner}});
+    let closed = json!({"properties": {"a": {"const": 1}, "b": {}}, "additionalProperties": false});
+    let either = json!({"anyOf": [{"properties": {"a": {"maximum": 5}}}, {"properties": {"b": {"const": true}}}]});
+    for (bounds, arguments, said) in [
+        (
+            one(json!({"maximum": 5})),
+            r#"{"a":6}"#,
+            r#"`/a` is beyond the bounds of it; it has to fit {"maximum":5,"type":["number"]}"#,
+        ),
+        (
+            one(json!({"exclusiveMinimum": 0, "multipleOf": 0.01})),
+            r#"{"a":0}"#,
+            r#"{"exclusiveMinimum":0,"multipleOf":0.01,"#,
+        ),
+        (one(json!({"type": "integer"})), r#"{"a":"x"}"#, r#"it has to fit {"type":"integer"}"#),
+        (one(json!({"const": "x"})), r#"{"a":"y"}"#, r#"it has to fit {"const":"x"}"#),
+        (
+            one(json!({"enum": ["x", "y"], "title": "said to nobody"})),
+            r#"{"a":"z"}"#,
+            r#"it has to fit {"enum":["x","y"]}"#,
+        ),
+        (
+            one(json!({"pattern": "^draft", "maxLength": 9})),
+            r#"{"a":"other"}"#,
+            r#"{"maxLength":9,"pattern":"^draft","type":["string"]}"#,
+        ),
+        (one(json!({"format": "uuid"})), r#"{"a":"x"}"#, r#"{"format":"uuid","type":["string"]}"#),
+        (
+            one(json!({"items": {"maximum": 5}, "maxItems": 2})),
+            r#"{"a":[1,6]}"#,
+            r#"`/a/1` is beyond the bounds of it; it has to fit {"maximum":5,"#,
+        ),
+        (
+            one(json!({"maxItems": 2, "uniqueItems": true})),
+            r#"{"a":[1,1]}"#,
+            r#"{"maxItems":2,"type":["array"],"uniqueItems":true}"#,
+        ),
+        (one(json!({"contains": {"const": "x"}})), r#"{"a":["y"]}"#, r#"{"contains":{"const":"x"},"type":["array"]}"#),
+        (
+            one(json!({"not": {"enum": ["root"]}})),
+            r#"{"a":"root"}"#,
+            r#"it has to fit {"not":{"enum":["root"]},"type":["string"]}"#,
+        ),
+        (
+            one(json!({"anyOf": [{"maximum": 5}, {"const": "all"}]})),
+            r#"{"a":9}"#,
+            r#"it has to fit {"anyOf":[{"maximum":5,"type":["number"]},{"const":"all"}]}"#,
+        ),
+        (one(json!({"allOf": [{"minimum": 1}, {"maximum": 5}]})), r#"{"a":9}"#, r#"it has to fit {"maximum":5,"#),
+        (
+            one(json!({"patternProperties": {"^x": {"maximum": 5}}})),
+            r#"{"a":{"xy":9}}"#,
+            r#"`/a/xy` is beyond the bounds of it; it has to fit {"maximum":5,"#,
+        ),
+        (one(json!({"minProperties": 2})), r#"{"a":{"b":1}}"#, r#"it has to fit {"minProperties":2,"#),
+        (one(json!(false)), r#"{"a":1}"#, "`/a` is beyond the bounds of it; it may not be there"),
+        (
+            one(json!({"maximum": 5})),
+            "{}",
+            r#"the argument `a` is missing, and it is bounded by it; it has to fit {"maximum":5,"#,
+        ),
+        (one(json!({"maximum": 5})), r#"{"A":1,"a":1}"#, "the argument `/A` could be taken for `a`; spell it exactly"),
+        (
+            one(json!({"maximum": 5})),
+            r#"{"a":9007199254740993}"#,
+            r#"that some programs round, and there is a bound on it; send one up to 2^53; it has to fit {"maximum":5,"#,
+        ),
+        (closed, r#"{"a":1,"c":1}"#, "`/c` is beyond the bounds of it; only these may be there: `a`, `b`"),
+        (
+            either.clone(),
+            r#"{"a":9}"#,
+            r#"`/a` is beyond the bounds of it; the arguments have to fit {"anyOf":[{"properties":{"a":{"maximum":5,"#,
+        ),
+        (either, "{}", r#"the arguments are beyond the bounds of it; the arguments have to fit {"anyOf":["#),
+    ] {
+        let read = Bounds::read("t", &bounds).unwrap();
+        let told = read.check(Some(arguments.as_bytes())).expect_err(arguments).of_bounds("it");
+        assert!(told.contains(said), "{bounds} {arguments}: {told}");
+    }
+}
+
+/// ATK-280: however large bounds are and whatever is in them, a refusal is one short line, and quotes nothing that was sent.
+#[test]
+fn a_refusal_by_bounds_is_short_and_quotes_nothing_that_was_sent() {
+    let long: Vec<String> = (0..400).map(|at| format!("value {at}\u{202e}\n")).collect();
+    for bounds in [
+        json!({"properties": {"a": {"enum": long}}}),
+        json!({"properties": {"a": {"anyOf": [{"enum": long}, {"pattern": "^x"}]}}}),
+        json!({"properties": {"a": {"const": "x".repeat(5000)}}}),
+    ] {
+        let read = Bounds::read("t", &bounds).unwrap();
+        let violation = read.check(Some(br#"{"a":"hunter2"}"#)).unwrap_err();
+        let told = violation.of_bounds("the task");
+        assert!(told.ends_with('…') && told.chars().count() < 500, "{told}");
+        assert!(!told.contains("hunter2") && !told.chars().any(sekisho_protocol::text::is_invisible), "{told}");
+    }
+}
+
 fn refused(bounds: &Value, definition: Option<&str>) -> String {
     check_schema("pay", bounds, definition).expect_err(&bounds.to_string()).to_string()
 }
@@ -151,6 +252,49 @@ fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
         json!(false),
     ] {
         assert_eq!(check_schema("pay", &bounds, Some(pay)), Ok(()), "{bounds}");
+    }
+}
+
+/// Whether a tool takes an argument is told only where its schema says all of it; and whether it can take others.
+#[test]
+fn an_argument_that_a_tool_lacks_is_told_where_that_is_certain() {
+    let of = |schema: Value| json!({"name": "pay", "inputSchema": schema}).to_string();
+    let properties = || json!({"amount": {}, "to": {"properties": {"folder": {}}}, "a.b": {}});
+    let open = of(json!({"properties": properties()}));
+    let closed = of(json!({"properties": properties(), "additionalProperties": false}));
+    let none = of(json!({"properties": {}, "additionalProperties": false}));
+    let patterns = of(json!({"properties": properties(), "patternProperties": {"^x-": {}}}));
+    let either = of(json!({"properties": properties(), "anyOf": [{"properties": {"other": {}}}, {}]}));
+    for (definition, argument, expected) in [
+        (&open, "amount", None),
+        (&open, "to.folder", None),
+        (&open, "a.b", None),
+        (&open, "ammount", Some(("; did you mean `amount`?", false))),
+        (&open, "to.folders", Some(("; did you mean `folder`?", false))),
+        (&open, "amount.0", None),
+        (&closed, "ammount", Some(("; did you mean `amount`?", true))),
+        (&closed, "from", Some(("; it has `a.b`, `amount`, `to`", true))),
+        (&none, "amount", Some(("; it takes none", true))),
+        (&patterns, "ammount", None),
+        (&either, "ammount", None),
+        (&of(json!({"type": "object"})), "ammount", None),
+        (&"not JSON".to_owned(), "ammount", None),
+    ] {
+        let found = super::lacking(definition, argument);
+        let found = found.as_ref().map(|lacking| (lacking.hint.as_str(), lacking.closed));
+        assert_eq!(found, expected, "{definition} {argument}");
+    }
+    // Bounds are treated alike.
+    let bounds = json!({"properties": {"ammount": {"maximum": 100}}});
+    for (definition, expected) in [(&open, Some(false)), (&closed, Some(true)), (&patterns, None), (&either, None)] {
+        let found = match check_schema("pay", &bounds, Some(definition)) {
+            Err(BoundsError::NoSuchArgument { closed, .. }) => Some(closed),
+            other => {
+                assert_eq!(other, Ok(()), "{definition}");
+                None
+            }
+        };
+        assert_eq!(found, expected, "{definition}");
     }
 }
 

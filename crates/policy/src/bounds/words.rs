@@ -140,6 +140,7 @@ pub(super) fn meant<'a>(name: &str, among: impl Iterator<Item = &'a str> + Clone
     const NAMED_MAX: usize = 12;
     match best(name, among.clone()) {
         Some(other) => format!("; did you mean `{other}`?"),
+        None if among.clone().next().is_none() => "; it takes none".to_owned(),
         None if among.clone().count() > NAMED_MAX => String::new(),
         None => format!("; it has {}", among.map(|other| format!("`{other}`")).collect::<Vec<_>>().join(", ")),
     }

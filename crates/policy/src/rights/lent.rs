@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::bounds::Bounds;
 use crate::model::{Authority, Call, Target};
+use crate::schema::Violation;
 use crate::task::Asked;
 
 const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
@@ -89,16 +90,36 @@ impl Lent {
         asked: Asked,
         now: Timestamp,
     ) -> Vec<&RightsLoan> {
-        if self.loans.is_empty() {
-            return Vec::new();
-        }
-        let own = self.loans.get(&(principal.subject.clone(), call.server.clone()));
         let fits = |bounds: &Option<Bounds>| match (bounds, asked) {
             (None, _) | (Some(_), Asked::Any) => true,
             (Some(bounds), Asked::This) => bounds.check(call.arguments.as_deref()).is_ok(),
         };
-        let own = own.into_iter().flatten();
-        let own = own.filter(|loan| loan.lent.is_for(principal, authority, call, now) && fits(&loan.bounds));
+        let own = self.of(principal, authority, call, now).filter(|loan| fits(&loan.bounds));
         own.map(|loan| &loan.lent).collect()
+    }
+
+    /// The bound of the newest loan for such a call that these arguments do not keep.
+    pub(super) fn beyond(
+        &self,
+        principal: Principal<'_>,
+        authority: &Authority,
+        call: &Call,
+        now: Timestamp,
+    ) -> Option<Box<Violation>> {
+        let newest = self.of(principal, authority, call, now).max_by_key(|loan| loan.lent.id)?;
+        newest.bounds.as_ref()?.check(call.arguments.as_deref()).err()
+    }
+
+    /// The loans for such a call, whatever its arguments are.
+    fn of<'l, 'c>(
+        &'l self,
+        principal: Principal<'c>,
+        authority: &'c Authority,
+        call: &'c Call,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'l Loan> {
+        let any = !self.loans.is_empty();
+        let own = any.then(|| self.loans.get(&(principal.subject.clone(), call.server.clone()))).flatten();
+        own.into_iter().flatten().filter(move |loan| loan.lent.is_for(principal, authority, call, now))
     }
 }

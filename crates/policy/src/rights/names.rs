@@ -14,6 +14,8 @@ use super::parts::PolicyFile;
 /// What a name in a policy is the name of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameOf {
+    /// An argument of one tool: `context.numbers.hasTag("…")`, in a rule for this tool alone.
+    Argument,
     /// The class of a tool: `resource.class == "…"`.
     Class,
     /// A client, by its identifier: `Client::"…"`.
@@ -89,6 +91,8 @@ pub struct NameUse {
     pub takes: bool,
     /// Where it stands in the file.
     pub span: Option<Span>,
+    /// Whose argument it is, as `server/name`; of arguments alone.
+    pub tool: Option<String>,
 }
 
 /// All names that the policies of a file write out, each rule's in its order. A file with mistakes has none.
@@ -99,7 +103,9 @@ pub fn names(file: &PolicyFile) -> Vec<NameUse> {
         let Ok(json) = policy.to_json() else { continue };
         seen.clear();
         let rule = policy.id().to_string();
-        let mut reader = Reader { written: &written, rule, found: &mut found, seen: &mut seen };
+        let tool =
+            json.pointer("/resource").filter(|scope| scope.get("op").is_some_and(|op| op == "==")).and_then(tool);
+        let mut reader = Reader { written: &written, rule, tool, found: &mut found, seen: &mut seen };
         let takes = policy.effect() == Effect::Forbid;
         for part in ["principal", "resource"] {
             let scope = json.get(part);
@@ -115,6 +121,13 @@ pub fn names(file: &PolicyFile) -> Vec<NameUse> {
         }
     }
     found
+}
+
+/// The tool that a scope names.
+fn tool(scope: &Value) -> Option<String> {
+    let entity = scope.get("entity")?;
+    let entity = entity.get("__entity").unwrap_or(entity);
+    (entity.get("type")? == "Tool").then(|| entity.get("id")?.as_str().map(str::to_owned)).flatten()
 }
 
 /// Where each text stands that is written in quotes, with what stands before it: `"a"`, `Group::"a"`. Only the first place
@@ -153,6 +166,8 @@ fn written(text: &str) -> HashMap<&str, usize> {
 struct Reader<'a> {
     written: &'a HashMap<&'a str, usize>,
     rule: String,
+    /// The one tool that the rule is about, if there is one.
+    tool: Option<String>,
     found: &'a mut Vec<NameUse>,
     /// What was found in this rule.
     seen: &'a mut HashSet<(NameOf, String, bool)>,
@@ -162,7 +177,8 @@ impl Reader<'_> {
     fn note(&mut self, of: NameOf, name: &str, written: &str, takes: bool) {
         if self.seen.insert((of, name.to_owned(), takes)) {
             let span = self.written.get(written).map(|at| Span { at: *at, len: written.len() });
-            self.found.push(NameUse { of, name: name.to_owned(), rule: self.rule.clone(), takes, span });
+            let tool = self.tool.clone().filter(|_| of == NameOf::Argument);
+            self.found.push(NameUse { of, name: name.to_owned(), rule: self.rule.clone(), takes, span, tool });
         }
     }
 
@@ -195,6 +211,7 @@ impl Reader<'_> {
         match operator {
             "Value" => return operand.get("__entity").into_iter().for_each(|entity| self.entity(entity, takes)),
             "==" | "!=" | "contains" | "containsAny" | "containsAll" => self.compared(operand, turned),
+            "getTag" | "hasTag" if self.tool.is_some() => self.tagged(operand, takes),
             // What the condition decides may be either way.
             "if-then-else" => {
                 operand.get("if").into_iter().for_each(|condition| self.expression(condition, true));
@@ -206,6 +223,13 @@ impl Reader<'_> {
             _ => {}
         }
         self.expression(operand, turned);
+    }
+
+    /// The name of an argument in one of the bags: the only things that have tags.
+    fn tagged(&mut self, operand: &Value, takes: bool) {
+        if let Some(name) = operand.pointer("/right/Value").and_then(Value::as_str) {
+            self.note(NameOf::Argument, name, &format!("\"{name}\""), takes);
+        }
     }
 
     /// Texts that are compared with an attribute.
@@ -286,6 +310,16 @@ mod tests {
                 &format!("permit({scope}) when {{ if principal in Group::\"a\" then true else false }};"),
                 vec![(NameOf::Group, "a", true)],
             ),
+            (
+                "forbid(principal, action, resource == Tool::\"s/t\") when { context.numbers.hasTag(\"n\") && context.numbers.getTag(\"n\") > 5 };",
+                vec![(NameOf::Tool, "s/t", true), (NameOf::Argument, "n", true)],
+            ),
+            (
+                "forbid(principal, action, resource == Tool::\"s/t\") unless { context.flags.hasTag(\"dry\") };",
+                vec![(NameOf::Tool, "s/t", true), (NameOf::Argument, "dry", false)],
+            ),
+            // Which tool it is an argument of cannot be told.
+            (&format!("forbid({scope}) when {{ context.numbers.hasTag(\"n\") }};"), vec![]),
             ("permit(principal, action, resource);", vec![]),
         ] {
             let file = PolicyFile { name: "a.cedar".to_owned(), text: rule.to_owned() };

@@ -10,8 +10,8 @@ use sekisho_protocol::json::{Broken, Kind, Raw};
 use sekisho_protocol::mcp::strict::{is_exact, loosely};
 use serde_json::Value;
 
-use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, Pattern, TextRules};
-use super::{COSTLY, FOLDED, ROUNDED, Violation};
+use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, Pattern, REFERENCES_MAX, TextRules};
+use super::{COSTLY, FOLDED, Part, ROUNDED, Violation, shown};
 
 /// Steps of one check: a node at a value, and each [`BYTES_A_STEP`] of it.
 /// A message has at most 100 000 members, and an ordinary schema looks at each a few times.
@@ -20,6 +20,9 @@ const STEPS_MAX: u32 = 500_000;
 const BYTES_A_STEP: usize = 256;
 /// Subschemas and values inside one another: a schema that refers to itself at the same value ends here.
 const DEPTH_MAX: u32 = 256;
+
+/// Members that a message names.
+const ALLOWED_MAX: usize = 12;
 
 /// What one check may still cost.
 pub(super) struct Steps {
@@ -46,7 +49,7 @@ impl Steps {
 type Checked = Result<(), Box<Violation>>;
 
 fn no(keyword: &'static str) -> Box<Violation> {
-    Box::new(Violation { at: String::new(), keyword, name: None })
+    Box::new(Violation::new(keyword))
 }
 
 /// A text that is not JSON fits nothing.
@@ -63,7 +66,7 @@ fn at(name: &str, mut violation: Box<Violation>) -> Box<Violation> {
 impl Compiled {
     /// Whether a value fits.
     pub(crate) fn check(&self, value: Raw<'_>) -> Checked {
-        self.fits(self.root, value, &mut Steps::default())
+        self.fits(self.root, value, &mut Steps::default()).map_err(|violation| self.told(violation))
     }
 
     fn fits(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Checked {
@@ -73,12 +76,16 @@ impl Compiled {
             return Err(no(COSTLY));
         }
         steps.depth += 1;
-        let checked = self.node(id).map_or(Ok(()), |node| self.node_fits(node, value, steps));
+        let checked = self.node(id).map_or(Ok(()), |node| self.node_fits((id, node), value, steps));
         steps.depth -= 1;
-        checked
+        checked.map_err(|mut violation| {
+            let below = violation.at.len();
+            violation.part.get_or_insert(Part { node: id, below, is_choice: false });
+            violation
+        })
     }
 
-    fn node_fits(&self, node: &Node, value: Raw<'_>, steps: &mut Steps) -> Checked {
+    fn node_fits(&self, (id, node): (NodeId, &Node), value: Raw<'_>, steps: &mut Steps) -> Checked {
         if node.never {
             return Err(no("false"));
         }
@@ -98,16 +105,22 @@ impl Compiled {
             Kind::Object => node.object.as_deref().map_or(Ok(()), |rules| self.object(rules, value, steps))?,
             Kind::Boolean | Kind::Null | Kind::Number => {}
         }
-        self.compositions(node, value, steps)
-    }
-
-    fn compositions(&self, node: &Node, value: Raw<'_>, steps: &mut Steps) -> Checked {
         if let Some(reference) = node.reference {
             self.fits(reference, value, steps)?;
         }
         for inner in &node.all {
             self.fits(*inner, value, steps)?;
         }
+        self.choices(node, value, steps).map_err(|mut violation| {
+            // A branch alone would be misleading; where the whole of it is written elsewhere, it says more.
+            if violation.part.is_none() || !node.said.contains("\"$ref\"") {
+                violation.part = Some(Part { node: id, below: violation.at.len(), is_choice: true });
+            }
+            violation
+        })
+    }
+
+    fn choices(&self, node: &Node, value: Raw<'_>, steps: &mut Steps) -> Checked {
         if !node.any.is_empty() {
             self.any(&node.any, value, steps)?;
         }
@@ -130,6 +143,45 @@ impl Compiled {
             next.map_or(Ok(()), |next| self.fits(next, value, steps))?;
         }
         Ok(())
+    }
+
+    /// The same violation with what the schema wants in its place.
+    fn told(&self, mut violation: Box<Violation>) -> Box<Violation> {
+        violation.wants = self.wants(&violation).unwrap_or_default().into();
+        violation
+    }
+
+    fn wants(&self, violation: &Violation) -> Option<String> {
+        let part = violation.part.filter(|_| !matches!(violation.keyword, COSTLY | FOLDED))?;
+        let node = self.node(part.node)?;
+        match (violation.keyword, part.is_choice) {
+            ("false", false) => return Some("it may not be there".to_owned()),
+            ("additionalProperties", false) => return node.object.as_deref().and_then(allowed),
+            ("required", false) => {
+                let member = node.object.as_deref()?.member(violation.name.as_deref()?)?;
+                return self.said(member.node?).map(|said| format!("it has to fit {said}"));
+            }
+            _ => {}
+        }
+        let said = self.said(part.node)?;
+        let place = violation.at.len().checked_sub(part.below).and_then(|end| violation.at.get(..end))?;
+        Some(match place {
+            "" => format!("the arguments have to fit {said}"),
+            place if place == violation.at => format!("it has to fit {said}"),
+            place => format!("the argument `{}` has to fit {said}", shown(place)),
+        })
+    }
+
+    /// What a part says, where references alone lead to it.
+    fn said(&self, mut at: NodeId) -> Option<&str> {
+        for _ in 0..REFERENCES_MAX {
+            let node = self.node(at)?;
+            match node.reference {
+                Some(reference) if node.said.starts_with("{\"$ref\"") => at = reference,
+                _ => return Some(node.said.as_ref()).filter(|said| !said.is_empty()),
+            }
+        }
+        None
     }
 
     /// Of several that all say no, the one that got furthest into the value says most.
@@ -239,7 +291,7 @@ impl Compiled {
             && !rules.loose.is_empty()
             && let Some(known) = rules.loose.get(loosely(name).as_ref())
         {
-            return Err(Box::new(Violation { at: String::new(), keyword: FOLDED, name: Some(known.to_string()) }));
+            return Err(Box::new(Violation { name: Some(known.to_string()), ..Violation::new(FOLDED) }));
         }
         let mut matched = declared;
         if !rules.patterns.is_empty() {
@@ -272,7 +324,7 @@ impl Compiled {
         let names = names.map_err(broken)?;
         for (_, others) in rules.together.iter().filter(|(name, _)| names.contains(name.as_ref())) {
             if let Some(other) = others.iter().find(|other| !names.contains(other.as_str())) {
-                return Err(Box::new(Violation { at: String::new(), keyword: "required", name: Some(other.clone()) }));
+                return Err(Box::new(Violation { name: Some(other.clone()), ..Violation::new("required") }));
             }
         }
         for (_, node) in rules.then.iter().filter(|(name, _)| names.contains(name.as_ref())) {
@@ -282,12 +334,25 @@ impl Compiled {
     }
 }
 
+/// Which members alone may be there, as many as a message holds.
+fn allowed(rules: &ObjectRules) -> Option<String> {
+    let declared: Vec<String> = rules
+        .members
+        .iter()
+        .filter(|(_, member)| member.node.is_some())
+        .map(|(name, _)| format!("`{}`", shown(name)))
+        .collect();
+    let more = if declared.len() > ALLOWED_MAX { ", …" } else { "" };
+    let named = declared.get(..ALLOWED_MAX).unwrap_or(&declared).join(", ");
+    (!named.is_empty()).then(|| format!("only these may be there: {named}{more}"))
+}
+
 /// The first required member that is not there.
 fn missing(rules: &ObjectRules, value: Raw<'_>) -> Box<Violation> {
     let there: HashSet<_> = value.members().filter_map(|member| Some(member.ok()?.0)).collect();
     let mut required = rules.members.iter().filter(|(_, member)| member.required);
     let name = required.find(|(name, _)| !there.contains(name.as_ref())).map(|(name, _)| name.to_string());
-    Box::new(Violation { at: String::new(), keyword: "required", name })
+    Box::new(Violation { name, ..Violation::new("required") })
 }
 
 fn number(node: &Node, value: Raw<'_>) -> Checked {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::node::{
     Compiled, ListRules, MemberRules, Node, NodeId, NumberRules, ObjectRules, Pattern, TextRules, Types,
 };
+use super::said::said;
 
 /// Subschemas of one schema.
 const NODES_MAX: usize = 4_096;
@@ -148,11 +149,12 @@ impl<'a> Compiler<'a> {
         if depth > DEPTH_MAX {
             return Err(CompileError::TooLarge);
         }
-        let node = match schema {
+        let mut node = match schema {
             Value::Bool(fits) => Node { never: !fits, ..Node::default() },
             Value::Object(members) => self.node(members, depth)?,
             _ => return Err(malformed("a schema")),
         };
+        node.said = said(schema);
         if let Some(place) = self.nodes.get_mut(id.0) {
             *place = node;
         }
@@ -197,6 +199,7 @@ impl<'a> Compiler<'a> {
             one: self.several(schema, "oneOf", depth)?,
             not: self.optional(schema, "not", depth)?,
             condition,
+            said: Box::default(),
         })
     }
 

@@ -8,7 +8,7 @@ use sekisho_protocol::json::Kind;
 use serde_json::Value;
 
 /// References in a row that are followed to find the object that they lead to.
-const REFERENCES_MAX: usize = 64;
+pub(super) const REFERENCES_MAX: usize = 64;
 /// Subschemas that are looked at to find of which kinds a property may be.
 const KINDS_STEPS_MAX: usize = 200;
 
@@ -90,6 +90,8 @@ pub(super) struct Node {
     pub(super) one: Vec<NodeId>,
     pub(super) not: Option<NodeId>,
     pub(super) condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
+    /// What it says, for a refusal.
+    pub(super) said: Box<str>,
 }
 
 #[derive(Debug, Default)]
@@ -158,6 +160,15 @@ impl ObjectRules {
     }
 }
 
+/// The properties that an object declares.
+#[derive(Debug)]
+pub(crate) struct Declared<'a> {
+    /// Their names, in order.
+    pub(crate) names: Vec<&'a str>,
+    /// Whether there can be no others (`additionalProperties` is `false`).
+    pub(crate) closed: bool,
+}
+
 /// A schema that is ready to be checked against.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -180,16 +191,54 @@ impl Compiled {
         Some(self.kinds(at, &mut steps))
     }
 
-    /// The properties of the object to which these names lead; `None` where it declares none.
-    pub(crate) fn properties(&self, path: &[&str]) -> Option<Vec<&str>> {
+    /// The properties of the object to which these names lead; `None` where it declares none, or where other parts of the
+    /// schema may declare more.
+    pub(crate) fn properties(&self, path: &[&str]) -> Option<Declared<'_>> {
         let mut at = self.root;
         for name in path {
             at = self.object_at(at)?.member(name)?.node?;
         }
-        let members = &self.object_at(at)?.members;
-        let declared: Vec<&str> =
-            members.iter().filter(|(_, rules)| rules.node.is_some()).map(|(name, _)| name.as_ref()).collect();
-        (!declared.is_empty()).then_some(declared)
+        self.declared_at(at)
+    }
+
+    /// The part of a name with points (`to.folder`) that no property has, and what is declared there. `None`: one has it, or
+    /// that cannot be told.
+    pub(crate) fn lacking<'n>(&self, name: &'n str) -> Option<(&'n str, Declared<'_>)> {
+        let (mut at, mut rest) = (self.root, name);
+        loop {
+            let declared = self.declared_at(at)?;
+            if declared.names.contains(&rest) {
+                return None;
+            }
+            match rest.split_once('.') {
+                Some((first, inner)) if declared.names.contains(&first) => {
+                    at = self.object_at(at)?.member(first)?.node?;
+                    rest = inner;
+                }
+                _ => return Some((rest, declared)),
+            }
+        }
+    }
+
+    fn declared_at(&self, mut at: NodeId) -> Option<Declared<'_>> {
+        for _ in 0..REFERENCES_MAX {
+            let node = self.node(at)?;
+            let is_composed =
+                !(node.all.is_empty() && node.any.is_empty() && node.one.is_empty() && node.condition.is_none());
+            match (&node.object, node.reference) {
+                _ if is_composed => return None,
+                (None, Some(reference)) => at = reference,
+                (None, None) | (Some(_), Some(_)) => return None,
+                (Some(rules), None) => {
+                    let declared = rules.members.iter().filter(|(_, member)| member.node.is_some());
+                    let names: Vec<&str> = declared.map(|(name, _)| name.as_ref()).collect();
+                    let closed = rules.additional.and_then(|node| self.node(node)).is_some_and(|node| node.never);
+                    let is_told = rules.patterns.is_empty() && rules.then.is_empty() && (closed || !names.is_empty());
+                    return is_told.then_some(Declared { names, closed });
+                }
+            }
+        }
+        None
     }
 
     /// What is said of an object, where references alone lead to it.

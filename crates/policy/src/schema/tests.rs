@@ -62,7 +62,59 @@ fn arguments_are_held_to_their_types_without_coercion() {
             assert_eq!((violation.at.as_str(), violation.keyword), (at, keyword), "{arguments}");
         }
     }
-    assert_eq!(ToolSchema::read(&schema).check(None).unwrap_err().to_string(), "the argument `amount` is missing");
+    let missing = ToolSchema::read(&schema).check(None).unwrap_err().to_string();
+    assert_eq!(missing, r#"the argument `amount` is missing; it has to fit {"type":"integer"}"#);
+}
+
+/// LangChain's adapters show a model neither `anyOf` nor `oneOf` nor `if`: the refusal says what is wanted, for every kind of
+/// keyword.
+#[test]
+fn a_refusal_says_what_the_schema_wants() {
+    let person = json!({"$defs": {"P": {"type": "object", "minProperties": 2}}, "properties": {"p": {"$ref": "#/$defs/P"}}, "required": ["p"]});
+    let when =
+        json!({"if": {"properties": {"kind": {"const": "a"}}, "required": ["kind"]}, "then": {"required": ["b"]}});
+    for (schema, arguments, said) in [
+        (
+            json!({"properties": {"n": {"type": "integer", "description": "how many"}}}),
+            r#"{"n":"5"}"#,
+            r#"`/n` does not fit `type` of the tool's input schema; it has to fit {"type":"integer"}"#,
+        ),
+        (
+            json!({"properties": {"n": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}),
+            r#"{"n":5}"#,
+            r#"`anyOf` of the tool's input schema; it has to fit {"anyOf":[{"type":"string"},{"type":"null"}]}"#,
+        ),
+        (
+            json!({"properties": {"n": {"oneOf": [{"multipleOf": 2}, {"multipleOf": 3}]}}}),
+            r#"{"n":6}"#,
+            r#"`oneOf` of the tool's input schema; it has to fit {"oneOf":[{"multipleOf":2},{"multipleOf":3}]}"#,
+        ),
+        (
+            when,
+            r#"{"kind":"a"}"#,
+            r#"the argument `b` is missing; the arguments have to fit {"if":{"properties":{"kind":{"const":"a"}},"required":["kind"]},"then":{"required":["b"]}}"#,
+        ),
+        (json!({"dependentRequired": {"a": ["b"]}}), r#"{"a":1}"#, "the argument `b` is missing"),
+        (
+            json!({"properties": {"a": {}}, "additionalProperties": false}),
+            r#"{"b":1}"#,
+            "`/b` does not fit `additionalProperties` of the tool's input schema; only these may be there: `a`",
+        ),
+        (
+            json!({"propertyNames": {"pattern": "^x"}}),
+            r#"{"b":1}"#,
+            r#"the arguments have to fit {"propertyNames":{"pattern":"^x"}}"#,
+        ),
+        (
+            person.clone(),
+            r#"{"p":{}}"#,
+            r#"`/p` does not fit `minProperties` of the tool's input schema; it has to fit {"minProperties":2,"type":"object"}"#,
+        ),
+        (person, "{}", r#"the argument `p` is missing; it has to fit {"minProperties":2,"type":"object"}"#),
+    ] {
+        let told = check(&schema, arguments).unwrap_err().to_string();
+        assert!(told.contains(said), "{schema} {arguments}: {told}");
+    }
 }
 
 /// ATK-113: a lenient reader takes a name for another; the schema says which ones there are.

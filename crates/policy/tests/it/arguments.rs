@@ -243,7 +243,9 @@ fn a_call_that_the_tool_does_not_take_is_refused() {
     let bad = with_schema(&schema, r#"{"amount":"secret"}"#);
     let Decision::Deny(denial) = judge(&carol, &bad) else { panic!() };
     let Reason::Arguments(violation) = &denial.reason else { panic!("{denial:?}") };
-    assert_eq!(violation.to_string(), "the argument `/amount` does not fit `type` of the tool's input schema");
+    let wants = r#"it has to fit {"type":"integer"}"#;
+    let said = format!("the argument `/amount` does not fit `type` of the tool's input schema; {wants}");
+    assert_eq!(violation.to_string(), said);
     assert_eq!((denial.reason.why().as_str(), denial.reason.set()), ("arguments_invalid", None));
     let Decision::Deny(denial) = judge(&caller(user(9), "mcp:read"), &bad) else { panic!() };
     assert_eq!(denial.reason, Reason::Rights);

@@ -261,8 +261,22 @@ fn an_explanation_points_at_what_is_outside_the_task() {
     let moving = declared(task(moving()));
     for (authority, name, arguments, expected) in [
         (&moving, "move", r#"{"to":"/tmp/a"}"#, None),
-        (&moving, "move", r#"{"to":"/etc"}"#, Some("the argument `/to` is beyond its bound")),
-        (&moving, "move", "{}", Some("an argument is missing or beyond its bound")),
+        (
+            &moving,
+            "move",
+            r#"{"to":"/etc"}"#,
+            Some(
+                r#"the argument `/to` is beyond the bounds of the task; it has to fit {"pattern":"^/tmp/","type":["string"]}"#,
+            ),
+        ),
+        (
+            &moving,
+            "move",
+            "{}",
+            Some(
+                r#"the argument `to` is missing, and it is bounded by the task; it has to fit {"pattern":"^/tmp/","type":["string"]}"#,
+            ),
+        ),
         (&moving, "edit", "", Some("the task does not name it")),
         (&over, "look", "", Some("the task is finished")),
         (&spent, "look", "", Some("the task's budget of calls is used up")),

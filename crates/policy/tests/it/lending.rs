@@ -3,12 +3,14 @@
 use sekisho_policy::decide::{Decision, Denial, Forbidden, Reason, decide};
 use sekisho_policy::lending::{Hindrance, WantedTool, hindrance};
 use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
-use sekisho_policy::rights::{Rights, RuleId};
+use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, RuleId};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::ToolClass;
-use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::env::{SeededEntropy, after};
+use sekisho_protocol::ids::{ClientId, LoanId};
+use serde_json::json;
 
-use crate::world::{caller, now, rights, tool, user};
+use crate::world::{caller, now, parts, rights, tool, user};
 
 const RULES: &str = r#"
 @id("open") permit(principal, action == Action::"call", resource in Server::"notes");
@@ -46,6 +48,45 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
     let ghost = denied(&rights, &Call { target, ..pay("1") });
     assert_eq!((ghost.forbidden, ghost.because.len()), (None, 0), "no rule is why it is not there");
     assert_eq!(denied(&rights, &tool("news", "look", ToolClass::Read, "")).forbidden, None);
+}
+
+/// ATK-280: what was lent says which of its bounds the arguments do not keep, to whom it was lent and to nobody else: another
+/// client, another user, after its end, or where a rule forbids the tool, there is nothing.
+#[test]
+fn a_call_beyond_a_loan_is_told_its_bound_and_nobody_else_is() {
+    let client = ClientId::parse("cli_a").unwrap();
+    let loan = |name: &str, client: &ClientId, lasts: u32| RightsLoan {
+        id: LoanId::generate(now(), &SeededEntropy::from_seed(7)),
+        subject: Subject::User(user(3)),
+        client: client.clone(),
+        task: None,
+        server: "news".parse().unwrap(),
+        tool: name.to_owned(),
+        bounds: Some(json!({"properties": {"amount": {"maximum": 100}}})),
+        expires: after(now(), lasts),
+    };
+    let beyond = |loans: Vec<RightsLoan>, subject: u64, tool_name: &str| {
+        let rules = r#"@id("never") forbid(principal, action == Action::"call", resource == Tool::"news/wipe");"#;
+        let rights = Rights::new(RightsParts { loans, ..parts(rules) }).unwrap();
+        let call = tool("news", tool_name, ToolClass::Read, r#"{"amount":500}"#);
+        match decide(&rights, &caller(user(subject), "mcp:read"), &Authority::default(), &call, now()) {
+            Decision::Deny(denial) => denial.lent.map(|violation| violation.of_bounds("what an owner lent")),
+            other => panic!("{other:?}"),
+        }
+    };
+    let said = "the argument `/amount` is beyond the bounds of what an owner lent; it has to fit {\"maximum\":100,\"type\":[\"number\"]}";
+    assert_eq!(beyond(vec![loan("pay", &client, 60)], 3, "pay").as_deref(), Some(said));
+    let other = ClientId::parse("cli_b").unwrap();
+    for (loans, subject, name) in [
+        (vec![loan("pay", &client, 60)], 2, "pay"),
+        (vec![loan("pay", &other, 60)], 3, "pay"),
+        (vec![loan("pay", &client, 0)], 3, "pay"),
+        (vec![loan("pay", &client, 60)], 3, "look"),
+        (vec![loan("wipe", &client, 60)], 3, "wipe"),
+        (Vec::new(), 3, "pay"),
+    ] {
+        assert_eq!(beyond(loans, subject, name), None, "{subject} {name}");
+    }
 }
 
 /// A rule that forbids a tool beats each loan of it, and a tool that is held back is not there to be lent.

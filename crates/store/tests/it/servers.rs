@@ -3,7 +3,7 @@
 use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass, ToolSeen};
 use sekisho_protocol::ids::KeyId;
 use sekisho_protocol::secret::UpstreamSecret;
-use sekisho_store::{ChangeKind, FeedEvent, SecretBytes, ServerRow, SigningKeyRow};
+use sekisho_store::{ChangeKind, FeedEvent, SecretBytes, SeenLater, ServerRow, SigningKeyRow, TOOLS_OF_CALLERS_MAX};
 
 use crate::harness::{next, on_both};
 use crate::things::{digest, server};
@@ -95,6 +95,34 @@ async fn the_catalogue_follows_the_server_and_keeps_what_the_owner_decided() {
         assert_eq!(tx.catalogue().sync(&notes, &[seen("write", "v1")], world.at(3)).await.unwrap(), 3);
         assert_eq!(tx.catalogue().list(&notes).await.unwrap(), [tool("write", "v1", Some("v1"))]);
         assert_eq!(tx.catalogue().list(&server("files")).await.unwrap(), []);
+    })
+    .await;
+}
+
+/// What a server did not show in its first list is told with when it was first seen, however it changes; and so is what it
+/// shows to callers alone, of which so many are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_seen_later_is_kept_with_its_time() {
+    on_both(async |world| {
+        let notes = server("notes");
+        let mut tx = world.begin().await;
+        tx.catalogue().sync(&notes, &[seen("read", "v1")], world.now).await.unwrap();
+        assert_eq!(tx.catalogue().seen_later(&notes).await.unwrap(), []);
+        tx.catalogue().sync(&notes, &[seen("read", "v2"), seen("new", "v1")], world.at(1)).await.unwrap();
+        tx.catalogue().sync(&notes, &[seen("read", "v2"), seen("new", "v2")], world.at(2)).await.unwrap();
+        let names = ["hidden".to_owned(), "new".to_owned()];
+        tx.catalogue().seen_by_callers(&notes, &names, world.at(3)).await.unwrap();
+        tx.catalogue().seen_by_callers(&notes, &names, world.at(4)).await.unwrap();
+        let later = |name: &str, at: u32, listed| SeenLater { name: name.to_owned(), first_seen: world.at(at), listed };
+        let expected = [later("hidden", 3, false), later("new", 1, true)];
+        assert_eq!(tx.catalogue().seen_later(&notes).await.unwrap(), expected);
+        let many: Vec<String> = (0..TOOLS_OF_CALLERS_MAX + 20).map(|at| format!("made-up-{at}")).collect();
+        tx.catalogue().seen_by_callers(&notes, &many, world.at(5)).await.unwrap();
+        let kept = tx.catalogue().seen_later(&notes).await.unwrap();
+        assert_eq!(kept.iter().filter(|tool| !tool.listed).count(), usize::try_from(TOOLS_OF_CALLERS_MAX).unwrap() - 1);
+        tx.catalogue().forget(&notes).await.unwrap();
+        assert_eq!(tx.catalogue().seen_later(&notes).await.unwrap(), []);
+        tx.commit().await.unwrap();
     })
     .await;
 }

@@ -112,10 +112,59 @@ fn a_name_that_nothing_has_is_found_in_the_configuration() {
     let known = StoreNames {
         users: ["alice", "carol", "bob"].map(str::to_owned).into(),
         tools: [("billing".to_owned(), ["refund", "invoices"].map(str::to_owned).into())].into(),
+        ..Known::default()
     };
     let found = says(TOML, Some(&known));
     for expected in ["did you mean `bob`?", "did you mean `invoices`?"] {
         assert!(found.iter().any(|(fatal, says)| !fatal && says.contains(expected)), "{found:?}");
     }
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+/// An argument that the tool does not declare: an error where the tool takes no others and a bound or a rule rests on it, a
+/// warning where it may take others, and nothing where its definition is not known.
+#[test]
+fn an_argument_that_its_tool_does_not_take_is_found() {
+    let template = "[servers.billing.templates.t]\npurpose = \"p\"\nbounds.refund = { properties = { ammount = { maximum = 5 } } }\n";
+    let toml = TOML.replace("[servers.own]", &format!("{template}[servers.own]"));
+    let rule = |effect: &str| {
+        format!(
+            "{effect}(principal, action == Action::\"call\", resource == Tool::\"billing/refund\") when {{ context.numbers.hasTag(\"ammount\") }};"
+        )
+    };
+    let refund = |more: &str| {
+        let schema = format!(r#"{{"properties":{{"amount":{{"type":"integer"}}}}{more}}}"#);
+        format!(r#"{{"name":"refund","inputSchema":{schema}}}"#)
+    };
+    let (open, closed) = (refund(""), refund(r#","additionalProperties":false"#));
+    let found = |effect: &str, definition: Option<&str>| {
+        let of = definition.map(|text| ("refund".to_owned(), text.to_owned()));
+        let tools = ["refund", "invoice"].map(str::to_owned).into();
+        let known = Known {
+            tools: [("billing".to_owned(), tools)].into(),
+            definitions: [("billing".to_owned(), of.into_iter().collect())].into(),
+            ..Known::default()
+        };
+        let found = unknown(&configuration(&toml, &rule(effect)), Some(&known));
+        found.into_iter().map(|found| (found.fatal, format!("{}; {}", found.message, found.help))).collect::<Vec<_>>()
+    };
+    for (effect, definition, fatal) in [
+        ("forbid", &closed, [true, true]),
+        ("permit", &closed, [true, false]),
+        ("forbid", &open, [false, false]),
+        ("permit", &open, [false, false]),
+    ] {
+        let mut found = found(effect, Some(definition));
+        found.sort();
+        assert_eq!(
+            found.iter().map(|(fatal, _)| *fatal).filter(|fatal| *fatal).count(),
+            fatal.iter().filter(|fatal| **fatal).count(),
+            "{effect}: {found:?}"
+        );
+        assert_eq!(found.len(), 2, "{found:?}");
+        for (_, said) in &found {
+            assert!(said.contains("`ammount`") && said.contains("did you mean `amount`?"), "{said}");
+        }
+    }
+    assert_eq!(found("forbid", None), []);
 }

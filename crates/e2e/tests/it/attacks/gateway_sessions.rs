@@ -6,7 +6,7 @@ use sekisho_e2e::fakes::upstream::{Conduct, Speaks};
 use sekisho_e2e::fakes::wire::Ask;
 use serde_json::{Value, json};
 
-use super::field::{Field, OTHER, OWNER, UP, USER};
+use super::field::{Field, OTHER, OWNER, PASSWORD, UP, USER};
 
 async fn session(field: &Field, path: &str, granted: &Granted) -> String {
     let reply = field.ask(&legacy(path, &granted.access, None, &initialize("2025-11-25"))).await;
@@ -225,4 +225,50 @@ async fn a_change_of_rights_is_in_the_next_list() {
     );
     field.untouched();
     field.is_healthy(&user).await;
+}
+
+/// ATK-284: after a restart a session is gone on with by its own user, client and grant, at its own server, and by nobody
+/// else; not under another spelling of its identifier, and not once it has ended.
+#[tokio::test]
+async fn a_session_goes_on_after_a_restart_for_its_own_caller_alone() {
+    let mut field = Field::before(Speaks::Legacy, "").await;
+    let victim = field.granted(OWNER, "mcp:read").await;
+    let id = session(&field, UP, &victim).await;
+    let ended = session(&field, UP, &victim).await;
+    let other_user = field.granted(USER, "mcp:read").await;
+    let other_client = field.granted(OWNER, "mcp:read").await;
+    let other_server = field.granted_other(&victim.client, OWNER).await;
+    let call = |path: &str, granted: &Granted, id: &str| {
+        legacy(path, &granted.access, Some((id, "2025-11-25")), &legacy_tool("look"))
+    };
+    assert_eq!(field.ask(&call(UP, &victim, &id)).await.status, 200);
+    let behind = field.upstream.calls()[0].headers.iter().find(|(name, _)| name == "mcp-session-id").unwrap().1.clone();
+    assert!(!id.contains(&behind), "the upstream's identifier is sealed");
+    field.checkpoint = field.checkpoint.crash().await;
+    field.upstream.forget();
+    let (token, sealed) = id.split_once('.').expect("a session over HTTP can be gone on with");
+    let changed = format!("{token}.{}{}", if sealed.starts_with('A') { 'B' } else { 'A' }, &sealed[1..]);
+    let foreign = ended.split_once('.').unwrap().1;
+    for (what, path, thief, id) in [
+        ("user", UP, &other_user, id.clone()),
+        ("client", UP, &other_client, id.clone()),
+        ("server", OTHER, &other_server, id.clone()),
+        ("bare", UP, &victim, token.to_owned()),
+        ("changed", UP, &victim, changed),
+        ("of another", UP, &victim, format!("{token}.{foreign}")),
+        ("longer", UP, &victim, format!("{id}A")),
+    ] {
+        assert_eq!(field.ask(&call(path, thief, &id)).await.status, 404, "{what}");
+    }
+    assert_eq!(field.upstream.calls().len(), 0);
+    assert_eq!(field.ask(&call(UP, &victim, &id)).await.status, 200);
+    let sent = field.upstream.calls()[0].headers.iter().find(|(name, _)| name == "mcp-session-id").unwrap().1.clone();
+    assert_eq!(sent, behind, "it is the same session at the upstream");
+    assert_eq!(field.ask(&call(UP, &other_user, &id)).await.status, 404);
+    let end = Ask::new("DELETE", UP).bearer(&victim.access).header("mcp-session-id", &ended);
+    assert!(field.ask(&end).await.status < 300);
+    assert_eq!(field.ask(&call(UP, &victim, &ended)).await.status, 404, "it has ended in this process");
+    // A client that was let in anew begins anew: what was sealed is of the grant as well.
+    let again = victim.client.be_granted(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
+    assert_eq!(field.ask(&call(UP, &again, &ended)).await.status, 404);
 }

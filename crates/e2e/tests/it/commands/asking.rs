@@ -52,4 +52,45 @@ async fn access_is_asked_for_at_the_command_line() {
     assert_eq!((draft.status, &draft.message["error"]["data"]["set"]), (403, &json!("grant")), "{draft:?}");
     let other = talk.tool("write_note", json!({ "title": "other", "text": "x" })).await;
     assert_eq!((other.status, &other.message["error"]["data"]["set"]), (403, &json!("rights")), "{other:?}");
+    // What was lent has a bound, and the refusal names it.
+    let reason = other.message["error"]["data"]["reason"].as_str().unwrap();
+    let said = r#"the argument `/title` is beyond the bounds of what an owner lent; it has to fit {"const":"draft"}"#;
+    assert!(reason.starts_with(said), "{reason}");
+}
+
+/// Lending what a rule forbids changes nothing, and lending a tool that is held back nothing yet: an owner is told so before,
+/// in the words of the page, whether a checkpoint runs or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_is_told_what_a_loan_would_not_change() {
+    let program = json!(sekisho_e2e::harness::binary().display().to_string());
+    let setup = Checkpoint::configured(&format!(
+        "policies = \"rules\"\n[servers.notes]\ncommand = [{program}, \"bundled\", \"notes\"]\nusers = {{ bob = \"read\" }}\n\
+         [servers.notes.tools]\nread_note = \"read\"\nlist_notes = \"read\"\nwrite_note = \"write\"\ndelete_all_notes = \"destructive\"\n"
+    ));
+    std::fs::create_dir(setup.folder().join("rules")).unwrap();
+    let rule = "@id(\"never\") @reason(\"nobody deletes\")\n\
+                forbid(principal, action == Action::\"call\", resource == Tool::\"notes/delete_all_notes\");\n";
+    std::fs::write(setup.folder().join("rules/rules.cedar"), rule).unwrap();
+    let checkpoint = setup.owner("alice", PASSWORD).user("bob", PASSWORD).start().await;
+    let mut bob = Person::new("bob", PASSWORD);
+    checkpoint.let_in(&mut bob, "mcp:read").await;
+    let grant = checkpoint.ask(&["grant", "list"]).await[0]["grants"][0]["id"].as_str().unwrap().to_owned();
+    let ask = async |tool: &str| {
+        let words = ["request", "ask", "--grant", &grant, "--tool", tool, "--reason", "it has to be done"];
+        checkpoint.ask(&words).await[0]["requests"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let (forbidden, fine) = (ask("delete_all_notes").await, ask("write_note").await);
+    let told = checkpoint.command(&["request", "grant", &forbidden]).await;
+    assert_eq!(told.code(), Some(0), "{}", told.stderr);
+    let warning = "A loan would not help: a rule forbids this, and counts for more than a loan. The rule: `never`";
+    assert!(told.stderr.contains(warning) && told.stderr.contains("nobody deletes"), "{}", told.stderr);
+    let silent = checkpoint.command(&["request", "grant", &fine]).await;
+    assert_eq!((silent.code(), silent.stderr.as_str()), (Some(0), ""));
+    // Where no checkpoint runs, the configuration says what the rules are.
+    let again = ask("delete_all_notes").await;
+    let file = checkpoint.configuration().display().to_string();
+    let stopped = checkpoint.kill().await;
+    let told = stopped.command(&["request", "grant", &again, "--config", &file]).await;
+    assert!(told.stderr.contains(warning), "{}", told.stderr);
+    assert_eq!(told.code(), Some(0), "{}", told.stderr);
 }

@@ -154,6 +154,33 @@ async fn one_data_directory_has_one_instance() {
     assert_eq!(status(&checkpoint, "/mcp/one").await, 401);
 }
 
+/// Bounds of a template name an argument that the tool does not declare: `check` says so as soon as the store knows the tool,
+/// and so does the command that would begin a task with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_an_argument_in_bounds_that_its_tool_does_not_take() {
+    let program = serde_json::json!(sekisho_e2e::harness::binary().display().to_string());
+    let toml = format!(
+        "[servers.notes]\ncommand = [{program}, \"bundled\", \"notes\"]\ntools = {{ write_note = \"write\" }}\n\
+         [servers.notes.templates.draft]\npurpose = \"write a draft\"\n\
+         bounds.write_note = {{ properties = {{ titel = {{ pattern = \"^draft\" }} }} }}\n"
+    );
+    let checkpoint = Checkpoint::configured(&toml).owner("alice", "correct horse battery staple").start().await;
+    checkpoint.ask(&["server", "tools", "propose", "notes"]).await;
+    let file = checkpoint.configuration().display().to_string();
+    let checked = checkpoint.command(&["check", "-c", &file]).await;
+    let said = format!("{}{}", checked.stdout, checked.stderr);
+    let flat = said.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("the tool `write_note` has no argument `titel`; did you mean `title`?"), "{said}");
+    assert_eq!(checked.code(), Some(0), "{said}");
+    let mut person = sekisho_e2e::harness::Person::new("alice", "correct horse battery staple");
+    checkpoint.let_in(&mut person, "mcp:write").await;
+    let grant = checkpoint.ask(&["grant", "list"]).await[0]["grants"][0]["id"].as_str().unwrap().to_owned();
+    let started =
+        checkpoint.command(&["task", "start", "--grant", &grant, "--template", "notes/draft", "-c", &file]).await;
+    assert_ne!(started.code(), Some(0));
+    assert!(started.stderr.contains("has no argument `titel`; did you mean `title`?"), "{}", started.stderr);
+}
+
 /// ATK-282: what matches nothing is told, with what was probably meant; where that opens a hole, it is a mistake for
 /// `check`, `policy check` and a start alike.
 #[tokio::test]

@@ -317,10 +317,26 @@ async fn what_an_upstream_sends_is_bounded() {
         assert_eq!(error, ForwardError::TooLarge { max: 2000 });
         assert!(events.next().await.is_none());
     }
-    let encoded = "Content-Type: application/json\r\nContent-Encoding: gzip\r\n";
-    let server = answering("200 OK", encoded, RESULT).await;
-    let error = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap_err();
-    assert!(matches!(error, ForwardError::Malformed { .. }));
+    for (lines, encoding) in [
+        ("Content-Encoding: gzip\r\n", "gzip"),
+        ("Content-Encoding: BR\r\n", "br"),
+        ("Content-Encoding: identity, zstd\r\n", "zstd"),
+        ("Content-Encoding: identity\r\nContent-Encoding: x-gzip\r\n", "x-gzip"),
+        ("Content-Encoding: evil\r\n", "(another)"),
+    ] {
+        for kind in ["application/json", "text/event-stream"] {
+            let encoded: &'static str = Box::leak(format!("Content-Type: {kind}\r\n{lines}").into_boxed_str());
+            let server = answering("200 OK", encoded, RESULT).await;
+            let error = at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap_err();
+            assert_eq!(error, ForwardError::Encoded { encoding }, "{lines}");
+            assert!(error.to_string().contains(encoding) && error.to_string().contains("switch compression off"));
+        }
+    }
+    for lines in ["Content-Encoding: Identity\r\n", "Content-Encoding: \r\n"] {
+        let plain: &'static str = Box::leak(format!("Content-Type: application/json\r\n{lines}").into_boxed_str());
+        let server = answering("200 OK", plain, RESULT).await;
+        assert_eq!(json_of(at(&server).send(call("a", MODERN, "x", json!({}))).await.unwrap())["id"], 1, "{lines}");
+    }
 }
 
 /// A result has one bound, whatever carries it.
