@@ -23,6 +23,7 @@ pub mod json;
 pub mod mcp;
 pub mod metadata;
 pub mod oauth_error;
+pub mod openid;
 pub mod pkce;
 pub mod redirect;
 pub mod refusal;
