@@ -196,6 +196,11 @@ impl<'a> TokenEndpoint<'a> {
         Self { entropy: Some(entropy), dpop, ..self }
     }
 
+    /// The issuer that is asked.
+    pub fn issuer(&self) -> &str {
+        &self.server.issuer
+    }
+
     /// The same, for longer answers than an OAuth server gives: an ID token can name thousands of groups.
     #[must_use]
     pub(crate) fn with_body_bytes_max(self, body_bytes_max: usize) -> Self {
