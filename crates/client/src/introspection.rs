@@ -209,7 +209,8 @@ fn read(claims: Map<String, Value>, issuer: &str, now: Timestamp) -> Result<Intr
     if expires.is_some_and(|end| end <= now) || begins.is_some_and(|begin| begin > now) {
         return Err(IntrospectionError::Inactive);
     }
-    let plain = |text: &String| (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    let plain =
+        |text: &String| (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     let subject = wire.sub.filter(plain).ok_or_else(|| wrong("sub"))?;
     let client = wire.client_id.and_then(|id| ClientId::parse(&id).ok()).ok_or_else(|| wrong("client_id"))?;
     let scopes = wire.scope.unwrap_or_default().parse().map_err(|_| wrong("scope"))?;

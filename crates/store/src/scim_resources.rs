@@ -112,7 +112,11 @@ impl ScimUsers<'_> {
     }
 
     /// The user whom this provider calls so outside of here.
-    pub async fn find_external(&mut self, provider: &str, external_id: &str) -> Result<Option<ScimUserRow>, StoreError> {
+    pub async fn find_external(
+        &mut self,
+        provider: &str,
+        external_id: &str,
+    ) -> Result<Option<ScimUserRow>, StoreError> {
         self.tx
             .fetch_optional(
                 "SELECT * FROM scim_users WHERE provider = $1 AND external_id = $2",

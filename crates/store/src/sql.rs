@@ -6,8 +6,8 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{
-    AccessRequestId, ApprovalId, ClientId, GrantId, KeyId, LoanId, NodeId, PendingId, RequestId, ScimGroupId, ServerName,
-    TaskId, UserId,
+    AccessRequestId, ApprovalId, ClientId, GrantId, KeyId, LoanId, NodeId, PendingId, RequestId, ScimGroupId,
+    ServerName, TaskId, UserId,
 };
 use sekisho_protocol::scope::ScopeSet;
 use sqlx::postgres::PgRow;

@@ -113,11 +113,7 @@ struct Wire {
 }
 
 /// Believes an assertion by the provider, made for us, for this client and for at least one server.
-pub fn verify_id_jag(
-    keys: &PublicKeys,
-    assertion: &str,
-    expect: &IdJagExpectation<'_>,
-) -> Result<IdJag, IdJagError> {
+pub fn verify_id_jag(keys: &PublicKeys, assertion: &str, expect: &IdJagExpectation<'_>) -> Result<IdJag, IdJagError> {
     // RFC 8725 §3.11: only this type, so that no ID token, access token or logout token passes for one (AS-48).
     let making = Making { algorithms: expect.algorithms, types: &[Some(IdJag::TYPE)] };
     let (payload, _) = believe(keys, assertion, making)?;

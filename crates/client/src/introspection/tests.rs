@@ -110,7 +110,8 @@ async fn an_answer_that_says_too_little_gives_no_access() {
 /// An issuer that does not answer is asked again by the next caller, and gives no access meanwhile.
 #[tokio::test]
 async fn an_issuer_that_fails_gives_no_access() {
-    let failing = Scripted::default().json(LINE, 500, &json!({})).json(LINE, 401, &json!({ "error": "invalid_client" }));
+    let failing =
+        Scripted::default().json(LINE, 500, &json!({})).json(LINE, 401, &json!({ "error": "invalid_client" }));
     let (http, introspection) = world(failing.json(LINE, 200, &good()));
     for _ in 0..2 {
         assert!(matches!(asked(&introspection, 0).await, Err(IntrospectionError::Ask(_))));

@@ -32,7 +32,9 @@ pub enum MemberGroupsError {
         status: u16,
     },
     /// There are more than are read.
-    #[error("the person is in more than {GROUPS_MAX} groups: let the provider send fewer, such as those assigned to the application")]
+    #[error(
+        "the person is in more than {GROUPS_MAX} groups: let the provider send fewer, such as those assigned to the application"
+    )]
     TooMany,
 }
 

@@ -71,7 +71,9 @@ pub enum ProviderError {
         issuer: String,
     },
     /// The answer is no such document.
-    #[error("what is at `{url}` is no metadata of an OpenID provider (status {status}): compare `issuer` with what the provider documents")]
+    #[error(
+        "what is at `{url}` is no metadata of an OpenID provider (status {status}): compare `issuer` with what the provider documents"
+    )]
     Malformed {
         /// Where.
         url: String,

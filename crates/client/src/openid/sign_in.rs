@@ -81,7 +81,9 @@ pub enum AnswerError {
     #[error("the sign-in took more than ten minutes: begin again")]
     Expired,
     /// `iss` is missing, although this provider says that it sends it (RFC 9207 §2.4).
-    #[error("`{issuer}` says in its metadata that it sends `iss`, and the answer has none: another provider may have sent it")]
+    #[error(
+        "`{issuer}` says in its metadata that it sends `iss`, and the answer has none: another provider may have sent it"
+    )]
     Unnamed {
         /// The provider.
         issuer: String,

@@ -49,7 +49,8 @@ pub async fn user_info(
     subject: &str,
 ) -> Result<Map<String, Value>, UserInfoError> {
     let issuer = || provider.issuer().to_owned();
-    let endpoint = provider.user_info_endpoint.as_ref().ok_or_else(|| UserInfoError::NotOffered { issuer: issuer() })?;
+    let endpoint =
+        provider.user_info_endpoint.as_ref().ok_or_else(|| UserInfoError::NotOffered { issuer: issuer() })?;
     let failed = |source| UserInfoError::Http { issuer: issuer(), source };
     let to = Destination::named(Named::UserInfoEndpoint, provider.issuer(), endpoint).map_err(failed)?;
     let mut request = Request::get(to).bearer(access);

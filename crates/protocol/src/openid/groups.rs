@@ -120,7 +120,9 @@ pub enum Why {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The provider may have left some out.
-    #[error("`{claim}` has {count} values, and from {cut_at} on this provider leaves some out without saying so: let it send fewer")]
+    #[error(
+        "`{claim}` has {count} values, and from {cut_at} on this provider leaves some out without saying so: let it send fewer"
+    )]
     Cut {
         /// The claim.
         claim: String,
@@ -130,7 +132,9 @@ pub enum Fault {
         cut_at: usize,
     },
     /// The claim is not in the token but somewhere else.
-    #[error("`{claim}` does not fit into the token: the provider names a place to ask for it (`_claim_names`, `hasgroups`)")]
+    #[error(
+        "`{claim}` does not fit into the token: the provider names a place to ask for it (`_claim_names`, `hasgroups`)"
+    )]
     Elsewhere {
         /// The claim.
         claim: String,
@@ -294,7 +298,9 @@ fn values<'a>(rule: &GroupRule, claims: &'a Map<String, Value>) -> Result<Option
     match (rule.shape, value) {
         (Shape::Keys, Value::Object(members)) => Ok(Some(members.keys().map(String::as_str).collect())),
         (Shape::Keys, other) => Err(wrong(other)),
-        (Shape::Values | Shape::Separated(_), Value::Array(items)) => items.iter().map(text).collect::<Result<_, _>>().map(Some),
+        (Shape::Values | Shape::Separated(_), Value::Array(items)) => {
+            items.iter().map(text).collect::<Result<_, _>>().map(Some)
+        }
         (Shape::Separated(between), Value::String(all)) if rule.member.is_none() => {
             Ok(Some(all.split(between).map(str::trim).filter(|part| !part.is_empty()).collect()))
         }

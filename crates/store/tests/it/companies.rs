@@ -146,7 +146,8 @@ async fn groups_of_two_sign_ins_are_never_mixed() {
         assert_eq!(winners(found), crate::harness::CONTENDERS as usize);
         let mut tx = world.begin().await;
         let kept: Vec<Membership> = tx.user_groups().all().await.unwrap();
-        let numbers: BTreeSet<&str> = kept.iter().map(|one| one.group.trim_start_matches(['c', 'o', 'r', 'p', '/', 'x', 'y'])).collect();
+        let numbers: BTreeSet<&str> =
+            kept.iter().map(|one| one.group.trim_start_matches(['c', 'o', 'r', 'p', '/', 'x', 'y'])).collect();
         assert_eq!((kept.len(), numbers.len()), (2, 1), "{kept:?}");
     })
     .await;
@@ -409,7 +410,8 @@ fn scim_group(world: &World, name: &str) -> ScimGroupRow {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_provisioned_group_are_in_it_at_once() {
     on_both(async |world| {
-        let [ada, bob, eve] = [world.kept_user("ada").await.id, world.kept_user("bob").await.id, world.kept_user("eve").await.id];
+        let [ada, bob, eve] =
+            [world.kept_user("ada").await.id, world.kept_user("bob").await.id, world.kept_user("eve").await.id];
         let group = scim_group(&world, "engineers");
         let mut tx = world.begin().await;
         for (user, name) in [(ada, "ada"), (bob, "bob")] {
@@ -426,15 +428,20 @@ async fn members_of_a_provisioned_group_are_in_it_at_once() {
         });
         assert_eq!(told.await.len(), 2);
         let told = announced(&world, async |tx| {
-            assert_eq!(tx.scim_groups().set_members(&group, &BTreeSet::from([bob])).await.unwrap(), Some(BTreeSet::from([ada])));
+            assert_eq!(
+                tx.scim_groups().set_members(&group, &BTreeSet::from([bob])).await.unwrap(),
+                Some(BTreeSet::from([ada]))
+            );
         });
         assert_eq!(told.await, [(ChangeKind::User, ada.to_string())]);
         let mut tx = world.begin().await;
-        let expected = Membership { user: bob, provider: "corp".to_owned(), group: group.name.clone(), source: GroupSource::Scim };
+        let expected =
+            Membership { user: bob, provider: "corp".to_owned(), group: group.name.clone(), source: GroupSource::Scim };
         assert_eq!(tx.user_groups().of_user(bob).await.unwrap(), [expected]);
         assert!(tx.user_groups().of_user(ada).await.unwrap().is_empty());
         tx.rollback().await.unwrap();
-        let renamed = ScimGroupRow { name: "corp/builders".to_owned(), display_name: "builders".to_owned(), ..group.clone() };
+        let renamed =
+            ScimGroupRow { name: "corp/builders".to_owned(), display_name: "builders".to_owned(), ..group.clone() };
         let told = announced(&world, async |tx| assert!(tx.scim_groups().update(&renamed).await.unwrap()));
         assert_eq!(told.await, [(ChangeKind::User, bob.to_string())]);
         let mut tx = world.begin().await;

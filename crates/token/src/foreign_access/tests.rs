@@ -14,7 +14,12 @@ fn good() -> Value {
         "iat": NOW - 10, "exp": NOW + 3600 })
 }
 
-fn verify(typed: TokenType, typ: Option<&str>, audiences: &[&str], claims: &Value) -> Result<ForeignAccess, VerifyError> {
+fn verify(
+    typed: TokenType,
+    typ: Option<&str>,
+    audiences: &[&str],
+    claims: &Value,
+) -> Result<ForeignAccess, VerifyError> {
     let key = key(1);
     let audiences: Vec<String> = audiences.iter().map(|&one| one.to_owned()).collect();
     let expect = ForeignAccessExpectation {
@@ -51,7 +56,10 @@ fn the_forms_of_real_issuers_are_believed() {
     assert_eq!(form(json!({ "aud": "api://notes", "appid": "agent", "scp": "b a", "ver": "1.0" })), expected());
     assert_eq!(form(json!({ "aud": "f00d", "azp": "agent", "scp": "b a", "ver": "2.0" })), expected());
     assert_eq!(form(json!({ "aud": "api://notes", "cid": "agent", "scp": ["b", "a"] })), expected());
-    assert_eq!(form(json!({ "aud": ["account", "f00d"], "azp": "agent", "scope": "b a", "typ": "Bearer" })), expected());
+    assert_eq!(
+        form(json!({ "aud": ["account", "f00d"], "azp": "agent", "scope": "b a", "typ": "Bearer" })),
+        expected()
+    );
 }
 
 /// ATK-43, ATK-296: an ID token of a client whose identifier is the audience is no access token.
@@ -81,7 +89,9 @@ fn another_kind_of_token_gives_no_access() {
 /// ATK-52, ATK-296: a token for another server, client or issuer.
 #[test]
 fn a_token_for_another_server_gives_no_access() {
-    for aud in [json!("https://sekisho.example/mcp/notes/"), json!("https://sekisho.example"), json!(["other"]), json!("")] {
+    for aud in
+        [json!("https://sekisho.example/mcp/notes/"), json!("https://sekisho.example"), json!(["other"]), json!("")]
+    {
         assert_eq!(changed("aud", aud.clone()), Err(VerifyError::Audience), "{aud}");
     }
     assert_eq!(verify(TokenType::AtJwt, Some("at+jwt"), &[], &good()), Err(VerifyError::Audience));
@@ -108,7 +118,9 @@ fn a_token_for_another_server_gives_no_access() {
 fn a_foreign_token_gives_access_in_its_time_only() {
     assert_eq!(changed("exp", json!(NOW - 30)), Err(VerifyError::Claims), "it ends before it begins");
     let aged = with(good(), "iat", &json!(NOW - 3600));
-    let at = |exp: i64| verify(TokenType::AtJwt, Some("at+jwt"), &[SERVER], &with(aged.clone(), "exp", &json!(exp))).map(|_| ());
+    let at = |exp: i64| {
+        verify(TokenType::AtJwt, Some("at+jwt"), &[SERVER], &with(aged.clone(), "exp", &json!(exp))).map(|_| ())
+    };
     assert_eq!((at(NOW - 29), at(NOW - 30)), (Ok(()), Err(VerifyError::Expired)));
     assert_eq!(changed("nbf", json!(NOW + 31)), Err(VerifyError::NotYetValid));
     assert_eq!(changed("iat", json!(NOW + 31)), Err(VerifyError::NotYetValid));

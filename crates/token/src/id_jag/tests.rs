@@ -62,7 +62,9 @@ fn an_assertion_for_another_party_is_refused() {
     for iss in ["https://login.example/realm/", "https://other.example"] {
         assert_eq!(changed("iss", json!(iss)), token(VerifyError::Issuer), "{iss}");
     }
-    for aud in [json!("https://sekisho.example/"), json!("https://sekisho.example/oauth/token"), json!([US, "https://b"])] {
+    for aud in
+        [json!("https://sekisho.example/"), json!("https://sekisho.example/oauth/token"), json!([US, "https://b"])]
+    {
         assert_eq!(changed("aud", aud.clone()), token(VerifyError::Audience), "{aud}");
     }
     for client in ["cli_other", "", "CLI_AGENT"] {
@@ -78,7 +80,8 @@ fn an_assertion_for_another_party_is_refused() {
     for name in ["iss", "sub", "aud", "client_id", "jti", "iat", "exp"] {
         assert_eq!(changed(name, Value::Null), token(VerifyError::Claims), "{name}");
     }
-    for (name, value) in [("sub", json!("")), ("sub", json!("é")), ("jti", json!("")), ("jti", json!("x".repeat(257)))] {
+    for (name, value) in [("sub", json!("")), ("sub", json!("é")), ("jti", json!("")), ("jti", json!("x".repeat(257)))]
+    {
         assert_eq!(changed(name, value.clone()), token(VerifyError::Claims), "{name} {value}");
     }
 }

@@ -53,7 +53,9 @@ async fn a_provider_that_lies_about_its_issuer_is_refused() {
     let mut shown = document();
     shown["issuer"] = json!("https://a.test/\u{1b}[2J");
     assert!(!discovered(&shown).await.unwrap_err().to_string().contains('\u{1b}'));
-    for identifier in ["login.test", "http://login.test", "https://login.test/?a=b", "https://login.test/#f", "ftp://x", ""] {
+    for identifier in
+        ["login.test", "http://login.test", "https://login.test/?a=b", "https://login.test/#f", "ftp://x", ""]
+    {
         let http = Scripted::default();
         let error = discover(&http, identifier).await.unwrap_err();
         assert!(matches!(error, ProviderError::Identifier { .. }), "{identifier}: {error}");
@@ -85,7 +87,10 @@ async fn a_provider_names_no_less_secure_endpoint() {
             let mut odd = document();
             odd[member] = json!(url);
             let error = discovered(&odd).await.unwrap_err();
-            assert!(matches!(&error, ProviderError::Endpoint { member: named, .. } if *named == member), "{member} {url}");
+            assert!(
+                matches!(&error, ProviderError::Endpoint { member: named, .. } if *named == member),
+                "{member} {url}"
+            );
         }
     }
 }

@@ -98,7 +98,8 @@ async fn a_sign_in_asks_for_what_was_wished() {
 
 #[tokio::test]
 async fn a_sign_in_needs_its_own_registration() {
-    let (redirect_uri, scopes) = (RedirectUri::parse("https://sekisho.example/other").unwrap(), "openid".parse().unwrap());
+    let (redirect_uri, scopes) =
+        (RedirectUri::parse("https://sekisho.example/other").unwrap(), "openid".parse().unwrap());
     let wish = SignInWish {
         redirect_uri: &redirect_uri,
         scopes: &scopes,
@@ -150,7 +151,8 @@ async fn only_the_awaited_answer_is_taken() {
     ] {
         assert_eq!(answer(&url, 1), Err(expected), "{url}");
     }
-    let refused = at(&format!("error=access_denied&error_description=no%1B&state={state}&iss=https%3A%2F%2Flogin.test"));
+    let refused =
+        at(&format!("error=access_denied&error_description=no%1B&state={state}&iss=https%3A%2F%2Flogin.test"));
     let told = answer(&refused, 1).unwrap_err().to_string();
     assert!(told.contains("access_denied (no)"), "{told}");
 }
@@ -230,8 +232,12 @@ async fn a_person_is_signed_out_at_the_provider_as_well() {
     let url = logout_url(&provider, wish).unwrap();
     assert!(url.starts_with("https://login.test/logout?fixed=1&client_id=sekisho&id_token_hint=a.b.c&"), "{url}");
     let asked = query(&url);
-    assert_eq!((asked["post_logout_redirect_uri"].as_str(), asked["state"].as_str()), ("https://sekisho.example/", "s"));
-    let short = logout_url(&provider, LogoutWish { id_token: None, post_logout_redirect_uri: None, state: None, ..wish });
+    assert_eq!(
+        (asked["post_logout_redirect_uri"].as_str(), asked["state"].as_str()),
+        ("https://sekisho.example/", "s")
+    );
+    let short =
+        logout_url(&provider, LogoutWish { id_token: None, post_logout_redirect_uri: None, state: None, ..wish });
     assert_eq!(short.unwrap(), "https://login.test/logout?fixed=1&client_id=sekisho");
     assert_eq!(logout_url(&Provider { end_session_endpoint: None, ..provider }, wish), None);
 }

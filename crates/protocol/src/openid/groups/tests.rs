@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
 use serde_json::{Map, Value, json};
 
-use super::{Fault, GROUPS_MAX, GroupRule, GroupRules, Ignored, Reading, Shape, Why, lacks_a_claim, merged, read, resolved};
+use super::{
+    Fault, GROUPS_MAX, GroupRule, GroupRules, Ignored, Reading, Shape, Why, lacks_a_claim, merged, read, resolved,
+};
 use crate::openid::ProviderName;
 
 fn claims(value: Value) -> Map<String, Value> {
@@ -122,7 +124,8 @@ fn five_thousand_groups_are_read_and_one_more_is_refused() {
 #[test]
 fn a_prefix_and_names_choose_and_rename() {
     let prefixed = GroupRule { prefix: Some("sekisho-".to_owned()), ..plain() };
-    let found = reading(std::slice::from_ref(&prefixed), None, json!({ "groups": ["sekisho-admins", "hr", "sekisho-"] }));
+    let found =
+        reading(std::slice::from_ref(&prefixed), None, json!({ "groups": ["sekisho-admins", "hr", "sekisho-"] }));
     assert_eq!(found.groups().unwrap().iter().collect::<Vec<_>>(), ["corp/admins"]);
     assert_eq!(
         found.ignored,
