@@ -2,6 +2,8 @@
 
 mod database;
 mod load;
+#[cfg_attr(not(test), expect(dead_code, reason = "`[login]` is read once there are pages for it"))]
+mod login;
 mod names;
 mod policies;
 mod server;

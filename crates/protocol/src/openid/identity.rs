@@ -1,6 +1,7 @@
 //! Who somebody is, for good: the issuer and what it calls them. Never a name or an e-mail address, which people and
 //! administrators change (OpenID Connect Core 1.0 §5.7, ATK-84).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
@@ -80,6 +81,34 @@ fn escape(subject: &mut String, text: &str) {
     }
 }
 
+/// A claim that people must have to come in has another value, or is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{claim}` is not what the configuration requires")]
+pub struct RequirementError {
+    /// Which.
+    pub claim: String,
+}
+
+/// Whether these claims are those of somebody who may come in at all: each required claim has one of its values, or, if it is
+/// a list, holds one of them. Google has everybody with an account sign in, so `hd` has to say of which domain they are.
+pub fn meets(
+    required: &BTreeMap<String, BTreeSet<String>>,
+    claims: &Map<String, Value>,
+) -> Result<(), RequirementError> {
+    let is_one = |values: &BTreeSet<String>, value: &Value| value.as_str().is_some_and(|text| values.contains(text));
+    for (claim, values) in required {
+        let met = match claims.get(claim) {
+            Some(Value::Array(items)) => items.iter().any(|item| is_one(values, item)),
+            Some(value) => is_one(values, value),
+            None => false,
+        };
+        if !met {
+            return Err(RequirementError { claim: claim.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// The longest name that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
@@ -94,10 +123,12 @@ pub fn shown_name(claims: &Map<String, Value>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use proptest::prelude::{Strategy, proptest};
     use serde_json::{Map, Value, json};
 
-    use super::{Identity, IdentityError, identity, shown_name};
+    use super::{Identity, IdentityError, identity, meets, shown_name};
 
     const ISSUER: &str = "https://login.example";
 
@@ -142,6 +173,28 @@ mod tests {
         assert_eq!(subject(&["a", "b", "c", "d", "e"], json!({})), Err(IdentityError::Number));
         // A tenant that cannot be read is not left out.
         assert!(subject(&["sub"], json!({ "sub": "s", "tenant": 1 })).is_err());
+    }
+
+    /// ATK-302: a provider that lets everybody in is held to its own people.
+    #[test]
+    fn people_of_another_domain_do_not_come_in() {
+        let domain = BTreeSet::from(["example.com".to_owned(), "example.org".to_owned()]);
+        let required = BTreeMap::from([("hd".to_owned(), domain)]);
+        for good in [json!({ "hd": "example.com" }), json!({ "hd": ["x", "example.org"] })] {
+            assert_eq!(meets(&required, &claims(good)), Ok(()));
+        }
+        for bad in [
+            json!({}),
+            json!({ "hd": "Example.com" }),
+            json!({ "hd": "example.com.evil.test" }),
+            json!({ "hd": true }),
+            json!({ "hd": { "example.com": 1 } }),
+            json!({ "hd": [] }),
+            json!({ "email": "ada@example.com" }),
+        ] {
+            assert!(meets(&required, &claims(bad.clone())).is_err(), "{bad}");
+        }
+        assert_eq!(meets(&BTreeMap::new(), &claims(json!({}))), Ok(()));
     }
 
     #[test]
