@@ -155,7 +155,7 @@ impl Operation {
             }
             (None, Some(Value::Object(members))) => {
                 for (name, value) in members {
-                    self.apply_named(kind, resource, (name, value))?;
+                    self.apply_named(kind, resource, name, value)?;
                 }
                 Ok(())
             }
@@ -168,7 +168,8 @@ impl Operation {
         &self,
         kind: Kind,
         resource: &mut Map<String, Value>,
-        (name, value): (&str, &Value),
+        name: &str,
+        value: &Value,
     ) -> Result<(), ScimError> {
         // Said of every resource, and ours (RFC 7644 §3.5.2.1 has them sent back unchanged).
         if ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name)) {

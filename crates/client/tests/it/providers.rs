@@ -1,5 +1,9 @@
 //! Each kind of provider, as it behaves: who comes in, and in which groups.
 
+use std::sync::Arc;
+
+use sekisho_client::signing::ClientKey;
+use sekisho_e2e::fakes::oauth::claims;
 use sekisho_e2e::fakes::provider::Provider;
 use sekisho_e2e::fakes::provider::keys::Signs;
 use sekisho_e2e::fakes::provider::profile::Behaves;
@@ -7,7 +11,7 @@ use sekisho_protocol::openid::SigningAlgorithm;
 use sekisho_protocol::openid::groups::Shape;
 use sekisho_protocol::registration::ClientAuthentication;
 
-use crate::world::{SignedIn, World};
+use crate::world::{CLIENT, SignedIn, World};
 
 fn groups(signed_in: &SignedIn) -> Vec<&str> {
     signed_in.reading.groups().unwrap().iter().map(String::as_str).collect()
@@ -77,4 +81,17 @@ async fn a_client_proves_itself_as_it_is_registered() {
         assert_eq!(sent[0].authorization.is_empty(), method == ClientAuthentication::ClientSecretPost);
         assert_eq!(sent[0].fields.contains_key("client_secret"), method == ClientAuthentication::ClientSecretPost);
     }
+}
+
+#[tokio::test]
+async fn a_client_with_a_key_signs_who_it_is() {
+    let mut world = World::new(Behaves::Generic).await;
+    let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    world.authentication = ClientAuthentication::PrivateKeyJwt;
+    world.key = Some(Arc::new(ClientKey::from_pem(pem.as_bytes(), Some("k1".to_owned())).unwrap()));
+    world.sign_in().await.unwrap();
+    let sent = &world.provider.arrived("token")[0].fields;
+    assert!(!sent.contains_key("client_secret"));
+    let said = claims(&sent["client_assertion"]);
+    assert_eq!((said["sub"].as_str(), said["aud"].as_str()), (Some(CLIENT), Some(world.provider.issuer())));
 }

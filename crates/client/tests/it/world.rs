@@ -11,6 +11,7 @@ use sekisho_client::openid::provider::{Provider as Described, ProviderError, dis
 use sekisho_client::openid::sign_in::{AnswerError, SignIn, SignInWish, begin};
 use sekisho_client::openid::user_info::{UserInfoError, user_info};
 use sekisho_client::registration::Registration;
+use sekisho_client::signing::ClientKey;
 use sekisho_client::token::{TokenEndpoint, TokenError};
 use sekisho_e2e::fakes::provider::Provider;
 use sekisho_e2e::fakes::provider::profile::Behaves;
@@ -76,6 +77,7 @@ pub(crate) struct World {
     pub(crate) profile: Profile,
     pub(crate) rules: Vec<GroupRule>,
     pub(crate) authentication: ClientAuthentication,
+    pub(crate) key: Option<Arc<ClientKey>>,
     pub(crate) algorithm: SigningAlgorithm,
     entropy: SeededEntropy,
 }
@@ -113,6 +115,7 @@ impl World {
             profile,
             rules,
             authentication: ClientAuthentication::ClientSecretBasic,
+            key: None,
             algorithm,
             entropy: SeededEntropy::default(),
         }
@@ -129,8 +132,8 @@ impl World {
             issuer: self.provider.issuer().to_owned(),
             client: ClientId::parse(CLIENT).unwrap(),
             authentication: self.authentication,
-            secret: Some(ClientSecret::from_outside(SECRET)),
-            key: None,
+            secret: self.key.is_none().then(|| ClientSecret::from_outside(SECRET)),
+            key: self.key.clone(),
             redirect_uris: vec![RedirectUri::parse(REDIRECT).unwrap()],
         }
     }
@@ -176,7 +179,7 @@ impl World {
     ) -> Result<SignedIn, Refused> {
         let code = sign_in.answer(back, at)?;
         let registration = self.registration();
-        let endpoint = TokenEndpoint::new(&*self.http, &provider.server, &registration)?;
+        let endpoint = TokenEndpoint::new(&*self.http, &provider.server, &registration)?.proving(&self.entropy, None);
         let tokens = sign_in.exchange(&endpoint, &code, at).await?;
         let expect = IdTokenExpectation {
             issuer: provider.issuer(),

@@ -239,7 +239,7 @@ pub fn read(by: GroupRules<'_>, claims: &Map<String, Value>) -> Reading {
                     let fault = Fault::Cut { claim: rule.path(), count: values.len(), cut_at };
                     reading.fault.get_or_insert(fault);
                 }
-                take(&mut reading, by.provider, (at, rule), &values);
+                take(&mut reading, by.provider, at, rule, &values);
             }
         }
     }
@@ -248,7 +248,7 @@ pub fn read(by: GroupRules<'_>, claims: &Map<String, Value>) -> Reading {
 }
 
 /// Sorts the values of one claim.
-fn take(reading: &mut Reading, provider: &ProviderName, (at, rule): (usize, &GroupRule), values: &[&str]) {
+fn take(reading: &mut Reading, provider: &ProviderName, at: usize, rule: &GroupRule, values: &[&str]) {
     let mut met = BTreeSet::new();
     for value in values {
         match name(rule, value) {
