@@ -29,7 +29,8 @@ fuzz_target!(|text: &str| {
     }
     let _ = Target::parse(text);
     // One operation, if it is JSON; else the text as a path and as a value.
-    let operation = serde_json::from_str(text).unwrap_or_else(|_| json!({ "op": "replace", "path": text, "value": text }));
+    let operation =
+        serde_json::from_str(text).unwrap_or_else(|_| json!({ "op": "replace", "path": text, "value": text }));
     if let Ok(patch) = Patch::read(&json!({ "schemas": [SCHEMA], "Operations": [operation] }))
         && let Ok(after) = patch.apply(Kind::User, &ADA)
     {

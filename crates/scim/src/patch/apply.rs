@@ -1,6 +1,6 @@
 //! One operation on one attribute.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -141,7 +141,11 @@ fn no_longer_primary(value: &mut Value) {
 fn key(value: &Value) -> String {
     match value.get("value") {
         Some(own) => Value::from(vec![own.clone(), value.get("type").cloned().unwrap_or_default()]).to_string(),
-        None => value.to_string(),
+        None => match value.as_object() {
+            // Whatever order they were written in.
+            Some(parts) => format!("{:?}", parts.iter().collect::<BTreeMap<_, _>>()),
+            None => value.to_string(),
+        },
     }
 }
 
