@@ -27,7 +27,7 @@ static REQUEST: LazyLock<AuthorizationRequest> = LazyLock::new(|| {
         redirect_uris: vec![redirect.clone()],
     };
     let id = ResourceId::parse("https://server.test/mcp").expect("it is one");
-    let wish = Wish { resource: &id, redirect_uri: &redirect, scopes: None };
+    let wish = Wish { resource: &id, redirect_uri: &redirect, scopes: None, by_hand: false };
     begin(&server, &registration, wish, &SeededEntropy::from_seed(1)).expect("it can begin")
 });
 
@@ -55,9 +55,9 @@ fn state() -> String {
 fuzz_target!(|text: &str| {
     let query = text.replace("STATE", &state());
     let redirected = format!("http://127.0.0.1:4711/callback?{query}");
-    if let Ok(code) = finish(&REQUEST, &redirected) {
+    if let Ok(answer) = finish(&REQUEST, &redirected) {
         assert!(text.contains("STATE"), "a code without our state");
-        assert!(!code.expose().is_empty());
+        assert!(!answer.code.expose().is_empty());
         #[cfg(planted)]
         panic!("planted");
     }

@@ -44,7 +44,7 @@ fuzz_target!(|body: &[u8]| {
         redirect_uris: vec![REDIRECT.clone()],
     };
     let id = ResourceId::parse("https://server.test/mcp").expect("it is one");
-    let wish = Wish { resource: &id, redirect_uri: &REDIRECT, scopes: None };
+    let wish = Wish { resource: &id, redirect_uri: &REDIRECT, scopes: None, by_hand: false };
     if let Ok(request) = begin(&server, &registration, wish, &SeededEntropy::from_seed(1)) {
         // CL-46: nobody is sent anywhere else than to a web page.
         assert!(request.url().starts_with("https://") || request.url().starts_with("http://"), "{}", request.url());

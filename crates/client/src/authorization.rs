@@ -180,20 +180,40 @@ pub fn begin(
 /// Checks the URL to which the browser was sent back, and takes the code out of it. A forged answer leaves the
 /// request as it was, so that the true one can still arrive.
 pub fn finish(request: &AuthorizationRequest, redirected: &str) -> Result<AuthorizationAnswer, FinishError> {
+    let awaited = Awaited {
+        redirect_uri: request.redirect_uri.as_str(),
+        state: &request.state,
+        issuer: &request.issuer,
+        iss_required: request.iss_required,
+    };
+    read_answer(awaited, redirected)
+}
+
+/// What an answer is checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Awaited<'a> {
+    pub(crate) redirect_uri: &'a str,
+    pub(crate) state: &'a CsrfToken,
+    pub(crate) issuer: &'a str,
+    pub(crate) iss_required: bool,
+}
+
+/// The code in the URL to which the browser was sent back, if the URL is the answer that is awaited.
+pub(crate) fn read_answer(awaited: Awaited<'_>, redirected: &str) -> Result<AuthorizationAnswer, FinishError> {
     let (base, query) = redirected.split_once('?').unwrap_or((redirected, ""));
-    if base != request.redirect_uri.as_str() || query.contains('#') {
+    if base != awaited.redirect_uri || query.contains('#') {
         return Err(FinishError::Elsewhere);
     }
     let answer = Answer::read(query)?;
     // `CsrfToken` compares in constant time.
-    if answer.state.map(CsrfToken::from_outside).as_ref() != Some(&request.state) {
+    if answer.state.map(CsrfToken::from_outside).as_ref() != Some(awaited.state) {
         return Err(FinishError::State);
     }
     // CL-32, CL-33: the decoded text, compared as it is; only an issuer that never promised it may leave it out.
     let names_issuer = match answer.iss {
-        Some(iss) if iss == request.issuer => true,
+        Some(iss) if iss == awaited.issuer => true,
         Some(_) => return Err(FinishError::Issuer),
-        None if request.iss_required => return Err(FinishError::Unnamed { issuer: request.issuer.clone() }),
+        None if awaited.iss_required => return Err(FinishError::Unnamed { issuer: awaited.issuer.to_owned() }),
         None => false,
     };
     if let Some(error) = answer.error {

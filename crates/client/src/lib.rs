@@ -10,6 +10,8 @@
 //! (caught by [`callback`]), [`token`] trades the code, [`mcp`] calls with what it got. Each step is a function of
 //! an [`http::HttpClient`] and the step before; what needs no network is pure.
 //!
+//! A person who signs in at somebody else's provider is [`openid`], step by step in the same way.
+//!
 //! To add a request to an authorization server: a function beside the others, with its own error enum, that builds an
 //! [`http::Request`] and reads an [`http::Response`]. Wrap the client in [`http::Recording`] to see the legs.
 
@@ -21,10 +23,12 @@ pub mod discovery;
 pub mod doctor;
 pub mod exchange;
 pub mod http;
+pub mod introspection;
 pub mod jwks;
 pub mod legs;
 pub mod login;
 pub mod mcp;
+pub mod openid;
 pub mod registration;
 pub mod session;
 pub mod signing;

@@ -167,6 +167,7 @@ pub struct TokenEndpoint<'a> {
     registration: &'a Registration,
     entropy: Option<&'a dyn Entropy>,
     dpop: Option<&'a Arc<DpopKey>>,
+    body_bytes_max: usize,
 }
 
 /// How a client proves itself with an assertion (RFC 7523 §2.2).
@@ -182,7 +183,8 @@ impl<'a> TokenEndpoint<'a> {
         registration: &'a Registration,
     ) -> Result<Self, TokenError> {
         if registration.issuer == server.issuer {
-            Ok(Self { http, server, registration, entropy: None, dpop: None })
+            let body_bytes_max = Request::BODY_BYTES_MAX;
+            Ok(Self { http, server, registration, entropy: None, dpop: None, body_bytes_max })
         } else {
             Err(TokenError::OtherIssuer { issuer: server.issuer.clone() })
         }
@@ -192,6 +194,33 @@ impl<'a> TokenEndpoint<'a> {
     #[must_use]
     pub fn proving(self, entropy: &'a dyn Entropy, dpop: Option<&'a Arc<DpopKey>>) -> Self {
         Self { entropy: Some(entropy), dpop, ..self }
+    }
+
+    /// The issuer that is asked.
+    pub fn issuer(&self) -> &str {
+        &self.server.issuer
+    }
+
+    /// The same, for longer answers than an OAuth server gives: an ID token can name thousands of groups.
+    #[must_use]
+    pub(crate) fn with_body_bytes_max(self, body_bytes_max: usize) -> Self {
+        Self { body_bytes_max, ..self }
+    }
+
+    /// Sends a form as this client to the token endpoint, and gives the answer if it is a good one.
+    pub(crate) async fn post(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Response, TokenError> {
+        self.post_to(NamedEndpoint { named: Named::TokenEndpoint, url: &self.server.token_endpoint }, form, now).await
+    }
+
+    /// The same to another endpoint of the issuer that knows clients by the same proof.
+    pub(crate) async fn post_to(
+        &self,
+        endpoint: NamedEndpoint<'_>,
+        form: &[(&str, &str)],
+        now: Timestamp,
+    ) -> Result<Response, TokenError> {
+        let response = self.send(endpoint, form, None, now).await?;
+        if response.status.as_u16() == 200 { Ok(response) } else { Err(self.refusal(&response)) }
     }
 
     /// Trades the code that `request` brought. The code goes to the issuer that was asked and to no other.
@@ -333,6 +362,7 @@ impl<'a> TokenEndpoint<'a> {
             fields.extend([("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)]);
         }
         let mut request = Request::post_form(to, fields);
+        request.body_bytes_max = self.body_bytes_max;
         if let Some(secret) = basic {
             request = request.basic(client, secret);
         }
@@ -404,10 +434,10 @@ fn is_lost(error: &TokenError) -> bool {
 
 /// An endpoint of the issuer.
 #[derive(Debug, Clone, Copy)]
-struct NamedEndpoint<'a> {
+pub(crate) struct NamedEndpoint<'a> {
     /// What names it.
-    named: Named,
-    url: &'a str,
+    pub(crate) named: Named,
+    pub(crate) url: &'a str,
 }
 
 /// What a token is for.

@@ -7,5 +7,6 @@ pub mod call;
 pub mod canary;
 pub mod documents;
 pub mod oauth;
+pub mod provider;
 pub mod upstream;
 pub mod wire;

@@ -136,6 +136,10 @@ id!(
     LoanId, "lon", "loan"
 );
 id!(
+    /// A group that a provisioning client made (SCIM, RFC 7643 §4.2).
+    ScimGroupId, "sgr", "group"
+);
+id!(
     /// A local user. Its namespace is disjoint from that of clients (RFC 9700 §4.15).
     UserId, "usr", "user"
 );

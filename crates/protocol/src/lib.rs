@@ -25,6 +25,7 @@ pub mod label;
 pub mod mcp;
 pub mod metadata;
 pub mod oauth_error;
+pub mod openid;
 pub mod pkce;
 pub mod redirect;
 pub mod refusal;

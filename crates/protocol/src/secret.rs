@@ -145,6 +145,11 @@ secret!(
 );
 opaque!(McpSessionToken, "sks_ms_");
 secret!(
+    /// The token of a provisioning client (SCIM, RFC 7644 §2).
+    ScimToken
+);
+opaque!(ScimToken, "sks_sp_");
+secret!(
     /// A PKCE code verifier (RFC 7636 §4.1).
     CodeVerifier
 );

@@ -110,8 +110,10 @@ pub(crate) enum Purpose {
     ApprovalArguments,
     AuditArguments,
     BrowserSession,
+    ProviderSession,
     RefreshFamily,
     RequestState,
+    SignIn,
     SigningKey,
     UpstreamCredential,
 }
@@ -122,8 +124,10 @@ impl Purpose {
             Self::ApprovalArguments => b"seal approvals.arguments",
             Self::AuditArguments => b"seal audit_arguments.arguments",
             Self::BrowserSession => b"seal browser_sessions.csrf",
+            Self::ProviderSession => b"seal provider_sessions.id_token",
             Self::RefreshFamily => b"seal refresh_families.family_key",
             Self::RequestState => b"seal request state",
+            Self::SignIn => b"seal sign_ins.kept",
             Self::SigningKey => b"seal signing_keys.private",
             Self::UpstreamCredential => b"seal credentials.secret",
         }

@@ -6,8 +6,8 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{
-    AccessRequestId, ApprovalId, ClientId, GrantId, KeyId, LoanId, NodeId, PendingId, RequestId, ServerName, TaskId,
-    UserId,
+    AccessRequestId, ApprovalId, ClientId, GrantId, KeyId, LoanId, NodeId, PendingId, RequestId, ScimGroupId,
+    ServerName, TaskId, UserId,
 };
 use sekisho_protocol::scope::ScopeSet;
 use sqlx::postgres::PgRow;
@@ -134,6 +134,7 @@ text_values!(
     NodeId,
     PendingId,
     RequestId,
+    ScimGroupId,
     ScopeSet,
     ServerName,
     Subject,

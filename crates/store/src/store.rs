@@ -149,10 +149,11 @@ const HISTORY_KEPT_MILLIS: i64 = 90 * 86_400_000;
 
 /// What ends by itself: the statement that removes [`SWEEP_ROWS`] of a kind, and for how long it is kept beyond its
 /// moment, in milliseconds.
-const ENDING: [(&str, i64); 12] = [
+const ENDING: [(&str, i64); 13] = [
     (sweep!("pendings", "id", "expires_at <= $1"), 0),
     (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
     (sweep!("browser_sessions", "digest", "expires_at <= $1"), 0),
+    (sweep!("sign_ins", "digest", "expires_at <= $1"), 0),
     (sweep!("setup_links", "digest", "expires_at <= $1"), 0),
     (sweep!("assertions", "digest", "expires_at <= $1"), crate::assertions::MARGIN_MILLIS),
     (sweep!("refresh_tokens", "digest", "expires_at <= $1"), 0),

@@ -202,26 +202,40 @@ nouns! {
     credentials => credentials::Credentials;
     /// What users consented to.
     grants => grants::Grants;
+    /// Who users are at identity providers.
+    identities => identities::Identities;
     /// Signing keys, sealed.
     keys => keys::Keys;
     /// Access that owners lent for a time.
     loans => loans::Loans;
     /// Authorization requests that nobody has answered yet.
     pendings => pendings::Pendings;
+    /// Sessions at providers from which browser sessions came.
+    provider_sessions => sign_ins::ProviderSessions;
     /// Refresh tokens and their families.
     refresh_tokens => refresh_tokens::RefreshTokens;
     /// Rounds of calls that wait for an answer.
     rounds => rounds::Rounds;
+    /// Groups of provisioning clients.
+    scim_groups => scim_resources::ScimGroups;
+    /// Tokens of provisioning clients.
+    scim_tokens => scim_tokens::ScimTokens;
+    /// Users of provisioning clients.
+    scim_users => scim_resources::ScimUsers;
     /// Servers that were handed over while running.
     servers => servers::Servers;
     /// Settings of this instance.
     settings => settings::Settings;
     /// Links with which a first password is set.
     setup_links => setup_links::SetupLinks;
+    /// Browsers that were sent to a provider.
+    sign_ins => sign_ins::SignIns;
     /// Declared pieces of work.
     tasks => tasks::Tasks;
     /// Failed attempts to log in.
     throttle => throttle::Throttle;
+    /// Groups that the claims of providers name.
+    user_groups => user_groups::UserGroups;
     /// Local users.
     users => users::Users;
 }

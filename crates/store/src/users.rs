@@ -85,11 +85,16 @@ impl Users<'_> {
         self.tx.fetch_all("SELECT * FROM users ORDER BY name_folded", values![]).await?.into_iter().map(read).collect()
     }
 
-    /// Sets the hash of the password (PHC form). `false`: no such user.
+    /// Sets the hash of the password (PHC form). `false`: no such user, or one who was made for an identity at a provider and
+    /// signs in there only: a password would outlast their leaving.
     pub async fn set_password(&mut self, id: UserId, phc: &str, now: Timestamp) -> Result<bool, StoreError> {
         let set = self
             .tx
-            .execute_one("UPDATE users SET password = $2, password_set_at = $3 WHERE id = $1", values![id, phc, now])
+            .execute_one(
+                "UPDATE users SET password = $2, password_set_at = $3 WHERE id = $1 AND NOT EXISTS (
+                     SELECT 1 FROM identities WHERE identities.user_id = users.id AND identities.made_user = 1)",
+                values![id, phc, now],
+            )
             .await?;
         if set {
             self.tx.changed(ChangeKind::User, id);

@@ -71,6 +71,9 @@ named! {
     /// What a client would like to be shown with.
     ClientPages { "a page or picture of a client", ["client_uri", "logo_uri", "policy_uri", "tos_uri"], "a client, where it registers",
         "", NOT_FOLLOWED, true }
+    /// OpenID Connect RP-Initiated Logout 1.0 §2.1.
+    EndSessionEndpoint { "a page to sign out", ["end_session_endpoint"], "an OpenID provider",
+        "issuer sends the browser there", AS_SECURE, false }
     /// A page that a server would like a person to open.
     ElicitationPage { "a page of an elicitation", ["params.url", "data.elicitations.url", "inputRequests.params.url"], "a server, in a message",
         "`connect` hands it to the client", "at least as secure as the server; the message is stopped otherwise", true }
@@ -80,12 +83,18 @@ named! {
     /// Pictures of servers and tools, and links among contents.
     Icons { "a picture or a link in a message", ["icons.src", "websiteUrl", "uri"], "a server, in a message",
         "", "goes to the client as it came; pages load nothing from elsewhere", true }
+    /// RFC 7662 §2.
+    IntrospectionEndpoint { "an introspection endpoint", ["introspection_endpoint"], "an authorization server that the configuration names",
+        "gateway", AS_SECURE, false }
     /// RFC 8414 §2.
     IssuerKeys { "the keys of an authorization server", ["jwks_uri"], "an authorization server",
         "", "is asked for by nobody; one that is less secure spoils the whole document", false }
     /// The transport of 2024-11-05.
     MessageEndpoint { "an endpoint for messages", ["event: endpoint"], "a server, at the beginning of a stream",
         "`connect`", "at the server's own origin", false }
+    /// OpenID Connect Discovery 1.0 §3.
+    ProviderKeys { "the keys of a provider", ["jwks_uri"], "an OpenID provider or an authorization server that the configuration names",
+        "issuer, gateway", AS_SECURE, false }
     /// Any answer with `Location`.
     Redirect { "a redirect", ["Location"], "whoever is asked",
         "", "is read and told, and asked for by nobody", false }
@@ -113,6 +122,9 @@ named! {
     /// RFC 6749 §3.2.
     TokenEndpoint { "a token endpoint", ["token_endpoint"], "an authorization server or an identity provider",
         "`login`, `token`, `connect`, `doctor --login`", AS_SECURE, false }
+    /// OpenID Connect Core 1.0 §5.3.
+    UserInfoEndpoint { "a UserInfo endpoint", ["userinfo_endpoint"], "an OpenID provider",
+        "issuer", AS_SECURE, false }
     /// RFC 8615.
     WellKnown { "a well-known place", ["/.well-known/"], "the URL of a server or of an issuer, by its origin",
         "`login`, `logout`, `token`, `connect`, `doctor`", AS_SECURE, false }

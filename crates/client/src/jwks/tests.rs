@@ -105,3 +105,26 @@ async fn the_cache_is_bounded() {
     sets.known.run_pending_tasks();
     assert!(sets.known.entry_count() <= KeySets::URLS_MAX);
 }
+
+/// ATK-60: a token of a new key is believed after one more fetch, and a flood of made-up keys costs one a minute.
+#[tokio::test]
+async fn a_check_that_lacks_a_key_gets_newer_ones_once() {
+    let (old, new) = (json!({ "keys": [1] }), json!({ "keys": [2] }));
+    let (http, sets) = sets(Scripted::default().json(LINE, 200, &old).json(LINE, 200, &new));
+    let there = Destination::given(URL);
+    let wants = |text: &'static str| move |keys: &str| if keys.contains(text) { Ok(()) } else { Err("unknown key") };
+    let lacks = |error: &&str| *error == "unknown key";
+    assert_eq!(sets.check(&there, at(0), wants("[1]"), lacks).await.unwrap(), Ok(()));
+    assert_eq!(sets.check(&there, at(30), wants("[2]"), lacks).await.unwrap(), Err("unknown key"));
+    assert_eq!(http.lines().len(), 1, "within a minute nothing is fetched again");
+    assert_eq!(sets.check(&there, at(60), wants("[2]"), lacks).await.unwrap(), Ok(()));
+    assert_eq!(http.lines().len(), 2);
+    for second in 61..120 {
+        assert_eq!(sets.check(&there, at(second), wants("[3]"), lacks).await.unwrap(), Err("unknown key"));
+    }
+    assert_eq!(http.lines().len(), 2);
+    // What newer keys cannot help is not fetched for.
+    let other = |_: &str| Err::<(), &str>("wrong signature");
+    assert_eq!(sets.check(&there, at(600), other, lacks).await.unwrap(), Err("wrong signature"));
+    assert_eq!(http.lines().len(), 2);
+}

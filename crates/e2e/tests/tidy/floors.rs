@@ -7,11 +7,12 @@ use serde_json::Value;
 use crate::sources::{files, root};
 
 /// The packages and their floors.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 15] = [
     ("sekisho-protocol", 0),
     ("sekisho-client", 1),
     ("sekisho-picture", 1),
     ("sekisho-policy", 1),
+    ("sekisho-scim", 1),
     ("sekisho-specification", 1),
     ("sekisho-store", 1),
     ("sekisho-token", 1),
@@ -79,7 +80,10 @@ fn a_crate_uses_lower_floors_only() {
 fn vocabulary_policy_pictures_and_specifications_are_pure() {
     for package in packages() {
         let name = package["name"].as_str().expect("a name");
-        if !matches!(name, "sekisho-protocol" | "sekisho-policy" | "sekisho-picture" | "sekisho-specification") {
+        if !matches!(
+            name,
+            "sekisho-protocol" | "sekisho-policy" | "sekisho-picture" | "sekisho-scim" | "sekisho-specification"
+        ) {
             continue;
         }
         for dependency in dependencies(&package) {

@@ -7,6 +7,8 @@ mod audit;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod companies;
+#[cfg(test)]
 mod down;
 #[cfg(test)]
 mod durability;

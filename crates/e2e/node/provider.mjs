@@ -1,0 +1,129 @@
+// An identity provider that nobody here wrote: the npm `oidc-provider`, on loopback, with the clients and people of a test.
+//
+//   provider.mjs --world JSON
+//
+// The world is {clients, people, ttl}. `clients`: registrations as RFC 7591 has them, with `client_id` and
+// `redirect_uris`. `people`: claims by the name that is typed in, such as {"ada": {"groups": ["engineers"]}}. `ttl`: how
+// long tokens live, in seconds (600).
+//
+// Prints {ok, issuer, admin} when it answers. It has a form to sign in, in which the name is enough, and none for consent.
+// PUT {admin}/people/NAME with claims changes a person, DELETE removes one: their next sign-in shows it.
+// POST {admin}/keys makes new signing keys and forgets the old ones.
+import { randomUUID } from 'node:crypto';
+import { createServer } from 'node:http';
+import { parseArgs } from 'node:util';
+import { exportJWK, generateKeyPair } from 'jose';
+import Provider from 'oidc-provider';
+import { log, onExit, serve } from './outcome.mjs';
+
+async function listen(handler) {
+  const server = createServer(handler);
+  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  onExit(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+async function body(request) {
+  let text = '';
+  for await (const chunk of request) text += chunk;
+  return text;
+}
+
+async function keys() {
+  const pairs = await Promise.all(['RS256', 'ES256'].map(async (alg) => {
+    const { privateKey } = await generateKeyPair(alg, { extractable: true });
+    return { ...(await exportJWK(privateKey)), kid: randomUUID(), alg, use: 'sig' };
+  }));
+  return pairs;
+}
+
+/** Whoever types a name that is known comes in, and agrees to everything. */
+async function interact(provider, people, request, response) {
+  const { uid, prompt, params, session, grantId } = await provider.interactionDetails(request, response);
+  let result;
+  if (prompt.name === 'login') {
+    const name = request.method === 'POST' ? new URLSearchParams(await body(request)).get('username') : undefined;
+    if (!name || !(name in people)) {
+      const page = '<input name="username" autofocus><button>sign in</button>';
+      response.setHeader('content-type', 'text/html');
+      response.end(`<!doctype html><title>provider</title><form method="post" action="/interaction/${uid}">${page}</form>`);
+      return;
+    }
+    result = { login: { accountId: name } };
+  } else {
+    const grant = grantId
+      ? await provider.Grant.find(grantId)
+      : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
+    if (prompt.details.missingOIDCScope) grant.addOIDCScope(prompt.details.missingOIDCScope.join(' '));
+    if (prompt.details.missingOIDCClaims) grant.addOIDCClaims(prompt.details.missingOIDCClaims);
+    result = { consent: { grantId: await grant.save() } };
+  }
+  await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
+}
+
+function provide(issuer, world, jwks) {
+  const ttl = world.ttl ?? 600;
+  const provider = new Provider(issuer, {
+    jwks: { keys: jwks },
+    cookies: { keys: [randomUUID()] },
+    clients: world.clients.map((client) => ({ grant_types: ['authorization_code'], response_types: ['code'], ...client })),
+    // The claims of a scope are in the ID token as well, as companies have it.
+    conformIdTokenClaims: false,
+    claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'], groups: ['groups'] },
+    scopes: ['openid', 'profile', 'email', 'groups'],
+    ttl: { AccessToken: ttl, Grant: 3600, IdToken: ttl, Interaction: 600, Session: 3600 },
+    interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
+    findAccount: async (_context, id) => (id in world.people
+      ? { accountId: id, claims: async () => ({ ...world.people[id], sub: world.people[id].sub ?? id }) }
+      : undefined),
+    features: {
+      devInteractions: { enabled: false },
+      backchannelLogout: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+      rpInitiatedLogout: { enabled: true },
+    },
+  });
+  for (const name of ['grant.error', 'authorization.error', 'server_error', 'backchannel.error']) {
+    provider.on(name, (_context, error) => log(`${name}: ${error?.error_description ?? error?.message} ${error?.error_detail ?? ''}`));
+  }
+  return provider;
+}
+
+async function start() {
+  const { values } = parseArgs({ options: { world: { type: 'string' } } });
+  const world = { clients: [], people: {}, ...JSON.parse(values.world ?? '{}') };
+  let handle = (_request, response) => response.writeHead(503).end();
+  const issuer = await listen((request, response) => handle(request, response));
+  const begin = async () => {
+    const provider = provide(issuer, world, await keys());
+    const oidc = provider.callback();
+    handle = (request, response) => {
+      if (!request.url.startsWith('/interaction/')) return oidc(request, response);
+      return interact(provider, world.people, request, response).catch((error) => {
+        log(error.stack);
+        if (!response.headersSent) response.writeHead(500).end();
+      });
+    };
+  };
+  await begin();
+  const admin = await listen(async (request, response) => {
+    try {
+      const [, noun, name] = request.url.split('/');
+      if (noun === 'people' && request.method === 'PUT') world.people[name] = JSON.parse(await body(request));
+      else if (noun === 'people' && request.method === 'DELETE') delete world.people[name];
+      else if (noun === 'keys' && request.method === 'POST') await begin();
+      else return response.writeHead(404).end();
+      return response.writeHead(204).end();
+    } catch (error) {
+      log(error.stack);
+      return response.writeHead(500).end();
+    }
+  });
+  return { issuer, admin };
+}
+
+await serve(start);

@@ -1,0 +1,210 @@
+//! Changes (RFC 7644 §3.5.2), in the form of the specification and in those that Entra ID and Okta send. All operations of a
+//! request are done, or none.
+
+use serde_json::{Map, Value};
+
+use crate::error::ScimError;
+use crate::filter::Filter;
+use crate::path::{AttributePath, BYTES_MAX, Home, Resolved, member};
+use crate::resource::check;
+use crate::schema::{ENTERPRISE, Kind, Mutability, enterprise};
+
+mod apply;
+
+/// The schema of a request.
+pub const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+/// The most operations in one request.
+pub const OPERATIONS_MAX: usize = 1_000;
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Adds to what is there.
+    Add,
+    /// Takes away.
+    Remove,
+    /// Puts in place of what is there.
+    Replace,
+}
+
+/// What an operation is about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// The attribute, and its part if there is no filter.
+    pub path: AttributePath,
+    /// Which values of it.
+    pub filter: Option<Filter>,
+    /// The part of those values.
+    pub part: Option<String>,
+}
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// What it does.
+    pub action: Action,
+    /// To what. `None`: to each attribute that `value` names.
+    pub target: Option<Target>,
+    /// With what.
+    pub value: Option<Value>,
+}
+
+/// A request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Patch {
+    /// In order.
+    pub operations: Vec<Operation>,
+}
+
+impl Target {
+    /// Reads a path: an attribute, one part of it, or some of its values.
+    pub fn parse(text: &str) -> Result<Self, ScimError> {
+        if text.len() > BYTES_MAX {
+            return Err(ScimError::InvalidPath("it is too long"));
+        }
+        let no = ScimError::InvalidPath("it has not the form of a path");
+        let Some((name, within)) = text.split_once('[') else {
+            let path = AttributePath::parse(text).ok_or(no)?;
+            return Ok(Self { path, filter: None, part: None });
+        };
+        let path = AttributePath::parse(name).filter(|path| path.part.is_none() && !path.name.is_empty()).ok_or(no)?;
+        let (filter, rest) = Filter::parse_within(within)?;
+        let part = match rest.strip_prefix('.') {
+            None if rest.is_empty() => None,
+            Some(part) if crate::path::is_name(part) => Some(part.to_owned()),
+            _ => return Err(no),
+        };
+        Ok(Self { path, filter: Some(filter), part })
+    }
+
+    /// What is known of it.
+    fn resolve(&self, kind: Kind) -> Result<Resolved, ScimError> {
+        let path = AttributePath { part: self.part.clone().or_else(|| self.path.part.clone()), ..self.path.clone() };
+        let known = path.resolve(kind).ok_or(ScimError::InvalidPath("there is no such attribute"))?;
+        if self.filter.is_some() && !known.attribute.several {
+            return Err(ScimError::InvalidPath("only an attribute with several values has some of them"));
+        }
+        if known.attribute.mutability == Mutability::ReadOnly {
+            return Err(ScimError::Mutability(known.attribute.name));
+        }
+        Ok(known)
+    }
+}
+
+impl Patch {
+    /// Reads a request. Names of members and operations count in whichever case: Entra ID writes `"op": "Replace"`.
+    pub fn read(body: &Value) -> Result<Self, ScimError> {
+        let object = body.as_object().ok_or(ScimError::InvalidSyntax("an object is needed"))?;
+        let schemas = member(object, "schemas").and_then(Value::as_array);
+        let named = |schema: &Value| schema.as_str().is_some_and(|text| text.eq_ignore_ascii_case(SCHEMA));
+        if !schemas.is_some_and(|all| all.iter().any(named)) {
+            return Err(ScimError::InvalidSyntax("`schemas` does not name the schema of a PATCH"));
+        }
+        let operations = member(object, "Operations").and_then(Value::as_array);
+        let operations = operations.filter(|all| !all.is_empty());
+        let operations = operations.ok_or(ScimError::InvalidSyntax("`Operations` is needed"))?;
+        if operations.len() > OPERATIONS_MAX {
+            return Err(ScimError::TooMany("there are too many operations"));
+        }
+        Ok(Self { operations: operations.iter().map(Operation::read).collect::<Result<_, _>>()? })
+    }
+
+    /// The resource as it is after all operations. What is ours to say has to be left out of `resource`, or comes back as it
+    /// was. An error leaves nothing changed.
+    pub fn apply(&self, kind: Kind, resource: &Map<String, Value>) -> Result<Map<String, Value>, ScimError> {
+        let mut changed = resource.clone();
+        for operation in &self.operations {
+            operation.apply(kind, &mut changed)?;
+        }
+        check(kind, &changed)?;
+        Ok(changed)
+    }
+}
+
+impl Operation {
+    fn read(value: &Value) -> Result<Self, ScimError> {
+        let object = value.as_object().ok_or(ScimError::InvalidSyntax("an operation is an object"))?;
+        let word = member(object, "op").and_then(Value::as_str).unwrap_or_default();
+        let actions = [("add", Action::Add), ("remove", Action::Remove), ("replace", Action::Replace)];
+        let action = actions.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word)).map(|(_, action)| action);
+        let action = action.ok_or(ScimError::InvalidSyntax("`op` is `add`, `remove` or `replace`"))?;
+        let target = match member(object, "path") {
+            None | Some(Value::Null) => None,
+            // Some clients send an empty path for none.
+            Some(Value::String(text)) if text.is_empty() => None,
+            Some(Value::String(text)) => Some(Target::parse(text)?),
+            Some(_) => return Err(ScimError::InvalidPath("it is no text")),
+        };
+        let value = member(object, "value").cloned();
+        match (action, &target, &value) {
+            (Action::Remove, None, _) => Err(ScimError::NoTarget("`remove` needs a path")),
+            (Action::Add | Action::Replace, _, None) => Err(ScimError::InvalidSyntax("`value` is needed")),
+            _ => Ok(Self { action, target, value }),
+        }
+    }
+
+    fn apply(&self, kind: Kind, resource: &mut Map<String, Value>) -> Result<(), ScimError> {
+        match (&self.target, &self.value) {
+            (Some(target), value) if target.path.name.is_empty() => {
+                self.apply_extension(kind, resource, value.as_ref().unwrap_or(&Value::Null))
+            }
+            (Some(target), value) => {
+                let known = target.resolve(kind)?;
+                let change = apply::Change { action: self.action, target, known, value: value.as_ref() };
+                apply::change(resource, &change)
+            }
+            (None, Some(Value::Object(members))) => {
+                for (name, value) in members {
+                    self.apply_named(kind, resource, name, value)?;
+                }
+                Ok(())
+            }
+            (None, _) => Err(ScimError::InvalidSyntax("without a path, `value` is an object")),
+        }
+    }
+
+    /// One member of an operation without a path. Entra ID writes parts with dots, and attributes of an extension with its URI.
+    fn apply_named(
+        &self,
+        kind: Kind,
+        resource: &mut Map<String, Value>,
+        name: &str,
+        value: &Value,
+    ) -> Result<(), ScimError> {
+        // Said of every resource, and ours (RFC 7644 §3.5.2.1 has them sent back unchanged).
+        if ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            return Ok(());
+        }
+        let target = Target::parse(name)?;
+        if target.path.name.is_empty() {
+            return self.apply_extension(kind, resource, value);
+        }
+        let known = target.resolve(kind)?;
+        let change = apply::Change { action: self.action, target: &target, known, value: Some(value) };
+        apply::change(resource, &change)
+    }
+
+    /// The whole extension.
+    fn apply_extension(&self, kind: Kind, resource: &mut Map<String, Value>, value: &Value) -> Result<(), ScimError> {
+        if kind != Kind::User {
+            return Err(ScimError::InvalidPath("there is no such attribute"));
+        }
+        if self.action == Action::Remove {
+            resource.remove(ENTERPRISE);
+            return Ok(());
+        }
+        let members = value.as_object().ok_or(ScimError::InvalidValue("an extension is an object"))?;
+        for (name, value) in members {
+            let attribute = enterprise(name).ok_or(ScimError::InvalidPath("there is no such attribute"))?;
+            let path = AttributePath { home: Home::Enterprise, name: name.clone(), part: None };
+            let target = Target { path, filter: None, part: None };
+            let known = Resolved { home: Home::Enterprise, attribute, part: None };
+            let change = apply::Change { action: self.action, target: &target, known, value: Some(value) };
+            apply::change(resource, &change)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

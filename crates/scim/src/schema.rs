@@ -1,0 +1,282 @@
+//! A table of the attributes that are supported: names as they are written, types, and what clients may do with each (RFC 7643
+//! §4, §7, §8.7).
+
+use serde_json::{Value, json};
+
+/// The schema of users.
+pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+/// The schema of groups.
+pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+/// The extension for users of companies (RFC 7643 §4.3).
+pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// The kinds of resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A group.
+    Group,
+    /// A user.
+    User,
+}
+
+impl Kind {
+    /// The word in `meta.resourceType`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Group => "Group",
+            Self::User => "User",
+        }
+    }
+
+    /// The schema.
+    pub fn schema(self) -> &'static str {
+        match self {
+            Self::Group => GROUP,
+            Self::User => USER,
+        }
+    }
+
+    /// Where resources of this kind are.
+    pub fn endpoint(self) -> &'static str {
+        match self {
+            Self::Group => "/Groups",
+            Self::User => "/Users",
+        }
+    }
+
+    /// Its attributes, the common ones included.
+    pub(crate) fn attributes(self) -> impl Iterator<Item = &'static Attribute> {
+        let own = match self {
+            Self::Group => GROUP_ATTRIBUTES,
+            Self::User => USER_ATTRIBUTES,
+        };
+        COMMON.iter().chain(own)
+    }
+
+    /// The attribute of this name, in whichever case, of the core schema.
+    pub(crate) fn attribute(self, name: &str) -> Option<&'static Attribute> {
+        self.attributes().find(|one| one.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The attribute of this name of the enterprise extension.
+pub(crate) fn enterprise(name: &str) -> Option<&'static Attribute> {
+    ENTERPRISE_ATTRIBUTES.iter().find(|one| one.name.eq_ignore_ascii_case(name))
+}
+
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `true` or `false`.
+    Boolean,
+    /// An object of sub-attributes.
+    Complex,
+    /// A moment.
+    DateTime,
+    /// A URI.
+    Reference,
+    /// A text.
+    String,
+}
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutability {
+    /// Nothing: it is ours.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+/// One attribute.
+#[derive(Debug)]
+pub struct Attribute {
+    /// The name as it is written.
+    pub name: &'static str,
+    /// What its values are.
+    pub kind: Type,
+    /// Whether there may be several.
+    pub several: bool,
+    /// Whether the case of letters counts when texts are compared.
+    pub case_exact: bool,
+    /// Whether a resource has to have it.
+    pub required: bool,
+    /// What a client may do with it.
+    pub mutability: Mutability,
+    /// Of a complex attribute: its parts.
+    pub parts: &'static [Attribute],
+}
+
+impl Attribute {
+    /// The part of this name, in whichever case.
+    pub(crate) fn part(&self, name: &str) -> Option<&'static Attribute> {
+        self.parts.iter().find(|one| one.name.eq_ignore_ascii_case(name))
+    }
+
+    fn document(&self) -> Value {
+        let kind = match self.kind {
+            Type::Boolean => "boolean",
+            Type::Complex => "complex",
+            Type::DateTime => "dateTime",
+            Type::Reference => "reference",
+            Type::String => "string",
+        };
+        let mutability = if self.mutability == Mutability::ReadOnly { "readOnly" } else { "readWrite" };
+        let unique = matches!(self.name, "userName");
+        let mut document = json!({
+            "name": self.name,
+            "type": kind,
+            "multiValued": self.several,
+            "description": format!("As RFC 7643 has `{}`.", self.name),
+            "required": self.required,
+            "caseExact": self.case_exact,
+            "mutability": mutability,
+            "returned": if self.name == "id" { "always" } else { "default" },
+            "uniqueness": if unique { "server" } else { "none" },
+        });
+        if let Some(members) = document.as_object_mut() {
+            if self.kind == Type::Complex {
+                let parts: Vec<Value> = self.parts.iter().map(Self::document).collect();
+                members.insert("subAttributes".to_owned(), json!(parts));
+            }
+            if self.kind == Type::Reference {
+                members.insert("referenceTypes".to_owned(), json!(["external"]));
+            }
+        }
+        document
+    }
+}
+
+const PLAIN: Attribute = Attribute {
+    name: "",
+    kind: Type::String,
+    several: false,
+    case_exact: false,
+    required: false,
+    mutability: Mutability::ReadWrite,
+    parts: &[],
+};
+
+const fn text(name: &'static str) -> Attribute {
+    Attribute { name, ..PLAIN }
+}
+
+const fn exact(name: &'static str) -> Attribute {
+    Attribute { name, case_exact: true, ..PLAIN }
+}
+
+const fn boolean(name: &'static str) -> Attribute {
+    Attribute { name, kind: Type::Boolean, ..PLAIN }
+}
+
+const fn complex(name: &'static str, several: bool, parts: &'static [Attribute]) -> Attribute {
+    Attribute { name, kind: Type::Complex, several, parts, ..PLAIN }
+}
+
+/// What every list of values has (RFC 7643 §2.4).
+const VALUES: &[Attribute] = &[text("value"), text("display"), text("type"), boolean("primary")];
+
+const META: &[Attribute] = &[
+    exact("resourceType"),
+    Attribute { name: "created", kind: Type::DateTime, ..PLAIN },
+    Attribute { name: "lastModified", kind: Type::DateTime, ..PLAIN },
+    exact("location"),
+    exact("version"),
+];
+
+/// RFC 7643 §3.1.
+const COMMON: &[Attribute] = &[
+    Attribute { name: "id", case_exact: true, mutability: Mutability::ReadOnly, ..PLAIN },
+    exact("externalId"),
+    Attribute { name: "meta", kind: Type::Complex, mutability: Mutability::ReadOnly, parts: META, ..PLAIN },
+];
+
+/// RFC 7643 §4.1, without `password`: users who are provisioned have none.
+const USER_ATTRIBUTES: &[Attribute] = &[
+    Attribute { name: "userName", required: true, ..PLAIN },
+    complex(
+        "name",
+        false,
+        &[
+            text("formatted"),
+            text("familyName"),
+            text("givenName"),
+            text("middleName"),
+            text("honorificPrefix"),
+            text("honorificSuffix"),
+        ],
+    ),
+    text("displayName"),
+    text("nickName"),
+    Attribute { name: "profileUrl", kind: Type::Reference, ..PLAIN },
+    text("title"),
+    text("userType"),
+    text("preferredLanguage"),
+    text("locale"),
+    text("timezone"),
+    boolean("active"),
+    complex("emails", true, VALUES),
+    complex("phoneNumbers", true, VALUES),
+    complex("ims", true, VALUES),
+    complex("photos", true, VALUES),
+    complex(
+        "addresses",
+        true,
+        &[
+            text("formatted"),
+            text("streetAddress"),
+            text("locality"),
+            text("region"),
+            text("postalCode"),
+            text("country"),
+            text("type"),
+            boolean("primary"),
+        ],
+    ),
+    Attribute {
+        name: "groups",
+        kind: Type::Complex,
+        several: true,
+        mutability: Mutability::ReadOnly,
+        parts: &[exact("value"), exact("$ref"), text("display"), text("type")],
+        ..PLAIN
+    },
+    complex("entitlements", true, VALUES),
+    complex("roles", true, VALUES),
+];
+
+/// RFC 7643 §4.2.
+const GROUP_ATTRIBUTES: &[Attribute] = &[
+    Attribute { name: "displayName", required: true, ..PLAIN },
+    complex("members", true, &[exact("value"), exact("$ref"), text("display"), text("type")]),
+];
+
+/// RFC 7643 §4.3.
+const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
+    text("employeeNumber"),
+    text("costCenter"),
+    text("organization"),
+    text("division"),
+    text("department"),
+    complex("manager", false, &[exact("value"), exact("$ref"), text("displayName")]),
+];
+
+/// The documents at `/Schemas` (RFC 7643 §7).
+pub fn documents(base_url: &str) -> Vec<Value> {
+    let document = |id: &str, name: &str, attributes: Vec<Value>| {
+        json!({
+            "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Schema"],
+            "id": id,
+            "name": name,
+            "description": name,
+            "attributes": attributes,
+            "meta": { "resourceType": "Schema", "location": format!("{base_url}/Schemas/{id}") },
+        })
+    };
+    let all = |attributes: &[Attribute]| attributes.iter().map(Attribute::document).collect();
+    vec![
+        document(USER, "User", all(USER_ATTRIBUTES)),
+        document(GROUP, "Group", all(GROUP_ATTRIBUTES)),
+        document(ENTERPRISE, "EnterpriseUser", all(ENTERPRISE_ATTRIBUTES)),
+    ]
+}

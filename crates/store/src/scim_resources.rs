@@ -1,0 +1,331 @@
+//! What provisioning clients say of users and groups (SCIM, RFC 7643): beside the users themselves, by provider.
+
+use std::collections::BTreeSet;
+
+use sekisho_protocol::env::Timestamp;
+use sekisho_protocol::ids::{ScimGroupId, UserId};
+
+use crate::changes::ChangeKind;
+use crate::error::StoreError;
+use crate::sql::{Row, values};
+use crate::tx::Tx;
+
+/// What a provisioning client says of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScimUserRow {
+    /// The provider, by its name in the configuration.
+    pub provider: String,
+    /// The user.
+    pub user: UserId,
+    /// `userName`, in lower case: unique at the provider, whatever the case of its letters (RFC 7643 §4.1.1).
+    pub user_name_folded: String,
+    /// `externalId`. Unique at the provider.
+    pub external_id: Option<String>,
+    /// The attributes as JSON, without those that are kept elsewhere.
+    pub attributes: String,
+    /// Grows with every change: the ETag.
+    pub version: i64,
+    /// When the provider made it.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+}
+
+/// A group of a provisioning client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScimGroupRow {
+    /// Its identifier.
+    pub id: ScimGroupId,
+    /// The provider, by its name in the configuration.
+    pub provider: String,
+    /// `displayName`.
+    pub display_name: String,
+    /// As the policies call it. Unique.
+    pub name: String,
+    /// `externalId`. Unique at the provider.
+    pub external_id: Option<String>,
+    /// Grows with every change, also of members: the ETag.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+}
+
+/// Users of provisioning clients. See [`Tx::scim_users`].
+pub struct ScimUsers<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl ScimUsers<'_> {
+    /// Keeps what is said of a user. A `userName` or `externalId` that another user of the provider has is
+    /// [`StoreError::Conflict`].
+    pub async fn insert(&mut self, row: &ScimUserRow) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO scim_users (provider, user_id, user_name_folded, external_id, attributes, version, created_at,
+                     changed_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                values![
+                    row.provider.as_str(),
+                    row.user,
+                    row.user_name_folded.as_str(),
+                    row.external_id.as_deref(),
+                    row.attributes.as_str(),
+                    row.version,
+                    row.created_at,
+                    row.changed_at
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Changes what is said of a user, if it still has the version that `row` has; the version then grows by one. `false`:
+    /// somebody else was faster (RFC 7644 §3.14), or there is no such user.
+    pub async fn update(&mut self, row: &ScimUserRow) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                "UPDATE scim_users SET user_name_folded = $4, external_id = $5, attributes = $6, version = version + 1,
+                     changed_at = $7
+                 WHERE provider = $1 AND user_id = $2 AND version = $3",
+                values![
+                    row.provider.as_str(),
+                    row.user,
+                    row.version,
+                    row.user_name_folded.as_str(),
+                    row.external_id.as_deref(),
+                    row.attributes.as_str(),
+                    row.changed_at
+                ],
+            )
+            .await
+    }
+
+    /// What this provider says of a user.
+    pub async fn find(&mut self, provider: &str, user: UserId) -> Result<Option<ScimUserRow>, StoreError> {
+        self.tx
+            .fetch_optional("SELECT * FROM scim_users WHERE provider = $1 AND user_id = $2", values![provider, user])
+            .await?
+            .map(read_user)
+            .transpose()
+    }
+
+    /// The user whom this provider calls so outside of here.
+    pub async fn find_external(
+        &mut self,
+        provider: &str,
+        external_id: &str,
+    ) -> Result<Option<ScimUserRow>, StoreError> {
+        self.tx
+            .fetch_optional(
+                "SELECT * FROM scim_users WHERE provider = $1 AND external_id = $2",
+                values![provider, external_id],
+            )
+            .await?
+            .map(read_user)
+            .transpose()
+    }
+
+    /// The users of this provider after one of them, in the order of their identifiers.
+    pub async fn list(
+        &mut self,
+        provider: &str,
+        after: Option<UserId>,
+        limit: i64,
+    ) -> Result<Vec<ScimUserRow>, StoreError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM scim_users WHERE provider = $1 AND user_id > $2 ORDER BY user_id LIMIT $3",
+                values![provider, after, limit],
+            )
+            .await?;
+        rows.into_iter().map(read_user).collect()
+    }
+
+    /// Forgets what this provider says of a user, and takes them out of its groups. `false`: it says nothing.
+    pub async fn remove(&mut self, provider: &str, user: UserId) -> Result<bool, StoreError> {
+        self.tx
+            .execute(
+                "DELETE FROM scim_members WHERE user_id = $1
+                     AND group_id IN (SELECT id FROM scim_groups WHERE provider = $2)",
+                values![user, provider],
+            )
+            .await?;
+        let removed = self
+            .tx
+            .execute_one("DELETE FROM scim_users WHERE provider = $1 AND user_id = $2", values![provider, user])
+            .await?;
+        if removed {
+            self.tx.changed(ChangeKind::User, user);
+        }
+        Ok(removed)
+    }
+}
+
+/// Groups of provisioning clients. See [`Tx::scim_groups`].
+pub struct ScimGroups<'a> {
+    pub(crate) tx: &'a mut Tx,
+}
+
+impl ScimGroups<'_> {
+    /// The most members of one group.
+    pub const MEMBERS_MAX: usize = 10_000;
+
+    /// Keeps a group without members. A name or an `externalId` that another group has is [`StoreError::Conflict`].
+    pub async fn insert(&mut self, group: &ScimGroupRow) -> Result<(), StoreError> {
+        self.tx
+            .execute(
+                "INSERT INTO scim_groups (id, provider, display_name, name, external_id, version, created_at, changed_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                values![
+                    group.id,
+                    group.provider.as_str(),
+                    group.display_name.as_str(),
+                    group.name.as_str(),
+                    group.external_id.as_deref(),
+                    group.version,
+                    group.created_at,
+                    group.changed_at
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Changes a group, if it still has the version that `group` has; the version then grows by one. Everybody in it is
+    /// announced, because a new name is another group for the policies. `false`: somebody else was faster, or it is gone.
+    pub async fn update(&mut self, group: &ScimGroupRow) -> Result<bool, StoreError> {
+        let updated = self
+            .tx
+            .execute_one(
+                "UPDATE scim_groups SET display_name = $4, name = $5, external_id = $6, version = version + 1, changed_at = $7
+                 WHERE id = $1 AND provider = $2 AND version = $3",
+                values![
+                    group.id,
+                    group.provider.as_str(),
+                    group.version,
+                    group.display_name.as_str(),
+                    group.name.as_str(),
+                    group.external_id.as_deref(),
+                    group.changed_at
+                ],
+            )
+            .await?;
+        if updated {
+            for user in self.members(group.id).await? {
+                self.tx.changed(ChangeKind::User, user);
+            }
+        }
+        Ok(updated)
+    }
+
+    /// The group of this identifier, if it is of this provider.
+    pub async fn find(&mut self, provider: &str, id: ScimGroupId) -> Result<Option<ScimGroupRow>, StoreError> {
+        self.tx
+            .fetch_optional("SELECT * FROM scim_groups WHERE id = $1 AND provider = $2", values![id, provider])
+            .await?
+            .map(read_group)
+            .transpose()
+    }
+
+    /// The groups of this provider after one of them, in the order of their identifiers.
+    pub async fn list(
+        &mut self,
+        provider: &str,
+        after: Option<ScimGroupId>,
+        limit: i64,
+    ) -> Result<Vec<ScimGroupRow>, StoreError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM scim_groups WHERE provider = $1 AND id > $2 ORDER BY id LIMIT $3",
+                values![provider, after, limit],
+            )
+            .await?;
+        rows.into_iter().map(read_group).collect()
+    }
+
+    /// Who is in a group.
+    pub async fn members(&mut self, id: ScimGroupId) -> Result<BTreeSet<UserId>, StoreError> {
+        let rows = self.tx.fetch_all("SELECT user_id FROM scim_members WHERE group_id = $1", values![id]).await?;
+        rows.iter().map(|row| row.parse("user_id")).collect()
+    }
+
+    /// Says who is in a group: only users whom its provider provisions, and those only who are different are written.
+    /// `None`: one of `members` is no user of the provider, and nothing was changed. Otherwise who came or went.
+    ///
+    /// Goes with [`ScimGroups::update`] in one transaction: the version there holds the group against others.
+    pub async fn set_members(
+        &mut self,
+        group: &ScimGroupRow,
+        members: &BTreeSet<UserId>,
+    ) -> Result<Option<BTreeSet<UserId>>, StoreError> {
+        let before = self.members(group.id).await?;
+        for user in members.difference(&before) {
+            let known = self.tx.scim_users().find(&group.provider, *user).await?;
+            if known.is_none() {
+                return Ok(None);
+            }
+        }
+        for user in members.difference(&before) {
+            self.tx
+                .execute("INSERT INTO scim_members (group_id, user_id) VALUES ($1, $2)", values![group.id, user])
+                .await?;
+        }
+        for user in before.difference(members) {
+            self.tx
+                .execute("DELETE FROM scim_members WHERE group_id = $1 AND user_id = $2", values![group.id, user])
+                .await?;
+        }
+        let moved: BTreeSet<UserId> = before.symmetric_difference(members).copied().collect();
+        for user in &moved {
+            self.tx.changed(ChangeKind::User, user);
+        }
+        Ok(Some(moved))
+    }
+
+    /// Removes a group; nobody is in it any more. `false`: there is none of this identifier at this provider.
+    pub async fn remove(&mut self, provider: &str, id: ScimGroupId) -> Result<bool, StoreError> {
+        let members = self.members(id).await?;
+        let removed = self
+            .tx
+            .execute_one("DELETE FROM scim_groups WHERE id = $1 AND provider = $2", values![id, provider])
+            .await?;
+        if removed {
+            for user in members {
+                self.tx.changed(ChangeKind::User, user);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn read_user(row: Row) -> Result<ScimUserRow, StoreError> {
+    Ok(ScimUserRow {
+        provider: row.text("provider")?,
+        user: row.parse("user_id")?,
+        user_name_folded: row.text("user_name_folded")?,
+        external_id: row.text_opt("external_id")?,
+        attributes: row.text("attributes")?,
+        version: row.int("version")?,
+        created_at: row.time("created_at")?,
+        changed_at: row.time("changed_at")?,
+    })
+}
+
+fn read_group(row: Row) -> Result<ScimGroupRow, StoreError> {
+    Ok(ScimGroupRow {
+        id: row.parse("id")?,
+        provider: row.text("provider")?,
+        display_name: row.text("display_name")?,
+        name: row.text("name")?,
+        external_id: row.text_opt("external_id")?,
+        version: row.int("version")?,
+        created_at: row.time("created_at")?,
+        changed_at: row.time("changed_at")?,
+    })
+}

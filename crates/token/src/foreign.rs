@@ -1,0 +1,138 @@
+//! What the tokens of other issuers have in common: how they are read, by which keys they are believed, and what their
+//! claims look like before anything is asked of them.
+
+use jsonwebtoken::Algorithm;
+use sekisho_protocol::openid::SigningAlgorithm;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::json;
+use crate::jws::Compact;
+use crate::public_keys::{PublicKeys, Selected, algorithm};
+use crate::verify::VerifyError;
+
+/// The longest token of another issuer that is read, in bytes: an ID token with 5,000 groups has about 300,000.
+pub const FOREIGN_TOKEN_BYTES_MAX: usize = 512 * 1024;
+
+/// The longest identifier (`jti`, `sid`, `acr`) that is taken over, in bytes.
+pub(crate) const IDENTIFIER_BYTES_MAX: usize = 256;
+
+/// Header members that would change how a token is read, or bring its own key. Others say nothing to us and may be there:
+/// Entra ID sends `x5t`, and RFC 7515 §4 has unknown ones ignored.
+const REFUSED_MEMBERS: [&str; 8] = ["b64", "crit", "enc", "jku", "jwk", "x5c", "x5u", "zip"];
+
+/// The header members that are read.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    typ: Option<String>,
+    #[serde(default)]
+    kid: Option<String>,
+}
+
+/// How a token of another issuer has to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Making<'a> {
+    /// The algorithms that its issuer is known to sign with (RFC 8725 §3.1).
+    pub(crate) algorithms: &'a [SigningAlgorithm],
+    /// The types that it may have (`typ`); `None` is a token without one.
+    pub(crate) types: &'a [Option<&'a str>],
+}
+
+/// The payload of a token that one of `keys` signed, and the algorithm. No claim is believed yet.
+pub(crate) fn believe(
+    keys: &PublicKeys,
+    token: &str,
+    making: Making<'_>,
+) -> Result<(Vec<u8>, SigningAlgorithm), VerifyError> {
+    let compact = Compact::read_up_to(token, FOREIGN_TOKEN_BYTES_MAX)?;
+    let members: Map<String, Value> = json::read(&compact.header).map_err(|_| VerifyError::Malformed)?;
+    if REFUSED_MEMBERS.iter().any(|name| members.contains_key(*name)) {
+        return Err(VerifyError::Malformed);
+    }
+    let header: Header = serde_json::from_value(Value::Object(members)).map_err(|_| VerifyError::Malformed)?;
+    let named = making.algorithms.iter().find(|one| one.as_str() == header.alg).ok_or(VerifyError::Algorithm)?;
+    let algorithm: Algorithm = algorithm(named.as_str()).ok_or(VerifyError::Algorithm)?;
+    // RFC 7515 §4.1.9: `application/` may be left out, and case does not count.
+    let typed = header.typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
+    let fits = |allowed: &Option<&str>| match (allowed, typed) {
+        (None, None) => true,
+        (Some(allowed), Some(typed)) => allowed.eq_ignore_ascii_case(typed),
+        _ => false,
+    };
+    if !making.types.iter().any(fits) {
+        return Err(VerifyError::Type);
+    }
+    let key = match keys.select(header.kid.as_deref(), algorithm) {
+        Selected::Key(key) => key,
+        Selected::None => return Err(VerifyError::UnknownKey),
+        Selected::OtherAlgorithm => return Err(VerifyError::Algorithm),
+    };
+    compact.verify(&key.key, algorithm)?;
+    Ok((compact.payload, *named))
+}
+
+/// The claims of a payload, each once.
+pub(crate) fn claims(payload: &[u8]) -> Result<Map<String, Value>, VerifyError> {
+    json::read(payload).map_err(|_| VerifyError::Claims)
+}
+
+/// The issuer that a token says it is from. Nothing is believed by this: it only says whose keys to ask for.
+pub fn claimed_issuer(token: &str) -> Option<String> {
+    let claims = unverified_claims(token).ok()?;
+    claims.get("iss").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// The claims of a token whose signature and times nobody has checked: for showing what a provider sent, and for nothing
+/// else.
+pub fn unverified_claims(token: &str) -> Result<Map<String, Value>, VerifyError> {
+    claims(&Compact::read_up_to(token, FOREIGN_TOKEN_BYTES_MAX)?.payload)
+}
+
+/// `aud`: one text, or several (RFC 7519 §4.1.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Audiences(pub(crate) Vec<String>);
+
+impl Audiences {
+    /// The most that one token names.
+    const LEN_MAX: usize = 64;
+}
+
+impl<'de> Deserialize<'de> for Audiences {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Many(Vec<String>),
+            One(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Many(all) if all.is_empty() || all.len() > Self::LEN_MAX => {
+                Err(serde::de::Error::custom("an audience is one text or a short list"))
+            }
+            Form::Many(all) => Ok(Self(all)),
+            Form::One(one) => Ok(Self(vec![one])),
+        }
+    }
+}
+
+/// A claim that is not there, or there with a value: `null` is neither.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// Whether a text can be `sub` (OpenID Connect Core 1.0 §2: at most 255 ASCII characters). Controls are refused.
+pub(crate) fn is_subject(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+/// Whether a text can be `jti`, `sid` or `acr`.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    (1..=IDENTIFIER_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Believing an access token of an authorization server that is not ours: RFC 9068, and the forms of before it.
+
+use jiff::Timestamp;
+use sekisho_protocol::ids::ClientId;
+use sekisho_protocol::openid::SigningAlgorithm;
+use sekisho_protocol::scope::ScopeSet;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::foreign::{Audiences, Making, believe, claims, is_subject, present};
+use crate::public_keys::PublicKeys;
+use crate::verify::{Expectation, Times, VerifyError};
+
+/// Which types (`typ`) an issuer's access tokens have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenType {
+    /// `at+jwt` and nothing else (RFC 9068 §2.1).
+    AtJwt,
+    /// Also `JWT` or none, as Entra ID, Keycloak and others write. Such a token is told from an ID token by its claims.
+    Untyped,
+}
+
+/// What a token must say to be good at one server.
+#[derive(Debug, Clone, Copy)]
+pub struct ForeignAccessExpectation<'a> {
+    /// The one issuer that is believed, byte for byte.
+    pub issuer: &'a str,
+    /// The audiences that mean this server, by the profile of the issuer (`protocol::openid::AudienceForm`). One of them has
+    /// to be named.
+    pub audiences: &'a [String],
+    /// The algorithms that the issuer signs with.
+    pub algorithms: &'a [SigningAlgorithm],
+    /// The types that its access tokens have.
+    pub typed: TokenType,
+    /// The request's `now`.
+    pub now: Timestamp,
+}
+
+/// A believed access token of another issuer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ForeignAccess {
+    /// Who it is about: 1 to 255 bytes of ASCII.
+    pub subject: String,
+    /// The client that it was given to, as the issuer calls it.
+    pub client: ClientId,
+    /// The scopes, as the issuer names them. Configuration says what they mean here.
+    pub scopes: ScopeSet,
+    /// When it ends.
+    pub exp: Timestamp,
+    /// Everything that it says, for the mapping of claims.
+    pub claims: Map<String, Value>,
+}
+
+impl ForeignAccess {
+    /// The longest life that is accepted, in seconds: the longest that Auth0 lets its customers set.
+    pub const LIFETIME_SECONDS_MAX: i64 = 30 * 24 * 3600;
+}
+
+/// Claims that an ID token or a logout token has and an access token has not.
+const OTHER_KINDS: [&str; 5] = ["at_hash", "c_hash", "events", "nonce", "s_hash"];
+
+/// The claims that are read.
+#[derive(Deserialize)]
+struct Wire {
+    iss: String,
+    sub: String,
+    aud: Audiences,
+    exp: i64,
+    #[serde(default, deserialize_with = "present")]
+    iat: Option<i64>,
+    #[serde(default, deserialize_with = "present")]
+    nbf: Option<i64>,
+    /// Keycloak writes the kind of a token here.
+    #[serde(default, deserialize_with = "present")]
+    typ: Option<String>,
+}
+
+/// Believes an access token of another issuer for one server.
+pub fn verify_foreign_access(
+    keys: &PublicKeys,
+    token: &str,
+    expect: &ForeignAccessExpectation<'_>,
+) -> Result<ForeignAccess, VerifyError> {
+    let types: &[Option<&str>] = match expect.typed {
+        TokenType::AtJwt => &[Some("at+jwt")],
+        TokenType::Untyped => &[None, Some("JWT"), Some("at+jwt")],
+    };
+    let (payload, _) = believe(keys, token, Making { algorithms: expect.algorithms, types })?;
+    let claims = claims(&payload)?;
+    let wire: Wire = serde_json::from_value(Value::Object(claims.clone())).map_err(|_| VerifyError::Claims)?;
+    let of_other_kind = OTHER_KINDS.iter().any(|name| claims.contains_key(*name))
+        || wire.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("Bearer"));
+    if of_other_kind {
+        return Err(VerifyError::Type);
+    }
+    // A token that is bound to a key is worth nothing without the proof (RFC 9449 §6, RFC 8705 §3), which is not checked.
+    if claims.contains_key("cnf") {
+        return Err(VerifyError::Type);
+    }
+    if wire.iss != expect.issuer {
+        return Err(VerifyError::Issuer);
+    }
+    if !wire.aud.0.iter().any(|one| expect.audiences.contains(one)) {
+        return Err(VerifyError::Audience);
+    }
+    let times = Times { exp: wire.exp, iat: wire.iat.or(wire.nbf), nbf: wire.nbf };
+    times.check(expect.now, Expectation::LEEWAY_SECONDS, ForeignAccess::LIFETIME_SECONDS_MAX)?;
+    if !is_subject(&wire.sub) {
+        return Err(VerifyError::Claims);
+    }
+    let exp = Timestamp::from_second(wire.exp).map_err(|_| VerifyError::Claims)?;
+    Ok(ForeignAccess { subject: wire.sub, client: client(&claims)?, scopes: scopes(&claims)?, exp, claims })
+}
+
+/// The client: `client_id` (RFC 9068), `azp` (OpenID), `appid` (Entra ID, version 1), `cid` (Okta). All that are there agree.
+fn client(claims: &Map<String, Value>) -> Result<ClientId, VerifyError> {
+    let mut named = None;
+    for name in ["client_id", "azp", "appid", "cid"] {
+        let Some(value) = claims.get(name) else { continue };
+        let text = value.as_str().ok_or(VerifyError::Claims)?;
+        if *named.get_or_insert(text) != text {
+            return Err(VerifyError::Claims);
+        }
+    }
+    named.and_then(|text| ClientId::parse(text).ok()).ok_or(VerifyError::Claims)
+}
+
+/// The scopes: `scope` as one text (RFC 9068), `scp` as one text (Entra ID) or as a list (Okta). None: no scopes.
+fn scopes(claims: &Map<String, Value>) -> Result<ScopeSet, VerifyError> {
+    let text = match (claims.get("scope"), claims.get("scp")) {
+        (None, None) => return Ok(ScopeSet::default()),
+        (Some(_), Some(_)) => return Err(VerifyError::Claims),
+        (Some(Value::String(text)), None) | (None, Some(Value::String(text))) => text.clone(),
+        (None, Some(Value::Array(list))) => {
+            let words: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+            words.ok_or(VerifyError::Claims)?.join(" ")
+        }
+        _ => return Err(VerifyError::Claims),
+    };
+    if text.is_empty() { Ok(ScopeSet::default()) } else { text.parse().map_err(|_| VerifyError::Claims) }
+}
+
+#[cfg(test)]
+mod tests;
