@@ -180,9 +180,9 @@ fn a_session_of_an_earlier_process_does_not_come_back_after_its_end() {
     let (alice, bob) = (caller(1, "cli_a", 1), caller(2, "cli_b", 2));
     let notes = server("notes");
     let revive = |id: &str, caller: &Caller| {
-        let (revision, upstream) = (Revision::V2025_11_25, None);
+        let (near, far) = (NearRevision(Revision::V2025_11_25), None);
         let (elicits_urls, has_tools) = (false, false);
-        let new = NewSession { caller, source: None, server: &notes, revision, upstream, elicits_urls, has_tools };
+        let new = NewSession { caller, source: None, server: &notes, near, far, elicits_urls, has_tools };
         sessions.revive(id, new)
     };
     let id = || format!("{}.sealed", McpSessionToken::generate(&entropy).expose());
@@ -203,7 +203,7 @@ fn a_session_of_an_earlier_process_does_not_come_back_after_its_end() {
     assert!(revive(&second, &alice).is_some() && revive(&third, &alice).is_some());
     assert!(revive(&fourth, &alice).is_none(), "nobody gives way to it");
     assert!(sessions.find(&second, &alice, &notes).is_some());
-    let grants = HashSet::from([alice.grant.unwrap()]);
+    let grants = HashSet::from([alice.grant().unwrap()]);
     assert_eq!(sessions.end_of_grants(&grants).len(), 2);
     assert!(revive(&second, &alice).is_none() && revive(&third, &alice).is_none());
 }

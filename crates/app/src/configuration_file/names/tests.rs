@@ -112,7 +112,7 @@ fn a_name_that_nothing_has_is_found_in_the_configuration() {
     let known = StoreNames {
         users: ["alice", "carol", "bob"].map(str::to_owned).into(),
         tools: [("billing".to_owned(), ["refund", "invoices"].map(str::to_owned).into())].into(),
-        ..Known::default()
+        ..StoreNames::default()
     };
     let found = says(TOML, Some(&known));
     for expected in ["did you mean `bob`?", "did you mean `invoices`?"] {
@@ -140,10 +140,10 @@ fn an_argument_that_its_tool_does_not_take_is_found() {
     let found = |effect: &str, definition: Option<&str>| {
         let of = definition.map(|text| ("refund".to_owned(), text.to_owned()));
         let tools = ["refund", "invoice"].map(str::to_owned).into();
-        let known = Known {
+        let known = StoreNames {
             tools: [("billing".to_owned(), tools)].into(),
             definitions: [("billing".to_owned(), of.into_iter().collect())].into(),
-            ..Known::default()
+            ..StoreNames::default()
         };
         let found = unknown(&configuration(&toml, &rule(effect)), Some(&known));
         found.into_iter().map(|found| (found.fatal, format!("{}; {}", found.message, found.help))).collect::<Vec<_>>()
