@@ -6,9 +6,9 @@
 // `redirect_uris`. `people`: claims by the name that is typed in, such as {"ada": {"groups": ["engineers"]}}. `ttl`: how
 // long tokens live, in seconds (600).
 //
-// Prints {ok, issuer, admin} when it answers. It has a form to sign in, in which the name is enough, and none for consent.
-// PUT {admin}/people/NAME with claims changes a person, DELETE removes one: their next sign-in shows it.
-// POST {admin}/keys makes new signing keys and forgets the old ones.
+// Prints {ok, url} when it answers; the URL is the issuer. It has a form to sign in, in which the name is enough, and none for
+// consent. PUT {url}/admin/people/NAME with claims changes a person, DELETE removes one: their next sign-in shows it.
+// POST {url}/admin/keys makes new signing keys and forgets the old ones, with all sessions.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
@@ -102,6 +102,7 @@ async function start() {
     const provider = provide(issuer, world, await keys());
     const oidc = provider.callback();
     handle = (request, response) => {
+      if (request.url.startsWith('/admin/')) return administer(request, response);
       if (!request.url.startsWith('/interaction/')) return oidc(request, response);
       return interact(provider, world.people, request, response).catch((error) => {
         log(error.stack);
@@ -109,10 +110,9 @@ async function start() {
       });
     };
   };
-  await begin();
-  const admin = await listen(async (request, response) => {
+  const administer = async (request, response) => {
     try {
-      const [, noun, name] = request.url.split('/');
+      const [, , noun, name] = request.url.split('/');
       if (noun === 'people' && request.method === 'PUT') world.people[name] = JSON.parse(await body(request));
       else if (noun === 'people' && request.method === 'DELETE') delete world.people[name];
       else if (noun === 'keys' && request.method === 'POST') await begin();
@@ -122,8 +122,9 @@ async function start() {
       log(error.stack);
       return response.writeHead(500).end();
     }
-  });
-  return { issuer, admin };
+  };
+  await begin();
+  return { url: issuer };
 }
 
 await serve(start);

@@ -2,6 +2,8 @@
 //! `client` fetches is judged by `token` and read by `protocol`, as whoever wires the three does it.
 
 #[cfg(test)]
+mod npm;
+#[cfg(test)]
 mod providers;
 #[cfg(test)]
 mod sign_in;

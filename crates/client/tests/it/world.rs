@@ -212,7 +212,7 @@ impl World {
             let groups = member_groups(&*self.http, &at, &tokens.access).await?;
             reading = read(by, &resolved(&claims, &claim, groups));
         }
-        let identity = identity(provider.issuer(), row.identity, &claims)?;
+        let identity = identity(provider.issuer(), row.identity, &id_token.claims)?;
         Ok(SignedIn { id_token, identity, reading, asked_user_info })
     }
 }

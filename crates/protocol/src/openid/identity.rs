@@ -46,8 +46,10 @@ pub enum IdentityError {
 /// The claim by which tenants of one issuer are told apart (OpenID Connect Enterprise Extensions, AS-58).
 const TENANT: &str = "tenant";
 
-/// The person that these claims name: the values of `named_by`, in its order. Where `tenant` is sent and not among them,
-/// it comes first, so that tenants which share an issuer share nobody.
+/// The person that these claims name: the values of `named_by`, in its order. Where `tenant` is sent and not among them, it
+/// comes first, so that tenants which share an issuer share nobody.
+///
+/// `claims` are those of a signed token. UserInfo is asked only sometimes, and must not change who somebody is.
 pub fn identity(issuer: &str, named_by: &[&str], claims: &Map<String, Value>) -> Result<Identity, IdentityError> {
     let tenant = claims.contains_key(TENANT) && !named_by.contains(&TENANT);
     let all: Vec<&str> = tenant.then_some(TENANT).into_iter().chain(named_by.iter().copied()).collect();
