@@ -56,6 +56,9 @@ fn main() -> ExitCode {
     if let Some(command) = command::child_guard::asked(std::env::args_os()) {
         return command::child_guard::run(command);
     }
+    if let Some(command) = command::child_guard::asked_to_become(std::env::args_os()) {
+        return command::child_guard::become_program(&command);
+    }
     let parsed = Cli::described().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,

@@ -13,9 +13,10 @@
 #[cfg(target_os = "linux")]
 mod descendants;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,17 +24,26 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, kill_current_process_group, setpgid, wait,
 };
-#[cfg(target_os = "linux")]
-use rustix::thread::disable_transparent_huge_pages;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// A variable that keeps the heap of a guard small, and how we spell its value: our allocator, mimalloc, takes huge pages where
-/// it may (`transparent_hugepage`), and a guard that needs 400 kB then has 6 MB. The guard takes it away again from what it
-/// starts; another value is the program's own.
-pub const SMALL_HEAP: (&str, &str) = ("MIMALLOC_ALLOW_THP", "0;FALSE");
+/// A variable that keeps the heap of a guard small, and how we spell its value 0: our allocator, mimalloc, takes huge pages where
+/// it may (`transparent_hugepage`), and a guard that needs 400 kB then has 6 MB. Where a guard finds this value, it starts its
+/// program by way of [`unburden`]; another value is the program's own.
+pub const SMALL_HEAP: (&str, &str) = ("MIMALLOC_ALLOW_THP", "00");
+
+/// Takes from this process what [`SMALL_HEAP`] did to it, and becomes `program`: the variable is gone, and huge pages are there
+/// again, which a process hands down to what it starts. Only a process that is about to become another may take them back,
+/// for its own heap would grow at once. Gives why the program could not be started.
+pub fn unburden(program: &OsStr, arguments: &[OsString]) -> GuardError {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(false);
+    let mut command = std::process::Command::new(program);
+    let source = command.args(arguments).env_remove(SMALL_HEAP.0).exec();
+    GuardError::Missing { program: program.to_string_lossy().into_owned(), source }
+}
 
 /// As shells say it: there is no such program.
 pub const NOT_FOUND: u8 = 127;
@@ -76,14 +86,8 @@ struct Reaped {
 /// status with which this process is to exit: the program's, or 128 and the number of the signal that ended it.
 ///
 /// When the input ends, the program has `grace` to end as well, then as long after `SIGTERM`. Whenever the program has
-/// ended, whatever it has started and left behind is killed. `hidden` is a variable that the program does not get. Call it
-/// from a process that does nothing else.
-pub async fn run(
-    program: OsString,
-    arguments: Vec<OsString>,
-    grace: Duration,
-    hidden: Option<&str>,
-) -> Result<u8, GuardError> {
+/// ended, whatever it has started and left behind is killed. Call it from a process that does nothing else.
+pub async fn run(program: OsString, arguments: Vec<OsString>, grace: Duration) -> Result<u8, GuardError> {
     if getpgrp() != getpid() {
         setpgid(None, None).map_err(io::Error::from)?;
     }
@@ -93,20 +97,11 @@ pub async fn run(
     let mut terminate = signal(SignalKind::terminate())?;
     let input = Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
     // Not started by way of tokio, which would wait for this child alone: all that become ours are waited for here.
-    let mut command = std::process::Command::new(&program);
-    if let Some(name) = hidden {
-        command.env_remove(name);
-    }
-    // A process hands it down to what it starts, which has to have huge pages as if there were no guard.
-    #[cfg(target_os = "linux")]
-    let took = (hidden == Some(SMALL_HEAP.0)).then(|| disable_transparent_huge_pages(false));
-    let spawned = command.args(arguments).stdin(Stdio::piped()).spawn();
-    #[cfg(target_os = "linux")]
-    if took.is_some() {
-        let _ = disable_transparent_huge_pages(true);
-    }
-    let mut child =
-        spawned.map_err(|source| GuardError::Missing { program: program.to_string_lossy().into_owned(), source })?;
+    let mut child = std::process::Command::new(&program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .spawn()
+        .map_err(|source| GuardError::Missing { program: program.to_string_lossy().into_owned(), source })?;
     let stdin = child.stdin.take().map(|stdin| Sender::from_owned_fd(OwnedFd::from(stdin))).transpose()?;
     let mut reaped = reap(child.id());
     let mut watched = reaped.clone();

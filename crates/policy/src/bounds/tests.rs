@@ -88,73 +88,92 @@ fn a_bound_implies_its_type_and_its_presence() {
     }
 }
 
+/// A property bounded so.
+fn one(inner: &Value) -> Value {
+    json!({"properties": {"a": inner}})
+}
+
+fn tells(bounds: &Value, arguments: &str, said: &str) {
+    let read = Bounds::read("t", bounds).unwrap();
+    let told = read.check(Some(arguments.as_bytes())).expect_err(arguments).of_bounds("it");
+    assert!(told.contains(said), "{bounds} {arguments}: {told}");
+}
+
 /// What a call is told that is beyond bounds: enough for a model that never saw them to call again, whatever the keyword.
 #[test]
 fn a_refusal_names_the_bound_that_is_not_kept() {
-    let one = |inner: Value| json!({"properties": {"a": inner}});
-    let closed = json!({"properties": {"a": {"const": 1}, "b": {}}, "additionalProperties": false});
-    let either = json!({"anyOf": [{"properties": {"a": {"maximum": 5}}}, {"properties": {"b": {"const": true}}}]});
     for (bounds, arguments, said) in [
         (
-            one(json!({"maximum": 5})),
+            one(&json!({"maximum": 5})),
             r#"{"a":6}"#,
             r#"`/a` is beyond the bounds of it; it has to fit {"maximum":5,"type":["number"]}"#,
         ),
         (
-            one(json!({"exclusiveMinimum": 0, "multipleOf": 0.01})),
+            one(&json!({"exclusiveMinimum": 0, "multipleOf": 0.01})),
             r#"{"a":0}"#,
             r#"{"exclusiveMinimum":0,"multipleOf":0.01,"#,
         ),
-        (one(json!({"type": "integer"})), r#"{"a":"x"}"#, r#"it has to fit {"type":"integer"}"#),
-        (one(json!({"const": "x"})), r#"{"a":"y"}"#, r#"it has to fit {"const":"x"}"#),
+        (one(&json!({"type": "integer"})), r#"{"a":"x"}"#, r#"it has to fit {"type":"integer"}"#),
+        (one(&json!({"const": "x"})), r#"{"a":"y"}"#, r#"it has to fit {"const":"x"}"#),
         (
-            one(json!({"enum": ["x", "y"], "title": "said to nobody"})),
+            one(&json!({"enum": ["x", "y"], "title": "said to nobody"})),
             r#"{"a":"z"}"#,
             r#"it has to fit {"enum":["x","y"]}"#,
         ),
         (
-            one(json!({"pattern": "^draft", "maxLength": 9})),
+            one(&json!({"pattern": "^draft", "maxLength": 9})),
             r#"{"a":"other"}"#,
             r#"{"maxLength":9,"pattern":"^draft","type":["string"]}"#,
         ),
-        (one(json!({"format": "uuid"})), r#"{"a":"x"}"#, r#"{"format":"uuid","type":["string"]}"#),
+        (one(&json!({"format": "uuid"})), r#"{"a":"x"}"#, r#"{"format":"uuid","type":["string"]}"#),
         (
-            one(json!({"items": {"maximum": 5}, "maxItems": 2})),
+            one(&json!({"items": {"maximum": 5}, "maxItems": 2})),
             r#"{"a":[1,6]}"#,
             r#"`/a/1` is beyond the bounds of it; it has to fit {"maximum":5,"#,
         ),
         (
-            one(json!({"maxItems": 2, "uniqueItems": true})),
+            one(&json!({"maxItems": 2, "uniqueItems": true})),
             r#"{"a":[1,1]}"#,
             r#"{"maxItems":2,"type":["array"],"uniqueItems":true}"#,
         ),
-        (one(json!({"contains": {"const": "x"}})), r#"{"a":["y"]}"#, r#"{"contains":{"const":"x"},"type":["array"]}"#),
+        (one(&json!({"contains": {"const": "x"}})), r#"{"a":["y"]}"#, r#"{"contains":{"const":"x"},"type":["array"]}"#),
         (
-            one(json!({"not": {"enum": ["root"]}})),
+            one(&json!({"not": {"enum": ["root"]}})),
             r#"{"a":"root"}"#,
             r#"it has to fit {"not":{"enum":["root"]},"type":["string"]}"#,
         ),
+    ] {
+        tells(&bounds, arguments, said);
+    }
+}
+
+/// The same of choices, of what may be there, and of what is missing.
+#[test]
+fn a_refusal_names_the_choice_that_there_is() {
+    let closed = json!({"properties": {"a": {"const": 1}, "b": {}}, "additionalProperties": false});
+    let either = json!({"anyOf": [{"properties": {"a": {"maximum": 5}}}, {"properties": {"b": {"const": true}}}]});
+    for (bounds, arguments, said) in [
         (
-            one(json!({"anyOf": [{"maximum": 5}, {"const": "all"}]})),
+            one(&json!({"anyOf": [{"maximum": 5}, {"const": "all"}]})),
             r#"{"a":9}"#,
             r#"it has to fit {"anyOf":[{"maximum":5,"type":["number"]},{"const":"all"}]}"#,
         ),
-        (one(json!({"allOf": [{"minimum": 1}, {"maximum": 5}]})), r#"{"a":9}"#, r#"it has to fit {"maximum":5,"#),
+        (one(&json!({"allOf": [{"minimum": 1}, {"maximum": 5}]})), r#"{"a":9}"#, r#"it has to fit {"maximum":5,"#),
         (
-            one(json!({"patternProperties": {"^x": {"maximum": 5}}})),
+            one(&json!({"patternProperties": {"^x": {"maximum": 5}}})),
             r#"{"a":{"xy":9}}"#,
             r#"`/a/xy` is beyond the bounds of it; it has to fit {"maximum":5,"#,
         ),
-        (one(json!({"minProperties": 2})), r#"{"a":{"b":1}}"#, r#"it has to fit {"minProperties":2,"#),
-        (one(json!(false)), r#"{"a":1}"#, "`/a` is beyond the bounds of it; it may not be there"),
+        (one(&json!({"minProperties": 2})), r#"{"a":{"b":1}}"#, r#"it has to fit {"minProperties":2,"#),
+        (one(&json!(false)), r#"{"a":1}"#, "`/a` is beyond the bounds of it; it may not be there"),
         (
-            one(json!({"maximum": 5})),
+            one(&json!({"maximum": 5})),
             "{}",
             r#"the argument `a` is missing, and it is bounded by it; it has to fit {"maximum":5,"#,
         ),
-        (one(json!({"maximum": 5})), r#"{"A":1,"a":1}"#, "the argument `/A` could be taken for `a`; spell it exactly"),
+        (one(&json!({"maximum": 5})), r#"{"A":1,"a":1}"#, "the argument `/A` could be taken for `a`; spell it exactly"),
         (
-            one(json!({"maximum": 5})),
+            one(&json!({"maximum": 5})),
             r#"{"a":9007199254740993}"#,
             r#"that some programs round, and there is a bound on it; send one up to 2^53; it has to fit {"maximum":5,"#,
         ),
@@ -166,9 +185,7 @@ fn a_refusal_names_the_bound_that_is_not_kept() {
         ),
         (either, "{}", r#"the arguments are beyond the bounds of it; the arguments have to fit {"anyOf":["#),
     ] {
-        let read = Bounds::read("t", &bounds).unwrap();
-        let told = read.check(Some(arguments.as_bytes())).expect_err(arguments).of_bounds("it");
-        assert!(told.contains(said), "{bounds} {arguments}: {told}");
+        tells(&bounds, arguments, said);
     }
 }
 
