@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 
 use sekisho_protocol::label;
 
-pub use steps::Sequence;
 use steps::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Step};
+
+pub use steps::Sequence;
 
 impl Sequence {
     /// The diagram in Mermaid's language. Valid whatever the labels contain.
@@ -33,7 +34,9 @@ impl Sequence {
         }
         out
     }
+}
 
+impl Sequence {
     /// The diagram as a picture, legible in light and dark. Valid whatever the labels contain.
     pub fn to_svg(&self) -> String {
         svg::figure(self).to_svg(&self.title)

@@ -1,4 +1,4 @@
-//! The parties of a sequence diagram, and what they say to one another.
+//! What a sequence diagram is made of.
 
 /// The longest label, in characters; what is longer is cut with an ellipsis.
 pub(super) const LABEL_CHARS_MAX: usize = 160;
@@ -14,7 +14,6 @@ pub struct Sequence {
     pub(super) steps: Vec<Step>,
 }
 
-/// A row of the diagram.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
     Answer { from: String, to: String, label: String },
@@ -54,7 +53,6 @@ impl Sequence {
         }
     }
 
-    /// The identifier of a party in Mermaid.
     pub(super) fn short(&self, party: &str) -> String {
         let at = self.parties.iter().position(|known| known == party).unwrap_or_default();
         format!("p{at}")
