@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{CheckpointServer, DOCUMENT_BYTES_MAX, Found, tool};
+use super::server::{CheckpointServer, Found};
+use super::tools::{DOCUMENT_BYTES_MAX, tool};
 use crate::documents;
 use crate::map_picture::{self, Format};
 

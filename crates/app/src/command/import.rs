@@ -24,6 +24,7 @@ mod write;
 use entries::Entry;
 use findings::Weight;
 use parts::Named;
+use write::cannot;
 
 /// Reads the file, shows what is in it, and rewrites it where that was asked for.
 pub(crate) async fn import(common: &Common, arguments: &ImportArguments) -> Result<(), CommandError> {
@@ -110,10 +111,6 @@ fn say_done(arguments: &ImportArguments, rewrite: Rewrite<'_>) {
     if had_comments {
         say_lines!("Its comments are only in the backup now.");
     }
-}
-
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::environment(format!("cannot {what} `{}`: {error}", path.display()), "check the path and its owner")
 }
 
 /// A name given with `--secret` that nothing has is a typing error, and what it was meant for would be shown.

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::model::SetsFigure;
+use super::parts::{Parts, Tool, listed};
 use super::words::{self, fill};
-use super::{Parts, SetsFigure, Tool, listed};
 use sekisho_protocol::label::{mermaid, mermaid_quoted};
 
 /// The longest label, in characters: Mermaid refuses a text of more than 50 000 in all.

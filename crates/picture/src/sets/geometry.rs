@@ -1,7 +1,7 @@
 //! Where the circles stand, which region a point is in, and where the dots of a region go. Whole numbers throughout, so
 //! that the same figure comes out on every machine.
 
-use super::Region;
+use super::model::Region;
 
 /// The radius of every circle.
 pub(super) const RADIUS: i32 = 100;

@@ -4,8 +4,9 @@
 use sekisho_protocol::refusal::SetName;
 
 use super::geometry::{self, Area, RegionShape, points};
+use super::model::{Chosen, Region, SetsFigure};
+use super::parts::{Part, Parts, Tool, listed};
 use super::words::{self, TEXT_CHARS_MAX};
-use super::{Chosen, Part, Parts, SetsFigure, Tool, listed};
 use crate::measure::Face;
 use sekisho_protocol::label::clean;
 
@@ -301,7 +302,7 @@ impl Layout {
 }
 
 /// Inside every set.
-pub(super) const ALL: super::Region = super::Region { rights: true, grant: true, need: true };
+pub(super) const ALL: Region = Region { rights: true, grant: true, need: true };
 
 /// The order of decision is that of reading: rights, grant, need.
 pub(super) const SETS: [SetName; 3] = [SetName::Rights, SetName::Grant, SetName::Need];

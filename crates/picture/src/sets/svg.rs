@@ -6,9 +6,12 @@ use sekisho_protocol::refusal::SetName;
 
 use super::geometry::{self, RADIUS, RegionShape};
 use super::layout::{ALL, Anchor, DETAIL_GAP, Dot, Layout, SETS, Section, Text, Tone, Verdict, WIDTH, mark};
-use super::{STYLE, SvgUse};
+use super::model::SvgUse;
 use crate::measure::SANS;
 use sekisho_protocol::label::xml;
+
+/// The colours of the figure, light and dark: what a page that embeds it puts into its style sheet.
+pub const STYLE: &str = include_str!("standalone.css");
 
 const CODE: &str = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 

@@ -2,76 +2,17 @@
 
 use std::fmt::Write as _;
 
+use sekisho_protocol::label::clean;
 use sekisho_protocol::refusal::SetName;
 
-use super::{Chosen, Parts, Region, SetsFigure, listed};
-use sekisho_protocol::label::clean;
+use super::model::{Captions, Chosen, Region, SetsFigure};
+use super::parts::{Parts, listed};
 
 /// The longest foreign text that is kept whole, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 256;
 
 /// How many names of one region the description holds.
 const DESCRIBED_MAX: usize = 12;
-
-/// The words of the figure, for translation. `{}` stands for what is filled in. Lists of three are in the order rights,
-/// grant, need.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Captions {
-    /// The names of the sets.
-    pub sets: [String; 3],
-    /// What each set holds; `{}` is whose it is.
-    pub whose: [String; 3],
-    /// Whose a set is if that has no name.
-    pub anybody: [String; 3],
-    /// Inside every set.
-    pub all: String,
-    /// Inside two sets; `{}` is the third.
-    pub all_but: String,
-    /// Inside one set alone.
-    pub only: String,
-    /// Inside two sets where there are no more: `{}` twice.
-    pub both: String,
-    /// Inside no set.
-    pub none: String,
-    /// In the place of a need that was not declared.
-    pub undeclared: String,
-    /// What that means.
-    pub undeclared_meaning: String,
-    /// How many are not named.
-    pub more: String,
-    /// How many tools there are.
-    pub tools: String,
-    /// The answer of a set that refused.
-    pub says_no: String,
-    /// Why a set refuses.
-    pub reasons: [String; 3],
-    /// The answer if no set refused.
-    pub permitted: String,
-}
-
-impl Default for Captions {
-    /// English.
-    fn default() -> Self {
-        Self {
-            sets: ["rights", "grant", "need"].map(str::to_owned),
-            whose: ["what {} may do", "what was granted to {}", "needed for: {}"].map(str::to_owned),
-            anybody: ["the user", "the client", "the task"].map(str::to_owned),
-            all: "in all three".to_owned(),
-            all_but: "all but {}".to_owned(),
-            only: "{} only".to_owned(),
-            both: "{} and {}".to_owned(),
-            none: "in none".to_owned(),
-            undeclared: "need: undeclared".to_owned(),
-            undeclared_meaning: "undeclared: there is no task".to_owned(),
-            more: "and {} more".to_owned(),
-            tools: "tools: {}".to_owned(),
-            says_no: "{} says no".to_owned(),
-            reasons: ["the user may not do this", "this was not granted to the client", "this is not part of the task"]
-                .map(str::to_owned),
-            permitted: "permitted".to_owned(),
-        }
-    }
-}
 
 impl Captions {
     /// Japanese.

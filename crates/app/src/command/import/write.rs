@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::cannot;
 use super::entries::{Entry, Names};
 use super::parts::{Parts, StoredValue};
 use crate::data_dir::DataDir;
@@ -150,4 +149,8 @@ pub(super) fn keep(file: &Path, text: &str) -> Result<PathBuf, CommandError> {
 /// Writes a file whole or not at all; its mode, its owner and a link that leads to it stay.
 pub(super) fn replace(file: &Path, text: &str) -> Result<(), CommandError> {
     os::replace_file(file, text.as_bytes()).map_err(|error| cannot("write", file, &error))
+}
+
+pub(super) fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::environment(format!("cannot {what} `{}`: {error}", path.display()), "check the path and its owner")
 }
