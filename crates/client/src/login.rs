@@ -36,6 +36,7 @@ use terms::{is_passing, takes_proofs};
 mod known;
 mod logout;
 mod older;
+mod origin;
 mod terms;
 
 /// How a person is sent to an authorization server: a browser, a line on a terminal.

@@ -1,69 +1,16 @@
 //! Sequence diagrams (Mermaid, SVG): what really went between the parties, in order.
 
+mod steps;
 mod svg;
 
 use std::fmt::Write as _;
 
 use crate::mermaid;
+use steps::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Step};
 
-/// The longest label, in characters; what is longer is cut with an ellipsis.
-const LABEL_CHARS_MAX: usize = 160;
-
-/// The longest remark, in characters: it names rules, whose names are their authors'.
-const NOTE_CHARS_MAX: usize = 600;
-
-/// A diagram in the making.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sequence {
-    title: String,
-    parties: Vec<String>,
-    steps: Vec<Step>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Answer { from: String, to: String, label: String },
-    Message { from: String, to: String, label: String },
-    Note { over: String, text: String },
-}
+pub use steps::Sequence;
 
 impl Sequence {
-    /// An empty diagram.
-    pub fn new(title: &str) -> Self {
-        Self { title: title.to_owned(), ..Self::default() }
-    }
-
-    /// A message from one party to another; parties stand in the order of their first appearance.
-    pub fn message(&mut self, from: &str, to: &str, label: &str) {
-        self.meet(from);
-        self.meet(to);
-        self.steps.push(Step::Message { from: from.to_owned(), to: to.to_owned(), label: label.to_owned() });
-    }
-
-    /// The answer to a message.
-    pub fn answer(&mut self, from: &str, to: &str, label: &str) {
-        self.meet(from);
-        self.meet(to);
-        self.steps.push(Step::Answer { from: from.to_owned(), to: to.to_owned(), label: label.to_owned() });
-    }
-
-    /// A remark beside a party.
-    pub fn note(&mut self, over: &str, text: &str) {
-        self.meet(over);
-        self.steps.push(Step::Note { over: over.to_owned(), text: text.to_owned() });
-    }
-
-    fn meet(&mut self, party: &str) {
-        if !self.parties.iter().any(|known| known == party) {
-            self.parties.push(party.to_owned());
-        }
-    }
-
-    fn short(&self, party: &str) -> String {
-        let at = self.parties.iter().position(|known| known == party).unwrap_or_default();
-        format!("p{at}")
-    }
-
     /// The diagram in Mermaid's language. Valid whatever the labels contain.
     pub fn to_mermaid(&self) -> String {
         let mut out = String::new();

@@ -12,9 +12,11 @@ use url::Url;
 use crate::text::{fold, is_invisible};
 
 mod fold;
+mod parts;
 mod spelling;
 
 pub use fold::{PatternPart, folded_pattern};
+use parts::{Parts, decoded, is_unreserved};
 use spelling::respelled;
 
 /// Proof that a text is the canonical form of a resource's URI, or of an RFC 6570 template of such URIs.
@@ -155,43 +157,6 @@ impl Display for ResourceUri {
     }
 }
 
-/// The components of a URI (RFC 3986 §3) without a fragment.
-#[derive(Debug, Clone, Copy)]
-struct Parts<'a> {
-    scheme: &'a str,
-    /// Behind `//`.
-    authority: Option<&'a str>,
-    path: &'a str,
-    query: Option<&'a str>,
-}
-
-impl<'a> Parts<'a> {
-    fn of(text: &'a str) -> Self {
-        let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-        let (hierarchy, query) = match rest.split_once('?') {
-            Some((hierarchy, query)) => (hierarchy, Some(query)),
-            None => (rest, None),
-        };
-        let (authority, path) = match hierarchy.strip_prefix("//") {
-            Some(inner) => {
-                let end = inner.find('/').unwrap_or(inner.len());
-                let (authority, path) = inner.split_at_checked(end).unwrap_or((inner, ""));
-                (Some(authority), path)
-            }
-            None => (None, hierarchy),
-        };
-        Self { scheme, authority, path, query }
-    }
-
-    /// The user name, if there is one, and the host with its port.
-    fn user_and_host(authority: &'a str) -> (Option<&'a str>, &'a str) {
-        match authority.rsplit_once('@') {
-            Some((user, host)) => (Some(user), host),
-            None => (None, authority),
-        }
-    }
-}
-
 /// The schemes whose URLs the WHATWG URL Standard gives a host of DNS, but for `file`.
 const WEB: [&str; 5] = ["ftp", "http", "https", "ws", "wss"];
 
@@ -253,10 +218,6 @@ fn component(text: &str, extra: &str) -> Result<(), UriFault> {
         return Err(UriFault::Encoded);
     }
     if decoded.chars().any(is_invisible) { Err(UriFault::Invisible) } else { Ok(()) }
-}
-
-fn is_unreserved(character: char) -> bool {
-    character.is_ascii_alphanumeric() || "-._~".contains(character)
 }
 
 fn check_authority(parts: &Parts<'_>) -> Result<(), UriFault> {
@@ -322,27 +283,6 @@ fn check_query(query: &str) -> Result<(), UriFault> {
         }
     }
     Ok(())
-}
-
-/// Percent-decoded once; what is not UTF-8 is replaced.
-fn decoded(text: &str) -> String {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let hexadecimal = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        match hexadecimal.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(octet) if *first == b'%' => {
-                octets.push(octet);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                octets.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&octets).into_owned()
 }
 
 /// The canonical form of what this text means to URL parsers, if it can be served at all.

@@ -3,15 +3,13 @@
 //! Numbers are allotted inside the writing transaction from one row that stays locked until the commit, so their
 //! order is the order of commits and they have no holes: whoever sees a hole has missed something.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::error::StoreError;
-use crate::sql::{Row, corrupt, values};
-use crate::tx::{Connection, Tx};
+use crate::sql::{Row, corrupt};
 
 /// What kind of thing changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,25 +133,6 @@ pub(crate) const POLL: &str = "SELECT counters.value AS head, changes.seq, chang
 /// Where the feed stands.
 pub(crate) const HEAD: &str = "SELECT value AS head FROM counters WHERE name = 'changes'";
 
-/// Writes what a transaction changed, as the last thing before its commit.
-pub(crate) async fn write(tx: &mut Tx, changed: BTreeSet<(ChangeKind, String)>) -> Result<(), StoreError> {
-    let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
-    // INVARIANT: nothing but the commit follows, so that the row is locked for a short time and nobody who holds
-    // it waits for another row.
-    let row = tx
-        .fetch_optional("UPDATE counters SET value = value + $1 WHERE name = 'changes' RETURNING value", values![count])
-        .await?;
-    let head = row.ok_or_else(|| corrupt("counters"))?.int("value")?;
-    for ((kind, id), place) in changed.into_iter().zip(1..) {
-        let seq = head - count + place;
-        tx.execute("INSERT INTO changes (seq, kind, id) VALUES ($1, $2, $3)", values![seq, kind.as_str(), id]).await?;
-    }
-    if let Connection::Postgres(_) = tx.connection {
-        tx.execute(crate::postgres::NOTIFY, values![]).await?;
-    }
-    Ok(())
-}
-
 /// What one poll found.
 pub(crate) struct Polled {
     pub(crate) head: i64,
@@ -223,7 +202,7 @@ pub(crate) async fn tail<S: Source>(
     let mut heard = tokio::time::Instant::now();
     let mut down = false;
     loop {
-        let polled = crate::tx::within(limit, "reading changes", source.poll(cursor.place())).await;
+        let polled = crate::wait::within(limit, "reading changes", source.poll(cursor.place())).await;
         let mut more = false;
         match polled {
             Ok(polled) => {

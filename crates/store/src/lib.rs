@@ -37,6 +37,7 @@ mod clients;
 mod clock;
 mod codes;
 mod credentials;
+mod database_error;
 mod grants;
 mod heads;
 mod keys;
@@ -53,6 +54,7 @@ mod step_ups;
 mod tasks;
 mod throttle;
 mod users;
+mod wait;
 
 mod migrations;
 mod postgres;

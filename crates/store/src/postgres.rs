@@ -91,7 +91,7 @@ async fn listen(listening: &PgPool, wake: &Notify) -> Result<(), sqlx::Error> {
 
 /// On a connection without a statement timeout: a node that migrates makes the others wait.
 async fn migrate(options: &PgConnectOptions, limit: Duration) -> Result<(), StoreError> {
-    let mut connection = crate::tx::within(limit, "connecting", options.connect()).await?;
+    let mut connection = crate::wait::within(limit, "connecting", options.connect()).await?;
     crate::migrations::postgres().run_direct(None, &mut connection, false).await.map_err(crate::migrations::failed)?;
     Ok(connection.close().await?)
 }

@@ -12,7 +12,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Database, Executor, Pool, Postgres, Sqlite};
 
 use crate::error::StoreError;
-use crate::tx::{boxed, within};
+use crate::wait::{boxed, within};
 
 /// What the two databases need to be told apart for here.
 pub(crate) trait Kind: Database {

@@ -16,7 +16,8 @@ use crate::postgres::PostgresDatabase;
 use crate::seal::{Purpose, SealError, SealKey, Sealer, SecretBytes};
 use crate::sql::values;
 use crate::sqlite::SqliteDatabase;
-use crate::tx::{Connection, Fault, Tx, boxed, within};
+use crate::tx::{Connection, Fault, Tx};
+use crate::wait::{boxed, within};
 
 /// Where the database is.
 #[derive(Clone, PartialEq, Eq)]

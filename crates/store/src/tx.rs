@@ -1,18 +1,18 @@
 //! One transaction, and the nouns it gives access to.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Postgres, Sqlite};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use crate::changes::{self, ChangeKind};
+use crate::changes::ChangeKind;
 use crate::error::StoreError;
 use crate::seal::Sealer;
 use crate::session::Session;
-use crate::sql::{Row, Value, statement};
+use crate::sql::{Row, Value, corrupt, statement, values};
+use crate::wait::{boxed, within};
 
 /// Either database's transaction.
 pub(crate) enum Connection {
@@ -56,7 +56,7 @@ impl Tx {
         let changed = std::mem::take(&mut self.changed);
         let announces = !changed.is_empty();
         if announces {
-            changes::write(&mut self, changed).await?;
+            write_changes(&mut self, changed).await?;
         }
         self.check_usable()?;
         let Self { connection, wake, turn: _turn, .. } = self;
@@ -226,20 +226,21 @@ nouns! {
     users => users::Users;
 }
 
-/// The driver's work on the heap. Its futures are tens of kilobytes for either database, and every request whose path
-/// can meet the store would carry that room through all its calls, used or not.
-pub(crate) fn boxed<'a, T>(work: impl Future<Output = T> + Send + 'a) -> Pin<Box<dyn Future<Output = T> + Send + 'a>> {
-    Box::pin(work)
-}
-
-/// Waits for the database, but never longer than `limit`: a store that is down must be known to be down.
-pub(crate) async fn within<T, E, F>(limit: Duration, what: &'static str, work: F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, E>>,
-    StoreError: From<E>,
-{
-    match tokio::time::timeout(limit, work).await {
-        Ok(done) => done.map_err(StoreError::from),
-        Err(_) => Err(StoreError::timed_out(what)),
+/// Writes what a transaction changed, as the last thing before its commit.
+async fn write_changes(tx: &mut Tx, changed: BTreeSet<(ChangeKind, String)>) -> Result<(), StoreError> {
+    let count = i64::try_from(changed.len()).unwrap_or(i64::MAX);
+    // INVARIANT: nothing but the commit follows, so that the row is locked for a short time, and no transaction
+    // that holds it waits for another row.
+    let row = tx
+        .fetch_optional("UPDATE counters SET value = value + $1 WHERE name = 'changes' RETURNING value", values![count])
+        .await?;
+    let head = row.ok_or_else(|| corrupt("counters"))?.int("value")?;
+    for ((kind, id), place) in changed.into_iter().zip(1..) {
+        let seq = head - count + place;
+        tx.execute("INSERT INTO changes (seq, kind, id) VALUES ($1, $2, $3)", values![seq, kind.as_str(), id]).await?;
     }
+    if let Connection::Postgres(_) = tx.connection {
+        tx.execute(crate::postgres::NOTIFY, values![]).await?;
+    }
+    Ok(())
 }

@@ -10,7 +10,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use ::http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
@@ -23,7 +22,6 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use ipnet::IpNet;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
@@ -36,52 +34,9 @@ use tokio_rustls::TlsConnector;
 use url::Host;
 
 use super::address::is_public;
+use super::settings::HttpSettings;
 use super::target::Target;
 use super::{Destination, HttpClient, HttpError, Opened, Request, Resolve, Response, SystemResolver};
-
-/// What may be called, and how long and large an exchange may be.
-#[derive(Clone)]
-pub struct HttpSettings {
-    /// More certificate authorities to trust, as PEM; the platform's are always trusted. Empty for none.
-    pub extra_roots_pem: Vec<u8>,
-    /// Networks that may be called over https although they are not public.
-    pub allow_private: Vec<IpNet>,
-    /// Whether `http://localhost`, `http://127.x.y.z` and `http://[::1]` may be called (CL-43).
-    pub allow_http_loopback: bool,
-    /// The most bytes of a body that are ever read, whatever a request allows.
-    pub body_bytes_max: usize,
-    /// How long a whole exchange may take, from looking up the name to the last byte.
-    pub timeout: Duration,
-    /// How long connecting may take, the TLS handshake included.
-    pub connect_timeout: Duration,
-    /// How many exchanges run at once; others wait, and their waiting counts (ATK-32).
-    pub concurrent_max: usize,
-}
-
-impl Default for HttpSettings {
-    /// Public https only; 1 MiB, 10 seconds, 3 seconds to connect, 64 at once.
-    fn default() -> Self {
-        Self {
-            extra_roots_pem: Vec::new(),
-            allow_private: Vec::new(),
-            allow_http_loopback: false,
-            body_bytes_max: 1024 * 1024,
-            timeout: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(3),
-            concurrent_max: 64,
-        }
-    }
-}
-
-impl Debug for HttpSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpSettings")
-            .field("allow_private", &self.allow_private)
-            .field("allow_http_loopback", &self.allow_http_loopback)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Why a client cannot be made of these settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

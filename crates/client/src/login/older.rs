@@ -1,11 +1,7 @@
 //! Servers of 2025-03-26: they do not say who grants access, and their own origin does (Authorization, §2.3).
 
-use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
-use sekisho_protocol::resource::ResourceId;
-
-use super::{Login, LoginError};
 use crate::challenge::BearerChallenge;
-use crate::discovery::{ResourceError, discover_origin, is_same_issuer, origin_of};
+use crate::discovery::{ResourceError, is_same_issuer, origin_of};
 use crate::token::Tokens;
 
 /// Whether the older way is open: the challenge leads to no protected resource metadata, and no well-known place has any.
@@ -25,33 +21,6 @@ pub(super) fn is_for(error: &ResourceError, challenge: Option<&BearerChallenge>)
 /// Whether tokens are of the server's own origin.
 pub(super) fn is_of_the_origin(tokens: &Tokens) -> bool {
     is_same_issuer(&tokens.issuer, origin_of(&tokens.resource))
-}
-
-impl Login {
-    /// Who grants access to a server that does not say so, with a warning to the person; the error that led here if the
-    /// origin does not, either.
-    pub(super) async fn older(
-        &self,
-        resource: &ResourceId,
-        why: ResourceError,
-    ) -> Result<(ProtectedResource, AuthorizationServer), LoginError> {
-        let Ok(server) = discover_origin(&*self.parts.http, resource).await else { return Err(why.into()) };
-        self.parts.browser.warn(&format!(
-            "`{resource}` does not say who grants access to it (RFC 9728), as servers of 2025-03-26 do not: `{}` is asked, \
-             and what it grants may be good at every server there, not at this one only",
-            server.issuer
-        ));
-        let described = ProtectedResource {
-            resource: resource.as_str().to_owned(),
-            authorization_servers: vec![server.issuer.clone()],
-            bearer_methods_supported: Vec::new(),
-            scopes_supported: Vec::new(),
-            resource_name: None,
-            dpop_signing_alg_values_supported: Vec::new(),
-            dpop_bound_access_tokens_required: false,
-        };
-        Ok((described, server))
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Sequence, Step};
+use super::steps::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Sequence, Step};
 use crate::measure::{Face, SANS};
 use crate::text::{clean, escape};
 

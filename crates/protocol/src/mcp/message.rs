@@ -4,97 +4,26 @@
 //! parser would say. Unknown members are not an error and are not lost, for the bytes are what is forwarded.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use super::error::ErrorCode;
 use super::method::{self, Direction, MethodRow, Revision, Shape};
 use super::scan;
-use super::strict::{self, Checked, Limits, Numbers, StrictError};
+use super::strict::{self, Checked, Limits, Numbers};
 
 mod answer;
+mod error;
+mod id;
 mod item;
 mod object;
 mod params;
 
 pub use answer::{ErrorView, Outcome, ResultView, asked_methods};
+pub use error::ReadError;
+pub use id::Id;
 pub use item::{ListItem, list_items};
 pub use params::{CompletionReference, Filter, Meta, Params};
 
 use object::Object;
-
-/// The id of a request, or a progress token: a string or an integer, never `null`, never fractional (TR-11).
-#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(untagged)]
-pub enum Id {
-    /// An integer, written without fraction or exponent.
-    Integer(i64),
-    /// A string; equal after unescaping.
-    String(String),
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Integer(number) => write!(formatter, "{number}"),
-            Self::String(text) => formatter.write_str(text),
-        }
-    }
-}
-
-impl Id {
-    /// From the JSON text of an id.
-    fn read(raw: &str) -> Option<Self> {
-        if raw.starts_with('"') {
-            return scan::unescape(raw).map(|text| Self::String(text.into_owned()));
-        }
-        // `-0` would come back as `0`, and 1.0 or 1e2 are integers to some parsers only.
-        raw.parse().ok().filter(|_| raw != "-0").map(Self::Integer)
-    }
-}
-
-/// Why the bytes are no message. The message is a refusal to the sender and quotes nothing secret.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum ReadError {
-    /// `id` is null, fractional or structured, or an integer that not every program holds exactly; or so is
-    /// `progressToken`.
-    #[error("`id` and `progressToken` must be strings, or integers up to 2^53")]
-    Id,
-    /// `jsonrpc` is missing or says something else.
-    #[error("`jsonrpc` must be \"2.0\"")]
-    Jsonrpc,
-    /// `params` is there, but no object.
-    #[error("`params` must be an object; leave it out when there are none")]
-    ParamsNotObject,
-    /// Neither a request, nor a notification, nor an answer: for example `method` beside `result`.
-    #[error("neither a request nor a notification nor an answer; `method` excludes `result` and `error`")]
-    Shape,
-    /// Two parsers could read these bytes differently.
-    #[error(transparent)]
-    Strict(#[from] StrictError),
-    /// A member that is judged has the wrong type.
-    #[error("`{member}` must be {expected}")]
-    WrongType {
-        /// The member, from the top of the message.
-        member: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
-
-impl ReadError {
-    /// The code for the sender.
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::Strict(error) if error.is_syntax() => ErrorCode::Parse,
-            Self::ParamsNotObject | Self::WrongType { .. } => ErrorCode::InvalidParams,
-            Self::Id | Self::Jsonrpc | Self::Shape | Self::Strict(_) => ErrorCode::InvalidRequest,
-        }
-    }
-}
 
 /// What a message is, by its own shape and not by where it was met.
 #[derive(Debug)]
@@ -251,11 +180,6 @@ impl<'a, 'm> Envelope<'a, 'm> {
     fn raw(&self, name: &str) -> Option<&'a str> {
         self.checked.text.get(self.members.range(name)?)
     }
-}
-
-/// A value that was checked, as the rest of the workspace takes it.
-fn raw_value(raw: &str) -> Option<&RawValue> {
-    serde_json::from_str(raw).ok()
 }
 
 #[cfg(test)]

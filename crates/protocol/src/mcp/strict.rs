@@ -13,22 +13,16 @@ use smallvec::SmallVec;
 
 use super::scan::{self, Member};
 
+mod error;
 mod known;
+mod numbers;
 mod text;
 
+pub use error::StrictError;
 use known::Place;
 pub use known::{loosely, same_when_folded};
+pub use numbers::Numbers;
 pub use text::is_exact;
-
-/// How exact numbers have to be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Numbers {
-    /// Any finite double that is zero only where it is written as zero. For messages of callers. Integers beyond 2^53 pass
-    /// as they are written; what judges one of them asks [`is_exact`].
-    Bounded,
-    /// Any finite double. For messages of upstreams: JSON Schemas in the field have bounds like 2^63 − 1.
-    Finite,
-}
 
 /// Bounds of one message. The size of the whole is the surface's to bound, before it reads.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -73,62 +67,6 @@ impl Limits {
             numbers: Numbers::Finite,
             ..Self::default()
         }
-    }
-}
-
-/// Why the bytes are refused. `at` counts bytes from the start.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it; `at`, `name` and `known` are named in the enum's doc")]
-pub enum StrictError {
-    #[error("batches are not accepted; send each message on its own")]
-    Batch,
-    #[error("the message starts with a byte order mark; send plain UTF-8")]
-    ByteOrderMark,
-    #[error("control character inside a string at byte {at}; escape it")]
-    ControlCharacter { at: usize },
-    #[error("more than {max} levels deep at byte {at}")]
-    Depth { at: usize, max: usize },
-    #[error("member `{name}` occurs twice in one object at byte {at}")]
-    Duplicate { name: String, at: usize },
-    #[error("the message is empty")]
-    Empty,
-    #[error("member `{name}` at byte {at} could be taken for `{known}`; spell it exactly or leave it out")]
-    Folded { name: String, known: String, at: usize },
-    #[error("half of a surrogate pair at byte {at}; escape characters beyond the first plane with two units")]
-    LoneSurrogate { at: usize },
-    #[error("more than {max} members and elements at byte {at}")]
-    Members { at: usize, max: usize },
-    #[error("a member name longer than {max} bytes at byte {at}")]
-    NameTooLong { at: usize, max: usize },
-    #[error("the message is not a JSON object")]
-    NotObject,
-    #[error("invalid UTF-8 at byte {at}")]
-    NotUtf8 { at: usize },
-    #[error("a member name with a NUL character at byte {at}")]
-    NulInName { at: usize },
-    #[error("the number at byte {at} is too long, too large, or too small for many parsers; send it as a string")]
-    Number { at: usize },
-    #[error("a string longer than {max} bytes at byte {at}")]
-    StringTooLong { at: usize, max: usize },
-    #[error("not JSON at byte {at}")]
-    Syntax { at: usize },
-    #[error("data after the message at byte {at}")]
-    Trailing { at: usize },
-}
-
-impl StrictError {
-    /// Whether the text is not JSON at all, as against JSON that we do not accept.
-    pub const fn is_syntax(&self) -> bool {
-        matches!(
-            self,
-            Self::ByteOrderMark
-                | Self::ControlCharacter { .. }
-                | Self::Empty
-                | Self::LoneSurrogate { .. }
-                | Self::NotUtf8 { .. }
-                | Self::Syntax { .. }
-                | Self::Trailing { .. }
-        )
     }
 }
 

@@ -5,7 +5,7 @@
 //! segment (as Windows drops them), and a slash at the end. Folding is for comparing in rules that
 //! take away, where taking too much for equal refuses and too little lets through. It never is for finding anything.
 
-use super::{Parts, decoded};
+use super::parts::{Parts, decoded};
 use crate::text::fold;
 
 /// A part of a pattern with wildcards.

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::is_unreserved;
+use super::parts::is_unreserved;
 
 /// As URL parsers write it, with RFC 3986 §6.2.2 applied. Not checked: the caller does.
 pub(super) fn respelled(text: &str) -> Option<String> {

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::error::ReadError;
 use super::object::Object;
-use super::{Meta, ReadError};
+use super::params::Meta;
 use crate::mcp::method::ListKind;
 use crate::mcp::scan::{self, Member};
 use crate::mcp::strict::{self, Checked};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::object::Object;
-use super::{ReadError, raw_value};
+use super::error::ReadError;
+use super::object::{Object, raw_value};
 use crate::mcp::method::ListKind;
 use crate::mcp::scan;
 

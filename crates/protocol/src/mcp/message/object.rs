@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::{Id, ReadError, raw_value};
+use super::error::ReadError;
+use super::id::Id;
 use crate::mcp::scan::{self, Member};
 use crate::mcp::strict::Checked;
 
@@ -111,4 +112,9 @@ impl<'a, 'm> Object<'a, 'm> {
             .map(|range| self.text.get(range).and_then(scan::unescape).ok_or_else(|| error.clone()))
             .collect()
     }
+}
+
+/// A value that was checked, as the rest of the workspace takes it.
+pub(super) fn raw_value(raw: &str) -> Option<&RawValue> {
+    serde_json::from_str(raw).ok()
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::error::ReadError;
+use super::id::Id;
 use super::object::Object;
-use super::{Id, ReadError};
 use crate::mcp::strict::{self, Checked};
 
 /// The members of `params` that something is decided by. Which of them a method must have is the reader's
