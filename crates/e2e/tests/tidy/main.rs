@@ -1,7 +1,9 @@
-//! The order of the house, checked: floors, lengths, and that documents speak of tests that exist.
+//! The order of the house, checked: floors, circles of files, lengths, and that documents speak of tests that exist.
 
 #[cfg(test)]
 mod blocking;
+#[cfg(test)]
+mod circles;
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
