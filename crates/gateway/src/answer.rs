@@ -39,7 +39,7 @@ const HEADERS_USUAL: usize = 12;
 #[derive(Debug)]
 pub(crate) struct Passage {
     pub(crate) filter: Filter,
-    /// Before `watch`: whoever waits until nothing is open finds every outcome handed over.
+    /// Dropped before `watch`, so that every outcome is handed over when the watchdog counts nothing open.
     pub(crate) outcome: OutcomeEntry,
     pub(crate) watch: Watch,
     /// When a standing stream ends by itself: with its token.

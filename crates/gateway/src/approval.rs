@@ -21,7 +21,7 @@ use crate::route::Routed;
 /// How long a person has, in seconds; and how long a yes is good for.
 const APPROVAL_SECONDS: u32 = 600;
 
-/// The permit, which goes to be settled, and what is needed if nobody has said yes.
+/// The permit, which is settled next, and what is needed to ask a person if none has approved the call.
 pub(crate) fn part(ask: Ask, authority: &Authority) -> (Box<Permit>, Option<AskedFor>) {
     let asked = AskedFor::of(&ask, authority);
     (Box::new(ask.permit), Some(asked))
@@ -103,7 +103,7 @@ pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalI
     }
 }
 
-/// The client says that its user would not look: nobody is asked about this call any more.
+/// The client says that its user would not open the page, so the question is withdrawn.
 pub(crate) async fn decline(
     gateway: &Gateway,
     routed: &Routed,

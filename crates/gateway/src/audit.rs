@@ -223,7 +223,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands over a record that nobody waits for. `false`: the queue is full.
+    /// Hands over a record without waiting. `false`: the queue is full.
     pub(crate) fn note(&self, record: Record) -> bool {
         self.queue.try_send(Entry::Record(record.into())).is_ok()
     }
@@ -263,7 +263,7 @@ impl Writer {
             self.write(&entries).await;
             for entry in entries.drain(..) {
                 if let Entry::Flush(done) = entry {
-                    // Whoever asked may have gone.
+                    // The task that asked may be gone.
                     let _ = done.send(());
                 }
             }
@@ -308,7 +308,8 @@ impl Writer {
         for noted in noted() {
             noted.keep(&mut tx).await?;
         }
-        // Before the chain, as whoever ends a grant and records it.
+        // Before the chain, in the order in which the end of a grant is written and recorded: no two transactions wait for
+        // each other.
         for (grant, at) in used {
             tx.grants().touch(*grant, *at).await?;
         }
@@ -324,7 +325,7 @@ async fn gather(entries: &mut mpsc::Receiver<Entry>, hurry: &Notify, behind: boo
     let Some(first) = entries.recv().await else { return false };
     let flushes = matches!(first, Entry::Flush(_));
     batch.push(first);
-    // Not woken by each that comes: nobody waits for them, and a turn for each would cost more than its record.
+    // Not woken by each record that comes: no call waits for them, and waking for each would cost more than its record.
     if !behind && !flushes {
         let _ = tokio::time::timeout(BATCH_WAIT, hurry.notified()).await;
     }

@@ -20,7 +20,7 @@ use crate::audit::Judgement;
 /// A call that may go on, perhaps once a person has said yes.
 #[derive(Debug)]
 pub(crate) enum Allowed {
-    /// A person has to have said yes to it: settling tells whether somebody has.
+    /// A person has to have approved it first. Settling finds out whether one has.
     Ask(Box<Ask>),
     /// It may.
     Permit(Box<Permit>),
@@ -172,9 +172,11 @@ impl Denied {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Approval { .. } => Verdict::Ask,
-            Self::ApprovalAnonymous(_) | Self::Declined(_) | Self::Policy(_) | Self::Task { .. } | Self::TooLarge(_) => {
-                Verdict::Deny
-            }
+            Self::ApprovalAnonymous(_)
+            | Self::Declined(_)
+            | Self::Policy(_)
+            | Self::Task { .. }
+            | Self::TooLarge(_) => Verdict::Deny,
             Self::StepUp { .. } => Verdict::StepUp,
         }
     }
@@ -192,7 +194,7 @@ impl Denied {
     }
 
     /// Why, as one word for the records.
-    fn why(&self) -> Why {
+    pub(crate) fn why(&self) -> Why {
         match self {
             Self::Approval { .. } | Self::ApprovalAnonymous(_) => Why::Approval,
             Self::Declined(_) => Why::Declined,
@@ -222,9 +224,11 @@ impl Denied {
                 "this client was not granted what the call needs; ask the user to grant more".to_owned()
             }
             Self::Task { outside, .. } => outside_text(outside),
-            Self::TooLarge(_) => "the user has to approve this very call first, and what it sends beside its arguments \
+            Self::TooLarge(_) => {
+                "the user has to approve this very call first, and what it sends beside its arguments \
                 is too large to be shown: make it again with less in `_meta`"
-                .to_owned(),
+                    .to_owned()
+            }
         }
     }
 
@@ -332,7 +336,7 @@ impl AskedFor {
     }
 }
 
-/// What somebody is told of what there may not be. The link leads to a page that tells the user more.
+/// What a client is told of a thing that may not exist. The link leads to a page that tells the user more.
 fn unknown_text(askable: bool) -> String {
     let text = "there is no such thing here, or the user may not use it";
     if askable { format!("{text}; the user can see at the link what can be done") } else { text.to_owned() }

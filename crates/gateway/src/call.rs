@@ -198,9 +198,8 @@ async fn of_message(
         (Era::Stateless, Basis::Open) => stateless::without_jobs(forwarded, message)?,
         (Era::Stateless, Basis::Grant(_)) | (Era::Initialize, _) => forwarded,
     };
-    let logs = message.meta().is_some_and(|meta| meta.log_level.is_some());
+    let (near, logs) = (NearRevision(revision), message.meta().is_some_and(|meta| meta.log_level.is_some()));
     let form = Form::Message(Posted { init, body: forwarded, kind, row, logs, wish });
-    let near = NearRevision(revision);
     Ok(CallRequest { call: Arc::new(call), near, far: FarRevision::of(near), session, brought, open, form })
 }
 
@@ -308,8 +307,8 @@ async fn standing(
     routed: &Routed,
     name: &str,
 ) -> Result<(ToolStanding, Option<Arc<ToolSchema>>), CallFault> {
-    // Nobody has a right to what stands behind a name of ours; and a name with several spellings is no tool's. It is
-    // answered like any unknown one, so that nothing is learned from the difference (RS-36).
+    // No caller may use an upstream's tool that has a name of ours, and a name with several spellings is no tool's. Both
+    // are answered like an unknown name, so that nothing is learned from the difference (RS-36).
     if own::is_ours(&routed.route, name).is_some() || check_name(name).is_err() {
         return Ok((ToolStanding::Unknown, None));
     }

@@ -300,8 +300,8 @@ impl Catalogues {
         Ok(kept)
     }
 
-    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called, for
-    /// nobody accepted it (decision 10).
+    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called,
+    /// because no owner has accepted it (decision 10).
     pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>) {
         let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
         let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
-use sekisho_protocol::audit::{Verdict, Why};
+use sekisho_protocol::audit::Why;
 use sekisho_protocol::challenge::ChallengeError;
 use sekisho_protocol::ids::{ApprovalId, RequestId};
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
@@ -27,6 +27,7 @@ use crate::challenge;
 use crate::fault::{Fault, ROUNDS_FULL, Refused};
 use crate::forward::ForwardError;
 use crate::limits::{GatewaySettings, Limits};
+use crate::refusal::RefusalWord;
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
 use crate::watchdog::{End, OpenError};
@@ -34,13 +35,13 @@ use crate::watchdog::{End, OpenError};
 /// A response that is about to be made.
 struct Draft {
     status: StatusCode,
-    /// A closed word for the records.
-    word: &'static str,
+    /// Under which it is recorded.
+    word: RefusalWord,
     body: Vec<u8>,
 }
 
-/// The response to a refused request, and the closed word under which it is recorded.
-pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Refused) -> (Response, &'static str) {
+/// The response to a refused request, and the word under which it is recorded.
+pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Refused) -> (Response, RefusalWord) {
     let (base_url, limits) = (settings.base_url.as_str(), &settings.limits);
     let id = refused.id.as_ref();
     let draft = match &refused.fault {
@@ -51,13 +52,13 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
         Fault::Forward(error) => forward(routed, limits, id, error),
         Fault::Full => {
             let text = format!("{}; ask the user to answer them at {base_url}/ and then call again", refused.fault);
-            internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "approvals_full", &text)
+            internal(routed, id, StatusCode::TOO_MANY_REQUESTS, RefusalWord::ApprovalsFull, &text)
         }
         Fault::Journal(_) => internal(
             routed,
             id,
             StatusCode::SERVICE_UNAVAILABLE,
-            "no_record",
+            RefusalWord::NoRecord,
             "nothing is done that cannot be recorded; try again",
         ),
         Fault::Open(error) => {
@@ -65,15 +66,19 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
                 OpenError::Own | OpenError::Share => StatusCode::TOO_MANY_REQUESTS,
                 OpenError::Stopping | OpenError::Total => StatusCode::SERVICE_UNAVAILABLE,
             };
-            let word = if *error == OpenError::Stopping { "stopping" } else { "too_many_streams" };
+            let word = if *error == OpenError::Stopping { RefusalWord::Stopping } else { RefusalWord::TooManyStreams };
             internal(routed, id, status, word, &error.to_string())
         }
         Fault::OtherName { url } => {
             let body = other_name(id, url);
-            Draft { status: StatusCode::MISDIRECTED_REQUEST, word: "other_name", body }
+            Draft { status: StatusCode::MISDIRECTED_REQUEST, word: RefusalWord::OtherName, body }
         }
-        Fault::RoundsFull => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_many_rounds", ROUNDS_FULL),
-        Fault::TooFast(error) => internal(routed, id, StatusCode::TOO_MANY_REQUESTS, "too_fast", &error.to_string()),
+        Fault::RoundsFull => {
+            internal(routed, id, StatusCode::TOO_MANY_REQUESTS, RefusalWord::TooManyRounds, ROUNDS_FULL)
+        }
+        Fault::TooFast(error) => {
+            internal(routed, id, StatusCode::TOO_MANY_REQUESTS, RefusalWord::TooFast, &error.to_string())
+        }
     };
     let mut response = json_response(draft.status, draft.body);
     let headers = response.headers_mut();
@@ -100,12 +105,12 @@ pub(crate) fn described_elsewhere(url: &str) -> Response {
 }
 
 /// The response to a request that found no server.
-pub(crate) fn unrouted(error: RouteError) -> (Response, &'static str) {
+pub(crate) fn unrouted(error: RouteError) -> (Response, RefusalWord) {
     let (status, word) = match error {
-        RouteError::HostMalformed => (StatusCode::BAD_REQUEST, "host_malformed"),
-        RouteError::HostUnknown => (StatusCode::MISDIRECTED_REQUEST, "host_unknown"),
-        RouteError::OriginForbidden => (StatusCode::FORBIDDEN, "origin_forbidden"),
-        RouteError::ServerUnknown => (StatusCode::NOT_FOUND, "server_unknown"),
+        RouteError::HostMalformed => (StatusCode::BAD_REQUEST, RefusalWord::HostMalformed),
+        RouteError::HostUnknown => (StatusCode::MISDIRECTED_REQUEST, RefusalWord::HostUnknown),
+        RouteError::OriginForbidden => (StatusCode::FORBIDDEN, RefusalWord::OriginForbidden),
+        RouteError::ServerUnknown => (StatusCode::NOT_FOUND, RefusalWord::ServerUnknown),
     };
     let body = error_response(None, ErrorCode::InvalidRequest, &error.to_string(), None::<&()>);
     (json_response(status, body), word)
@@ -125,7 +130,7 @@ struct Data {
     request: RequestId,
 }
 
-fn internal(routed: &Routed, id: Option<&Id>, status: StatusCode, word: &'static str, message: &str) -> Draft {
+fn internal(routed: &Routed, id: Option<&Id>, status: StatusCode, word: RefusalWord, message: &str) -> Draft {
     rpc(routed, id, status, word, (ErrorCode::Internal, message))
 }
 
@@ -133,21 +138,21 @@ fn rpc(
     routed: &Routed,
     id: Option<&Id>,
     status: StatusCode,
-    word: &'static str,
+    word: RefusalWord,
     (code, message): (ErrorCode, &str),
 ) -> Draft {
     let data = Data { request: routed.request };
     Draft { status, word, body: error_response(id, code, message, Some(&data)) }
 }
 
-/// RS-13, RS-14: 401 for no or a bad token, 400 for a malformed header, 503 where nobody can say.
+/// RS-13, RS-14: 401 for no or a bad token, 400 for a malformed header, 503 where the store cannot say.
 fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
     let (status, word) = match error {
-        AuthenticateError::Ended => (StatusCode::UNAUTHORIZED, "grant_ended"),
-        AuthenticateError::Malformed => (StatusCode::BAD_REQUEST, "authorization_malformed"),
-        AuthenticateError::Missing => (StatusCode::UNAUTHORIZED, "token_missing"),
-        AuthenticateError::Token(_) => (StatusCode::UNAUTHORIZED, "token_invalid"),
-        AuthenticateError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_down"),
+        AuthenticateError::Ended => (StatusCode::UNAUTHORIZED, RefusalWord::GrantEnded),
+        AuthenticateError::Malformed => (StatusCode::BAD_REQUEST, RefusalWord::AuthorizationMalformed),
+        AuthenticateError::Missing => (StatusCode::UNAUTHORIZED, RefusalWord::TokenMissing),
+        AuthenticateError::Token(_) => (StatusCode::UNAUTHORIZED, RefusalWord::TokenInvalid),
+        AuthenticateError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::StoreDown),
     };
     let challenge = challenge::error_of(error);
     let body = json!({
@@ -158,15 +163,10 @@ fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
     Draft { status, word, body: body.to_string().into_bytes() }
 }
 
-/// The one object of product §4 in the error's `data`. A job of somebody else is unknown in the protocol's own words
+/// The one object of product §4 in the error's `data`. A job of another caller is unknown in the protocol's own words
 /// (RS-53).
 fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
-    let word = match denied.verdict() {
-        Verdict::Ask => "ask",
-        Verdict::Deny => "deny",
-        Verdict::Permit => "permit",
-        Verdict::StepUp => "step_up",
-    };
+    let word = RefusalWord::Decided(denied.why());
     if denied.is_unknown_job() {
         let message = "there is no such task";
         return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
@@ -188,7 +188,7 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
 
 /// RS-61: arguments that the tool does not take. What is wrong and where, and never a value of theirs.
 fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
-    let (word, reason) = (Why::ArgumentsInvalid.as_str(), denied.text());
+    let (word, reason) = (RefusalWord::Decided(Why::ArgumentsInvalid), denied.text());
     match (told, id) {
         (Told::ToolError, Some(id)) => {
             let result = json!({
@@ -270,9 +270,9 @@ fn unknown_method(era: Era, id: Option<&Id>) -> StatusCode {
 /// What was forwarded and had to end before its answer was there. Only the first is about the caller.
 fn ended(routed: &Routed, id: Option<&Id>, end: End) -> Draft {
     let (status, word) = match end {
-        End::Revoked => (StatusCode::FORBIDDEN, "ended"),
-        End::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        End::Unconfirmed => (StatusCode::SERVICE_UNAVAILABLE, "store_down"),
+        End::Revoked => (StatusCode::FORBIDDEN, RefusalWord::Ended),
+        End::Stopping => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::Stopping),
+        End::Unconfirmed => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::StoreDown),
     };
     internal(routed, id, status, word, end.reason())
 }
@@ -288,50 +288,56 @@ fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) ->
     let plain = |status, word, code| rpc(routed, id, status, word, (code, &message));
     let bad = |word, code| rpc(routed, id, StatusCode::BAD_REQUEST, word, (code, &message));
     match fault {
-        CallFault::Accept => plain(StatusCode::NOT_ACCEPTABLE, "accept", ErrorCode::InvalidRequest),
-        CallFault::BodyBroken => bad("body_broken", ErrorCode::Parse),
-        CallFault::BodySlow => plain(StatusCode::REQUEST_TIMEOUT, "body_slow", ErrorCode::InvalidRequest),
+        CallFault::Accept => plain(StatusCode::NOT_ACCEPTABLE, RefusalWord::Accept, ErrorCode::InvalidRequest),
+        CallFault::BodyBroken => bad(RefusalWord::BodyBroken, ErrorCode::Parse),
+        CallFault::BodySlow => plain(StatusCode::REQUEST_TIMEOUT, RefusalWord::BodySlow, ErrorCode::InvalidRequest),
         CallFault::ContentEncoding => {
-            plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_encoding", ErrorCode::InvalidRequest)
+            plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, RefusalWord::ContentEncoding, ErrorCode::InvalidRequest)
         }
-        CallFault::ContentType => plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", ErrorCode::InvalidRequest),
+        CallFault::ContentType => {
+            plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, RefusalWord::ContentType, ErrorCode::InvalidRequest)
+        }
         CallFault::Header(HeaderError::Oversize) => {
-            plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", ErrorCode::HeaderMismatch)
+            plain(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, RefusalWord::HeadersTooLarge, ErrorCode::HeaderMismatch)
         }
         CallFault::Header(HeaderError::Unsupported { requested }) => {
             let all = Revision::ALL.map(Revision::as_str).to_vec();
             versions(id, &message, &Versions { supported: all, requested })
         }
-        CallFault::Header(error) => bad("headers_disagree", error.code()),
-        CallFault::IdInUse => bad("id_in_use", ErrorCode::InvalidRequest),
+        CallFault::Header(error) => bad(RefusalWord::HeadersDisagree, error.code()),
+        CallFault::IdInUse => bad(RefusalWord::IdInUse, ErrorCode::InvalidRequest),
         CallFault::InitializeUnknown { supported } => {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested: "initialize" })
         }
         CallFault::MethodNotAllowed { .. } => {
-            plain(StatusCode::METHOD_NOT_ALLOWED, "http_method", ErrorCode::InvalidRequest)
+            plain(StatusCode::METHOD_NOT_ALLOWED, RefusalWord::HttpMethod, ErrorCode::InvalidRequest)
         }
         CallFault::MethodNotFound { era } => {
-            plain(unknown_method(*era, id), "method_unknown", ErrorCode::MethodNotFound)
+            plain(unknown_method(*era, id), RefusalWord::MethodUnknown, ErrorCode::MethodNotFound)
         }
         CallFault::MissingCapability { capability } => {
             let data = json!({ "requiredCapabilities": { "extensions": { *capability: {} } } });
             let body = error_response(id, ErrorCode::MissingClientCapability, &message, Some(&data));
-            Draft { status: StatusCode::BAD_REQUEST, word: "capability_missing", body }
+            Draft { status: StatusCode::BAD_REQUEST, word: RefusalWord::CapabilityMissing, body }
         }
-        CallFault::MissingParam { .. } => bad("param_missing", ErrorCode::InvalidParams),
-        CallFault::Name { .. } => bad("name", ErrorCode::InvalidParams),
-        CallFault::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, "no_room", ErrorCode::Internal),
-        CallFault::Read(error) => bad("body_unreadable", error.code()),
-        CallFault::RequestState => bad("request_state", ErrorCode::InvalidParams),
-        CallFault::ResourceUri { .. } => bad("resource_uri", ErrorCode::InvalidParams),
-        CallFault::ResponseId => bad("answer_without_id", ErrorCode::InvalidRequest),
-        CallFault::SessionRevision => bad("session_revision", ErrorCode::InvalidRequest),
-        CallFault::SessionMissing => bad("session_missing", ErrorCode::InvalidRequest),
-        CallFault::SessionUnknown => plain(StatusCode::NOT_FOUND, "session_unknown", ErrorCode::InvalidRequest),
-        CallFault::StreamTaken => plain(StatusCode::CONFLICT, "stream_taken", ErrorCode::InvalidRequest),
-        CallFault::TooLarge { .. } => plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", ErrorCode::InvalidRequest),
-        CallFault::Unlisted => plain(StatusCode::SERVICE_UNAVAILABLE, "tools_unknown", ErrorCode::Internal),
+        CallFault::MissingParam { .. } => bad(RefusalWord::ParamMissing, ErrorCode::InvalidParams),
+        CallFault::Name { .. } => bad(RefusalWord::Name, ErrorCode::InvalidParams),
+        CallFault::NoRoom => plain(StatusCode::SERVICE_UNAVAILABLE, RefusalWord::NoRoom, ErrorCode::Internal),
+        CallFault::Read(error) => bad(RefusalWord::BodyUnreadable, error.code()),
+        CallFault::RequestState => bad(RefusalWord::RequestState, ErrorCode::InvalidParams),
+        CallFault::ResourceUri { .. } => bad(RefusalWord::ResourceUri, ErrorCode::InvalidParams),
+        CallFault::ResponseId => bad(RefusalWord::AnswerWithoutId, ErrorCode::InvalidRequest),
+        CallFault::SessionRevision => bad(RefusalWord::SessionRevision, ErrorCode::InvalidRequest),
+        CallFault::SessionMissing => bad(RefusalWord::SessionMissing, ErrorCode::InvalidRequest),
+        CallFault::SessionUnknown => {
+            plain(StatusCode::NOT_FOUND, RefusalWord::SessionUnknown, ErrorCode::InvalidRequest)
+        }
+        CallFault::StreamTaken => plain(StatusCode::CONFLICT, RefusalWord::StreamTaken, ErrorCode::InvalidRequest),
+        CallFault::TooLarge { .. } => {
+            plain(StatusCode::PAYLOAD_TOO_LARGE, RefusalWord::BodyTooLarge, ErrorCode::InvalidRequest)
+        }
+        CallFault::Unlisted => plain(StatusCode::SERVICE_UNAVAILABLE, RefusalWord::ToolsUnknown, ErrorCode::Internal),
         CallFault::Unsupported { requested, supported } => {
             let supported = supported.iter().map(|revision| revision.as_str()).collect();
             versions(id, &message, &Versions { supported, requested })
@@ -343,7 +349,7 @@ fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) ->
 /// TR-14, TR-52: 400 with the versions that would do.
 fn versions(id: Option<&Id>, message: &str, versions: &Versions<'_>) -> Draft {
     let body = error_response(id, ErrorCode::UnsupportedProtocolVersion, message, Some(versions));
-    Draft { status: StatusCode::BAD_REQUEST, word: "version_unsupported", body }
+    Draft { status: StatusCode::BAD_REQUEST, word: RefusalWord::VersionUnsupported, body }
 }
 
 const GAVE_WAY: &str = "the program behind this request was stopped to make room for other callers; try again";
@@ -368,7 +374,11 @@ fn asked_to_wait(routed: &Routed, id: Option<&Id>, status: u16, seconds: Option<
     };
     let data = Data { request: routed.request, retry_after_seconds: seconds };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    Draft { status, word: "upstream_waits", body: error_response(id, ErrorCode::Internal, &message, Some(&data)) }
+    Draft {
+        status,
+        word: RefusalWord::UpstreamWaits,
+        body: error_response(id, ErrorCode::Internal, &message, Some(&data)),
+    }
 }
 
 /// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
@@ -380,32 +390,32 @@ fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardErr
     internal(routed, id, status, word, &trouble_text(routed, limits, error))
 }
 
-/// The status and the closed word.
-fn trouble(error: &ForwardError) -> (StatusCode, &'static str) {
+/// The status, and the word for the records.
+fn trouble(error: &ForwardError) -> (StatusCode, RefusalWord) {
     match error {
-        ForwardError::AskedToWait { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_waits"),
-        ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_busy"),
-        ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, "child_exited"),
-        ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, "child_missing"),
-        ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, "upstream_edit"),
-        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, "child_gave_way"),
-        ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, "upstream_malformed"),
-        ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "upstream_method"),
-        ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, "upstream_misconfigured"),
-        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, "no_room"),
-        ForwardError::NotStarted { .. } => (StatusCode::GATEWAY_TIMEOUT, "child_slow"),
-        ForwardError::Replaced => (StatusCode::SERVICE_UNAVAILABLE, "upstream_replaced"),
-        ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, "upstream_redirects"),
-        ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "child_restarting"),
-        ForwardError::SessionGone => (StatusCode::NOT_FOUND, "session_gone"),
-        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, "upstream_share"),
-        ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, "upstream_slow"),
-        ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, "upstream_too_large"),
-        ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, "children_busy"),
-        ForwardError::UnknownUpstream { .. } => (StatusCode::NOT_FOUND, "server_unknown"),
-        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, "upstream_unreachable"),
-        ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, "upstream_revision"),
-        ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, "upstream_credential"),
+        ForwardError::AskedToWait { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::UpstreamWaits),
+        ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::UpstreamBusy),
+        ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::ChildExited),
+        ForwardError::ChildMissing { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::ChildMissing),
+        ForwardError::Edit { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamEdit),
+        ForwardError::GaveWay => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::ChildGaveWay),
+        ForwardError::Malformed { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamMalformed),
+        ForwardError::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, RefusalWord::UpstreamMethod),
+        ForwardError::Misconfigured { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamMisconfigured),
+        ForwardError::NoRoom { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::NoRoom),
+        ForwardError::NotStarted { .. } => (StatusCode::GATEWAY_TIMEOUT, RefusalWord::ChildSlow),
+        ForwardError::Replaced => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::UpstreamReplaced),
+        ForwardError::Redirected { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamRedirects),
+        ForwardError::Restarting { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::ChildRestarting),
+        ForwardError::SessionGone => (StatusCode::NOT_FOUND, RefusalWord::SessionGone),
+        ForwardError::Share => (StatusCode::TOO_MANY_REQUESTS, RefusalWord::UpstreamShare),
+        ForwardError::Timeout { .. } => (StatusCode::GATEWAY_TIMEOUT, RefusalWord::UpstreamSlow),
+        ForwardError::TooLarge { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamTooLarge),
+        ForwardError::TooManyChildren { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::ChildrenBusy),
+        ForwardError::UnknownUpstream { .. } => (StatusCode::NOT_FOUND, RefusalWord::ServerUnknown),
+        ForwardError::Unreachable { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamUnreachable),
+        ForwardError::UnsupportedRevision { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamRevision),
+        ForwardError::WantsOwnCredential { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::UpstreamCredential),
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
     let (mut keys, mut rights) = (gateway.keys.clone(), gateway.rights.clone());
     let mut rights_live = true;
     let mut nudge_at = None;
-    // Whoever made the channel may be gone; what it last said stays in force.
+    // The sender of the channel may be gone. What it last sent stays in force.
     let mut keys_live = true;
     loop {
         tokio::select! {
@@ -83,7 +83,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>) {
     }
 }
 
-/// Ends sessions at their upstreams. One that is slow to say goodbye holds up nobody.
+/// Ends sessions at their upstreams, in the background: an upstream that is slow to end one delays no other work.
 fn end_all(gateway: &Arc<Gateway>, sessions: Vec<Arc<Session>>) {
     for session in sessions {
         let gateway = Arc::clone(gateway);
@@ -209,7 +209,7 @@ async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) -> HashSet<Grant
         return HashSet::new();
     }
     let holders: Vec<GrantId> = holders.into_iter().collect();
-    // Where nobody can say that a grant lives, it does not.
+    // If the store cannot say that a grant lives, the grant counts as ended.
     let alive = gateway.authenticator.grants().alive_among(&holders, gateway.clock.now()).await.unwrap_or_default();
     let ended: HashSet<GrantId> = holders.into_iter().filter(|grant| !alive.contains(grant)).collect();
     ended.iter().for_each(|grant| watchdog.end_of_grant(*grant));

@@ -56,7 +56,7 @@ pub(crate) struct Question {
     pub(crate) progress: Option<Id>,
     /// Whether it wants log messages (TR-24).
     pub(crate) logs: bool,
-    /// Its bytes, for what is seldom looked at.
+    /// Its bytes, from which rarely needed members are read again.
     pub(crate) body: Bytes,
 }
 
@@ -449,7 +449,7 @@ impl Filter {
         self.gateway.catalogues.tell_unknown(self.routed.server(), names);
     }
 
-    /// What the server lists and nobody can ask for is told its owner: once for a list, for a list is asked for often.
+    /// Warns the operator about entries of a list that no client can ask for: once for each list, not once for each entry.
     fn tell_of_unusable(&self, kind: ListKind, result: &ResultView<'_>) {
         let Ok(items) = list_items(result.raw, kind) else { return };
         let mut faults = items.iter().filter_map(|item| Some((item.key(), unusable(item)?)));
@@ -504,7 +504,7 @@ fn is_kept_too_long(ttl_ms: &str) -> bool {
     Decimal::parse(ttl_ms).and_then(|ttl| ttl.to_i64()).is_none_or(|ttl| ttl > i64::from(TTL_MS_MAX))
 }
 
-/// Why nobody can ask for an entry of a list: its URI is not canonical, or its name has no one spelling.
+/// Why no client can ask for an entry of a list: its URI is not canonical, or its name has several spellings.
 fn unusable(item: &ListItem<'_>) -> Option<String> {
     match item {
         ListItem::Job { .. } => None,

@@ -93,7 +93,7 @@ pub(crate) struct Upstreams {
     /// What is to be mounted. Always read anew, so that nothing older is put over something newer.
     routes: watch::Receiver<Arc<Routes>>,
     mounted: Mutex<BTreeMap<UpstreamName, Mounted>>,
-    /// What was replaced and is being stopped. Nobody but the end of the process waits for it.
+    /// What was replaced and is being stopped. Only the end of the process waits for it.
     stopping: TaskTracker,
     is_shut: AtomicBool,
 }
@@ -165,7 +165,7 @@ impl Upstreams {
     pub(crate) async fn send(&self, request: ForwardRequest) -> Result<Answer, ForwardError> {
         let (server, id) = (request.server().clone(), request.cleared.request());
         let sent = match self.find_made_from(&request.upstream)? {
-            // Boxed: what goes over HTTP, where most goes, need not have the room for the others.
+            // Boxed so that these do not enlarge the future of a call over HTTP, the most frequent kind.
             Upstream::BuiltIn(upstream) => Box::pin(upstream.send(request, &self.limits.memory)).await,
             Upstream::Http(upstream) => upstream.send(request).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.send(request)).await,

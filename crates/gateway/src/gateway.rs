@@ -67,7 +67,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// The route of a mount that is in force.
-    pub(crate) fn route(&self, server: &ServerName) -> Option<Arc<Route>> {
+    pub(crate) fn mounted(&self, server: &ServerName) -> Option<Arc<Route>> {
         self.routes.borrow().servers.get(server).cloned()
     }
 
@@ -88,7 +88,7 @@ impl Gateway {
         tokio::spawn(async move {
             tokio::time::sleep_until(gateway.catalogues.due(&server).await).await;
             gateway.catalogues.was_asked(&server);
-            if let Some(route) = gateway.route(&server) {
+            if let Some(route) = gateway.mounted(&server) {
                 Self::list_now(&gateway, route.mount(), gateway.clock.now()).await;
             }
         });

@@ -2,7 +2,7 @@
 //! anonymous caller to its session; for everybody else it does not exist (RS-53, ATK-72).
 //!
 //! Owners are remembered in this process, bounded by number, by holder and by idleness. A job whose owner is forgotten
-//! is nobody's: polling it is answered as for an unknown one.
+//! has none: polling it is answered as for an unknown job.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use crate::session::Owner;
 use crate::shares::Holder;
 
-/// Jobs whose owners are remembered; of more, the one of whoever has most that was not spoken of for longest is
-/// forgotten.
+/// Jobs whose owners are remembered. Of more, the holder with the most jobs loses the one that was not asked about for
+/// longest.
 const JOBS_MAX: usize = 100_000;
 /// The same of one holder.
 const JOBS_PER_HOLDER: usize = 1024;
 /// How long an owner is remembered after the job was last spoken of.
 const JOB_IDLE: Duration = Duration::from_hours(24);
-/// Bytes of the longest identifier; a longer one belongs to nobody.
+/// Bytes of the longest identifier; a job with a longer one has no owner.
 const JOB_ID_BYTES_MAX: usize = 1024;
 
 /// Who started which job.
@@ -90,8 +90,8 @@ impl Table {
 }
 
 impl Jobs {
-    /// Notes who started this job. Whoever started it first keeps it: an upstream that repeats an identifier does not
-    /// hand over somebody's job.
+    /// Notes who started this job. The first owner keeps it: an upstream that repeats an identifier does not hand over
+    /// another caller's job.
     pub(crate) fn started(&self, server: &ServerName, id: &str, owner: Owner, holder: Holder) {
         let Some(key) = key(server, id) else { return };
         let mut table = self.lock();
@@ -117,7 +117,7 @@ impl Jobs {
         true
     }
 
-    /// Forgets those that nobody spoke of for long.
+    /// Forgets those that were not asked about for long.
     pub(crate) fn sweep(&self) {
         let mut table = self.lock();
         let idle = table.jobs.iter().filter(|(_, job)| job.used.elapsed() >= JOB_IDLE);

@@ -37,6 +37,7 @@ mod metadata;
 mod own;
 mod pipeline;
 mod profiles;
+mod refusal;
 mod revision;
 mod rounds;
 mod route;
@@ -59,14 +60,14 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::method::Revision;
 use tokio_util::sync::CancellationToken;
 
-pub use forward::guard;
 pub use forward::check_upstream_url;
+pub use forward::guard;
 pub use gateway::{Gateway, GatewayParts};
 pub use limits::{GatewaySettings, Limits};
 pub use route::{Arrival, KeepArguments, Route, Routes, Upstream};
 pub use upstream::{
-    BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, EnvValue, HttpSettings, Isolation, StdioSettings, UpstreamName,
-    UpstreamSettings,
+    BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, EnvValue, HttpSettings, Isolation, StdioSettings,
+    UpstreamName, UpstreamSettings,
 };
 
 use audit::Journal;
@@ -213,7 +214,7 @@ impl Gateway {
 
     /// Looks at what stands behind a server, and fills its part of the catalogue.
     pub async fn probe(&self, name: &ServerName) -> Result<Probe, ProbeError> {
-        let route = self.route(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
+        let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
         // What was mounted a moment ago may not have been taken over yet.
         self.upstreams.mount();
         let spoken = self.upstreams.revisions(route.upstream.name()).await?;
@@ -229,13 +230,14 @@ impl Gateway {
     /// The servers whose upstream is reached over HTTP.
     pub fn remote_servers(&self) -> Vec<ServerName> {
         let routes = self.routes.borrow();
-        let remote = routes.servers.iter().filter(|(_, route)| matches!(route.upstream.settings(), UpstreamSettings::Http(_)));
+        let remote =
+            routes.servers.iter().filter(|(_, route)| matches!(route.upstream.settings(), UpstreamSettings::Http(_)));
         remote.map(|(name, _)| name.clone()).collect()
     }
 
     /// Whether what stands behind a server answers. What it said is kept, so this costs something once.
     pub async fn reach(&self, name: &ServerName) -> Result<(), ProbeError> {
-        let route = self.route(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
+        let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
         Ok(self.upstreams.revisions(route.upstream.name()).await.map(drop)?)
     }
 
@@ -250,7 +252,6 @@ impl Gateway {
             feed::reload(self, server).await;
         }
     }
-
 }
 
 /// Protected resource metadata (RFC 9728 §3).

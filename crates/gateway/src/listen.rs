@@ -15,7 +15,7 @@ use sekisho_protocol::uri::ResourceUri;
 
 use crate::Gateway;
 use crate::authenticate::Authenticated;
-use crate::call::{CallRequest, CallError, CallFault, Form, Wish};
+use crate::call::{CallError, CallFault, CallRequest, Form, Wish};
 use crate::forward::ForwardError;
 use crate::route::Routed;
 use crate::session::Owner;

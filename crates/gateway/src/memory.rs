@@ -1,7 +1,7 @@
 //! One bound for all bytes that bodies and answers hold in this process (ATK-188, ATK-189).
 //!
-//! [`Memory`] is what there is, and a [`Pool`] is what one holder may take of it: an address, everybody who has not shown
-//! who he is, a grant. What is taken is a [`Charge`], and dropping it gives it back. A message travels as `Bytes` that
+//! [`Memory`] is what there is, and a [`Pool`] is what one holder may take of it: an address, all strangers together (who
+//! have shown neither token nor session), a grant. What is taken is a [`Charge`], and dropping it gives it back. A message travels as `Bytes` that
 //! own their charge (`Charge::seal`): wherever they wait, in a queue, in the HTTP library, for a client that does not
 //! read, they count.
 //!
@@ -22,7 +22,7 @@ const UNIT_BYTES: usize = 1024;
 /// What is held altogether, unless the operator decides otherwise. Twice the longest answer (16 MiB) of one grant fits
 /// into its share, and eight times that altogether.
 const BYTES_MAX: usize = 256 << 20;
-/// Everybody who has not shown who he is has a fourth together: the rest is for the signed-in.
+/// All strangers together have a fourth: the rest is for callers that have shown a token or a session.
 const STRANGERS_PART: usize = 4;
 /// One grant, or everybody who is anonymous at one server, has a fourth.
 const HOLDER_PART: usize = 4;
@@ -110,7 +110,7 @@ impl Memory {
         self.0.all.available_permits() < self.0.bytes_max / UNIT_BYTES / RESERVE_PART
     }
 
-    /// What nobody has taken, in bytes.
+    /// What is free, in bytes.
     pub fn free_bytes(&self) -> usize {
         self.0.all.available_permits().saturating_mul(UNIT_BYTES)
     }
@@ -120,7 +120,7 @@ impl Memory {
         if let Some(share) = holders.get(holder).and_then(Weak::upgrade) {
             return share;
         }
-        // Those who hold nothing are forgotten by whoever comes next.
+        // Holders that hold nothing any more are removed when the next one is added.
         holders.retain(|_, share| share.strong_count() > 0);
         let share = semaphore(self.0.bytes_max / HOLDER_PART);
         holders.insert(holder.clone(), Arc::downgrade(&share));
@@ -131,7 +131,7 @@ impl Memory {
 /// What one address may take: before it has shown who calls, and after.
 #[derive(Clone, Debug)]
 pub struct AddressPools {
-    /// For connections on which somebody has shown who he is.
+    /// For connections on which a good token or session was shown.
     pub known: Pool,
     /// For the others.
     pub stranger: Pool,
@@ -180,7 +180,7 @@ impl Pool {
     }
 }
 
-/// What somebody has taken. Dropping it gives it back.
+/// What a holder has taken. Dropping it gives it back.
 #[derive(Debug, Default)]
 pub struct Charge {
     pool: Option<Pool>,

@@ -10,10 +10,11 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Basis, Caller, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::ids::{ApprovalId, GrantId};
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{STEP_UP_SECONDS, StoreError};
@@ -25,7 +26,7 @@ use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
 use crate::authenticate::{AuthenticateError, Authenticated, Proof};
 use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
-use crate::call::{self, CallRequest, CallFault, Form, Posted};
+use crate::call::{self, CallFault, CallRequest, Form, Posted};
 use crate::cors;
 use crate::credential::{self, Credential};
 use crate::era::stateless::Declared;
@@ -37,6 +38,7 @@ use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::memory::instead_of;
 use crate::profiles;
+use crate::refusal::RefusalWord;
 use crate::rounds::{self, Brought};
 use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
@@ -57,7 +59,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         Ok(screened) => screened,
         Err(error) => {
             let (response, word) = error::unrouted(error);
-            let record = rejection(now, id, None, response.status().as_u16(), word, String::new());
+            let record = rejection(now, id, None, response.status().as_u16(), word.as_str(), String::new());
             reject(gateway, (word, source), record);
             return response;
         }
@@ -99,10 +101,7 @@ async fn pass(
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await;
     let who = who.map_err(|error| unauthenticated(gateway, routed, (&head.uri, headers), error))?;
     let caller = &who.caller;
-    match &caller.basis {
-        Basis::Grant(_) => recognition.recognize(),
-        Basis::Open => {}
-    }
+    recognize(caller, recognition);
     gateway.rates.take(caller, routed.source)?;
 
     // 4 call
@@ -132,21 +131,16 @@ async fn pass(
         listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
     }
 
-    let ask = match (ask, asked.brought) {
-        (Some(ask), Some(Brought::Answer { approval, declined, .. })) => {
-            if Box::pin(is_declined(gateway, routed, caller, (approval, declined))).await? {
-                let denied = Box::new(Denied::Declined(ask));
-                return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await);
-            }
-            Some(ask)
-        }
-        (ask, _) => ask,
+    let ask = match asked.brought {
+        None => ask,
+        Some(brought) => match Box::pin(unless_declined(gateway, routed, caller, (ask, brought))).await? {
+            Ok(ask) => ask,
+            Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+        },
     };
 
     // 6 credential
-    let credential = Credential::obtain(&permit, routed.route.upstream.credential()).await;
-    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
-    let outbound = credential::outbound(&permit, head.headers, asked.near.0.era());
+    let shown = show(routed, &asked, &permit, head.headers).await?;
 
     // 7 settle
     let refused = |fault: Fault, asked: &CallRequest| Refused::new(asked.id(), fault);
@@ -169,7 +163,7 @@ async fn pass(
     let answer = tokio::select! {
         biased;
         end = watch.ended() => Err(Fault::Ended(end)),
-        answer = era::forward(gateway, routed, &asked, cleared, (outbound, credential)) => answer.map_err(Fault::Forward),
+        answer = era::forward(gateway, routed, &asked, cleared, shown) => answer.map_err(Fault::Forward),
     };
     if let Err(Fault::Forward(error)) = &answer
         && !error.sent()
@@ -201,6 +195,26 @@ fn unauthenticated(
     error.into()
 }
 
+/// What the upstream is shown with this call: the headers of the caller that go on, and the credential.
+async fn show(
+    routed: &Routed,
+    asked: &CallRequest,
+    permit: &Permit,
+    headers: HeaderMap,
+) -> Result<(HeaderMap, Credential), Refused> {
+    let credential = Credential::obtain(permit, routed.route.upstream.credential()).await;
+    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
+    Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))
+}
+
+/// Tells the listener that a good token was shown.
+fn recognize(caller: &Caller, recognition: &Recognition) {
+    match &caller.basis {
+        Basis::Grant(_) => recognition.recognize(),
+        Basis::Open => {}
+    }
+}
+
 /// That the authority that was established above still stands, now that its end would be noticed.
 async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
     match &who.proof {
@@ -209,18 +223,24 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Resul
     }
 }
 
-/// Whether the person said no to the question from which the client comes back. `declined`: the client says so.
-async fn is_declined(
+/// The question to a person, unless the client comes back from it and the answer was no.
+async fn unless_declined(
     gateway: &Gateway,
     routed: &Routed,
     caller: &Caller,
-    (approval, declined): (ApprovalId, bool),
-) -> Result<bool, JournalError> {
-    if declined {
+    (ask, brought): (Option<AskedFor>, Brought),
+) -> Result<Result<Option<AskedFor>, Box<Denied>>, JournalError> {
+    let (ask, approval, declined) = match (ask, brought) {
+        (Some(ask), Brought::Answer { approval, declined, .. }) => (ask, approval, declined),
+        (ask, Brought::Answer { .. } | Brought::Round(_)) => return Ok(Ok(ask)),
+    };
+    let is_declined = if declined {
         approval::decline(gateway, routed, caller, approval).await?;
-        return Ok(true);
-    }
-    approval::wait(gateway, caller, approval).await
+        true
+    } else {
+        approval::wait(gateway, caller, approval).await?
+    };
+    Ok(if is_declined { Err(Box::new(Denied::Declined(ask))) } else { Ok(Some(ask)) })
 }
 
 /// How a refusal is told: what waits for a person in the way in which the client can ask one, and what the model has to
@@ -262,7 +282,13 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest
 }
 
 /// A refused call is on record like a permitted one.
-async fn deny(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest, denied: Box<Denied>) -> Refused {
+async fn deny(
+    gateway: &Gateway,
+    routed: &Routed,
+    caller: &Caller,
+    asked: &CallRequest,
+    denied: Box<Denied>,
+) -> Refused {
     let told = told(gateway, routed, caller, asked, &denied);
     let record = decision(routed, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
@@ -313,13 +339,11 @@ async fn unsettled(
         (SettleError::Over(task), _) => Denied::by_task(authority, task, true),
         (SettleError::Spent(task), _) => Denied::by_task(authority, task, false),
         (SettleError::Unapproved, Some(ask)) => match &caller.basis {
-            Basis::Grant(granted) => {
-                match Box::pin(approval::ask(gateway, routed, granted, &asked.call, ask)).await {
-                    Ok(denied) => denied,
-                    Err(JournalError::Store(StoreError::Full { .. })) => return Refused::new(asked.id(), Fault::Full),
-                    Err(error) => return Refused::new(asked.id(), error),
-                }
-            }
+            Basis::Grant(granted) => match Box::pin(approval::ask(gateway, routed, granted, &asked.call, ask)).await {
+                Ok(denied) => denied,
+                Err(JournalError::Store(StoreError::Full { .. })) => return Refused::new(asked.id(), Fault::Full),
+                Err(error) => return Refused::new(asked.id(), error),
+            },
             Basis::Open => Denied::ApprovalAnonymous(ask),
         },
         (SettleError::Round, _) => return Refused::new(asked.id(), CallFault::RequestState),
@@ -501,15 +525,15 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         Fault::Denied { .. } | Fault::Ended(_) => return response,
         // Said to clients that only try.
         Fault::Forward(error @ (ForwardError::MethodNotAllowed | ForwardError::SessionGone)) => {
-            tracing::debug!(%server, request = %routed.request, word, "{error}");
+            tracing::debug!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
         }
         Fault::Forward(error) => {
-            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            tracing::warn!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
         }
         Fault::Call(CallFault::Upstream(error)) => {
-            tracing::warn!(%server, request = %routed.request, word, "{error}");
+            tracing::warn!(%server, request = %routed.request, word = word.as_str(), "{error}");
             String::new()
         }
         Fault::Authenticate(crate::authenticate::AuthenticateError::Unavailable(Some(error))) => {
@@ -522,7 +546,7 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         }
         fault => fault.to_string().chars().take(DETAIL_CHARACTERS_MAX).collect(),
     };
-    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word, detail);
+    let record = rejection(routed.now, routed.request, Some(server.clone()), status, word.as_str(), detail);
     reject(gateway, (word, routed.source), record);
     response
 }
@@ -530,11 +554,11 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
 /// Puts a rejection on record: by itself, or in a sum with others of its kind from its address (ATK-172).
 fn reject(
     gateway: &Gateway,
-    (word, source): (&'static str, Option<std::net::IpAddr>),
+    (word, source): (RefusalWord, Option<std::net::IpAddr>),
     record: sekisho_protocol::audit::Record,
 ) {
-    if gateway.refusals.admit(word, source) && !gateway.journal.note(record) {
-        gateway.refusals.count(word, source);
+    if gateway.refusals.admit(word.as_str(), source) && !gateway.journal.note(record) {
+        gateway.refusals.count(word.as_str(), source);
     }
 }
 

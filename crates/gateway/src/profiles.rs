@@ -1,7 +1,7 @@
 //! What is known of single clients that do not do with a refusal what the protocol has them do.
 //!
 //! A client is known by its verified identifier: the URL of its metadata document, or the name under which an operator
-//! registered it. What it calls itself (`clientInfo`) counts for nothing (RS-55), and whoever registered itself has no
+//! registered it. What it calls itself (`clientInfo`) counts for nothing (RS-55), and a client that registered itself has no
 //! profile. An operator adds identifiers of their own (`clients.tool_errors`).
 
 use sekisho_protocol::audit::Verdict;
@@ -12,7 +12,7 @@ use crate::limits::GatewaySettings;
 /// What a client does not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
-    /// It does not ask for more scopes after a 403 that names them, and tells nobody of it.
+    /// It does not ask for more scopes after a 403 that names them, and tells its user nothing.
     StepUp,
 }
 

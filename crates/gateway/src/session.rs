@@ -1,6 +1,6 @@
 //! Sessions of the older revisions: our own identifier for the client, the upstream's own behind it.
 //!
-//! A session authenticates nobody (RS-34, RS-47). It is found only for the subject, client and server that opened it;
+//! A session is no authentication (RS-34, RS-47). It is found only for the subject, client and server that opened it;
 //! for everybody else it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new
 //! grant and go on in their session, and what each request may do is decided by its own token. Sessions live in this
 //! process: after a restart clients initialise anew, as the protocol has them do (TR-49).
@@ -40,11 +40,11 @@ const QUESTIONS_MAX: usize = 64;
 const EVENTS_MAX: usize = 1024;
 /// Sessions of one user over all clients, as a multiple of what one client may have.
 const HOLDER_FACTOR: usize = 8;
-/// Sessions of all users and services; then one of whoever has most gives way.
+/// Sessions of all users and services. Of more, one of the holder that has most gives way.
 const SESSIONS_TOTAL: usize = 16_384;
 /// The same of all anonymous callers, who cannot take the place of users.
 const ANONYMOUS_TOTAL: usize = 4096;
-/// How long a session of an anonymous caller lives without a request: nobody has to sign in again to begin another.
+/// How long a session of an anonymous caller lives without a request: to begin another, no sign-in is needed.
 const ANONYMOUS_IDLE: Duration = Duration::from_hours(1);
 
 /// Whose a job is: the same person through another client or another grant is another owner. Anonymous callers cannot be
@@ -338,7 +338,7 @@ impl Table {
     }
 
     /// The session that has to give way before another of this party, counted to this holder, may begin: the one that was
-    /// idle longest of the party, of the holder, or of whoever has most.
+    /// idle longest of the party, of the holder, or of the holder that has most.
     fn in_the_way(&self, party: &Party, holder: &Holder, per_party_max: usize) -> Option<Digest> {
         let idlest = |session: &&Arc<Session>| session.used_at_millis.load(Ordering::Relaxed);
         let own = self.of(holder);
@@ -410,7 +410,7 @@ impl Sessions {
         Some(session)
     }
 
-    /// Ends a session. Whoever asks has found it first.
+    /// Ends a session that was found before.
     pub(crate) fn end(&self, session: &Session) {
         lock(&self.table).remove(&session.key);
     }

@@ -1,7 +1,7 @@
 //! Who counts as one holder in the bounded tables of this surface, and how much one holder may have of a table.
 //!
-//! A bound that all callers share is only a bound on the checkpoint: whoever comes first could take all of it. So each
-//! table also counts by holder, and keeps its last quarter for holders that have little.
+//! A bound for all callers together protects the checkpoint only: the first caller could take all of it. So each table also
+//! counts by holder, and keeps its last quarter for holders that have little.
 
 use std::net::{IpAddr, Ipv6Addr};
 

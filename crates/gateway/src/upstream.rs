@@ -15,7 +15,6 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
 use serde_json::{Map, Value};
 
-
 /// The key of an upstream. A mount has a key of its own, its [`ServerName`]: several mounts may share one upstream.
 /// Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -183,7 +182,7 @@ pub struct StdioSettings {
     /// A child that did nothing for so long is stopped.
     pub idle_stop: Duration,
     /// Children of this upstream at one time; the gateway's own, which serves no caller, comes on top. When there is no
-    /// room, a child of whoever has most gives way to one of somebody who has fewer.
+    /// room, a child of the holder that has most gives way to one of a holder that has fewer.
     pub children_max: usize,
     /// How long a new child may be silent before it has answered its first message. Every line on its standard error
     /// begins this time anew, up to ten minutes in all.
@@ -263,7 +262,7 @@ impl EnvValue {
 pub enum Isolation {
     /// Each session of the older revisions has its own. A revision without sessions is served as by `Subject`.
     Session,
-    /// Everybody shares one: only for programs that hold nobody's credentials and nobody's state.
+    /// All callers share one: only for programs that hold no caller's credentials and no caller's state.
     Shared,
     /// All sessions and clients of one subject.
     #[default]

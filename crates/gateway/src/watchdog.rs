@@ -61,7 +61,7 @@ impl From<Full> for OpenError {
 pub(crate) enum Span {
     /// Until one request is answered.
     Answer,
-    /// Until somebody ends it.
+    /// Until the client, the upstream or the end of its authority ends it.
     Standing,
 }
 
@@ -72,7 +72,7 @@ pub(crate) enum End {
     Revoked,
     /// We stop.
     Stopping,
-    /// The store is out of reach, so nobody can say that the authority still stands.
+    /// The store is out of reach, so it is not known whether the authority still holds.
     Unconfirmed,
 }
 
@@ -356,7 +356,7 @@ impl Watchdog {
         }
     }
 
-    /// Ends what stands open without a request: nobody can say any more that its authority lasts.
+    /// Ends all standing streams, because it is not known whether their authority still holds.
     pub(crate) fn end_standing(&self) {
         let open = self.lock();
         let streams = open.by_key.values().flat_map(|held| held.standing.values());

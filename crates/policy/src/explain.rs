@@ -108,7 +108,9 @@ pub fn explain<'a>(
     let (decision, set, observed) = match judge(rights, candidate, authority, call, now) {
         Judgement::Ask(..) => (Verdict::Ask, Some(SetName::Rights), None),
         Judgement::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),
-        Judgement::Permit(passed) => (Verdict::Permit, None, passed.observed.map(|reason| reason.why().as_str().to_owned())),
+        Judgement::Permit(passed) => {
+            (Verdict::Permit, None, passed.observed.map(|reason| reason.why().as_str().to_owned()))
+        }
         Judgement::StepUp(_) => (Verdict::StepUp, Some(SetName::Grant), None),
     };
     let names = |rules: &[crate::rights::RuleId]| rules.iter().map(ToString::to_string).collect();

@@ -93,7 +93,7 @@ impl Whose<'_> {
 
     /// Whether the user may use this tool with any arguments.
     fn may_know(self, server: &ServerName, name: &str, class: Option<ToolClass>, now: Timestamp) -> bool {
-                let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+        let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
         let call = Call::bare(server.clone(), "tools/call", Target::Tool { name: name.to_owned(), standing });
         self.rights.judge(Principal::of(self.subject), &Authority::default(), &call, now).permitted
     }

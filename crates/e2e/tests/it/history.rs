@@ -220,10 +220,7 @@ async fn what_is_advised_breaks_nothing_that_was_used() {
 #[tokio::test]
 async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
-    let toml = format!(
-        "[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\" }}\n",
-        upstream.url()
-    );
+    let toml = format!("[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\" }}\n", upstream.url());
     let setup = Checkpoint::configured(&toml).owner("alice", PASSWORD).user("bob", PASSWORD);
     std::fs::create_dir(setup.folder().join("policies")).unwrap();
     let desk = r#"@id("loan-desk") permit(principal, action, resource in Server::"up");"#;
@@ -247,7 +244,8 @@ async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     assert!(stricter.stdout.contains("would break: bob at up keep"), "{}", stricter.stdout);
     // The names of loans and of other rules are taken.
     for id in ["loan:desk", "owner", "servers.up.everyone"] {
-        let taken = replayed(&id.replace(':', "-"), &format!("@id(\"{id}\") permit(principal, action, resource);")).await;
+        let taken =
+            replayed(&id.replace(':', "-"), &format!("@id(\"{id}\") permit(principal, action, resource);")).await;
         assert_eq!(taken.code(), Some(2), "{id}: {}", taken.stdout);
     }
 }

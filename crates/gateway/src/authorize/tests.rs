@@ -170,7 +170,11 @@ fn a_refusal_names_its_set_and_its_way_out() {
         assert_eq!((refusal.set, refusal.remedy.kind, refusal.remedy.url), (set, kind, url), "{what}");
         assert_eq!((refusal.remedy.scopes, refusal.request), (None, world.request), "{what}");
         assert_eq!((denied.is_unknown_job(), matches!(denied, Denied::Declined(_))), (unknown_job, false), "{what}");
-        assert_eq!((judged.verdict, judged.set, judged.why.map(Why::as_str)), (Verdict::Deny, Some(set), Some(why)), "{what}");
+        assert_eq!(
+            (judged.verdict, judged.set, judged.why.map(Why::as_str)),
+            (Verdict::Deny, Some(set), Some(why)),
+            "{what}"
+        );
         assert_eq!(judged.task, authority.need.task(), "{what}");
     }
 }

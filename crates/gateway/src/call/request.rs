@@ -75,7 +75,8 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// What a client asks for. One URI that is not canonical refuses all of it, for nobody can say what it would be.
+    /// What a client asks for. One URI that is not canonical refuses all of it,
+    /// because it is not known which resource it would be.
     pub(crate) fn of(filter: &Filter<'_>) -> Result<Self, NotCanonical> {
         filter.resource_subscriptions.iter().try_for_each(|uri| ResourceUri::parse(uri).map(drop))?;
         Ok(Self::promised(filter))

@@ -20,7 +20,7 @@ const SUMMARY_CHARACTERS_MAX: usize = 200;
 const TOOLS_MAX: usize = 10_000;
 
 /// The tools of all lists, and what they mirror. A name has one tool: several definitions of it in one list are kept as
-/// one that stays held back, for nobody can say which of them a call would reach. Of the lists of two eras the first
+/// one that stays held back, because it is not known which of them a call would reach. Of the lists of two eras the first
 /// counts. A tool whose name has several spellings cannot be called, and is not known.
 pub(super) fn read_all(
     server: &ServerName,

@@ -16,7 +16,7 @@ use sekisho_protocol::secret::McpSessionToken;
 use serde_json::Value;
 
 use crate::Gateway;
-use crate::call::{CallRequest, CallFault, Form};
+use crate::call::{CallFault, CallRequest, Form};
 use crate::era::stateless::Declared;
 use crate::forward::{Answer, AnswerBody, Event, ForwardError, InitDigest};
 use crate::revision::NearRevision;
@@ -36,7 +36,8 @@ pub(crate) enum Offered {
     Absent,
     /// It names one of this caller's.
     Found(Arc<Session>),
-    /// It names one that is not there: never was, ended, or somebody else's. With the revision that it says it was in.
+    /// It names one that is not there: it never was, it has ended, or it is another caller's. With the revision that the
+    /// request says the session was in.
     Unknown(Revision),
 }
 

@@ -36,7 +36,7 @@ impl BuiltInSettings {
     pub(super) async fn send(&self, request: ForwardRequest, memory: &Memory) -> Result<Answer, ForwardError> {
         let deadline = request.deadline.at();
         let Outgoing::Request { id, method, .. } = request.kind.clone() else {
-            // It asks nobody anything, and notices nothing.
+            // It asks its clients nothing, so it expects no answer, and no notification concerns it.
             return Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted });
         };
         let room = memory.room(request.cleared.caller(), request.server());

@@ -13,9 +13,9 @@ use tokio::io::AsyncRead;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
+use super::ForwardError;
 use super::guard::SWEEP_WAIT;
 use super::stdio::framing::{Line, Lines};
-use super::ForwardError;
 use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
 
 /// The same number on every system that we run on (POSIX.1-2024 `kill`).
@@ -153,7 +153,7 @@ impl Process {
 
     fn kill(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            // Fails when nobody is left in the group, which is what is wanted.
+            // Fails when no process is left in the group, which is what is wanted.
             let _ = self.child.start_kill();
         }
     }

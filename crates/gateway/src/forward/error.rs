@@ -92,7 +92,7 @@ pub(crate) enum ForwardError {
         /// As of [`ForwardError::ChildExited`].
         withheld: Vec<String>,
     },
-    /// Too many messages are held in this process, or for this caller: answers that nobody reads, most likely.
+    /// Too many messages are held in this process, or for this caller: most likely answers that clients do not read.
     #[error("too much is held in memory for clients that do not read; try again")]
     NoRoom {
         /// Whether the message may have reached the upstream.

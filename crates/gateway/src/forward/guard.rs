@@ -7,7 +7,7 @@
 //! on Linux only.)
 //!
 //! What a program leaves behind may have a session and a process group of its own (`setsid`, a daemon). On Linux the
-//! guard is the reaper of its descendants (`PR_SET_CHILD_SUBREAPER`): whoever loses its parent becomes the guard's child,
+//! guard is the reaper of its descendants (`PR_SET_CHILD_SUBREAPER`): a process that loses its parent becomes the guard's child,
 //! so that the guard finds all of them when the program has ended. On other systems only the process group is ended.
 
 #[cfg(target_os = "linux")]
@@ -34,7 +34,7 @@ pub const NOT_FOUND: u8 = 127;
 /// What is handed on at a time.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How long the guard takes at most to end what a program left behind. Whoever waits for the guard waits longer.
+/// How long the guard takes at most to end what a program left behind. The gateway waits longer for the guard.
 pub(super) const SWEEP_WAIT: Duration = Duration::from_secs(2);
 /// Between two looks at what is left.
 #[cfg(target_os = "linux")]
@@ -117,7 +117,7 @@ fn reap(program: u32) -> watch::Receiver<Reaped> {
                     sender.send_modify(|reaped| reaped.program = Some(code(status)));
                 }
                 Ok(_) | Err(Errno::INTR) => {}
-                // There is no child any more, and nobody is left who could leave us one.
+                // There is no child any more, and no process that could leave us one.
                 Err(_) => return sender.send_modify(|reaped| reaped.all = true),
             }
         }
@@ -147,7 +147,7 @@ async fn end(reaped: &mut watch::Receiver<Reaped>, grace: Duration) {
     if tokio::time::timeout(grace, has_ended(reaped)).await.is_ok() {
         return;
     }
-    // Nobody is left to be told if this fails; the kill that follows does not ask.
+    // If this fails, nothing can be done about it; the kill that follows does not depend on it.
     let _ = kill_current_process_group(Signal::TERM);
     let _ = tokio::time::timeout(grace, has_ended(reaped)).await;
 }

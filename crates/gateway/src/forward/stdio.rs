@@ -57,7 +57,7 @@ impl StdioUpstream {
         let (slot, session) = self.session(request.session.as_ref(), &subject)?;
         let bytes_max = QUEUED_BYTES_MAX.saturating_mul(2);
         let receiver = slot.router.lock().sessions().listen(session, bytes_max)?;
-        // There is nothing to hear from a child that was stopped while nobody listened.
+        // A child that was stopped while no stream was open is started again, so that there is something to hear.
         let (upstream, environment) = (self.clone(), request.credential.into_environment());
         self.context.tasks.spawn(async move {
             if let Err(error) = upstream.up(&slot, &environment).await {
@@ -68,7 +68,7 @@ impl StdioUpstream {
         Ok(Answer { status: StatusCode::OK, session: None, body })
     }
 
-    /// Ends a session, and its child if it was nobody else's.
+    /// Ends a session, and its child if no other session has it.
     pub(super) fn end_session(&self, session: &ChildSession) {
         let Some(slot) = session.slot.upgrade() else { return };
         let messages = slot.router.lock().detach(session.id);
@@ -141,7 +141,8 @@ impl StdioUpstream {
         let opening = Opening { id, progress_token, session, holder, is_subscription, deadline, room };
         let environment = request.credential.clone().into_environment();
         let cancels = request.far.0.era() == Era::Stateless;
-        let exchange = stream::Exchange { upstream: self.clone(), slot, opening, environment, request, method, cancels };
+        let exchange =
+            stream::Exchange { upstream: self.clone(), slot, opening, environment, request, method, cancels };
         let deadline = exchange.request.deadline;
         let streaming = in_time(deadline.at(), exchange.begin()).await?;
         let mut streaming: Streaming = streaming?;
@@ -196,7 +197,6 @@ impl StdioUpstream {
         }
         Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
     }
-
 }
 
 /// Keeps account of resource subscriptions, which the sessions at one child share. Gives the answer when the child

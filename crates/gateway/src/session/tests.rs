@@ -30,15 +30,8 @@ fn server(name: &str) -> ServerName {
 
 fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String {
     let (server, near) = (server("notes"), NearRevision(Revision::V2025_11_25));
-    let new = NewSession {
-        caller,
-        source: None,
-        server: &server,
-        near,
-        far: None,
-        elicits_urls: false,
-        has_tools: false,
-    };
+    let new =
+        NewSession { caller, source: None, server: &server, near, far: None, elicits_urls: false, has_tools: false };
     sessions.open(new, entropy).0.expose().to_owned()
 }
 

@@ -177,7 +177,8 @@ fn a_name_stays_inside_its_string() {
                 round: None,
                 source: None,
             };
-            let answer = rights.judge(Principal::of(&subject), &Authority::default(), &call, ManualClock::default().now());
+            let answer =
+                rights.judge(Principal::of(&subject), &Authority::default(), &call, ManualClock::default().now());
             assert_eq!(answer.permitted, expected, "{called:?} where {name:?} was used");
         }
     }

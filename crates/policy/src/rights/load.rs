@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use miette::Diagnostic;
-use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::audit::RuleId;
+use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 use serde_json::Value;

@@ -53,8 +53,10 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
 fn what_beats_a_loan_is_known_before_it_is_lent() {
     let rights = rights(RULES);
     let client = ClientId::parse("cli_a").unwrap();
-    let forbidden =
-        Hindrance::Forbidden { rules: vec![RuleId::Policy("never".to_owned())], reasons: vec!["nobody wipes".to_owned()] };
+    let forbidden = Hindrance::Forbidden {
+        rules: vec![RuleId::Policy("never".to_owned())],
+        reasons: vec!["nobody wipes".to_owned()],
+    };
     for (server, name, held, expected) in [
         ("notes", "pay", false, None),
         ("notes", "wipe", false, Some(forbidden.clone())),

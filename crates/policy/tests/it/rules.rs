@@ -69,7 +69,10 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     let broken = lending(lent(None, Some(r##"{"$ref":"#"}"##)), "");
     assert!(!broken.judge(&bob, &none, &wipe, now()).permitted);
     let forbid = r#"@id("no-wipe") forbid(principal, action == Action::"call", resource == Tool::"notes/wipe");"#;
-    assert_eq!(says(&lending(lent(None, None), forbid), &bob, &none, &wipe, now()), (false, vec!["no-wipe".to_owned()]));
+    assert_eq!(
+        says(&lending(lent(None, None), forbid), &bob, &none, &wipe, now()),
+        (false, vec!["no-wipe".to_owned()])
+    );
     let faults = Rights::new(parts(r#"@id("loan:x") permit(principal, action, resource);"#)).unwrap_err();
     assert!(faults[0].message.contains("loans"), "{faults:?}");
 }

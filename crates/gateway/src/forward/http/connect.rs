@@ -1,4 +1,4 @@
-//! The connections to one upstream: how they are made and trusted. They are shared by nobody but its callers.
+//! The connections to one upstream: how they are made and trusted. Only its callers share them.
 
 use std::pin::Pin;
 use std::sync::Arc;

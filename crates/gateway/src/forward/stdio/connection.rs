@@ -68,7 +68,7 @@ impl SharedRouter {
 pub(super) struct Ended {
     /// What its callers are told.
     pub(super) error: ForwardError,
-    /// Whether nobody wanted it to end.
+    /// Whether it ended without being stopped by us.
     pub(super) crashed: bool,
     pub(super) at: Instant,
     pub(super) lived: Duration,
@@ -216,7 +216,7 @@ impl Connection {
         Err(self.failure().await)
     }
 
-    /// Hands over a message that nobody waits for, such as a cancellation.
+    /// Hands over a message without waiting, such as a cancellation.
     pub(super) fn write_later(&self, message: &[u8]) {
         let line = framed(message);
         if let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) {
@@ -251,7 +251,7 @@ impl Connection {
     }
 }
 
-/// An open request. Dropping it tells the child that nobody waits any more, where that is what dropping means.
+/// An open request. Dropping it cancels the request at the child, in the revisions in which a disconnect cancels.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) connection: Arc<Connection>,
@@ -318,7 +318,7 @@ enum End {
     Idle,
     /// It closed its output, and can say nothing any more.
     Silent,
-    /// Somebody stopped it.
+    /// It was stopped.
     Stopped,
 }
 
@@ -367,7 +367,7 @@ impl Supervisor {
         self.end_stderr().await;
     }
 
-    /// Reads standard error to its end, but not for long: whoever is still there may hold it open for ever.
+    /// Reads standard error to its end, but not for long: a descendant of the child may hold it open for ever.
     async fn end_stderr(&mut self) {
         if !self.stderr.is_finished() && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
             self.stderr.abort();

@@ -68,7 +68,7 @@ pub(super) struct Receiver {
 /// Why a message was not queued. Nothing can be queued after it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Lost {
-    /// Nobody is there to take it.
+    /// The receiver is gone.
     Gone,
     /// Too much waits already.
     Overflow,
@@ -110,7 +110,7 @@ impl Sender {
         let _ = self.shared.failure.set(error);
     }
 
-    /// Whether nobody is there to take anything.
+    /// Whether the receiver is gone.
     pub(super) fn is_gone(&self) -> bool {
         self.queue.is_closed()
     }

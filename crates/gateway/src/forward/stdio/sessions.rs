@@ -10,7 +10,7 @@ use super::mailbox::{self, Delivery, Receiver, Sender};
 use crate::memory::Room;
 use crate::shares::Holder;
 
-/// Sessions at one child; of more, one of whoever has most gives way.
+/// Sessions at one child. Of more, one of the holder that has most gives way.
 const SESSIONS_MAX: usize = 256;
 /// Messages that wait for a session that does not listen yet.
 const BACKLOG_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! The place of one child: it is started here when somebody needs it, and again after it ended.
+//! The place of one child: it is started here when a call needs it, and again after it ended.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,7 +114,7 @@ enum Step {
 pub(super) struct Slot {
     pub(super) context: Arc<Context>,
     pub(super) key: SlotKey,
-    /// To whose share its child counts: whoever wanted it first.
+    /// To whose share its child counts: the holder that wanted it first.
     pub(super) holder: Holder,
     pub(super) router: SharedRouter,
     /// The `initialize` request with which it is begun, of the first session that wanted it.
@@ -272,7 +272,7 @@ impl Slot {
             let request = error::request(&id, "resources/subscribe", &json!({ "uri": uri }));
             let request = request.map_err(|error| ForwardError::Edit { reason: error.to_string() })?;
             let (mut ticket, _) = connection.open(own_opening(id, &self.context.limits.memory), &request).await?;
-            // Nobody waits for the answer, but it is wanted all the same.
+            // The subscription is wanted although nothing waits for its answer.
             ticket.cancels = false;
         }
         Ok(())

@@ -37,7 +37,7 @@ pub(in super::super) struct StdioUpstream {
     permits: Arc<Semaphore>,
     pub(super) own: OwnChildren,
     pub(super) next_session: AtomicU64,
-    /// Stops the children also when nobody called [`StdioUpstream::stop`].
+    /// Stops the children also when the upstream is dropped without [`StdioUpstream::stop`].
     _stop: DropGuard,
 }
 
@@ -152,7 +152,7 @@ impl StdioUpstream {
     }
 
     /// Which child makes room for one of this holder, who has fewer than its holder or is its holder: one that has nothing
-    /// to do, else one of whoever has most; of those alike, the one that was not wanted for longest. A holder with as
+    /// to do, else one of the holder that has most; of those alike, the one that was not wanted for longest. A holder with as
     /// much as everybody else finds no room.
     fn in_the_way(&self, holder: &Holder) -> InTheWay {
         let slots = self.slots();
@@ -166,7 +166,8 @@ impl StdioUpstream {
             .iter()
             .filter(|(slot, up)| up.connection.is_idle() && (slot.holder == *holder || count(&slot.holder) > own));
         let child = idle.min_by_key(|(slot, _)| slot.used()).or_else(|| {
-            // Whoever gives way must have more than the other even then, or they would take turns without end.
+            // The holder that gives way must have more than the other even afterwards, or the two would take turns without
+            // end.
             let busy = running.iter().filter(|(slot, _)| count(&slot.holder) > own + 1);
             busy.max_by_key(|(slot, _)| (count(&slot.holder), Reverse(slot.used())))
         });
@@ -228,4 +229,3 @@ pub(super) fn outgoing(request: &ForwardRequest, method: Method, number: i64) ->
 pub(super) fn edit(error: &dyn std::fmt::Display) -> ForwardError {
     ForwardError::Edit { reason: error.to_string() }
 }
-

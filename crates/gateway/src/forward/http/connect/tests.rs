@@ -20,7 +20,8 @@ use crate::credential::Credential;
 use crate::upstream::{HttpSettings, UpstreamName};
 
 async fn send(settings: &HttpSettings) -> Result<serde_json::Value, ForwardError> {
-    let upstream = HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, Ok(Credential::None));
+    let upstream =
+        HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, Ok(Credential::None));
     let upstream = Arc::new(upstream);
     upstream.send(call("a", MODERN, "x", json!({}))).await.map(json_of)
 }
