@@ -198,9 +198,8 @@ async fn of_message(
         (Era::Stateless, Basis::Open) => stateless::without_jobs(forwarded, message)?,
         (Era::Stateless, Basis::Grant(_)) | (Era::Initialize, _) => forwarded,
     };
-    let logs = message.meta().is_some_and(|meta| meta.log_level.is_some());
+    let (near, logs) = (NearRevision(revision), message.meta().is_some_and(|meta| meta.log_level.is_some()));
     let form = Form::Message(Posted { init, body: forwarded, kind, row, logs, wish });
-    let near = NearRevision(revision);
     Ok(CallRequest { call: Arc::new(call), near, far: FarRevision::of(near), session, brought, open, form })
 }
 

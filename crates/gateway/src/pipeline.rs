@@ -10,10 +10,11 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Basis, Caller, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::ids::{ApprovalId, GrantId};
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{STEP_UP_SECONDS, StoreError};
@@ -100,10 +101,7 @@ async fn pass(
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await;
     let who = who.map_err(|error| unauthenticated(gateway, routed, (&head.uri, headers), error))?;
     let caller = &who.caller;
-    match &caller.basis {
-        Basis::Grant(_) => recognition.recognize(),
-        Basis::Open => {}
-    }
+    recognize(caller, recognition);
     gateway.rates.take(caller, routed.source)?;
 
     // 4 call
@@ -133,21 +131,16 @@ async fn pass(
         listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
     }
 
-    let ask = match (ask, asked.brought) {
-        (Some(ask), Some(Brought::Answer { approval, declined, .. })) => {
-            if Box::pin(is_declined(gateway, routed, caller, (approval, declined))).await? {
-                let denied = Box::new(Denied::Declined(ask));
-                return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await);
-            }
-            Some(ask)
-        }
-        (ask, _) => ask,
+    let ask = match asked.brought {
+        None => ask,
+        Some(brought) => match Box::pin(unless_declined(gateway, routed, caller, (ask, brought))).await? {
+            Ok(ask) => ask,
+            Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+        },
     };
 
     // 6 credential
-    let credential = Credential::obtain(&permit, routed.route.upstream.credential()).await;
-    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
-    let outbound = credential::outbound(&permit, head.headers, asked.near.0.era());
+    let shown = show(routed, &asked, &permit, head.headers).await?;
 
     // 7 settle
     let refused = |fault: Fault, asked: &CallRequest| Refused::new(asked.id(), fault);
@@ -170,7 +163,7 @@ async fn pass(
     let answer = tokio::select! {
         biased;
         end = watch.ended() => Err(Fault::Ended(end)),
-        answer = era::forward(gateway, routed, &asked, cleared, (outbound, credential)) => answer.map_err(Fault::Forward),
+        answer = era::forward(gateway, routed, &asked, cleared, shown) => answer.map_err(Fault::Forward),
     };
     if let Err(Fault::Forward(error)) = &answer
         && !error.sent()
@@ -202,6 +195,26 @@ fn unauthenticated(
     error.into()
 }
 
+/// What the upstream is shown with this call: the headers of the caller that go on, and the credential.
+async fn show(
+    routed: &Routed,
+    asked: &CallRequest,
+    permit: &Permit,
+    headers: HeaderMap,
+) -> Result<(HeaderMap, Credential), Refused> {
+    let credential = Credential::obtain(permit, routed.route.upstream.credential()).await;
+    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
+    Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))
+}
+
+/// Tells the listener that a good token was shown.
+fn recognize(caller: &Caller, recognition: &Recognition) {
+    match &caller.basis {
+        Basis::Grant(_) => recognition.recognize(),
+        Basis::Open => {}
+    }
+}
+
 /// That the authority that was established above still stands, now that its end would be noticed.
 async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
     match &who.proof {
@@ -210,18 +223,24 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Resul
     }
 }
 
-/// Whether the person said no to the question from which the client comes back. `declined`: the client says so.
-async fn is_declined(
+/// The question to a person, unless the client comes back from it and the answer was no.
+async fn unless_declined(
     gateway: &Gateway,
     routed: &Routed,
     caller: &Caller,
-    (approval, declined): (ApprovalId, bool),
-) -> Result<bool, JournalError> {
-    if declined {
+    (ask, brought): (Option<AskedFor>, Brought),
+) -> Result<Result<Option<AskedFor>, Box<Denied>>, JournalError> {
+    let (ask, approval, declined) = match (ask, brought) {
+        (Some(ask), Brought::Answer { approval, declined, .. }) => (ask, approval, declined),
+        (ask, Brought::Answer { .. } | Brought::Round(_)) => return Ok(Ok(ask)),
+    };
+    let is_declined = if declined {
         approval::decline(gateway, routed, caller, approval).await?;
-        return Ok(true);
-    }
-    approval::wait(gateway, caller, approval).await
+        true
+    } else {
+        approval::wait(gateway, caller, approval).await?
+    };
+    Ok(if is_declined { Err(Box::new(Denied::Declined(ask))) } else { Ok(Some(ask)) })
 }
 
 /// How a refusal is told: what waits for a person in the way in which the client can ask one, and what the model has to

@@ -503,6 +503,15 @@ fn a_circle_is_found_and_what_is_none_is_not() {
             ],
             vec![],
         ),
+    ] {
+        assert_eq!(circles_of(&files), circles, "{files:?}");
+    }
+}
+
+/// The same for parents and their children, and for modules inside a file.
+#[test]
+fn a_parent_and_its_child_can_be_a_circle() {
+    for (files, circles) in [
         // A child that names an item of its parent, which uses the child; and one that names a re-export.
         (
             vec![("lib.rs", "mod a;"), ("a.rs", "mod x;\nuse x::X;\nstruct A;"), ("a/x.rs", "use super::A;")],
