@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::bounds::Bounds;
 use crate::model::{Authority, Call, Target};
-use crate::task::Asked;
+use crate::task::WhichArguments;
 
 const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
 
@@ -86,7 +86,7 @@ impl Lent {
         principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
-        asked: Asked,
+        asked: WhichArguments,
         now: Timestamp,
     ) -> Vec<&RightsLoan> {
         if self.loans.is_empty() {
@@ -94,8 +94,8 @@ impl Lent {
         }
         let own = self.loans.get(&(principal.subject.clone(), call.server.clone()));
         let fits = |bounds: &Option<Bounds>| match (bounds, asked) {
-            (None, _) | (Some(_), Asked::Any) => true,
-            (Some(bounds), Asked::This) => bounds.check(call.arguments.as_deref()).is_ok(),
+            (None, _) | (Some(_), WhichArguments::Any) => true,
+            (Some(bounds), WhichArguments::This) => bounds.check(call.arguments.as_deref()).is_ok(),
         };
         let own = own.into_iter().flatten();
         let own = own.filter(|loan| loan.lent.is_for(principal, authority, call, now) && fits(&loan.bounds));
