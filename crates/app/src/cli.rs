@@ -102,6 +102,13 @@ pub(crate) enum Command {
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,
     },
+    /// Become one program, without what keeps the guard before it small
+    #[command(hide = true)]
+    ChildUnburdened {
+        /// Program and arguments
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Add, list and remove OAuth clients
     #[command(subcommand)]
     Client(ClientCommand),

@@ -101,6 +101,11 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Bundled { name } => command::demo::bundled(&name).await,
         Command::Check { config } => command::check::check(&common, &config).await,
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
+        // Taken before this, where a guard starts it.
+        Command::ChildUnburdened { command } => {
+            command::child_guard::become_program(&command);
+            Ok(())
+        }
         Command::Client(act) => command::client::perform(&common, act).await,
         Command::Connect(arguments) => Box::pin(command::connect::connect(&common, &arguments)).await,
         Command::Demo(arguments) => Box::pin(command::demo::play(&common, &arguments)).await,

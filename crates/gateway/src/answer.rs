@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::audit::OutcomeEntry;
 use crate::fault::ROUNDS_FULL;
-use crate::filter::{Filter, Judged, Place, Question};
+use crate::filter::{Filter, Judged, Question, StreamKind};
 use crate::forward::{Event, EventStream};
 use crate::memory::instead_of;
 use crate::session::StandingPlace;
@@ -266,7 +266,7 @@ impl Relay {
 
     /// A subscription ends with its result (TR-43), a request with an error, the stream of a session with nothing.
     fn farewell(&mut self, result: OutcomeResult, reason: &'static str) -> Option<Bytes> {
-        if let Place::Listen { question, .. } = &self.passage.filter.place {
+        if let StreamKind::Listen { question, .. } = &self.passage.filter.stream {
             let done = complete_subscription(&question.id);
             self.passage.outcome.result = result;
             self.next = Next::End;

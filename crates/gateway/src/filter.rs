@@ -36,9 +36,9 @@ use crate::route::Routed;
 use crate::session::{Owner, Session};
 use crate::shares::Holder;
 
-/// Where messages arrive.
+/// The stream on which messages arrive.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum StreamKind {
     /// On the answer to one request.
     Answer(Question),
     /// On the stream of `subscriptions/listen`; what it carries is known once it was acknowledged.
@@ -92,7 +92,7 @@ pub(crate) struct Filter {
     pub(crate) call: Arc<Call>,
     /// The grant for which something was taken: later rounds of the call go on without taking it again.
     pub(crate) paid_by: Option<GrantId>,
-    pub(crate) place: Place,
+    pub(crate) stream: StreamKind,
 }
 
 /// The rights and the catalogue at the moment of one message: a change is felt by the next one (ATK-59).
@@ -115,9 +115,9 @@ impl Filter {
             Kind::Request { .. } => self.request(&message, &data),
             Kind::Response { id: Some(id), outcome } => self.response(id, outcome, &data).await,
             // An error to a request that could not be understood (JSON-RPC 2.0 §5): it can only be this one.
-            Kind::Response { id: None, .. } => match &self.place {
-                Place::Answer(_) | Place::Listen { .. } => Judged::Answer { data: data.clone(), error: true },
-                Place::Standing => Judged::Drop("an error that belongs to no request"),
+            Kind::Response { id: None, .. } => match &self.stream {
+                StreamKind::Answer(_) | StreamKind::Listen { .. } => Judged::Answer { data: data.clone(), error: true },
+                StreamKind::Standing => Judged::Drop("an error that belongs to no request"),
             },
         }
     }
@@ -126,16 +126,16 @@ impl Filter {
     /// that was accepted. `None`: this stream does not carry it.
     pub(crate) fn tools_changed(&self) -> Option<Vec<u8>> {
         const METHOD: &str = "notifications/tools/list_changed";
-        match &self.place {
-            Place::Answer(_) => None,
-            Place::Listen { question, heard, .. } => {
+        match &self.stream {
+            StreamKind::Answer(_) => None,
+            StreamKind::Listen { question, heard, .. } => {
                 heard.as_ref().filter(|heard| heard.tools)?;
                 let mut meta = serde_json::Map::new();
                 let id = serde_json::to_value(&question.id).ok()?;
                 meta.insert(sekisho_protocol::mcp::message::Meta::SUBSCRIPTION_ID.to_owned(), id);
                 notification(METHOD, Some(&serde_json::json!({ "_meta": meta }))).ok()
             }
-            Place::Standing => {
+            StreamKind::Standing => {
                 let has_tools = self.session.as_ref().is_some_and(|session| session.has_tools);
                 has_tools.then(|| notification(METHOD, None::<&()>).ok()).flatten()
             }
@@ -146,18 +146,18 @@ impl Filter {
     /// (2025-11-25 Elicitation, Completion Notifications). Never on a stream that does not carry it.
     pub(crate) async fn question_over(&self) -> Vec<u8> {
         const METHOD: &str = "notifications/elicitation/complete";
-        let (Place::Standing, Some(session)) = (&self.place, &self.session) else {
+        let (StreamKind::Standing, Some(session)) = (&self.stream, &self.session) else {
             return std::future::pending().await;
         };
         let question = session.next_over().await;
         notification(METHOD, Some(&serde_json::json!({ "elicitationId": question }))).unwrap_or_default()
     }
 
-    /// The request whose answer this place is for.
+    /// The request that is answered on this stream.
     pub(crate) fn question(&self) -> Option<&Question> {
-        match &self.place {
-            Place::Answer(question) | Place::Listen { question, .. } => Some(question),
-            Place::Standing => None,
+        match &self.stream {
+            StreamKind::Answer(question) | StreamKind::Listen { question, .. } => Some(question),
+            StreamKind::Standing => None,
         }
     }
 
@@ -173,9 +173,9 @@ impl Filter {
             authority,
             snapshot: self.gateway.catalogues.snapshot(self.routed.server()),
             // The answer to one request may finish after its token has ended; a standing stream may not.
-            now: match &self.place {
-                Place::Answer(_) => self.routed.now,
-                Place::Listen { .. } | Place::Standing => self.gateway.clock.now(),
+            now: match &self.stream {
+                StreamKind::Answer(_) => self.routed.now,
+                StreamKind::Listen { .. } | StreamKind::Standing => self.gateway.clock.now(),
             },
         }
     }
@@ -225,10 +225,10 @@ impl Filter {
         if row.method == Method::NotificationsToolsListChanged {
             Gateway::list_soon(&self.gateway, self.routed.server());
         }
-        match &self.place {
-            Place::Listen { .. } => self.subscribed(row, message, data).await,
-            Place::Answer(question) if self.is_stateless() => related(question, row, message, data),
-            Place::Answer(_) | Place::Standing => self.news(row, message, data).await,
+        match &self.stream {
+            StreamKind::Listen { .. } => self.subscribed(row, message, data).await,
+            StreamKind::Answer(question) if self.is_stateless() => related(question, row, message, data),
+            StreamKind::Answer(_) | StreamKind::Standing => self.news(row, message, data).await,
         }
     }
 
@@ -258,7 +258,9 @@ impl Filter {
 
     /// Only what was asked for, acknowledged and may be heard of; marked as of this subscription (TR-41, TR-42).
     async fn subscribed(&mut self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
-        let Place::Listen { question, heard, .. } = &self.place else { return Judged::Drop("not a subscription") };
+        let StreamKind::Listen { question, heard, .. } = &self.stream else {
+            return Judged::Drop("not a subscription");
+        };
         let marked = message.meta().and_then(|meta| meta.subscription_id.as_ref()) == Some(&question.id);
         if !marked {
             return Judged::Drop("a notification of no or another subscription");
@@ -303,7 +305,9 @@ impl Filter {
         let may_read = |uri: &ResourceUri| self.may_read(&moment, uri.as_str());
         let resources: BTreeSet<ResourceUri> = promised.resources.into_iter().filter(may_read).collect();
         let jobs: BTreeSet<String> = promised.jobs.into_iter().filter(|id| self.is_own_job(id)).collect();
-        let Place::Listen { wish, heard, .. } = &mut self.place else { return Judged::Drop("not a subscription") };
+        let StreamKind::Listen { wish, heard, .. } = &mut self.stream else {
+            return Judged::Drop("not a subscription");
+        };
         *heard = Some(Wish {
             prompts: promised.prompts && wish.prompts,
             resource_list: promised.resource_list && wish.resource_list,

@@ -33,7 +33,7 @@ use crate::era::stateless::Declared;
 use crate::era::{self, initialize};
 use crate::error;
 use crate::fault::{Fault, Refused};
-use crate::filter::{Filter, Judged, Place, Question};
+use crate::filter::{Filter, Judged, Question, StreamKind};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::memory::instead_of;
@@ -382,12 +382,12 @@ fn filter(
         Form::Message(posted) => posted.wish.clone().unwrap_or_default(),
         Form::Stream { .. } => call::Wish::default(),
     };
-    let place = match question {
+    let stream = match question {
         Some(question) if question.row.method == McpMethod::SubscriptionsListen => {
-            Place::Listen { question, wish, heard: None }
+            StreamKind::Listen { question, wish, heard: None }
         }
-        Some(question) => Place::Answer(question),
-        None => Place::Standing,
+        Some(question) => StreamKind::Answer(question),
+        None => StreamKind::Standing,
     };
     Filter {
         gateway: Arc::clone(gateway),
@@ -399,7 +399,7 @@ fn filter(
         session: asked.session.clone(),
         call: Arc::clone(&asked.call),
         paid_by,
-        place,
+        stream,
     }
 }
 

@@ -127,7 +127,7 @@ impl Ending {
 
 /// One standing stream.
 #[derive(Debug)]
-struct Standing {
+struct StandingStream {
     ending: Ending,
     /// How it is told that its lists may have changed.
     nudge: Arc<Notify>,
@@ -141,7 +141,7 @@ struct Held {
     /// Ends all of it.
     ending: Ending,
     answers: usize,
-    standing: HashMap<u64, Standing>,
+    standing: HashMap<u64, StandingStream>,
 }
 
 impl Held {
@@ -340,7 +340,8 @@ impl Watchdog {
             }
             Span::Standing => {
                 let (ending, nudge) = (group.child(), Arc::<Notify>::default());
-                let standing = Standing { ending: ending.clone(), nudge: Arc::clone(&nudge), server: server.clone() };
+                let standing =
+                    StandingStream { ending: ending.clone(), nudge: Arc::clone(&nudge), server: server.clone() };
                 held.standing.insert(id, standing);
                 open.next = id.wrapping_add(1);
                 Some((id, ending, nudge))

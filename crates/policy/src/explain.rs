@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::decide::{Candidate, Judgement, Weighed, judge};
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{Rights, Unread};
-use crate::task::{Asked, OutsideWhy};
+use crate::task::{OutsideWhy, WhichArguments};
 
 /// What each set says to a call, and what follows. For owners and auditors: it says more than a caller may know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub fn explain<'a>(
     now: Timestamp,
 ) -> Explanation {
     let candidate = candidate.into();
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::This, now));
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (WhichArguments::This, now));
     let (decision, set, observed) = match judge(rights, candidate, authority, call, now) {
         Judgement::Ask(..) => (Verdict::Ask, Some(SetName::Rights), None),
         Judgement::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),

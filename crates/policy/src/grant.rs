@@ -11,7 +11,7 @@ use sekisho_protocol::uri::ResourceUri;
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::Rights;
-use crate::task::Asked;
+use crate::task::WhichArguments;
 
 /// Every scope this subject could hand on at this server: the classes of which it may call some tool, and the names
 /// of the tools that it may call. Empty where there is no right at all.
@@ -31,7 +31,7 @@ pub fn grantable(
     let principal = Principal { subject, path: Some(&path) };
     let may = |target: Target| {
         let call = Call::bare(server.clone(), "", target);
-        rights.answer(principal, &Authority::default(), &call, Asked::Any, now).permitted
+        rights.answer(principal, &Authority::default(), &call, WhichArguments::Any, now).permitted
     };
     let may_call = |name: &str, standing| may(Target::Tool { name: name.to_owned(), standing });
     let standing = |tool: &Tool| tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Authority, Call, Target, ToolStanding};
 use crate::rights::{Rights, RuleId};
-use crate::task::Asked;
+use crate::task::WhichArguments;
 
 /// Why a loan of a tool would let no call pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub fn hindrance(
     let standing = tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
     let target = Target::Tool { name: tool.name.to_owned(), standing };
     let call = Call::bare(tool.server.clone(), "tools/call", target);
-    let answer = rights.answer(principal, &Authority::default(), &call, Asked::Any, now);
+    let answer = rights.answer(principal, &Authority::default(), &call, WhichArguments::Any, now);
     if answer.is_forbidden() {
         return Some(Hindrance::Forbidden { rules: answer.because.to_vec(), reasons: answer.reasons.clone() });
     }

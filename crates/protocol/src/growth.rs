@@ -21,7 +21,7 @@ const STEP_MAX: f64 = 3.5;
 /// How often each size is measured; the fastest counts, because nothing makes work faster than it is.
 const TRIES: usize = 3;
 /// How often all sizes are measured again before they count as too slow: other work on the machine slows single ones down.
-const AGAIN: usize = 4;
+const AGAIN: usize = 12;
 /// The first size takes at least this long, so that the clock is exact enough.
 const FIRST_MIN: Duration = Duration::from_micros(500);
 /// A step that ends below this is not judged by itself: so little time is no danger, and not exact.

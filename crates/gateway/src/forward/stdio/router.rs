@@ -60,7 +60,7 @@ pub(super) struct Opening {
 
 /// A request of the child that waits for a client's answer.
 #[derive(Debug)]
-struct Asked {
+struct PendingQuestion {
     /// As the child wrote it.
     id: Id,
     session: SessionId,
@@ -102,7 +102,7 @@ pub(super) struct Router {
     is_own: bool,
     next: i64,
     pending: HashMap<i64, Pending>,
-    asked: HashMap<i64, Asked>,
+    asked: HashMap<i64, PendingQuestion>,
     sessions: Sessions,
 }
 
@@ -376,7 +376,7 @@ impl Router {
             return refused("a request, and nobody can be told to be meant");
         };
         let number = self.number();
-        self.asked.insert(number, Asked { id: id.clone(), session, via });
+        self.asked.insert(number, PendingQuestion { id: id.clone(), session, via });
         let heard = self.deliver_via(session, via, splice::replace_id(line, &Id::Integer(number)));
         if heard.dropped.is_some() {
             self.asked.remove(&number);
@@ -446,7 +446,7 @@ impl Router {
 
     /// Requests of the child whose stream to the client is gone cannot be answered. The child is not told: to it, its
     /// own request belongs to one that is over.
-    fn forget_asked(&mut self, gone: impl Fn(&Asked) -> bool) {
+    fn forget_asked(&mut self, gone: impl Fn(&PendingQuestion) -> bool) {
         self.asked.retain(|_, asked| !gone(asked));
     }
 
