@@ -1,6 +1,8 @@
 //! The pages of `docs/reference/`, written from the code. The test fails when a page is not what the code says;
 //! `SEKISHO_WRITE=1` writes the pages anew.
 
+mod records;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -16,7 +18,13 @@ const WRITTEN: &str =
 #[test]
 fn the_reference_pages_say_what_the_code_says() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    let pages = [("commands.md", commands()), ("configuration.md", configuration()), ("policies.md", policies())];
+    let pages = [
+        ("commands.md", commands()),
+        ("configuration.md", configuration()),
+        ("policies.md", policies()),
+        ("records.md", records::records()),
+        ("refusals.md", records::refusals()),
+    ];
     for (name, page) in pages {
         let (file, page) = (folder.join(name), format!("{WRITTEN}{page}"));
         if std::env::var_os("SEKISHO_WRITE").is_some() {

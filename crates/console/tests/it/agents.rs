@@ -234,3 +234,23 @@ async fn agents_are_shown_in_japanese() {
         assert!(page.body.contains(words), "{words}");
     }
 }
+
+/// An agent that the list shows is one whose own page calls it alive: also where its client was disabled.
+#[tokio::test]
+async fn the_list_and_the_page_of_an_agent_agree() {
+    let site = Site::new().await;
+    let mut owner = site.signed_in("owner").await;
+    let grant = site.grant("owner", "mcp:read").await;
+    let client = site.stored_grant(grant).await.client;
+    let lives = async |owner: &mut Browser| {
+        let (home, page) = (owner.get("/").await.body, owner.get(&path(grant)).await.body);
+        (home.contains(&format!("href=\"{}\"", path(grant))), page.contains("/end\""))
+    };
+    assert_eq!(lives(&mut owner).await, (true, true));
+    for disabled in [true, false] {
+        let mut tx = site.store.begin().await.unwrap();
+        assert!(tx.clients().set_disabled(&client, disabled).await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(lives(&mut owner).await, (!disabled, !disabled), "disabled: {disabled}");
+    }
+}

@@ -118,7 +118,8 @@ async fn what_was_done_is_read_and_drawn() {
 
     let diagrams = drawn(&files).await;
     let grant = labels(&diagrams, "grant.mmd");
-    for step in ["registers", "logs in", "says yes", "gets a token", "tools/call echo", "token passthrough"] {
+    for step in ["registers", "signs in", "lets the client in", "gets a token", "tools/call echo", "token passthrough"]
+    {
         assert!(has(&grant, step), "{step}: {grant:?}");
     }
     assert!(has(&labels(&diagrams, "call.mmd"), "200 after"), "{diagrams:#}");
@@ -131,6 +132,12 @@ async fn what_was_done_is_read_and_drawn() {
             assert!(!text.contains(secret), "{}: {text}", file.display());
         }
     }
+    // What an operator does to the grant is part of its story.
+    checkpoint.ask(&["grant", "revoke", alive["id"].as_str().unwrap()]).await;
+    let ended = checkpoint.command(&["trace", alive["id"].as_str().unwrap()]).await;
+    let diagrams = drawn(&[write("ended.mmd", &ended.stdout)]).await;
+    let steps = labels(&diagrams, "ended.mmd");
+    assert!(has(&steps, "ends the grant") && has(&steps, "operator"), "{steps:?}");
     assert_eq!(checkpoint.command(&["trace", "nonsense"]).await.code(), Some(2));
     let unknown = format!("rid_{}", "0".repeat(32));
     assert_eq!(checkpoint.command(&["trace", &unknown]).await.code(), Some(1));
