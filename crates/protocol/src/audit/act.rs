@@ -34,8 +34,8 @@ pub struct Act {
     /// Scopes asked or granted.
     #[serde(default, skip_serializing_if = "ScopeSet::is_empty")]
     pub scopes: ScopeSet,
-    /// More about it in one line: what exactly was changed, or why it was refused. At most [`Act::DETAIL_CHARS_MAX`]
-    /// characters are kept.
+    /// More about it in one line: what exactly was changed, or why it was refused. The first 300 characters are kept
+    /// ([`Act::DETAIL_CHARS_MAX`]).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
 }
