@@ -2,6 +2,7 @@
 
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
+use sekisho_protocol::env::after;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_store::{GrantFilter, Tx};
@@ -18,9 +19,15 @@ pub async fn revoke(tx: &mut Tx, by: &Performer<'_>, id: GrantId) -> Result<(), 
     Ok(by.record(tx, by.act_on(ActKind::GrantRevoked, &grant)).await?)
 }
 
-/// Ends the older living grants of the same user at the same server through the same client, which has just been let in
-/// anew, and says how many. What was lent to them is passed on. Only of a client that registered itself, so that its
-/// identifier is one installation: a client that publishes its identifier may run on several machines of one user.
+/// How long a grant lives on, in seconds, after its client was let in anew. A client that asks for more in the middle of a
+/// session goes on in that session with its new token: the session would end if the older grant ended before the first call
+/// with the new one.
+const REPLACED_SECONDS: u32 = 60;
+
+/// Makes the older living grants of the same user at the same server through the same client, which has just been let in
+/// anew, end a minute from now, and returns how many. Their loans move to the new grant at once. Only of a client that
+/// registered itself, so that its identifier is one installation: a client that publishes its identifier may run on several
+/// machines of one user.
 pub async fn replace_older(tx: &mut Tx, by: &Performer<'_>, new: GrantId) -> Result<u64, ActError> {
     let absent = || ActError::absent("living grant", new);
     let grant = tx.grants().find(new).await?.ok_or_else(absent)?;
@@ -33,15 +40,16 @@ pub async fn replace_older(tx: &mut Tx, by: &Performer<'_>, new: GrantId) -> Res
         client: Some(grant.client.clone()),
         server: Some(grant.server.clone()),
     };
+    let end = after(by.now, REPLACED_SECONDS);
     let mut count = 0;
     for old in tx.grants().list(&filter).await? {
         if old.id == new || old.parent.is_some() || old.revoked_at.is_some() {
             continue;
         }
         tx.loans().pass_on(old.id, new, by.now).await?;
-        if tx.grants().revoke(old.id, "replaced by a new one of its client", by.now).await? {
+        if tx.grants().end_at(old.id, end, by.now).await? {
             let detail = format!("replaced by `{new}`");
-            by.record(tx, Act { detail, ..by.act_on(ActKind::GrantRevoked, &old) }).await?;
+            by.record(tx, Act { detail, ..by.act_on(ActKind::GrantReplaced, &old) }).await?;
             count += 1;
         }
     }

@@ -367,6 +367,18 @@ impl Grants<'_> {
         Ok(())
     }
 
+    /// Makes a living grant end at `end`, unless it ends sooner. `true` if it was alive and would have ended later.
+    pub async fn end_at(&mut self, id: GrantId, end: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                "UPDATE grants SET expires_at = $2
+                 WHERE id = $1 AND revoked_at IS NULL
+                     AND (expires_at IS NULL OR (expires_at > $2 AND expires_at > $3))",
+                values![id, end, now],
+            )
+            .await
+    }
+
     /// Ends a grant and everything derived from it, with their tasks and what was lent. `true` if it was alive.
     pub async fn revoke(&mut self, id: GrantId, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.tx

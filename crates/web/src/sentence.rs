@@ -141,6 +141,7 @@ sentences! {
     ActCodeReplayed: "code_replayed", "認可コードの再使用";
     ActConsentDenied: "consent_denied", "同意の拒否";
     ActConsentGiven: "consent_given", "同意";
+    ActGrantReplaced: "grant_replaced", "許可の置き換え";
     ActGrantRevoked: "grant_revoked", "許可の終了";
     ActLoginFailed: "login_failed", "ログインの失敗";
     ActLoginSucceeded: "login_succeeded", "ログイン";

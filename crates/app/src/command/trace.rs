@@ -197,6 +197,7 @@ fn words(kind: ActKind) -> (&'static str, &'static str) {
         K::CodeReplayed => ("uses a code twice", "OAuth 2.1 §4.1.3"),
         K::ConsentDenied => ("refuses", "OAuth 2.1 §4.1.2.1"),
         K::ConsentGiven => ("lets the client in", "OAuth 2.1 §4.1.1"),
+        K::GrantReplaced => ("is let in anew", "OAuth 2.1 §4.1.3"),
         K::GrantRevoked => ("ends the grant", "RFC 7009"),
         K::GrantsRevoked => ("ends grants", "RFC 7009"),
         K::LoginFailed => ("fails to sign in", "OAuth 2.1 §3.1"),

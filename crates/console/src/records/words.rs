@@ -24,6 +24,7 @@ pub(super) fn act(value: ActKind) -> Sentence {
         ActKind::CodeReplayed => Sentence::ActCodeReplayed,
         ActKind::ConsentDenied => Sentence::ActConsentDenied,
         ActKind::ConsentGiven => Sentence::ActConsentGiven,
+        ActKind::GrantReplaced => Sentence::ActGrantReplaced,
         ActKind::GrantRevoked => Sentence::ActGrantRevoked,
         ActKind::GrantsRevoked => Sentence::ActGrantsRevoked,
         ActKind::LoginFailed => Sentence::ActLoginFailed,

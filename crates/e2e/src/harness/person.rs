@@ -19,6 +19,7 @@ pub struct Person {
     name: String,
     password: String,
     decision: Decision,
+    ticked: Vec<(String, String)>,
     unticked: Vec<(String, String)>,
     chosen: Vec<(String, String)>,
     language: String,
@@ -60,6 +61,7 @@ impl Person {
             name: name.to_owned(),
             password: password.to_owned(),
             decision: Decision::Approve,
+            ticked: Vec::new(),
             unticked: Vec::new(),
             chosen: Vec::new(),
             language: "en".to_owned(),
@@ -73,6 +75,13 @@ impl Person {
     #[must_use]
     pub fn deciding(mut self, decision: Decision) -> Self {
         self.decision = decision;
+        self
+    }
+
+    /// The same, ticking a box of the grant page such as (`scope`, `mcp:destructive`) that is not ticked by itself.
+    #[must_use]
+    pub fn ticking(mut self, name: &str, value: &str) -> Self {
+        self.ticked.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -254,6 +263,10 @@ impl Person {
         };
         for (name, value) in &self.unticked {
             form.untick(name, value);
+        }
+        for (name, value) in self.ticked.iter().filter(|_| !client_page) {
+            form.untick(name, value);
+            form.fields.push((name.clone(), value.clone()));
         }
         for (name, value) in self.chosen.iter().filter(|(name, _)| form.has(name)).collect::<Vec<_>>() {
             form.fill(name, value);

@@ -17,7 +17,7 @@ const ALL: &str = "mcp:read mcp:write mcp:destructive";
 async fn protected(upstream: &node::Serving) -> (Checkpoint, String) {
     let checkpoint =
         Checkpoint::http(&upstream.url).argument("--name").argument("suite").owner(OWNER, PASSWORD).start().await;
-    let mut owner = Person::new(OWNER, PASSWORD);
+    let mut owner = Person::new(OWNER, PASSWORD).ticking("scope", "mcp:destructive");
     let (_, tokens) = checkpoint.let_in(&mut owner, ALL).await;
     let mut granted: Vec<_> = tokens.scope.split(' ').collect();
     granted.sort_unstable();

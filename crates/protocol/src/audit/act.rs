@@ -182,6 +182,8 @@ act_kinds! {
     ConsentDenied = "consent_denied";
     /// A user let a client in.
     ConsentGiven = "consent_given";
+    /// A client was let in anew: its older grant ends a minute later.
+    GrantReplaced = "grant_replaced";
     /// A grant was ended.
     GrantRevoked = "grant_revoked";
     /// Several grants were ended at once: those of one user, or all.
@@ -258,6 +260,7 @@ impl ActKind {
             | Self::ClientRegistered
             | Self::ClientRemoved
             | Self::ConsentGiven
+            | Self::GrantReplaced
             | Self::GrantRevoked
             | Self::GrantsRevoked
             | Self::LoginSucceeded
@@ -312,6 +315,7 @@ impl ActKind {
             | Self::CodeReplayed
             | Self::ConsentDenied
             | Self::ConsentGiven
+            | Self::GrantReplaced
             | Self::GrantRevoked
             | Self::GrantsRevoked
             | Self::LoginFailed

@@ -547,10 +547,14 @@ async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arr
             honest += 1;
         }
     }
-    let arrived = arrived();
+    // The server says what arrived on its own output, so the last lines of it may come after the last answer.
+    let arrived = within(Duration::from_secs(10), "what may be had arrives", async || {
+        let arrived = arrived();
+        let delivered = |kind: &str| arrived.iter().filter(|(found, _)| found == kind).count();
+        (delivered("resource") >= honest && delivered("prompt") >= honest).then_some(arrived)
+    })
+    .await;
     nothing_forbidden(&arrived);
-    let delivered = |kind: &str| arrived.iter().filter(|(found, _)| found == kind).count();
-    assert!(delivered("resource") >= honest && delivered("prompt") >= honest, "{honest}: {}", arrived.len());
     // Both nets are tried: the form of the text, and the rule.
     assert!(refused.iter().all(|count| *count * 20 >= spellings()), "{refused:?}");
 }
