@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
 use sekisho_policy::bounds::BoundsError;
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
@@ -23,13 +21,13 @@ use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_protocol::task::{self, TaskDefinition, TaskError};
 use sekisho_protocol::text::plain_text;
 use sekisho_store::Pending;
+use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::{Parameters, ParametersError};
-use sekisho_web::{Visit, frame};
 
 use crate::clients::{self, LookupError};
 use crate::redirect::ProvenRedirect;
-use crate::{Issuer, error, records};
+use crate::{Issuer, records};
 
 /// The longest `state` that is given back, in bytes.
 const STATE_BYTES_MAX: usize = 4096;
@@ -147,14 +145,6 @@ impl Prompt {
         let words = [(self.consent, "consent"), (self.login, "login"), (self.none, "none")];
         let words: Vec<&str> = words.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect();
         words.join(" ")
-    }
-}
-
-/// `GET /oauth/authorize`.
-pub(crate) async fn authorize(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
-    match begin(&issuer, &visit, query.as_deref().unwrap_or_default()).await {
-        Ok(pending) => frame::go(&issuer.site, &visit, &format!("/consent/{pending}")),
-        Err(error) => error::authorize(&issuer, &visit, &error),
     }
 }
 

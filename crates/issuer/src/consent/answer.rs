@@ -21,8 +21,8 @@ use sekisho_web::choice::{End, reads, tool_key};
 use sekisho_web::parameters::{Form, Parameters};
 use sekisho_web::session::{self, FormKind, Session, is_ours};
 
+use super::request::{ConsentError, Request, about_grant, find, needs_login};
 use super::view::{self, Offer};
-use super::{ConsentError, Request, about_grant, find, needs_login};
 use crate::authorize::{Prompt, may_skip_consent};
 use crate::clients::registered;
 use crate::grant::approved_scopes;
@@ -78,7 +78,7 @@ enum Decision {
 }
 
 /// Reads an answer and does what follows from it.
-pub(super) async fn decide(
+pub(crate) async fn decide(
     issuer: &Issuer,
     visit: &Visit,
     id: &str,

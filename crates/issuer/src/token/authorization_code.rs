@@ -14,7 +14,9 @@ use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::Parameters;
 
-use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
+use super::check::{check_subject, check_target};
+use super::failure::TokenError;
+use super::issue::{Basis, Issued, details, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, code_standing};
 use crate::{Issuer, records};
@@ -81,7 +83,7 @@ pub(crate) async fn redeem(
     records::append(issuer, tx, visit, Act { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) })
         .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
-    let details = super::details(tx, task, &code.resource).await?;
+    let details = details(tx, task, &code.resource).await?;
     Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds, kind: None })
 }
 

@@ -21,7 +21,9 @@ use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::Parameters;
 
-use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
+use super::check::{check_subject, check_target};
+use super::failure::TokenError;
+use super::issue::{Basis, Issued, details, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::{Issuer, records};
 
@@ -103,7 +105,7 @@ pub(crate) async fn narrow(
         ..Act::new(Actor::Client, ActKind::TokenIssued)
     };
     records::append(issuer, tx, visit, entry).await?;
-    let details = super::details(tx, task, claims.aud.as_str()).await?;
+    let details = details(tx, task, claims.aud.as_str()).await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds.min(seconds_left(claims.exp, visit.now));
     Ok(Issued { access, refresh: None, scopes, details, expires_in_seconds, kind: Some(ACCESS_TOKEN) })
 }
