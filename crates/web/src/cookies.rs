@@ -9,9 +9,8 @@ use http::HeaderMap;
 use http::header::COOKIE;
 use sekisho_protocol::secret::{CsrfToken, DoorToken, SessionToken};
 
-use crate::door;
-use crate::session::SessionSecret;
-use crate::site::SiteSettings;
+use crate::session_secret::SessionSecret;
+use crate::settings::{SiteSettings, behind_door};
 
 /// The names and attributes of the cookies of one site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl Cookies {
 
     /// Below which path a browser shows the cookie of a session.
     fn path(&self, door: Option<&DoorToken>) -> String {
-        door.map_or_else(|| "/".to_owned(), |door| door::prefix(&self.prefix, door))
+        door.map_or_else(|| "/".to_owned(), |door| behind_door(&self.prefix, door))
     }
 
     /// `Set-Cookie` for a browser.
@@ -101,8 +100,8 @@ mod tests {
     use sekisho_protocol::secret::SessionToken;
 
     use super::Cookies;
-    use crate::session::SessionSecret;
-    use crate::site::SiteSettings;
+    use crate::session_secret::SessionSecret;
+    use crate::settings::SiteSettings;
 
     fn settings(base_url: &str) -> SiteSettings {
         SiteSettings { base_url: base_url.to_owned(), ..SiteSettings::default() }
