@@ -11,12 +11,11 @@ use sekisho_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::limits::BOUNDS_BYTES_MAX;
 use crate::{ActError, Invalid, Performer, role};
 
 /// How long an owner has to answer, in seconds.
 const REQUEST_SECONDS: u32 = 7 * 24 * 60 * 60;
-/// The longest bounds, in bytes.
-pub const BOUNDS_BYTES_MAX: usize = 16 * 1024;
 
 /// What is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]

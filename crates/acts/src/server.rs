@@ -10,7 +10,7 @@ use sekisho_store::{GrantFilter, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ActError, Performer, role, user};
+use crate::{ActError, Performer, reading, role};
 
 /// A server handed over by `run`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub async fn set_reach(
     class: Option<ToolClass>,
 ) -> Result<(), ActError> {
     role::owns(tx, by).await?;
-    let user = user::find(tx, user).await?;
+    let user = reading::user(tx, user).await?;
     let row = tx.servers().find(name).await?.ok_or_else(|| ActError::absent("server that `run` keeps", name))?;
     let mut definition = definition(&row.definition)?;
     let users = definition.entry("users").or_insert_with(|| Value::Object(Map::new()));

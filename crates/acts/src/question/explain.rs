@@ -79,7 +79,7 @@ pub async fn explain(
         }
     };
     let mut tx = store.read().await?;
-    let user = crate::user::find(&mut tx, &question.user).await?;
+    let user = crate::reading::user(&mut tx, &question.user).await?;
     let subject = Subject::User(user.id);
     let state = newest(&mut tx, question, &subject, now).await?;
     let tools = tx.catalogue().list(&question.server).await?;
