@@ -85,7 +85,8 @@ pub struct Whose<'a> {
 }
 
 impl Whose<'_> {
-    fn made(self, decision: &Decision) -> bool {
+    /// Whether the decision was on a call of this user through this client.
+    pub(super) fn made(self, decision: &Decision) -> bool {
         decision.subject == *self.subject && decision.client.as_ref() == Some(self.client)
     }
 
