@@ -9,7 +9,7 @@ mod rows;
 mod weigh;
 mod within;
 
-pub use explain::{Explained, Question, Standing, explain};
+pub use explain::{Explained, Question, ToolSets, explain};
 pub use history::{Change, Report, Whose, advise, replay};
 pub use list::{access_requests, clients, grants, held_tools, loans, servers, tasks, tools, users};
 pub use names::Names;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sekisho_policy::grant::grantable;
 use sekisho_policy::lending::{self, Hindrance, WantedTool};
-use sekisho_policy::model::{Authority, ToolStanding, Trust};
+use sekisho_policy::model::{Authority, ToolState, Trust};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Subject;
@@ -58,11 +58,11 @@ pub fn class(configured: Option<&BTreeMap<String, ToolClass>>, tool: &Tool) -> O
 }
 
 /// How a tool stands, for a decision: held back, classified, unclassified, or unknown.
-pub fn standing(configured: Option<&BTreeMap<String, ToolClass>>, tool: Option<&Tool>) -> ToolStanding {
+pub fn standing(configured: Option<&BTreeMap<String, ToolClass>>, tool: Option<&Tool>) -> ToolState {
     match tool {
-        None => ToolStanding::Unknown,
-        Some(tool) if tool.is_held() => ToolStanding::Held,
-        Some(tool) => class(configured, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified),
+        None => ToolState::Unknown,
+        Some(tool) if tool.is_held() => ToolState::Held,
+        Some(tool) => class(configured, tool).map_or(ToolState::Unclassified, ToolState::Classified),
     }
 }
 

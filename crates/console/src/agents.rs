@@ -13,21 +13,27 @@ use sekisho_web::{Visit, error, frame};
 use crate::Console;
 
 mod change;
-mod draft;
+mod task_form;
 mod found;
 mod list;
 mod page;
 
 use change::Begun;
-use draft::Draft;
 pub(crate) use list::{GrantLine, grant_lines};
+use task_form::TaskForm;
 
 /// `GET /grants/{id}`.
 pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
-    shown_with(&console, &visit, &id, &Draft::default(), None).await
+    shown_with(&console, &visit, &id, &TaskForm::default(), None).await
 }
 
-async fn shown_with(console: &Console, visit: &Visit, id: &str, draft: &Draft, problem: Option<Sentence>) -> Response {
+async fn shown_with(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    draft: &TaskForm,
+    problem: Option<Sentence>,
+) -> Response {
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match page::page(console, visit, id, draft, problem).await {
         Ok(page) => frame::page(visit, &console.site, status, &page, ""),

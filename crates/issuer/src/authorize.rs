@@ -208,7 +208,7 @@ async fn judge(
 }
 
 /// What is asked for, checked.
-struct Asked {
+struct AuthorizationParameters {
     state: Option<String>,
     challenge: CodeChallenge,
     server: ServerCard,
@@ -217,7 +217,11 @@ struct Asked {
     prompt: Prompt,
 }
 
-fn read_request(parameters: &Parameters, client: &Client, servers: &ServerDirectory) -> Result<Asked, ProvenError> {
+fn read_request(
+    parameters: &Parameters,
+    client: &Client,
+    servers: &ServerDirectory,
+) -> Result<AuthorizationParameters, ProvenError> {
     let state = bounded_state(parameters)?;
     no_request_object(parameters)?;
     // What is wanted at all: a code, in the query (ATK-06).
@@ -230,7 +234,7 @@ fn read_request(parameters: &Parameters, client: &Client, servers: &ServerDirect
     let task = declared_task(parameters, server)?;
     // Last, how the person may be asked.
     let prompt = possible_prompt(parameters, client)?;
-    Ok(Asked { state, challenge, server: server.clone(), scopes, task, prompt })
+    Ok(AuthorizationParameters { state, challenge, server: server.clone(), scopes, task, prompt })
 }
 
 /// ATK-05. `resource` may be repeated (RFC 8707 §2) and is judged later.
@@ -338,7 +342,13 @@ pub(crate) fn may_skip_consent(client: &Client) -> bool {
     client.origin == ClientOrigin::Registered && !client.can_be_impersonated()
 }
 
-fn pending(issuer: &Issuer, visit: &Visit, client: &Client, redirect: &ProvenRedirect, asked: Asked) -> Pending {
+fn pending(
+    issuer: &Issuer,
+    visit: &Visit,
+    client: &Client,
+    redirect: &ProvenRedirect,
+    asked: AuthorizationParameters,
+) -> Pending {
     Pending {
         id: PendingId::generate(visit.now, &*issuer.site.entropy),
         client: client.id.clone(),

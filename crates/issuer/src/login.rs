@@ -22,7 +22,7 @@ mod known;
 mod lanes;
 mod open;
 pub mod password;
-pub mod rules;
+pub mod password_rules;
 
 pub(crate) use failure::LoginError;
 pub(crate) use open::open;

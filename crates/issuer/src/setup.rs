@@ -15,7 +15,7 @@ use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token, is_ours};
 
-use crate::login::{self, LoginError, rules};
+use crate::login::{self, LoginError, password_rules};
 use crate::pages::SetupPage;
 use crate::{Issuer, records};
 
@@ -110,9 +110,12 @@ pub(crate) async fn set_password(
     if !is_ours(visit, None, FormKind::Setup, link.expose(), form.one("csrf")) {
         return Err(SetupError::Forgery);
     }
-    let password =
-        rules::accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)
-            .map_err(SetupError::Password)?;
+    let password = password_rules::accept(
+        form.one("password").unwrap_or_default(),
+        form.one("repeat").unwrap_or_default(),
+        &user.name,
+    )
+    .map_err(SetupError::Password)?;
     let phc = issuer.passwords.hash(password, &*issuer.site.entropy).await?;
     let mut tx = issuer.site.store.begin().await?;
     // From here on the person who holds the link counts as its user.

@@ -13,11 +13,11 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::scope::ScopeSet;
 
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::permit::{Owed, Permit};
 use crate::rights::{Answer, Rights, RuleId};
 use crate::schema::Violation;
-use crate::task::{Asked, Outside};
+use crate::task::{ArgumentScope, Outside};
 
 pub use crate::reason::Reason;
 
@@ -162,7 +162,7 @@ pub(crate) fn judge(
     call: &Call,
     now: Timestamp,
 ) -> Judgement {
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::This, now));
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (ArgumentScope::This, now));
     let answer = Arc::clone(&weighed.rights);
     let need = authority.need.word(weighed.need.is_ok());
     let refused = weighed.refusal(candidate.ends, authority, now);
@@ -221,7 +221,7 @@ pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
 }
 
 fn could_see(rights: &Rights, candidate: Candidate<'_>, authority: &Authority, call: &Call, now: Timestamp) -> bool {
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::Any, now));
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (ArgumentScope::Any, now));
     match weighed.refusal(candidate.ends, authority, now) {
         None => true,
         Some(Reason::Expired) => false,
@@ -273,14 +273,14 @@ impl Weighed {
         principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
-        (asked, now): (Asked, Timestamp),
+        (asked, now): (ArgumentScope, Timestamp),
     ) -> Self {
         // Before anything is judged by them.
         let fits = match (asked, &call.schema) {
-            (Asked::This, Some(schema)) => schema.check(call.arguments.as_deref()),
+            (ArgumentScope::This, Some(schema)) => schema.check(call.arguments.as_deref()),
             _ => Ok(()),
         };
-        let knows = fits.is_ok() || rights.answer(principal, authority, call, Asked::Any, now).permitted;
+        let knows = fits.is_ok() || rights.answer(principal, authority, call, ArgumentScope::Any, now).permitted;
         Self {
             exists: exists(call),
             fits,
@@ -314,7 +314,7 @@ impl Weighed {
 fn exists(call: &Call) -> bool {
     match &call.target {
         Target::Job { own, .. } => *own,
-        Target::Tool { standing, .. } => !matches!(standing, ToolStanding::Held | ToolStanding::Unknown),
+        Target::Tool { standing, .. } => !matches!(standing, ToolState::Held | ToolState::Unknown),
         Target::Checkpoint { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => true,
     }
 }

@@ -7,9 +7,9 @@ use sekisho_protocol::scope::ScopeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Candidate, Judgement, Weighed, judge};
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{Rights, Unread};
-use crate::task::{Asked, OutsideWhy};
+use crate::task::{ArgumentScope, OutsideWhy};
 
 /// What each set says to a call, and what follows. For owners and auditors: it says more than a caller may know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub fn explain<'a>(
     now: Timestamp,
 ) -> Explanation {
     let candidate = candidate.into();
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (Asked::This, now));
+    let weighed = Weighed::of(rights, candidate.principal, authority, call, (ArgumentScope::This, now));
     let (decision, set, observed) = match judge(rights, candidate, authority, call, now) {
         Judgement::Ask(..) => (Verdict::Ask, Some(SetName::Rights), None),
         Judgement::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),
@@ -122,7 +122,7 @@ pub fn explain<'a>(
         rights: RightsSay {
             inside: weighed.exists && weighed.rights.permitted,
             exists: weighed.exists,
-            held: matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. }),
+            held: matches!(call.target, Target::Tool { standing: ToolState::Held, .. }),
             because: names(&weighed.rights.because),
             reasons: weighed.rights.reasons.clone(),
             approval: weighed.rights.approval.as_ref().map(ToString::to_string),

@@ -6,9 +6,9 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{Rights, RuleId};
-use crate::task::Asked;
+use crate::task::ArgumentScope;
 
 /// Why a loan of a tool would let no call pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,10 +52,10 @@ pub fn hindrance(
     let path = ActorPath::direct(client.clone());
     let principal = Principal { subject, path: Some(&path) };
     // As it would be if it were not held back.
-    let standing = tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+    let standing = tool.class.map_or(ToolState::Unclassified, ToolState::Classified);
     let target = Target::Tool { name: tool.name.to_owned(), standing };
     let call = Call::bare(tool.server.clone(), "tools/call", target);
-    let answer = rights.answer(principal, &Authority::default(), &call, Asked::Any, now);
+    let answer = rights.answer(principal, &Authority::default(), &call, ArgumentScope::Any, now);
     if answer.is_forbidden() {
         return Some(Hindrance::Forbidden { rules: answer.because.to_vec(), reasons: answer.reasons.clone() });
     }

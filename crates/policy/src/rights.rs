@@ -31,9 +31,9 @@ use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
-use crate::model::{Authority, Call, Target, ToolStanding, Trust};
+use crate::model::{Authority, Call, Target, ToolState, Trust};
 use crate::schema::Violation;
-use crate::task::Asked;
+use crate::task::ArgumentScope;
 use arguments::Arguments;
 use index::{Clashing, Index, Slice};
 use lent::Lent;
@@ -139,7 +139,7 @@ impl Rights {
         call: &Call,
         now: Timestamp,
     ) -> Arc<Answer> {
-        self.answer(principal.into(), authority, call, Asked::This, now)
+        self.answer(principal.into(), authority, call, ArgumentScope::This, now)
     }
 
     /// What those of these rules give as their reasons that are in force and forbid; `None` where none of them is.
@@ -160,7 +160,7 @@ impl Rights {
 
     /// What the rules that can concern this subject at this server look at.
     pub fn looks_at(&self, subject: &Subject, server: &ServerName) -> Looks {
-        let uses = self.slice(subject, server).asked(Asked::This).1;
+        let uses = self.slice(subject, server).asked(ArgumentScope::This).1;
         Looks { arguments: uses.arguments, path: uses.path, source: uses.source, task: uses.task }
     }
 
@@ -174,7 +174,7 @@ impl Rights {
         principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
-        asked: Asked,
+        asked: ArgumentScope,
         now: Timestamp,
     ) -> Arc<Answer> {
         let lent = self.lent.to(principal, authority, call, asked, now);
@@ -199,7 +199,7 @@ impl Rights {
         &self,
         (principal, authority, call): (Principal<'_>, &Authority, &Call),
         slice: &Slice,
-        asked: Asked,
+        asked: ArgumentScope,
         now: Timestamp,
     ) -> Answer {
         let (policies, uses) = slice.asked(asked);
@@ -218,7 +218,7 @@ impl Rights {
         let Ok(entities) = entities else { return Answer::default() };
         let response = self.authorizer.is_authorized(&request, policies, &entities);
         let unread = match (&arguments, asked) {
-            (Some(arguments), Asked::This) => {
+            (Some(arguments), ArgumentScope::This) => {
                 let clashing = slice.clashing(arguments, call.schema.as_deref());
                 self.applying(clashing, &request, &entities)
             }
@@ -280,7 +280,7 @@ struct Key {
     kind: Kind,
     /// Empty where the rules do not tell one from another.
     name: String,
-    asked: Asked,
+    asked: ArgumentScope,
 }
 
 /// What is asked about.
@@ -291,11 +291,11 @@ enum Kind {
     Prompt,
     Resource,
     Server,
-    Tool(ToolStanding),
+    Tool(ToolState),
 }
 
 impl Key {
-    fn of(principal: Principal<'_>, authority: &Authority, call: &Call, asked: Asked, slice: &Slice) -> Self {
+    fn of(principal: Principal<'_>, authority: &Authority, call: &Call, asked: ArgumentScope, slice: &Slice) -> Self {
         let (kind, name) = match &call.target {
             Target::Job { own: false, .. } => (Kind::ForeignJob, ""),
             Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => (Kind::Server, ""),

@@ -40,7 +40,7 @@ impl BoundTask {
         &self.task
     }
 
-    fn judge(&self, call: &Call, asked: Asked, now: Timestamp) -> Result<(), Outside> {
+    fn judge(&self, call: &Call, asked: ArgumentScope, now: Timestamp) -> Result<(), Outside> {
         let outside = |why| Err(Outside { task: self.task.id, purpose: self.task.definition.purpose.clone(), why });
         if !call.is_counted() {
             return Ok(());
@@ -58,7 +58,7 @@ impl BoundTask {
         if !named {
             return outside(OutsideWhy::NotNamed);
         }
-        if let (Target::Tool { name, .. }, Asked::This) = (&call.target, asked)
+        if let (Target::Tool { name, .. }, ArgumentScope::This) = (&call.target, asked)
             && let Some(Some(bounds)) = self.bounds.get(name)
             && let Err(violation) = bounds.check(call.arguments.as_deref())
         {
@@ -99,7 +99,7 @@ fn covers(pattern: &str, uri: &str) -> bool {
 
 /// Whether the question is about these arguments, or about any that there could be (for lists).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Asked {
+pub(crate) enum ArgumentScope {
     /// Could it be called at all?
     Any,
     /// May it be called like this?
@@ -199,7 +199,7 @@ impl Need {
     }
 
     /// Whether a call is inside every task.
-    pub(crate) fn judge(&self, call: &Call, asked: Asked, now: Timestamp) -> Result<(), Outside> {
+    pub(crate) fn judge(&self, call: &Call, asked: ArgumentScope, now: Timestamp) -> Result<(), Outside> {
         if let Some(task) = self.unknown {
             return Err(Outside { task, purpose: String::new(), why: OutsideWhy::Unknown });
         }

@@ -13,7 +13,7 @@ use sekisho_web::session::{self, FormKind, Session, form_token, is_ours};
 
 use super::failure::LoginError;
 use super::lanes::Lanes;
-use super::{known, open, rules};
+use super::{known, open, password_rules};
 use crate::pages::PasswordPage;
 use crate::{Issuer, records};
 
@@ -58,7 +58,7 @@ pub(crate) async fn change(issuer: &Issuer, visit: &Visit, form: &Form) -> Resul
         (session, lanes)
     };
     let text = |name: &str| form.one(name).unwrap_or_default();
-    let chosen = match rules::accept(text("password"), text("repeat"), &session.user.name) {
+    let chosen = match password_rules::accept(text("password"), text("repeat"), &session.user.name) {
         Ok(chosen) => chosen,
         Err(problem) => return Err(ChangeRefusal::Problem(Box::new(session), problem)),
     };

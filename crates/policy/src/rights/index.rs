@@ -18,7 +18,7 @@ use super::request::Terms;
 use super::uses::Uses;
 use crate::model::Target;
 use crate::schema::ToolSchema;
-use crate::task::Asked;
+use crate::task::ArgumentScope;
 
 /// One policy, with what is known of it from reading it once.
 #[derive(Debug, Clone)]
@@ -188,10 +188,10 @@ impl Slice {
     ///
     /// For a list the question is whether there are any arguments with which something may be called: a policy that
     /// permits by arguments could, and one that forbids by arguments need not.
-    pub(super) fn asked(&self, asked: Asked) -> (&PolicySet, Uses) {
+    pub(super) fn asked(&self, asked: ArgumentScope) -> (&PolicySet, Uses) {
         match asked {
-            Asked::Any => (&self.open, self.open_uses),
-            Asked::This => (&self.closed, self.closed_uses),
+            ArgumentScope::Any => (&self.open, self.open_uses),
+            ArgumentScope::This => (&self.closed, self.closed_uses),
         }
     }
 
@@ -215,10 +215,10 @@ impl Slice {
     }
 
     /// The marks to look for, if there are any.
-    pub(super) fn marks(&self, asked: Asked) -> Option<&PolicySet> {
+    pub(super) fn marks(&self, asked: ArgumentScope) -> Option<&PolicySet> {
         let marks = match asked {
-            Asked::Any => &self.open_marks,
-            Asked::This => &self.marks,
+            ArgumentScope::Any => &self.open_marks,
+            ArgumentScope::This => &self.marks,
         };
         (!marks.is_empty()).then_some(marks)
     }
@@ -292,7 +292,7 @@ impl Slice {
 
     /// What an evaluation came to. `unread`: policies that could apply, and could not compare an argument. One that
     /// forbids does; one that permits does not, and what it wants beside, an approval or a task, is still wanted.
-    pub(super) fn read(&self, response: &Response, asked: Asked, unread: &[Clashing<'_>]) -> Answer {
+    pub(super) fn read(&self, response: &Response, asked: ArgumentScope, unread: &[Clashing<'_>]) -> Answer {
         let allowed = response.decision() == Decision::Allow;
         let diagnostics = response.diagnostics();
         let broken: Vec<RuleId> = diagnostics.errors().map(|error| self.failed(error)).collect();
@@ -315,8 +315,8 @@ impl Slice {
         // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.
         let all_want = determining.iter().all(|known| known.task_required);
         let task_required = match asked {
-            Asked::Any if !all_want => wants(|known| known.task_required && !known.uses.arguments),
-            Asked::Any | Asked::This => wants(|known| known.task_required),
+            ArgumentScope::Any if !all_want => wants(|known| known.task_required && !known.uses.arguments),
+            ArgumentScope::Any | ArgumentScope::This => wants(|known| known.task_required),
         };
         Answer {
             permitted,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::bounds::Bounds;
 use crate::model::{Authority, Call, Target};
 use crate::schema::Violation;
-use crate::task::Asked;
+use crate::task::ArgumentScope;
 
 const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"call", resource == ?resource);"#;
 
@@ -87,12 +87,12 @@ impl Lent {
         principal: Principal<'_>,
         authority: &Authority,
         call: &Call,
-        asked: Asked,
+        asked: ArgumentScope,
         now: Timestamp,
     ) -> Vec<&RightsLoan> {
         let fits = |bounds: &Option<Bounds>| match (bounds, asked) {
-            (None, _) | (Some(_), Asked::Any) => true,
-            (Some(bounds), Asked::This) => bounds.check(call.arguments.as_deref()).is_ok(),
+            (None, _) | (Some(_), ArgumentScope::Any) => true,
+            (Some(bounds), ArgumentScope::This) => bounds.check(call.arguments.as_deref()).is_ok(),
         };
         let own = self.of(principal, authority, call, now).filter(|loan| fits(&loan.bounds));
         own.map(|loan| &loan.lent).collect()

@@ -8,8 +8,8 @@ use sekisho_protocol::ids::{ClientId, UserId};
 
 use super::uses::Uses;
 use super::{Answer, PolicyFile, Rights, RightsParts, RightsServer, RightsUser, Terms, load};
-use crate::model::{Authority, Call, Target, ToolStanding};
-use crate::task::Asked;
+use crate::model::{Authority, Call, Target, ToolState};
+use crate::task::ArgumentScope;
 
 fn user() -> UserId {
     UserId::generate(ManualClock::default().now(), &SeededEntropy::default())
@@ -26,14 +26,14 @@ fn parts(rule: &str) -> RightsParts {
 }
 
 /// What is answered to the user about a tool.
-fn answer(rights: &Rights, name: &str, class: ToolClass, asked: Asked) -> Arc<Answer> {
+fn answer(rights: &Rights, name: &str, class: ToolClass, asked: ArgumentScope) -> Arc<Answer> {
     let client = ClientId::parse("cli_a").unwrap();
     let (subject, path) = (Subject::User(user()), ActorPath::direct(client));
     let principal = Principal { subject: &subject, path: Some(&path) };
     let call = Call {
         server: "notes".parse().unwrap(),
         method: "tools/call",
-        target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
+        target: Target::Tool { name: name.to_owned(), standing: ToolState::Classified(class) },
         arguments: None,
         schema: None,
         params: None,
@@ -69,10 +69,11 @@ fn an_answer_is_kept_for_all_that_it_is_good_for() {
             let ask = |name| answer(&rights, name, ToolClass::Read, asked);
             Arc::ptr_eq(&ask("one"), &ask(name))
         };
-        let found = [same("one", Asked::This), same("two", Asked::This), same("two", Asked::Any)];
+        let found =
+            [same("one", ArgumentScope::This), same("two", ArgumentScope::This), same("two", ArgumentScope::Any)];
         assert_eq!(found, expected, "{rule}");
-        let other = answer(&rights, "one", ToolClass::Write, Asked::Any);
-        assert!(!Arc::ptr_eq(&answer(&rights, "one", ToolClass::Read, Asked::Any), &other), "{rule}");
+        let other = answer(&rights, "one", ToolClass::Write, ArgumentScope::Any);
+        assert!(!Arc::ptr_eq(&answer(&rights, "one", ToolClass::Read, ArgumentScope::Any), &other), "{rule}");
     }
 }
 

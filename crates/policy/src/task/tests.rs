@@ -9,8 +9,8 @@ use sekisho_protocol::task::{ANY, Task, TaskDefinition, TaskOrigin};
 use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
-use super::{Asked, BoundTask, Need, OutsideWhy};
-use crate::model::{Call, Target, ToolStanding};
+use super::{ArgumentScope, BoundTask, Need, OutsideWhy};
+use crate::model::{Call, Target, ToolState};
 
 fn now() -> Timestamp {
     ManualClock::default().now()
@@ -55,10 +55,10 @@ fn a_star_stands_for_all_prompts_and_resources() {
     };
     all.check().unwrap();
     let task = BoundTask::new(task(all)).unwrap();
-    let inside = |target| task.judge(&call(target, None), Asked::This, ManualClock::default().now()).is_ok();
+    let inside = |target| task.judge(&call(target, None), ArgumentScope::This, ManualClock::default().now()).is_ok();
     assert!(inside(Target::Prompt { name: "anything".to_owned() }));
     assert!(inside(Target::Resource { uri: ResourceUri::parse("notes://any/thing").unwrap() }));
-    let standing = ToolStanding::Classified(ToolClass::Read);
+    let standing = ToolState::Classified(ToolClass::Read);
     for name in ["look", "*"] {
         assert!(!inside(Target::Tool { name: name.to_owned(), standing }), "{name}");
     }
@@ -79,10 +79,10 @@ fn call(target: Target, arguments: Option<&str>) -> Call {
 }
 
 fn tool(name: &str) -> Target {
-    Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(ToolClass::Read) }
+    Target::Tool { name: name.to_owned(), standing: ToolState::Classified(ToolClass::Read) }
 }
 
-fn why(task: Task, call: &Call, asked: Asked) -> Option<OutsideWhy> {
+fn why(task: Task, call: &Call, asked: ArgumentScope) -> Option<OutsideWhy> {
     let need = Need::of([Arc::new(BoundTask::new(task).unwrap())]);
     need.judge(call, asked, now()).err().map(|outside| outside.why)
 }
@@ -104,7 +104,7 @@ fn a_task_is_what_it_names() {
         (Target::Server, true),
         (job, true),
     ] {
-        let found = why(task(tidy_up()), &call(target.clone(), None), Asked::This);
+        let found = why(task(tidy_up()), &call(target.clone(), None), ArgumentScope::This);
         assert_eq!(found, (!inside).then_some(OutsideWhy::NotNamed), "{target:?}");
     }
 }
@@ -118,14 +118,14 @@ fn an_argument_beyond_its_bound_is_outside_and_is_pointed_at() {
         (Some("{}"), Some("")),
         (None, Some("")),
     ] {
-        let found = why(task(tidy_up()), &call(tool("remove"), arguments), Asked::This);
+        let found = why(task(tidy_up()), &call(tool("remove"), arguments), ArgumentScope::This);
         let at = found.map(|why| match why {
             OutsideWhy::Arguments(violation) => violation.at,
             other => panic!("{other:?}"),
         });
         assert_eq!(at.as_deref(), expected, "{arguments:?}");
         // In a list the question is whether it could be called at all.
-        assert_eq!(why(task(tidy_up()), &call(tool("remove"), arguments), Asked::Any), None);
+        assert_eq!(why(task(tidy_up()), &call(tool("remove"), arguments), ArgumentScope::Any), None);
     }
 }
 
@@ -133,15 +133,15 @@ fn an_argument_beyond_its_bound_is_outside_and_is_pointed_at() {
 fn a_task_that_is_over_or_spent_needs_nothing_more() {
     let look = call(tool("look"), None);
     let ended = Task { ended_at: Some(now()), ..task(tidy_up()) };
-    assert_eq!(why(ended, &look, Asked::This), Some(OutsideWhy::Over));
+    assert_eq!(why(ended, &look, ArgumentScope::This), Some(OutsideWhy::Over));
     let past = Task { ends_at: Some(now()), ..task(tidy_up()) };
-    assert_eq!(why(past.clone(), &look, Asked::This), Some(OutsideWhy::Over));
+    assert_eq!(why(past.clone(), &look, ArgumentScope::This), Some(OutsideWhy::Over));
     // A session goes on, so that its client hears of the refusal and not of a broken connection.
-    assert_eq!(why(past, &call(Target::Server, None), Asked::This), None);
+    assert_eq!(why(past, &call(Target::Server, None), ArgumentScope::This), None);
     let later = Task { ends_at: Some(after(now(), 1)), ..task(tidy_up()) };
-    assert_eq!(why(later, &look, Asked::This), None);
+    assert_eq!(why(later, &look, ArgumentScope::This), None);
     let spent = Task { calls_left: Some(0), ..task(tidy_up()) };
-    assert_eq!(why(spent, &look, Asked::This), Some(OutsideWhy::Spent));
+    assert_eq!(why(spent, &look, ArgumentScope::This), Some(OutsideWhy::Spent));
 }
 
 #[test]
@@ -153,8 +153,9 @@ fn a_call_must_be_inside_every_task() {
     };
     let other = Task { id: TaskId::generate(now(), &SeededEntropy::from_seed(9)), ..task(narrow) };
     let need = Need::of([task(tidy_up()), other].map(|task| Arc::new(BoundTask::new(task).unwrap())));
-    assert!(need.judge(&call(tool("look"), None), Asked::This, now()).is_ok());
-    let outside = need.judge(&call(tool("remove"), Some(r#"{"path":"/tmp/a"}"#)), Asked::This, now()).unwrap_err();
+    assert!(need.judge(&call(tool("look"), None), ArgumentScope::This, now()).is_ok());
+    let outside =
+        need.judge(&call(tool("remove"), Some(r#"{"path":"/tmp/a"}"#)), ArgumentScope::This, now()).unwrap_err();
     assert_eq!((outside.purpose.as_str(), outside.why), ("look only", OutsideWhy::NotNamed));
 }
 
@@ -163,7 +164,7 @@ fn a_task_that_nobody_knows_has_nothing_in_it() {
     let need = Need::unknown(TaskId::generate(now(), &SeededEntropy::from_seed(1)));
     assert!(need.is_declared());
     for target in [Target::Server, tool("look")] {
-        assert_eq!(need.judge(&call(target, None), Asked::Any, now()).unwrap_err().why, OutsideWhy::Unknown);
+        assert_eq!(need.judge(&call(target, None), ArgumentScope::Any, now()).unwrap_err().why, OutsideWhy::Unknown);
     }
 }
 

@@ -9,7 +9,7 @@ use sekisho_web::sentence::Sentence;
 
 /// What somebody wrote into the form that begins a task.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct TaskForm {
     pub(super) purpose: String,
     pub(super) calls: String,
     pub(super) end: End,
@@ -19,14 +19,14 @@ pub(super) struct Draft {
     pub(super) reading: TaskDefinition,
 }
 
-impl Default for Draft {
+impl Default for TaskForm {
     fn default() -> Self {
         let reading = TaskDefinition { resources: vec![ANY.to_owned()], ..TaskDefinition::default() };
         Self { purpose: String::new(), calls: String::new(), end: End::Never, tools: Vec::new(), reading }
     }
 }
 
-impl Draft {
+impl TaskForm {
     pub(super) fn read(form: &Parameters) -> Result<Self, PageError> {
         let text = |name: &str| form.one(name).unwrap_or_default().trim().to_owned();
         let end = form.one("end").unwrap_or_default();
