@@ -77,7 +77,7 @@ fn request(by: &Performer<'_>, grant: Grant, ask: Ask, reason: String, bounds: O
     }
 }
 
-/// Bounds as somebody wrote them. `definition`: what the tool promises, if that is known.
+/// Reads bounds from their text. `definition`: the definition of the tool, if it is known.
 fn read_bounds(tool: &str, text: &str, definition: Option<&str>) -> Result<Value, Invalid> {
     if text.len() > BOUNDS_BYTES_MAX {
         return Err(Invalid::BoundsLength);

@@ -84,7 +84,7 @@ pub async fn set_reach(
     Ok(by.record(tx, act).await?)
 }
 
-/// Takes a user's name out of every server that `run` keeps: whoever gets the name next is somebody else.
+/// Takes a user's name out of every server that `run` keeps: the next user of that name is another person.
 pub(crate) async fn forget_user(tx: &mut Tx, user: &str, now: Timestamp) -> Result<(), ActError> {
     for row in tx.servers().list().await? {
         let mut definition = definition(&row.definition)?;
@@ -111,7 +111,7 @@ pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &ServerName) -> Resul
     for secret in tx.credentials().list_names(name).await? {
         tx.credentials().remove(name, &secret).await?;
     }
-    // What is put there next is another server, whose tools nobody has seen.
+    // A server that is added later under this name is another one. Its tools have to be accepted anew.
     tx.catalogue().forget(name).await?;
     let mut count = 0;
     for grant in tx.grants().list(&GrantFilter { server: Some(name.clone()), ..GrantFilter::default() }).await? {

@@ -1,4 +1,4 @@
-//! `/access/{id}`: what somebody may not do, asked of an owner; and what an owner says to it.
+//! `/access/{id}`: a user asks an owner for a tool that the rules do not allow, and the owner answers.
 //!
 //! A refusal names its request and nothing else, so the first page is found by that: from the record of the decision.
 //! Once it is asked, the page has a name of its own, which the asker and the owners can open.

@@ -41,7 +41,7 @@ async fn shown_with(
     }
 }
 
-/// `POST /grants/{id}/end`: whoever gave a grant takes it back.
+/// `POST /grants/{id}/end`: the person who gave a grant revokes it.
 pub(crate) async fn end(
     State(console): State<Arc<Console>>,
     visit: Visit,
@@ -54,7 +54,7 @@ pub(crate) async fn end(
     }
 }
 
-/// `POST /agents/end`: whoever is signed in takes back every grant.
+/// `POST /agents/end`: the person who is signed in revokes all grants of their own.
 pub(crate) async fn end_all(State(console): State<Arc<Console>>, visit: Visit, form: Form) -> Response {
     match change::end_all(&console, &visit, &form).await {
         Ok(()) => frame::go(&console.site, &visit, "/"),
@@ -62,7 +62,7 @@ pub(crate) async fn end_all(State(console): State<Arc<Console>>, visit: Visit, f
     }
 }
 
-/// `POST /grants/{id}/tasks`: whoever gave a grant says what it is for now.
+/// `POST /grants/{id}/tasks`: the person who gave a grant begins a task on it.
 pub(crate) async fn begin(
     State(console): State<Arc<Console>>,
     visit: Visit,

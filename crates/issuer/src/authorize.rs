@@ -2,7 +2,7 @@
 //!
 //! Until the redirect is proven a failure is a page, afterwards it is an answer to the client: two error types, so
 //! that the compiler knows which. A request is a repeatable GET without cookies: each makes a pending request that
-//! is bound to nobody until a person acts.
+//! is bound to no browser until a person acts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::{Issuer, records};
 /// The longest `state` that is given back, in bytes.
 const STATE_BYTES_MAX: usize = 4096;
 
-/// Why a request is refused before its redirect is proven. Nobody is sent anywhere: the person sees a page.
+/// Why a request is refused before its redirect is proven. There is no redirect: the person sees a page.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnprovenError {
     #[error("too many authorization requests from this address")]
@@ -191,7 +191,7 @@ async fn judge(
     }
     let parameters = Parameters::read(query).map_err(UnprovenError::from)?;
     no_parameter_twice(&parameters)?;
-    // Then who asks and where the answer goes: nobody is sent anywhere before that is proven (ATK-01).
+    // Then which client asks and where the answer goes: there is no redirect before that is proven (ATK-01).
     let id = named_client(&parameters)?;
     *client_id = Some(id.clone());
     let client = clients::find(issuer, visit, &id).await.map_err(UnprovenError::from)?.client;
@@ -227,7 +227,7 @@ fn read_request(
     // What is wanted at all: a code, in the query (ATK-06).
     response_type_is_code(parameters)?;
     response_mode_is_query(parameters)?;
-    // How it is bound to whoever asks, for which server, to do what.
+    // How the code is bound to the client, for which server, with which scopes.
     let challenge = challenge_is_s256(parameters)?;
     let server = one_known_server(parameters, servers)?;
     let scopes = known_scopes(parameters, server, client)?;
@@ -318,7 +318,7 @@ fn known_scopes(parameters: &Parameters, server: &ServerCard, client: &Client) -
 fn declared_task(parameters: &Parameters, server: &ServerCard) -> Result<Option<TaskDefinition>, ProvenError> {
     let Some(text) = parameters.one(task::DETAILS) else { return Ok(None) };
     let declared = TaskDefinition::read_details(text, &server.resource)?;
-    // Not against what the tools take: nobody is signed in yet who may know that.
+    // They are not checked against the schemas of the tools here, because no user who may know those is signed in yet.
     declared.iter().try_for_each(|task| check_bounds(task, &BTreeMap::new()))?;
     Ok(declared)
 }

@@ -1,4 +1,4 @@
-//! `/consent/{pending}`: the client page before anybody signed in, and the grant page, which alone makes a grant.
+//! `/consent/{pending}`: the client page before the login, and the grant page, which alone makes a grant.
 
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_web::choice::{End, ToolLine};
@@ -75,7 +75,7 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
     let about = about_grant(&request.pending, &offer.tools);
     let mut ask = view::ask(visit, request, &offer.scopes);
     if !offer.again {
-        // At first nobody hands on what cannot be undone without saying so.
+        // At a first consent, scopes for what cannot be undone are not ticked beforehand.
         for line in &mut ask.scopes {
             line.ticked = !line.is_grave || offer.scopes.len() == 1;
         }
@@ -92,7 +92,7 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         task: request.pending.task.as_ref().map(|task| view::task_facts(visit.language, task)),
         templates: view::templates(visit.language, request, offer),
         ends: End::ALL,
-        // A client of the operator's is let in until somebody ends it; one that nobody vouches for, for a month.
+        // A grant to a client that an operator registered has no end by default. One to any other client ends after a month.
         chosen_end: if request.client.origin == ClientOrigin::Registered { End::Never } else { End::Month },
         figure: view::figure(visit, request, session, offer),
     }

@@ -45,7 +45,7 @@ pub(crate) fn read(visit: &Visit, form: &Form) -> Result<Input, LoginError> {
         return Err(LoginError::Malformed);
     }
     let place = form.one("request").map(str::parse::<Place>).transpose().map_err(|_| LoginError::Malformed)?;
-    // ATK-10: nobody is logged in by somebody else's page, least of all as somebody else.
+    // ATK-10: a page of another origin cannot log a browser in, neither as its user nor as another one.
     if !is_ours(visit, None, FormKind::Login, &about(place), form.one("csrf")) {
         return Err(LoginError::Forgery);
     }

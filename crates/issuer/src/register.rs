@@ -16,7 +16,7 @@ use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
 use crate::limits::REGISTRATION_BYTES_MAX;
 use crate::{Issuer, records};
 
-/// Why nobody was registered.
+/// Why a client was not registered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistrationError {
     #[error("too many registrations from this address: wait a minute")]

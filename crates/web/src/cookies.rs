@@ -83,7 +83,7 @@ impl Cookies {
     }
 }
 
-/// The value of the only cookie of this name. Two of one name mean that somebody tossed one in (ATK-81): none counts.
+/// The value of the only cookie of this name. If there are two of one name, another host has set one (ATK-81), and none counts.
 fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));

@@ -48,7 +48,7 @@ pub struct Chrome {
     pub who: Option<Who>,
 }
 
-/// Who is signed in, and the form to be somebody else.
+/// Who is signed in, and the form to sign out.
 pub struct Who {
     /// The user's name.
     pub name: String,
@@ -168,7 +168,7 @@ pub fn go(site: &Site, visit: &Visit, path: &str) -> Response {
     see_other(&visit.path(site, path))
 }
 
-/// A page before the door, where somebody in this browser may be signed in: the address without a door tells nothing.
+/// A redirect to the same page without the door in its path, for a browser that may still be signed in behind another door.
 pub(crate) fn before_door(site: &Site, door: &DoorToken, path: &str) -> Response {
     see_other(&format!("{}{path}#~{}", site.settings.prefix(), door.expose()))
 }

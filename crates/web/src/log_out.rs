@@ -12,7 +12,7 @@ use crate::site::Site;
 use crate::visit::Visit;
 use crate::{frame, session};
 
-/// `POST /logout`: ends the session; with a request, back to its page for somebody else to sign in.
+/// `POST /logout`: ends the session; with a request, leads back to its page, where another person can sign in.
 pub(crate) async fn log_out(State(site): State<Arc<Site>>, visit: Visit, form: Form) -> Response {
     match end(&site, &visit, &form).await {
         Ok(Some(place)) => frame::signed_out(&site, &visit, &place.path()),

@@ -70,7 +70,7 @@ impl Browser {
 pub enum Source {
     /// By a page of ours, or by the person, or the browser does not say.
     Ours,
-    /// By somebody else's page.
+    /// By a page of another origin.
     Foreign,
 }
 

@@ -140,7 +140,7 @@ async fn newest(
 
 fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolState {
     match tools.iter().find(|tool| tool.name == name) {
-        // Nobody asked the server yet: what the configuration says of a tool is what there is.
+        // The server has listed no tools yet, so only the configuration says something of a tool.
         None if tools.is_empty() => classes.get(name).map_or(ToolState::Unknown, |class| ToolState::Classified(*class)),
         None => ToolState::Unknown,
         found => reading::standing(Some(classes), found),

@@ -1,9 +1,9 @@
-//! What somebody wrote into one of the forms.
+//! What a person wrote into one of the forms.
 
 use sekisho_web::choice::End;
 use sekisho_web::parameters::Parameters;
 
-/// What somebody wrote into one of the forms.
+/// What a person wrote into one of the forms.
 #[derive(Debug)]
 pub(super) struct AccessForm {
     pub(super) reason: String,

@@ -166,7 +166,7 @@ impl AccessState {
     }
 }
 
-/// The page of what `id` names, for whoever is signed in. `problem`: what is wrong with the form that was sent.
+/// The page of what `id` names, for the person who is signed in. `problem`: what is wrong with the form that was sent.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,

@@ -1,4 +1,4 @@
-//! What somebody wrote into the form that begins a task.
+//! What a person wrote into the form that begins a task.
 
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::task::{ANY, TaskDefinition};
@@ -7,7 +7,7 @@ use sekisho_web::error::PageError;
 use sekisho_web::parameters::Parameters;
 use sekisho_web::sentence::Sentence;
 
-/// What somebody wrote into the form that begins a task.
+/// What a person wrote into the form that begins a task.
 #[derive(Debug)]
 pub(super) struct TaskForm {
     pub(super) purpose: String,

@@ -1,4 +1,4 @@
-//! What somebody wrote into the form that widens a task.
+//! What a person wrote into the form that widens a task.
 
 use sekisho_acts::task::More;
 use sekisho_protocol::catalogue::Tool;
@@ -7,7 +7,7 @@ use sekisho_web::choice::tool_key;
 use sekisho_web::parameters::Parameters;
 use sekisho_web::sentence::Sentence;
 
-/// What somebody wants more of.
+/// What a person wants to add to a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct WideningForm {
     /// The keys of the tools to add.

@@ -201,7 +201,7 @@ async fn approve(
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
     }
-    // Whoever may use these tools now may know what they take, and nobody could before.
+    // The user has a right to these tools, so their schemas may be checked now. Before the login they could not.
     if let Some(task) = &conditions.task {
         let mut definitions: BTreeMap<_, _> =
             tx.catalogue().definitions(&request.pending.server).await?.into_iter().collect();

@@ -205,7 +205,7 @@ fn document_host(request: &Request) -> Option<String> {
     url.host_str().map(str::to_owned)
 }
 
-/// AS-36, ATK-07: whoever listens on this machine may not be who it says.
+/// AS-36, ATK-07: a program that listens on this machine may be another one than it says.
 fn warning(request: &Request) -> Option<Sentence> {
     match (request.redirect.is_local(), request.redirect.is_private_scheme()) {
         (true, true) => Some(Sentence::SchemeWarning),

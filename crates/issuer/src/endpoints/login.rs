@@ -17,7 +17,7 @@ pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQue
     let parameters = Parameters::read(query.as_deref().unwrap_or_default()).unwrap_or_default();
     let place = parameters.one("request").and_then(|id| id.parse().ok());
     let (mut page, target) = login::login_page(&issuer, &visit, place, "", None).await;
-    // Somebody who is signed in already goes on. Not after a form, because its answer says what was wrong with it.
+    // A person who is signed in already goes on. Not after a form, because its answer says what was wrong with it.
     page.chrome.entry = door::entry(&issuer.site, &visit, &login::destination(place));
     frame::entry_page(&visit, &issuer.site, &page, &target)
 }

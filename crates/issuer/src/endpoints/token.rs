@@ -21,7 +21,7 @@ pub(crate) async fn issue(State(issuer): State<Arc<Issuer>>, visit: Visit, form:
 
 /// `POST /token` at the origin: a FastMCP client that is started again after its token has expired posts its refresh token
 /// there, whatever the metadata say (PyPI `fastmcp` 4.2.3 with `mcp` 2.3.0), and would have to sign in each time. What is no
-/// refresh token of ours is not answered: nobody shall take this for the token endpoint.
+/// refresh token of ours gets 404, so that this is not taken for the token endpoint.
 pub(crate) async fn refresh_at_origin(state: State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
     let is_ours = form.parameters.as_ref().is_ok_and(|parameters| {
         let token = parameters.one("refresh_token").unwrap_or_default();

@@ -41,7 +41,7 @@ pub(crate) fn page(issuer: &Issuer, visit: &Visit, session: &Session, problem: O
     }
 }
 
-/// Checks the password before, as often as somebody may try to sign in, and sets the new one.
+/// Checks the present password, under the same limits as a login, and sets the new one.
 pub(crate) async fn change(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<SignedIn, ChangeRefusal> {
     let form = form.parameters.as_ref().map_err(|_| PageError::Malformed)?;
     if form.repeated(&[]).is_some() {

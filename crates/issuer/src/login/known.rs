@@ -1,8 +1,8 @@
 //! Browsers in which an account has signed in before (the device cookies of OWASP's "Slow Down Online Guessing Attacks
 //! with Device Cookies"). What strangers try against the account does not slow such a browser down.
 //!
-//! The cookie is sealed by the store's key, so nothing is kept here. It signs nobody in: it says which wait an attempt has
-//! to keep. Whoever steals one gets a few guesses of its own.
+//! The cookie is sealed by the store's key, so nothing is kept here. It does not sign in: it says which wait an attempt has
+//! to keep. A thief of the cookie gets a few guesses, counted apart.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

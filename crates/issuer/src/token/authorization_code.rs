@@ -210,10 +210,10 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
     }
 }
 
-/// RFC 6749 §4.1.2: what the code became is not trusted any longer, whoever of the two was first (ATK-19).
+/// RFC 6749 §4.1.2: the grant of the code is revoked, because it is not known which of the two was the client (ATK-19).
 async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, code: &Code) -> Result<Issued, TokenError> {
     let Some(grant) = code.grant else { return Err(TokenError::Grant("the code has been withdrawn")) };
-    // On record once, with what it ended: it can be shown as often as somebody likes.
+    // On record once, with what it ended: the same code can be sent any number of times.
     if tx.grants().revoke(grant, "its code was used a second time", visit.now).await? {
         let entry = Act::new(Actor::Client, ActKind::CodeReplayed);
         records::append(issuer, tx, visit, Act { grant: Some(grant), ..of_code(entry, code) }).await?;

@@ -1,7 +1,7 @@
 //! An access token becomes a narrower one (RFC 8693): the same client, the same server, the same path; fewer scopes, a
 //! shorter life, a task of its own. Nothing is ever wider than what is shown.
 //!
-//! Whoever holds a token can hand a part of it to a piece of its own work. It is no delegation: a token of another
+//! A client can give a part of its token's authority to a part of its own work. This is no delegation: a token of another
 //! client, and one for another server, is refused here.
 
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ async fn begin(
     claims: &AccessClaims,
     definition: TaskDefinition,
 ) -> Result<TaskId, TokenError> {
-    // Against what the tools take, of those that the user has a right to: of others nobody learns what they take.
+    // Against what the tools take, of those that the user has a right to: the schemas of other tools are not told.
     let (rights, servers) = (Arc::clone(&issuer.rights.borrow()), Arc::clone(&issuer.site.servers.borrow()));
     let tools = match tx.grants().find(claims.grant).await? {
         Some(grant) => reading::offered_definitions(tx, &rights, &servers, &grant, visit.now).await?,
