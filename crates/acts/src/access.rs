@@ -11,12 +11,11 @@ use sekisho_store::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::limits::BOUNDS_BYTES_MAX;
 use crate::{ActError, Invalid, Performer, role};
 
 /// How long an owner has to answer, in seconds.
 const REQUEST_SECONDS: u32 = 7 * 24 * 60 * 60;
-/// The longest bounds, in bytes.
-pub const BOUNDS_BYTES_MAX: usize = 16 * 1024;
 
 /// What is asked for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -78,7 +77,7 @@ fn request(by: &Performer<'_>, grant: Grant, ask: Ask, reason: String, bounds: O
     }
 }
 
-/// Bounds as somebody wrote them. `definition`: what the tool promises, if that is known.
+/// Reads bounds from their text. `definition`: the definition of the tool, if it is known.
 fn read_bounds(tool: &str, text: &str, definition: Option<&str>) -> Result<Value, Invalid> {
     if text.len() > BOUNDS_BYTES_MAX {
         return Err(Invalid::BoundsLength);

@@ -5,7 +5,7 @@ use sekisho_protocol::ids::{NodeId, ServerName};
 use sekisho_protocol::task::TaskError;
 use sekisho_store::{ACCESS_REASON_CHARS_MAX, LOAN_SECONDS_MAX, StoreError};
 
-use crate::access::BOUNDS_BYTES_MAX;
+use crate::limits::BOUNDS_BYTES_MAX;
 
 /// Why an act was not performed. Nothing of it was done.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_store::{GrantFilter, Tx};
 
-use crate::{ActError, Performer, role, user};
+use crate::{ActError, Performer, reading, role};
 
 /// Ends a grant and everything derived from it. A person ends their own only.
 pub async fn revoke(tx: &mut Tx, by: &Performer<'_>, id: GrantId) -> Result<(), ActError> {
@@ -78,7 +78,7 @@ pub async fn revoke_all(tx: &mut Tx, by: &Performer<'_>, whose: Whose<'_>) -> Re
         }
         (Whose::User(name), _) => {
             role::owns(tx, by).await?;
-            Some(user::find(tx, name).await?.id)
+            Some(reading::user(tx, name).await?.id)
         }
     };
     let count = match user {

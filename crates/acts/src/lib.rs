@@ -33,6 +33,7 @@ pub mod tool;
 pub mod user;
 
 mod error;
+mod limits;
 
 pub use error::{ActError, Invalid};
 pub use performer::Performer;

@@ -46,7 +46,7 @@ impl Performer<'_> {
     }
 
     /// Whether the actor may act on what belongs to this subject: an operator and the checkpoint on everything, a person on
-    /// their own things. A client was bound to its grant by whoever authenticated it.
+    /// their own things. The endpoint that authenticated a client has bound it to its grant.
     pub(crate) fn may_touch(&self, owner: &Subject) -> bool {
         match self.actor {
             Actor::Agent | Actor::Checkpoint | Actor::Client | Actor::Operator => true,

@@ -7,8 +7,9 @@ mod list;
 mod names;
 mod rows;
 mod weigh;
+mod within;
 
-pub use explain::{Explained, Question, Standing, explain};
+pub use explain::{Explained, Question, ToolSets, explain};
 pub use history::{Change, Report, Whose, advise, replay};
 pub use list::{access_requests, clients, grants, held_tools, loans, servers, tasks, tools, users};
 pub use names::Names;
@@ -16,3 +17,6 @@ pub use rows::{
     AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow, access_row,
 };
 pub use weigh::weigh;
+pub use within::{
+    Outlook, OwnDecision, OwnQuestionError, OwnRemedy, PossibleCall, SetsOutlook, outlook, own_advice, own_decision,
+};

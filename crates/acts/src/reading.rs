@@ -1,11 +1,12 @@
-//! Readings that security rests on, each made in one place: is a grant alive, what stands behind it, which class a tool has.
+//! Readings that security rests on, each made in one place: which user has a name, is a grant
+//! alive, what stands behind it, which class a tool has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sekisho_policy::grant::grantable;
 use sekisho_policy::lending::{self, Hindrance, WantedTool};
-use sekisho_policy::model::{Authority, ToolStanding, Trust};
+use sekisho_policy::model::{Authority, ToolState, Trust};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Subject;
@@ -15,10 +16,17 @@ use sekisho_protocol::ids::{ClientId, GrantId, ServerName};
 use sekisho_protocol::registration::ClientOrigin;
 use sekisho_protocol::scope::Scope;
 use sekisho_protocol::server::ServerDirectory;
-use sekisho_store::{Grant, GrantState, StoreError, Tx};
+use sekisho_store::{Grant, GrantState, StoreError, Tx, User};
+
+use crate::ActError;
 
 /// Classes that the configuration gives, by server and tool; they win over what the store knows.
 pub type Classes = BTreeMap<ServerName, BTreeMap<String, ToolClass>>;
+
+/// The user of this name.
+pub(crate) async fn user(tx: &mut Tx, name: &str) -> Result<User, ActError> {
+    tx.users().find_by_name(name).await?.ok_or_else(|| ActError::absent("user", name))
+}
 
 /// Whether tokens of a grant are good for anything: it, its user, its client and the clients that it is derived from are.
 pub async fn is_alive(tx: &mut Tx, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
@@ -50,11 +58,11 @@ pub fn class(configured: Option<&BTreeMap<String, ToolClass>>, tool: &Tool) -> O
 }
 
 /// How a tool stands, for a decision: held back, classified, unclassified, or unknown.
-pub fn standing(configured: Option<&BTreeMap<String, ToolClass>>, tool: Option<&Tool>) -> ToolStanding {
+pub fn standing(configured: Option<&BTreeMap<String, ToolClass>>, tool: Option<&Tool>) -> ToolState {
     match tool {
-        None => ToolStanding::Unknown,
-        Some(tool) if tool.is_held() => ToolStanding::Held,
-        Some(tool) => class(configured, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified),
+        None => ToolState::Unknown,
+        Some(tool) if tool.is_held() => ToolState::Held,
+        Some(tool) => class(configured, tool).map_or(ToolState::Unclassified, ToolState::Classified),
     }
 }
 

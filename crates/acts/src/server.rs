@@ -10,7 +10,7 @@ use sekisho_store::{GrantFilter, StoreError, Tx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ActError, Performer, role, user};
+use crate::{ActError, Performer, reading, role};
 
 /// A server handed over by `run`.
 #[derive(Clone, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ pub async fn set_reach(
     class: Option<ToolClass>,
 ) -> Result<(), ActError> {
     role::owns(tx, by).await?;
-    let user = user::find(tx, user).await?;
+    let user = reading::user(tx, user).await?;
     let row = tx.servers().find(name).await?.ok_or_else(|| ActError::absent("server that `run` keeps", name))?;
     let mut definition = definition(&row.definition)?;
     let users = definition.entry("users").or_insert_with(|| Value::Object(Map::new()));
@@ -84,7 +84,7 @@ pub async fn set_reach(
     Ok(by.record(tx, act).await?)
 }
 
-/// Takes a user's name out of every server that `run` keeps: whoever gets the name next is somebody else.
+/// Takes a user's name out of every server that `run` keeps: the next user of that name is another person.
 pub(crate) async fn forget_user(tx: &mut Tx, user: &str, now: Timestamp) -> Result<(), ActError> {
     for row in tx.servers().list().await? {
         let mut definition = definition(&row.definition)?;
@@ -111,7 +111,7 @@ pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &ServerName) -> Resul
     for secret in tx.credentials().list_names(name).await? {
         tx.credentials().remove(name, &secret).await?;
     }
-    // What is put there next is another server, whose tools nobody has seen.
+    // A server that is added later under this name is another one. Its tools have to be accepted anew.
     tx.catalogue().forget(name).await?;
     let mut count = 0;
     for grant in tx.grants().list(&GrantFilter { server: Some(name.clone()), ..GrantFilter::default() }).await? {

@@ -8,7 +8,7 @@ use sekisho_store::Tx;
 
 use crate::{ActError, Invalid, Performer, role};
 
-/// One tool, as somebody was shown it.
+/// One tool, as it was shown to the person who decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown<'a> {
     /// Its name.
@@ -94,7 +94,7 @@ fn changed(server: &ServerName, tool: &str) -> ActError {
     Invalid::ToolChanged { server: server.clone(), tool: tool.to_owned() }.into()
 }
 
-/// Enough of a digest, 96 bits of it, to tell two definitions apart that somebody made on purpose.
+/// A part of a digest, 96 bits: enough that an attacker cannot make two definitions with the same part.
 pub fn fingerprint(digest: &Digest) -> String {
     digest.to_string().chars().take(24).collect()
 }

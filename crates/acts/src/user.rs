@@ -8,7 +8,7 @@ use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::SetupToken;
 use sekisho_store::{SetupLink, StoreError, Tx, User};
 
-use crate::{ActError, Invalid, Performer, role, server};
+use crate::{ActError, Invalid, Performer, reading, role, server};
 
 /// How long a link for a password works, in minutes.
 pub const LINK_MINUTES: u32 = 30;
@@ -61,7 +61,7 @@ pub async fn add(tx: &mut Tx, by: &Performer<'_>, user: Add<'_>) -> Result<Optio
 /// Gives a user another role. The last owner who can sign in stays one.
 pub async fn set_role(tx: &mut Tx, by: &Performer<'_>, name: &str, role: Role) -> Result<(), ActError> {
     role::owns(tx, by).await?;
-    let user = find(tx, name).await?;
+    let user = reading::user(tx, name).await?;
     if !tx.users().set_role(user.id, role).await? {
         return Err(only_owner(user.name));
     }
@@ -73,7 +73,7 @@ pub async fn set_role(tx: &mut Tx, by: &Performer<'_>, name: &str, role: Role) -
 /// to.
 pub async fn disable(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64, ActError> {
     role::owns(tx, by).await?;
-    let user = find(tx, name).await?;
+    let user = reading::user(tx, name).await?;
     if !tx.users().set_disabled(user.id, true).await? {
         return Err(only_owner(user.name));
     }
@@ -88,7 +88,7 @@ pub async fn disable(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64,
 /// Lets a user sign in again. What ended when the user was shut out stays ended.
 pub async fn enable(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<(), ActError> {
     role::owns(tx, by).await?;
-    let user = find(tx, name).await?;
+    let user = reading::user(tx, name).await?;
     tx.users().set_disabled(user.id, false).await?;
     let detail = format!("`{}`", user.name);
     Ok(by.record(tx, about(by, ActKind::UserEnabled, user.id, detail)).await?)
@@ -97,7 +97,7 @@ pub async fn enable(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<(), A
 /// Removes a user and says how many grants ended; sessions and links end, too, and the name is free.
 pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64, ActError> {
     role::owns(tx, by).await?;
-    let user = find(tx, name).await?;
+    let user = reading::user(tx, name).await?;
     // Before the user goes: its grants, with all that is derived from them and lent to them.
     let count = tx.grants().revoke_of_user(user.id, "its user was removed", by.now).await?;
     tx.browser_sessions().delete_of_user(user.id, by.now).await?;
@@ -113,7 +113,7 @@ pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64, 
 /// Makes a link with which a user sets a password, for [`LINK_MINUTES`]. It ends every older link of this user.
 pub async fn link(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<SetupToken, ActError> {
     role::owns(tx, by).await?;
-    let user = find(tx, name).await?;
+    let user = reading::user(tx, name).await?;
     if user.disabled {
         return Err(Invalid::UserShutOut(user.name).into());
     }
@@ -128,11 +128,6 @@ async fn make_link(tx: &mut Tx, by: &Performer<'_>, user: UserId) -> Result<Setu
     let expires_at = after(by.now, LINK_MINUTES * 60);
     tx.setup_links().insert(&SetupLink { digest: token.digest(), user, expires_at, used_at: None }, by.now).await?;
     Ok(token)
-}
-
-/// The user of this name.
-pub(crate) async fn find(tx: &mut Tx, name: &str) -> Result<User, ActError> {
-    tx.users().find_by_name(name).await?.ok_or_else(|| ActError::absent("user", name))
 }
 
 fn only_owner(name: String) -> ActError {

@@ -5,208 +5,45 @@
 //! cannot do over lines: headers, sessions, streams that break, and the login. Lines come in by one channel and go
 //! out by another; nothing else is ever written to the latter.
 
-use std::collections::HashMap;
-use std::fmt::{self, Debug};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use ::http::Method;
 use futures_util::future::BoxFuture;
 use sekisho_protocol::mcp::error::ErrorCode;
 use sekisho_protocol::mcp::message::{Id, Message, Outcome};
-use sekisho_protocol::mcp::mirror::Annotations;
 use sekisho_protocol::mcp::strict::Limits;
-use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::http::{Destination, HttpError, Opened, Response};
-use crate::login::Login;
-use crate::session::{Session, SessionError};
+use crate::http::Response;
 
 mod answers;
+mod connection;
+mod failure;
 mod legacy;
 mod line;
+mod notice;
 mod pages;
+mod request;
 mod room;
+mod settings;
+mod state;
 mod streams;
 
-use answers::Answered;
+use failure::BridgeError;
 use legacy::Legacy;
 use line::{Kind, Line};
-use room::Room;
-use streams::{Pace, Resume};
+use state::Running;
+use streams::{Answered, Pace, Resume};
 
+pub use notice::Notice;
 pub use room::OutLine;
+pub use settings::BridgeSettings;
+pub use state::Bridge;
 
-/// Bounds of a bridge.
-#[derive(Debug, Clone)]
-pub struct BridgeSettings {
-    /// The most bytes of one message, in either direction.
-    pub message_bytes_max: usize,
-    /// How long an answer may take to begin. The client has its own idea of that, and can cancel.
-    pub begins_within: Duration,
-    /// Requests under way at a time; one more is refused.
-    pub requests_max: usize,
-    /// The first wait before a stream is opened again; each further one is twice as long.
-    pub reconnect_first: Duration,
-    /// The longest such wait.
-    pub reconnect_max: Duration,
-    /// The shortest wait that a server can ask for. Where streams go on breaking at once, it doubles each time.
-    pub reconnect_floor: Duration,
-    /// A standing stream that was silent for so long is opened again: behind a machine that slept, or a proxy that
-    /// forgot it, it would be silent for ever.
-    pub silence_max: Duration,
-    /// How long requests may go on after the client has closed its side.
-    pub finish_within: Duration,
-}
-
-impl Default for BridgeSettings {
-    fn default() -> Self {
-        Self {
-            message_bytes_max: 16 * 1024 * 1024,
-            begins_within: Duration::from_secs(600),
-            requests_max: 64,
-            reconnect_first: Duration::from_secs(1),
-            reconnect_max: Duration::from_secs(30),
-            reconnect_floor: Duration::from_millis(250),
-            silence_max: Duration::from_secs(300),
-            finish_within: Duration::from_secs(5),
-        }
-    }
-}
-
-/// What a person may want to know; never part of the conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// A person has to decide; the page was shown.
-    Asked {
-        /// The page.
-        url: String,
-    },
-    /// The server had forgotten the session, and a new one was begun.
-    BegunAgain,
-    /// The server sent something that is no message, and it was dropped.
-    Dropped {
-        /// Why.
-        why: String,
-    },
-    /// A stream broke and is opened again.
-    Reconnecting,
-    /// Tools whose headers are wrongly declared were left out (TR-32).
-    ToolsLeftOut {
-        /// Their names.
-        names: Vec<String>,
-    },
-}
-
-impl Notice {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Asked { .. } => "asked",
-            Self::BegunAgain => "begun again",
-            Self::Dropped { .. } => "dropped",
-            Self::Reconnecting => "reconnecting",
-            Self::ToolsLeftOut { .. } => "tools left out",
-        }
-    }
-}
-
-/// Why a request got no answer from the server.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BridgeError {
-    /// The answer broke off. Whether the call had its effect is not known, so it is not sent again.
-    #[error("the connection to `{resource}` broke before the answer came; the call may have had its effect")]
-    Broken { resource: String },
-    /// The answer is longer than allowed.
-    #[error("the answer of `{resource}` cannot be read: {source}")]
-    Http { resource: String, source: HttpError },
-    /// Something else came back.
-    #[error("`{resource}` answered with status {status} and no message")]
-    NoMessage { resource: String, status: u16 },
-    /// It names a page that it may not.
-    #[error("`{resource}` wants a page to be opened that is no web page, or less secure than itself")]
-    Page { resource: String },
-    /// No way in, or no way to the server.
-    #[error("{0}")]
-    Session(#[from] SessionError),
-    /// The session is gone, and no new one could be begun.
-    #[error("`{resource}` has forgotten the session and begins no new one")]
-    SessionLost { resource: String },
-}
-
-/// Between a client's lines and a server.
-pub struct Bridge {
-    session: Session,
-    settings: BridgeSettings,
-    lines: mpsc::Sender<OutLine>,
-    tell: Box<dyn Fn(Notice) + Send + Sync>,
-    state: Mutex<State>,
-    places: Arc<Semaphore>,
-    /// One at a time begins a session anew.
-    beginning: tokio::sync::Mutex<()>,
-    /// For answers that are large.
-    room: Room,
-    /// How often each kind of notice was given.
-    told: Mutex<HashMap<&'static str, u64>>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Agreed on by `initialize`.
-    revision: Option<String>,
-    /// `Mcp-Session-Id`.
-    session: Option<String>,
-    /// The client's `initialize`, to be repeated when the server has forgotten it.
-    initialize: Option<Line>,
-    /// Counts the sessions.
-    generation: u64,
-    /// What is mirrored into headers, by tool (TR-31).
-    mirrored: HashMap<String, Annotations>,
-    running: HashMap<Id, Running>,
-    standing: Option<AbortHandle>,
-    legacy: Option<Arc<Legacy>>,
-    /// Whether the server is of the time before Streamable HTTP.
-    is_legacy: bool,
-    /// Pages that were shown.
-    shown: Vec<String>,
-}
-
-struct Running {
-    handle: AbortHandle,
-    /// Whether ending the exchange is what cancels it (2026-07-28).
-    modern: bool,
-}
-
-/// Tools whose headers are remembered.
-const TOOLS_MAX: usize = 10_000;
-/// Pages that are shown, each once. A server that has had so many shown to one person has no honest reason for more.
-const SHOWN_MAX: usize = 256;
-/// How many notices of one kind are all given. After that, only those whose number is a power of two.
-const NOTICES_MAX: u64 = 8;
 /// The longest body of a refusal. An error says less.
 const REFUSAL_BYTES_MAX: usize = room::SMALL_BYTES_MAX;
 
-impl Debug for Bridge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bridge").field("session", &self.session).finish_non_exhaustive()
-    }
-}
-
 impl Bridge {
-    /// A bridge to the server of `session`. Lines for the client go into `lines`, without their line feed.
-    pub fn new(
-        session: Session,
-        settings: BridgeSettings,
-        lines: mpsc::Sender<OutLine>,
-        tell: Box<dyn Fn(Notice) + Send + Sync>,
-    ) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(settings.requests_max.clamp(1, Semaphore::MAX_PERMITS)));
-        let (state, beginning) = (Mutex::default(), tokio::sync::Mutex::default());
-        let (room, told) = (Room::new(), Mutex::default());
-        Arc::new(Self { session, settings, lines, tell, state, places, beginning, room, told })
-    }
-
     /// Carries lines until the client closes its side, then ends the session.
     pub async fn run(self: &Arc<Self>, mut client: mpsc::Receiver<Vec<u8>>) {
         let mut tasks = JoinSet::new();
@@ -227,33 +64,6 @@ impl Bridge {
         tokio::time::timeout(self.settings.finish_within, all).await.ok();
         tasks.abort_all();
         self.end().await;
-    }
-
-    /// The login of its session. Its exchanges have to be finished before the program ends.
-    pub fn login(&self) -> Option<&Login> {
-        self.session.login()
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells a person, if there was not enough of this kind already: a server that breaks off a thousand times fills no
-    /// log (ATK-223).
-    fn notify(&self, notice: Notice) {
-        let number = {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            let number = told.entry(notice.kind()).or_default();
-            *number = number.saturating_add(1);
-            *number
-        };
-        if number <= NOTICES_MAX || number.is_power_of_two() || matches!(notice, Notice::Asked { .. }) {
-            (self.tell)(notice);
-        }
-    }
-
-    fn resource(&self) -> String {
-        self.session.resource().as_str().to_owned()
     }
 
     async fn take(self: &Arc<Self>, bytes: Vec<u8>, tasks: &mut JoinSet<()>) {
@@ -311,7 +121,7 @@ impl Bridge {
     /// Sends a request and passes its answer on.
     async fn answer(self: &Arc<Self>, line: &Line, id: &Id) -> Result<(), BridgeError> {
         if let Some(legacy) = self.legacy().await? {
-            return legacy.answer(self, line, id).await;
+            return connection::answer(&legacy, self, line, id).await;
         }
         let (mut begun, mut learned) = (false, false);
         let (mut pace, mut asked) = (Pace::default(), false);
@@ -340,16 +150,16 @@ impl Bridge {
                 learned = true;
                 self.learn(line).await?;
             } else if line.method.as_deref() == Some("initialize") && may_be_legacy(&refusal) {
-                let Some(legacy) = Legacy::open(self).await? else { return self.pass_refusal(id, refusal).await };
-                self.is_legacy(line, &legacy);
-                return legacy.answer(self, line, id).await;
+                let Some(legacy) = connection::open(self).await? else { return self.pass_refusal(id, refusal).await };
+                self.remember_legacy(line, &legacy);
+                return connection::answer(&legacy, self, line, id).await;
             } else {
                 return self.pass_refusal(id, refusal).await;
             }
         }
     }
 
-    fn is_legacy(&self, initialize: &Line, legacy: &Arc<Legacy>) {
+    fn remember_legacy(&self, initialize: &Line, legacy: &Arc<Legacy>) {
         let mut state = self.state();
         state.legacy = Some(Arc::clone(legacy));
         state.is_legacy = true;
@@ -367,8 +177,8 @@ impl Bridge {
             return Ok(legacy);
         }
         let lost = || BridgeError::SessionLost { resource: self.resource() };
-        let legacy = Legacy::open(self).await?.ok_or_else(lost)?;
-        legacy.begin_again(self).await?;
+        let legacy = connection::open(self).await?.ok_or_else(lost)?;
+        connection::begin_again(&legacy, self).await?;
         self.state().legacy = Some(Arc::clone(&legacy));
         self.notify(Notice::BegunAgain);
         Ok(Some(legacy))
@@ -380,7 +190,7 @@ impl Bridge {
         Box::pin(async move {
             let sent = match self.legacy().await {
                 Err(error) => Err(error),
-                Ok(Some(legacy)) => legacy.post(self, line).await.map(drop),
+                Ok(Some(legacy)) => connection::post(&legacy, self, line).await.map(drop),
                 Ok(None) => {
                     let (request, _) = self.request(line);
                     self.session.open(&request, &line.operation()).await.map(drop).map_err(BridgeError::from)
@@ -451,24 +261,6 @@ impl Bridge {
         tokio::time::timeout(self.settings.finish_within, self.session.open_quietly(&request)).await.ok();
     }
 
-    async fn whole(&self, opened: Opened, max: usize) -> Result<Response, BridgeError> {
-        let read = opened.read(max).await;
-        read.map_err(|source| BridgeError::Http { resource: self.resource(), source })
-    }
-
-    /// Writes a line for the client. `place`: what a large one keeps until it is written.
-    async fn say(&self, bytes: &[u8], place: Option<OwnedSemaphorePermit>) {
-        // JSON has line ends between its parts only, and a line has none at all (ST-04).
-        let line = bytes.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-        // The reader has gone. We end too, because the other side closes as well.
-        self.lines.send(OutLine::new(line, place)).await.ok();
-    }
-
-    async fn say_error(&self, id: Option<&Id>, code: ErrorCode, why: &str) {
-        let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code.code(), "message": why } });
-        self.say(error.to_string().as_bytes(), None).await;
-    }
-
     /// A stream for what the server says of its own accord, in the revisions that have one.
     fn stand(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         if self.state().is_legacy {
@@ -492,12 +284,6 @@ fn is_header_mismatch(refusal: &Response) -> bool {
 fn may_be_legacy(refusal: &Response) -> bool {
     let is_message = Message::read(&refusal.body, &Limits::upstream()).is_ok();
     matches!(refusal.status.as_u16(), 400 | 404 | 405) && !is_message
-}
-
-/// The request that opens a stream for what the server says of its own accord.
-fn listening(url: &str) -> crate::http::Request {
-    crate::http::Request::new(Method::GET, Destination::given(url), bytes::Bytes::new())
-        .header(::http::header::ACCEPT, "text/event-stream")
 }
 
 #[cfg(test)]

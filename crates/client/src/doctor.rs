@@ -10,125 +10,26 @@ use std::collections::BTreeMap;
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, LOCATION, ORIGIN, WWW_AUTHENTICATE};
 use ::http::{HeaderMap, Method};
 use sekisho_protocol::resource::ResourceId;
-use serde::Serialize;
 use serde_json::{Value, json};
-use url::Url;
 
 use crate::challenge::{BearerChallenge, bearer};
 use crate::discovery::resource_metadata_urls;
-use crate::http::{Destination, HttpClient, HttpError, Leg, Named, Reach, Recording, Request, Response, is_as_secure};
+use crate::http::{Destination, HttpClient, HttpError, Leg, Named, Recording, Request, Response, is_as_secure};
 use crate::text::presentable;
 
 pub mod clients;
+mod diagnosis;
 mod inside;
+mod insider;
 mod issuer;
 mod registered;
 mod rows;
 mod traps;
 
-pub use inside::{Insider, RecordingBrowser, Shared};
+pub use diagnosis::{Consequence, Diagnosis, Finding, Party, RowState, Step, Trapped};
+pub use insider::{Insider, RecordingBrowser, Shared};
 pub use rows::{Level, Row};
 pub use traps::Trap;
-
-/// What was found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Diagnosis {
-    /// The server that was looked at.
-    pub server: String,
-    /// The authorization server that it names.
-    pub issuer: Option<String>,
-    /// Every row that can be seen from outside.
-    pub findings: Vec<Finding>,
-    /// The known traps that it fell into.
-    pub traps: Vec<Trapped>,
-    /// What that means for single clients.
-    pub consequences: Vec<Consequence>,
-    /// What really went over the wire.
-    #[serde(skip)]
-    pub steps: Vec<Step>,
-}
-
-/// How one row stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The row.
-    #[serde(flatten)]
-    pub row: Row,
-    /// How it stands.
-    pub standing: RowState,
-    /// What was seen.
-    pub evidence: String,
-}
-
-/// How a row stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RowState {
-    /// Something else was seen than is asked for.
-    Broken,
-    /// What is asked for was seen.
-    Met,
-    /// It cannot be told from here.
-    NotVisible,
-}
-
-/// A trap, and what was seen of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Trapped {
-    /// Which.
-    pub trap: Trap,
-    /// What it is called.
-    pub title: &'static str,
-    /// What was seen.
-    pub evidence: String,
-    /// What to change.
-    pub change: &'static str,
-}
-
-/// What a client is likely to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Consequence {
-    /// The client.
-    pub client: &'static str,
-    /// Because of which trap.
-    pub trap: Trap,
-    /// What it does.
-    pub does: &'static str,
-    /// Where that was seen.
-    pub source: &'static str,
-    /// When.
-    pub checked: &'static str,
-}
-
-/// One exchange, and the clause that it follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What went over the wire, without secrets.
-    pub leg: Leg,
-    /// The other side.
-    pub party: Party,
-    /// The clause.
-    pub clause: &'static str,
-}
-
-/// Who is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Party {
-    /// The authorization server.
-    Issuer,
-    /// The server.
-    Resource,
-}
-
-impl Party {
-    /// As a picture names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Issuer => "Authorization server",
-            Self::Resource => "MCP server",
-        }
-    }
-}
 
 /// Why nothing could be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -518,13 +419,6 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
     }
 }
 
-impl Diagnosis {
-    /// The findings that are broken, of this level and above.
-    pub fn broken(&self, level: Level) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(move |finding| finding.standing == RowState::Broken && finding.row.level >= level)
-    }
-}
-
 fn lines(headers: &HeaderMap) -> Vec<String> {
     let text = |value: &::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     headers.get_all(WWW_AUTHENTICATE).iter().map(text).collect()
@@ -536,11 +430,6 @@ fn location(answer: &Response) -> Option<&str> {
 
 fn shown(list: &[String]) -> String {
     if list.is_empty() { "none".to_owned() } else { presentable(&list.join(", ")) }
-}
-
-/// Whether a URL leads inside of somewhere: to this machine, or into a private network.
-fn is_internal(url: &Url) -> bool {
-    Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }
 
 /// The header of a session, if there is one.

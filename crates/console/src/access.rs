@@ -1,4 +1,4 @@
-//! `/access/{id}`: what somebody may not do, asked of an owner; and what an owner says to it.
+//! `/access/{id}`: a user asks an owner for a tool that the rules do not allow, and the owner answers.
 //!
 //! A refusal names its request and nothing else, so the first page is found by that: from the record of the decision.
 //! Once it is asked, the page has a name of its own, which the asker and the owners can open.
@@ -17,19 +17,19 @@ use sekisho_web::{Visit, error, frame, shown};
 use crate::Console;
 
 mod change;
-mod draft;
+mod form;
 mod found;
 mod page;
 
 use change::Changed;
-use draft::Draft;
+use form::AccessForm;
 
 /// How many open requests an owner's home page lists, the oldest first.
 const ASKED_MAX: usize = 100;
 
 /// `GET /access/{id}`.
 pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
-    shown_with(&console, &visit, &id, &Draft::default(), None).await
+    shown_with(&console, &visit, &id, &AccessForm::default(), None).await
 }
 
 /// `POST /access/{id}`: ask, lend, refuse, take back.
@@ -46,7 +46,13 @@ pub(crate) async fn change(
     }
 }
 
-async fn shown_with(console: &Console, visit: &Visit, id: &str, draft: &Draft, problem: Option<Sentence>) -> Response {
+async fn shown_with(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    draft: &AccessForm,
+    problem: Option<Sentence>,
+) -> Response {
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match page::page(console, visit, id, draft, problem).await {
         Ok(page) => frame::page(visit, &console.site, status, &page, ""),

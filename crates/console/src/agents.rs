@@ -13,21 +13,27 @@ use sekisho_web::{Visit, error, frame};
 use crate::Console;
 
 mod change;
-mod draft;
+mod task_form;
 mod found;
 mod list;
 mod page;
 
 use change::Begun;
-use draft::Draft;
 pub(crate) use list::{GrantLine, grant_lines};
+use task_form::TaskForm;
 
 /// `GET /grants/{id}`.
 pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
-    shown_with(&console, &visit, &id, &Draft::default(), None).await
+    shown_with(&console, &visit, &id, &TaskForm::default(), None).await
 }
 
-async fn shown_with(console: &Console, visit: &Visit, id: &str, draft: &Draft, problem: Option<Sentence>) -> Response {
+async fn shown_with(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    draft: &TaskForm,
+    problem: Option<Sentence>,
+) -> Response {
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match page::page(console, visit, id, draft, problem).await {
         Ok(page) => frame::page(visit, &console.site, status, &page, ""),
@@ -35,7 +41,7 @@ async fn shown_with(console: &Console, visit: &Visit, id: &str, draft: &Draft, p
     }
 }
 
-/// `POST /grants/{id}/end`: whoever gave a grant takes it back.
+/// `POST /grants/{id}/end`: the person who gave a grant revokes it.
 pub(crate) async fn end(
     State(console): State<Arc<Console>>,
     visit: Visit,
@@ -48,7 +54,7 @@ pub(crate) async fn end(
     }
 }
 
-/// `POST /agents/end`: whoever is signed in takes back every grant.
+/// `POST /agents/end`: the person who is signed in revokes all grants of their own.
 pub(crate) async fn end_all(State(console): State<Arc<Console>>, visit: Visit, form: Form) -> Response {
     match change::end_all(&console, &visit, &form).await {
         Ok(()) => frame::go(&console.site, &visit, "/"),
@@ -56,7 +62,7 @@ pub(crate) async fn end_all(State(console): State<Arc<Console>>, visit: Visit, f
     }
 }
 
-/// `POST /grants/{id}/tasks`: whoever gave a grant says what it is for now.
+/// `POST /grants/{id}/tasks`: the person who gave a grant begins a task on it.
 pub(crate) async fn begin(
     State(console): State<Arc<Console>>,
     visit: Visit,

@@ -34,12 +34,12 @@ struct ApprovalPage {
     chrome: Chrome,
     csrf: String,
     id: String,
-    standing: Standing,
-    ask: Asked,
+    standing: ApprovalState,
+    ask: ApprovalFacts,
 }
 
 /// The facts of the call.
-struct Asked {
+struct ApprovalFacts {
     initial: String,
     server_initial: String,
     client: ClientLine,
@@ -64,7 +64,7 @@ struct TaskLink {
 
 /// How an approval stands, seen by the one who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum ApprovalState {
     /// Yes, and not used yet.
     Approved,
     /// No.
@@ -79,7 +79,7 @@ enum Standing {
     Used,
 }
 
-impl Standing {
+impl ApprovalState {
     fn of(approval: &Approval, alive: bool, now: Timestamp) -> Self {
         if approval.used_at.is_some() {
             Self::Used
@@ -162,12 +162,17 @@ async fn approval_page(console: &Console, visit: &Visit, id: &str) -> Result<App
         chrome: Chrome::new(&console.site, visit).with(visit, &session, Some(id.to_string())),
         csrf: form_token(visit, Some(&session), FormKind::Approval, &about(&approval)).expose().to_owned(),
         id: id.to_string(),
-        standing: Standing::of(&approval, alive, visit.now),
+        standing: ApprovalState::of(&approval, alive, visit.now),
         ask: asked(console, &mut tx, visit, &approval).await?,
     })
 }
 
-async fn asked(console: &Console, tx: &mut Tx, visit: &Visit, approval: &Approval) -> Result<Asked, StoreError> {
+async fn asked(
+    console: &Console,
+    tx: &mut Tx,
+    visit: &Visit,
+    approval: &Approval,
+) -> Result<ApprovalFacts, StoreError> {
     let client = shown::client(tx, &approval.client).await?;
     let server = shown::server(&console.site, &approval.server);
     let task = match approval.task {
@@ -180,7 +185,7 @@ async fn asked(console: &Console, tx: &mut Tx, visit: &Visit, approval: &Approva
     };
     let left_out = usize::try_from(approval.arguments_left_out).unwrap_or(usize::MAX);
     let cut = |shown: JsonText| JsonText { left_out: shown.left_out.saturating_add(left_out), ..shown };
-    Ok(Asked {
+    Ok(ApprovalFacts {
         initial: shown::initial(&client.name),
         server_initial: shown::initial(&server.title),
         tool: shown::exact(&approval.tool, 256),

@@ -9,14 +9,12 @@
 //!
 //! To add a page: a file of its noun, a template in `templates/console`, a route in [`Console::pages`].
 
-use std::fmt::{self, Debug};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use sekisho_policy::rights::Rights;
-use sekisho_web::{HasSite, Site};
-use tokio::sync::watch;
+
+mod console;
 
 mod access;
 mod agents;
@@ -31,30 +29,9 @@ mod own;
 mod task_line;
 mod task_problem;
 
-/// The pages of those who are signed in.
-pub struct Console {
-    pub(crate) site: Arc<Site>,
-    pub(crate) rights: watch::Receiver<Arc<Rights>>,
-}
-
-impl Debug for Console {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Console").field("site", &self.site).finish_non_exhaustive()
-    }
-}
-
-impl HasSite for Console {
-    fn site(&self) -> &Site {
-        &self.site
-    }
-}
+pub use console::Console;
 
 impl Console {
-    /// A console of this site. `rights`: what users may do.
-    pub fn new(site: Arc<Site>, rights: watch::Receiver<Arc<Rights>>) -> Arc<Self> {
-        Arc::new(Self { site, rights })
-    }
-
     /// The routes of every page.
     pub fn pages(self: Arc<Self>) -> Router {
         let at = |path: &str| self.site.at(path);

@@ -1,4 +1,4 @@
-//! The tools that somebody could put into a task.
+//! The tools that a person could put into a task.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `/records` and `/records/{request}`: what happened, for who audits, and for nobody else.
+//! `/records` and `/records/{request}`: what happened. Only owners and auditors see these pages.
 //!
 //! The pages only read. Arguments that were kept are shown when they are asked for, and who asked is on record before
 //! they are.

@@ -14,17 +14,23 @@ use crate::Console;
 mod change;
 mod found;
 mod page;
-mod wish;
+mod widening_form;
 
 use change::Changed;
-use wish::Wish;
+use widening_form::WideningForm;
 
 /// `GET /tasks/{id}`.
 pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
-    shown_with(&console, &visit, &id, &Wish::default(), None).await
+    shown_with(&console, &visit, &id, &WideningForm::default(), None).await
 }
 
-async fn shown_with(console: &Console, visit: &Visit, id: &str, wish: &Wish, problem: Option<Sentence>) -> Response {
+async fn shown_with(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    wish: &WideningForm,
+    problem: Option<Sentence>,
+) -> Response {
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     match page::page(console, visit, id, wish, problem).await {
         Ok(page) => frame::page(visit, &console.site, status, &page, ""),

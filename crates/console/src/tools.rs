@@ -107,7 +107,7 @@ async fn held_page(console: &Console, visit: &Visit, name: &str) -> Result<Optio
     }))
 }
 
-/// A server that is mounted, and what is held back of it, for whoever administers; for everybody else there is no such page.
+/// A server that is mounted, and what is held back of it, for owners and administrators. Other users get the answer that there is no such page.
 async fn find(
     console: &Console,
     tx: &mut Tx,

@@ -100,6 +100,8 @@ pub const ENDPOINTS: &[Endpoint] = &[
     get("/login", "/login", NO_STORE),
     post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
     post("/logout", "/logout", FORGED, SIGNED_IN),
+    get("/password", "/password", SIGNED_IN),
+    post("/password", "/password", FORGED, SIGNED_IN),
     post("/agents/end", "/agents/end", FORGED, SIGNED_IN),
     get("/setup/{token}", "/setup/{}", "reads the link"),
     post("/setup/{token}", "/setup/{}", Carries::Form(&[("password", "x"), ("csrf", "x")]), "reads the link"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sekisho_policy::decide::{Ask, Decision, Denial, Reason, StepUp, decide};
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::permit::Permit;
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::Violation;
@@ -70,7 +70,7 @@ impl DeniedTarget {
         match target {
             Target::Checkpoint { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => Self::Other,
             Target::Job { .. } => Self::Job,
-            Target::Tool { standing: ToolStanding::Held, .. } => Self::HeldTool,
+            Target::Tool { standing: ToolState::Held, .. } => Self::HeldTool,
             Target::Tool { .. } => Self::Tool,
         }
     }

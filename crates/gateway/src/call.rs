@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
 use sekisho_policy::decide::approval_key;
-use sekisho_policy::model::{Call, Target, ToolStanding};
+use sekisho_policy::model::{Call, Target, ToolState};
 use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::caller::{Basis, Caller};
 use sekisho_protocol::canonical;
@@ -306,11 +306,11 @@ async fn standing(
     gateway: &Arc<Gateway>,
     routed: &Routed,
     name: &str,
-) -> Result<(ToolStanding, Option<Arc<ToolSchema>>), CallFault> {
+) -> Result<(ToolState, Option<Arc<ToolSchema>>), CallFault> {
     // No caller may use an upstream's tool that has a name of ours, and a name with several spellings is no tool's. Both
     // are answered like an unknown name, so that nothing is learned from the difference (RS-36).
     if own::is_ours(&routed.route, name).is_some() || check_name(name).is_err() {
-        return Ok((ToolStanding::Unknown, None));
+        return Ok((ToolState::Unknown, None));
     }
     let server = routed.server();
     // Both of one moment.
@@ -319,7 +319,7 @@ async fn standing(
         (routed.route.standing(name, snapshot.standing(name)), snapshot.schema(name))
     };
     let found = now();
-    let is_known = found.0 != ToolStanding::Unknown;
+    let is_known = found.0 != ToolState::Unknown;
     if is_known && gateway.catalogues.was_listed(server) {
         return Ok(found);
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sekisho_policy::model::ToolStanding;
+use sekisho_policy::model::ToolState;
 use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::digest::Digest;
@@ -48,7 +48,7 @@ pub(crate) enum RefreshError {
 /// One tool, as calls see it.
 #[derive(Debug, Clone)]
 struct Known {
-    standing: ToolStanding,
+    standing: ToolState,
     seen: Digest,
     accepted: Option<Digest>,
     /// What it takes; of a tool that is not held back.
@@ -88,8 +88,8 @@ impl Snapshot {
     }
 
     /// What is known of a tool by its exact name (ATK-77: no folding, no prefix).
-    pub(crate) fn standing(&self, name: &str) -> ToolStanding {
-        self.tools.get(name).map_or(ToolStanding::Unknown, |known| known.standing)
+    pub(crate) fn standing(&self, name: &str) -> ToolState {
+        self.tools.get(name).map_or(ToolState::Unknown, |known| known.standing)
     }
 
     /// Whether no tool is known at all.
@@ -99,11 +99,11 @@ impl Snapshot {
 
     /// The same of a tool as a list defines it. One that does not promise what was accepted is held back, also where
     /// only one caller sees it so: what one session is shown is nothing that anybody accepted (ATK-76).
-    pub(crate) fn standing_as(&self, name: &str, definition: &Digest) -> ToolStanding {
+    pub(crate) fn standing_as(&self, name: &str, definition: &Digest) -> ToolState {
         match self.tools.get(name) {
             Some(known) if known.accepted.as_ref() == Some(definition) => known.standing,
-            Some(_) => ToolStanding::Held,
-            None => ToolStanding::Unknown,
+            Some(_) => ToolState::Held,
+            None => ToolState::Unknown,
         }
     }
 
@@ -114,17 +114,17 @@ impl Snapshot {
 
     /// The names of the tools that are held back, in order.
     fn held(&self) -> BTreeSet<&str> {
-        let held = self.tools.iter().filter(|(_, known)| known.standing == ToolStanding::Held);
+        let held = self.tools.iter().filter(|(_, known)| known.standing == ToolState::Held);
         held.map(|(name, _)| name.as_str()).collect()
     }
 }
 
 /// A definition that is not the accepted one is not the accepted tool (ATK-76).
-fn standing(tool: &Tool) -> ToolStanding {
+fn standing(tool: &Tool) -> ToolState {
     match tool.class {
-        _ if tool.is_held() => ToolStanding::Held,
-        Some(class) => ToolStanding::Classified(class),
-        None => ToolStanding::Unclassified,
+        _ if tool.is_held() => ToolState::Held,
+        Some(class) => ToolState::Classified(class),
+        None => ToolState::Unclassified,
     }
 }
 
@@ -306,7 +306,7 @@ impl Catalogues {
         let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
         let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = Vec::new();
-        for name in names.filter(|name| snapshot.standing(name) == ToolStanding::Unknown) {
+        for name in names.filter(|name| snapshot.standing(name) == ToolState::Unknown) {
             if told.len() < TOLD_MAX && told.insert(name.to_owned()) {
                 tracing::warn!(
                     %server,
@@ -421,7 +421,7 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
 
-    use sekisho_policy::model::ToolStanding;
+    use sekisho_policy::model::ToolState;
     use sekisho_protocol::catalogue::{Tool, ToolClass};
     use sekisho_protocol::digest::Digest;
     use sekisho_protocol::mcp::message::ListItem;
@@ -492,17 +492,17 @@ mod tests {
             seen: Digest::of(b"now"),
             accepted: accepted.map(Digest::of),
         };
-        let read = ToolStanding::Classified(ToolClass::Read);
-        assert_eq!(standing(&tool(None, Some(b"now"))), ToolStanding::Unclassified);
+        let read = ToolState::Classified(ToolClass::Read);
+        assert_eq!(standing(&tool(None, Some(b"now"))), ToolState::Unclassified);
         assert_eq!(standing(&tool(Some(ToolClass::Read), Some(b"now"))), read);
         for class in [None, Some(ToolClass::Read)] {
-            assert_eq!(standing(&tool(class, None)), ToolStanding::Held);
-            assert_eq!(standing(&tool(class, Some(b"before"))), ToolStanding::Held);
+            assert_eq!(standing(&tool(class, None)), ToolState::Held);
+            assert_eq!(standing(&tool(class, Some(b"before"))), ToolState::Held);
         }
         let snapshot = snapshot(tool(Some(ToolClass::Read), Some(b"now")));
         assert_eq!(snapshot.standing("a"), read);
         for other in ["A", "a ", "", "b"] {
-            assert_eq!(snapshot.standing(other), ToolStanding::Unknown, "{other}");
+            assert_eq!(snapshot.standing(other), ToolState::Unknown, "{other}");
         }
     }
 
@@ -519,11 +519,11 @@ mod tests {
             accepted: Some(Digest::of(accepted)),
         };
         let accepted = snapshot(tool(b"now"));
-        assert_eq!(accepted.standing_as("a", &Digest::of(b"now")), ToolStanding::Classified(ToolClass::Read));
-        assert_eq!(accepted.standing_as("a", &Digest::of(b"for you alone")), ToolStanding::Held);
-        assert_eq!(accepted.standing_as("b", &Digest::of(b"now")), ToolStanding::Unknown);
+        assert_eq!(accepted.standing_as("a", &Digest::of(b"now")), ToolState::Classified(ToolClass::Read));
+        assert_eq!(accepted.standing_as("a", &Digest::of(b"for you alone")), ToolState::Held);
+        assert_eq!(accepted.standing_as("b", &Digest::of(b"now")), ToolState::Unknown);
         // The accepted form, of a server that meanwhile shows another to us.
-        assert_eq!(snapshot(tool(b"before")).standing_as("a", &Digest::of(b"before")), ToolStanding::Held);
+        assert_eq!(snapshot(tool(b"before")).standing_as("a", &Digest::of(b"before")), ToolState::Held);
     }
 
     /// RS-61: what a tool takes is compiled when its definition changes, and only what was accepted.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Uri};
-use sekisho_policy::model::ToolStanding;
+use sekisho_policy::model::ToolState;
 use sekisho_protocol::caller::Recognition;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{RequestId, ServerName};
@@ -84,9 +84,9 @@ impl Route {
     }
 
     /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist, nor accept it.
-    pub(crate) fn standing(&self, name: &str, known: ToolStanding) -> ToolStanding {
+    pub(crate) fn standing(&self, name: &str, known: ToolState) -> ToolState {
         match (known, self.card.classes.get(name)) {
-            (ToolStanding::Classified(_) | ToolStanding::Unclassified, Some(class)) => ToolStanding::Classified(*class),
+            (ToolState::Classified(_) | ToolState::Unclassified, Some(class)) => ToolState::Classified(*class),
             (known, _) => known,
         }
     }

@@ -9,6 +9,7 @@
 //! An id names one request of a session: while it is open, no other request can have it (2025-11-25 Basic Protocol,
 //! Requests). Streams are resumed, so what arrives under an id may be the answer to something that was asked long ago.
 
+mod identifier;
 pub(crate) mod kept;
 
 use std::cmp::Reverse;
@@ -436,7 +437,7 @@ impl Sessions {
 
     /// The session of this identifier, if it is this caller's at this server. Someone else's is as unknown as none.
     pub(crate) fn find(&self, id: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
-        McpSessionToken::parse(kept::parts(id).0).ok()?;
+        McpSessionToken::parse(identifier::parts(id).0).ok()?;
         let session = lock(&self.table).by_key.get(&Digest::of(id.as_bytes())).cloned()?;
         if session.server != *server || session.party != Party::of(caller) {
             return None;

@@ -2,13 +2,11 @@
 //!
 //! Until the redirect is proven a failure is a page, afterwards it is an answer to the client: two error types, so
 //! that the compiler knows which. A request is a repeatable GET without cookies: each makes a pending request that
-//! is bound to nobody until a person acts.
+//! is bound to no browser until a person acts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
 use sekisho_policy::bounds::BoundsError;
 use sekisho_policy::task::check_bounds;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
@@ -23,18 +21,18 @@ use sekisho_protocol::server::{ServerCard, ServerDirectory};
 use sekisho_protocol::task::{self, TaskDefinition, TaskError};
 use sekisho_protocol::text::plain_text;
 use sekisho_store::Pending;
+use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::{Parameters, ParametersError};
-use sekisho_web::{Visit, frame};
 
 use crate::clients::{self, LookupError};
 use crate::redirect::ProvenRedirect;
-use crate::{Issuer, error, records};
+use crate::{Issuer, records};
 
 /// The longest `state` that is given back, in bytes.
 const STATE_BYTES_MAX: usize = 4096;
 
-/// Why a request is refused before its redirect is proven. Nobody is sent anywhere: the person sees a page.
+/// Why a request is refused before its redirect is proven. There is no redirect: the person sees a page.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnprovenError {
     #[error("too many authorization requests from this address")]
@@ -150,14 +148,6 @@ impl Prompt {
     }
 }
 
-/// `GET /oauth/authorize`.
-pub(crate) async fn authorize(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
-    match begin(&issuer, &visit, query.as_deref().unwrap_or_default()).await {
-        Ok(pending) => frame::go(&issuer.site, &visit, &format!("/consent/{pending}")),
-        Err(error) => error::authorize(&issuer, &visit, &error),
-    }
-}
-
 /// Judges a request and keeps it for a person's answer.
 pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result<PendingId, AuthorizeError> {
     let mut client_id = None;
@@ -201,7 +191,7 @@ async fn judge(
     }
     let parameters = Parameters::read(query).map_err(UnprovenError::from)?;
     no_parameter_twice(&parameters)?;
-    // Then who asks and where the answer goes: nobody is sent anywhere before that is proven (ATK-01).
+    // Then which client asks and where the answer goes: there is no redirect before that is proven (ATK-01).
     let id = named_client(&parameters)?;
     *client_id = Some(id.clone());
     let client = clients::find(issuer, visit, &id).await.map_err(UnprovenError::from)?.client;
@@ -218,7 +208,7 @@ async fn judge(
 }
 
 /// What is asked for, checked.
-struct Asked {
+struct AuthorizationParameters {
     state: Option<String>,
     challenge: CodeChallenge,
     server: ServerCard,
@@ -227,20 +217,24 @@ struct Asked {
     prompt: Prompt,
 }
 
-fn read_request(parameters: &Parameters, client: &Client, servers: &ServerDirectory) -> Result<Asked, ProvenError> {
+fn read_request(
+    parameters: &Parameters,
+    client: &Client,
+    servers: &ServerDirectory,
+) -> Result<AuthorizationParameters, ProvenError> {
     let state = bounded_state(parameters)?;
     no_request_object(parameters)?;
     // What is wanted at all: a code, in the query (ATK-06).
     response_type_is_code(parameters)?;
     response_mode_is_query(parameters)?;
-    // How it is bound to whoever asks, for which server, to do what.
+    // How the code is bound to the client, for which server, with which scopes.
     let challenge = challenge_is_s256(parameters)?;
     let server = one_known_server(parameters, servers)?;
     let scopes = known_scopes(parameters, server, client)?;
     let task = declared_task(parameters, server)?;
     // Last, how the person may be asked.
     let prompt = possible_prompt(parameters, client)?;
-    Ok(Asked { state, challenge, server: server.clone(), scopes, task, prompt })
+    Ok(AuthorizationParameters { state, challenge, server: server.clone(), scopes, task, prompt })
 }
 
 /// ATK-05. `resource` may be repeated (RFC 8707 §2) and is judged later.
@@ -324,7 +318,7 @@ fn known_scopes(parameters: &Parameters, server: &ServerCard, client: &Client) -
 fn declared_task(parameters: &Parameters, server: &ServerCard) -> Result<Option<TaskDefinition>, ProvenError> {
     let Some(text) = parameters.one(task::DETAILS) else { return Ok(None) };
     let declared = TaskDefinition::read_details(text, &server.resource)?;
-    // Not against what the tools take: nobody is signed in yet who may know that.
+    // They are not checked against the schemas of the tools here, because no user who may know those is signed in yet.
     declared.iter().try_for_each(|task| check_bounds(task, &BTreeMap::new()))?;
     Ok(declared)
 }
@@ -348,7 +342,13 @@ pub(crate) fn may_skip_consent(client: &Client) -> bool {
     client.origin == ClientOrigin::Registered && !client.can_be_impersonated()
 }
 
-fn pending(issuer: &Issuer, visit: &Visit, client: &Client, redirect: &ProvenRedirect, asked: Asked) -> Pending {
+fn pending(
+    issuer: &Issuer,
+    visit: &Visit,
+    client: &Client,
+    redirect: &ProvenRedirect,
+    asked: AuthorizationParameters,
+) -> Pending {
     Pending {
         id: PendingId::generate(visit.now, &*issuer.site.entropy),
         client: client.id.clone(),

@@ -1,26 +1,22 @@
 //! Clients: who they are, however they came to be known, and how their words are shown.
 
-use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::ClientId;
-use sekisho_protocol::registration::{Client, ClientAuthentication};
+use sekisho_protocol::registration::ClientAuthentication;
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 
 use crate::Issuer;
 
 pub(crate) mod authenticate;
+pub(crate) mod documents;
 pub(crate) mod dynamic;
+mod known;
 pub(crate) mod metadata_document;
 pub(crate) mod registered;
 
-use metadata_document::DocumentError;
+pub(crate) use known::KnownClient;
 
-/// A client that may ask, and the digest of its secret if it has one.
-#[derive(Debug, Clone)]
-pub(crate) struct KnownClient {
-    pub(crate) client: Client,
-    pub(crate) secret: Option<Digest>,
-}
+use metadata_document::DocumentError;
 
 /// Why there is no such client.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +39,7 @@ pub(crate) async fn find(issuer: &Issuer, visit: &Visit, id: &ClientId) -> Resul
     }
     if id.is_metadata_document() && stored.as_ref().is_none_or(KnownClient::came_from_its_document) {
         // What was kept of a document names the client in grants; what counts is what the document says now.
-        let client = issuer.documents.find(issuer, visit, id, stored.is_some()).await?;
+        let client = metadata_document::find(issuer, visit, id, stored.is_some()).await?;
         return Ok(KnownClient { client: (*client).clone(), secret: None });
     }
     stored.ok_or(LookupError::Unknown)
@@ -61,10 +57,4 @@ pub(crate) async fn find_again(issuer: &Issuer, visit: &Visit, id: &ClientId) ->
     stored
         .filter(|known| known.client.authentication == ClientAuthentication::None && !known.client.disabled)
         .ok_or(LookupError::Document(passing))
-}
-
-impl KnownClient {
-    fn came_from_its_document(&self) -> bool {
-        self.client.origin == sekisho_protocol::registration::ClientOrigin::MetadataDocument
-    }
 }

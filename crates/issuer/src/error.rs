@@ -47,7 +47,7 @@ fn tell_unproven(error: &UnprovenError, visit: &Visit) -> Telling {
     }
 }
 
-/// Whatever is wrong with a document, the page is the same (ATK-29).
+/// The page does not say what is wrong with a document (ATK-29).
 fn tell_lookup(error: &LookupError, visit: &Visit) -> Telling {
     let bad = StatusCode::BAD_REQUEST;
     match error {
@@ -61,7 +61,7 @@ fn tell_lookup(error: &LookupError, visit: &Visit) -> Telling {
     }
 }
 
-/// RFC 6749 §4.1.2.1 with `iss` (RFC 9207). To a client that nobody vouches for only as a link (ATK-04).
+/// RFC 6749 §4.1.2.1 with `iss` (RFC 9207). For a client that no operator registered it is a page with a link (ATK-04).
 fn refused(issuer: &Issuer, visit: &Visit, refusal: &Refusal) -> Response {
     let description = match &refusal.error {
         crate::authorize::ProvenError::Internal(fault) => {
@@ -260,7 +260,7 @@ fn oauth_error(status: StatusCode, code: OauthErrorCode, description: String, vi
     response
 }
 
-/// JSON that nobody may keep (AS-20, ATK-50).
+/// JSON that no cache may keep (AS-20, ATK-50).
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut response = (status, serde_json::to_vec(body).unwrap_or_default()).into_response();
     let headers = response.headers_mut();

@@ -15,7 +15,7 @@ const SKEW_SECONDS: u32 = 60;
 pub(crate) enum RequestStanding {
     /// A person said yes or no.
     Answered,
-    /// Nobody did, in time.
+    /// It was not answered in time.
     Expired,
     /// It can be answered, from this browser.
     Open,

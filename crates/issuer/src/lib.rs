@@ -10,28 +10,16 @@
 //! `sekisho_web::frame` or `error`. What a signed-in person sees otherwise is in `console`.
 //!
 //! To add a check to authorization requests: a named function in `authorize::read_request`, at the place where its
-//! failure is cheapest. To add an endpoint: a file, a route in [`Issuer::programs`] or [`Issuer::pages`], an error enum beside
-//! it and its mapping in `error`.
+//! failure is cheapest. To add an endpoint: an operation in a file of its own with an error enum beside it, a handler in
+//! `endpoints`, a route in [`Issuer::programs`] or [`Issuer::pages`], and the mapping of the error in `error`.
 
-use std::fmt::{self, Debug};
-use std::sync::Arc;
-
-use axum::Router;
-use axum::routing::{get, post};
-use http::StatusCode;
-use sekisho_client::http::HttpClient;
-use sekisho_client::jwks::KeySets;
-use sekisho_policy::rights::Rights;
-use sekisho_store::Refusals;
-use sekisho_token::Keys;
-use sekisho_web::{HasSite, Site};
-use tokio::sync::watch;
+mod endpoints;
+mod issuer;
 
 mod authorize;
 mod clients;
 mod consent;
 mod grant;
-mod jwks;
 pub mod login;
 mod metadata;
 mod redirect;
@@ -48,99 +36,5 @@ mod records;
 #[cfg(test)]
 mod testing;
 
+pub use issuer::{Issuer, IssuerParts};
 pub use settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
-
-/// What an issuer is made of.
-pub struct IssuerParts {
-    /// The pages' common ground: store, clock, entropy, servers, base URL.
-    pub site: Arc<Site>,
-    /// The signing keys in force.
-    pub keys: watch::Receiver<Keys>,
-    /// The way out, for documents and keys that clients publish. It must not reach loopback or private addresses
-    /// unless the operator allowed them: whoever can send a browser here can make it fetch (ATK-29).
-    pub http: Arc<dyn HttpClient>,
-    /// What users may do, and so what they may hand on.
-    pub rights: watch::Receiver<Arc<Rights>>,
-    /// Where refusals are counted that are not recorded one by one.
-    pub refusals: Arc<Refusals>,
-    /// What the operator decided.
-    pub settings: IssuerSettings,
-}
-
-/// The authorization server.
-pub struct Issuer {
-    pub(crate) site: Arc<Site>,
-    pub(crate) keys: watch::Receiver<Keys>,
-    pub(crate) http: Arc<dyn HttpClient>,
-    pub(crate) rights: watch::Receiver<Arc<Rights>>,
-    pub(crate) refusals: Arc<Refusals>,
-    pub(crate) settings: IssuerSettings,
-    pub(crate) limits: limits::Limits,
-    pub(crate) documents: clients::metadata_document::Documents,
-    pub(crate) client_keys: KeySets,
-    pub(crate) passwords: login::password::Passwords,
-}
-
-impl Debug for Issuer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issuer").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-impl HasSite for Issuer {
-    fn site(&self) -> &Site {
-        &self.site
-    }
-}
-
-impl Issuer {
-    /// An issuer of these parts.
-    pub fn new(parts: IssuerParts) -> Arc<Self> {
-        let IssuerParts { site, keys, http, rights, refusals, settings } = parts;
-        Arc::new(Self {
-            limits: limits::Limits::new(&settings),
-            documents: clients::metadata_document::Documents::new(),
-            client_keys: KeySets::new(Arc::clone(&http)),
-            passwords: login::password::Passwords::new(),
-            site,
-            keys,
-            http,
-            rights,
-            refusals,
-            settings,
-        })
-    }
-
-    /// The endpoints that programs call, at the paths that the issuer identifier gives them.
-    pub fn programs(self: Arc<Self>) -> Router {
-        let prefix = self.site.settings.prefix().to_owned();
-        let at = |path: &str| self.site.at(path);
-        // RFC 8414 §3.1 puts the identifier's path behind the well-known one; OpenID Connect Discovery §4.1 before.
-        let mut programs = Router::new()
-            .route(&format!("/.well-known/oauth-authorization-server{prefix}"), get(metadata::show))
-            .route(&format!("/.well-known/openid-configuration{prefix}"), get(metadata::show))
-            .route(&at("/oauth/jwks"), get(jwks::show))
-            .route(&at("/oauth/token"), post(token::answer_request))
-            .route("/token", post(token::answer_refresh_at_origin).fallback(async || StatusCode::NOT_FOUND))
-            .route(&at("/oauth/revoke"), post(revoke::revoke));
-        if !prefix.is_empty() {
-            programs = programs.route(&at("/.well-known/openid-configuration"), get(metadata::show));
-        }
-        if self.settings.registration == RegistrationPolicy::Open {
-            programs = programs.route(&at("/oauth/register"), post(register::register));
-        }
-        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).with_state(self)
-    }
-
-    /// The pages on which a person lets a client in and signs in, for `sekisho_web::serve`.
-    pub fn pages(self: Arc<Self>) -> Router {
-        let at = |path: &str| self.site.at(path);
-        Router::new()
-            .route(&at("/oauth/authorize"), get(authorize::authorize))
-            .route(&at("/consent/{pending}"), get(consent::show).post(consent::decide))
-            .route(&at("/login"), get(login::show).post(login::submit))
-            .route(&at("/password"), get(login::show_change).post(login::change_password))
-            .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
-            .with_state(Arc::clone(&self))
-    }
-}

@@ -30,10 +30,10 @@ pub(crate) const LOGINS_BY_BROWSER: Lane = Lane { free: 5, wait_seconds_max: 900
 const KEYS_MAX: usize = 10_000;
 
 /// Authorization requests per minute from all addresses together: each that is accepted is a row until it is answered or has
-/// expired. Three times what one address may send, so that one alone locks nobody out.
+/// expired. Three times what one address may send, so that one address alone cannot use up the share of all.
 const AUTHORIZATIONS_IN_ALL: NonZeroU32 = NonZeroU32::new(1_800).unwrap();
 
-/// Fetches of client metadata documents per minute (ATK-29). One document is fetched so often whoever asks for it; the other
+/// Fetches of client metadata documents per minute (ATK-29). One document is fetched at most so often, for all callers together; the other
 /// three bounds are for documents that were never read: what one address makes us fetch of one host, what all make us fetch
 /// of one host, and what all make us fetch at all. So a caller who names documents that are not there uses up its own share.
 const FETCHES_PER_DOCUMENT: NonZeroU32 = NonZeroU32::new(6).unwrap();

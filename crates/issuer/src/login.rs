@@ -1,37 +1,29 @@
 //! `/login`: the way in. The method is [`password`]; the session that comes of it is opened by `open`.
 
-use std::sync::Arc;
-
-use axum::extract::{RawQuery, State};
-use axum::response::Response;
-use http::StatusCode;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
-
 use sekisho_protocol::secret::Password;
 use sekisho_protocol::text::plain_text;
 use sekisho_store::User;
-
-use sekisho_web::frame::{self, Chrome, SignedIn};
-use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::Visit;
+use sekisho_web::frame::{Chrome, SignedIn};
+use sekisho_web::parameters::Form;
 use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token, is_ours};
 use sekisho_web::shown::display_name;
-use sekisho_web::{Visit, door};
 
 use crate::pages::LoginPage;
-use crate::{Issuer, consent, error, records};
+use crate::{Issuer, consent, records};
 
-mod change;
+pub(crate) mod change;
 mod failure;
 mod known;
 mod lanes;
 mod open;
 pub mod password;
-pub mod rules;
+pub mod password_rules;
 
-pub(crate) use change::{show as show_change, submit as change_password};
 pub(crate) use failure::LoginError;
 pub(crate) use open::open;
 
@@ -41,45 +33,19 @@ use lanes::Lanes;
 const USERNAME_CHARS_MAX: usize = 128;
 
 /// What a person typed, and for which page.
-struct Input {
-    username: String,
-    password: Password,
-    place: Option<Place>,
+pub(crate) struct Input {
+    pub(crate) username: String,
+    pub(crate) password: Password,
+    pub(crate) place: Option<Place>,
 }
 
-/// `GET /login`.
-pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, RawQuery(query): RawQuery) -> Response {
-    let parameters = Parameters::read(query.as_deref().unwrap_or_default()).unwrap_or_default();
-    let place = parameters.one("request").and_then(|id| id.parse().ok());
-    let (mut page, target) = login_page(&issuer, &visit, place, "", None).await;
-    // Somebody who is signed in already goes on. Not after a form, because its answer says what was wrong with it.
-    page.chrome.entry = door::entry(&issuer.site, &visit, &destination(place));
-    frame::entry_page(&visit, &issuer.site, &page, &target)
-}
-
-/// `POST /login`.
-pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
-    let input = match read(&visit, &form) {
-        Ok(input) => input,
-        Err(error) => return error::login(&issuer, &visit, &error),
-    };
-    let (problem, status) = match log_in(&issuer, &visit, &input).await {
-        Ok(signed_in) => return frame::signed_in(&issuer.site, &visit, &signed_in, &destination(input.place)),
-        Err(LoginError::Wrong) => (Sentence::LoginFailed, StatusCode::UNAUTHORIZED),
-        Err(LoginError::Throttled) => (Sentence::LoginThrottled, StatusCode::TOO_MANY_REQUESTS),
-        Err(error) => return error::login(&issuer, &visit, &error),
-    };
-    let (page, target) = login_page(&issuer, &visit, input.place, &input.username, Some(problem)).await;
-    frame::page(&visit, &issuer.site, status, &page, &target)
-}
-
-fn read(visit: &Visit, form: &Form) -> Result<Input, LoginError> {
+pub(crate) fn read(visit: &Visit, form: &Form) -> Result<Input, LoginError> {
     let form = form.parameters.as_ref().map_err(|_| LoginError::Malformed)?;
     if form.repeated(&[]).is_some() {
         return Err(LoginError::Malformed);
     }
     let place = form.one("request").map(str::parse::<Place>).transpose().map_err(|_| LoginError::Malformed)?;
-    // ATK-10: nobody is logged in by somebody else's page, least of all as somebody else.
+    // ATK-10: a page of another origin cannot log a browser in, neither as its user nor as another one.
     if !is_ours(visit, None, FormKind::Login, &about(place), form.one("csrf")) {
         return Err(LoginError::Forgery);
     }
@@ -95,12 +61,12 @@ fn about(place: Option<Place>) -> String {
 }
 
 /// Only ever a page of ours: no URL is taken from outside.
-fn destination(place: Option<Place>) -> String {
+pub(crate) fn destination(place: Option<Place>) -> String {
     place.map_or_else(|| "/".to_owned(), Place::path)
 }
 
 /// The page, and where its form may lead in the end: remembered consent answers the client without another page.
-async fn login_page(
+pub(crate) async fn login_page(
     issuer: &Issuer,
     visit: &Visit,
     place: Option<Place>,
@@ -129,7 +95,7 @@ async fn login_page(
 
 /// Checks the password and signs the browser in. Unknown, disabled and passwordless users cost the same time and get
 /// the same words as a wrong password (ATK-96).
-async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedIn, LoginError> {
+pub(crate) async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Result<SignedIn, LoginError> {
     let (user, lanes) = {
         let mut tx = issuer.site.store.read().await?;
         let user = tx.users().find_by_name(&input.username).await?.filter(|user| !user.disabled);

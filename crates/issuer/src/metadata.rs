@@ -1,9 +1,5 @@
 //! Authorization server metadata (RFC 8414 §2), also at the path where OpenID clients look.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::server::ServerDirectory;
@@ -11,16 +7,8 @@ use sekisho_protocol::task::TASK_TYPE;
 use sekisho_web::SiteSettings;
 use sekisho_web::language::Language;
 
-use crate::Issuer;
-use crate::error::document;
 use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 use crate::token::EXCHANGE;
-
-/// `GET /.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
-pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {
-    let servers = Arc::clone(&issuer.site.servers.borrow());
-    document(&metadata(&issuer.site.settings, &issuer.settings, &servers))
-}
 
 /// The document. It is made from settings only: nothing in a request can change it (ATK-13).
 pub(crate) fn metadata(

@@ -26,7 +26,7 @@ pub(crate) struct Ask {
     pub(crate) scopes: Vec<ScopeLine>,
 }
 
-/// Before anybody has signed in: who asks for what.
+/// The page before the login: which client asks for what.
 #[derive(Template)]
 #[template(path = "client.html")]
 pub(crate) struct ClientPage {

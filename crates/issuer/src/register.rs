@@ -1,9 +1,6 @@
-//! `POST /oauth/register` (RFC 7591 §3): a client makes itself known. Nobody vouches for it.
+//! `POST /oauth/register` (RFC 7591 §3): a client registers itself. No operator has confirmed who it is.
 
-use std::sync::Arc;
-
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::extract::Request;
 use http::header::CONTENT_TYPE;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::env::after;
@@ -17,9 +14,9 @@ use sekisho_web::parameters::whole_body;
 
 use crate::clients::dynamic::{Metadata, MetadataError, Registered, judge};
 use crate::limits::REGISTRATION_BYTES_MAX;
-use crate::{Issuer, error, records};
+use crate::{Issuer, records};
 
-/// Why nobody was registered.
+/// Why a client was not registered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistrationError {
     #[error("too many registrations from this address: wait a minute")]
@@ -44,20 +41,20 @@ impl From<StoreError> for RegistrationError {
     }
 }
 
-/// `POST /oauth/register`.
-pub(crate) async fn register(State(issuer): State<Arc<Issuer>>, visit: Visit, request: Request) -> Response {
-    let metadata = read(&issuer, &visit, request).await;
-    let outcome = match metadata {
-        Ok(metadata) => keep(&issuer, &visit, metadata).await,
+/// Registers a client, and puts a refusal on record.
+pub(crate) async fn register(
+    issuer: &Issuer,
+    visit: &Visit,
+    request: Request,
+) -> Result<Registered, RegistrationError> {
+    let outcome = match read(issuer, visit, request).await {
+        Ok(metadata) => keep(issuer, visit, metadata).await,
         Err(error) => Err(error),
     };
-    match outcome {
-        Ok(registered) => error::registered(&registered),
-        Err(error) => {
-            refused(&issuer, &visit, &error).await;
-            error::registration(&visit, &error)
-        }
+    if let Err(error) = &outcome {
+        refused(issuer, visit, error).await;
     }
+    outcome
 }
 
 /// A refusal is put on record; of a flood it is counted (AS-41).
@@ -86,7 +83,7 @@ async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Regi
     let client = judge(ClientId::generate(visit.now, &*issuer.site.entropy), metadata, issuer.settings.refreshes())?;
     let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.site.entropy));
     let mut tx = issuer.site.store.begin_for_stranger().await?;
-    // Whoever registers and never comes back gives way to whoever comes now: nobody closes the door by registering.
+    // A registration that was never used gives way to a new one, so that nobody can use up all places by registering.
     let full = tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max;
     if full && !tx.clients().forget_oldest_unused().await? {
         return Err(RegistrationError::Full);

@@ -1,9 +1,5 @@
 //! `POST /oauth/revoke` (RFC 7009): says yes to everything it understands, so that tokens cannot be probed.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekisho_acts::{ActError, grant};
@@ -19,17 +15,10 @@ use sekisho_web::parameters::Form;
 
 use crate::clients::authenticate::{self, AuthenticatedClient};
 use crate::token::TokenError;
-use crate::{Issuer, error, records};
+use crate::{Issuer, records};
 
-/// `POST /oauth/revoke`.
-pub(crate) async fn revoke(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
-    match answer(&issuer, &visit, form).await {
-        Ok(()) => error::revoked(),
-        Err(error) => error::token(&visit, &error),
-    }
-}
-
-async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<(), TokenError> {
+/// Authenticates the client and ends the grant behind the token that it shows, if that is its own.
+pub(crate) async fn revoke(issuer: &Issuer, visit: &Visit, form: Form) -> Result<(), TokenError> {
     let parameters = form.parameters?;
     if let Some(name) = parameters.repeated(&[]) {
         return Err(TokenError::Repeated(name.to_owned()));

@@ -30,9 +30,9 @@ pub struct IssuerSettings {
 /// Who may register itself (RFC 7591).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistrationPolicy {
-    /// Nobody; there is no registration endpoint (ATK-23).
+    /// No client; there is no registration endpoint (ATK-23).
     Closed,
-    /// Anybody, with redirects on https, loopback or a private-use scheme.
+    /// Any client, with redirects on https, loopback or a private-use scheme.
     Open,
 }
 

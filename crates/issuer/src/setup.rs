@@ -1,11 +1,6 @@
 //! `/setup/{token}`: the link, printed locally, with which somebody sets a first password (ATK-100: there is no
 //! default one, and no first visitor becomes the owner).
 
-use std::sync::Arc;
-
-use axum::extract::{Path, State};
-use axum::response::Response;
-use http::StatusCode;
 use sekisho_acts::ActError;
 use sekisho_acts::password::{self, Basis};
 use sekisho_protocol::audit::Actor;
@@ -15,14 +10,14 @@ use sekisho_protocol::secret::SetupToken;
 use sekisho_store::{SetupLink, StoreError, Tx, User};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
-use sekisho_web::frame::{self, Chrome, SignedIn};
+use sekisho_web::frame::{Chrome, SignedIn};
 use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token, is_ours};
 
-use crate::login::{self, LoginError, rules};
+use crate::login::{self, LoginError, password_rules};
 use crate::pages::SetupPage;
-use crate::{Issuer, error, records};
+use crate::{Issuer, records};
 
 /// How long a link works, in seconds.
 pub const SETUP_LINK_SECONDS: u32 = 30 * 60;
@@ -72,39 +67,7 @@ impl From<LoginError> for SetupError {
     }
 }
 
-/// `GET /setup/{token}`.
-pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit, Path(token): Path<String>) -> Response {
-    match find(&issuer, &visit, &token).await {
-        Ok((_, user)) => {
-            let page = setup_page(&issuer, &visit, &token, &user, None);
-            frame::page(&visit, &issuer.site, StatusCode::OK, &page, "")
-        }
-        Err(error) => error::setup(&issuer, &visit, &error),
-    }
-}
-
-/// `POST /setup/{token}`.
-pub(crate) async fn submit(
-    State(issuer): State<Arc<Issuer>>,
-    visit: Visit,
-    Path(token): Path<String>,
-    form: Form,
-) -> Response {
-    let (link, user) = match find(&issuer, &visit, &token).await {
-        Ok(found) => found,
-        Err(error) => return error::setup(&issuer, &visit, &error),
-    };
-    match set_password(&issuer, &visit, &link, &user, &form).await {
-        Ok(signed_in) => frame::signed_in(&issuer.site, &visit, &signed_in, "/"),
-        Err(SetupError::Password(problem)) => {
-            let page = setup_page(&issuer, &visit, &token, &user, Some(problem));
-            frame::page(&visit, &issuer.site, StatusCode::UNPROCESSABLE_ENTITY, &page, "")
-        }
-        Err(error) => error::setup(&issuer, &visit, &error),
-    }
-}
-
-async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<(SetupToken, User), SetupError> {
+pub(crate) async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<(SetupToken, User), SetupError> {
     let token = SetupToken::parse(token).map_err(|_| SetupError::Link)?;
     let mut tx = issuer.site.store.read().await?;
     let link = tx.setup_links().find(&token.digest()).await?.ok_or(SetupError::Link)?;
@@ -116,7 +79,13 @@ async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<(SetupToken
     Ok((token, user))
 }
 
-fn setup_page(issuer: &Issuer, visit: &Visit, token: &str, user: &User, problem: Option<Sentence>) -> SetupPage {
+pub(crate) fn setup_page(
+    issuer: &Issuer,
+    visit: &Visit,
+    token: &str,
+    user: &User,
+    problem: Option<Sentence>,
+) -> SetupPage {
     SetupPage {
         chrome: Chrome::new(&issuer.site, visit),
         csrf: form_token(visit, None, FormKind::Setup, token).expose().to_owned(),
@@ -127,7 +96,7 @@ fn setup_page(issuer: &Issuer, visit: &Visit, token: &str, user: &User, problem:
     }
 }
 
-async fn set_password(
+pub(crate) async fn set_password(
     issuer: &Issuer,
     visit: &Visit,
     link: &SetupToken,
@@ -141,12 +110,15 @@ async fn set_password(
     if !is_ours(visit, None, FormKind::Setup, link.expose(), form.one("csrf")) {
         return Err(SetupError::Forgery);
     }
-    let password =
-        rules::accept(form.one("password").unwrap_or_default(), form.one("repeat").unwrap_or_default(), &user.name)
-            .map_err(SetupError::Password)?;
+    let password = password_rules::accept(
+        form.one("password").unwrap_or_default(),
+        form.one("repeat").unwrap_or_default(),
+        &user.name,
+    )
+    .map_err(SetupError::Password)?;
     let phc = issuer.passwords.hash(password, &*issuer.site.entropy).await?;
     let mut tx = issuer.site.store.begin().await?;
-    // Whoever holds the link is taken for its user from here on.
+    // From here on the person who holds the link counts as its user.
     let by = records::performer(issuer, visit, Actor::User(user.id));
     let user = password::set(&mut tx, &by, Basis::Link(link), &phc).await.map_err(|error| match error {
         ActError::Absent { .. } => SetupError::Link,

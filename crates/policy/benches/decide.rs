@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 use sekisho_policy::decide::{decide, may_see};
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
@@ -91,7 +91,7 @@ fn caller(seed: u64) -> Caller {
 }
 
 fn call(tool: usize) -> Call {
-    let target = Target::Tool { name: format!("tool{tool}"), standing: ToolStanding::Classified(ToolClass::Read) };
+    let target = Target::Tool { name: format!("tool{tool}"), standing: ToolState::Classified(ToolClass::Read) };
     Call::bare("notes".parse().unwrap(), "tools/call", target)
 }
 

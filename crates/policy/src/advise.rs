@@ -24,18 +24,18 @@ const REFUSALS_MIN: usize = 3;
 
 /// What was seen.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct Observations {
     /// The grants that live.
-    pub grants: Vec<SeenGrant>,
+    pub grants: Vec<ObservedGrant>,
     /// The tools of each server, with the class in force.
     pub tools: BTreeMap<ServerName, BTreeMap<String, Option<ToolClass>>>,
     /// The calls of tools, oldest first.
-    pub calls: Vec<SeenCall>,
+    pub calls: Vec<ObservedCall>,
 }
 
 /// A grant, as far as it matters here.
 #[derive(Debug, Clone)]
-pub struct SeenGrant {
+pub struct ObservedGrant {
     /// Its identifier.
     pub id: GrantId,
     /// At which server.
@@ -46,7 +46,7 @@ pub struct SeenGrant {
 
 /// A call that was judged.
 #[derive(Debug, Clone)]
-pub struct SeenCall {
+pub struct ObservedCall {
     /// Under which id the records know it.
     pub request: RequestId,
     /// For whom: a name for people.
@@ -106,18 +106,18 @@ pub enum Proposal {
 }
 
 /// All proposals, by server.
-pub fn advise(seen: &Seen) -> Vec<Advice> {
+pub fn advise(seen: &Observations) -> Vec<Advice> {
     let servers: BTreeSet<&ServerName> = seen.calls.iter().map(|call| &call.server).collect();
     let mut advice = Vec::new();
     for server in servers {
         let none = BTreeMap::new();
         let tools = seen.tools.get(server).unwrap_or(&none);
         // The checkpoint's own tools need no scope, no rule and no place in a task.
-        let is_own = |call: &SeenCall| OWN_TOOLS.contains(&call.tool.as_str()) && !tools.contains_key(&call.tool);
+        let is_own = |call: &ObservedCall| OWN_TOOLS.contains(&call.tool.as_str()) && !tools.contains_key(&call.tool);
         let calls = seen.calls.iter().filter(|call| call.server == *server && !is_own(call));
-        let calls: Vec<&SeenCall> = calls.collect();
+        let calls: Vec<&ObservedCall> = calls.collect();
         // A person who was asked, and what went on after that, are both use.
-        let used: Vec<&SeenCall> = calls.iter().filter(|call| call.verdict == Verdict::Permit).copied().collect();
+        let used: Vec<&ObservedCall> = calls.iter().filter(|call| call.verdict == Verdict::Permit).copied().collect();
         advice.extend(scopes(server, tools, &used, &seen.grants));
         advice.extend(policy(server, tools, &used));
         advice.extend(task(server, &used));
@@ -126,7 +126,7 @@ pub fn advise(seen: &Seen) -> Vec<Advice> {
     advice
 }
 
-fn names<'a>(calls: &[&'a SeenCall]) -> BTreeSet<&'a str> {
+fn names<'a>(calls: &[&'a ObservedCall]) -> BTreeSet<&'a str> {
     calls.iter().map(|call| call.tool.as_str()).collect()
 }
 
@@ -138,15 +138,15 @@ fn times(count: usize) -> String {
 fn scopes(
     server: &ServerName,
     tools: &BTreeMap<String, Option<ToolClass>>,
-    used: &[&SeenCall],
-    grants: &[SeenGrant],
+    used: &[&ObservedCall],
+    grants: &[ObservedGrant],
 ) -> Option<Advice> {
     let class = |name: &&str| tools.get(*name).copied().flatten();
     let used_names = names(used);
     let most = used_names.iter().filter_map(class).max();
     let by_name = used_names.iter().filter(|name| class(name).is_none()).map(|name| Scope::tool(name));
     let needed: ScopeSet = most.map(Scope::of_class).into_iter().chain(by_name).collect();
-    let wider: Vec<&SeenGrant> = grants
+    let wider: Vec<&ObservedGrant> = grants
         .iter()
         .filter(|grant| grant.server == *server)
         .filter(|grant| {
@@ -170,7 +170,7 @@ fn scopes(
 }
 
 /// Tools that nobody used.
-fn policy(server: &ServerName, tools: &BTreeMap<String, Option<ToolClass>>, used: &[&SeenCall]) -> Option<Advice> {
+fn policy(server: &ServerName, tools: &BTreeMap<String, Option<ToolClass>>, used: &[&ObservedCall]) -> Option<Advice> {
     let used_names = names(used);
     let unused: Vec<&str> = tools.keys().map(String::as_str).filter(|name| !used_names.contains(name)).collect();
     if used_names.is_empty() || unused.is_empty() {
@@ -213,12 +213,12 @@ fn literal(text: &str) -> String {
 }
 
 /// A task with what was used, and with the bounds in which arguments stayed.
-fn task(server: &ServerName, used: &[&SeenCall]) -> Option<Advice> {
+fn task(server: &ServerName, used: &[&ObservedCall]) -> Option<Advice> {
     let mut undecidable = Vec::new();
     let mut evidence = Vec::new();
     let mut tools = BTreeMap::new();
     for name in names(used) {
-        let calls: Vec<&&SeenCall> = used.iter().filter(|call| call.tool == name).collect();
+        let calls: Vec<&&ObservedCall> = used.iter().filter(|call| call.tool == name).collect();
         let kept: Option<Vec<&Map<String, Value>>> = calls.iter().map(|call| call.arguments.as_ref()).collect();
         let bounds = match kept {
             Some(kept) => Some(bounds(&kept)),
@@ -332,8 +332,8 @@ fn rights_way(beyond_loans: Option<&BeyondLoans>) -> String {
 }
 
 /// What is refused again and again.
-fn refusals(server: &ServerName, calls: &[&SeenCall]) -> Vec<Advice> {
-    let mut by_kind: BTreeMap<(&str, &str, SetName), Vec<&SeenCall>> = BTreeMap::new();
+fn refusals(server: &ServerName, calls: &[&ObservedCall]) -> Vec<Advice> {
+    let mut by_kind: BTreeMap<(&str, &str, SetName), Vec<&ObservedCall>> = BTreeMap::new();
     for call in calls {
         if let (Verdict::Deny | Verdict::StepUp, Some(set)) = (call.verdict, call.set) {
             by_kind.entry((&call.who, &call.tool, set)).or_default().push(call);

@@ -153,7 +153,7 @@ impl Bounds {
             .build(schema)
             .map_err(|error| invalid(&error))?;
         let reader = Reader { tool, known };
-        let strict = reader.schema(schema, &Place::root())?;
+        let strict = reader.schema(schema, &SchemaPosition::root())?;
         Compiled::read(&strict, Use::Bounds).map(Self).map_err(|error| invalid(&error))
     }
 }
@@ -208,12 +208,12 @@ fn short(text: &str) -> String {
 
 /// Where in the arguments a schema speaks.
 #[derive(Debug, Clone)]
-struct Place<'a> {
+struct SchemaPosition<'a> {
     /// The names that lead there; `None` beyond a list or a pattern.
     path: Option<Vec<&'a str>>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SchemaPosition<'a> {
     fn root() -> Self {
         Self { path: Some(Vec::new()) }
     }
@@ -254,12 +254,12 @@ impl Reader<'_> {
         self.tool.to_owned()
     }
 
-    fn empty(&self, place: &Place<'_>) -> BoundsError {
+    fn empty(&self, place: &SchemaPosition<'_>) -> BoundsError {
         BoundsError::Empty { tool: self.tool(), at: place.words() }
     }
 
     /// The same schema with what it implies written out.
-    fn schema(&self, schema: &Value, place: &Place<'_>) -> Result<Value, BoundsError> {
+    fn schema(&self, schema: &Value, place: &SchemaPosition<'_>) -> Result<Value, BoundsError> {
         let members = match schema {
             Value::Object(members) => members,
             Value::Bool(false) => return Ok(Value::Bool(false)),
@@ -291,7 +291,7 @@ impl Reader<'_> {
         &self,
         strict: &mut Map<String, Value>,
         speaking: &[(&str, Kind)],
-        place: &Place<'_>,
+        place: &SchemaPosition<'_>,
     ) -> Result<(), BoundsError> {
         let other = |keyword: &str, kind: Kind, found: Types| BoundsError::OtherType {
             tool: self.tool(),
@@ -342,20 +342,21 @@ impl Reader<'_> {
         &self,
         strict: &mut Map<String, Value>,
         members: &Map<String, Value>,
-        place: &Place<'_>,
+        place: &SchemaPosition<'_>,
     ) -> Result<(), BoundsError> {
         self.properties(strict, members, place)?;
         for keyword in ["items", "contains", "additionalProperties"] {
             let open = |value: &&Value| **value != Value::Bool(true) || keyword != "additionalProperties";
             if let Some(inner) = members.get(keyword).filter(open) {
-                strict.insert(keyword.to_owned(), self.schema(inner, &Place::inside())?);
+                strict.insert(keyword.to_owned(), self.schema(inner, &SchemaPosition::inside())?);
             }
         }
         if let Some(Value::Object(patterns)) = members.get("patternProperties") {
-            let read = patterns.iter().map(|(name, inner)| Ok((name.clone(), self.schema(inner, &Place::inside())?)));
+            let read =
+                patterns.iter().map(|(name, inner)| Ok((name.clone(), self.schema(inner, &SchemaPosition::inside())?)));
             strict.insert("patternProperties".to_owned(), Value::Object(read.collect::<Result<_, _>>()?));
         }
-        for (keyword, place) in [("prefixItems", &Place::inside()), ("anyOf", place), ("allOf", place)] {
+        for (keyword, place) in [("prefixItems", &SchemaPosition::inside()), ("anyOf", place), ("allOf", place)] {
             if let Some(Value::Array(schemas)) = members.get(keyword) {
                 let read = schemas.iter().map(|inner| self.schema(inner, place)).collect::<Result<_, _>>()?;
                 strict.insert(keyword.to_owned(), Value::Array(read));
@@ -372,7 +373,7 @@ impl Reader<'_> {
         &self,
         strict: &mut Map<String, Value>,
         members: &Map<String, Value>,
-        place: &Place<'_>,
+        place: &SchemaPosition<'_>,
     ) -> Result<(), BoundsError> {
         let listed = members.get("required").and_then(Value::as_array);
         for name in listed.into_iter().flatten().filter_map(Value::as_str) {
@@ -403,7 +404,7 @@ impl Reader<'_> {
     }
 
     /// That the tool takes an argument of this name, where it says which it takes.
-    fn exists(&self, name: &str, place: &Place<'_>) -> Result<(), BoundsError> {
+    fn exists(&self, name: &str, place: &SchemaPosition<'_>) -> Result<(), BoundsError> {
         let declared = self.known.zip(place.path.as_deref()).and_then(|(known, path)| known.properties(path));
         match declared {
             Some(declared) if !declared.names.contains(&name) => Err(BoundsError::NoSuchArgument {

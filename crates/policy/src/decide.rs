@@ -13,7 +13,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::scope::ScopeSet;
 
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::permit::{Owed, Permit};
 use crate::rights::{Answer, Rights, RuleId};
 use crate::schema::Violation;
@@ -314,7 +314,7 @@ impl Weighed {
 fn exists(call: &Call) -> bool {
     match &call.target {
         Target::Job { own, .. } => *own,
-        Target::Tool { standing, .. } => !matches!(standing, ToolStanding::Held | ToolStanding::Unknown),
+        Target::Tool { standing, .. } => !matches!(standing, ToolState::Held | ToolState::Unknown),
         Target::Checkpoint { .. } | Target::Prompt { .. } | Target::Resource { .. } | Target::Server => true,
     }
 }

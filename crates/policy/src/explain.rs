@@ -7,7 +7,7 @@ use sekisho_protocol::scope::ScopeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::{Candidate, Judgement, Weighed, judge};
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{Rights, Unread};
 use crate::task::{OutsideWhy, WhichArguments};
 
@@ -122,7 +122,7 @@ pub fn explain<'a>(
         rights: RightsSay {
             inside: weighed.exists && weighed.rights.permitted,
             exists: weighed.exists,
-            held: matches!(call.target, Target::Tool { standing: ToolStanding::Held, .. }),
+            held: matches!(call.target, Target::Tool { standing: ToolState::Held, .. }),
             because: names(&weighed.rights.because),
             reasons: weighed.rights.reasons.clone(),
             approval: weighed.rights.approval.as_ref().map(ToString::to_string),

@@ -9,7 +9,7 @@ use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::uri::ResourceUri;
 
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::Rights;
 use crate::task::WhichArguments;
 
@@ -34,9 +34,9 @@ pub fn grantable(
         rights.answer(principal, &Authority::default(), &call, WhichArguments::Any, now).permitted
     };
     let may_call = |name: &str, standing| may(Target::Tool { name: name.to_owned(), standing });
-    let standing = |tool: &Tool| tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+    let standing = |tool: &Tool| tool.class.map_or(ToolState::Unclassified, ToolState::Classified);
     let classes = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive].into_iter().filter(|class| {
-        let any = may_call("", ToolStanding::Classified(*class));
+        let any = may_call("", ToolState::Classified(*class));
         let known = || tools.iter().any(|tool| tool.class == Some(*class) && may_call(&tool.name, standing(tool)));
         // Resources and prompts are read, too: such as no rule names, or some that only a rule knows by name.
         let may_read = || ResourceUri::parse("urn:sekisho:unnamed").is_ok_and(|uri| may(Target::Resource { uri }));

@@ -6,7 +6,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ClientId, ServerName};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{Rights, RuleId};
 use crate::task::WhichArguments;
 
@@ -52,7 +52,7 @@ pub fn hindrance(
     let path = ActorPath::direct(client.clone());
     let principal = Principal { subject, path: Some(&path) };
     // As it would be if it were not held back.
-    let standing = tool.class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+    let standing = tool.class.map_or(ToolState::Unclassified, ToolState::Classified);
     let target = Target::Tool { name: tool.name.to_owned(), standing };
     let call = Call::bare(tool.server.clone(), "tools/call", target);
     let answer = rights.answer(principal, &Authority::default(), &call, WhichArguments::Any, now);

@@ -87,7 +87,7 @@ pub enum Target {
         /// Its name.
         name: String,
         /// What is known of it.
-        standing: ToolStanding,
+        standing: ToolState,
     },
 }
 
@@ -106,7 +106,7 @@ impl Target {
 
 /// What the catalogue knows of a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ToolStanding {
+pub enum ToolState {
     /// The owner gave it a class.
     Classified(ToolClass),
     /// The server has it, and it is new or not what was accepted: until an owner accepts it, it is not there.
@@ -121,7 +121,7 @@ impl Call {
     /// How much this call can do to the world. What is unclassified could do anything.
     pub fn class(&self) -> ToolClass {
         match &self.target {
-            Target::Tool { standing: ToolStanding::Classified(class), .. } => *class,
+            Target::Tool { standing: ToolState::Classified(class), .. } => *class,
             Target::Tool { .. } => ToolClass::Destructive,
             Target::Checkpoint { .. }
             | Target::Job { .. }
@@ -155,7 +155,7 @@ impl Call {
         match &self.target {
             Target::Checkpoint { .. } | Target::Job { .. } | Target::Server => None,
             Target::Prompt { .. } | Target::Resource { .. } => Some(Scope::read()),
-            Target::Tool { standing: ToolStanding::Classified(class), .. } => Some(Scope::of_class(*class)),
+            Target::Tool { standing: ToolState::Classified(class), .. } => Some(Scope::of_class(*class)),
             Target::Tool { name, .. } => Some(Scope::tool(name)),
         }
     }

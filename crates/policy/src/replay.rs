@@ -82,7 +82,7 @@ mod tests {
     use sekisho_protocol::ids::{ClientId, UserId};
 
     use super::{Before, Kept, Replayed, replay};
-    use crate::model::{Authority, Call, Target, ToolStanding};
+    use crate::model::{Authority, Call, Target, ToolState};
     use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 
     const USED: Before = Before { permitted: true, used: true, asked: false };
@@ -98,7 +98,7 @@ mod tests {
         let client = ClientId::parse("cli_a").unwrap();
         let (subject, path) = (Subject::User(user), ActorPath::direct(client));
         let principal = Principal { subject: &subject, path: Some(&path) };
-        let target = Target::Tool { name: "write".to_owned(), standing: ToolStanding::Classified(ToolClass::Write) };
+        let target = Target::Tool { name: "write".to_owned(), standing: ToolState::Classified(ToolClass::Write) };
         let call = Call::bare("notes".parse().unwrap(), "tools/call", target);
         let under = |text: &str, kept, before| {
             let files = vec![PolicyFile { name: "a.cedar".to_owned(), text: text.to_owned() }];

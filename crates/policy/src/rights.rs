@@ -31,7 +31,7 @@ use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
-use crate::model::{Authority, Call, Target, ToolStanding, Trust};
+use crate::model::{Authority, Call, Target, ToolState, Trust};
 use crate::schema::Violation;
 use crate::task::WhichArguments;
 use arguments::Arguments;
@@ -291,7 +291,7 @@ enum Kind {
     Prompt,
     Resource,
     Server,
-    Tool(ToolStanding),
+    Tool(ToolState),
 }
 
 impl Key {

@@ -9,9 +9,8 @@ use http::HeaderMap;
 use http::header::COOKIE;
 use sekisho_protocol::secret::{CsrfToken, DoorToken, SessionToken};
 
-use crate::door;
-use crate::session::SessionSecret;
-use crate::site::SiteSettings;
+use crate::session_secret::SessionSecret;
+use crate::settings::{SiteSettings, behind_door};
 
 /// The names and attributes of the cookies of one site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl Cookies {
 
     /// Below which path a browser shows the cookie of a session.
     fn path(&self, door: Option<&DoorToken>) -> String {
-        door.map_or_else(|| "/".to_owned(), |door| door::prefix(&self.prefix, door))
+        door.map_or_else(|| "/".to_owned(), |door| behind_door(&self.prefix, door))
     }
 
     /// `Set-Cookie` for a browser.
@@ -84,7 +83,7 @@ impl Cookies {
     }
 }
 
-/// The value of the only cookie of this name. Two of one name mean that somebody tossed one in (ATK-81): none counts.
+/// The value of the only cookie of this name. If there are two of one name, another host has set one (ATK-81), and none counts.
 fn only<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -101,8 +100,8 @@ mod tests {
     use sekisho_protocol::secret::SessionToken;
 
     use super::Cookies;
-    use crate::session::SessionSecret;
-    use crate::site::SiteSettings;
+    use crate::session_secret::SessionSecret;
+    use crate::settings::SiteSettings;
 
     fn settings(base_url: &str) -> SiteSettings {
         SiteSettings { base_url: base_url.to_owned(), ..SiteSettings::default() }

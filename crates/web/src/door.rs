@@ -18,44 +18,24 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::header::ACCEPT;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, Uri};
-use sekisho_protocol::digest::Digest;
 use sekisho_protocol::secret::DoorToken;
 use sekisho_store::StoreError;
 use tower::ServiceExt as _;
 
 use crate::error::{self, PageError};
-use crate::site::{Site, SiteSettings};
+use crate::settings::SiteSettings;
+use crate::site::Site;
 use crate::visit::Visit;
 use crate::{frame, session};
-
-/// The script of the pages before and behind a door. Nothing is put into it: what it needs stands in its attributes.
-pub const SCRIPT: &str = include_str!("../../../templates/web/door.js");
-
-/// What `Content-Security-Policy` says so that this script runs and no other (CSP Level 3 §2.3.1, hash sources).
-pub fn script_policy() -> String {
-    format!("script-src 'sha256-{}'; ", STANDARD.encode(Digest::of(SCRIPT.as_bytes()).as_bytes()))
-}
-
-/// The path in which a door stands. `base` is the path of the issuer identifier.
-pub fn prefix(base: &str, door: &DoorToken) -> String {
-    format!("{base}/~{}", door.expose())
-}
 
 /// Where a page that was opened without a door sends a browser that has one: to this path behind it. `None` where there are
 /// no doors, and behind one.
 pub fn entry(site: &Site, visit: &Visit, path: &str) -> Option<String> {
     let is_before = !site.settings.is_https() && visit.door.is_none();
     is_before.then(|| if path == "/" { String::new() } else { path.to_owned() })
-}
-
-/// A page before the door, where somebody in this browser may be signed in: the address without a door tells nothing.
-pub fn closed(site: &Site, door: &DoorToken, path: &str) -> Response {
-    frame::see_other(&format!("{}{path}#~{}", site.settings.prefix(), door.expose()))
 }
 
 /// Everything that no route has: what lies behind a door, or nothing.
@@ -77,7 +57,7 @@ pub async fn enter(site: Arc<Site>, people: Router, request: Request) -> Respons
     if !is_open {
         parts.extensions.remove::<DoorToken>();
         if !is_form {
-            return closed(&site, &door, inside.path_and_query().map_or("/", PathAndQuery::as_str));
+            return frame::before_door(&site, &door, inside.path_and_query().map_or("/", PathAndQuery::as_str));
         }
     }
     let mut whole = site.settings.prefix().to_owned();
@@ -128,7 +108,7 @@ mod tests {
     use sekisho_protocol::secret::DoorToken;
 
     use super::through;
-    use crate::site::SiteSettings;
+    use crate::settings::SiteSettings;
 
     /// ATK-142: one spelling of a door, in one place of the path, and none on https.
     #[test]

@@ -62,7 +62,7 @@ pub enum PageError {
     /// There is no such page.
     #[error("no identifier of ours")]
     NotThere,
-    /// It is somebody else's or it does not exist; the answer is the same.
+    /// It belongs to another user or does not exist. The answer is the same for both.
     #[error("there is nothing like that of this user")]
     NotYours {
         /// The page that was asked for.

@@ -10,29 +10,17 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use sekisho_protocol::digest::Digest;
+use sekisho_protocol::secret::DoorToken;
 use sekisho_protocol::text::for_page;
 
-use crate::door;
 use crate::language::Language;
+use crate::script;
 use crate::sentence::Sentence;
-use crate::session::{FormKind, Session, SessionSecret, form_token};
+use crate::session::{FormKind, Session, form_token};
+use crate::session_secret::SessionSecret;
 use crate::site::Site;
+use crate::style::style;
 use crate::visit::{self, Browser, Visit};
-
-/// The style sheet of the pages.
-const STYLE: &str = include_str!("../../../templates/web/sekisho.css");
-
-/// All of it: the pages' own, and that of the figures on them.
-fn style() -> String {
-    format!("{STYLE}{}", sekisho_picture::sets::STYLE)
-}
-
-/// The name under which the style sheet is served: another text has another name, so it can be cached for good.
-pub fn style_name() -> String {
-    let digest = Digest::of(style().as_bytes()).to_string();
-    format!("sekisho-{}.css", digest.get(..16).unwrap_or_default())
-}
 
 /// What every page shows around its content.
 pub struct Chrome {
@@ -60,7 +48,7 @@ pub struct Chrome {
     pub who: Option<Who>,
 }
 
-/// Who is signed in, and the form to be somebody else.
+/// Who is signed in, and the form to sign out.
 pub struct Who {
     /// The user's name.
     pub name: String,
@@ -81,7 +69,7 @@ impl Chrome {
             home: visit.path(site, "/"),
             door: visit.door.as_ref().map(|door| door.expose().to_owned()),
             entry: None,
-            script: door::SCRIPT,
+            script: script::SCRIPT,
             host: site.settings.host(),
             request: visit.request.to_string(),
             who: None,
@@ -180,6 +168,11 @@ pub fn go(site: &Site, visit: &Visit, path: &str) -> Response {
     see_other(&visit.path(site, path))
 }
 
+/// A redirect to the same page without the door in its path, for a browser that may still be signed in behind another door.
+pub(crate) fn before_door(site: &Site, door: &DoorToken, path: &str) -> Response {
+    see_other(&format!("{}{path}#~{}", site.settings.prefix(), door.expose()))
+}
+
 /// A browser that was just signed in: its two cookies.
 #[derive(Debug)]
 pub struct SignedIn {
@@ -207,7 +200,7 @@ pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -
 /// A 303 to a path of ours, with the browser signed out.
 pub fn signed_out(site: &Site, visit: &Visit, path: &str) -> Response {
     let mut response = match &visit.door {
-        Some(door) => door::closed(site, door, path),
+        Some(door) => before_door(site, door, path),
         None => go(site, visit, path),
     };
     put(response.headers_mut(), SET_COOKIE, &site.cookies.clear_session(visit.door.as_ref()));

@@ -56,8 +56,8 @@ impl Parameters {
         Ok(Self(all))
     }
 
-    /// The value of a parameter; none when it is absent or empty (RFC 6749 §3.1). Whoever reads it has refused
-    /// repetitions before.
+    /// The value of a parameter; none when it is absent or empty (RFC 6749 §3.1). The caller has to refuse
+    /// repeated parameters first.
     pub fn one(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }

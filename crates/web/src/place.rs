@@ -8,7 +8,7 @@ use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, Req
 /// A page that is named by the identifier of what it is about, whose prefix says which page it is.
 ///
 /// INVARIANT: this is all that a login or logout takes from outside to go somewhere: no path and no URL is, so
-/// nobody is sent anywhere but to one of these six shapes (ATK-04).
+/// a browser is sent to one of these six kinds of path and to nothing else (ATK-04).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// What was asked of an owner.

@@ -1,61 +1,15 @@
 //! Signed-in browsers, and the values that tie a form to the browser and the request it was made for.
 
-use std::sync::Arc;
-
 use aws_lc_rs::hmac;
-use axum::extract::State;
-use axum::response::Response;
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::{Entropy, Timestamp, after};
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::UserId;
-use sekisho_protocol::secret::{CsrfToken, DoorToken, SessionToken};
+use sekisho_protocol::secret::CsrfToken;
 use sekisho_store::{BrowserSession, SecretKey, StoreError, Tx, User};
 
-use crate::error::{self, PageError};
-use crate::frame;
-use crate::parameters::Form;
-use crate::place::Place;
-use crate::site::{Site, SiteSettings};
+pub use crate::session_secret::SessionSecret;
+use crate::site::Site;
 use crate::visit::{Source, Visit};
-
-/// What a browser shows to be the one that is signed in: a cookie, and on plain http also the door in the path
-/// (see [`crate::door`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionSecret {
-    cookie: SessionToken,
-    door: Option<DoorToken>,
-}
-
-impl SessionSecret {
-    /// A new one.
-    pub fn generate(settings: &SiteSettings, entropy: &dyn Entropy) -> Self {
-        let door = (!settings.is_https()).then(|| DoorToken::generate(entropy));
-        Self { cookie: SessionToken::generate(entropy), door }
-    }
-
-    /// The one that a request shows. On plain http a cookie without a door shows nothing.
-    pub fn shown(settings: &SiteSettings, cookie: SessionToken, door: Option<DoorToken>) -> Option<Self> {
-        (settings.is_https() != door.is_some()).then_some(Self { cookie, door })
-    }
-
-    /// The part in the cookie.
-    pub fn cookie(&self) -> &SessionToken {
-        &self.cookie
-    }
-
-    /// The part in the path, on plain http.
-    pub fn door(&self) -> Option<&DoorToken> {
-        self.door.as_ref()
-    }
-
-    /// Under which the session is kept. It covers both parts, so that neither is worth anything alone (ATK-142).
-    pub fn digest(&self) -> Digest {
-        match &self.door {
-            None => self.cookie.digest(),
-            Some(door) => Digest::of_list(&[self.cookie.expose().as_bytes(), door.expose().as_bytes()]),
-        }
-    }
-}
 
 /// A signed-in browser and whose it is.
 #[derive(Debug)]
@@ -82,8 +36,8 @@ pub async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, Stor
     Ok(session)
 }
 
-/// Begins a transaction in which a page changes something. Whoever is not signed in changes nothing, or little, and waits
-/// with the other strangers.
+/// Begins a transaction in which a page changes something. A browser that is not signed in can change little or nothing, so
+/// it waits in the queue of strangers.
 pub async fn begin(site: &Site, visit: &Visit) -> Result<Tx, StoreError> {
     let mut tx = site.store.read().await?;
     let signed_in = current(&mut tx, visit).await?.is_some();
@@ -202,29 +156,4 @@ pub fn is_ours(visit: &Visit, session: Option<&Session>, kind: FormKind, about: 
 /// Whether the person proved who they are since `moment`.
 pub fn is_fresh(session: &Session, moment: Timestamp) -> bool {
     session.row.authenticated_at >= moment
-}
-
-/// `POST /logout`: ends the session; with a request, back to its page for somebody else to sign in.
-pub async fn log_out(State(site): State<Arc<Site>>, visit: Visit, form: Form) -> Response {
-    match end(&site, &visit, &form).await {
-        Ok(Some(place)) => frame::signed_out(&site, &visit, &place.path()),
-        Ok(None) => frame::signed_out(&site, &visit, "/"),
-        Err(error) => error::page(&site, &visit, &error),
-    }
-}
-
-async fn end(site: &Site, visit: &Visit, form: &Form) -> Result<Option<Place>, PageError> {
-    let parameters = form.parameters.as_ref().map_err(|_| PageError::Forgery)?;
-    let mut tx = begin(site, visit).await?;
-    let session = current(&mut tx, visit).await?;
-    if !is_ours(visit, session.as_ref(), FormKind::Logout, "", parameters.one("csrf"))
-        || parameters.repeated(&[]).is_some()
-    {
-        return Err(PageError::Forgery);
-    }
-    if let Some(session) = session {
-        tx.browser_sessions().delete(&session.row.digest, visit.now).await?;
-        tx.commit().await?;
-    }
-    Ok(parameters.one("request").and_then(|id| id.parse().ok()))
 }

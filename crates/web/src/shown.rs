@@ -26,7 +26,7 @@ pub struct ClientLine {
     pub host: Option<String>,
 }
 
-/// The client of this identifier. One that is gone is nobody whom anybody vouches for.
+/// The client of this identifier. A client that was removed is shown as one that registered itself.
 pub async fn client(tx: &mut Tx, id: &ClientId) -> Result<ClientLine, StoreError> {
     let stored = tx.clients().find(id).await?;
     let document = id.is_metadata_document();

@@ -3,61 +3,15 @@
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{get, post};
 use sekisho_protocol::env::{Clock, Entropy};
 use sekisho_protocol::ids::NodeId;
 use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::Store;
 use tokio::sync::watch;
-use url::Url;
 
 use crate::cookies::Cookies;
-use crate::{door, frame, session};
-
-/// Where the pages are, and how long a browser stays signed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SiteSettings {
-    /// The issuer identifier (RFC 8414 §2): `https://HOST[:PORT][/PATH]`, or `http://localhost:PORT` on a laptop;
-    /// no trailing slash. Every URL is made from it and never from a request's headers (ATK-13).
-    pub base_url: String,
-    /// How long a browser stays signed in, in seconds.
-    pub session_ttl_seconds: u32,
-}
-
-impl Default for SiteSettings {
-    fn default() -> Self {
-        Self { base_url: "http://localhost:8420".to_owned(), session_ttl_seconds: 12 * 60 * 60 }
-    }
-}
-
-impl SiteSettings {
-    /// An absolute URL of ours: the base URL and this path.
-    pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base_url)
-    }
-
-    /// The path of the base URL, without a slash at its end; empty for most.
-    pub fn prefix(&self) -> &str {
-        let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
-        rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
-    }
-
-    /// `scheme://host[:port]`, as a browser writes it in `Origin`.
-    pub fn origin(&self) -> String {
-        Url::parse(&self.base_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
-    }
-
-    /// Host and port, for people.
-    pub fn host(&self) -> String {
-        self.origin().split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default()
-    }
-
-    /// Whether browsers reach us over TLS; otherwise only on loopback, where sessions have doors (see [`crate::door`]).
-    pub fn is_https(&self) -> bool {
-        self.base_url.starts_with("https://")
-    }
-}
+use crate::settings::SiteSettings;
+use crate::{script, style};
 
 /// What a site is made of.
 pub struct SiteParts {
@@ -107,8 +61,8 @@ impl Site {
         let SiteParts { store, clock, entropy, servers, node, settings } = parts;
         Arc::new(Self {
             cookies: Cookies::new(&settings),
-            style_name: frame::style_name(),
-            script_policy: door::script_policy(),
+            style_name: style::style_name(),
+            script_policy: script::script_policy(),
             store,
             clock,
             entropy,
@@ -134,18 +88,6 @@ impl HasSite for Site {
     fn site(&self) -> &Site {
         self
     }
-}
-
-/// Serves the pages of all surfaces: also behind doors, with the way out of a session and the style sheet. Every other
-/// address is answered with what is here.
-pub fn serve(site: Arc<Site>, pages: Router) -> Router {
-    let own = Router::new().route(&site.at("/logout"), post(session::log_out)).with_state(Arc::clone(&site));
-    let pages = pages.merge(own);
-    let assets = Router::new().route(&site.at("/assets/{name}"), get(frame::asset)).with_state(Arc::clone(&site));
-    // What lies behind a door is the pages for people and nothing else.
-    let behind = pages.clone();
-    let enter = move |request: axum::extract::Request| door::enter(site, behind, request);
-    pages.merge(assets).fallback(enter)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What is read once at the door of every request.
+//! What is read once of every request, before its page is chosen.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -14,10 +14,11 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::secret::{CsrfToken, DoorToken};
 
+use crate::PeerAddress;
 use crate::language::Language;
-use crate::session::SessionSecret;
+use crate::session_secret::SessionSecret;
+use crate::settings::behind_door;
 use crate::site::{HasSite, Site};
-use crate::{PeerAddress, door};
 
 /// One request: when it came, under which name it is recorded, from where, in which browser.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Browser {
 pub enum Source {
     /// By a page of ours, or by the person, or the browser does not say.
     Ours,
-    /// By somebody else's page.
+    /// By a page of another origin.
     Foreign,
 }
 
@@ -103,7 +104,7 @@ impl Visit {
 
 fn prefix(site: &Site, door: Option<&DoorToken>) -> String {
     let base = site.settings.prefix();
-    door.map_or_else(|| base.to_owned(), |door| door::prefix(base, door))
+    door.map_or_else(|| base.to_owned(), |door| behind_door(base, door))
 }
 
 /// A path of ours, behind this door if there is one. The first page has no slash at the end of its path there: a path has

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sekisho_policy::decide::Candidate;
 use sekisho_policy::explain::{Explanation, explain as explain_call};
-use sekisho_policy::model::{Call, Target, ToolStanding};
+use sekisho_policy::model::{Call, Target, ToolState};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
 use sekisho_protocol::caller::{Principal, Subject};
@@ -44,12 +44,12 @@ pub struct Explained {
     /// Its client.
     pub client: Option<ClientId>,
     /// Where each tool of the server stands.
-    pub tools: Vec<Standing>,
+    pub tools: Vec<ToolSets>,
 }
 
 /// In which sets a tool is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Standing {
+pub struct ToolSets {
     /// The tool.
     pub name: String,
     /// The user may.
@@ -79,7 +79,7 @@ pub async fn explain(
         }
     };
     let mut tx = store.read().await?;
-    let user = crate::user::find(&mut tx, &question.user).await?;
+    let user = crate::reading::user(&mut tx, &question.user).await?;
     let subject = Subject::User(user.id);
     let state = newest(&mut tx, question, &subject, now).await?;
     let tools = tx.catalogue().list(&question.server).await?;
@@ -103,7 +103,7 @@ pub async fn explain(
     let explanation = say(&call(&question.tool, arguments, schema));
     let standings = tools.iter().map(|tool| {
         let said: Explanation = say(&call(&tool.name, None, None));
-        Standing {
+        ToolSets {
             name: tool.name.clone(),
             rights: said.rights.inside,
             grant: said.grant.inside,
@@ -138,13 +138,11 @@ async fn newest(
     Ok(None)
 }
 
-fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolStanding {
+fn standing(tools: &[Tool], classes: &BTreeMap<String, ToolClass>, name: &str) -> ToolState {
     match tools.iter().find(|tool| tool.name == name) {
-        // Nobody asked the server yet: what the configuration says of a tool is what there is.
-        None if tools.is_empty() => {
-            classes.get(name).map_or(ToolStanding::Unknown, |class| ToolStanding::Classified(*class))
-        }
-        None => ToolStanding::Unknown,
+        // The server has listed no tools yet, so only the configuration says something of a tool.
+        None if tools.is_empty() => classes.get(name).map_or(ToolState::Unknown, |class| ToolState::Classified(*class)),
+        None => ToolState::Unknown,
         found => reading::standing(Some(classes), found),
     }
 }

@@ -5,8 +5,8 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_policy::advise::{Advice, BeyondLoans, Seen, SeenCall, SeenGrant, advise as advise_on};
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
+use sekisho_policy::advise::{Advice, BeyondLoans, Observations, ObservedCall, ObservedGrant, advise as advise_on};
+use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
@@ -85,13 +85,14 @@ pub struct Whose<'a> {
 }
 
 impl Whose<'_> {
-    fn made(self, decision: &Decision) -> bool {
+    /// Whether the decision was on a call of this user through this client.
+    pub(super) fn made(self, decision: &Decision) -> bool {
         decision.subject == *self.subject && decision.client.as_ref() == Some(self.client)
     }
 
     /// Whether the user may use this tool with any arguments.
     fn may_know(self, server: &ServerName, name: &str, class: Option<ToolClass>, now: Timestamp) -> bool {
-        let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+        let standing = class.map_or(ToolState::Unclassified, ToolState::Classified);
         let call = Call::bare(server.clone(), "tools/call", Target::Tool { name: name.to_owned(), standing });
         self.rights.judge(Principal::of(self.subject), &Authority::default(), &call, now).permitted
     }
@@ -108,7 +109,7 @@ pub async fn advise(
     let mut tx = store.read().await?;
     let (recorded, _) = calls(&mut tx, since, |decision| whose.is_none_or(|whose| whose.made(decision))).await?;
     let names = Names::read(&mut tx).await?;
-    let mut seen = Seen::default();
+    let mut seen = Observations::default();
     for call in recorded {
         let server = call.decision.server.clone();
         if !seen.tools.contains_key(&server) {
@@ -120,7 +121,7 @@ pub async fn advise(
         }
         // An agent is not told what exists (RS-36).
         let beyond_loans = if whose.is_none() { beyond_loans(&call.decision) } else { None };
-        seen.calls.push(SeenCall {
+        seen.calls.push(ObservedCall {
             request: call.request,
             who: names.of(&call.decision.subject),
             client: call.decision.client,
@@ -140,7 +141,7 @@ pub async fn advise(
     for grant in tx.grants().list(&filter).await? {
         let lives = grant.revoked_at.is_none() && grant.expires_at.is_none_or(|end| now < end);
         if lives {
-            seen.grants.push(SeenGrant { id: grant.id, server: grant.server, scopes: grant.scopes });
+            seen.grants.push(ObservedGrant { id: grant.id, server: grant.server, scopes: grant.scopes });
         }
     }
     Ok(advise_on(&seen))
@@ -169,7 +170,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
     let names = Names::read(&mut tx).await?;
     let gone: Vec<Subject> =
         tx.users().list().await?.into_iter().filter(|user| user.disabled).map(|user| Subject::User(user.id)).collect();
-    let mut known = Known::default();
+    let mut known = LookupCache::default();
     let mut report = Report { cut, ..Report::default() };
     let mut changes: BTreeMap<(Replayed, String, ServerName, String), (u64, RequestId)> = BTreeMap::new();
     for call in recorded {
@@ -284,7 +285,7 @@ async fn recorded(
 
 /// What was looked up once.
 #[derive(Default)]
-struct Known {
+struct LookupCache {
     tools: BTreeMap<ServerName, Vec<Tool>>,
     /// `None`: the grant or its clients are not there any more.
     trust: BTreeMap<GrantId, Option<Trust>>,
@@ -292,7 +293,7 @@ struct Known {
     schemas: BTreeMap<(ServerName, String), Option<Arc<ToolSchema>>>,
 }
 
-impl Known {
+impl LookupCache {
     /// How a tool stands now. `None`: it is not there any more.
     async fn standing(
         &mut self,
@@ -300,13 +301,13 @@ impl Known {
         classes: &Classes,
         server: &ServerName,
         name: &str,
-    ) -> Result<Option<ToolStanding>, ActError> {
+    ) -> Result<Option<ToolState>, ActError> {
         if !self.tools.contains_key(server) {
             self.tools.insert(server.clone(), tx.catalogue().list(server).await?);
         }
         let tool = self.tools.get(server).and_then(|tools| tools.iter().find(|tool| tool.name == name));
         let tool = tool.filter(|tool| !tool.is_held());
-        Ok(tool.map(|tool| class(classes, server, tool).map_or(ToolStanding::Unclassified, ToolStanding::Classified)))
+        Ok(tool.map(|tool| class(classes, server, tool).map_or(ToolState::Unclassified, ToolState::Classified)))
     }
 
     /// What a tool takes now.

@@ -9,12 +9,12 @@ use sekisho_store::{Grant, GrantFilter, Loan, StoreError, StoredClient, TaskFilt
 
 use super::{AccessRow, ClientRow, GrantRow, HeldRow, LoanRow, Names, ServerRow, TaskRow, UserRow, access_row};
 use crate::tool::fingerprint;
-use crate::{ActError, user};
+use crate::{ActError, reading};
 
 async fn subject(tx: &mut Tx, user: Option<&str>) -> Result<Option<Subject>, ActError> {
     match user {
         None => Ok(None),
-        Some(name) => Ok(Some(Subject::User(user::find(tx, name).await?.id))),
+        Some(name) => Ok(Some(Subject::User(reading::user(tx, name).await?.id))),
     }
 }
 

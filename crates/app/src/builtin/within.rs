@@ -1,20 +1,19 @@
-//! Why a call was refused, and what could be narrower: each told to whoever asks about calls of its own only.
-//!
-//! A caller is a user through a client. What that user does through another client is not told, nor which rules decide,
-//! nor whether something that the user may not use exists (RS-36).
+//! The tools `explain` and `advise`: their arguments and their words. What a caller may know is decided in
+//! `sekisho_acts::question`.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use sekisho_acts::question::{self, Explained, Question, Whose};
+use sekisho_acts::question::{
+    self, Outlook, OwnDecision, OwnQuestionError, OwnRemedy, PossibleCall, SetsOutlook, Whose,
+};
 use sekisho_acts::reading::Classes;
-use sekisho_policy::advise::{Advice, Proposal};
-use sekisho_protocol::audit::{Decision, Event, Verdict, Why};
-use sekisho_protocol::caller::{Caller, Subject};
+use sekisho_policy::rights::Rights;
+use sekisho_protocol::audit::Verdict;
+use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ClientId, RequestId, ServerName};
+use sekisho_protocol::ids::{RequestId, ServerName};
 use sekisho_protocol::refusal::SetName;
-use sekisho_store::AuditFilter;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -31,14 +30,14 @@ const DAYS_MAX: u32 = 90;
 /// Arguments of `advise`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Since {
+pub(super) struct AdviseArguments {
     days: Option<u32>,
 }
 
 /// Arguments of `explain`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct ExplainArguments {
     request: Option<RequestId>,
     server: Option<ServerName>,
     tool: Option<String>,
@@ -77,207 +76,141 @@ pub(super) fn tools() -> Vec<Value> {
 }
 
 /// What was decided, or what would be.
-pub(super) async fn explain(server: &CheckpointServer, caller: &Caller, asked: Asked) -> Result<Found, String> {
-    let Some(client) = caller.client() else { return Err("nobody in particular has no calls of its own".to_owned()) };
-    match asked {
-        Asked { request: Some(request), server: None, tool: None, arguments: None } => {
-            recorded(server, (caller.subject(), client), request).await
+pub(super) async fn explain(
+    server: &CheckpointServer,
+    caller: &Caller,
+    arguments: ExplainArguments,
+) -> Result<Found, String> {
+    let rights = server.rights.borrow().clone();
+    let whose = whose(caller, &rights)?;
+    match arguments {
+        ExplainArguments { request: Some(request), server: None, tool: None, arguments: None } => {
+            recorded(server, whose, request).await
         }
-        Asked { request: None, server: Some(at), tool: Some(tool), arguments } => {
-            possible(server, (caller.subject(), client), (at, tool, arguments)).await
+        ExplainArguments { request: None, server: Some(at), tool: Some(tool), arguments } => {
+            let arguments = arguments.map(|arguments| Value::Object(arguments).to_string());
+            possible(server, whose, PossibleCall { server: at, tool, arguments }).await
         }
         _ => Err("give either `request`, or `server` and `tool`".to_owned()),
     }
 }
 
-/// What was decided on a call of the caller's own. Anybody else's is as unknown as none.
-async fn recorded(
-    server: &CheckpointServer,
-    (subject, client): (&Subject, &ClientId),
-    request: RequestId,
-) -> Result<Found, String> {
+/// The user and the client whose calls are asked about.
+fn whose<'a>(caller: &'a Caller, rights: &'a Rights) -> Result<Whose<'a>, String> {
+    let client = caller.client().ok_or("an anonymous caller has no calls of its own")?;
+    Ok(Whose { subject: caller.subject(), client, rights })
+}
+
+/// What was decided on a call of the caller's own.
+async fn recorded(server: &CheckpointServer, whose: Whose<'_>, request: RequestId) -> Result<Found, String> {
     let until = tokio::time::Instant::now() + RECORDED_WITHIN;
     let decision = loop {
-        let found = decision(server, request).await?;
+        let found = question::own_decision(&server.store, whose, request).await.map_err(|error| {
+            tracing::error!(%error, "the records could not be read");
+            "the records cannot be read at the moment".to_owned()
+        })?;
         if found.is_some() || tokio::time::Instant::now() >= until {
             break found;
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     };
-    let own = decision.filter(|decision| decision.subject == *subject && decision.client.as_ref() == Some(client));
-    let decision = own.ok_or_else(|| format!("no call of this client is on record as `{request}`"))?;
-    let target = decision.target.as_deref().unwrap_or_default();
-    let (said, remedy) = why(&decision, request, &server.base_url);
-    let text = format!("{} {target} at {}: {said}", decision.method, decision.server);
+    let OwnDecision { server: at, method, target, verdict, set, reason, remedy } =
+        decision.ok_or_else(|| format!("no call of this client is on record as `{request}`"))?;
+    let text = format!("{method} {} at {at}: {reason}", target.as_deref().unwrap_or_default());
+    let remedy = match remedy {
+        None => Value::Null,
+        Some(OwnRemedy::Page(path)) => json!({ "url": format!("{}{path}", server.base_url) }),
+        Some(OwnRemedy::Scopes(scopes)) => json!({ "scopes": scopes }),
+    };
     let data = json!({
         "request": request,
-        "server": decision.server,
-        "method": decision.method,
-        "target": decision.target,
-        "decision": decision.verdict,
-        "set": decision.set,
-        "reason": said,
+        "server": at,
+        "method": method,
+        "target": target,
+        "decision": verdict,
+        "set": set,
+        "reason": reason,
         "remedy": remedy,
     });
     Ok(Found { text, data: Some(data) })
 }
 
-async fn decision(server: &CheckpointServer, request: RequestId) -> Result<Option<Decision>, String> {
-    let failed = |error: sekisho_store::StoreError| {
-        tracing::error!(%error, "the records could not be read");
-        "the records cannot be read at the moment".to_owned()
-    };
-    let mut tx = server.store.read().await.map_err(failed)?;
-    let filter = AuditFilter { request: Some(request), ..AuditFilter::default() };
-    let records = tx.audit().list(&filter).await.map_err(failed)?;
-    // The last one: a call that waited for a person is judged twice.
-    let mut decisions = records.into_iter().filter_map(|stored| match stored.record.event {
-        Event::Decision(decision) => Some(*decision),
-        _ => None,
-    });
-    Ok(decisions.next_back())
-}
-
-/// What the caller may know of a decision, and the way out of it.
-fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Value) {
-    let page = |path: String| json!({ "url": format!("{base_url}{path}") });
-    let task = || match (decision.task, decision.grant) {
-        (Some(task), _) => page(format!("/tasks/{task}")),
-        (None, Some(grant)) => page(format!("/grants/{grant}")),
-        (None, None) => Value::Null,
-    };
-    match (decision.verdict, decision.set) {
-        (Verdict::Permit, _) => ("it passed all three sets".to_owned(), Value::Null),
-        (Verdict::StepUp, _) => (
-            format!("the grant refused: this client was not granted {}; ask the user to grant more", decision.scopes),
-            json!({ "scopes": decision.scopes }),
-        ),
-        (Verdict::Ask, _) => {
-            ("a rule wants the user's yes to this very call; the refusal named the page".to_owned(), Value::Null)
-        }
-        (Verdict::Deny, Some(SetName::Grant)) => {
-            ("the authority behind the call had ended; log in again".to_owned(), Value::Null)
-        }
-        (Verdict::Deny, Some(SetName::Need)) => {
-            let said = match decision.why {
-                Some(Why::ArgumentOutsideTask) => "an argument was outside the bounds of the task",
-                Some(Why::BudgetSpent) => "the calls of the task are used up",
-                Some(Why::TaskFinished) => "the task is finished",
-                Some(Why::TaskRequired) => "the call is only for a declared task, and none was",
-                _ => "the call is not part of the task",
-            };
-            (format!("the task (need) refused: {said}; only the user can widen it"), task())
-        }
-        (Verdict::Deny, Some(SetName::Rights) | None) if decision.why == Some(Why::Declined) => {
-            ("the user said no to this very call; do not make it again unless the user asks".to_owned(), Value::Null)
-        }
-        (Verdict::Deny, None) if decision.why == Some(Why::ArgumentsInvalid) => {
-            ("the arguments were not those that the tool takes: see its input schema".to_owned(), Value::Null)
-        }
-        // The same words whether the thing exists or not, is held back or not (RS-36).
-        (Verdict::Deny, Some(SetName::Rights) | None) => (
-            "the user's rights refused: there is no such thing here, or the user may not use it, or a rule forbids the \
-             call; the user can see at the link what can be done"
-                .to_owned(),
-            page(format!("/access/{request}")),
-        ),
-    }
-}
-
 /// What the three sets would say to a call through the client that asks.
-async fn possible(
-    server: &CheckpointServer,
-    (subject, client): (&Subject, &ClientId),
-    (at, tool, arguments): (ServerName, String, Option<Map<String, Value>>),
-) -> Result<Found, String> {
-    let Subject::User(user) = subject else { return Err("only calls for a user can be explained here".to_owned()) };
-    let failed = |error: sekisho_acts::ActError| {
-        tracing::error!(%error, "a call could not be explained");
-        "the call cannot be explained at the moment".to_owned()
-    };
-    let name = {
-        let mut tx = server.store.read().await.map_err(|error| failed(error.into()))?;
-        if tx.catalogue().list(&at).await.map_err(|error| failed(error.into()))?.is_empty() {
-            return Err(format!("nothing is known of the tools of `{at}` yet: list them there first"));
+async fn possible(server: &CheckpointServer, whose: Whose<'_>, call: PossibleCall) -> Result<Found, String> {
+    let title = format!("tools/call {} at {}", call.tool, call.server);
+    let outlook = question::outlook(&server.store, &classes(server), whose, call, server.clock.now()).await;
+    let outlook = outlook.map_err(|error| match error {
+        OwnQuestionError::Act(error) => {
+            tracing::error!(%error, "a call could not be explained");
+            "the call cannot be explained at the moment".to_owned()
         }
-        let found = tx.users().find(*user).await.map_err(|error| failed(error.into()))?;
-        found.ok_or_else(|| "there is no such user any more".to_owned())?.name
+        told @ (OwnQuestionError::NoTools(_) | OwnQuestionError::NoUser | OwnQuestionError::UserGone) => {
+            told.to_string()
+        }
+    })?;
+    let (said, data) = match outlook {
+        Outlook::RightsRefuse => (
+            "the user's rights would refuse: there is no such tool here, or the user may not use it".to_owned(),
+            json!({ "decision": Verdict::Deny, "set": SetName::Rights }),
+        ),
+        Outlook::Sets(sets) => sets_text(&sets),
     };
-    let question = Question {
-        user: name,
-        client: Some(client.clone()),
-        server: at.clone(),
-        tool: tool.clone(),
-        arguments: arguments.map(|arguments| Value::Object(arguments).to_string()),
-    };
-    let rights = server.rights.borrow().clone();
-    let classes = classes(server).remove(&at).unwrap_or_default();
-    let now = server.clock.now();
-    let explained = question::explain(&server.store, &rights, &classes, &question, now).await.map_err(failed)?;
-    let (said, data) = would(&explained);
-    Ok(Found { text: format!("tools/call {tool} at {at}: {said}"), data: Some(data) })
+    Ok(Found { text: format!("{title}: {said}"), data: Some(data) })
 }
 
-/// What the caller may know of it. Where the rights refuse, nothing else is said: what the other sets ask for would tell
-/// of what is there.
-fn would(explained: &Explained) -> (String, Value) {
-    let of = &explained.explanation;
-    if !of.rights.inside && of.decision == Verdict::Deny {
-        let said = "the user's rights would refuse: there is no such tool here, or the user may not use it";
-        return (said.to_owned(), json!({ "decision": Verdict::Deny, "set": SetName::Rights }));
-    }
+fn sets_text(of: &SetsOutlook) -> (String, Value) {
     let mut lines = vec![match of.decision {
         Verdict::Permit => "it would pass".to_owned(),
-        Verdict::StepUp => format!("it needs {}, which this client was not granted", of.grant.needed),
+        Verdict::StepUp => format!("it needs {}, which this client was not granted", of.needed),
         Verdict::Ask => "a person would be asked for a yes to the very call".to_owned(),
         Verdict::Deny => "it would be refused".to_owned(),
     }];
-    if explained.grant.is_none() {
+    if !of.is_granted {
         lines.push("nothing is granted to this client at that server yet".to_owned());
     }
-    let need = if of.need.declared {
-        let why = of.need.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-        format!("{} the task{why}", if of.need.inside { "inside" } else { "outside" })
-    } else if of.rights.task_required.is_some() {
+    let need = if of.task_declared {
+        let why = of.outside_task.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        format!("{} the task{why}", if of.in_task { "inside" } else { "outside" })
+    } else if of.task_required {
         "undeclared, and the call wants a task".to_owned()
     } else {
         "undeclared".to_owned()
     };
     lines.extend(of.invalid.clone());
     let side = |inside| if inside { "inside" } else { "outside" };
-    let (rights, grant) = (side(of.rights.inside), side(of.grant.inside));
-    lines.push(format!("rights: {rights}; grant: {grant}; need: {need}"));
-    if of.observed.is_some() {
+    lines.push(format!("rights: {}; grant: {}; need: {need}", side(of.in_rights), side(of.in_grant)));
+    if of.observed {
         lines.push("the server only observes at the moment, and would refuse it otherwise".to_owned());
     }
     let data = json!({
         "decision": of.decision,
         "set": of.set,
-        "rights": { "inside": of.rights.inside },
-        "grant": { "inside": of.grant.inside, "needed": of.grant.needed },
-        "need": { "declared": of.need.declared, "inside": of.need.inside, "why": of.need.why },
+        "rights": { "inside": of.in_rights },
+        "grant": { "inside": of.in_grant, "needed": of.needed },
+        "need": { "declared": of.task_declared, "inside": of.in_task, "why": of.outside_task },
     });
     (lines.join("; "), data)
 }
 
 /// What could be narrower of the caller's own grants.
-pub(super) async fn advise(server: &CheckpointServer, caller: &Caller, asked: Since) -> Result<Found, String> {
-    let Some(client) = caller.client() else { return Err("nobody in particular has no calls of its own".to_owned()) };
-    let days = asked.days.unwrap_or(30);
+pub(super) async fn advise(
+    server: &CheckpointServer,
+    caller: &Caller,
+    arguments: AdviseArguments,
+) -> Result<Found, String> {
+    let rights = server.rights.borrow().clone();
+    let whose = whose(caller, &rights)?;
+    let days = arguments.days.unwrap_or(30);
     if !(1..=DAYS_MAX).contains(&days) {
         return Err(format!("`days` must be from 1 to {DAYS_MAX}"));
     }
     let now = server.clock.now();
     let since = now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::MIN);
-    let rights = server.rights.borrow().clone();
-    let whose = Whose { subject: caller.subject(), client, rights: &rights };
-    let advice = question::advise(&server.store, &classes(server), since, now, Some(whose)).await.map_err(|error| {
+    let own = question::own_advice(&server.store, &classes(server), whose, since, now).await.map_err(|error| {
         tracing::error!(%error, "no advice could be given");
         "the records cannot be read at the moment".to_owned()
     })?;
-    // Rules are the owners' business, and what they would say of others with them.
-    let own: Vec<&Advice> = advice.iter().filter(|advice| !matches!(advice.proposal, Proposal::Policy(_))).collect();
-    let texts: Vec<String> = own.iter().map(|advice| history::text(advice)).collect();
+    let texts: Vec<String> = own.iter().map(history::text).collect();
     let text = if texts.is_empty() {
         "nothing to say: no calls of this client are on record, or they used all that was granted".to_owned()
     } else {

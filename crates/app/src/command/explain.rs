@@ -1,7 +1,7 @@
 //! `sekisho explain`
 
 use sekisho_acts::command::{Command, Outcome};
-use sekisho_acts::question::{Explained, Question, RecordRow, Standing};
+use sekisho_acts::question::{Explained, Question, RecordRow, ToolSets};
 use sekisho_picture::sets::{Captions, Chosen, Member, SetsFigure, SvgUse};
 use sekisho_policy::explain::{Explanation, UnreadSays};
 use sekisho_protocol::audit::{Decision, Event, Verdict};
@@ -100,7 +100,7 @@ fn verdict(verdict: Verdict) -> &'static str {
 /// The three sets with the server's tools in them.
 fn figure(question: &Question, explained: &Explained) -> SetsFigure {
     let said = &explained.explanation;
-    let member = |tool: &Standing| Member {
+    let member = |tool: &ToolSets| Member {
         name: tool.name.clone(),
         rights: tool.rights,
         grant: tool.grant,

@@ -1,7 +1,7 @@
 //! `sekisho user`
 
 use sekisho_acts::command::{Command, Outcome};
-use sekisho_issuer::login::rules::PASSWORD_CHARS_MIN;
+use sekisho_issuer::login::password_rules::PASSWORD_CHARS_MIN;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::Password;
 use tokio::io::AsyncReadExt as _;

@@ -1,7 +1,6 @@
 //! What a server answers, on its way to the client.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::HeaderMap;
 use bytes::BytesMut;
@@ -17,20 +16,14 @@ use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
+use super::failure::BridgeError;
 use super::line::{Line, SESSION};
+use super::notice::Notice;
 use super::pages::{error_names_a_bad_page, names_a_bad_page};
 use super::room::SMALL_BYTES_MAX;
-use super::streams::{Events, Pace, Resume, is_stream};
-use super::{Bridge, BridgeError, Notice, SHOWN_MAX, TOOLS_MAX};
+use super::state::{Bridge, SHOWN_MAX, TOOLS_MAX};
+use super::streams::{Answered, Events, Pace, Resume, is_stream};
 use crate::http::{Destination, HttpError, Named, Opened, Response};
-
-/// Whether a request has got its answer.
-pub(super) enum Answered {
-    /// Not yet: it is sent again, after this wait.
-    Again(Duration),
-    /// Its answer was passed on.
-    Yes,
-}
 
 /// Where our own refusals stand in a tool's result.
 #[derive(Deserialize)]

@@ -1,16 +1,15 @@
 //! One message of the client, and the request that it becomes.
 
 use ::http::Method;
-use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use ::http::header::HeaderName;
 use bytes::Bytes;
 use sekisho_protocol::mcp::error::ErrorCode;
-use sekisho_protocol::mcp::headers::{METHOD, NAME, PROTOCOL_VERSION, encode_value};
+use sekisho_protocol::mcp::headers::PROTOCOL_VERSION;
 use sekisho_protocol::mcp::message::{self, Id, Message, ReadError};
 use sekisho_protocol::mcp::method::{Direction, NameSource, Revision, lookup};
 use sekisho_protocol::mcp::strict::Limits;
 use serde_json::{Value, json};
 
-use super::Bridge;
 use crate::http::{Destination, Request};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -26,8 +25,8 @@ pub(super) struct Line {
     /// The tool that it calls.
     pub(super) tool: Option<String>,
     /// What `Mcp-Name` repeats.
-    name: Option<String>,
-    arguments: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) arguments: Option<String>,
     /// Its `_meta`, for a question of ours in its place.
     meta: Option<Value>,
 }
@@ -117,41 +116,6 @@ impl Line {
         let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
         let bytes = Bytes::from(message.to_string());
         Self { bytes, kind, method, version, tool: None, name: None, arguments: None, meta: None }
-    }
-}
-
-impl Bridge {
-    /// The request that a message becomes, and the session it is for.
-    pub(super) fn request(&self, line: &Line) -> (Request, u64) {
-        let to = Destination::given(self.session.resource().as_str());
-        let mut request = Request::new(Method::POST, to, line.bytes.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(ACCEPT, "application/json, text/event-stream");
-        request.begins_within = Some(self.settings.begins_within);
-        let state = self.state();
-        if let Some(version) = &line.version {
-            request = request.header(HeaderName::from_static(PROTOCOL_VERSION), version);
-            if let Some(method) = &line.method {
-                request = request.header(HeaderName::from_static(METHOD), &encode_value(method));
-            }
-            if let Some(name) = &line.name {
-                request = request.header(HeaderName::from_static(NAME), &encode_value(name));
-            }
-            let mirrored = line.tool.as_ref().and_then(|tool| state.mirrored.get(tool));
-            for (name, value) in mirrored.map(|known| known.headers(line.arguments.as_deref())).unwrap_or_default() {
-                if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-                    request = request.header(name, &value);
-                }
-            }
-        } else if line.method.as_deref() != Some("initialize") {
-            if let Some(session) = &state.session {
-                request = request.header(SESSION, session);
-            }
-            if let Some(revision) = &state.revision {
-                request = request.header(HeaderName::from_static(PROTOCOL_VERSION), revision);
-            }
-        }
-        (request, state.generation)
     }
 }
 

@@ -11,10 +11,12 @@ use sekisho_protocol::mcp::sse::{Event, Parser, Piece};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::answers::Answered;
+use super::failure::BridgeError;
 use super::line::{Line, SESSION};
+use super::notice::Notice;
 use super::room::SMALL_BYTES_MAX;
-use super::{Bridge, BridgeError, BridgeSettings, Notice, listening};
+use super::settings::BridgeSettings;
+use super::state::{Bridge, listening};
 use crate::http::Opened;
 
 /// How often a broken answer is asked for again before it is given up.
@@ -25,6 +27,14 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Whether the body is a stream of events.
 pub(super) fn is_stream(opened: &Opened) -> bool {
     opened.media_type().as_deref() == Some("text/event-stream")
+}
+
+/// Whether a request has got its answer.
+pub(super) enum Answered {
+    /// Not yet: it is sent again, after this wait.
+    Again(Duration),
+    /// Its answer was passed on.
+    Yes,
 }
 
 /// Where a stream can go on.

@@ -3,7 +3,8 @@
 
 use jiff::civil::Date;
 
-use super::{Consequence, Trap, Trapped};
+use super::diagnosis::{Consequence, Trapped};
+use super::traps::Trap;
 
 /// For how many days an entry counts as verified.
 pub const VERIFIED_DAYS: i32 = 180;

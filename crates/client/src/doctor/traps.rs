@@ -3,7 +3,7 @@
 use serde::Serialize;
 use url::Url;
 
-use super::is_internal;
+use crate::http::Reach;
 
 /// A known trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -133,4 +133,9 @@ pub(super) fn is_entra(host: &str) -> bool {
     ["login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn", "sts.windows.net"]
         .contains(&host)
         || host.ends_with(".ciamlogin.com")
+}
+
+/// Whether a URL leads inside of somewhere: to this machine, or into a private network.
+fn is_internal(url: &Url) -> bool {
+    Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }

@@ -12,8 +12,8 @@ use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, Session, is_ours};
 
-use super::draft::Draft;
-use super::found::{Named, find, may_answer, refused};
+use super::form::AccessForm;
+use super::found::{PageSubject, find, may_answer, refused};
 use crate::{Console, own};
 
 /// Characters of what is said to be wrong with bounds.
@@ -22,29 +22,29 @@ const DETAIL_CHARS_MAX: usize = 300;
 /// What came of a form.
 pub(super) enum Changed {
     /// Nothing yet: what was written, and what is wrong with it.
-    Not(Draft, Sentence),
+    Not(AccessForm, Sentence),
     /// It is done, and this is where to see it.
     Now(Place),
 }
 
 /// Reads which button it was, and does it.
 pub(super) async fn change(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<Changed, PageError> {
-    let named = Named::read(id)?;
+    let named = PageSubject::read(id)?;
     let form = own::fields(form, &[])?;
     let mut tx = session::begin(&console.site, visit).await?;
     let session = session::current(&mut tx, visit).await?.ok_or(PageError::Forgery)?;
     let kind = match (named, form.one("decision")) {
-        (Named::Call(_), Some("ask")) => FormKind::AskAccess,
-        (Named::Request(_), Some("lend" | "refuse")) => FormKind::AnswerAccess,
-        (Named::Request(_), Some("take-back")) => FormKind::TakeBack,
+        (PageSubject::Call(_), Some("ask")) => FormKind::AskAccess,
+        (PageSubject::Request(_), Some("lend" | "refuse")) => FormKind::AnswerAccess,
+        (PageSubject::Request(_), Some("take-back")) => FormKind::TakeBack,
         _ => return Err(PageError::Malformed),
     };
     if !is_ours(visit, Some(&session), kind, id, form.one("csrf")) {
         return Err(PageError::Forgery);
     }
     let changed = match named {
-        Named::Call(call) => ask(console, &mut tx, visit, (call, session), form).await?,
-        Named::Request(id) => answer(console, &mut tx, visit, (id, session), form).await?,
+        PageSubject::Call(call) => ask(console, &mut tx, visit, (call, session), form).await?,
+        PageSubject::Request(id) => answer(console, &mut tx, visit, (id, session), form).await?,
     };
     if matches!(changed, Changed::Now(_)) {
         tx.commit().await?;
@@ -61,7 +61,7 @@ async fn ask(
 ) -> Result<Changed, PageError> {
     let by = own::performer(console, visit, &session);
     let (refused, _) = refused(tx, visit, call, session).await?;
-    let draft = Draft::read(form);
+    let draft = AccessForm::read(form);
     let Some(grant) = refused.decision.grant else { return Err(PageError::Ended) };
     let (task, reason) = (refused.decision.task, draft.reason.clone());
     match access::ask(tx, &by, Ask { grant, task, tool: refused.tool, reason, bounds: None }).await {
@@ -87,7 +87,7 @@ async fn answer(
     }
     let done = match form.one("decision") {
         Some("lend") => {
-            let mut draft = Draft::read(form);
+            let mut draft = AccessForm::read(form);
             let bounds = Some(draft.bounds.as_str()).filter(|bounds| !bounds.is_empty());
             let lend = Lend { seconds: draft.end.seconds().unwrap_or(60 * 60), bounds };
             match access::lend(tx, &by, id, lend).await {

@@ -14,14 +14,14 @@ use crate::own;
 
 /// What a page is about, by the name in its address.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Named {
+pub(super) enum PageSubject {
     /// A call that was refused.
     Call(RequestId),
     /// What was asked.
     Request(AccessRequestId),
 }
 
-impl Named {
+impl PageSubject {
     pub(super) fn read(id: &str) -> Result<Self, PageError> {
         let request = || id.parse().map(Self::Request);
         id.parse().map(Self::Call).or_else(|_| request()).map_err(|_| PageError::NotThere)
@@ -71,7 +71,7 @@ pub(super) async fn refused(
 }
 
 /// What was asked, with what came of it, for the one who asked and for owners.
-pub(super) struct Found {
+pub(super) struct RequestAndLoan {
     pub(super) asked: AccessRequest,
     pub(super) loan: Option<Loan>,
     /// The grant behind it is good for anything.
@@ -83,7 +83,7 @@ pub(super) async fn find(
     visit: &Visit,
     id: AccessRequestId,
     session: Session,
-) -> Result<(Found, Session), PageError> {
+) -> Result<(RequestAndLoan, Session), PageError> {
     let subject = own::subject(&session);
     let found = tx.access_requests().find(id).await?;
     let found = found.filter(|asked| session.user.role.administers() || asked.subject == subject);
@@ -93,7 +93,7 @@ pub(super) async fn find(
         None => None,
     };
     let alive = is_alive(tx, asked.grant, visit.now).await?;
-    Ok((Found { asked, loan, alive }, session))
+    Ok((RequestAndLoan { asked, loan, alive }, session))
 }
 
 /// Whether this page offers to answer: to an owner, and to an administrator if it is not the administrator's own request. The

@@ -18,8 +18,8 @@ use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, Session, form_token};
 use sekisho_web::shown::{self, ClientLine, JsonText, ServerLine};
 
-use super::draft::Draft;
-use super::found::{Named, Refused, find, may_answer, refused};
+use super::form::AccessForm;
+use super::found::{PageSubject, Refused, find, may_answer, refused};
 use crate::{Console, own, task_line};
 
 /// The most characters of bounds that are shown.
@@ -31,8 +31,8 @@ const BOUNDS_CHARS_MAX: usize = 4000;
 pub(super) struct AccessPage {
     chrome: Chrome,
     id: String,
-    ask: Asked,
-    standing: Standing,
+    ask: RequestFacts,
+    standing: AccessState,
     /// Each is there when that can be done now, by who is signed in.
     asking: Option<AskForm>,
     answering: Option<AnswerForm>,
@@ -40,7 +40,7 @@ pub(super) struct AccessPage {
 }
 
 /// What is asked for.
-struct Asked {
+struct RequestFacts {
     initial: String,
     server_initial: String,
     person: String,
@@ -108,7 +108,7 @@ impl Warning {
 
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum AccessState {
     /// An owner reads it and has to answer.
     Answering,
     /// It was refused, and nobody has been asked yet.
@@ -129,7 +129,7 @@ enum Standing {
     Waiting,
 }
 
-impl Standing {
+impl AccessState {
     fn of(asked: &AccessRequest, loan: Option<&Loan>, alive: bool, owner: bool, now: Timestamp) -> Self {
         match (asked.decided_at, loan) {
             (Some(_), _) if asked.loan.is_none() => Self::Refused,
@@ -166,20 +166,20 @@ impl Standing {
     }
 }
 
-/// The page of what `id` names, for whoever is signed in. `problem`: what is wrong with the form that was sent.
+/// The page of what `id` names, for the person who is signed in. `problem`: what is wrong with the form that was sent.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    draft: &Draft,
+    draft: &AccessForm,
     problem: Option<Sentence>,
 ) -> Result<AccessPage, PageError> {
-    let named = Named::read(id)?;
+    let named = PageSubject::read(id)?;
     let mut tx = console.site.store.read().await?;
     let session = own::session(&mut tx, visit, named.place()).await?;
     match named {
-        Named::Call(id) => asking_page(console, &mut tx, visit, session, id, (draft, problem)).await,
-        Named::Request(id) => request_page(console, &mut tx, visit, session, id, (draft, problem)).await,
+        PageSubject::Call(id) => asking_page(console, &mut tx, visit, session, id, (draft, problem)).await,
+        PageSubject::Request(id) => request_page(console, &mut tx, visit, session, id, (draft, problem)).await,
     }
 }
 
@@ -189,7 +189,7 @@ async fn asking_page(
     visit: &Visit,
     session: Session,
     call: RequestId,
-    (draft, problem): (&Draft, Option<Sentence>),
+    (draft, problem): (&AccessForm, Option<Sentence>),
 ) -> Result<AccessPage, PageError> {
     let (refused, session) = refused(tx, visit, call, session).await?;
     let id = call.to_string();
@@ -205,8 +205,8 @@ async fn asking_page(
     };
     Ok(AccessPage {
         chrome: Chrome::new(&console.site, visit).with(visit, &session, Some(id.clone())),
-        ask: Asked { rules, ..asked(console, tx, facts).await? },
-        asking: (standing == Standing::Asking).then(|| AskForm {
+        ask: RequestFacts { rules, ..asked(console, tx, facts).await? },
+        asking: (standing == AccessState::Asking).then(|| AskForm {
             csrf: form_token(visit, Some(&session), FormKind::AskAccess, &id).expose().to_owned(),
             reason: draft.reason.clone(),
             problem,
@@ -225,18 +225,18 @@ async fn asking(
     decision: &Decision,
     (client, tool): (&ClientId, &str),
     now: Timestamp,
-) -> Result<(Standing, Vec<String>), StoreError> {
+) -> Result<(AccessState, Vec<String>), StoreError> {
     let rights = Arc::clone(&console.rights.borrow());
     // The rules that forbade this very call: other arguments may be another matter, and a loan is none.
     if let Some(reasons) = rights.forbidding(&decision.because) {
-        return Ok((Standing::Forbidden, reasons));
+        return Ok((AccessState::Forbidden, reasons));
     }
     let wanted = Wanted { subject: &decision.subject, client, server: &decision.server, tool };
     Ok(match hindrance(console, tx, wanted, now).await? {
-        Some(Hindrance::Forbidden { reasons, .. }) => (Standing::Forbidden, reasons),
-        Some(Hindrance::Held { permitted: true }) => (Standing::Held, Vec::new()),
+        Some(Hindrance::Forbidden { reasons, .. }) => (AccessState::Forbidden, reasons),
+        Some(Hindrance::Held { permitted: true }) => (AccessState::Held, Vec::new()),
         // Who may not use it anyway is not told that it is there.
-        Some(Hindrance::Held { permitted: false }) | None => (Standing::Asking, Vec::new()),
+        Some(Hindrance::Held { permitted: false }) | None => (AccessState::Asking, Vec::new()),
     })
 }
 
@@ -258,12 +258,12 @@ async fn request_page(
     visit: &Visit,
     session: Session,
     id: AccessRequestId,
-    (draft, problem): (&Draft, Option<Sentence>),
+    (draft, problem): (&AccessForm, Option<Sentence>),
 ) -> Result<AccessPage, PageError> {
     let (found, session) = find(tx, visit, id, session).await?;
     let id = id.to_string();
     let owner = may_answer(&session, &found.asked);
-    let standing = Standing::of(&found.asked, found.loan.as_ref(), found.alive, owner, visit.now);
+    let standing = AccessState::of(&found.asked, found.loan.as_ref(), found.alive, owner, visit.now);
     let token = |kind| form_token(visit, Some(&session), kind, &id).expose().to_owned();
     let facts = Facts {
         person: shown::person(tx, &found.asked.subject).await?,
@@ -272,7 +272,7 @@ async fn request_page(
         tool: &found.asked.tool,
         task: found.asked.task,
     };
-    let (warning, rules) = if standing == Standing::Answering {
+    let (warning, rules) = if standing == AccessState::Answering {
         let asked = &found.asked;
         let wanted =
             Wanted { subject: &asked.subject, client: &asked.client, server: &asked.server, tool: &asked.tool };
@@ -288,7 +288,7 @@ async fn request_page(
     let until = found.loan.as_ref().map_or(found.asked.expires_at, |loan| loan.expires_at);
     Ok(AccessPage {
         chrome: Chrome::new(&console.site, visit).with(visit, &session, Some(id.clone())),
-        ask: Asked {
+        ask: RequestFacts {
             reason: plain_text(&found.asked.reason, sekisho_store::ACCESS_REASON_CHARS_MAX),
             bounds: bounds.as_ref().map(|schema| shown::json(&schema.to_string(), BOUNDS_CHARS_MAX)),
             until: shown::moment(until),
@@ -297,10 +297,10 @@ async fn request_page(
         },
         standing,
         asking: None,
-        answering: (standing == Standing::Answering).then(|| AnswerForm {
+        answering: (standing == AccessState::Answering).then(|| AnswerForm {
             csrf: token(FormKind::AnswerAccess),
             end: draft.end,
-            ends: Draft::ENDS,
+            ends: AccessForm::ENDS,
             bounds: draft.bounds.clone(),
             problem,
             detail: draft.detail.clone(),
@@ -319,14 +319,14 @@ struct Facts<'a> {
     task: Option<TaskId>,
 }
 
-async fn asked(console: &Console, tx: &mut Tx, facts: Facts<'_>) -> Result<Asked, StoreError> {
+async fn asked(console: &Console, tx: &mut Tx, facts: Facts<'_>) -> Result<RequestFacts, StoreError> {
     let client = shown::client(tx, facts.client).await?;
     let server = shown::server(&console.site, facts.server);
     let task = match facts.task {
         Some(id) => tx.tasks().find(id).await?,
         None => None,
     };
-    Ok(Asked {
+    Ok(RequestFacts {
         initial: shown::initial(&client.name),
         server_initial: shown::initial(&server.title),
         person: facts.person,

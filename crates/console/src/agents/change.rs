@@ -12,15 +12,15 @@ use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, is_ours};
 
-use super::draft::Draft;
 use super::found::{about_begin, find};
+use super::task_form::TaskForm;
 use crate::task_problem::sentence;
 use crate::{Console, offer, own};
 
 /// What came of a form that begins a task.
 pub(super) enum Begun {
     /// Nothing yet: what was written, and what is wrong with it.
-    Not(Draft, Sentence),
+    Not(TaskForm, Sentence),
     /// It runs.
     Task(TaskId),
 }
@@ -38,7 +38,7 @@ pub(super) async fn begin(console: &Console, visit: &Visit, id: &str, form: &For
     if !reading::is_alive(&mut tx, id, visit.now).await? || !may_begin(&mut tx, &grant, visit.now).await? {
         return Err(PageError::Ended);
     }
-    let draft = Draft::read(form)?;
+    let draft = TaskForm::read(form)?;
     let definition = match draft.definition(&tools) {
         Ok(definition) => definition,
         Err(problem) => return Ok(Begun::Not(draft, problem)),

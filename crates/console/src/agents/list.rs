@@ -37,7 +37,7 @@ pub(crate) fn scope_lines(language: Language, scopes: &ScopeSet) -> Vec<ScopeLin
     scopes.iter().filter(is_included).map(|scope| ScopeLine::new(language, scope)).collect()
 }
 
-/// The living grants of whoever is signed in (ATK-14: they can be listed and ended).
+/// The living grants of the person who is signed in (ATK-14: they can be listed and ended).
 pub(crate) async fn grant_lines(
     console: &Console,
     tx: &mut Tx,
@@ -58,7 +58,7 @@ pub(crate) async fn grant_lines(
     let mut lines = Vec::new();
     for grant in grants {
         let mut tasks: Vec<Task> = running.iter().filter(|task| task.grant == grant.id).cloned().collect();
-        // A task that is over still holds the grant until somebody resumes it.
+        // A task that is over still holds the grant until a person resumes it.
         if let Some(current) = grant.task
             && !tasks.iter().any(|task| task.id == current)
         {

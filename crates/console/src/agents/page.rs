@@ -14,9 +14,9 @@ use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token};
 use sekisho_web::shown::{self, ClientLine, ServerLine};
 
-use super::draft::Draft;
 use super::found::{about_begin, find};
 use super::list::scope_lines;
+use super::task_form::TaskForm;
 use crate::Console;
 use crate::offer::{self, OfferLine};
 use crate::task_line::{Ends, TaskLine};
@@ -65,7 +65,7 @@ pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    draft: &Draft,
+    draft: &TaskForm,
     problem: Option<Sentence>,
 ) -> Result<AgentPage, PageError> {
     let id: GrantId = id.parse().map_err(|_| PageError::NotThere)?;

@@ -1,4 +1,4 @@
-//! What somebody looks for among the records.
+//! The search in the records.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,15 +10,15 @@ use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, Session, is_ours};
 
-use super::found::{Found, about_widen, addable, find};
-use super::wish::Wish;
+use super::found::{TaskAndGrant, about_widen, addable, find};
+use super::widening_form::WideningForm;
 use crate::task_problem::sentence;
 use crate::{Console, offer, own};
 
 /// What came of a form.
 pub(super) enum Changed {
     /// Nothing yet: what was wanted, and what is wrong with it.
-    Not(Wish, Sentence),
+    Not(WideningForm, Sentence),
     /// It is done, and this is where to see it.
     Now(Place),
 }
@@ -56,15 +56,15 @@ async fn widen(
     console: &Console,
     tx: &mut Tx,
     visit: &Visit,
-    (found, session): (Found, &Session),
+    (found, session): (TaskAndGrant, &Session),
     form: &Parameters,
 ) -> Result<Changed, PageError> {
-    let Found { task: shown, grant } = found;
+    let TaskAndGrant { task: shown, grant } = found;
     let addable = addable(&shown, offer::tools(console, tx, &grant, visit.now).await?);
     if !is_ours(visit, Some(session), FormKind::WidenTask, &about_widen(&shown, &addable), form.one("csrf")) {
         return Err(PageError::Forgery);
     }
-    let wish = Wish::read(form);
+    let wish = WideningForm::read(form);
     let more = match wish.more(&shown, &addable) {
         Ok(more) => more,
         Err(problem) => return Ok(Changed::Not(wish, problem)),

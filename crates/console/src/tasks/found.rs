@@ -14,20 +14,20 @@ use crate::offer::digest_of;
 use crate::own;
 
 /// A task with its grant.
-pub(super) struct Found {
+pub(super) struct TaskAndGrant {
     pub(super) task: Task,
     pub(super) grant: Grant,
 }
 
 /// The task, if its grant is of the one who is signed in.
-pub(super) async fn find(tx: &mut Tx, visit: &Visit, id: TaskId) -> Result<(Found, Session), PageError> {
+pub(super) async fn find(tx: &mut Tx, visit: &Visit, id: TaskId) -> Result<(TaskAndGrant, Session), PageError> {
     let place = Place::Task(id);
     let session = own::session(tx, visit, place).await?;
     let subject = own::subject(&session);
     let mut found = None;
     if let Some(task) = tx.tasks().find(id).await? {
         let grant = tx.grants().find(task.grant).await?.filter(|grant| grant.subject == subject);
-        found = grant.map(|grant| Found { task, grant });
+        found = grant.map(|grant| TaskAndGrant { task, grant });
     }
     own::only(found, session, place)
 }

@@ -12,8 +12,8 @@ use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token};
 use sekisho_web::shown::{self, ClientLine, JsonText, ServerLine};
 
-use super::found::{Found, about_widen, addable, find};
-use super::wish::Wish;
+use super::found::{TaskAndGrant, about_widen, addable, find};
+use super::widening_form::WideningForm;
 use crate::Console;
 use crate::offer::{self, OfferLine};
 use crate::task_line::{Ends, purpose, state};
@@ -81,12 +81,12 @@ pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    wish: &Wish,
+    wish: &WideningForm,
     problem: Option<Sentence>,
 ) -> Result<TaskPage, PageError> {
     let id: TaskId = id.parse().map_err(|_| PageError::NotThere)?;
     let mut tx = console.site.store.read().await?;
-    let (Found { task, grant }, session) = find(&mut tx, visit, id).await?;
+    let (TaskAndGrant { task, grant }, session) = find(&mut tx, visit, id).await?;
     let alive = is_alive(&mut tx, grant.id, visit.now).await?;
     let is_over = task.is_over(visit.now) || !alive;
     let form = |kind, about: &str| form_token(visit, Some(&session), kind, about).expose().to_owned();

@@ -82,8 +82,8 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("demo/src/scenes.rs", "std::fs::", COMMAND),
     ("gateway/src/forward/children.rs", "std::fs::", BESIDE),
     ("gateway/src/forward/guard.rs", "std::process::Command", "of the guard, a process that serves nobody"),
-    ("issuer/src/login/local.rs", "hash_password_with_salt", BESIDE),
-    ("issuer/src/login/local.rs", "verify_password", BESIDE),
+    ("issuer/src/login/password.rs", "hash_password_with_salt", BESIDE),
+    ("issuer/src/login/password.rs", "verify_password", BESIDE),
     ("store/src/reserve.rs", "std::fs::", "at start, beside the tasks afterwards, and on a full disk"),
     (
         "store/src/sqlite.rs",

@@ -153,12 +153,22 @@ fn every_dependency_is_used() {
     assert!(unused.is_empty(), "these dependencies are named by no file, so remove them: {unused:?}");
 }
 
-/// All Rust files below a folder, one after another; empty if there is no such folder.
+/// All Rust files below a folder, one after another, and the files elsewhere that they include by `#[path]`; empty if there is
+/// no such folder.
 fn sources_of(folder: &std::path::Path) -> String {
     if !folder.is_dir() {
         return String::new();
     }
-    files(folder, "rs").iter().map(|file| std::fs::read_to_string(file).expect("a source file is text")).collect()
+    let read = |file: &std::path::Path| std::fs::read_to_string(file).expect("a source file is text");
+    let mut all = String::new();
+    for file in files(folder, "rs") {
+        let text = read(&file);
+        let beside = file.parent().expect("a folder");
+        let included = text.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+        all.extend(included.map(|path| read(&beside.join(path))));
+        all.push_str(&text);
+    }
+    all
 }
 
 /// Whether a text has this word.

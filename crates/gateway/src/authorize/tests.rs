@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::{self, Verdict, Why};
@@ -104,7 +104,7 @@ fn needing(tasks: impl IntoIterator<Item = Task>) -> Authority {
     Authority { need, ..Authority::default() }
 }
 
-fn tool(name: &str, standing: ToolStanding) -> Target {
+fn tool(name: &str, standing: ToolState) -> Target {
     Target::Tool { name: name.to_owned(), standing }
 }
 
@@ -134,29 +134,21 @@ fn a_refusal_names_its_set_and_its_way_out() {
     let stranger = changed(&|granted| granted.subject = other.clone());
     let nobody = Caller::anonymous(ScopeSet::empty());
     let (caller, ask) = (&world.caller, RemedyKind::AskAccess);
-    let read = || tool("get_note", ToolStanding::Classified(ToolClass::Read));
-    let add = || tool("add_note", ToolStanding::Classified(ToolClass::Read));
+    let read = || tool("get_note", ToolState::Classified(ToolClass::Read));
+    let add = || tool("add_note", ToolState::Classified(ToolClass::Read));
     let resource = || Target::Resource { uri: ResourceUri::parse("file:///a").unwrap() };
     let page = |path: String| Some(format!("{BASE}{path}"));
     let by_request = || page(format!("/access/{}", world.request));
     let (rights, need, grant) = (SetName::Rights, SetName::Need, SetName::Grant);
     for (by, authority, target, set, kind, url, why) in [
-        (caller, &free, tool("ghost", ToolStanding::Unknown), rights, ask, by_request(), "rights"),
-        (caller, &free, tool("get_note", ToolStanding::Held), rights, ask, by_request(), "held_back"),
+        (caller, &free, tool("ghost", ToolState::Unknown), rights, ask, by_request(), "rights"),
+        (caller, &free, tool("get_note", ToolState::Held), rights, ask, by_request(), "held_back"),
         (&stranger, &free, read(), rights, ask, by_request(), "rights"),
         (&stranger, &free, resource(), rights, ask, None, "rights"),
-        (&nobody, &free, tool("ghost", ToolStanding::Unknown), rights, ask, None, "rights"),
+        (&nobody, &free, tool("ghost", ToolState::Unknown), rights, ask, None, "rights"),
         (caller, &free, job(false), rights, ask, None, "rights"),
-        (caller, &free, tool("burn", ToolStanding::Classified(ToolClass::Read)), rights, ask, by_request(), "rights"),
-        (
-            caller,
-            &free,
-            tool("pay", ToolStanding::Classified(ToolClass::Read)),
-            rights,
-            RemedyKind::None,
-            None,
-            "rights",
-        ),
+        (caller, &free, tool("burn", ToolState::Classified(ToolClass::Read)), rights, ask, by_request(), "rights"),
+        (caller, &free, tool("pay", ToolState::Classified(ToolClass::Read)), rights, RemedyKind::None, None, "rights"),
         (&over, &free, read(), grant, RemedyKind::None, None, "expired"),
         (&over, &free, job(true), grant, RemedyKind::None, None, "expired"),
         (caller, &held_to, add(), need, RemedyKind::WidenTask, page(format!("/tasks/{}", task.id)), "outside_task"),
@@ -187,18 +179,18 @@ fn a_rule_is_named_only_to_who_may_know_of_the_tool() {
     let said = |name: &str, standing| {
         world.denied(&world.caller, &free, tool(name, standing)).refusal(world.request, BASE).reason
     };
-    let known = ToolStanding::Classified(ToolClass::Read);
+    let known = ToolState::Classified(ToolClass::Read);
     assert_eq!(said("pay", known), "a rule forbids this call: one at a time; nobody can lend it");
-    assert_eq!(said("burn", known), said("ghost", ToolStanding::Unknown));
-    assert_eq!(said("get_note", ToolStanding::Held), said("ghost", ToolStanding::Unknown));
-    assert!(said("ghost", ToolStanding::Unknown).ends_with("the user can see at the link what can be done"));
+    assert_eq!(said("burn", known), said("ghost", ToolState::Unknown));
+    assert_eq!(said("get_note", ToolState::Held), said("ghost", ToolState::Unknown));
+    assert!(said("ghost", ToolState::Unknown).ends_with("the user can see at the link what can be done"));
 }
 
 /// RS-19, RS-20: what was not granted is named, to the client and for the record; no page is.
 #[test]
 fn a_step_up_names_the_scopes() {
     let world = World::new();
-    let write = tool("put_note", ToolStanding::Classified(ToolClass::Write));
+    let write = tool("put_note", ToolState::Classified(ToolClass::Write));
     let denied = world.denied(&world.caller, &Authority::default(), write);
     let (refusal, judged) = (denied.refusal(world.request, BASE), denied.judgement());
     let scopes: ScopeSet = "mcp:write".parse().unwrap();
@@ -212,7 +204,7 @@ fn a_step_up_names_the_scopes() {
 #[test]
 fn a_person_is_asked_where_there_is_one() {
     let world = World::new();
-    let (free, wipe) = (Authority::default(), || tool("wipe", ToolStanding::Classified(ToolClass::Read)));
+    let (free, wipe) = (Authority::default(), || tool("wipe", ToolState::Classified(ToolClass::Read)));
     let Ok(Allowed::Ask(ask)) = world.authorize(&world.caller, &free, wipe()) else { panic!("nobody was asked") };
     let (first, second) = (AskedFor::of(&ask, &free), AskedFor::of(&ask, &free));
     let ask = AskedFor::of(&ask, &free);
@@ -246,8 +238,7 @@ fn an_argument_beyond_its_bounds_is_named() {
         (json!({ "required": ["id"] }), "the argument `id` is missing, and it is bounded by the task “tidy up”"),
     ] {
         let authority = needing([world.task("tidy up", Some(bounds))]);
-        let denied =
-            world.denied(&world.caller, &authority, tool("get_note", ToolStanding::Classified(ToolClass::Read)));
+        let denied = world.denied(&world.caller, &authority, tool("get_note", ToolState::Classified(ToolClass::Read)));
         let reason = denied.refusal(world.request, BASE).reason;
         assert_eq!(reason, format!("{said}; the user can widen it"));
     }

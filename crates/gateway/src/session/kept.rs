@@ -16,6 +16,7 @@ use sekisho_protocol::mcp::method::{Era, Revision};
 use sekisho_protocol::secret::McpSessionToken;
 use serde::{Deserialize, Serialize};
 
+use super::identifier::{BETWEEN, parts};
 use super::{FarSession, NewSession, Session};
 use crate::Gateway;
 use crate::forward::UpstreamSession;
@@ -23,8 +24,6 @@ use crate::revision::NearRevision;
 use crate::route::Routed;
 use crate::upstream::UpstreamSettings;
 
-/// Between the identifier proper and what is sealed; in neither.
-const BETWEEN: char = '.';
 /// Characters of what is sealed: an upstream's identifier has a kibibyte at most.
 const SEALED_CHARS_MAX: usize = 2560;
 /// For how long after its beginning a session can be gone on with in another process, in milliseconds. Clients that live
@@ -43,11 +42,6 @@ struct Kept {
     upstream: Option<String>,
     elicits_urls: bool,
     has_tools: bool,
-}
-
-/// The identifier proper, and what is sealed behind it.
-pub(super) fn parts(id: &str) -> (&str, Option<&str>) {
-    id.split_once(BETWEEN).map_or((id, None), |(token, sealed)| (token, Some(sealed)))
 }
 
 /// For what it is sealed. `None`: the session of an anonymous caller, or one that ends with its program.

@@ -193,7 +193,7 @@ fn a_session_of_an_earlier_process_does_not_come_back_after_its_end() {
     assert!(Arc::ptr_eq(&revived, &revive(&first, &alice).unwrap()), "two requests at once get one session");
     assert!(revive(&first, &bob).is_none());
     // The identifier proper alone is no name of it, and neither is one with something else behind it.
-    let (token, _) = super::kept::parts(&first);
+    let (token, _) = super::identifier::parts(&first);
     for other in [token.to_owned(), format!("{token}.other")] {
         assert!(sessions.find(&other, &alice, &notes).is_none(), "{other}");
     }

@@ -19,7 +19,8 @@ use sekisho_web::error::Fault;
 use sekisho_web::parameters::Parameters;
 use subtle::ConstantTimeEq as _;
 
-use super::{KnownClient, LookupError};
+use super::LookupError;
+use super::known::KnownClient;
 use crate::Issuer;
 
 /// The only type of assertion (RFC 7523 §2.2).

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
-use moka::future::Cache;
 use sekisho_client::http::{Destination, HttpError, Named, Request, Response, may_name};
-use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::env::after;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
@@ -18,6 +17,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::{Host, Url};
 
+use super::documents::Believed;
 use super::dynamic::{REDIRECT_URIS_MAX, grant_types_unsaid};
 use crate::Issuer;
 use crate::settings::DocumentPolicy;
@@ -34,13 +34,7 @@ const AGE_SECONDS_MAX: u32 = 24 * 3_600;
 /// a host, or a flood that keeps us from asking it, does not end the work of a client that people use.
 const STALE_SECONDS_MAX: u32 = 24 * 3_600;
 
-/// How many documents are kept.
-const DOCUMENTS_MAX: u64 = 1_000;
-
-/// How many documents are known to have been read, to have a share of fetches of their own.
-const GOOD_MAX: u64 = 10_000;
-
-/// Why a document is not believed. Whoever asked is told none of this (ATK-29): it is for the records.
+/// Why a document is not believed. The records say it; the caller is not told (ATK-29).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
     #[error("too many documents are being fetched at the moment")]
@@ -57,61 +51,40 @@ pub(crate) enum DocumentError {
     Url(&'static str),
 }
 
-/// A document as it was understood, and until when it is believed.
-#[derive(Debug, Clone)]
-struct Believed {
-    client: Arc<Client>,
-    until: Timestamp,
-}
-
-/// The documents known at the moment. Bounded; one fetch at a time for one URL; failures are not kept.
-pub(crate) struct Documents {
-    cache: Cache<ClientId, Believed>,
-    /// What was read last of each document, also when its time is over.
-    good: Cache<ClientId, Believed>,
-}
-
-impl Documents {
-    pub(crate) fn new() -> Self {
-        Self { cache: Cache::new(DOCUMENTS_MAX), good: Cache::new(GOOD_MAX) }
-    }
-
-    /// The client that a document describes, fetched again when its time is over.
-    pub(crate) async fn find(
-        &self,
-        issuer: &Issuer,
-        visit: &Visit,
-        id: &ClientId,
-        is_stored: bool,
-    ) -> Result<Arc<Client>, DocumentError> {
-        let now = visit.now;
-        let url = check_url(id)?;
-        check_policy(&issuer.settings.client_documents, &url)?;
-        if let Some(known) = self.cache.get(id).await {
-            if now < known.until {
-                return Ok(known.client);
-            }
-            self.cache.invalidate(id).await;
+/// The client that a document describes, fetched again when its time is over.
+pub(crate) async fn find(
+    issuer: &Issuer,
+    visit: &Visit,
+    id: &ClientId,
+    is_stored: bool,
+) -> Result<Arc<Client>, DocumentError> {
+    let (documents, now) = (&issuer.documents, visit.now);
+    let url = check_url(id)?;
+    check_policy(&issuer.settings.client_documents, &url)?;
+    if let Some(known) = documents.cache.get(id).await {
+        if now < known.until {
+            return Ok(known.client);
         }
-        let before = self.good.get(id).await;
-        let was_read = is_stored || before.is_some();
-        let fetched = self.cache.try_get_with(id.clone(), fetch(issuer, visit, (id, &url), was_read)).await;
-        match (fetched, before) {
-            (Ok(believed), _) => {
-                self.good.insert(id.clone(), believed.clone()).await;
-                Ok(believed.client)
+        documents.cache.invalidate(id).await;
+    }
+    let before = documents.good.get(id).await;
+    let was_read = is_stored || before.is_some();
+    let fetched = documents.cache.try_get_with(id.clone(), fetch(issuer, visit, (id, &url), was_read)).await;
+    match (fetched, before) {
+        (Ok(believed), _) => {
+            documents.good.insert(id.clone(), believed.clone()).await;
+            Ok(believed.client)
+        }
+        (Err(error), Some(before)) if error.is_passing() && now < after(before.until, STALE_SECONDS_MAX) => {
+            tracing::info!(request = %visit.request, client = %id, error = &*error as &dyn std::error::Error, "a client's document cannot be fetched; what was read last counts");
+            Ok(before.client)
+        }
+        (Err(error), _) => {
+            // What the host takes back, or changes into something that cannot be used, is not good any more.
+            if !error.is_passing() {
+                documents.good.invalidate(id).await;
             }
-            (Err(error), Some(before)) if error.is_passing() && now < after(before.until, STALE_SECONDS_MAX) => {
-                tracing::info!(request = %visit.request, client = %id, error = &*error as &dyn std::error::Error, "a client's document cannot be fetched; what was read last counts");
-                Ok(before.client)
-            }
-            (Err(error), _) => {
-                // What the host takes back, or changes into something that cannot be used, is not good any more.
-                if !error.is_passing() {
-                    self.good.invalidate(id).await;
-                }
-                Err(error.again())
-            }
+            Err(error.again())
         }
     }
 }

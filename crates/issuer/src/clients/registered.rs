@@ -6,7 +6,7 @@ use sekisho_protocol::registration::{Client, ClientOrigin};
 use sekisho_store::{NewClient, StoreError, Tx};
 use sekisho_web::error::Fault;
 
-use super::KnownClient;
+use super::known::KnownClient;
 use crate::Issuer;
 
 /// The client of this identifier, if the store knows it.

@@ -21,8 +21,8 @@ use sekisho_web::choice::{End, reads, tool_key};
 use sekisho_web::parameters::{Form, Parameters};
 use sekisho_web::session::{self, FormKind, Session, is_ours};
 
+use super::request::{ConsentError, Request, about_grant, find, needs_login};
 use super::view::{self, Offer};
-use super::{ConsentError, Request, about_grant, find, needs_login};
 use crate::authorize::{Prompt, may_skip_consent};
 use crate::clients::registered;
 use crate::grant::approved_scopes;
@@ -78,7 +78,7 @@ enum Decision {
 }
 
 /// Reads an answer and does what follows from it.
-pub(super) async fn decide(
+pub(crate) async fn decide(
     issuer: &Issuer,
     visit: &Visit,
     id: &str,
@@ -201,7 +201,7 @@ async fn approve(
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
     }
-    // Whoever may use these tools now may know what they take, and nobody could before.
+    // The user has a right to these tools, so their schemas may be checked now. Before the login they could not.
     if let Some(task) = &conditions.task {
         let mut definitions: BTreeMap<_, _> =
             tx.catalogue().definitions(&request.pending.server).await?.into_iter().collect();

@@ -23,7 +23,8 @@ use sekisho_web::session::Session;
 use sekisho_web::shown::{self, display_name};
 use url::Url;
 
-use super::{Request, tools_to_classify};
+use super::request::{Request, tools_to_classify};
+use super::stay::Stay;
 use crate::Issuer;
 use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice};
 
@@ -42,42 +43,6 @@ pub(crate) struct Offer {
     pub(crate) stay: Stay,
     /// Whether the person has let this client in at this server before, and it still is.
     pub(crate) again: bool,
-}
-
-/// The box `offline_access`: whether the access outlasts the browser session in which it is given (decision 0037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stay {
-    /// The client asked for it: the box is ticked.
-    Asked,
-    /// It is not on the page: the client has no use for a refresh token, or none is issued here.
-    Never,
-    /// The client did not ask, and could: the box is not ticked.
-    Offered,
-}
-
-impl Stay {
-    fn of(issuer: &Issuer, request: &Request) -> Self {
-        if !request.client.refresh || issuer.settings.refresh_ttl_seconds == 0 {
-            Self::Never
-        } else if request.pending.scopes.contains(&Scope::offline_access()) {
-            Self::Asked
-        } else {
-            Self::Offered
-        }
-    }
-
-    pub(crate) fn is_on_page(self) -> bool {
-        self != Self::Never
-    }
-
-    pub(crate) fn is_ticked(self) -> bool {
-        self == Self::Asked
-    }
-
-    /// The scope, where the box is on the page.
-    pub(crate) fn scope(self) -> ScopeSet {
-        self.is_on_page().then(Scope::offline_access).into_iter().collect()
-    }
 }
 
 /// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
@@ -240,7 +205,7 @@ fn document_host(request: &Request) -> Option<String> {
     url.host_str().map(str::to_owned)
 }
 
-/// AS-36, ATK-07: whoever listens on this machine may not be who it says.
+/// AS-36, ATK-07: a program that listens on this machine may be another one than it says.
 fn warning(request: &Request) -> Option<Sentence> {
     match (request.redirect.is_local(), request.redirect.is_private_scheme()) {
         (true, true) => Some(Sentence::SchemeWarning),

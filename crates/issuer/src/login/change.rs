@@ -1,83 +1,48 @@
 //! `/password`: a person who is signed in chooses another password.
 
-use std::sync::Arc;
-
-use axum::extract::State;
-use axum::response::Response;
-use http::StatusCode;
 use sekisho_acts::ActError;
 use sekisho_acts::password::{Basis, set};
 use sekisho_protocol::audit::Actor;
 use sekisho_protocol::secret::Password;
 use sekisho_web::Visit;
-use sekisho_web::error::{self, Fault, PageError};
-use sekisho_web::frame::{self, Chrome, SignedIn};
+use sekisho_web::error::{Fault, PageError};
+use sekisho_web::frame::{Chrome, SignedIn};
 use sekisho_web::parameters::Form;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, Session, form_token, is_ours};
 
 use super::failure::LoginError;
 use super::lanes::Lanes;
-use super::{known, open, rules};
+use super::{known, open, password_rules};
 use crate::pages::PasswordPage;
 use crate::{Issuer, records};
 
 /// Why the password stays as it was.
-enum Refusal {
+pub(crate) enum ChangeRefusal {
     /// There is no page to say it on.
     Page(PageError),
     /// This is wrong with what was typed.
     Problem(Box<Session>, Sentence),
 }
 
-impl<E: Into<PageError>> From<E> for Refusal {
+impl<E: Into<PageError>> From<E> for ChangeRefusal {
     fn from(error: E) -> Self {
         Self::Page(error.into())
     }
 }
 
-/// `GET /password`.
-pub(crate) async fn show(State(issuer): State<Arc<Issuer>>, visit: Visit) -> Response {
-    let found = async {
-        let mut tx = issuer.site.store.read().await?;
-        session::current(&mut tx, &visit).await
-    };
-    match found.await {
-        Ok(Some(session)) => answer(&issuer, &visit, StatusCode::OK, &session, None),
-        Ok(None) => frame::go(&issuer.site, &visit, "/login"),
-        Err(error) => error::page(&issuer.site, &visit, &error.into()),
-    }
-}
-
-/// `POST /password`.
-pub(crate) async fn submit(State(issuer): State<Arc<Issuer>>, visit: Visit, form: Form) -> Response {
-    match change(&issuer, &visit, &form).await {
-        Ok(signed_in) => frame::signed_in(&issuer.site, &visit, &signed_in, "/"),
-        Err(Refusal::Page(error)) => error::page(&issuer.site, &visit, &error),
-        Err(Refusal::Problem(session, problem)) => {
-            answer(&issuer, &visit, StatusCode::UNPROCESSABLE_ENTITY, &session, Some(problem))
-        }
-    }
-}
-
-fn answer(
-    issuer: &Issuer,
-    visit: &Visit,
-    status: StatusCode,
-    session: &Session,
-    problem: Option<Sentence>,
-) -> Response {
-    let page = PasswordPage {
+/// The page, with what is wrong with what was typed.
+pub(crate) fn page(issuer: &Issuer, visit: &Visit, session: &Session, problem: Option<Sentence>) -> PasswordPage {
+    PasswordPage {
         chrome: Chrome::new(&issuer.site, visit).with(visit, session, None),
         csrf: form_token(visit, Some(session), FormKind::Password, "").expose().to_owned(),
         username: session.user.name.clone(),
         problem,
-    };
-    frame::page(visit, &issuer.site, status, &page, "")
+    }
 }
 
-/// Checks the password before, as often as somebody may try to sign in, and sets the new one.
-async fn change(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<SignedIn, Refusal> {
+/// Checks the present password, under the same limits as a login, and sets the new one.
+pub(crate) async fn change(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<SignedIn, ChangeRefusal> {
     let form = form.parameters.as_ref().map_err(|_| PageError::Malformed)?;
     if form.repeated(&[]).is_some() {
         return Err(PageError::Malformed.into());
@@ -93,16 +58,18 @@ async fn change(issuer: &Issuer, visit: &Visit, form: &Form) -> Result<SignedIn,
         (session, lanes)
     };
     let text = |name: &str| form.one(name).unwrap_or_default();
-    let chosen = match rules::accept(text("password"), text("repeat"), &session.user.name) {
+    let chosen = match password_rules::accept(text("password"), text("repeat"), &session.user.name) {
         Ok(chosen) => chosen,
-        Err(problem) => return Err(Refusal::Problem(Box::new(session), problem)),
+        Err(problem) => return Err(ChangeRefusal::Problem(Box::new(session), problem)),
     };
     let phc = match check(issuer, visit, &session, (&lanes, text("present")), chosen).await {
         Ok(phc) => phc,
-        Err(LoginError::Wrong) => return Err(Refusal::Problem(Box::new(session), Sentence::PasswordPresentWrong)),
-        Err(LoginError::Throttled) => return Err(Refusal::Problem(Box::new(session), Sentence::LoginThrottled)),
+        Err(LoginError::Wrong) => {
+            return Err(ChangeRefusal::Problem(Box::new(session), Sentence::PasswordPresentWrong));
+        }
+        Err(LoginError::Throttled) => return Err(ChangeRefusal::Problem(Box::new(session), Sentence::LoginThrottled)),
         Err(LoginError::Internal(fault)) => return Err(PageError::Internal(fault).into()),
-        Err(LoginError::Busy) => return Err(Refusal::Problem(Box::new(session), Sentence::ErrorBusy)),
+        Err(LoginError::Busy) => return Err(ChangeRefusal::Problem(Box::new(session), Sentence::ErrorBusy)),
         Err(LoginError::Forgery | LoginError::Malformed) => return Err(PageError::Malformed.into()),
     };
     let mut tx = issuer.site.store.begin().await?;

@@ -1,9 +1,9 @@
-//! Why nobody was signed in.
+//! Why a login failed.
 
 use sekisho_store::StoreError;
 use sekisho_web::error::Fault;
 
-/// Why nobody was signed in.
+/// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
     #[error("too many log in at once")]

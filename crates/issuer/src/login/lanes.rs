@@ -1,4 +1,4 @@
-//! How often somebody may try to sign in.
+//! How often a login may be tried.
 
 use sekisho_protocol::audit::ActKind;
 use sekisho_store::{Lane, StoreError, Tx};

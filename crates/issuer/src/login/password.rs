@@ -29,7 +29,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// The longest password that is hashed, in bytes.
 const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// What an unknown user's password is compared with: a hash of the same cost, of a text that nobody knows.
+/// The hash with which the password of an unknown user is compared. It costs the same, and no password fits it.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c2VraXNoby1ub2JvZHktMQ$ZLh2nfXo0vOIVjgHzqKDVU3bmGXOyI6vbUzgYK5yD4k";
 
@@ -102,7 +102,7 @@ impl Passwords {
         Ok((stranger, place))
     }
 
-    /// Hashes a password that somebody chose in a browser.
+    /// Hashes a password that a person chose in a browser.
     pub(crate) async fn hash(&self, password: Password, entropy: &dyn Entropy) -> Result<String, LoginError> {
         let turn = tokio::time::timeout(WAIT, self.places.acquire()).await;
         let _place = turn.map_err(|_| LoginError::Busy)?.map_err(|_| LoginError::Busy)?;

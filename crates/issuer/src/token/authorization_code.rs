@@ -14,7 +14,9 @@ use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::Parameters;
 
-use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
+use super::check::{check_subject, check_target};
+use super::failure::TokenError;
+use super::issue::{Basis, Issued, details, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, code_standing};
 use crate::{Issuer, records};
@@ -81,7 +83,7 @@ pub(crate) async fn redeem(
     records::append(issuer, tx, visit, Act { grant: Some(grant), detail: "code".to_owned(), ..of_code(entry, &code) })
         .await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
-    let details = super::details(tx, task, &code.resource).await?;
+    let details = details(tx, task, &code.resource).await?;
     Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds, kind: None })
 }
 
@@ -208,10 +210,10 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
     }
 }
 
-/// RFC 6749 §4.1.2: what the code became is not trusted any longer, whoever of the two was first (ATK-19).
+/// RFC 6749 §4.1.2: the grant of the code is revoked, because it is not known which of the two was the client (ATK-19).
 async fn replayed(issuer: &Issuer, tx: &mut Tx, visit: &Visit, code: &Code) -> Result<Issued, TokenError> {
     let Some(grant) = code.grant else { return Err(TokenError::Grant("the code has been withdrawn")) };
-    // On record once, with what it ended: it can be shown as often as somebody likes.
+    // On record once, with what it ended: the same code can be sent any number of times.
     if tx.grants().revoke(grant, "its code was used a second time", visit.now).await? {
         let entry = Act::new(Actor::Client, ActKind::CodeReplayed);
         records::append(issuer, tx, visit, Act { grant: Some(grant), ..of_code(entry, code) }).await?;

@@ -1,17 +1,20 @@
-//! What is looked at before a request may wait for its turn to write: whoever shows a code or a token that is good for
-//! nothing costs a look, and keeps nobody from writing (ATK-172).
+//! What is looked at before a request may wait for its turn to write. A code or a token that is good for nothing costs one
+//! read, and keeps no other request from writing (ATK-172).
 //!
 //! INVARIANT: nothing rests on this. Everything is judged again in the transaction that changes something.
 
 use sekisho_protocol::secret::AuthorizationCode;
 use sekisho_web::Visit;
 
-use super::{GrantRequest, TokenError, exchange};
+use super::authorization_code;
+use super::exchange;
+use super::failure::TokenError;
+use super::request::GrantRequest;
 use crate::Issuer;
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, RefreshStanding, code_standing, refresh_standing};
 
-/// That what is shown may be good for something.
+/// Refuses a code or a token that can be good for nothing.
 pub(super) async fn check(
     issuer: &Issuer,
     visit: &Visit,
@@ -27,7 +30,7 @@ pub(super) async fn check(
             let code = tx.codes().find(&digest).await?.ok_or(unknown)?;
             match code_standing(&code, client_id, visit.now) {
                 CodeStanding::Redeemable | CodeStanding::Replayed => Ok(()),
-                standing => Err(super::authorization_code::refusal(standing)),
+                standing => Err(authorization_code::refusal(standing)),
             }
         }
         GrantRequest::Exchange(request) => exchange::believed(issuer, visit, client, request).map(drop),

@@ -1,7 +1,7 @@
 //! An access token becomes a narrower one (RFC 8693): the same client, the same server, the same path; fewer scopes, a
 //! shorter life, a task of its own. Nothing is ever wider than what is shown.
 //!
-//! Whoever holds a token can hand a part of it to a piece of its own work. It is no delegation: a token of another
+//! A client can give a part of its token's authority to a part of its own work. This is no delegation: a token of another
 //! client, and one for another server, is refused here.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,9 @@ use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::parameters::Parameters;
 
-use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
+use super::check::{check_subject, check_target};
+use super::failure::TokenError;
+use super::issue::{Basis, Issued, details, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::{Issuer, records};
 
@@ -103,7 +105,7 @@ pub(crate) async fn narrow(
         ..Act::new(Actor::Client, ActKind::TokenIssued)
     };
     records::append(issuer, tx, visit, entry).await?;
-    let details = super::details(tx, task, claims.aud.as_str()).await?;
+    let details = details(tx, task, claims.aud.as_str()).await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds.min(seconds_left(claims.exp, visit.now));
     Ok(Issued { access, refresh: None, scopes, details, expires_in_seconds, kind: Some(ACCESS_TOKEN) })
 }
@@ -146,7 +148,7 @@ async fn begin(
     claims: &AccessClaims,
     definition: TaskDefinition,
 ) -> Result<TaskId, TokenError> {
-    // Against what the tools take, of those that the user has a right to: of others nobody learns what they take.
+    // Against what the tools take, of those that the user has a right to: the schemas of other tools are not told.
     let (rights, servers) = (Arc::clone(&issuer.rights.borrow()), Arc::clone(&issuer.site.servers.borrow()));
     let tools = match tx.grants().find(claims.grant).await? {
         Some(grant) => reading::offered_definitions(tx, &rights, &servers, &grant, visit.now).await?,

@@ -13,7 +13,9 @@ use sekisho_store::{Grant, RefreshRow, SecretKey, Tx};
 use sekisho_web::Visit;
 use sekisho_web::parameters::Parameters;
 
-use super::{Basis, Issued, TokenError, check_subject, check_target, mint};
+use super::check::{check_subject, check_target};
+use super::failure::TokenError;
+use super::issue::{Basis, Issued, details, mint};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{RefreshStanding, refresh_standing};
 use crate::{Issuer, records};
@@ -131,7 +133,7 @@ async fn issue(
     let entry = of_grant(Act::new(Actor::Client, ActKind::TokenIssued), grant);
     records::append(issuer, tx, visit, Act { detail: "refresh".to_owned(), scopes: scopes.clone(), ..entry }).await?;
     let expires_in_seconds = issuer.settings.access_token_ttl_seconds;
-    let details = super::details(tx, grant.task, &grant.resource).await?;
+    let details = details(tx, grant.task, &grant.resource).await?;
     Ok(Issued { access, refresh: Some(next), scopes, details, expires_in_seconds, kind: None })
 }
 

@@ -8,13 +8,13 @@ use sekisho_protocol::ids::{GrantId, RequestId, UserId};
 use sekisho_protocol::refusal::SetName;
 use serde_json::{Value, json};
 
-use super::{Advice, BeyondLoans, Proposal, Seen, SeenCall, SeenGrant, advise};
-use crate::model::{Authority, Call, Target, ToolStanding};
+use super::{Advice, BeyondLoans, Observations, ObservedCall, ObservedGrant, Proposal, advise};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use crate::task::check_bounds;
 
-fn call(tool: &str, verdict: Verdict, set: Option<SetName>, arguments: Option<Value>) -> SeenCall {
-    SeenCall {
+fn call(tool: &str, verdict: Verdict, set: Option<SetName>, arguments: Option<Value>) -> ObservedCall {
+    ObservedCall {
         request: RequestId::generate(ManualClock::default().now(), &SeededEntropy::default()),
         who: "bob".to_owned(),
         client: None,
@@ -27,17 +27,17 @@ fn call(tool: &str, verdict: Verdict, set: Option<SetName>, arguments: Option<Va
     }
 }
 
-fn used(tool: &str, arguments: Value) -> SeenCall {
+fn used(tool: &str, arguments: Value) -> ObservedCall {
     call(tool, Verdict::Permit, None, Some(arguments))
 }
 
-fn seen(scopes: &str, calls: Vec<SeenCall>) -> Seen {
+fn seen(scopes: &str, calls: Vec<ObservedCall>) -> Observations {
     let id = GrantId::generate(ManualClock::default().now(), &SeededEntropy::default());
     let server: sekisho_protocol::ids::ServerName = "notes".parse().unwrap();
     let tools = [("read", Some(ToolClass::Read)), ("write", Some(ToolClass::Write)), ("odd", None)];
     let tools = tools.map(|(name, class)| (name.to_owned(), class)).into();
-    let grants = vec![SeenGrant { id, server: server.clone(), scopes: scopes.parse().unwrap() }];
-    Seen { grants, tools: BTreeMap::from([(server, tools)]), calls }
+    let grants = vec![ObservedGrant { id, server: server.clone(), scopes: scopes.parse().unwrap() }];
+    Observations { grants, tools: BTreeMap::from([(server, tools)]), calls }
 }
 
 fn proposals(advice: &[Advice]) -> Vec<&Proposal> {
@@ -65,7 +65,7 @@ fn what_was_never_used_is_proposed_to_go() {
 /// Bounds hold everything that was seen and are drawn from enough calls only; what was not kept is said to be unknown.
 #[test]
 fn bounds_are_drawn_from_what_was_kept() {
-    let task = |calls: Vec<SeenCall>| {
+    let task = |calls: Vec<ObservedCall>| {
         let advice = advise(&seen("mcp:write", calls));
         let found = advice.into_iter().find(|advice| matches!(advice.proposal, Proposal::Task(_))).unwrap();
         let Proposal::Task(task) = found.proposal else { unreachable!() };
@@ -127,7 +127,7 @@ fn what_is_refused_again_and_again_is_said() {
 #[test]
 fn a_loan_is_proposed_only_where_it_helps() {
     let refused = |beyond_loans| {
-        let call = SeenCall { beyond_loans, ..call("write", Verdict::Deny, Some(SetName::Rights), None) };
+        let call = ObservedCall { beyond_loans, ..call("write", Verdict::Deny, Some(SetName::Rights), None) };
         advise(&seen("mcp:read", vec![call; 3])).remove(0).what
     };
     let forbidden = refused(Some(BeyondLoans::Forbidden(vec!["never".to_owned()])));
@@ -169,7 +169,7 @@ fn a_name_stays_inside_its_string() {
             let call = Call {
                 server: "notes".parse().unwrap(),
                 method: "tools/call",
-                target: Target::Tool { name: called.to_owned(), standing: ToolStanding::Unclassified },
+                target: Target::Tool { name: called.to_owned(), standing: ToolState::Unclassified },
                 arguments: None,
                 schema: None,
                 params: None,

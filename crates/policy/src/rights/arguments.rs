@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 16;
 
 /// One value.
 #[derive(Debug)]
-enum Found<'a> {
+enum ArgumentValue<'a> {
     Array,
     Boolean(bool),
     Null,
@@ -32,7 +32,7 @@ enum Found<'a> {
     String(Cow<'a, str>),
 }
 
-impl Found<'_> {
+impl ArgumentValue<'_> {
     /// The same in the words of policies, if this bag holds it exactly.
     fn tag(&self, bag: Bag) -> Option<Expression> {
         match (bag, self) {
@@ -57,7 +57,7 @@ impl Found<'_> {
 /// All arguments of one call, those inside others too, by their names.
 #[derive(Debug, Default)]
 pub(super) struct Arguments<'a> {
-    found: HashMap<String, Found<'a>>,
+    found: HashMap<String, ArgumentValue<'a>>,
 }
 
 impl<'a> Arguments<'a> {
@@ -89,16 +89,16 @@ impl<'a> Arguments<'a> {
                 for (at, item) in value.elements().enumerate() {
                     self.value(format!("{name}.{at}"), item.ok()?, depth + 1)?;
                 }
-                Found::Array
+                ArgumentValue::Array
             }
-            Kind::Boolean => Found::Boolean(value.text() == "true"),
-            Kind::Null => Found::Null,
-            Kind::Number => Found::Number(Decimal::parse(value.text()).filter(|_| is_exact(value.text()))),
+            Kind::Boolean => ArgumentValue::Boolean(value.text() == "true"),
+            Kind::Null => ArgumentValue::Null,
+            Kind::Number => ArgumentValue::Number(Decimal::parse(value.text()).filter(|_| is_exact(value.text()))),
             Kind::Object => {
                 self.members(value, &format!("{name}."), depth + 1)?;
-                Found::Object
+                ArgumentValue::Object
             }
-            Kind::String => Found::String(value.string().ok()?),
+            Kind::String => ArgumentValue::String(value.string().ok()?),
         };
         // What is inside has its place already, so the bound is kept to by what is added last.
         let is_new = self.found.insert(name, found).is_none();
@@ -140,7 +140,7 @@ impl Looks {
         named.or_else(|| {
             let mut all = arguments.found.iter();
             let outside =
-                |bag: &Bag, name: &str, found: &Found<'_>| !found.is_in(*bag) && !sight.is_absent(name, found);
+                |bag: &Bag, name: &str, found: &ArgumentValue<'_>| !found.is_in(*bag) && !sight.is_absent(name, found);
             let clashing = all.find(|(name, found)| self.everything.iter().any(|bag| outside(bag, name, found)));
             clashing.map(|(name, _)| name.clone())
         })
@@ -169,10 +169,13 @@ impl Sight<'_, '_> {
         let ends = name.match_indices('.').map(|(end, _)| end);
         ends.filter_map(|end| name.split_at_checked(end)).find_map(|(outer, rest)| {
             let by_place = rest.trim_start_matches('.').split('.').next().is_some_and(is_place);
-            let holds_nothing = |found: &Found<'_>| match found {
-                Found::Object => false,
-                Found::Array => !by_place,
-                Found::Boolean(_) | Found::Null | Found::Number(_) | Found::String(_) => true,
+            let holds_nothing = |found: &ArgumentValue<'_>| match found {
+                ArgumentValue::Object => false,
+                ArgumentValue::Array => !by_place,
+                ArgumentValue::Boolean(_)
+                | ArgumentValue::Null
+                | ArgumentValue::Number(_)
+                | ArgumentValue::String(_) => true,
             };
             let found = self.arguments.found.get(outer);
             let own = found.filter(|found| holds_nothing(found) && !self.is_absent(outer, found));
@@ -181,13 +184,13 @@ impl Sight<'_, '_> {
     }
 
     /// `null` where the tool's schema foresees it is as good as nothing; elsewhere an upstream makes of it what it likes.
-    fn is_absent(&self, name: &str, found: &Found<'_>) -> bool {
+    fn is_absent(&self, name: &str, found: &ArgumentValue<'_>) -> bool {
         let path: Vec<&str> = name.split('.').collect();
-        matches!(found, Found::Null) && self.schema.is_some_and(|schema| schema.is_typed(&path))
+        matches!(found, ArgumentValue::Null) && self.schema.is_some_and(|schema| schema.is_typed(&path))
     }
 
     /// Another argument that a lenient reader takes for this one. Where the tool's schema declares both, each is itself.
-    fn lookalike(&self, name: &str, counts: impl Fn(&Found<'_>) -> bool) -> Option<String> {
+    fn lookalike(&self, name: &str, counts: impl Fn(&ArgumentValue<'_>) -> bool) -> Option<String> {
         let alike = self.loose.names.get(loosely(name).as_ref())?;
         let declares = |name: &str| {
             let path: Vec<&str> = name.split('.').collect();

@@ -15,7 +15,7 @@ use super::looks::Bag;
 use super::parts::{OWNERS, RightsServer, RightsUser};
 use super::spelling::READINGS;
 use super::uses::Uses;
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 
 /// What is asked, and what the policies want to know of it.
 pub(super) struct Question<'a> {
@@ -170,11 +170,11 @@ impl Terms {
                 let uri = uri.as_str();
                 ("read", &self.resource, uri, vec![("uri".to_owned(), Expression::new_string(uri.to_owned()))])
             }
-            Target::Tool { standing: ToolStanding::Held | ToolStanding::Unknown, .. } => return None,
+            Target::Tool { standing: ToolState::Held | ToolState::Unknown, .. } => return None,
             Target::Tool { name: own, standing } => {
                 let (class, level) = match standing {
-                    ToolStanding::Classified(class) => (class.as_str(), level(*class)),
-                    ToolStanding::Held | ToolStanding::Unclassified | ToolStanding::Unknown => {
+                    ToolState::Classified(class) => (class.as_str(), level(*class)),
+                    ToolState::Held | ToolState::Unclassified | ToolState::Unknown => {
                         ("unclassified", level(ToolClass::Destructive))
                     }
                 };

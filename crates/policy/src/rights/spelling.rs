@@ -77,7 +77,7 @@ fn spelled(json: &Value, sense: Sense) -> Result<Value, Unclear> {
 fn widen_scope(json: &mut Value) {
     let scope = json.get("resource");
     let entity = scope.and_then(|scope| scope.get("entity").or_else(|| scope.pointer("/in/entity")));
-    let Some(named) = entity.and_then(Named::of) else { return };
+    let Some(named) = entity.and_then(EntityName::of) else { return };
     let condition = json!({ "kind": "when", "body": named.widened() });
     let scope = json!({ "op": "is", "entity_type": named.kind, "in": { "entity": named.server() } });
     if let Some(members) = json.as_object_mut() {
@@ -89,14 +89,14 @@ fn widen_scope(json: &mut Value) {
 }
 
 /// A tool, a resource or a prompt that a rule names.
-struct Named<'a> {
+struct EntityName<'a> {
     kind: &'a str,
     server: &'a str,
     name: &'a str,
     entity: &'a Value,
 }
 
-impl<'a> Named<'a> {
+impl<'a> EntityName<'a> {
     fn of(entity: &'a Value) -> Option<Self> {
         let entity = entity.get("__entity").unwrap_or(entity);
         let kind = entity.get("type")?.as_str().filter(|kind| matches!(*kind, "Prompt" | "Resource" | "Tool"))?;
@@ -243,7 +243,7 @@ fn collect(expression: &Value, found: &mut Vec<String>) {
 }
 
 fn never_named(entity: Option<&Value>, found: &mut Vec<String>) {
-    let named = entity.and_then(Named::of).filter(|named| named.kind == "Resource");
+    let named = entity.and_then(EntityName::of).filter(|named| named.kind == "Resource");
     named.into_iter().for_each(|named| never(named.name, found));
 }
 
@@ -291,7 +291,7 @@ fn rewritten(expression: &Value, sense: Sense) -> Result<Value, Unclear> {
 fn comparison(operator: &str, operand: &Value) -> Result<Option<Value>, Unclear> {
     let of = |name: &str| operand.get(name).ok_or(Unclear);
     let text = |expression: &Value| expression.get("Value").and_then(Value::as_str).map(str::to_owned);
-    let named = |expression: &Value| expression.get("Value").and_then(Named::of).map(|named| named.widened());
+    let named = |expression: &Value| expression.get("Value").and_then(EntityName::of).map(|named| named.widened());
     match operator {
         "like" => {
             let identity = Identity::of(of("left")?).ok_or(Unclear)?;
@@ -374,7 +374,7 @@ fn is_group(place: &Value) -> bool {
         return elements.iter().all(is_group);
     }
     let entity = place.get("Value").and_then(|value| value.get("__entity"));
-    entity.is_some_and(|entity| Named::of(entity).is_none())
+    entity.is_some_and(|entity| EntityName::of(entity).is_none())
 }
 
 fn is_resource(expression: &Value) -> bool {

@@ -33,7 +33,7 @@ fn answer(rights: &Rights, name: &str, class: ToolClass, asked: WhichArguments) 
     let call = Call {
         server: "notes".parse().unwrap(),
         method: "tools/call",
-        target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
+        target: Target::Tool { name: name.to_owned(), standing: ToolState::Classified(class) },
         arguments: None,
         schema: None,
         params: None,

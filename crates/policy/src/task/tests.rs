@@ -58,7 +58,7 @@ fn a_star_stands_for_all_prompts_and_resources() {
     let inside = |target| task.judge(&call(target, None), WhichArguments::This, ManualClock::default().now()).is_ok();
     assert!(inside(Target::Prompt { name: "anything".to_owned() }));
     assert!(inside(Target::Resource { uri: ResourceUri::parse("notes://any/thing").unwrap() }));
-    let standing = ToolStanding::Classified(ToolClass::Read);
+    let standing = ToolState::Classified(ToolClass::Read);
     for name in ["look", "*"] {
         assert!(!inside(Target::Tool { name: name.to_owned(), standing }), "{name}");
     }
@@ -79,7 +79,7 @@ fn call(target: Target, arguments: Option<&str>) -> Call {
 }
 
 fn tool(name: &str) -> Target {
-    Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(ToolClass::Read) }
+    Target::Tool { name: name.to_owned(), standing: ToolState::Classified(ToolClass::Read) }
 }
 
 fn why(task: Task, call: &Call, asked: WhichArguments) -> Option<OutsideWhy> {

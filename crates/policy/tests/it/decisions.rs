@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sekisho_policy::decide::{Decision, Reason, approval_key, decide};
 use sekisho_policy::explain::explain;
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::permit::{Owed, Permit};
 use sekisho_policy::rights::{Rights, RuleId};
 use sekisho_policy::task::Need;
@@ -90,7 +90,7 @@ fn a_permit_owes_what_its_call_takes() {
     let look = tool("notes", "look", ToolClass::Read, "");
     let send = tool("notes", "send", ToolClass::Write, "");
     let to = |target| Call { target, ..look.clone() };
-    let new = to(Target::Tool { name: "new".to_owned(), standing: ToolStanding::Unclassified });
+    let new = to(Target::Tool { name: "new".to_owned(), standing: ToolState::Unclassified });
     let prompt = to(Target::Prompt { name: "summary".to_owned() });
     let resource = to(Target::Resource { uri: ResourceUri::parse("notes://today").unwrap() });
     let round = Some(Digest::of(b"an earlier call"));
@@ -149,8 +149,8 @@ fn an_approval_is_for_one_user_client_server_tool_and_arguments() {
 fn a_call_is_granted_by_its_class_or_by_its_name() {
     let rights = rights("");
     let named = |name: &str, standing| Target::Tool { name: name.to_owned(), standing };
-    let edit = named("edit", ToolStanding::Classified(ToolClass::Write));
-    let new = named("new", ToolStanding::Unclassified);
+    let edit = named("edit", ToolState::Classified(ToolClass::Write));
+    let new = named("new", ToolState::Unclassified);
     let resource = Target::Resource { uri: ResourceUri::parse("notes://today").unwrap() };
     let prompt = Target::Prompt { name: "edit".to_owned() };
     for (target, scopes, lacks) in [
@@ -230,7 +230,7 @@ fn an_explanation_says_what_each_set_says() {
     let rights = rights(r#"permit(principal is User, action == Action::"call", resource in Server::"notes");"#);
     let call = |name| tool("notes", name, ToolClass::Read, "");
     let write = tool("notes", "look", ToolClass::Write, "");
-    let held = Target::Tool { name: "look".to_owned(), standing: ToolStanding::Held };
+    let held = Target::Tool { name: "look".to_owned(), standing: ToolState::Held };
     let held = Call { target: held, ..call("look") };
     let (none, moving) = (Authority::default(), declared(task(moving())));
     let news = tool("news", "look", ToolClass::Read, "");

@@ -2,7 +2,7 @@
 
 use sekisho_policy::decide::{Decision, Denial, Forbidden, Reason, decide};
 use sekisho_policy::lending::{Hindrance, WantedTool, hindrance};
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, RuleId};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::ToolClass;
@@ -44,7 +44,7 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
     assert!(odd.to_string().contains("it cannot compare the argument `amount` in this form"), "{odd}");
     let hidden = denied(&rights, &tool("notes", "wipe", ToolClass::Read, ""));
     assert_eq!((hidden.forbidden, &*hidden.because), (None, &[RuleId::Policy("never".to_owned())][..]));
-    let target = Target::Tool { name: "ghost".to_owned(), standing: ToolStanding::Unknown };
+    let target = Target::Tool { name: "ghost".to_owned(), standing: ToolState::Unknown };
     let ghost = denied(&rights, &Call { target, ..pay("1") });
     assert_eq!((ghost.forbidden, ghost.because.len()), (None, 0), "no rule is why it is not there");
     assert_eq!(denied(&rights, &tool("news", "look", ToolClass::Read, "")).forbidden, None);

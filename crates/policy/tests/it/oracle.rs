@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_policy::decide::{Decision, Reason, decide, may_see};
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
+use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
@@ -380,9 +380,9 @@ impl Case {
     fn call(&self) -> Call {
         let class = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive];
         let standing = match self.standing {
-            level @ 0..=2 => ToolStanding::Classified(class[usize::from(level)]),
-            3 => ToolStanding::Unclassified,
-            _ => ToolStanding::Unknown,
+            level @ 0..=2 => ToolState::Classified(class[usize::from(level)]),
+            3 => ToolState::Unclassified,
+            _ => ToolState::Unknown,
         };
         Call {
             server: self.server.parse().unwrap(),

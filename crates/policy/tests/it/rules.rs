@@ -2,7 +2,7 @@
 
 use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::explain::explain;
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
+use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, format_policies, schema_text};
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::{ActorPath, Caller, Principal, Subject};
@@ -268,7 +268,7 @@ fn a_server_that_observes_lets_pass_and_says_so() {
     assert!(matches!(judge(&tool("news", "look", ToolClass::Read, ""), now()), Decision::Deny(_)));
     assert!(matches!(judge(&tool("notes", "edit", ToolClass::Write, ""), now()), Decision::StepUp(_)));
     let mut ghost = look.clone();
-    ghost.target = Target::Tool { name: "ghost".to_owned(), standing: ToolStanding::Unknown };
+    ghost.target = Target::Tool { name: "ghost".to_owned(), standing: ToolState::Unknown };
     assert!(matches!(judge(&ghost, now()), Decision::Deny(_)));
 }
 

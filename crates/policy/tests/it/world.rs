@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding};
+use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
@@ -74,7 +74,7 @@ pub(crate) fn tool(server: &str, name: &str, class: ToolClass, arguments: &str) 
     Call {
         server: server.parse().unwrap(),
         method: "tools/call",
-        target: Target::Tool { name: name.to_owned(), standing: ToolStanding::Classified(class) },
+        target: Target::Tool { name: name.to_owned(), standing: ToolState::Classified(class) },
         arguments: (!arguments.is_empty()).then(|| Bytes::copy_from_slice(arguments.as_bytes())),
         schema: None,
         params: None,

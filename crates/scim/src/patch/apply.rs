@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use super::{Action, Target};
+use super::target::{Action, Target};
 use crate::error::ScimError;
 use crate::filter::{Filter, Operand, Operator};
 use crate::path::{Home, Resolved};

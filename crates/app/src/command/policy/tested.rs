@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sekisho_policy::bounds::BoundsError;
 use sekisho_policy::decide::Candidate;
 use sekisho_policy::explain::explain;
-use sekisho_policy::model::{Authority, Call, Target, ToolStanding, Trust};
+use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::rights::{OWNERS, Rights};
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::audit::Verdict;
@@ -190,7 +190,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
     };
     let configured = configuration.servers.get(test.server.as_str());
     let class = test.class.or_else(|| configured.and_then(|server| server.tools.get(&test.tool)).copied());
-    let standing = class.map_or(ToolStanding::Unclassified, ToolStanding::Classified);
+    let standing = class.map_or(ToolState::Unclassified, ToolState::Classified);
     let call = Call {
         arguments: test.arguments.as_ref().map(|arguments| arguments.to_string().into_bytes().into()),
         source: test.source,

@@ -30,7 +30,7 @@ fn id() -> ClientId {
 }
 
 async fn find(world: &World) -> Result<Arc<sekisho_protocol::registration::Client>, DocumentError> {
-    world.issuer.documents.find(&world.issuer, &world.visit(), &id(), false).await
+    super::find(&world.issuer, &world.visit(), &id(), false).await
 }
 
 /// AS-22, AS-24: a document becomes a client after one request at its URL.
@@ -95,7 +95,7 @@ async fn only_a_plain_url_is_fetched() {
     let world = World::new().await;
     for text in bad {
         let Ok(id) = ClientId::parse(text) else { continue };
-        let outcome = world.issuer.documents.find(&world.issuer, &world.visit(), &id, false).await;
+        let outcome = super::find(&world.issuer, &world.visit(), &id, false).await;
         assert!(matches!(outcome, Err(DocumentError::Url(_))), "{text}: {outcome:?}");
     }
     assert!(world.http.asked().is_empty());
@@ -236,7 +236,7 @@ async fn fetches_have_a_budget_for_each_host() {
     let mut asked = 0;
     for n in 0..100 {
         let id = ClientId::parse(&format!("https://client.example/{n}")).unwrap();
-        let outcome = world.issuer.documents.find(&world.issuer, &world.visit(), &id, false).await;
+        let outcome = super::find(&world.issuer, &world.visit(), &id, false).await;
         asked += usize::from(matches!(outcome, Err(DocumentError::Fetch(_))));
     }
     assert_eq!(asked, 10);
@@ -257,7 +257,7 @@ async fn a_good_document_outlives_an_outage_and_a_flood() {
     for n in 0..100 {
         let bogus = ClientId::parse(&format!("https://client.example/{n}")).unwrap();
         let visit = world.visit();
-        assert!(world.issuer.documents.find(&world.issuer, &visit, &bogus, false).await.is_err());
+        assert!(super::find(&world.issuer, &visit, &bogus, false).await.is_err());
     }
     // Nothing is scripted any more: whatever is asked fails.
     assert_eq!(find(&world).await.unwrap().name, "Documented");

@@ -1,4 +1,4 @@
-//! What somebody wrote into the form that begins a task.
+//! What a person wrote into the form that begins a task.
 
 use sekisho_protocol::catalogue::Tool;
 use sekisho_protocol::task::{ANY, TaskDefinition};
@@ -7,9 +7,9 @@ use sekisho_web::error::PageError;
 use sekisho_web::parameters::Parameters;
 use sekisho_web::sentence::Sentence;
 
-/// What somebody wrote into the form that begins a task.
+/// What a person wrote into the form that begins a task.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct TaskForm {
     pub(super) purpose: String,
     pub(super) calls: String,
     pub(super) end: End,
@@ -19,14 +19,14 @@ pub(super) struct Draft {
     pub(super) reading: TaskDefinition,
 }
 
-impl Default for Draft {
+impl Default for TaskForm {
     fn default() -> Self {
         let reading = TaskDefinition { resources: vec![ANY.to_owned()], ..TaskDefinition::default() };
         Self { purpose: String::new(), calls: String::new(), end: End::Never, tools: Vec::new(), reading }
     }
 }
 
-impl Draft {
+impl TaskForm {
     pub(super) fn read(form: &Parameters) -> Result<Self, PageError> {
         let text = |name: &str| form.one(name).unwrap_or_default().trim().to_owned();
         let end = form.one("end").unwrap_or_default();

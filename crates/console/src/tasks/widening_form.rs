@@ -1,4 +1,4 @@
-//! What somebody wrote into the form that widens a task.
+//! What a person wrote into the form that widens a task.
 
 use sekisho_acts::task::More;
 use sekisho_protocol::catalogue::Tool;
@@ -7,9 +7,9 @@ use sekisho_web::choice::tool_key;
 use sekisho_web::parameters::Parameters;
 use sekisho_web::sentence::Sentence;
 
-/// What somebody wants more of.
+/// What a person wants to add to a task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Wish {
+pub(super) struct WideningForm {
     /// The keys of the tools to add.
     pub(super) tools: Vec<String>,
     /// The keys of the tools whose bounds to drop.
@@ -20,7 +20,7 @@ pub(super) struct Wish {
     pub(super) end: String,
 }
 
-impl Wish {
+impl WideningForm {
     pub(super) fn read(form: &Parameters) -> Self {
         let text = |name: &str| form.one(name).unwrap_or_default().trim().to_owned();
         let all = |name| form.all(name).map(str::to_owned).collect();

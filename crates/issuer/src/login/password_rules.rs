@@ -1,4 +1,4 @@
-//! What is asked of a password.
+//! The rules for a new password.
 
 use sekisho_protocol::secret::Password;
 use sekisho_web::sentence::Sentence;
@@ -7,7 +7,7 @@ use sekisho_web::sentence::Sentence;
 pub const PASSWORD_CHARS_MIN: usize = 10;
 const PASSWORD_CHARS_MAX: usize = 256;
 
-/// What is asked of a password: length, and not being the first thing anybody would try.
+/// Refuses a password that is too short, too long or easy to guess, or that differs from its repetition.
 pub(crate) fn accept(password: &str, repeat: &str, username: &str) -> Result<Password, Sentence> {
     let length = password.chars().count();
     let folded = password.to_lowercase();

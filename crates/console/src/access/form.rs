@@ -1,11 +1,11 @@
-//! What somebody wrote into one of the forms.
+//! What a person wrote into one of the forms.
 
 use sekisho_web::choice::End;
 use sekisho_web::parameters::Parameters;
 
-/// What somebody wrote into one of the forms.
+/// What a person wrote into one of the forms.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct AccessForm {
     pub(super) reason: String,
     pub(super) end: End,
     pub(super) bounds: String,
@@ -13,13 +13,13 @@ pub(super) struct Draft {
     pub(super) detail: String,
 }
 
-impl Default for Draft {
+impl Default for AccessForm {
     fn default() -> Self {
         Self { reason: String::new(), end: End::Hour, bounds: String::new(), detail: String::new() }
     }
 }
 
-impl Draft {
+impl AccessForm {
     /// A loan always has an end.
     pub(super) const ENDS: [End; 4] = [End::Hour, End::Day, End::Week, End::Month];
 

@@ -1,0 +1,59 @@
+//! Every endpoint of the issuer: which path leads to which handler.
+//!
+//! A handler reads its input, calls one operation and renders the result, an error by `error`. Operations name neither
+//! handlers nor `error`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use crate::error;
+use crate::issuer::Issuer;
+use crate::settings::RegistrationPolicy;
+
+mod authorize;
+mod consent;
+mod login;
+mod metadata;
+mod password;
+mod register;
+mod revoke;
+mod setup;
+mod token;
+
+impl Issuer {
+    /// The endpoints that programs call, at the paths that the issuer identifier gives them.
+    pub fn programs(self: Arc<Self>) -> Router {
+        let prefix = self.site.settings.prefix().to_owned();
+        let at = |path: &str| self.site.at(path);
+        // RFC 8414 §3.1 puts the identifier's path behind the well-known one; OpenID Connect Discovery §4.1 before.
+        let mut programs = Router::new()
+            .route(&format!("/.well-known/oauth-authorization-server{prefix}"), get(metadata::show))
+            .route(&format!("/.well-known/openid-configuration{prefix}"), get(metadata::show))
+            .route(&at("/oauth/jwks"), get(metadata::show_keys))
+            .route(&at("/oauth/token"), post(token::issue))
+            .route("/token", post(token::refresh_at_origin).fallback(async || StatusCode::NOT_FOUND))
+            .route(&at("/oauth/revoke"), post(revoke::revoke));
+        if !prefix.is_empty() {
+            programs = programs.route(&at("/.well-known/openid-configuration"), get(metadata::show));
+        }
+        if self.settings.registration == RegistrationPolicy::Open {
+            programs = programs.route(&at("/oauth/register"), post(register::register));
+        }
+        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).with_state(self)
+    }
+
+    /// The pages on which a person lets a client in and signs in, for `sekisho_web::serve`.
+    pub fn pages(self: Arc<Self>) -> Router {
+        let at = |path: &str| self.site.at(path);
+        Router::new()
+            .route(&at("/oauth/authorize"), get(authorize::begin))
+            .route(&at("/consent/{pending}"), get(consent::show).post(consent::decide))
+            .route(&at("/login"), get(login::show).post(login::submit))
+            .route(&at("/password"), get(password::show).post(password::submit))
+            .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
+            .with_state(Arc::clone(&self))
+    }
+}

@@ -1,0 +1,79 @@
+//! The authorization server as a value: what it is made of, and what it holds while it runs.
+
+use std::fmt::{self, Debug};
+use std::sync::Arc;
+
+use sekisho_client::http::HttpClient;
+use sekisho_client::jwks::KeySets;
+use sekisho_policy::rights::Rights;
+use sekisho_store::Refusals;
+use sekisho_token::Keys;
+use sekisho_web::{HasSite, Site};
+use tokio::sync::watch;
+
+use crate::clients::documents::Documents;
+use crate::limits::Limits;
+use crate::login::password::Passwords;
+use crate::settings::IssuerSettings;
+
+/// What an issuer is made of.
+pub struct IssuerParts {
+    /// The pages' common ground: store, clock, entropy, servers, base URL.
+    pub site: Arc<Site>,
+    /// The signing keys in force.
+    pub keys: watch::Receiver<Keys>,
+    /// The way out, for documents and keys that clients publish. It must not reach loopback or private addresses
+    /// unless the operator allowed them, because anyone who can send a browser here can make it fetch (ATK-29).
+    pub http: Arc<dyn HttpClient>,
+    /// What users may do, and so what they may hand on.
+    pub rights: watch::Receiver<Arc<Rights>>,
+    /// Where refusals are counted that are not recorded one by one.
+    pub refusals: Arc<Refusals>,
+    /// What the operator decided.
+    pub settings: IssuerSettings,
+}
+
+/// The authorization server.
+pub struct Issuer {
+    pub(crate) site: Arc<Site>,
+    pub(crate) keys: watch::Receiver<Keys>,
+    pub(crate) http: Arc<dyn HttpClient>,
+    pub(crate) rights: watch::Receiver<Arc<Rights>>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) settings: IssuerSettings,
+    pub(crate) limits: Limits,
+    pub(crate) documents: Documents,
+    pub(crate) client_keys: KeySets,
+    pub(crate) passwords: Passwords,
+}
+
+impl Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl HasSite for Issuer {
+    fn site(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl Issuer {
+    /// An issuer of these parts.
+    pub fn new(parts: IssuerParts) -> Arc<Self> {
+        let IssuerParts { site, keys, http, rights, refusals, settings } = parts;
+        Arc::new(Self {
+            limits: Limits::new(&settings),
+            documents: Documents::new(),
+            client_keys: KeySets::new(Arc::clone(&http)),
+            passwords: Passwords::new(),
+            site,
+            keys,
+            http,
+            rights,
+            refusals,
+            settings,
+        })
+    }
+}
