@@ -16,7 +16,7 @@ enum Lack {
     StepUp,
 }
 
-/// One client, with the version or place in which this was seen, and when.
+/// One client, with a report of its behaviour and the date of that.
 #[derive(Debug)]
 struct Profile {
     client: &'static str,

@@ -151,9 +151,9 @@ impl StdioUpstream {
         }
     }
 
-    /// Returns the child that makes room for one of this holder: an idle child, otherwise one of the holder with the
-    /// most children. Among equals it is the one that was not needed for longest. A busy child only gives way if its
-    /// holder still has more than this one afterwards, and a holder with as many as everybody else finds no room.
+    /// Returns the child that makes room for one of this holder: an idle child of this holder or of one that has more,
+    /// otherwise a busy child of the holder with the most, if that has more than this one even afterwards. Among equals
+    /// it is the one that was not needed for longest.
     fn in_the_way(&self, holder: &Holder) -> InTheWay {
         let slots = self.slots();
         let running: Vec<_> = slots.values().filter_map(|slot| Some((slot, slot.running()?))).collect();
@@ -187,9 +187,9 @@ impl StdioUpstream {
 enum InTheWay {
     /// A child that has to make room.
     Child(Arc<Connection>),
-    /// All belong to other holders, and none of those has enough more than this one.
+    /// None: no child gives way, and this holder has none.
     Others,
-    /// All belong to this holder.
+    /// None: no child gives way, and this holder has at least one.
     Own,
     /// A child is making room already.
     Stopping,
