@@ -35,7 +35,8 @@ pub(crate) enum AuthenticateError {
     /// The token was not accepted.
     #[error(transparent)]
     Token(#[from] VerifyError),
-    /// The store cannot say whether the grant is alive, so the call is refused (product rule: a store that is down denies).
+    /// The store cannot say whether the grant is alive, so the call is refused (product rule: a store that is down
+    /// denies).
     #[error("the store cannot be asked")]
     Unavailable(#[source] Option<StoreError>),
 }

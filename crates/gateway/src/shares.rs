@@ -19,8 +19,8 @@ pub(crate) enum Holder {
     Subject(Subject),
 }
 
-/// The network of anonymous callers: one IPv4 address, or one IPv6 /64, which is the least that one subscriber has (RFC
-/// 6177 §2). Unknown if the listener does not know the address.
+/// The network of anonymous callers: one IPv4 address, or one IPv6 /64, which is the least that one subscriber has
+/// (RFC 6177 §2). Unknown if the listener does not know the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Network(Option<IpAddr>);
 

@@ -6,8 +6,8 @@
 //!
 //! Everything is bounded: the size of a schema, its patterns, and the steps of one check. Schemas with rare keywords
 //! (`unevaluatedProperties`) are checked by the crate `jsonschema`. A schema that neither can read is *unreadable*:
-//! calls are then not checked against it, but rules and bounds still hold, because they do not depend on it (decision
-//! 0035).
+//! calls are then not checked against it, but rules and bounds still hold, because they do not depend on it
+//! (decision 0035).
 //!
 //! [`strict::loosely`]: sekisho_protocol::mcp::strict::loosely
 

@@ -6,9 +6,10 @@
 //! the program's own. (`PR_SET_PDEATHSIG` would need code between `fork` and `exec`, which safe Rust does not have, and
 //! exists only on Linux.)
 //!
-//! What a program leaves behind may have a session and a process group of its own (`setsid`, a daemon). On Linux the
-//! guard is the reaper of its descendants (`PR_SET_CHILD_SUBREAPER`): a process that loses its parent becomes the guard's child,
-//! so that the guard finds all of them when the program has ended. On other systems only the process group is ended.
+//! A process that a program leaves behind may have a session and a process group of its own (`setsid`, a daemon). On
+//! Linux the guard is the reaper of its descendants (`PR_SET_CHILD_SUBREAPER`): a process that loses its parent becomes
+//! the guard's child, so the guard finds all of them when the program has ended. On other systems only the process
+//! group is ended.
 
 #[cfg(target_os = "linux")]
 mod descendants;

@@ -29,7 +29,7 @@ const WISH_SHORTEST_MAX: usize = 1_500;
 /// One entry of a list, by its number.
 type Entry = fn(usize) -> Value;
 
-/// ATK-248: an upstream's list of any length is read, kept and shown in proportion to its length, with equal names, too.
+/// ATK-248: reading, keeping and showing an upstream's list costs in proportion to its length, even with equal names.
 #[test]
 fn a_list_is_shown_in_proportion_to_its_length() {
     let lists: [(&str, &str, Entry); 5] = [

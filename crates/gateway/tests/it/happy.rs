@@ -87,8 +87,8 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
     }
 }
 
-/// When a grant was last used, by which people decide what to end: every call of a tool counts, permitted or refused,
-/// and nothing else does.
+/// When a grant was last used, by which people decide what to end: every call with the grant counts, permitted or
+/// refused, and nothing else does.
 #[tokio::test]
 async fn the_use_of_a_grant_is_noted() {
     let world = World::new().await.classified().await;

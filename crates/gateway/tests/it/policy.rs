@@ -353,7 +353,7 @@ async fn a_read_waits_for_its_record_only_where_it_is_to() {
     for (record_reads_first, status, reached) in [(false, 200, 1), (true, 503, 0)] {
         let world = World::with(Plan { record_reads_first, ..Plan::default() }).await.classified().await;
         let token = world.owner_token("mcp:read").await;
-        // Another transaction holds the store's write lock for as long as the call takes.
+        // Another transaction writes for as long as the call takes.
         let writing = world.store.begin().await.unwrap();
         let reply = world.call(&token, "get_note").send().await;
         assert_eq!(reply.status, status, "{}", reply.body);

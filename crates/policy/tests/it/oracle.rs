@@ -478,9 +478,9 @@ fn cases() -> u64 {
     std::env::var("SEKISHO_TEST_ORACLE_CASES").map_or(CASES_USUAL, |asked| asked.parse().unwrap())
 }
 
-/// Product §4: on generated calls (`SEKISHO_TEST_ORACLE_CASES=200000` asks for so many) the decision is the one that a naive reading of the table gives,
-/// and no row of the table is missed. What is permitted for these arguments stands in the list; what stands there is
-/// refused for no reason but its arguments.
+/// Product §4: on generated calls (`SEKISHO_TEST_ORACLE_CASES=200000` asks for that many) the decision is the one that
+/// a naive reading of the table gives, and every row of the table occurs. What is permitted for these arguments is in
+/// the list, and what is in the list is refused only because of its arguments.
 ///
 /// The test has four parts, which run in parallel.
 #[test]
