@@ -26,33 +26,33 @@ use crate::memory::instead_of;
 use crate::session::StandingPlace;
 use crate::watchdog::{End, Watch};
 
-/// Between comments on a stream that is otherwise quiet (TR-36).
+/// The pause after which a quiet stream gets a comment that keeps it open (TR-36).
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long an upstream may keep its stream open after the answer, before we leave.
+/// How long an upstream may keep its stream open after the answer, before we close it.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// Headers of most requests and answers: hyper reads the next request's into the map that an answer's were in, and a map
-/// that grows is made anew.
+/// The number of headers that most requests and responses have. hyper reads the headers of the next request into the
+/// map of the last response, and a map that grows is allocated anew.
 const HEADERS_USUAL: usize = 12;
 
-/// Everything that accompanies an answer to its end.
+/// What is kept until an answer has ended.
 #[derive(Debug)]
 pub(crate) struct Passage {
     pub(crate) filter: Filter,
     /// Dropped before `watch`, so that every outcome is handed over when the watchdog counts nothing open.
     pub(crate) outcome: OutcomeEntry,
     pub(crate) watch: Watch,
-    /// When a standing stream ends by itself: with its token.
+    /// When a standing stream ends because its token expires.
     pub(crate) ends_at: Option<Instant>,
-    /// Something to be held as long as the stream is open.
+    /// The session's place for a standing stream, held for as long as the stream is open.
     pub(crate) _place: Option<StandingPlace>,
 }
 
-/// A body whose end, or whose being dropped before its end, is the outcome on record.
+/// A body that puts its outcome on record when it ends, or when it is dropped before its end.
 struct Recorded<B> {
     body: B,
     outcome: OutcomeEntry,
-    /// What the outcome is once the body has ended; of an event stream the relay says it.
+    /// The outcome once the body has ended. For an event stream, the relay sets it.
     at_end: OutcomeResult,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn whole(status: StatusCode, message: Bytes, outcome: OutcomeEntry, r
     response
 }
 
-/// 202, without a body (TR-09).
+/// The response 202, without a body (TR-09).
 pub(crate) fn accepted(mut outcome: OutcomeEntry) -> Response {
     outcome.status = StatusCode::ACCEPTED.as_u16();
     outcome.result = OutcomeResult::Answered;
@@ -119,7 +119,7 @@ pub(crate) fn streamed(events: EventStream, mut passage: Passage) -> Response {
     response
 }
 
-/// Events never fail towards the client: what goes wrong is said in an event.
+/// A stream of events that never fails towards the client: an error is reported in an event.
 struct Infallible(Pin<Box<dyn Stream<Item = Bytes> + Send>>);
 
 impl Stream for Infallible {
@@ -147,7 +147,7 @@ struct Relay {
     passage: Passage,
     quiet: Pin<Box<tokio::time::Sleep>>,
     next: Next,
-    /// The upstream gave a place to resume from.
+    /// Whether the upstream has given an event id from which the stream can be resumed.
     resumable: bool,
 }
 
@@ -195,7 +195,7 @@ impl Relay {
         }
     }
 
-    /// What the client gets to see of it, if anything.
+    /// Returns what the client gets for this, if anything.
     async fn take(&mut self, woken: Woken) -> Option<Bytes> {
         match woken {
             Woken::Quiet | Woken::Event(Some(Ok(Event::Comment))) => {
@@ -225,7 +225,7 @@ impl Relay {
 
     async fn message(&mut self, data: Bytes, id: Option<&str>, name: Option<&str>) -> Option<Bytes> {
         let id = self.resumable_from(id);
-        // What is made of the message keeps its place in memory.
+        // What is made from the message keeps the memory that the message was charged.
         let source = data.clone();
         let event = |data: &[u8]| Some(instead_of(source.clone(), event(name, id, data)));
         // Boxed: otherwise every stream would hold the states of judging a message, and the compiler their layout.
@@ -240,13 +240,15 @@ impl Relay {
             Judged::Full => self.fail(OutcomeResult::UpstreamFailed, ROUNDS_FULL),
             Judged::Drop(reason) => {
                 tracing::debug!(server = %self.passage.filter.routed.server(), reason, "a message of the upstream was dropped");
-                // Where to resume is not lost with what was dropped; without data nothing is dispatched.
+                // The id is passed on although the message was dropped, so that the stream can be resumed from it. A
+                // client dispatches no event without data.
                 id.map(|id| format!("id: {id}\n\n").into())
             }
         }
     }
 
-    /// The id of an event as it is passed on: sessions resume, and 2026-07-28 does not (TR-39, TR-40).
+    /// Returns the id to pass on with an event: streams of sessions can be resumed, those of 2026-07-28 cannot (TR-39,
+    /// TR-40).
     fn resumable_from<'a>(&mut self, id: Option<&'a str>) -> Option<&'a str> {
         let (id, session) = (id?, self.passage.filter.session.as_ref()?);
         session.gives_event(id);
@@ -254,7 +256,8 @@ impl Relay {
         Some(id)
     }
 
-    /// The upstream closed. A question that is still open gets an answer, unless it may be resumed (TR-40).
+    /// The upstream closed its stream. A request that is still open gets an error, unless its stream can be resumed
+    /// (TR-40).
     fn upstream_ended(&mut self) -> Option<Bytes> {
         if self.passage.filter.question().is_some() && !self.resumable {
             return self.fail(OutcomeResult::UpstreamFailed, "the upstream ended without an answer");
@@ -264,7 +267,8 @@ impl Relay {
         None
     }
 
-    /// A subscription ends with its result (TR-43), a request with an error, the stream of a session with nothing.
+    /// Ends the stream: a subscription with its result (TR-43), a request with an error, the stream of a session with
+    /// nothing.
     fn farewell(&mut self, result: OutcomeResult, reason: &'static str) -> Option<Bytes> {
         if let StreamKind::Listen { question, .. } = &self.passage.filter.stream {
             let done = complete_subscription(&question.id);
@@ -279,7 +283,7 @@ impl Relay {
         self.passage.outcome.result = result;
         self.next = Next::End;
         let question = self.passage.filter.question()?;
-        // This is its answer, so nothing waits under its id any more.
+        // This error is the answer to the request, so the request is no longer open in its session.
         if let Some(session) = &self.passage.filter.session {
             session.answered(&question.id);
         }
@@ -308,7 +312,7 @@ fn complete_subscription(id: &Id) -> Option<Bytes> {
 
 fn event(name: Option<&str>, id: Option<&str>, data: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(data.len() + 16);
-    // What was judged is UTF-8; anything else would not have been passed.
+    // The filter passes only UTF-8, so the default is never taken.
     write_event(&mut out, name, id, std::str::from_utf8(data).unwrap_or_default());
     out.into()
 }

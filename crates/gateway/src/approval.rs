@@ -1,4 +1,4 @@
-//! A person's yes to one exact call: what is asked for, and where.
+//! A person's approval of one exact call: what the person is asked, and where.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::audit::JournalError;
 use crate::authorize::{AskedFor, Denied};
 use crate::route::Routed;
 
-/// How long a person has, in seconds; and how long a yes is good for.
+/// How long a person has to answer, and how long an approval is valid, in seconds.
 const APPROVAL_SECONDS: u32 = 600;
 
-/// The permit, which is settled next, and what is needed to ask a person if none has approved the call.
+/// Separates the permit, which is settled next, from what is needed to ask a person if nobody has approved the call.
 pub(crate) fn part(ask: Ask, authority: &Authority) -> (Box<Permit>, Option<AskedFor>) {
     let asked = AskedFor::of(&ask, authority);
     (Box::new(ask.permit), Some(asked))
 }
 
-/// Asks the user, unless that was done already, and says where the answer is given.
+/// Asks the user, unless that was done already, and returns where the answer is given.
 pub(crate) async fn ask(
     gateway: &Gateway,
     routed: &Routed,
@@ -38,10 +38,11 @@ pub(crate) async fn ask(
 ) -> Result<Denied, JournalError> {
     let open = gateway.store.read().await?.approvals().open_of(granted.grant, &asked.call, routed.now).await?;
     if let Some(open) = open {
-        // Most clients that come back ask for what is there already, and a reading keeps no writer waiting.
+        // Most clients that come back ask for a question that is there already. Reading it first keeps no writer
+        // waiting.
         return Ok(Denied::Approval { ask: asked, approval: open.id });
     }
-    // What the person reads is what the digest is of.
+    // The person reads exactly the text that the digest is made from.
     let whole = canonical::arguments(call.arguments.as_deref());
     let (arguments, rest) = whole.split_at(whole.floor_char_boundary(APPROVAL_TEXT_BYTES_MAX));
     let left_out = rest.chars().count() as u64;
@@ -74,12 +75,12 @@ pub(crate) async fn ask(
 
 /// How long a client that came back waits for a person who has not answered yet (product §4, Ask).
 const WAIT: Duration = Duration::from_secs(20);
-/// Between two looks at the answer.
+/// How long to wait before looking for the answer again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Waits for the person, but not for long. `true`: the person said no.
+/// Waits for the person, for at most [`WAIT`]. Returns `true` if the person said no.
 ///
-/// The answer is not taken from here: settling uses it up, or finds that there is none.
+/// An approval is not used up here: settling does that, or finds that there is none.
 pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalId) -> Result<bool, JournalError> {
     let end = Instant::now() + WAIT;
     loop {
@@ -96,7 +97,7 @@ pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalI
         if next >= end {
             return Ok(false);
         }
-        // When we stop, there is no time to wait for a person.
+        // A gateway that stops does not wait for a person.
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
             () = gateway.stopped.cancelled() => return Ok(false),
@@ -104,7 +105,7 @@ pub(crate) async fn wait(gateway: &Gateway, caller: &Caller, approval: ApprovalI
     }
 }
 
-/// The client says that its user would not open the page, so the question is withdrawn.
+/// Withdraws the question, because the client says that its user would not open the page.
 pub(crate) async fn decline(
     gateway: &Gateway,
     routed: &Routed,
@@ -121,7 +122,7 @@ pub(crate) async fn decline(
     let mut tx = gateway.journal.begin().await?;
     match answer(&mut tx, &by, caller.subject(), approval, Answer::Decline).await {
         Ok(_) => Ok(tx.commit().await?),
-        // Answered before, or its grant has ended.
+        // The question was answered before, or its grant has ended.
         Err(ActError::Store(error)) => Err(error.into()),
         Err(_) => Ok(()),
     }

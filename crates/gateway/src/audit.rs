@@ -27,18 +27,18 @@ use crate::route::{KeepArguments, Routed};
 mod open;
 mod used;
 
-/// The longest a record waits for others to be written with.
+/// The longest time that a record waits for others to be written with it.
 const BATCH_WAIT: Duration = Duration::from_millis(100);
-/// Records written at once: each batch waits for the disk, and fewer of them disturb the calls between less.
+/// The most records that are written at once. Each batch waits for the disk, and fewer batches disturb the calls less.
 const BATCH_MAX: usize = 1024;
 /// How long a call waits for a place in the queue.
 const PLACE_WAIT: Duration = Duration::from_secs(2);
-/// Between attempts to write a batch that the store did not take.
+/// The pause before a batch that the store did not take is written again.
 const RETRY_WAIT: Duration = Duration::from_millis(250);
-/// Characters of a name that stand in a record.
+/// The most characters of a name that a record keeps.
 const NAME_CHARACTERS_MAX: usize = 256;
 
-/// Why a call cannot go on record.
+/// Why a call cannot be put on record.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     /// The store takes no records at the moment.
@@ -66,15 +66,15 @@ impl Entry {
     }
 }
 
-/// A record, and what is kept beside it.
+/// A record, and what is stored with it.
 #[derive(Debug)]
 pub(crate) struct Noted {
     record: Record,
-    /// The arguments of the call, until when. Boxed: of most calls none are kept.
+    /// The arguments of the call, and until when they are kept. Boxed, because most calls keep none.
     arguments: Option<Box<(Bytes, Timestamp)>>,
-    /// Of an outcome: what says until it is written that its call is open.
+    /// Of an outcome: marks its call as open until the outcome is written.
     _open: Option<OpenMark>,
-    /// Whose use it shows.
+    /// The grant that was used.
     used: Option<GrantId>,
 }
 
@@ -103,14 +103,14 @@ pub(crate) struct Journal {
     node: NodeId,
     store: Store,
     queue: mpsc::Sender<Entry>,
-    /// Told when what waits should not wait for more.
+    /// Wakes the writer when the queued records should not wait for more.
     hurry: Arc<Notify>,
     failing: Arc<AtomicBool>,
     open: Arc<OpenCalls>,
     reads_first: bool,
 }
 
-/// A place in the queue that is kept for the outcome of a call, so that an outcome is never lost for want of one.
+/// A place in the queue that is reserved for the outcome of a call, so that a full queue never loses an outcome.
 #[derive(Debug)]
 pub(crate) struct OutcomePlace {
     permit: mpsc::OwnedPermit<Entry>,
@@ -119,15 +119,15 @@ pub(crate) struct OutcomePlace {
 }
 
 impl OutcomePlace {
-    /// Gives the place back without an outcome, although the call may be on record: it stays open there, until the next
-    /// start closes it.
+    /// Gives the place back without an outcome although the call may be on record. There the call stays open until the
+    /// next start closes it.
     pub(crate) fn leave_open(self) {
         self.open.stay();
     }
 }
 
 impl Journal {
-    /// A journal and the work that empties it; the work ends when the journal is dropped.
+    /// Creates a journal and the work that writes its records. The work ends when the journal is dropped.
     pub(crate) fn new(
         node: NodeId,
         store: Store,
@@ -143,22 +143,22 @@ impl Journal {
         (Self { node, store, queue, hurry, failing, open: Arc::default(), reads_first }, writer.run())
     }
 
-    /// Whether reads are on record before their effect, too.
+    /// Whether reads, too, are on record before their effect.
     pub(crate) fn records_reads_first(&self) -> bool {
         self.reads_first
     }
 
-    /// Whether the batches are being written.
+    /// Whether the batches are being written at the moment.
     pub(crate) fn is_recording(&self) -> bool {
         !self.failing.load(Ordering::Relaxed)
     }
 
-    /// Every call that began before this moment has its outcome on record.
+    /// Returns a moment before which every call that has begun has its outcome on record.
     pub(crate) fn open_since(&self, now: Timestamp) -> Timestamp {
         self.open.since(now)
     }
 
-    /// Keeps a place for the outcome of a call by this grant that began at this moment. Waits while the queue is full.
+    /// Reserves a place for the outcome of a call that began at `began` by this grant. Waits while the queue is full.
     pub(crate) async fn place(&self, began: Timestamp, grant: Option<GrantId>) -> Result<OutcomePlace, JournalError> {
         let open = OpenCalls::mark(&self.open, began);
         let permit = self.permit().await?;
@@ -203,17 +203,17 @@ impl Journal {
         }
     }
 
-    /// Begins what is to be paid and put on record in one step.
+    /// Begins the transaction in which something is paid and put on record.
     pub(crate) async fn begin(&self) -> Result<Tx, JournalError> {
         Ok(self.store.begin().await?)
     }
 
-    /// Whose chain of records is written.
+    /// The node whose chain of records is written.
     pub(crate) fn node(&self) -> NodeId {
         self.node
     }
 
-    /// Puts on record what was paid, durably before this returns: for what must not happen unrecorded.
+    /// Puts on record what was paid, durably before this returns: for effects that must not happen unrecorded.
     pub(crate) async fn conclude(
         &self,
         mut tx: Tx,
@@ -227,12 +227,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Hands over a record without waiting. `false`: the queue is full.
+    /// Hands over a record without waiting. Returns `false` if the queue is full.
     pub(crate) fn note(&self, record: Record) -> bool {
         self.queue.try_send(Entry::Record(record.into())).is_ok()
     }
 
-    /// Waits until everything handed over so far is written, but not for long.
+    /// Waits until everything handed over so far is written, for a limited time.
     pub(crate) async fn written(&self) {
         let _ = tokio::time::timeout(PLACE_WAIT, self.flush()).await;
     }
@@ -242,7 +242,7 @@ impl Journal {
         let (done, written) = oneshot::channel();
         if self.queue.send(Entry::Flush(done)).await.is_ok() {
             self.hurry.notify_one();
-            // An error means that the writer is gone, and nothing waits any more.
+            // An error means that the writer is gone, so there is nothing left to wait for.
             let _ = written.await;
         }
     }
@@ -267,7 +267,7 @@ impl Writer {
             self.write(&entries).await;
             for entry in entries.drain(..) {
                 if let Entry::Flush(done) = entry {
-                    // The task that asked may be gone.
+                    // The task that asked may be gone, so an error does not matter.
                     let _ = done.send(());
                 }
             }
@@ -291,8 +291,8 @@ impl Writer {
         self.used.noted(used);
     }
 
-    /// `attempted`: the head that the chain has if an attempt of which nothing was heard was taken after all. Then the batch
-    /// must not be written again.
+    /// Writes the batch once. `attempted` is the head that the chain has if an earlier attempt was committed although
+    /// its confirmation was lost. In that case the batch is not written again.
     async fn append(
         &self,
         batch: &[Entry],
@@ -312,8 +312,8 @@ impl Writer {
         for noted in noted() {
             noted.keep(&mut tx).await?;
         }
-        // Before the chain, in the order in which the end of a grant is written and recorded: no two transactions wait for
-        // each other.
+        // Touches the grants before the chain, which is the order in which the end of a grant is written and recorded.
+        // So two transactions never wait for each other.
         for (grant, at) in used {
             tx.grants().touch(*grant, *at).await?;
         }
@@ -323,13 +323,14 @@ impl Writer {
     }
 }
 
-/// Fills an empty batch, with what comes within [`BATCH_WAIT`] of the first; at once if it hurries, or if the batch before
-/// was full and left some behind. `false`: nothing will come any more.
+/// Fills an empty batch with the records that come within [`BATCH_WAIT`] of the first. It does not wait if it is
+/// hurried, or if the batch before was full and left some behind. Returns `false` when no more records will come.
 async fn gather(entries: &mut mpsc::Receiver<Entry>, hurry: &Notify, behind: bool, batch: &mut Vec<Entry>) -> bool {
     let Some(first) = entries.recv().await else { return false };
     let flushes = matches!(first, Entry::Flush(_));
     batch.push(first);
-    // Not woken by each record that comes: no call waits for them, and waking for each would cost more than its record.
+    // The records that come do not wake this task: no call waits for them, and each wake-up would cost more than its
+    // record.
     if !behind && !flushes {
         let _ = tokio::time::timeout(BATCH_WAIT, hurry.notified()).await;
     }
@@ -341,7 +342,7 @@ async fn gather(entries: &mut mpsc::Receiver<Entry>, hurry: &Notify, behind: boo
     true
 }
 
-/// What a decision was, beside the caller and the call.
+/// What was decided, without the caller and the call.
 #[derive(Debug)]
 pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
@@ -350,7 +351,7 @@ pub(crate) struct Judgement {
     pub(crate) task: Option<TaskId>,
     /// Why it was refused.
     pub(crate) why: Option<Why>,
-    /// Why it would have been refused, had its server not only observed.
+    /// Why the call would have been refused if its server did not only observe.
     pub(crate) observed: Option<Why>,
     pub(crate) because: Arc<[RuleId]>,
     pub(crate) scopes: sekisho_protocol::scope::ScopeSet,
@@ -398,7 +399,7 @@ fn bounded(name: &str) -> String {
     }
 }
 
-/// The record of a request that never became a call. Its words are ours; nothing of the request is quoted (ATK-95).
+/// The record of a request that never became a call. Its texts are ours; nothing of the request is quoted (ATK-95).
 pub(crate) fn rejection(
     at: Timestamp,
     request: RequestId,
@@ -410,7 +411,7 @@ pub(crate) fn rejection(
     Record { at, request, event: Event::Rejection(Rejection { server, status, reason: reason.to_owned(), detail }) }
 }
 
-/// Writes the outcome of a call when the answer has ended, or when it is dropped.
+/// Writes the outcome of a call when the answer has ended, or when this is dropped.
 #[derive(Debug)]
 pub(crate) struct OutcomeEntry {
     place: Option<OutcomePlace>,
@@ -418,7 +419,7 @@ pub(crate) struct OutcomeEntry {
     server: ServerName,
     clock: Arc<dyn Clock>,
     started: Instant,
-    /// What becomes of the call if nothing else is said: the client went away.
+    /// The outcome if nothing sets another: the client went away.
     pub(crate) result: OutcomeResult,
     /// The status that the client saw.
     pub(crate) status: u16,
@@ -479,8 +480,8 @@ mod tests {
         Entry::Record(rejection(now, request, None, 401, "test", String::new()).into())
     }
 
-    /// A record waits for others, but not for long; and not at all when somebody waits for it, when many wait, or when more
-    /// waited than one batch takes.
+    /// A record waits for others for a limited time. It does not wait when somebody waits for it, when many records
+    /// wait, or when more records waited than one batch takes.
     #[tokio::test(start_paused = true)]
     async fn a_batch_waits_for_others_unless_there_is_a_reason_not_to() {
         let (queue, mut entries) = mpsc::channel(3 * BATCH_MAX);

@@ -1,5 +1,5 @@
-//! Step 3: who calls. A bearer token is verified once and then known by its digest; whether its grant is still
-//! alive is asked on every request, of a cache that the change feed keeps honest.
+//! Step 3: who calls. A bearer token is verified once and then recognised by its digest. Whether its grant is still
+//! alive is checked on every request, in a cache that the change feed keeps current.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,56 +20,57 @@ use sekisho_token::{AccessClaims, Expectation, Keys, VerifyError, verify};
 
 use crate::route::Routed;
 
-/// Why it is not known who calls.
+/// Why the caller is not known.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuthenticateError {
-    /// The grant is revoked or over, its user or client disabled, or its tokens were called in.
+    /// The grant was revoked or has ended, its user or client is disabled, or its tokens were withdrawn.
     #[error("the grant behind the token has ended")]
     Ended,
-    /// Two `Authorization` headers, or one that does not read as RFC 6750 §2.1 says.
+    /// There are two `Authorization` headers, or one that is not written as RFC 6750 §2.1 says.
     #[error("the `Authorization` header is malformed")]
     Malformed,
-    /// No bearer token.
+    /// There is no bearer token.
     #[error("no bearer token")]
     Missing,
-    /// The token is not believed.
+    /// The token was not accepted.
     #[error(transparent)]
     Token(#[from] VerifyError),
-    /// The store cannot say whether the grant is alive, so the call is refused (product rule: a store that is down denies).
+    /// The store cannot say whether the grant is alive, so the call is refused (product rule: a store that is down
+    /// denies).
     #[error("the store cannot be asked")]
     Unavailable(#[source] Option<StoreError>),
 }
 
-/// Who calls, and what their authority rests on.
+/// Who calls, and why they are trusted.
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated {
-    /// Who.
+    /// The caller.
     pub(crate) caller: Arc<Caller>,
-    /// What shows that the authority still holds.
+    /// The evidence that the authority still holds.
     pub(crate) proof: Proof,
     /// The declared tasks, and how far the clients are trusted.
     pub(crate) authority: Authority,
 }
 
-/// What shows that a caller's authority still holds.
+/// The evidence that a caller's authority still holds.
 #[derive(Debug, Clone)]
 pub(crate) enum Proof {
-    /// What the store said of this grant.
+    /// What the store said about this grant.
     Grant(GrantId, Arc<GrantSnapshot>),
-    /// The server is open to everybody. The routes say so at every request, so nothing else has to be asked.
+    /// The server is open to everybody. The routes say so on every request, so nothing else has to be checked.
     Open,
 }
 
 impl Authenticated {
-    /// An anonymous caller, at a server opened on purpose.
+    /// Returns an anonymous caller, at a server that was opened on purpose.
     fn anonymous(routed: &Routed) -> Self {
         let scopes = routed.card().scopes_default.clone();
         Self { caller: Arc::new(Caller::anonymous(scopes)), proof: Proof::Open, authority: Authority::default() }
     }
 }
 
-/// What stands where the bearer token of a request stands (RFC 6750 §2.1), total over all headers. A token in the query
-/// is never looked at (RS-35), and no other header can stand in for this one (ATK-62).
+/// Returns the text in the place of a request's bearer token (RFC 6750 §2.1), whatever the headers are. A token in the
+/// query is never looked at (RS-35), and no other header can replace this one (ATK-62).
 fn bearer(headers: &HeaderMap) -> Result<&[u8], AuthenticateError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
@@ -80,7 +81,7 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], AuthenticateError> {
     let space = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, mut token) = value.split_at(space);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
-        // Another well-formed scheme is no bearer token; anything else is broken.
+        // Another well-formed scheme means that there is no bearer token. Everything else is malformed.
         let is_token = !scheme.is_empty()
             && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
         return Err(if is_token { AuthenticateError::Missing } else { AuthenticateError::Malformed });
@@ -91,7 +92,7 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], AuthenticateError> {
     Ok(token)
 }
 
-/// The `b64token` of RFC 6750 §2.1, which what stands there has to be.
+/// Checks that the text is a `b64token` of RFC 6750 §2.1.
 fn b64token(token: &[u8]) -> Result<&str, AuthenticateError> {
     let token = std::str::from_utf8(token).map_err(|_| AuthenticateError::Malformed)?;
     let body = token.trim_end_matches('=');
@@ -100,7 +101,7 @@ fn b64token(token: &[u8]) -> Result<&str, AuthenticateError> {
     if !body.is_empty() && body.bytes().all(plain) { Ok(token) } else { Err(AuthenticateError::Malformed) }
 }
 
-/// A token that was believed once. Only the digest of its characters is kept.
+/// A token that was verified before. Only the digest of its characters is kept.
 #[derive(Debug)]
 struct Believed {
     caller: Arc<Caller>,
@@ -125,7 +126,7 @@ impl Authenticator {
         Self { issuer, tokens: Cache::new(tokens_cached_max), grants: Grants::new(tokens_cached_max, store) }
     }
 
-    /// What the store says of grants.
+    /// What the store said about grants.
     pub(crate) fn grants(&self) -> &Grants {
         &self.grants
     }
@@ -135,7 +136,7 @@ impl Authenticator {
         self.tokens.clear();
     }
 
-    /// Who sent this request (RS-27, RS-34): asked anew on every request, whatever came before on the connection.
+    /// Finds out who sent this request (RS-27, RS-34), on every request anew, whatever came before on the connection.
     pub(crate) async fn authenticate(
         &self,
         keys: &Keys,
@@ -175,14 +176,15 @@ impl Authenticator {
                 believed
             }
         };
-        // What was believed for one server or one moment is not believed for another (RS-28).
+        // A token that was accepted for one server or one moment is not thereby accepted for another (RS-28).
         if believed.audience != *audience {
             return Err(VerifyError::Audience.into());
         }
         if believed.caller.ends() <= now {
             return Err(VerifyError::Expired.into());
         }
-        // The clock was ahead when it was issued, and was set right: its end is further away than was promised (ATK-173).
+        // The clock was ahead when the token was issued and has been set right since: the token would live longer than
+        // promised (ATK-173).
         if believed.issued > after(now, Expectation::LEEWAY_SECONDS) {
             return Err(VerifyError::NotYetValid.into());
         }
@@ -207,13 +209,14 @@ impl Believed {
     }
 }
 
-/// What the store said of one grant, and whether something changed since.
+/// What the store said about one grant, and whether something has changed since.
 #[derive(Debug)]
 pub(crate) struct GrantSnapshot {
     state: Option<GrantState>,
-    /// What a token needs that names no task of its own.
+    /// The need of a token that names no task of its own.
     need: Need,
-    /// The tasks of the grant, their bounds ready; one whose bounds cannot be read is missing, and so refuses.
+    /// The tasks of the grant, with compiled bounds. A task whose bounds cannot be read is missing, and is therefore
+    /// refused.
     tasks: Vec<Arc<BoundTask>>,
     trust: Trust,
     stale: AtomicBool,
@@ -234,7 +237,7 @@ impl GrantSnapshot {
         Self { state, need, tasks, trust, stale: AtomicBool::new(false), generation }
     }
 
-    /// What stands behind a token of this grant: the grant's current task, and the task that the token names.
+    /// Returns the authority behind a token of this grant: the grant's current task, and the task that the token names.
     pub(crate) fn authority(&self, task: Option<TaskId>) -> Authority {
         let current = self.state.as_ref().and_then(|state| state.task);
         let need = match task {
@@ -245,7 +248,7 @@ impl GrantSnapshot {
     }
 }
 
-/// What the store said of grants. Read without the store while nothing changes.
+/// What the store said about grants. It is read without the store while nothing changes.
 #[derive(Debug)]
 pub(crate) struct Grants {
     store: Store,
@@ -253,7 +256,7 @@ pub(crate) struct Grants {
     /// Grows whenever anything is forgotten: what was read from the store before that must not be remembered.
     generation: AtomicU64,
     all_before: AtomicU64,
-    /// The store was not reachable when last heard of.
+    /// Whether the store was unreachable when it was last heard of.
     down: AtomicBool,
 }
 
@@ -268,10 +271,10 @@ impl Grants {
         }
     }
 
-    /// What is known of a grant, from the store if need be.
+    /// Returns what is known of a grant, from the store if necessary.
     pub(crate) async fn snapshot(&self, grant: GrantId) -> Result<Arc<GrantSnapshot>, StoreError> {
         if self.is_down() {
-            // The store answers again, or it does not: either way the answer is fresh.
+            // Whether the store answers again or not, the result is fresh.
             return Box::pin(self.read(grant)).await;
         }
         match self.known.get(&grant) {
@@ -287,8 +290,8 @@ impl Grants {
         drop(tx);
         let snapshot = Arc::new(GrantSnapshot::of(state, before));
         self.known.insert(grant, Arc::clone(&snapshot));
-        // INVARIANT: `forget` first moves the generation and then removes. So either we see that it moved, or the removal
-        // comes after our insertion.
+        // INVARIANT: `forget` first moves the generation and then removes the entry. So either we see that the
+        // generation moved, or the removal comes after our insertion.
         if self.generation.load(Ordering::SeqCst) != before {
             snapshot.stale.store(true, Ordering::SeqCst);
             self.known.remove(&grant);
@@ -296,16 +299,16 @@ impl Grants {
         Ok(snapshot)
     }
 
-    /// Whether authority that was established before still holds, as far as the feed has said by now. Costs two
-    /// loads; `false` means that it has to be established anew.
+    /// Whether authority that was established before still holds, as far as the feed has reported by now. Costs two
+    /// loads. After `false` the authority has to be established anew.
     pub(crate) fn is_current(&self, snapshot: &GrantSnapshot) -> bool {
         !snapshot.stale.load(Ordering::SeqCst)
             && snapshot.generation >= self.all_before.load(Ordering::SeqCst)
             && !self.is_down()
     }
 
-    /// That the grant still honours tokens. The store is asked only where something may have changed. A grant that has
-    /// ended meanwhile is refused like at the next request.
+    /// Checks that the grant still honours tokens. The store is asked only if something may have changed. A grant that
+    /// has ended meanwhile is refused as it would be on the next request.
     pub(crate) async fn still_stands(
         &self,
         grant: GrantId,
@@ -323,13 +326,14 @@ impl Grants {
         }
     }
 
-    /// Which of these grants live, whatever the epoch: for streams and sessions that the feed asks about.
+    /// Returns which of these grants are alive, whatever their epoch, for the streams and sessions that the feed
+    /// checks.
     pub(crate) async fn alive_among(&self, grants: &[GrantId], now: Timestamp) -> Result<HashSet<GrantId>, StoreError> {
         let mut tx = self.store.read().await?;
         tx.grants().alive_among(grants, now).await
     }
 
-    /// One grant changed.
+    /// Forgets one grant, because it changed.
     pub(crate) fn forget(&self, grant: GrantId) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         if let Some((_, snapshot)) = self.known.remove(&grant) {
@@ -337,22 +341,23 @@ impl Grants {
         }
     }
 
-    /// Anything may have changed.
+    /// Forgets all grants, because anything may have changed.
     pub(crate) fn forget_all(&self) {
         let generation = self.generation.fetch_add(1, Ordering::SeqCst).saturating_add(1);
         self.all_before.store(generation, Ordering::SeqCst);
         self.known.clear();
     }
 
-    /// Whether the feed last said that the store is out of reach.
+    /// Whether the feed last reported that the store is unreachable.
     pub(crate) fn is_down(&self) -> bool {
         self.down.load(Ordering::SeqCst)
     }
 
-    /// The store went out of reach, or came back. Says whether that is news.
+    /// Notes that the store became unreachable or came back. Returns whether that is new.
     pub(crate) fn set_down(&self, down: bool) -> bool {
         if !down && self.is_down() {
-            // INVARIANT: forgotten first, so that nothing from before is found once the store counts as reachable.
+            // INVARIANT: the grants are forgotten first, so that nothing from before is found once the store counts as
+            // reachable.
             self.forget_all();
         }
         self.down.swap(down, Ordering::SeqCst) != down

@@ -18,12 +18,12 @@ use sekisho_protocol::scope::ScopeSet;
 
 use crate::audit::Judgement;
 
-/// A call that may go on, perhaps once a person has said yes.
+/// A call that may go on, perhaps only after a person has approved it.
 #[derive(Debug)]
 pub(crate) enum Allowed {
-    /// A person has to have approved it first. Settling finds out whether one has.
+    /// A person has to have approved the call first. Settling finds out whether one has.
     Ask(Box<Ask>),
-    /// It may.
+    /// The call is permitted.
     Permit(Box<Permit>),
 }
 
@@ -32,17 +32,17 @@ pub(crate) enum Allowed {
 pub(crate) enum Denied {
     /// A person has to approve this very call, and is asked on the page of this approval.
     Approval { ask: AskedFor, approval: ApprovalId },
-    /// A person would have to approve it, and an anonymous caller has no page to be asked on.
+    /// A person would have to approve the call, but an anonymous caller has no page to be asked on.
     ApprovalAnonymous(AskedFor),
-    /// Its user said no to it.
+    /// The user has declined the call.
     Declined(AskedFor),
-    /// Rights, a task or the end of the token refuse it, or its arguments are not those that the tool takes.
+    /// Rights, a task or the end of the token refuse the call, or its arguments are not those that the tool takes.
     Policy(PolicyDenial),
-    /// The token lacks scopes. `granted`: what it has.
+    /// The token lacks scopes; `granted` holds those that it has.
     StepUp { step_up: StepUp, granted: ScopeSet, task: Option<TaskId> },
-    /// Its task was spent or ended by other calls while it was judged.
+    /// The call's task was spent or ended by other calls while the call was judged.
     Task { outside: Outside, over: bool },
-    /// A person would have to approve it, and it sends more beside its arguments than a page could show.
+    /// A person would have to approve the call, but it sends more beside its arguments than a page could show.
     TooLarge(AskedFor),
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct PolicyDenial {
     task: Option<TaskId>,
 }
 
-/// What a refused call was about, as far as its answer depends on it.
+/// The kind of thing that a refused call was about, as far as its answer depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeniedTarget {
     HeldTool,
@@ -79,13 +79,13 @@ impl DeniedTarget {
 /// How a refusal is told to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// As an error, in a 403.
+    /// As an error, with status 403.
     Error,
     /// As the error with which 2025-11-25 asks for a page to be opened.
     Elicitation(ApprovalId),
-    /// As the result with which 2026-07-28 does, and what the client brings back.
+    /// As the result with which 2026-07-28 asks for a page to be opened. Holds the state that the client brings back.
     InputRequired(String),
-    /// As the result of the tool, which a model sees, and not as an error, which many clients hide.
+    /// As a result of the tool: a model sees it, while many clients hide an error from the model.
     ToolError,
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn authorize(
 }
 
 impl PolicyDenial {
-    /// Whether there is a page on which an owner can be asked: for a caller with a grant, about a tool.
+    /// Whether there is a page on which an owner can be asked: only for a caller with a grant, about a tool.
     fn is_askable(&self) -> bool {
         let is_tool = matches!(self.target, DeniedTarget::HeldTool | DeniedTarget::Tool);
         let is_open = self.denial.reason == Reason::Rights && self.denial.forbidden.is_none();
@@ -150,7 +150,7 @@ impl PolicyDenial {
             Reason::OutsideTask(outside) => outside_text(outside),
             Reason::Rights => match &self.denial.forbidden {
                 Some(forbidden) => forbidden.to_string(),
-                // The same words whether the thing exists or not (RS-36).
+                // The words are the same whether the thing exists or not (RS-36).
                 None => rights_text(self.denial.lent.as_deref(), self.is_askable()),
             },
             Reason::TaskRequired => {
@@ -161,7 +161,7 @@ impl PolicyDenial {
 }
 
 impl Denied {
-    /// A call whose task was spent or ended by others while it was judged.
+    /// Returns the refusal of a call whose task was spent or ended by other calls while it was judged.
     pub(crate) fn by_task(authority: &Authority, task: TaskId, over: bool) -> Self {
         let why = if over { OutsideWhy::Over } else { OutsideWhy::Spent };
         let bound = authority.need.tasks().find(|bound| bound.id == task);
@@ -169,7 +169,7 @@ impl Denied {
         Self::Task { outside: Outside { task, purpose, why }, over }
     }
 
-    /// What was decided, in one word.
+    /// Returns what was decided, as one word.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Approval { .. } => Verdict::Ask,
@@ -182,7 +182,7 @@ impl Denied {
         }
     }
 
-    /// The set that refuses; none does where the arguments are not those that the tool takes.
+    /// Returns the set that refuses. There is none if the arguments are not those that the tool takes.
     fn set(&self) -> Option<SetName> {
         match self {
             Self::Approval { .. } | Self::ApprovalAnonymous(_) | Self::Declined(_) | Self::TooLarge(_) => {
@@ -194,7 +194,7 @@ impl Denied {
         }
     }
 
-    /// Why, as one word for the records.
+    /// Returns the reason, as one word for the records.
     pub(crate) fn why(&self) -> Why {
         match self {
             Self::Approval { .. } | Self::ApprovalAnonymous(_) => Why::Approval,
@@ -207,7 +207,7 @@ impl Denied {
         }
     }
 
-    /// Why, in words for the client.
+    /// Returns the reason, in words for the client.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Approval { ask: AskedFor { reason: Some(reason), .. }, .. } => {
@@ -257,7 +257,8 @@ impl Denied {
         }
     }
 
-    /// Whether the call was about a job that is not the caller's. It is answered as the protocol answers for an unknown one.
+    /// Whether the call was about a job that is not the caller's. It is answered as the protocol has an unknown job
+    /// answered.
     pub(crate) fn is_unknown_job(&self) -> bool {
         match self {
             Self::Policy(policy) => policy.denial.reason == Reason::Rights && policy.target == DeniedTarget::Job,
@@ -270,12 +271,12 @@ impl Denied {
         }
     }
 
-    /// Whether the arguments are not those that the tool takes, so that the call has to be made with others.
+    /// Whether the arguments are not those that the tool takes, so that the call has to be repeated with others.
     pub(crate) fn is_invalid(&self) -> bool {
         self.set().is_none()
     }
 
-    /// What the client is told: the same for a thing that is hidden and one that does not exist.
+    /// Returns what the client is told. It is the same for a thing that is hidden and one that does not exist.
     pub(crate) fn refusal(&self, request: RequestId, base_url: &str) -> Refusal {
         let (kind, page) = self.remedy();
         let scopes = match self {
@@ -287,15 +288,16 @@ impl Denied {
             | Self::Task { .. }
             | Self::TooLarge(_) => None,
         };
-        // The page is found by the request alone, so the URL is the same for what is hidden and what does not exist.
+        // The page is found by the request alone, so the URL is the same for a thing that is hidden and one that does
+        // not exist.
         let ask = self.is_askable().then(|| format!("{base_url}/access/{request}"));
         let url = page.map(|page| format!("{base_url}{page}")).or(ask);
-        // Arguments that the tool does not take are told without a set; see `is_invalid`.
+        // A refusal because of such arguments is told without a set; see `is_invalid`.
         let set = self.set().unwrap_or(SetName::Rights);
         Refusal { set, reason: self.text(), remedy: Remedy { kind, url, scopes }, request }
     }
 
-    /// For the record.
+    /// Returns the judgement for the record.
     pub(crate) fn judgement(&self) -> Judgement {
         let (need, task, because, scopes) = match self {
             Self::Approval { ask, .. } | Self::ApprovalAnonymous(ask) | Self::Declined(ask) | Self::TooLarge(ask) => {
@@ -314,7 +316,7 @@ impl Denied {
     }
 }
 
-/// What is left of a question to a person once its permit has gone to be settled.
+/// What is left of a question to a person after its permit was handed over to be settled.
 #[derive(Debug)]
 pub(crate) struct AskedFor {
     pub(crate) call: Digest,
@@ -325,7 +327,7 @@ pub(crate) struct AskedFor {
 }
 
 impl AskedFor {
-    /// A question to a person is inside the declared tasks, or it would not be one.
+    /// Describes the question. The call is inside the declared tasks, otherwise nobody would be asked.
     pub(crate) fn of(ask: &Ask, authority: &Authority) -> Self {
         Self {
             call: ask.call,
@@ -337,8 +339,9 @@ impl AskedFor {
     }
 }
 
-/// What somebody is told of what rights refuse: the same words whether the thing exists or not (RS-36), unless it was lent
-/// to them within bounds that the arguments do not keep. The link leads to a page that tells the user more.
+/// Returns what the caller is told when rights refuse. The words are the same whether the thing exists or not (RS-36),
+/// unless it was lent to the caller within bounds that the arguments do not keep. The link leads to a page that tells
+/// the user more.
 fn rights_text(lent: Option<&Violation>, askable: bool) -> String {
     let text = lent.map_or_else(
         || "there is no such thing here, or the user may not use it".to_owned(),

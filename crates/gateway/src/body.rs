@@ -1,4 +1,4 @@
-//! A body as a whole or not at all, as it comes from clients and from upstreams.
+//! Reads a body from a client or an upstream, as a whole or not at all.
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
@@ -9,25 +9,26 @@ use crate::memory::{Collecting, Room};
 /// Why there is no body.
 #[derive(Debug)]
 pub(crate) enum Unread<E> {
-    /// It broke off.
+    /// The body broke off.
     Broken(E),
-    /// Too much is held in this process already; the rest was not read.
+    /// Too much is held in memory already; the rest was not read.
     NoRoom,
-    /// It is larger than it may be; the rest was not read.
+    /// The body is larger than allowed; the rest was not read.
     TooLarge,
 }
 
-/// When room is looked for.
+/// When memory is charged for a body.
 #[derive(Debug)]
 pub(crate) enum Growth {
-    /// As bytes come: who declares much and sends nothing holds nothing.
+    /// As bytes arrive: a sender that declares much and sends nothing is charged nothing.
     AsItComes,
-    /// For the declared length before anything is read: two halves of two answers must not wait for each other.
+    /// For the declared length before anything is read: two answers that are half read must not wait for each other.
     AtOnce,
 }
 
-/// All of a body, of at most `max` bytes: never a prefix of it (ATK-68). What came in one piece is not copied. With a
-/// `room` the body finds its place there as it grows, is not read any further while there is none, and owns its charge.
+/// Reads the whole body, of at most `max` bytes, and never returns a prefix of it (ATK-68). A body that comes in one
+/// piece is not copied. With a `room`, memory is charged there as the body grows, reading stops while there is none,
+/// and the result owns its charge.
 pub(crate) async fn whole<B: Body<Data = Bytes> + Unpin>(
     mut body: B,
     max: usize,
@@ -49,7 +50,7 @@ pub(crate) async fn whole<B: Body<Data = Bytes> + Unpin>(
     while !body.is_end_stream()
         && let Some(frame) = body.frame().await
     {
-        // Trailers say nothing that is asked for here.
+        // Trailers hold nothing that is needed here.
         let Ok(data) = frame.map_err(Unread::Broken)?.into_data() else { continue };
         let length = first.len().max(joined.len()).saturating_add(data.len());
         if length > max {
@@ -98,7 +99,7 @@ mod tests {
         whole(StreamBody::new(stream::iter(frames)), max, None).await
     }
 
-    /// ATK-68, ATK-93: all of it within the bound, or nothing.
+    /// ATK-68, ATK-93: a body is returned whole if it is within the bound, and otherwise not at all.
     #[tokio::test]
     async fn a_body_is_read_whole_or_not_at_all() {
         for pieces in [&[][..], &[Ok("")], &[Ok("abc")], &[Ok(""), Ok("a"), Ok(""), Ok("b"), Ok("trailers"), Ok("c")]] {
@@ -112,7 +113,7 @@ mod tests {
         for pieces in [&[Err("off")][..], &[Ok("a"), Err("off")], &[Ok("a"), Ok("b"), Err("off")]] {
             assert!(matches!(read(pieces, 3).await, Err(Unread::Broken("off"))), "{pieces:?}");
         }
-        // What came in one piece is the same piece.
+        // A body that comes in one piece is not copied.
         let piece = Bytes::from(vec![b'x'; 9]);
         assert_eq!(whole(Full::new(piece.clone()), 9, None).await.unwrap().as_ptr(), piece.as_ptr());
     }

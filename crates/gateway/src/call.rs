@@ -1,5 +1,5 @@
-//! Step 4: what is asked. The body is read once, strictly; headers have to say the same; the method table says what
-//! the method touches; the catalogue says what is known of it.
+//! Step 4: what is asked. The body is read once, strictly, and the headers have to agree with it. The method table says
+//! what the method touches, and the catalogue what is known of that.
 
 mod fault;
 mod request;
@@ -41,12 +41,12 @@ use crate::session::{OpenRequest, Owner, Session};
 pub(crate) use fault::{CallError, CallFault};
 pub(crate) use request::{CallRequest, Form, Posted, Wish};
 
-/// What answers of a client are called in records: they have no method.
+/// The method that records show for the answers of a client, which have none.
 pub(crate) const ANSWER_METHOD: &str = "(answer)";
-/// What the standing stream of the older revisions is called in records.
+/// The method that records show for the standing stream of the older revisions.
 pub(crate) const STREAM_METHOD: &str = "(stream)";
 
-/// What the head of a POST must say before its body is read (TR-07, ATK-68).
+/// Checks the headers that a POST must have before its body is read (TR-07, ATK-68).
 pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(CallFault::ContentEncoding);
@@ -59,7 +59,7 @@ pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
     if !is_json || headers.get_all(CONTENT_TYPE).iter().count() != 1 {
         return Err(CallFault::ContentType);
     }
-    // As nearly everybody says it.
+    // The form in which nearly every client writes it.
     let is_usual = headers.get(ACCEPT).is_some_and(|value| value == "application/json, text/event-stream");
     if is_usual || (accepts(headers, "application/json") && accepts(headers, "text/event-stream")) {
         Ok(())
@@ -68,8 +68,8 @@ pub(crate) fn admit(headers: &HeaderMap) -> Result<(), CallFault> {
     }
 }
 
-/// Whether `Accept` names a type or a range around it with a weight above 0 (RFC 9110 §12.5.1). Nothing said is
-/// not enough: a client has to list what it takes.
+/// Whether `Accept` names a type or a range that includes it, with a weight above 0 (RFC 9110 §12.5.1). An absent
+/// header is not enough: a client has to list what it takes.
 pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     let range = wanted.split_once('/').map_or("*", |(kind, _)| kind);
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -84,7 +84,7 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     })
 }
 
-/// The whole body or nothing: never a prefix of it (ATK-68), never slowly (ATK-91).
+/// Reads the whole body or nothing: never a prefix of it (ATK-68), and never for longer than the timeout (ATK-91).
 pub(crate) async fn read_body(
     headers: &HeaderMap,
     body: Body,
@@ -96,7 +96,7 @@ pub(crate) async fn read_body(
         return Err(CallFault::TooLarge { max });
     }
     let mut reading = pin!(whole(body, max, Some((room, Growth::AsItComes))));
-    // Mostly it came with the head, and nothing is waited for.
+    // Most bodies came with the headers, so usually nothing has to be waited for.
     let read = match reading.as_mut().now_or_never() {
         Some(read) => Ok(read),
         None => tokio::time::timeout(limit, reading).await,
@@ -145,7 +145,7 @@ async fn of_message(
     };
     let row = message.row(revision, Direction::ClientToServer);
     let (session, edited) = match revision.era() {
-        // What older revisions have of sessions means nothing here (TR-39).
+        // The session headers of the older revisions mean nothing here (TR-39).
         Era::Stateless => (None, stateless::check(message, revision, row, &spoken.revisions).map(|()| None)?),
         Era::Initialize if row.is_some_and(|row| row.method == Method::Initialize) => {
             (None, initialize::propose(body, message, &spoken.revisions)?)
@@ -182,7 +182,7 @@ async fn of_message(
     let asks = |params| rounds::read(gateway, caller, routed, (body, params), approval_key(caller.principal(), &call));
     let (brought, without) = match message.params().filter(|params| params.request_state.is_some()) {
         None => (None, None),
-        // An upstream may read a state wherever it stands, so none goes on that is not ours.
+        // An upstream may read a state anywhere in a message, so no state that is not ours goes on.
         Some(_) if row.is_none_or(|row| !row.may_ask) => return Err(CallFault::RequestState),
         Some(params) => asks(params).map(|(brought, edited)| (brought, Some(edited)))?,
     };
@@ -203,7 +203,7 @@ async fn of_message(
     Ok(CallRequest { call: Arc::new(call), near, far: FarRevision::of(near), session, brought, open, form })
 }
 
-/// What the message is on its way to the upstream.
+/// Returns what the message is, for forwarding.
 fn outgoing(message: &Message<'_>, row: Option<&'static MethodRow>, revision: Revision) -> Result<Outgoing, CallFault> {
     Ok(match (message.kind(), row) {
         (Kind::Response { id: Some(id), .. }, _) => Outgoing::Response { id: id.clone() },
@@ -218,7 +218,7 @@ fn outgoing(message: &Message<'_>, row: Option<&'static MethodRow>, revision: Re
     })
 }
 
-/// The place of a request among the open ones of its session; it is refused while another has its id.
+/// Opens a request in its session; it is refused while another request has its id.
 fn opened(
     session: Option<&Arc<Session>>,
     kind: &Outgoing,
@@ -232,8 +232,8 @@ fn opened(
     }
 }
 
-/// A version that nobody here serves. What would do is of the era in which the client asked, as far as the upstream
-/// speaks that at all: `server/discover` names no others either (TR-14).
+/// The error for a version that is not served here. The versions it names are of the era in which the client asked, if
+/// the upstream speaks that era at all; `server/discover` names no others either (TR-14).
 fn unsupported(requested: String, message: &Message<'_>, spoken: &[Revision]) -> CallFault {
     let stateless = message.meta().is_some_and(|meta| meta.protocol_version.is_some());
     let era = if stateless { Era::Stateless } else { Era::Initialize };
@@ -244,13 +244,13 @@ fn unsupported(requested: String, message: &Message<'_>, spoken: &[Revision]) ->
     CallFault::Unsupported { requested, supported }
 }
 
-/// The headers that concern the body.
+/// Returns the headers that have to agree with the body.
 fn view(headers: &HeaderMap) -> HeaderView<'_> {
     HeaderView::read(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
 }
 
-/// What a method touches, by the table (ATK-70: the same decision for lists, calls, reads, completions,
-/// subscriptions and jobs); and what it takes, if it is a tool.
+/// Returns what a method touches, by the table (ATK-70: the same decision for lists, calls, reads, completions,
+/// subscriptions and jobs), and for a tool also the schema of its arguments.
 async fn target(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -299,9 +299,9 @@ async fn target(
     Ok((target, None))
 }
 
-/// What the catalogue knows of a tool. What it does not know is asked for once more, before it is refused; and the
-/// first call of this process makes sure that the list is of now. Where nothing at all is known of the server's tools,
-/// that is said: it is not about the caller's rights.
+/// Returns what the catalogue knows of a tool. For an unknown tool the upstream is asked once more before the call is
+/// refused, and the first call of this process makes sure that the list is current. If no tool of the server is known
+/// because no list could be had, the error says so: the refusal is not about the caller's rights.
 async fn standing(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -313,7 +313,7 @@ async fn standing(
         return Ok((ToolState::Unknown, None));
     }
     let server = routed.server();
-    // Both of one moment.
+    // Takes both from the same snapshot.
     let now = || {
         let snapshot = gateway.catalogues.snapshot(server);
         (routed.route.standing(name, snapshot.standing(name)), snapshot.schema(name))
@@ -354,7 +354,7 @@ fn not_canonical(member: &'static str) -> impl Fn(NotCanonical) -> CallFault {
     move |refused| CallFault::ResourceUri { member, refused }
 }
 
-/// What opening the standing stream asks (`GET`; 2025-06-18 and 2025-11-25).
+/// Reads a request to open the standing stream (`GET`; 2025-06-18 and 2025-11-25).
 pub(crate) async fn read_stream(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -366,8 +366,8 @@ pub(crate) async fn read_stream(
     if !accepts(headers, "text/event-stream") {
         return Err(CallFault::Accept.into());
     }
-    // Where a stream is resumed, the old one may not be known to have broken yet.
-    // An id that was not given to this session resumes nothing: it could be another caller's (PX-20).
+    // A stream that is resumed needs no place, because we may not know yet that the old one broke. An id that was not
+    // given to this session resumes nothing: it could be another caller's (PX-20).
     let last_event_id = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok());
     let last_event_id = last_event_id.filter(|id| session.gave_event(id)).map(str::to_owned);
     let place = match &last_event_id {

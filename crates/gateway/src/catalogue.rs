@@ -1,7 +1,7 @@
-//! What is known of each server's tools: read from memory on every call, filled by the gateway's own list.
+//! What is known of each server's tools. Calls read it from memory; the gateway fills it with its own lists.
 //!
-//! The store keeps what the owner decided; the upstream says what there is. A tool that the catalogue does not know
-//! is asked for once more before it is refused, one question at a time and not too often.
+//! The store keeps what the owner decided, and the upstream says which tools there are. For a tool that the catalogue
+//! does not know, the upstream is asked once more before the call is refused, one question at a time and not too often.
 
 mod listed;
 mod propose;
@@ -27,11 +27,11 @@ use crate::forward::{ForwardError, Upstreams};
 use crate::route::Mount;
 use listed::{definition, read_all};
 
-/// The shortest time between two questions to one upstream that callers can bring about.
+/// The shortest time between two questions to one upstream that callers can cause.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// Tools of one server that the operator is told of, because callers see them and we do not.
+/// The most tools of one server that the operator is told about because only callers see them.
 const TOLD_MAX: usize = 100;
-/// Texts of tools whose digests are remembered.
+/// The most tool definitions whose digests are remembered.
 const DIGESTS_MAX: usize = 20_000;
 
 /// Why the catalogue could not be filled.
@@ -51,7 +51,7 @@ struct Known {
     standing: ToolState,
     seen: Digest,
     accepted: Option<Digest>,
-    /// What it takes; of a tool that is not held back.
+    /// The schema of the tool's arguments; only for a tool that is not held back.
     schema: Option<Arc<ToolSchema>>,
 }
 
@@ -62,7 +62,8 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// `definitions`: what was accepted of each tool. A schema that has not changed since `before` is not compiled again.
+    /// `definitions` holds the accepted definition of each tool. A schema that has not changed since `before` is not
+    /// compiled again.
     fn of(tools: Vec<Tool>, definitions: &HashMap<String, String>, before: &Self) -> Self {
         let known = |tool: Tool| {
             let standing = standing(&tool);
@@ -76,12 +77,12 @@ impl Snapshot {
         Self { tools: tools.into_iter().map(known).collect() }
     }
 
-    /// What a tool takes.
+    /// Returns the schema of a tool's arguments.
     pub(crate) fn schema(&self, name: &str) -> Option<Arc<ToolSchema>> {
         self.tools.get(name).and_then(|known| known.schema.clone())
     }
 
-    /// The tools whose schema cannot be read, each with why, in order.
+    /// Returns the tools whose schema cannot be read, each with the reason, in order.
     fn unreadable(&self) -> BTreeMap<&str, &str> {
         let schemas = self.tools.iter().filter_map(|(name, known)| Some((name.as_str(), known.schema.as_deref()?)));
         schemas.filter_map(|(name, schema)| Some((name, schema.unreadable()?))).collect()
@@ -107,7 +108,7 @@ impl Snapshot {
         }
     }
 
-    /// Whether this is the definition that was seen last.
+    /// Whether this definition is the one that was seen last.
     fn is_as_seen(&self, name: &str, definition: &Digest) -> bool {
         self.tools.get(name).is_some_and(|known| known.seen == *definition)
     }
@@ -132,15 +133,15 @@ fn standing(tool: &Tool) -> ToolState {
 #[derive(Debug, Default)]
 struct Shelf {
     snapshot: ArcSwap<Snapshot>,
-    /// Which arguments each tool mirrors into headers; only tools that do.
+    /// The arguments that each tool mirrors into headers; holds only tools that do so.
     mirrors: ArcSwap<HashMap<String, Annotations>>,
-    /// When this process last listed the upstream's tools; held while it does.
+    /// When this process last listed the upstream's tools. Locked while it lists them.
     listed: tokio::sync::Mutex<Option<Instant>>,
-    /// The same for readers that do not wait.
+    /// Whether this process has listed the tools, for readers that do not wait for the lock.
     listed_once: std::sync::atomic::AtomicBool,
-    /// Which readings of the store began, and which of them `snapshot` is of.
+    /// The number of the last reading of the store, and of the one that `snapshot` came from.
     readings: Mutex<Readings>,
-    /// Names of tools of which the operator was told that only callers see them.
+    /// The names of the tools that the operator was told about because only callers see them.
     told: Mutex<BTreeSet<String>>,
 }
 
@@ -152,15 +153,15 @@ struct Readings {
 }
 
 impl Shelf {
-    /// Begins a reading of the store; its number.
+    /// Begins a reading of the store and returns its number.
     fn begin_reading(&self) -> u64 {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
         readings.begun += 1;
         readings.begun
     }
 
-    /// Keeps what a reading gave, unless one that began later has given its own: what was read earlier never replaces what
-    /// was read later. What changed in between is read again, because each change is told by the change feed.
+    /// Keeps the result of a reading, unless a reading that began later has given its own: an earlier result never
+    /// replaces a later one. The change feed tells of each change, so what changed in between is read again.
     fn keep(&self, reading: u64, snapshot: Snapshot) {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
         if reading > readings.kept {
@@ -170,14 +171,14 @@ impl Shelf {
     }
 }
 
-/// What is known of all servers' tools, by mount: an owner accepts and classifies a tool at a mount.
+/// What is known of all servers' tools, by mount, because an owner accepts and classifies a tool at a mount.
 #[derive(Debug)]
 pub(crate) struct Catalogues {
     store: Store,
     shelves: RwLock<BTreeMap<ServerName, Arc<Shelf>>>,
     /// Servers whose list is being asked for in the background.
     asked: Mutex<Vec<ServerName>>,
-    /// The digests of definitions, by the digest of the text in which they were sent.
+    /// The digests of definitions, by the digest of the text in which the upstream sent them.
     digests: quick_cache::sync::Cache<Digest, Digest>,
 }
 
@@ -191,19 +192,19 @@ impl Catalogues {
         }
     }
 
-    /// The tools of a server now.
+    /// Returns the tools of a server as they are known now.
     pub(crate) fn snapshot(&self, server: &ServerName) -> Arc<Snapshot> {
         self.shelves().get(server).map(|shelf| shelf.snapshot.load_full()).unwrap_or_default()
     }
 
-    /// Which arguments of a tool have to be mirrored into headers, as of the upstream's last list.
+    /// Returns which arguments of a tool have to be mirrored into headers, according to the upstream's last list.
     pub(crate) fn mirrored(&self, server: &ServerName, tool: &str) -> Option<Annotations> {
         let shelf = self.shelf(server);
         let mirrors = shelf.mirrors.load();
         mirrors.get(tool).cloned()
     }
 
-    /// Whether this process has asked the upstream for its tools already.
+    /// Whether this process has already asked the upstream for its tools.
     pub(crate) fn was_listed(&self, server: &ServerName) -> bool {
         self.shelf(server).listed_once.load(std::sync::atomic::Ordering::Acquire)
     }
@@ -221,14 +222,14 @@ impl Catalogues {
         Ok(())
     }
 
-    /// Forgets servers that are not mounted any more.
+    /// Forgets the servers that are not mounted any more.
     pub(crate) fn retain(&self, mounted: impl Fn(&ServerName) -> bool) {
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         shelves.retain(|server, _| mounted(server));
     }
 
-    /// Asks the upstream for its tools and keeps what it says for this mount. A call that comes while another asks waits
-    /// for that answer, and one that comes right after gets the last answer.
+    /// Asks the upstream for its tools and keeps the list for this mount. A call that comes during a question waits for
+    /// its answer, and one that comes shortly afterwards uses the last answer.
     pub(crate) async fn refresh(
         &self,
         upstreams: &Upstreams,
@@ -240,12 +241,12 @@ impl Catalogues {
         if listed.is_some_and(|at| at.elapsed() < REFRESH_EVERY) {
             return Ok(Vec::new());
         }
-        // Counted also when it fails: an upstream that is down is not asked at every call.
+        // Counted even if it fails, so that an upstream that is down is not asked on every call.
         *listed = Some(Instant::now());
         Box::pin(self.take_list(&shelf, upstreams, mount, now)).await
     }
 
-    /// The same for a caller that does not need the answer: returns at once while another asks.
+    /// Does the same for a caller that does not need the answer: returns at once while another question is open.
     pub(crate) async fn refresh_unless_busy(
         &self,
         upstreams: &Upstreams,
@@ -261,7 +262,7 @@ impl Catalogues {
         Ok(())
     }
 
-    /// The same, however recently another asked: for the operator.
+    /// Does the same for the operator, however recently the upstream was asked.
     pub(crate) async fn list(
         &self,
         upstreams: &Upstreams,
@@ -290,7 +291,7 @@ impl Catalogues {
         tx.commit().await?;
         shelf.mirrors.store(Arc::new(mirrors));
         let before = shelf.snapshot.load_full();
-        // A tool that is not held back is as it was accepted.
+        // A tool that is not held back still has its accepted definition.
         let definitions = tools.into_iter().map(|tool| (tool.name, tool.definition)).collect();
         let snapshot = Snapshot::of(kept.clone(), &definitions, &before);
         tell_held(server, &before, &snapshot);
@@ -300,8 +301,9 @@ impl Catalogues {
         Ok(kept)
     }
 
-    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not: it cannot be called,
-    /// because no owner has accepted it (decision 10). It is kept for the owner, too, without keeping the caller waiting.
+    /// Tells the operator, once for each name, of a tool that a caller is shown and we are not. The tool cannot be
+    /// called, because no owner has accepted it (decision 10). It is also kept for the owner, without keeping the
+    /// caller waiting.
     pub(crate) fn tell_unknown<'a>(&self, server: &ServerName, names: impl Iterator<Item = &'a str>, now: Timestamp) {
         let (shelf, snapshot) = (self.shelf(server), self.snapshot(server));
         let mut told = shelf.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -333,7 +335,7 @@ impl Catalogues {
         });
     }
 
-    /// Whether a list of this server holds something the catalogue has not seen in this form.
+    /// Whether the catalogue has not seen an item of a list of this server in this form.
     pub(crate) fn is_news(&self, server: &ServerName, item: &ListItem<'_>) -> bool {
         match item {
             ListItem::Tool { name, .. } => !self.snapshot(server).is_as_seen(name, &self.digest(item)),
@@ -344,20 +346,20 @@ impl Catalogues {
         }
     }
 
-    /// The digest of what a tool of a list promises. The same text is read once.
+    /// Returns the digest of what a listed tool promises. The same text is read only once.
     pub(crate) fn digest(&self, item: &ListItem<'_>) -> Digest {
         let text = Digest::of(item.raw().get().as_bytes());
         let digest = self.digests.get_or_insert_with(&text, || Ok(Digest::of(definition(item).as_bytes())));
         digest.unwrap_or_else(|never: Infallible| match never {})
     }
 
-    /// When the upstream may be asked again.
+    /// Returns when the upstream may be asked again.
     pub(crate) async fn due(&self, server: &ServerName) -> Instant {
         let listed = *self.shelf(server).listed.lock().await;
         listed.map_or_else(Instant::now, |at| at + REFRESH_EVERY)
     }
 
-    /// Notes that a server's list is to be asked for in the background; `false` when it is noted already.
+    /// Notes that a server's list is to be asked for in the background. Returns `false` if that is noted already.
     pub(crate) fn ask_once(&self, server: &ServerName) -> bool {
         let mut asked = self.asked();
         let is_new = !asked.contains(server);
@@ -367,7 +369,7 @@ impl Catalogues {
         is_new
     }
 
-    /// The list was asked for.
+    /// Notes that the list was asked for.
     pub(crate) fn was_asked(&self, server: &ServerName) {
         self.asked().retain(|asked| asked != server);
     }
@@ -389,7 +391,7 @@ impl Catalogues {
     }
 }
 
-/// Says in the log whose arguments are held to no schema, and were not said to be before.
+/// Logs the tools whose schema cannot be read, without those of which that is logged already.
 fn tell_unreadable(server: &ServerName, before: &Snapshot, after: &Snapshot) {
     let known = before.unreadable();
     let unreadable = after.unreadable();
@@ -443,7 +445,7 @@ mod tests {
         Digest::of(definition(&ListItem::read(ListKind::Tools, &raw).unwrap()).as_bytes())
     }
 
-    /// What was read earlier never replaces what was read later, in whatever order the two are kept.
+    /// An earlier reading never replaces a later one, in whatever order the two are kept.
     #[test]
     fn a_reading_that_began_later_stays() {
         let shelf = Shelf::default();
@@ -463,7 +465,7 @@ mod tests {
         assert!(!shelf.snapshot.load().is_empty());
     }
 
-    /// ATK-76: every part of a definition counts, the order of its members does not.
+    /// ATK-76: every part of a definition counts; the order of its members does not.
     #[test]
     fn a_definition_changes_with_every_part_but_not_with_order() {
         let base = r#"{"name":"a","description":"d","inputSchema":{"type":"object","properties":{"x":{},"y":{}}}}"#;
@@ -481,7 +483,7 @@ mod tests {
         }
     }
 
-    /// ATK-76: what is not the accepted definition is held back, whatever class it had.
+    /// ATK-76: a tool whose definition is not the accepted one is held back, whatever class it had.
     #[test]
     fn a_changed_definition_is_held_back() {
         let tool = |class, accepted: Option<&[u8]>| Tool {
@@ -506,8 +508,7 @@ mod tests {
         }
     }
 
-    /// ATK-76: what one caller's list says of a tool is held against what was accepted, not against what it was
-    /// called.
+    /// ATK-76: the definition in one caller's list is compared with the accepted one, whatever the tool is called.
     #[test]
     fn a_definition_that_only_one_caller_sees_is_held_back() {
         let tool = |accepted: &[u8]| Tool {
@@ -526,7 +527,7 @@ mod tests {
         assert_eq!(snapshot(tool(b"before")).standing_as("a", &Digest::of(b"before")), ToolState::Held);
     }
 
-    /// RS-61: what a tool takes is compiled when its definition changes, and only what was accepted.
+    /// RS-61: a schema is compiled when its definition changes, and only if the definition was accepted.
     #[test]
     fn a_schema_is_compiled_when_it_changes() {
         let tool = |seen: &[u8]| Tool {

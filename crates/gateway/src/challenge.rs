@@ -1,5 +1,5 @@
-//! `WWW-Authenticate`: what the operation needs and what was granted before, from our own configuration (RS-15 to
-//! RS-25). An upstream's challenge is never among it (PX-13, ATK-79).
+//! The `WWW-Authenticate` header: what the operation needs and what was granted before, from our own configuration
+//! (RS-15 to RS-25). It never repeats an upstream's challenge (PX-13, ATK-79).
 
 use http::HeaderValue;
 use sekisho_protocol::challenge::{Challenge, ChallengeError};
@@ -11,7 +11,7 @@ use crate::authorize::Denied;
 use crate::fault::Fault;
 use crate::metadata;
 
-/// The registered word for a token that was not enough; none where no token was shown (RS-16).
+/// Returns the registered error code for a bad token; none if no token was shown (RS-16).
 pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
     match error {
         AuthenticateError::Missing | AuthenticateError::Unavailable(_) => None,
@@ -20,7 +20,7 @@ pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
     }
 }
 
-/// A sentence that says the same for every way in which a token can be bad (RS-26).
+/// Returns a sentence that is the same for every way in which a token can be bad (RS-26).
 pub(crate) fn description_of(error: &AuthenticateError) -> &'static str {
     match error {
         AuthenticateError::Ended | AuthenticateError::Token(_) => {
@@ -32,7 +32,7 @@ pub(crate) fn description_of(error: &AuthenticateError) -> &'static str {
     }
 }
 
-/// The challenge of a response; only where a token, or another token, would help.
+/// Returns the challenge of a response, if a token, or another token, would help.
 pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option<HeaderValue> {
     let challenge = match fault {
         Fault::Authenticate(AuthenticateError::Unavailable(_)) => return None,
@@ -56,8 +56,8 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
                 error: Some(ChallengeError::InsufficientScope),
                 description: Some("the call needs a scope that was not granted"),
                 resource_metadata: metadata::url(base_url, &card.name),
-                // With what was granted already (RS-22): a client that asks for just what the challenge names, as those
-                // on the TypeScript SDK 1.x do, would lose the rest.
+                // Names the scopes that were granted already, too (RS-22). A client that asks for just the scopes in
+                // the challenge, as those on the TypeScript SDK 1.x do, would lose the others.
                 scope: challenged(&needed.union(granted).shortened()),
             }
         }
@@ -71,11 +71,11 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
         | Fault::OtherName { .. }
         | Fault::TooFast(_) => return None,
     };
-    // What `to_header` writes is visible ASCII.
+    // `to_header` writes only visible ASCII.
     HeaderValue::try_from(challenge.to_header()).ok()
 }
 
-/// RS-11: whether a client wants a refresh token is not a server's to demand.
+/// RS-11: a server does not ask for a scope that only serves to get a refresh token; that is the client's choice.
 fn challenged(scopes: &ScopeSet) -> ScopeSet {
     scopes.without(&Scope::offline_access())
 }

@@ -1,5 +1,5 @@
-//! Which pages may read answers: those of allowed origins, by exact name, never with credentials of the browser
-//! (ATK-51). Metadata is for everybody and says so itself.
+//! Which pages may read responses: those of allowed origins, by exact name, and never with the browser's credentials
+//! (ATK-51). The metadata is open to every page and has headers of its own.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 use sekisho_protocol::mcp::headers::PARAM_PREFIX;
 
-/// Headers that a page may send.
+/// The request headers that a page may send.
 const SENT: &[&str] = &[
     "accept",
     "authorization",
@@ -24,7 +24,7 @@ const SENT: &[&str] = &[
     "tracestate",
     "baggage",
 ];
-/// Headers that a page may read.
+/// The response headers that a page may read.
 const READ: HeaderValue = HeaderValue::from_static("www-authenticate, mcp-session-id, retry-after, x-request-id");
 
 /// Lets the page of an allowed origin read this response.
@@ -35,7 +35,7 @@ pub(crate) fn allow(response: &mut Response, origin: HeaderValue) {
     headers.append(VARY, HeaderValue::from_static("origin"));
 }
 
-/// The answer to a preflight; without an origin there is nothing to answer.
+/// Answers a preflight request. Without an origin there is nothing to allow.
 pub(crate) fn preflight(origin: Option<&HeaderValue>, headers: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     let Some(origin) = origin else {
@@ -47,7 +47,7 @@ pub(crate) fn preflight(origin: Option<&HeaderValue>, headers: &HeaderMap) -> Re
     let sent = allowed_headers(headers);
     let out = response.headers_mut();
     out.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
-    // Names that were checked are visible ASCII.
+    // The names were checked, so they are visible ASCII.
     if let Ok(sent) = HeaderValue::try_from(sent) {
         out.insert(ACCESS_CONTROL_ALLOW_HEADERS, sent);
     }
@@ -56,7 +56,8 @@ pub(crate) fn preflight(origin: Option<&HeaderValue>, headers: &HeaderMap) -> Re
     response
 }
 
-/// The answer to a preflight of the metadata, which any page may read: clients in browsers send their version along.
+/// Answers a preflight request for the metadata, which any page may read. Clients in browsers send a version header
+/// with it.
 pub(crate) async fn preflight_for_everybody() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -68,7 +69,7 @@ pub(crate) async fn preflight_for_everybody() -> Response {
     response
 }
 
-/// The fixed headers, and those asked for that mirror arguments: their names are the tools' to choose.
+/// Returns the fixed headers, and the requested ones that mirror arguments, because tools choose those names.
 fn allowed_headers(headers: &HeaderMap) -> String {
     const MIRRORED_MAX: usize = 64;
     let asked = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());

@@ -1,9 +1,9 @@
-//! Step 6: the caller's token ends here, and the credential that the upstream is shown is made.
+//! Step 6: drops the caller's token and makes the credential that the upstream is shown.
 //!
-//! [`Credential::obtain`] makes it from the permit, for the upstream to which the call goes, and forwarding takes it by
-//! value. Today it is what the configuration says, so it is there at once and is the same for every caller. It may also be
-//! refused. [`outbound`] keeps the headers of the caller that go on; every other header is dropped, whether we know it or not
-//! (PX-10, PX-12, ATK-53).
+//! [`Credential::obtain`] makes the credential from the permit, for the upstream to which the call goes, and forwarding
+//! takes it by value. Today the credential comes from the configuration, so it is there at once and is the same for
+//! every caller. Making it may also fail. [`outbound`] keeps the headers of the caller that go on; every other header
+//! is dropped, whether we know it or not (PX-10, PX-12, ATK-53).
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
@@ -20,27 +20,27 @@ use crate::upstream::{EnvValue, UpstreamSettings};
 /// What an upstream is shown in place of the caller's token. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Credential {
-    /// The whole environment of a program. It counts when the call starts the program.
+    /// The whole environment of a program. It is used only by a call that starts the program.
     Environment(Arc<BTreeMap<String, EnvValue>>),
     /// Headers that are set on the request, whatever the caller sent under their names.
     Headers(Arc<HeaderMap>),
-    /// Nothing: the upstream is a part of the checkpoint.
+    /// Nothing, because the upstream is part of the checkpoint itself.
     None,
 }
 
-/// Why there is no credential to show. The text is for the operator.
+/// Why there is no credential. The text is for the operator.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum CredentialError {
-    /// A value with a line break or another control character becomes no header (ATK-64).
+    /// A value with a line break or another control character cannot be sent as a header (ATK-64).
     #[error("the value of header `{name}` cannot stand in a header")]
     Header {
-        /// Which header.
+        /// The name of the header.
         name: HeaderName,
     },
 }
 
 impl Credential {
-    /// What the configuration says of an upstream.
+    /// Reads the credential that the configuration gives an upstream.
     pub(crate) fn configured(settings: &UpstreamSettings) -> Result<Self, CredentialError> {
         match settings {
             UpstreamSettings::BuiltIn(_) => Ok(Self::None),
@@ -58,8 +58,9 @@ impl Credential {
         }
     }
 
-    /// The credential for a permitted call. Async, because a credential that is asked for elsewhere is waited for here.
-    /// `configured` is what the configuration says of the upstream to which the call goes.
+    /// Returns the credential for a permitted call. Async, because a credential that comes from elsewhere will be
+    /// waited for here. `configured` is the credential that the configuration gives the upstream to which the call
+    /// goes.
     pub(crate) async fn obtain(
         _permit: &Permit,
         configured: &Result<Self, CredentialError>,
@@ -67,7 +68,7 @@ impl Credential {
         configured.clone()
     }
 
-    /// The environment with which a program is started. A credential of another kind is none: the program gets nothing.
+    /// Returns the environment with which a program is started; empty for a credential of another kind.
     pub(crate) fn into_environment(self) -> Arc<BTreeMap<String, EnvValue>> {
         match self {
             Self::Environment(environment) => environment,
@@ -75,7 +76,8 @@ impl Credential {
         }
     }
 
-    /// Sets its headers on a request, over what is there. A credential of another kind sets none.
+    /// Sets the credential's headers on a request, replacing those of the same name. A credential of another kind sets
+    /// none.
     pub(crate) fn set_on(&self, headers: &mut HeaderMap) {
         match self {
             Self::Headers(own) => {
@@ -89,7 +91,7 @@ impl Credential {
 }
 
 impl Debug for Credential {
-    /// Names only.
+    /// Prints only names.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Environment(environment) => {
@@ -103,15 +105,15 @@ impl Debug for Credential {
     }
 }
 
-/// Trace context (W3C): says nothing about who calls.
+/// The headers of W3C trace context, which say nothing about who calls.
 const TRACE: [HeaderName; 3] =
     [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
 
-/// The headers that go on with a permitted call. It takes the permit as proof that something goes on at all.
+/// Returns the headers that go on with a permitted call. Takes the permit as proof that the call may go on at all.
 pub(crate) fn outbound(_permit: &Permit, mut headers: HeaderMap, era: Era) -> HeaderMap {
     let goes_on = |name: &HeaderName| match name.as_str() {
         PROTOCOL_VERSION => true,
-        // What mirrors the body was compared with it, or is unknown to us and not ours to drop (PX-29).
+        // Headers that mirror the body were compared with it, or are unknown to us and not ours to drop (PX-29).
         METHOD | NAME => era == Era::Stateless,
         other => TRACE.contains(name) || (era == Era::Stateless && other.starts_with(PARAM_PREFIX)),
     };
@@ -119,7 +121,7 @@ pub(crate) fn outbound(_permit: &Permit, mut headers: HeaderMap, era: Era) -> He
     headers
 }
 
-/// Removes what is not on the list, with all its values. The map is not made anew for those that stay.
+/// Removes every header that is not on the list, with all its values. The headers that stay are not copied.
 pub(crate) fn keep_only(headers: &mut HeaderMap, stays: impl Fn(&HeaderName) -> bool) {
     let foreign: Vec<HeaderName> = headers.keys().filter(|name| !stays(name)).cloned().collect();
     for name in foreign {
@@ -158,7 +160,8 @@ mod tests {
         }
     }
 
-    /// PX-10, PX-12, ATK-53, ATK-62: nothing of the caller's goes on but what mirrors the body and traces.
+    /// PX-10, PX-12, ATK-53, ATK-62: of the caller's headers, only those that mirror the body and those for tracing go
+    /// on.
     #[test]
     fn no_credential_and_no_identity_goes_on() {
         let mut headers = HeaderMap::new();
@@ -216,8 +219,8 @@ mod tests {
         Credential::obtain(&permit(), &Credential::configured(settings)).now_or_never().unwrap()
     }
 
-    /// PX-12, ATK-53, ATK-64: a credential is made for the kind of upstream to which the call goes; one that cannot be sent
-    /// is refused and names the header; and none is printed.
+    /// PX-12, ATK-53, ATK-64: a credential is made for the kind of upstream to which the call goes. One that cannot be
+    /// sent is refused with the name of its header. None is printed.
     #[test]
     fn a_credential_is_a_value_or_a_refusal() {
         let http = |value: &str| {

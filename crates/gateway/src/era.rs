@@ -1,4 +1,4 @@
-//! Step 8, its nearer half: what each of the two ways of talking adds around one exchange with an upstream.
+//! Step 8, the client's side: what each of the two eras adds around one exchange with an upstream.
 
 pub(crate) mod initialize;
 pub(crate) mod stateless;
@@ -18,10 +18,10 @@ use crate::own;
 use crate::route::Routed;
 use crate::settle::Cleared;
 
-/// The id under which our records know a request, towards the upstream.
+/// The header that tells the upstream the id under which our records know a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Sends what was cleared. The answer is unfiltered.
+/// Sends a cleared request. The answer is unfiltered.
 pub(crate) async fn forward(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -29,7 +29,7 @@ pub(crate) async fn forward(
     cleared: Cleared,
     (mut headers, credential): (HeaderMap, Credential),
 ) -> Result<Answer, ForwardError> {
-    // One id on every leg: an upstream's log can be joined with our records by it.
+    // The same id goes to every upstream, so that an upstream's log can be joined with our records.
     if let Ok(id) = HeaderValue::try_from(cleared.request().to_string()) {
         headers.insert(REQUEST_ID, id);
     }
@@ -42,7 +42,8 @@ pub(crate) async fn forward(
             let request = ListenRequest { cleared, upstream, credential, session, far, headers, last_event_id };
             gateway.upstreams.listen(request).await
         }
-        // Here a closed stream is the cancellation, and an upstream could take the id for another caller's.
+        // In this era a client cancels by closing its stream. An upstream could take the id in this notification for
+        // another caller's.
         Form::Message(Posted { kind: Outgoing::Notification { .. }, .. }) if asked.near.0.era() == Era::Stateless => {
             Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted })
         }
@@ -73,7 +74,7 @@ pub(crate) async fn forward(
     }
 }
 
-/// Whether the answer to this is a stream without an end of its own.
+/// Whether the answer is a stream that does not end by itself.
 pub(crate) fn is_standing(asked: &CallRequest) -> bool {
     match &asked.form {
         Form::Message(posted) => posted.row.is_some_and(|row| row.method == Method::SubscriptionsListen),

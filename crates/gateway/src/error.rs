@@ -1,7 +1,7 @@
 //! What a refused request is told: one exhaustive table from the steps' errors to responses.
 //!
-//! Bodies are JSON-RPC errors with the request's id where it is known; 401 is the exception, for there no message was
-//! read. Texts are ours or the readers'; nothing of tokens, keys, upstreams or children is in them (RS-26).
+//! Bodies are JSON-RPC errors, with the request's id where it is known. The exception is 401, because no message was
+//! read. The texts are ours or the readers'; they hold nothing of tokens, keys, upstreams or children (RS-26).
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ use crate::watchdog::{End, OpenError};
 /// A response that is about to be made.
 struct Draft {
     status: StatusCode,
-    /// Under which it is recorded.
+    /// The word under which the refusal is recorded.
     word: RefusalWord,
     body: Vec<u8>,
 }
@@ -102,7 +102,7 @@ fn other_name(id: Option<&Id>, url: &str) -> Vec<u8> {
     error_response(id, ErrorCode::InvalidRequest, &fault.to_string(), Some(&json!({ "url": url })))
 }
 
-/// The response to a request for metadata under a name of ours that clients are not told.
+/// The response to a request for metadata at one of our names that clients are not told.
 pub(crate) fn described_elsewhere(url: &str) -> Response {
     json_response(StatusCode::MISDIRECTED_REQUEST, other_name(None, url))
 }
@@ -127,7 +127,7 @@ fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
     response
 }
 
-/// What every error of ours says beside its text.
+/// What every error of ours holds beside its text.
 #[derive(Serialize)]
 struct Data {
     request: RequestId,
@@ -148,7 +148,7 @@ fn rpc(
     Draft { status, word, body: error_response(id, code, message, Some(&data)) }
 }
 
-/// RS-13, RS-14: 401 for no or a bad token, 400 for a malformed header, 503 where the store cannot say.
+/// RS-13, RS-14: 401 for a missing or bad token, 400 for a malformed header, 503 if the store cannot be asked.
 fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
     let (status, word) = match error {
         AuthenticateError::Ended => (StatusCode::UNAUTHORIZED, RefusalWord::GrantEnded),
@@ -166,8 +166,8 @@ fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
     Draft { status, word, body: body.to_string().into_bytes() }
 }
 
-/// The one object of product §4 in the error's `data`. A job of another caller is unknown in the protocol's own words
-/// (RS-53).
+/// The refusal object of product §4, in the error's `data`. A job of another caller is refused in the protocol's own
+/// words for an unknown one (RS-53).
 fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
     let word = RefusalWord::Decided(denied.why());
     if denied.is_unknown_job() {
@@ -189,7 +189,7 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
     Draft { status, word, body }
 }
 
-/// RS-61: arguments that the tool does not take. What is wrong and where, and never a value of theirs.
+/// RS-61: arguments that the tool does not take. The error says what is wrong and where, and never shows a value.
 fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
     let (word, reason) = (RefusalWord::Decided(Why::ArgumentsInvalid), denied.text());
     match (told, id) {
@@ -205,8 +205,8 @@ fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied, told: &Told) -> Dr
     }
 }
 
-/// 2025-11-25 Elicitation, URL Elicitation Required Error: in a 200, for the request was understood and may be made
-/// again. The refusal stands beside what the protocol wants in `data`.
+/// 2025-11-25 Elicitation, URL Elicitation Required Error. The status is 200, because the request was understood and
+/// may be made again. `data` holds the refusal beside what the protocol requires.
 fn elicitation(id: &Id, approval: ApprovalId, refusal: &Refusal) -> Vec<u8> {
     let data = json!({
         "elicitations": [{
@@ -236,7 +236,7 @@ fn input_required(id: &Id, state: &str, refusal: &Refusal) -> Vec<u8> {
     result_response(id, &result).unwrap_or_default()
 }
 
-/// The member of `_meta` under which a refusal stands in the result of a tool.
+/// The member of `_meta` that holds the refusal in the result of a tool.
 const REFUSAL_META: &str = "io.sekisho/refusal";
 
 /// A refusal as the result of a tool: in words for the model and its user, and as the documented object.
@@ -250,7 +250,7 @@ fn tool_error(id: &Id, refusal: &Refusal) -> Vec<u8> {
     if let Some(url) = &refusal.remedy.url {
         text.push_str(&format!(". Ask the user to open {url} and then call again with the same arguments"));
     }
-    // `resultType` is a member of 2026-07-28 that the older revisions pass over.
+    // `resultType` belongs to 2026-07-28; the older revisions ignore it.
     let result = json!({
         "resultType": "complete",
         "isError": true,
@@ -260,8 +260,8 @@ fn tool_error(id: &Id, refusal: &Refusal) -> Vec<u8> {
     result_response(id, &result).unwrap_or_default()
 }
 
-/// How the two eras are told that there is no such method: the older ones in a 200, for there 404 says that the session
-/// is over. A notification has no answer, so it is refused by the status alone (TR-09, TR-19).
+/// The status for an unknown method. In the older era it is 200, because there 404 says that the session is over. A
+/// notification has no answer, so the status alone refuses it (TR-09, TR-19).
 fn unknown_method(era: Era, id: Option<&Id>) -> StatusCode {
     match (era, id) {
         (Era::Initialize, Some(_)) => StatusCode::OK,
@@ -270,7 +270,7 @@ fn unknown_method(era: Era, id: Option<&Id>) -> StatusCode {
     }
 }
 
-/// What was forwarded and had to end before its answer was there. Only the first is about the caller.
+/// A forwarded request that had to end before its answer was there. Only the first variant is about the caller.
 fn ended(routed: &Routed, id: Option<&Id>, end: End) -> Draft {
     let (status, word) = match end {
         End::Revoked => (StatusCode::FORBIDDEN, RefusalWord::Ended),
@@ -364,8 +364,8 @@ const SHARE: &str =
 
 const NO_ROOM: &str = "too much waits for clients that do not read; read the answers that are open, then try again";
 
-/// An upstream that asks to be called later. Most clients keep only the JSON-RPC error of a response, so the seconds stand
-/// there, too.
+/// An upstream that asks to be called later. Most clients keep only the JSON-RPC error of a response, so the error
+/// states the seconds, too.
 fn asked_to_wait(routed: &Routed, id: Option<&Id>, status: u16, seconds: Option<u32>) -> Draft {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -387,7 +387,8 @@ fn asked_to_wait(routed: &Routed, id: Option<&Id>, status: u16, seconds: Option<
     }
 }
 
-/// What a caller is told of an upstream's trouble: what kind, and nothing of what it said (RS-26).
+/// Returns what a caller is told about an upstream's failure: the kind of failure, and nothing that the upstream said
+/// (RS-26).
 fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardError) -> Draft {
     if let ForwardError::AskedToWait { status, retry_after_seconds } = error {
         return asked_to_wait(routed, id, *status, *retry_after_seconds);
@@ -396,7 +397,7 @@ fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardErr
     internal(routed, id, status, word, &trouble_text(routed, limits, error))
 }
 
-/// The status, and the word for the records.
+/// Returns the status, and the word for the records.
 fn trouble(error: &ForwardError) -> (StatusCode, RefusalWord) {
     match error {
         ForwardError::AskedToWait { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::UpstreamWaits),
@@ -426,7 +427,7 @@ fn trouble(error: &ForwardError) -> (StatusCode, RefusalWord) {
     }
 }
 
-/// The words; those about a bound name it and its setting.
+/// Returns the text. A text about a bound names the bound and its setting.
 fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'static, str> {
     let text = match error {
         ForwardError::AskedToWait { .. } => "the upstream asks to wait; call again later",
@@ -494,8 +495,8 @@ mod tests {
 
     use super::tool_error;
 
-    /// pydantic-ai 2.x replaces the text of a result by its `structuredContent`, and LangChain's adapters show a model the text
-    /// alone: a refusal has no structured content, and its text holds the reason and the way out.
+    /// pydantic-ai 2.x replaces the text of a result by its `structuredContent`, and LangChain's adapters show a model
+    /// only the text. So a refusal has no structured content, and its text holds the reason and the remedy.
     #[test]
     fn a_refusal_as_a_result_is_complete_as_text_and_has_no_structured_content() {
         let request: RequestId = "rid_019b76daa80070baa34906e87d0c29c5".parse().unwrap();

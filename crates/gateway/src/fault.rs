@@ -38,7 +38,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// How long the upstream asks to wait.
+    /// Returns how many seconds the upstream asks to wait.
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Forward(ForwardError::AskedToWait { retry_after_seconds, .. })
@@ -50,11 +50,11 @@ impl Fault {
     }
 }
 
-/// What a client is told whose upstream asks something back in one call too many.
+/// What a client is told when its upstream asks something back while too many of its calls wait for that already.
 pub(crate) const ROUNDS_FULL: &str =
     "too many calls of this client wait for an answer to what their server asked; answer some first";
 
-/// The same, with the id of the request where it could be read.
+/// A fault, with the id of the request if it could be read.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) id: Option<Id>,

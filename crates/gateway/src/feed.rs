@@ -1,4 +1,4 @@
-//! What the change feed says reaches caches, sessions and open streams: within a second on every node.
+//! Brings changes from the feed to caches, sessions and open streams, on every node within a second.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use crate::Gateway;
 use crate::era::initialize;
 use crate::session::Session;
 
-/// Between two looks at what was idle for too long.
+/// How long to wait before looking for idle things again.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// From a change of rights to when streams are told that their lists may have changed. What the same change ends is gone
-/// by then, and several changes are told of once.
+/// How long after a change of rights streams are told that their lists may have changed. By then the streams that the
+/// same change ends are gone, and several changes are told at once.
 const NUDGE_DELAY: Duration = Duration::from_millis(250);
-/// Events that are looked at together. The feed itself holds no more for a listener that is behind.
+/// The most events that are handled together. The feed itself holds no more for a slow listener.
 const EVENTS_AT_ONCE: usize = 4096;
 
-/// Follows the feed and the keys until the gateway stops. Nothing in here waits for anything but the store, for a
-/// revocation may be the next to come.
+/// Follows the feed and the keys until the gateway stops. This task waits for nothing but the store, because the next
+/// event may be a revocation.
 pub(crate) async fn follow(gateway: Arc<Gateway>, mut feed: ChangeFeed) {
     let stopped = gateway.stopped.clone();
     let (mut keys, mut rights) = (gateway.keys.clone(), gateway.rights.clone());
     let mut rights_live = true;
     let mut nudge_at = None;
-    // The sender of the channel may be gone. What it last sent stays in force.
+    // The sender of the channel may be gone. The keys it sent last stay in force.
     let mut keys_live = true;
     loop {
         tokio::select! {
@@ -60,7 +60,8 @@ async fn until(moment: Option<Instant>) {
     }
 }
 
-/// Follows the routes, and ends what was idle for too long: both may have to wait for upstreams.
+/// Follows the routes, and ends what was idle for too long. This is a task of its own, because both may have to wait
+/// for upstreams.
 pub(crate) async fn keep(gateway: Arc<Gateway>) {
     let stopped = gateway.stopped.clone();
     let mut routes = gateway.routes.clone();
@@ -83,7 +84,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>) {
     }
 }
 
-/// Ends sessions at their upstreams, in the background: an upstream that is slow to end one delays no other work.
+/// Ends sessions at their upstreams, in the background: an upstream that is slow to end one delays nothing else.
 fn end_all(gateway: &Arc<Gateway>, sessions: Vec<Arc<Session>>) {
     for session in sessions {
         let gateway = Arc::clone(gateway);
@@ -91,7 +92,8 @@ fn end_all(gateway: &Arc<Gateway>, sessions: Vec<Arc<Session>>) {
     }
 }
 
-/// What has been said by now, in order: what ends many grants says so of each, and they are looked at together.
+/// Collects the events that are there already, in order. A change that ends many grants sends one event for each, and
+/// they are handled together.
 fn gather(first: FeedEvent, feed: &mut ChangeFeed) -> Vec<FeedEvent> {
     let mut events = vec![first];
     while events.len() < EVENTS_AT_ONCE
@@ -102,7 +104,7 @@ fn gather(first: FeedEvent, feed: &mut ChangeFeed) -> Vec<FeedEvent> {
     events
 }
 
-/// Which grants may have ended, by what the feed said.
+/// The grants that may have ended, according to the feed.
 #[derive(Debug, Default)]
 struct Concerned {
     all: bool,
@@ -126,7 +128,7 @@ async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent, concerned: &mut Conc
         if grants.set_down(true) {
             tracing::error!("the store is out of reach: every call asks it anew and is refused until it answers");
         }
-        // Their authority cannot be confirmed any more.
+        // The authority of the standing streams cannot be confirmed any more.
         gateway.watchdog.end_standing();
         return;
     }
@@ -159,7 +161,7 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change, concerned: &mut Conc
                 gateway.watchdog.nudge(Some(&server));
             }
         }
-        // Of any grant that is derived from one of this client's.
+        // The change concerns every grant that is derived from a grant of this client.
         ChangeKind::Client => {
             grants.forget_all();
             concerned.all = true;
@@ -182,13 +184,13 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change, concerned: &mut Conc
             }
         },
         ChangeKind::Key => gateway.authenticator.forget_tokens(),
-        // Carried to us by the rights, the routes and the settings, if they concern us.
+        // These changes reach us through the rights, the routes and the settings.
         ChangeKind::Loan | ChangeKind::Server | ChangeKind::Setting => {}
     }
 }
 
-/// Ends what grants that have ended hold open: streams, requests, sessions. One question to the store for many of them:
-/// all that one change ends has to end within a second. Gives those that have ended.
+/// Ends what grants that have ended hold open: streams, requests, sessions. The store is asked once for many grants,
+/// because everything that one change ends has to end within a second. Returns the grants that have ended.
 async fn recheck(gateway: &Arc<Gateway>, concerned: &Concerned) -> HashSet<GrantId> {
     let (watchdog, sessions) = (&gateway.watchdog, &gateway.sessions);
     let mut holders: BTreeSet<GrantId> = BTreeSet::new();
@@ -224,8 +226,8 @@ async fn reload_catalogues(gateway: &Arc<Gateway>) {
     }
 }
 
-/// Reads a server's catalogue anew. Where the store does not answer, what was known stays until it does: the feed
-/// then reports a gap.
+/// Reads a server's catalogue anew. If the store does not answer, the old catalogue stays until it does: the feed then
+/// reports a gap.
 pub(crate) async fn reload(gateway: &Arc<Gateway>, server: &ServerName) {
     if let Err(error) = gateway.catalogues.reload(server).await {
         tracing::error!(%server, %error, "the catalogue could not be read");

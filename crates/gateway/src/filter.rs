@@ -1,7 +1,7 @@
-//! Step 9: every message towards the client, on every stream, is judged by its own shape and not by where it was met.
+//! Step 9: every message to the client, on every stream, is judged by its own kind and not by the stream it came on.
 //!
-//! Lists show what `decide` would permit or let step up to. Answers that nobody asked for, requests that the revision
-//! does not have, news of things that the caller may not read: none of these is passed on.
+//! Lists show what `decide` would permit or let a client step up to. Not passed on are answers that nobody asked for,
+//! requests that the revision does not have, and notifications about things that the caller may not read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,39 +39,39 @@ use crate::shares::Holder;
 /// The stream on which messages arrive.
 #[derive(Debug)]
 pub(crate) enum StreamKind {
-    /// On the answer to one request.
+    /// The answer to one request.
     Answer(Question),
-    /// On the stream of `subscriptions/listen`; what it carries is known once it was acknowledged.
+    /// The stream of `subscriptions/listen`. What it may carry is known once the upstream has acknowledged it.
     Listen { question: Question, wish: Wish, heard: Option<Wish> },
-    /// On the standing stream of a session.
+    /// The standing stream of a session.
     Standing,
 }
 
-/// The request that an answer is to.
+/// The request that a stream answers.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) id: Id,
     pub(crate) row: &'static MethodRow,
-    /// Its progress is reported under this token.
+    /// The token under which its progress is reported.
     pub(crate) progress: Option<Id>,
-    /// Whether it wants log messages (TR-24).
+    /// Whether its client wants log messages (TR-24).
     pub(crate) logs: bool,
-    /// Its bytes, from which rarely needed members are read again.
+    /// The request's bytes, from which rarely needed members are read again.
     pub(crate) body: Bytes,
 }
 
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Judged {
-    /// It is the answer to the question of this place; `error`: an error of the protocol.
+    /// It is the answer to this stream's request; `error` says whether it is a protocol error.
     Answer { data: Bytes, error: bool },
     /// It cannot be passed on, and nothing that follows can be trusted.
     Broken(&'static str),
-    /// It goes no further.
+    /// It is dropped.
     Drop(&'static str),
-    /// It asks something back, and too many calls of this client wait for that already.
+    /// It asks something back, but too many calls of this client wait for that already.
     Full,
-    /// It goes on.
+    /// It is passed on.
     Pass(Bytes),
 }
 
@@ -81,21 +81,21 @@ pub(crate) struct Filter {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) routed: Routed,
     pub(crate) caller: Arc<Caller>,
-    /// As it was when the request was judged.
+    /// The authority when the request was judged.
     pub(crate) authority: Authority,
-    /// The revision in which the client reads.
+    /// The revision that the client reads.
     pub(crate) near: NearRevision,
-    /// The revision in which the upstream writes.
+    /// The revision that the upstream writes.
     pub(crate) far: FarRevision,
     pub(crate) session: Option<Arc<Session>>,
     /// The call that was permitted.
     pub(crate) call: Arc<Call>,
-    /// The grant for which something was taken: later rounds of the call go on without taking it again.
+    /// The grant for which something was taken. Later rounds of the call go on without taking it again.
     pub(crate) paid_by: Option<GrantId>,
     pub(crate) stream: StreamKind,
 }
 
-/// The rights and the catalogue at the moment of one message: a change is felt by the next one (ATK-59).
+/// The rights and the catalogue at the moment of one message. After a change, the next message sees new ones (ATK-59).
 struct Moment {
     rights: Arc<Rights>,
     authority: Authority,
@@ -110,11 +110,12 @@ impl Filter {
             return Judged::Broken("the upstream sent something that is not one readable JSON-RPC message");
         };
         match message.kind() {
-            // Boxed so that what is rare beside the answer does not enlarge the future of every call.
+            // Boxed so that these rarer messages do not enlarge the future of every call.
             Kind::Notification { .. } => Box::pin(self.notification(&message, &data)).await,
             Kind::Request { .. } => self.request(&message, &data),
             Kind::Response { id: Some(id), outcome } => self.response(id, outcome, &data).await,
-            // An error to a request that could not be understood (JSON-RPC 2.0 §5): it can only be this one.
+            // An error to a request that could not be understood (JSON-RPC 2.0 §5). On these streams only one request
+            // can be meant.
             Kind::Response { id: None, .. } => match &self.stream {
                 StreamKind::Answer(_) | StreamKind::Listen { .. } => Judged::Answer { data: data.clone(), error: true },
                 StreamKind::Standing => Judged::Drop("an error that belongs to no request"),
@@ -122,8 +123,8 @@ impl Filter {
         }
     }
 
-    /// What the client of this stream is told when its list of tools may have changed here: by a task, a right, or a tool
-    /// that was accepted. `None`: this stream does not carry it.
+    /// Returns the notification that the list of tools may have changed here, because of a task, a right, or a tool
+    /// that was accepted. `None` if this stream does not carry it.
     pub(crate) fn tools_changed(&self) -> Option<Vec<u8>> {
         const METHOD: &str = "notifications/tools/list_changed";
         match &self.stream {
@@ -142,8 +143,9 @@ impl Filter {
         }
     }
 
-    /// Resolves when what the client of this stream sent its user to a page for is over, with what it is told then
-    /// (2025-11-25 Elicitation, Completion Notifications). Never on a stream that does not carry it.
+    /// Waits until a question is over for which the client of this stream sent its user to a page, and returns the
+    /// notification of that (2025-11-25 Elicitation, Completion Notifications). Never returns on a stream that does not
+    /// carry it.
     pub(crate) async fn question_over(&self) -> Vec<u8> {
         const METHOD: &str = "notifications/elicitation/complete";
         let (StreamKind::Standing, Some(session)) = (&self.stream, &self.session) else {
@@ -153,7 +155,7 @@ impl Filter {
         notification(METHOD, Some(&serde_json::json!({ "elicitationId": question }))).unwrap_or_default()
     }
 
-    /// The request that is answered on this stream.
+    /// Returns the request that is answered on this stream.
     pub(crate) fn question(&self) -> Option<&Question> {
         match &self.stream {
             StreamKind::Answer(question) | StreamKind::Listen { question, .. } => Some(question),
@@ -166,13 +168,13 @@ impl Filter {
     }
 
     async fn moment(&self) -> Moment {
-        // First, for the store may have to be asked: the rest is of the moment in which it has answered.
+        // This comes first because it may have to ask the store. The rest is then read at the moment of the answer.
         let authority = self.authority_now().await;
         Moment {
             rights: self.gateway.rights.borrow().clone(),
             authority,
             snapshot: self.gateway.catalogues.snapshot(self.routed.server()),
-            // The answer to one request may finish after its token has ended; a standing stream may not.
+            // The answer to one request may finish after the token has expired; a standing stream may not.
             now: match &self.stream {
                 StreamKind::Answer(_) => self.routed.now,
                 StreamKind::Listen { .. } | StreamKind::Standing => self.gateway.clock.now(),
@@ -180,8 +182,8 @@ impl Filter {
         }
     }
 
-    /// The tasks in force: those that began, ended or were widened meanwhile are felt by the next message. Where the
-    /// store does not answer, what was in force when the request was judged.
+    /// Returns the authority with the tasks in force, so that the next message sees tasks that began, ended or were
+    /// widened meanwhile. If the store does not answer, returns the authority of when the request was judged.
     async fn authority_now(&self) -> Authority {
         let granted = match &self.caller.basis {
             Basis::Grant(granted) => granted,
@@ -195,7 +197,8 @@ impl Filter {
         Call { source: self.routed.source, ..Call::bare(self.routed.server().clone(), method, target) }
     }
 
-    /// Whether the caller may read this resource. One that cannot be asked for by this text cannot be read.
+    /// Whether the caller may read this resource. A URI that is not canonical cannot be asked for, so it cannot be
+    /// read.
     fn may_read(&self, moment: &Moment, uri: &str) -> bool {
         let Ok(uri) = ResourceUri::parse(uri) else { return false };
         let call = self.call("resources/read", Target::Resource { uri });
@@ -210,7 +213,7 @@ impl Filter {
         Owner::of(&self.caller, self.session.as_deref())
     }
 
-    /// Requests towards the client exist in the older revisions alone (TR-35), and there by the table.
+    /// Judges a request to the client. Such requests exist only in the older revisions (TR-35), and there by the table.
     fn request(&self, message: &Message<'_>, data: &Bytes) -> Judged {
         match message.row(self.far.0, Direction::ServerToClient) {
             Some(_) if !self.is_stateless() => Judged::Pass(data.clone()),
@@ -232,7 +235,8 @@ impl Filter {
         }
     }
 
-    /// News of the older revisions: the session is one caller's, but what it may hear of is judged all the same.
+    /// Judges a notification of the older revisions. The session is one caller's, but what the caller may hear of is
+    /// judged all the same.
     async fn news(&self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
         let params = message.params();
         let allowed = match row.method {
@@ -256,7 +260,8 @@ impl Filter {
         params.and_then(|params| params.task_id.as_deref()).is_some_and(|id| self.is_own_job(id))
     }
 
-    /// Only what was asked for, acknowledged and may be heard of; marked as of this subscription (TR-41, TR-42).
+    /// Judges a notification for a subscription. Only what was asked for, acknowledged and may be heard of passes,
+    /// marked with the id of this subscription (TR-41, TR-42).
     async fn subscribed(&mut self, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
         let StreamKind::Listen { question, heard, .. } = &self.stream else {
             return Judged::Drop("not a subscription");
@@ -274,7 +279,7 @@ impl Filter {
             Method::NotificationsPromptsListChanged => heard.prompts,
             Method::NotificationsResourcesListChanged => heard.resource_list,
             Method::NotificationsToolsListChanged => heard.tools,
-            // The server may report what lies below a resource that was asked for.
+            // The server may report a resource below one that was asked for.
             Method::NotificationsResourcesUpdated => {
                 !heard.resources.is_empty() && self.hears_of_resource(params).await
             }
@@ -293,7 +298,7 @@ impl Filter {
         asks.is_none_or(|asks| Declared::in_request(&question.body).allows(asks))
     }
 
-    /// What was promised, without what may not be heard of.
+    /// Judges the acknowledgement of a subscription, and leaves out what the caller may not hear of.
     async fn acknowledged(&mut self, message: &Message<'_>, data: &Bytes) -> Judged {
         let promised =
             message.params().and_then(|params| params.notifications.as_ref()).map(Wish::promised).unwrap_or_default();
@@ -318,7 +323,7 @@ impl Filter {
         edited.map_or(Judged::Broken(UNREADABLE), |edited| Judged::Pass(edited.into()))
     }
 
-    /// An answer, by the request that it answers, wherever it arrives.
+    /// Judges an answer by the request that it answers, on whatever stream it arrives.
     async fn response(&mut self, id: &Id, outcome: &Outcome<'_>, data: &Bytes) -> Judged {
         let of_session = self.session.as_ref().and_then(|session| session.answered(id));
         let own = self.question().filter(|question| question.id == *id).map(|question| question.row);
@@ -336,8 +341,8 @@ impl Filter {
         }
     }
 
-    /// A result, with what the caller may not see left out. It is filtered by what it holds and not by what was asked: an
-    /// answer that arrives late may be to another request than the one that has its id now.
+    /// Returns the result without what the caller may not see. It is filtered by what it holds and not by what was
+    /// asked, because a late answer may belong to an earlier request that had the same id.
     async fn result(&self, row: &'static MethodRow, result: &ResultView<'_>, data: &Bytes) -> Result<Bytes, Judged> {
         const BROKEN: Judged = Judged::Broken(UNREADABLE);
         self.check_type(row, result).map_err(Judged::Broken)?;
@@ -350,19 +355,19 @@ impl Filter {
             Need::List(kind) => Some(kind),
             _ => None,
         };
-        // A list that was asked for has to be there.
+        // If a list was asked for, the result has to hold it.
         let missing = asked.filter(|kind| !result.lists.contains(kind));
         for kind in result.lists.iter().copied().chain(missing) {
             let whole = edited.as_deref().unwrap_or(data);
             let trimming = self.trimmed((kind, asked == Some(kind)), result, whole);
             edited = Some(Box::pin(trimming).await.map_err(|_| BROKEN)?);
         }
-        // Whatever passed a checkpoint is for one caller, and no shared cache may hand it on (PX-23, ATK-74).
+        // A filtered result is for one caller, and no shared cache may hand it to another (PX-23, ATK-74).
         if result.cache_scope.as_deref() == Some("public") {
             let whole = edited.as_deref().unwrap_or(data);
             edited = Some(splice::set_result(whole, "cacheScope", &"private").map_err(|_| BROKEN)?);
         }
-        // What was revoked must not be shown for as long as an upstream likes.
+        // An upstream may not choose for how long a client shows what was revoked.
         if result.ttl_ms.is_some_and(is_kept_too_long) {
             let whole = edited.as_deref().unwrap_or(data);
             edited = Some(splice::set_result(whole, "ttlMs", &TTL_MS_MAX).map_err(|_| BROKEN)?);
@@ -373,7 +378,7 @@ impl Filter {
         }
     }
 
-    /// The result with our state in place of the upstream's, where the client is to come back with one.
+    /// Returns the result with our state in place of the upstream's, if the client is to come back with a state.
     async fn with_own_state(
         &self,
         row: &MethodRow,
@@ -401,7 +406,7 @@ impl Filter {
         }
     }
 
-    /// Whether the kind of result is one that this method has, for this client (TR-20, TR-45, TR-56, TR-57).
+    /// Checks that this method, for this client, can have a result of this kind (TR-20, TR-45, TR-56, TR-57).
     fn check_type(&self, row: &MethodRow, result: &ResultView<'_>) -> Result<(), &'static str> {
         if !self.is_stateless() {
             return Ok(());
@@ -418,8 +423,8 @@ impl Filter {
         if asks_allowed() { Ok(()) } else { Err("the upstream asks for what the client did not declare") }
     }
 
-    /// A list with what the caller may use or step up to. A tool that the catalogue does not know in this form is
-    /// looked at once more first.
+    /// Returns a list with only what the caller may use or step up to. If the catalogue does not know a tool in this
+    /// form, the upstream's tools are listed again first.
     async fn trimmed(
         &self,
         (kind, was_asked): (ListKind, bool),
@@ -437,7 +442,7 @@ impl Filter {
         self.tell_of_unusable(kind, result);
         let moment = self.moment().await;
         let trimmed = splice::filter_list(data, kind, |item| self.shows(&moment, item))?;
-        // Our own stand at the end of the last page.
+        // Our own tools come at the end of the last page.
         let own = kind == ListKind::Tools
             && was_asked
             && own::are_offered(&self.routed.route, &self.caller)
@@ -445,7 +450,7 @@ impl Filter {
         if own { splice::append_to_list(&trimmed, kind, &own::definitions()) } else { Ok(trimmed) }
     }
 
-    /// What this caller is shown and we are not.
+    /// Tells the operator of tools that this caller is shown and we are not.
     fn tell_unknown(&self, result: &ResultView<'_>) {
         let Ok(items) = list_items(result.raw, ListKind::Tools) else { return };
         let names = items.iter().map(ListItem::key).filter(|name| check_name(name).is_ok());
@@ -453,7 +458,7 @@ impl Filter {
         self.gateway.catalogues.tell_unknown(self.routed.server(), names, self.gateway.clock.now());
     }
 
-    /// Warns the operator about entries of a list that no client can ask for: once for each list, not once for each entry.
+    /// Warns the operator about entries of a list that no client can ask for: one warning for each list.
     fn tell_of_unusable(&self, kind: ListKind, result: &ResultView<'_>) {
         let Ok(items) = list_items(result.raw, kind) else { return };
         let mut faults = items.iter().filter_map(|item| Some((item.key(), unusable(item)?)));
@@ -470,7 +475,7 @@ impl Filter {
 
     fn shows(&self, moment: &Moment, item: &ListItem<'_>) -> bool {
         let (method, target) = match item {
-            // RS-54.
+            // RS-54: a list shows only the caller's own jobs.
             ListItem::Job { task_id, .. } => return self.is_own_job(task_id),
             ListItem::Prompt { name, .. } if check_name(name).is_err() => return false,
             ListItem::Prompt { name, .. } => ("prompts/get", Target::Prompt { name: name.clone().into_owned() }),
@@ -483,7 +488,7 @@ impl Filter {
                 Err(_) => return false,
             },
             ListItem::Tool { name, input_schema, .. } => {
-                // A tool whose mirrored arguments are invalid is left out; the others stay (TR-32).
+                // A tool whose annotations for mirrored arguments are invalid is left out; the others stay (TR-32).
                 if self.is_stateless() && input_schema.is_some_and(|schema| Annotations::read(schema).is_err()) {
                     tracing::warn!(server = %self.routed.server(), "a tool with an invalid `x-mcp-header` is left out");
                     return false;
@@ -500,15 +505,16 @@ impl Filter {
     }
 }
 
-/// The longest that a client is told to keep a result, in milliseconds: what a revocation may need to be seen in it.
+/// The longest time that a client is told to keep a result, in milliseconds: a revocation may take this long to be
+/// seen.
 const TTL_MS_MAX: u32 = 10_000;
 
-/// Whether a `ttlMs` is longer than that, or no number that can be compared.
+/// Whether a `ttlMs` is longer than that, or is no number that can be compared.
 fn is_kept_too_long(ttl_ms: &str) -> bool {
     Decimal::parse(ttl_ms).and_then(|ttl| ttl.to_i64()).is_none_or(|ttl| ttl > i64::from(TTL_MS_MAX))
 }
 
-/// Why no client can ask for an entry of a list: its URI is not canonical, or its name has several spellings.
+/// Returns why no client can ask for an entry of a list: its URI is not canonical, or its name has several spellings.
 fn unusable(item: &ListItem<'_>) -> Option<String> {
     match item {
         ListItem::Job { .. } => None,
@@ -522,11 +528,12 @@ fn unusable(item: &ListItem<'_>) -> Option<String> {
     }
 }
 
-/// Characters of an upstream's text in a line of the log.
+/// The most characters of an upstream's text in a line of the log.
 const TOLD_CHARACTERS_MAX: usize = 200;
 const UNREADABLE: &str = "the upstream's answer cannot be read as what it should be";
 
-/// Before the answer of a stateless request: its own progress, and log messages if it wants them (TR-24, TR-35).
+/// Judges a notification before the answer of a stateless request: the request's own progress passes, and log messages
+/// if its client wants them (TR-24, TR-35).
 fn related(question: &Question, row: &MethodRow, message: &Message<'_>, data: &Bytes) -> Judged {
     let progress = message.params().and_then(|params| params.progress_token.as_ref());
     let belongs = match row.method {

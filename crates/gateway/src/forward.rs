@@ -1,12 +1,12 @@
-//! Step 8 of a request: what was cleared goes to the upstream, and its answer comes back as it is made.
+//! Step 8 of a request: the cleared message goes to the upstream, and the answer comes back as it is made.
 //!
-//! [`Upstreams`] is the registry, one entry for each upstream, whatever mounts it stands behind. An upstream is an enum, not a trait: over HTTP
-//! ([`http`]), a program that we start and speak to over its standard streams ([`stdio`]), or a part of the checkpoint
-//! itself ([`builtin`]). Nothing here decides anything: sending takes
-//! [`Cleared`](crate::settle::Cleared) and the credential by value, and what comes back is unfiltered.
+//! [`Upstreams`] is the registry, one entry for each upstream, whatever mounts it stands behind. An upstream is an
+//! enum, not a trait: a server that is reached over HTTP ([`http`]), a program that we start and speak to over its
+//! standard streams ([`stdio`]), or a part of the checkpoint itself ([`builtin`]). Nothing here decides anything:
+//! sending takes [`Cleared`](crate::settle::Cleared) and the credential by value, and the answer is unfiltered.
 //!
-//! What leaves is the authorised bytes. Over HTTP they go as they are; to a child, which many callers may share,
-//! the id and the progress token are replaced by our own and put back in the answer (TR-11, ATK-73).
+//! The bytes that are sent are the authorised ones. Over HTTP they are unchanged. Many callers may share a child, so
+//! for a child the id and the progress token are replaced by our own, and restored in the answer (TR-11, ATK-73).
 
 mod builtin;
 mod children;
@@ -40,7 +40,7 @@ use crate::upstream::{BuiltInSettings, UpstreamName, UpstreamSettings};
 use http::HttpUpstream;
 use stdio::StdioUpstream;
 
-/// One thing that stands behind a server.
+/// An upstream, which stands behind one or more mounts.
 #[derive(Clone, Debug)]
 enum Upstream {
     BuiltIn(BuiltInSettings),
@@ -65,14 +65,14 @@ impl Upstream {
 
     async fn stop(&self) {
         match self {
-            // Connections end with the streams that use them; there is nothing to wait for.
+            // Its connections end with the streams that use them, so there is nothing to wait for.
             Self::BuiltIn(_) | Self::Http(_) => {}
             Self::Stdio(upstream) => upstream.stop().await,
         }
     }
 }
 
-/// An upstream and what it was made from, so that a reload can see what changed.
+/// An upstream and the definition that it was made from, so that a reload can see what changed.
 #[derive(Debug)]
 struct Mounted {
     definition: Arc<route::Upstream>,
@@ -80,26 +80,26 @@ struct Mounted {
 }
 
 impl Mounted {
-    /// Whether it was made from this, or from what is equal to it.
+    /// Whether it was made from this definition, or from an equal one.
     fn is_made_from(&self, definition: &Arc<route::Upstream>) -> bool {
         Arc::ptr_eq(&self.definition, definition) || self.definition.settings() == definition.settings()
     }
 }
 
-/// All upstreams by their keys.
+/// All upstreams, by their keys.
 #[derive(Debug)]
 pub(crate) struct Upstreams {
     limits: ForwardLimits,
-    /// What is to be mounted. Always read anew, so that nothing older is put over something newer.
+    /// The routes in force. They are read anew each time, so that older routes never replace newer ones.
     routes: watch::Receiver<Arc<Routes>>,
     mounted: Mutex<BTreeMap<UpstreamName, Mounted>>,
-    /// What was replaced and is being stopped. Only the end of the process waits for it.
+    /// The upstreams that were replaced and are being stopped. Only the end of the process waits for them.
     stopping: TaskTracker,
     is_shut: AtomicBool,
 }
 
 impl Upstreams {
-    /// No upstreams yet: [`Upstreams::mount`] mounts them.
+    /// Creates the registry without upstreams; [`Upstreams::mount`] mounts them.
     pub(crate) fn new(limits: ForwardLimits, routes: watch::Receiver<Arc<Routes>>) -> Self {
         Self {
             limits,
@@ -111,8 +111,8 @@ impl Upstreams {
     }
 
     /// Takes over the routes in force. An upstream whose settings are equal stays as it is, with its children and
-    /// sessions; the others are made anew. What they replace is stopped in the background: a program that takes its
-    /// time to end keeps no other from being reached.
+    /// sessions; the others are made anew. The replaced ones are stopped in the background, so that a program that ends
+    /// slowly does not delay the others.
     pub(crate) fn mount(&self) {
         let mut mounted = self.mounted();
         if self.is_shut.load(Ordering::SeqCst) {
@@ -124,7 +124,7 @@ impl Upstreams {
         }
     }
 
-    /// Stops every child and forgets every upstream (ST-13). Requests that are still open end with an error. It takes no
+    /// Stops every child and forgets every upstream (ST-13). Requests that are still open end with an error. Takes no
     /// longer than stopping one program.
     pub(crate) async fn shutdown(&self) {
         let mounted = {
@@ -138,8 +138,8 @@ impl Upstreams {
         self.stopping.wait().await;
     }
 
-    /// Which revisions the upstream speaks, and how it presents itself. Found out once (`server/discover` first,
-    /// else `initialize`: ST-10, ST-11, TR-52) and kept until the upstream was seen to restart.
+    /// Returns which revisions the upstream speaks, and its name and version. This is found out once (first by
+    /// `server/discover`, then by `initialize`: ST-10, ST-11, TR-52) and kept until the upstream is seen to restart.
     pub(crate) async fn revisions(&self, upstream: &UpstreamName) -> Result<Arc<Spoken>, ForwardError> {
         match self.find(upstream)? {
             Upstream::BuiltIn(upstream) => Ok(upstream.revisions()),
@@ -148,8 +148,9 @@ impl Upstreams {
         }
     }
 
-    /// The upstream's tools, all pages: one list for each era that it speaks, the newest first. It is the gateway's own
-    /// question, asked in a session or a child that never serves a caller, and as a client that can do everything.
+    /// Returns the upstream's tools, all pages: one list for each era that it speaks, the newest first. The gateway
+    /// asks in its own name, in a session or a child that never serves a caller, and as a client that can do
+    /// everything.
     pub(crate) async fn list_tools(&self, upstream: &UpstreamName) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
         match self.find(upstream)? {
             Upstream::BuiltIn(upstream) => Ok(vec![upstream.list_tools()]),
@@ -158,7 +159,7 @@ impl Upstreams {
         }
     }
 
-    /// Sends one cleared message. Gives the answer once its first byte is there.
+    /// Sends one cleared message. Returns the answer once its first byte has arrived.
     ///
     /// Dropping the future or the stream of the answer means that the client went away: in 2026-07-28 that cancels
     /// the request at the upstream (TR-37, ST-08), in the older revisions it does not (TR-38).
@@ -171,28 +172,28 @@ impl Upstreams {
             Upstream::Stdio(upstream) => Box::pin(upstream.send(request)).await,
         };
         sent.inspect_err(|error| {
-            // The operator's copy; what the caller is told is decided where answers are written.
+            // This is for the operator. What the caller is told is decided where answers are written.
             tracing::warn!(%server, request = %id, sent = error.sent(), %error, "the upstream failed");
         })
     }
 
-    /// Opens the stream of a session on which the upstream speaks unasked (`GET` of the older revisions).
+    /// Opens the stream of a session on which the upstream sends messages unasked (`GET` of the older revisions).
     pub(crate) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
         match self.find_made_from(&request.upstream)? {
-            // It says nothing unasked.
+            // It sends nothing unasked.
             Upstream::BuiltIn(_) => Err(ForwardError::MethodNotAllowed),
             Upstream::Http(upstream) => upstream.listen(request).await,
             Upstream::Stdio(upstream) => upstream.listen(request),
         }
     }
 
-    /// Ends a session at the upstream, as far as the upstream lets sessions be ended. Nothing is reported: the
-    /// session is over for us either way.
+    /// Ends a session at the upstream, if the upstream lets sessions be ended. Nothing is reported, because the session
+    /// is over for us either way.
     pub(crate) async fn end_session(&self, upstream: &UpstreamName, session: UpstreamSession) {
         match (self.find(upstream), session) {
             (Ok(Upstream::Http(upstream)), UpstreamSession::Http(id)) => upstream.end_session(&id).await,
             (Ok(Upstream::Stdio(upstream)), UpstreamSession::Stdio(session)) => upstream.end_session(&session),
-            // The upstream is gone or became another kind, and the session went with it.
+            // The upstream is gone or became another kind, and the session ended with it.
             (Ok(_) | Err(_), _) => {}
         }
     }
@@ -202,15 +203,15 @@ impl Upstreams {
         if let Some(upstream) = found() {
             return Ok(upstream);
         }
-        // Its route is in force and was not taken over yet.
+        // The upstream's route is in force but was not mounted yet.
         if self.routes.borrow().servers.values().any(|route| route.upstream.name() == name) {
             self.mount();
         }
         found().ok_or_else(|| ForwardError::UnknownUpstream { upstream: name.clone() })
     }
 
-    /// The upstream of a call. A credential that was made for one upstream is never shown to another that took its key while
-    /// the call was on its way.
+    /// Returns the upstream of a call. A credential that was made for one upstream is never shown to another that took
+    /// its key while the call was on its way.
     fn find_made_from(&self, definition: &Arc<route::Upstream>) -> Result<Upstream, ForwardError> {
         let found = || {
             let mounted = self.mounted();
@@ -221,7 +222,7 @@ impl Upstreams {
             return Ok(upstream);
         }
         self.find(definition.name())?;
-        // Its route may be newer than what is mounted.
+        // The route of the call may be newer than what is mounted.
         self.mount();
         found().ok_or(ForwardError::Replaced)
     }
@@ -231,12 +232,12 @@ impl Upstreams {
     }
 }
 
-/// Makes what is mounted equal to `routes` and gives what is no longer in it.
+/// Makes the mounted upstreams equal to `routes` and returns those that are mounted no longer.
 fn exchange(limits: &ForwardLimits, mounted: &mut BTreeMap<UpstreamName, Mounted>, routes: &Routes) -> Vec<Upstream> {
     let mut before = std::mem::take(mounted);
     let mut stopped = Vec::new();
     for definition in routes.servers.values().map(|route| &route.upstream) {
-        // Another mount shares it.
+        // Another mount shares this upstream, so it is mounted already.
         if mounted.contains_key(definition.name()) {
             continue;
         }

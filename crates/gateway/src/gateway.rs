@@ -1,4 +1,4 @@
-//! The gateway of one process: everything that a request meets on its way.
+//! The gateway of one process: everything that a request needs on its way.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::route::{Mount, Route, Routes};
 use crate::session::Sessions;
 use crate::watchdog::Watchdog;
 
-/// What a gateway is made of.
+/// The parts from which a gateway is made.
 #[derive(Debug)]
 pub struct GatewayParts {
-    /// Where everything is remembered.
+    /// The database.
     pub store: Store,
-    /// The keys that tokens are believed by.
+    /// The keys with which tokens are verified.
     pub keys: watch::Receiver<Keys>,
     /// What users may do.
     pub rights: watch::Receiver<Arc<Rights>>,
@@ -35,9 +35,9 @@ pub struct GatewayParts {
     pub clock: Arc<dyn Clock>,
     /// Where randomness comes from.
     pub entropy: Arc<dyn Entropy>,
-    /// Whose chain of records this is.
+    /// The node whose chain of records is written.
     pub node: NodeId,
-    /// Where refusals are counted that are not recorded one by one.
+    /// Counts the refusals that are not recorded one by one.
     pub refusals: Arc<Refusals>,
     /// The rest of the configuration.
     pub settings: GatewaySettings,
@@ -66,7 +66,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The route of a mount that is in force.
+    /// Returns the route of a mount that is in force.
     pub(crate) fn mounted(&self, server: &ServerName) -> Option<Arc<Route>> {
         self.routes.borrow().servers.get(server).cloned()
     }
@@ -79,7 +79,8 @@ impl Gateway {
         }
     }
 
-    /// Lists an upstream's tools in the background, as soon as that may be done again: it said that they changed.
+    /// Lists an upstream's tools in the background, as soon as it may be asked again, because it said that they
+    /// changed.
     pub(crate) fn list_soon(gateway: &Arc<Self>, server: &ServerName) {
         if !gateway.catalogues.ask_once(server) {
             return;

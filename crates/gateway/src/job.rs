@@ -1,8 +1,8 @@
-//! Jobs: what MCP itself calls tasks. A job belongs to the subject, client and grant whose call started it, and one of an
-//! anonymous caller to its session; for everybody else it does not exist (RS-53, ATK-72).
+//! Jobs: what MCP itself calls tasks. A job belongs to the subject, client and grant whose call started it, and a job
+//! of an anonymous caller belongs to its session. For all other callers it does not exist (RS-53, ATK-72).
 //!
-//! Owners are remembered in this process, bounded by number, by holder and by idleness. A job whose owner is forgotten
-//! has none: polling it is answered as for an unknown job.
+//! The owners are kept in the memory of this process. Their number is bounded, in all and for each holder, and idle
+//! ones are forgotten. A poll for a job without a known owner is answered as for an unknown job.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use crate::session::Owner;
 use crate::shares::Holder;
 
-/// Jobs whose owners are remembered. Of more, the holder with the most jobs loses the one that was not asked about for
-/// longest.
+/// The most jobs whose owners are remembered. Beyond that, the holder with the most jobs loses the one that was not
+/// asked about for longest.
 const JOBS_MAX: usize = 100_000;
-/// The same of one holder.
+/// The most jobs of one holder whose owners are remembered.
 const JOBS_PER_HOLDER: usize = 1024;
-/// How long an owner is remembered after the job was last spoken of.
+/// How long an owner is remembered after the job was last used.
 const JOB_IDLE: Duration = Duration::from_hours(24);
-/// Bytes of the longest identifier; a job with a longer one has no owner.
+/// The most bytes of an identifier. A job with a longer one has no owner.
 const JOB_ID_BYTES_MAX: usize = 1024;
 
 /// Who started which job.
@@ -31,9 +31,9 @@ pub(crate) struct Jobs(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    /// By server and identifier.
+    /// The jobs, by server and identifier.
     jobs: HashMap<Digest, Job>,
-    /// Of each holder, by when they were last spoken of.
+    /// The jobs of each holder, in the order in which they were last used.
     by_holder: HashMap<Holder, BTreeMap<u64, Digest>>,
     next: u64,
 }
@@ -42,7 +42,7 @@ struct Table {
 struct Job {
     owner: Owner,
     holder: Holder,
-    /// Its place among those of its holder.
+    /// The job's position among those of its holder.
     place: u64,
     used: Instant,
 }
@@ -90,8 +90,8 @@ impl Table {
 }
 
 impl Jobs {
-    /// Notes who started this job. The first owner keeps it: an upstream that repeats an identifier does not hand over
-    /// another caller's job.
+    /// Notes who started this job. The first owner keeps it: an upstream that repeats an identifier does not give
+    /// another caller's job away.
     pub(crate) fn started(&self, server: &ServerName, id: &str, owner: Owner, holder: Holder) {
         let Some(key) = key(server, id) else { return };
         let mut table = self.lock();
@@ -103,7 +103,7 @@ impl Jobs {
         table.jobs.insert(key, Job { owner, holder, place, used: Instant::now() });
     }
 
-    /// Whether this owner started it.
+    /// Whether this owner started the job.
     pub(crate) fn is_own(&self, server: &ServerName, id: &str, owner: Option<&Owner>) -> bool {
         let (Some(key), Some(owner)) = (key(server, id), owner) else { return false };
         let mut table = self.lock();
@@ -117,7 +117,7 @@ impl Jobs {
         true
     }
 
-    /// Forgets those that were not asked about for long.
+    /// Forgets the jobs that were not asked about for long.
     pub(crate) fn sweep(&self) {
         let mut table = self.lock();
         let idle = table.jobs.iter().filter(|(_, job)| job.used.elapsed() >= JOB_IDLE);
@@ -151,7 +151,7 @@ mod tests {
         (Owner::of(&caller, None).unwrap(), Holder::of(&caller, None))
     }
 
-    /// ATK-154: who starts very many jobs loses the oldest of their own, and nobody else's.
+    /// ATK-154: a holder that starts very many jobs loses its own oldest, and nobody else loses any.
     #[tokio::test(start_paused = true)]
     async fn jobs_without_end_displace_only_ones_own() {
         let (jobs, server): (_, ServerName) = (Jobs::default(), "notes".parse().unwrap());
@@ -162,7 +162,7 @@ mod tests {
         }
         assert!(jobs.is_own(&server, "adas", Some(&ada)) && !jobs.is_own(&server, "adas", Some(&eve)));
         assert!(!jobs.is_own(&server, "0", Some(&eve)) && jobs.is_own(&server, "1", Some(&eve)));
-        // The first keeps it, and what was spoken of is young again.
+        // The first owner keeps it, and this use makes it the most recent.
         jobs.started(&server, "adas", eve.clone(), eve_holder.clone());
         jobs.started(&server, "more", eve.clone(), eve_holder);
         assert!(jobs.is_own(&server, "adas", Some(&ada)) && jobs.is_own(&server, "1", Some(&eve)));

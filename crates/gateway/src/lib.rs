@@ -1,14 +1,15 @@
 //! The protected resource: every MCP request passes here.
 //!
-//! It is not the authorization server (that is the issuer) and not the policy (that is pure and elsewhere): it
-//! reads, asks, records, forwards and filters. Start from [`Gateway`]; a request enters at `/mcp/{name}` and takes
-//! the steps of `pipeline.rs`, in this order: route, authenticate, call, authorize, credential, settle, forward,
-//! filter, audit. It leaves as the upstream's own bytes, or as one documented refusal (`error.rs`).
+//! It is not the authorization server (that is the issuer) and not the policy (that is pure and elsewhere): it reads,
+//! asks, records, forwards and filters. Start from [`Gateway`]. A request enters at `/mcp/{name}` and takes the steps
+//! of `pipeline.rs`, in this order: route, authenticate, call, authorize, credential, settle, forward, filter, audit.
+//! The response is made of the upstream's own bytes, or is one documented refusal (`error.rs`).
 //!
-//! To add a reason to refuse: a variant of the step's error enum and a row in `error.rs`. To add a kind of upstream:
-//! a variant of [`UpstreamSettings`] and a module of `forward`. To change what a client gets to see: `filter.rs`.
+//! To add a reason to refuse, add a variant to the step's error enum and a row to `error.rs`. To add a kind of
+//! upstream, add a variant to [`UpstreamSettings`] and a module to `forward`. To change what a client gets to see,
+//! change `filter.rs`.
 
-// The body of an answer is one state machine over another; optimised builds compute its layout in one go.
+// The body of an answer is a state machine that holds another; optimised builds compute its layout in one go.
 #![recursion_limit = "256"]
 
 mod answer;
@@ -84,30 +85,30 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// How long records may take to be written when we stop.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
-/// What an upstream turned out to be.
+/// What an upstream was found to be.
 #[derive(Debug, Clone)]
 pub struct Probe {
     /// The revisions that it and we speak, oldest first.
     pub revisions: Vec<Revision>,
-    /// Name and version as it writes them, as JSON; for people only.
+    /// Its name and version as it writes them, as JSON; only for people.
     pub server_info: Option<String>,
-    /// Its tools, as they are now in the catalogue.
+    /// Its tools, as the catalogue has them now.
     pub tools: Vec<Tool>,
 }
 
-/// Why an upstream could not be looked at. The text is for the operator: it may quote what a child wrote.
+/// Why an upstream could not be examined. The text is for the operator: it may quote what a child wrote.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// No server of this name is mounted.
     #[error("no server `{0}` is mounted")]
     Unknown(ServerName),
-    /// The store did not take what was found.
+    /// The store did not accept the result.
     #[error(transparent)]
     Store(#[from] sekisho_store::StoreError),
-    /// It cannot be reached at the moment.
+    /// The upstream cannot be reached at the moment.
     #[error("{0}")]
     Away(String),
-    /// It does not work, or not as an MCP server.
+    /// The upstream does not work, or not as an MCP server.
     #[error("{0}")]
     Upstream(String),
 }
@@ -120,9 +121,9 @@ impl From<forward::ForwardError> for ProbeError {
 }
 
 impl Gateway {
-    /// Makes a gateway and starts its work in the background: records, change feed, sweeping.
+    /// Makes a gateway and starts its background work: records, change feed, cleaning up.
     pub async fn start(parts: GatewayParts) -> Arc<Self> {
-        // Subscribed before anything is read, so that no change falls between.
+        // Subscribed before anything is read, so that no change is missed in between.
         let feed = parts.store.changes();
         let limits = parts.settings.limits.clone();
         let (journal, writing) = Journal::new(
@@ -166,12 +167,12 @@ impl Gateway {
         gateway
     }
 
-    /// One request to something below `/mcp/`. Nothing else is answered there (ATK-61).
+    /// Answers one request to something below `/mcp/`. Other paths are not answered there (ATK-61).
     pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> impl Future<Output = Response> + Send {
         pipeline::serve(self, request, arrival)
     }
 
-    /// The metadata of the servers below `/mcp/`.
+    /// The routes of the metadata of the servers below `/mcp/`.
     pub fn router(self: Arc<Self>) -> Router {
         let described = format!("{}/mcp/{{name}}", metadata::ROOT);
         Router::new()
@@ -180,16 +181,16 @@ impl Gateway {
             .with_state(self)
     }
 
-    /// Ends streams, and calls that are not answered yet: their clients are told that we stop.
+    /// Ends streams, and calls that are not answered yet. Their clients are told that the gateway stops.
     pub fn stop(&self) {
         self.stopped.cancel();
         self.watchdog.stop();
     }
 
-    /// Ends streams, sessions and children, and writes what is still to be recorded.
+    /// Ends streams, sessions and children, and writes the records that still wait.
     pub async fn shutdown(&self) {
         self.stop();
-        // Clients that do not read their end are left behind.
+        // Clients that do not read the end of their stream are left behind.
         let _ = tokio::time::timeout(CLOSE_WAIT, self.watchdog.closed()).await;
         self.upstreams.shutdown().await;
         if tokio::time::timeout(FLUSH_WAIT, self.journal.flush()).await.is_err() {
@@ -197,25 +198,25 @@ impl Gateway {
         }
     }
 
-    /// Whether calls can be put on record at the moment; none is answered while they cannot.
+    /// Whether calls can be put on record at the moment. While they cannot, no call is answered.
     pub fn is_recording(&self) -> bool {
         self.journal.is_recording()
     }
 
-    /// Every call that began before this moment has its outcome on record.
+    /// Returns a moment before which every call that has begun has its outcome on record.
     pub fn open_since(&self) -> Timestamp {
         self.journal.open_since(self.clock.now())
     }
 
-    /// Waits until every record that was handed over so far is written, but not for long.
+    /// Waits until every record that was handed over so far is written, for a limited time.
     pub async fn recorded(&self) {
         self.journal.written().await;
     }
 
-    /// Looks at what stands behind a server, and fills its part of the catalogue.
+    /// Examines what stands behind a server, and fills its part of the catalogue.
     pub async fn probe(&self, name: &ServerName) -> Result<Probe, ProbeError> {
         let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
-        // What was mounted a moment ago may not have been taken over yet.
+        // A server that was mounted a moment ago may not have been taken over yet.
         self.upstreams.mount();
         let spoken = self.upstreams.revisions(route.upstream.name()).await?;
         let tools = match self.catalogues.list(&self.upstreams, route.mount(), self.clock.now()).await {
@@ -235,18 +236,19 @@ impl Gateway {
         remote.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether what stands behind a server answers. What it said is kept, so this costs something once.
+    /// Checks that what stands behind a server answers. The result is kept, so only the first check is expensive.
     pub async fn reach(&self, name: &ServerName) -> Result<(), ProbeError> {
         let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
         Ok(self.upstreams.revisions(route.upstream.name()).await.map(drop)?)
     }
 
-    /// Takes over the routes in force. They are noticed without this as well; when it returns, they are in force.
+    /// Takes over the routes in force and waits for that. Without this call they are taken over as well, a little
+    /// later.
     pub async fn remount(self: &Arc<Self>) {
         let routes = Arc::clone(&self.routes.borrow());
         self.upstreams.mount();
         self.catalogues.retain(|server| routes.servers.contains_key(server));
-        // Their upstream's side went with the upstream.
+        // The upstream's side of these sessions is gone with the upstream.
         self.sessions.end_unless(|server| routes.servers.contains_key(server));
         for server in routes.servers.keys() {
             feed::reload(self, server).await;

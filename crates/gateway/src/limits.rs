@@ -1,4 +1,4 @@
-//! Every bound of this surface, named and reasoned; and the one that needs a memory: calls per second.
+//! Every bound of this surface, with its reason, and the one that has to remember something: calls per second.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -11,53 +11,56 @@ use sekisho_protocol::ids::{ClientId, GrantId};
 use crate::memory::Memory;
 use crate::shares::Network;
 
-/// What the gateway is told by configuration.
+/// The settings of the gateway.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Scheme, host and port under which clients know us, without a slash at the end; also the issuer that is
-    /// believed. Every URL we write comes from here, never from a request (ATK-13).
+    /// Scheme, host and port under which clients know us, without a slash at the end. It is also the only issuer whose
+    /// tokens are accepted. Every URL we write begins with it, never with something from a request (ATK-13).
     pub base_url: String,
-    /// Values of `Host` that are answered, for example `localhost:8420`; compared without case (TR-03).
+    /// The values of `Host` that are accepted, for example `localhost:8420`; upper and lower case are the same (TR-03).
     pub allowed_hosts: Vec<String>,
-    /// Values of `Origin` that are answered; compared byte by byte (TR-02). An empty list admits no browser.
+    /// The values of `Origin` that are accepted, compared byte by byte (TR-02). An empty list admits no browser.
     pub allowed_origins: Vec<String>,
-    /// Clients whose calls of tools are refused by the result of the tool, beside those of `profiles.rs`: they would
-    /// not show their model or their user any other refusal.
+    /// Clients that get the refusal of a tool call as a result of the tool, in addition to those of `profiles.rs`: they
+    /// would not show any other refusal to their model or their user.
     pub tool_error_clients: Vec<ClientId>,
-    /// Whether reads are on record before their effect, as everything else is: each then waits for the disk.
+    /// Whether reads, too, are on record before their effect. Each read then waits for the disk.
     pub record_reads_first: bool,
-    /// Bounds.
+    /// The bounds of this surface.
     pub limits: Limits,
 }
 
 /// Bounds of this surface.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes of one request body (413 beyond); what is larger is refused, never read in part (ATK-68).
+    /// The most bytes of one request body (413 beyond). A larger body is refused, never read in part (ATK-68).
     pub body_bytes_max: usize,
-    /// How long one body may take to arrive (408 beyond; ATK-91).
+    /// How long one body may take to arrive (408 after that; ATK-91).
     pub body_timeout: Duration,
-    /// Bytes of one message of an upstream, whatever carries it: a body, an event of a stream, a line of a program.
+    /// The most bytes of one message of an upstream, whatever carries it: a body, an event of a stream, a line of a
+    /// program.
     pub answer_bytes_max: usize,
-    /// How long one request may take without progress, where its server has no setting of its own; with progress twelve
-    /// times as long (TR-44). Standing streams are not requests.
+    /// How long one request may take without progress, if its server has no setting of its own. With progress it may
+    /// take twelve times as long (TR-44). Standing streams are not requests.
     pub request_deadline: Duration,
-    /// Open event streams of one grant (429 beyond; ATK-94).
+    /// The most open event streams of one grant (429 beyond; ATK-94).
     pub streams_per_grant: usize,
-    /// Open event streams altogether (503 beyond). The last quarter is for callers that have few (429 for the others).
+    /// The most open event streams in all (503 beyond). The last quarter is for callers that have few (429 for the
+    /// others).
     pub streams_total: usize,
-    /// Sessions of the older revisions per user and client; the one that was idle longest gives way.
+    /// The most sessions of the older revisions per user and client. Beyond that, the one that was idle longest is
+    /// ended.
     pub sessions_per_grant: usize,
     /// How long a session of the older revisions lives without a request.
     pub session_idle: Duration,
-    /// Calls of one grant per second, with a burst of twice that (429 beyond; RS-61). `None` does not count.
+    /// The most calls of one grant per second, with a burst of twice that (429 beyond; RS-61). `None` means no bound.
     pub calls_per_second_max: Option<NonZeroU32>,
-    /// Verified tokens that are remembered.
+    /// The most verified tokens that are remembered.
     pub tokens_cached_max: usize,
-    /// Records that wait for their batch; when that many wait, calls wait too. Open calls and streams hold a place each,
-    /// so it is more than twice what may be open of both together.
+    /// The most records that wait for their batch; beyond that, calls wait, too. Each open call and stream holds a
+    /// place, so this is more than twice the number of calls and streams that may be open together.
     pub records_queued_max: usize,
-    /// What bodies and answers may hold in this process, all together.
+    /// The memory that bodies and answers may use in this process, all together.
     pub memory: Memory,
 }
 
@@ -80,12 +83,12 @@ impl Default for Limits {
     }
 }
 
-/// Too many calls in too short a time.
+/// The caller made too many calls in too short a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many calls for one grant; wait a second and send fewer")]
 pub(crate) struct TooFast;
 
-/// By whom calls are counted.
+/// Who is counted as one caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Payer {
     Anonymous(Network),
@@ -107,7 +110,7 @@ impl Rates {
         Self { calls }
     }
 
-    /// Takes one call of this caller, who called from this address. The anonymous callers of one network count as one.
+    /// Counts one call of this caller, which came from this address. The anonymous callers of one network count as one.
     pub(crate) fn take(&self, caller: &Caller, source: Option<IpAddr>) -> Result<(), TooFast> {
         let Some(calls) = &self.calls else { return Ok(()) };
         let payer = match &caller.basis {
@@ -117,7 +120,7 @@ impl Rates {
         calls.check_key(&payer).map_err(|_| TooFast)
     }
 
-    /// Forgets who was quiet for long enough to have all calls again.
+    /// Forgets callers that were quiet long enough to have their full number of calls again.
     pub(crate) fn sweep(&self) {
         if let Some(calls) = &self.calls {
             calls.retain_recent();

@@ -1,7 +1,8 @@
-//! `subscriptions/listen` names what it wants to hear of, and each of those is judged before anything is forwarded.
+//! `subscriptions/listen` names what its client wants to be notified of, and each item is judged before the request
+//! goes on.
 //!
-//! An upstream is asked for what the caller may read and for the caller's own jobs, and for nothing else: what it does not
-//! promise, the caller knows to be refused (TR-42). The stream is judged once more, message by message (`filter.rs`).
+//! An upstream is only asked for what the caller may read and for the caller's own jobs. The caller takes what the
+//! upstream does not promise as refused (TR-42). The stream is judged again, message by message (`filter.rs`).
 
 use std::collections::HashSet;
 
@@ -20,7 +21,7 @@ use crate::forward::ForwardError;
 use crate::route::Routed;
 use crate::session::Owner;
 
-/// Leaves out of a permitted request what its caller may not hear of.
+/// Removes from a permitted request what its caller may not be notified of.
 pub(crate) fn narrow(
     gateway: &Gateway,
     routed: &Routed,
@@ -47,7 +48,7 @@ pub(crate) fn narrow(
     let refused = |fault: CallFault| CallError { id: id.clone(), fault };
     let unsafe_edit = |error: SpliceError| refused(ForwardError::Edit { reason: error.to_string() }.into());
     let edited = edited.map_err(unsafe_edit)?;
-    // INVARIANT: what is forwarded says what was permitted: an edited request is read again.
+    // INVARIANT: the forwarded message says what was permitted. So an edited request is read again.
     let message = Message::read(&edited, &Limits::default()).map_err(|error| refused(error.into()))?;
     let kept = message.params().and_then(|params| params.notifications.as_ref()).map(Wish::promised);
     let kept = kept.filter(|kept| kept.resources.len() == resources.len() && kept.jobs.len() == jobs.len());

@@ -1,11 +1,11 @@
 //! One bound for all bytes that bodies and answers hold in this process (ATK-188, ATK-189).
 //!
-//! [`Memory`] is what there is, and a [`Pool`] is what one holder may take of it: an address, all strangers together (who
-//! have shown neither token nor session), a grant. What is taken is a [`Charge`], and dropping it gives it back. A message travels as `Bytes` that
-//! own their charge (`Charge::seal`): wherever they wait, in a queue, in the HTTP library, for a client that does not
-//! read, they count.
+//! [`Memory`] is the whole, and a [`Pool`] is the part that one holder may take: an address, all strangers together
+//! (callers that have shown neither token nor session), or a grant. Taking some returns a [`Charge`], and dropping the
+//! charge gives it back. A message travels as `Bytes` that own their charge (`Charge::seal`), so it counts wherever it
+//! waits: in a queue, in the HTTP library, for a client that does not read.
 //!
-//! A message is charged twice its length, because there are two of it while it is read and edited.
+//! A message is charged twice its length, because two copies exist while it is read and edited.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -17,26 +17,27 @@ use sekisho_protocol::ids::{GrantId, ServerName};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-/// Bytes are counted in units of so many: the semaphores below count in 32 bits.
+/// The number of bytes in one unit of the count: the semaphores below count in 32 bits.
 const UNIT_BYTES: usize = 1024;
-/// What is held altogether, unless the operator decides otherwise. Twice the longest answer (16 MiB) of one grant fits
-/// into its share, and eight times that altogether.
+/// The bound for all bytes together, unless the operator sets another. The share of one grant is twice the charge of
+/// the longest answer (16 MiB), and eight such charges fit in all.
 const BYTES_MAX: usize = 256 << 20;
-/// All strangers together have a fourth: the rest is for callers that have shown a token or a session.
+/// All strangers together may have one part in this many: the rest is for callers that have shown a token or a session.
 const STRANGERS_PART: usize = 4;
-/// One grant, or everybody who is anonymous at one server, has a fourth.
+/// One grant, or all anonymous callers at one server, may have one part in this many.
 const HOLDER_PART: usize = 4;
-/// One address has a sixteenth.
+/// One address may have one part in this many.
 const ADDRESS_PART: usize = 16;
-/// Nothing more is sent to an upstream when less than a sixteenth is left: the answer to what has an effect must have
-/// room.
+/// Nothing more is sent to an upstream when less than one part in this many is left, because the answer to a call that
+/// has an effect must have room.
 const RESERVE_PART: usize = 16;
-/// What is shorter is not charged: as many of it can be held as there are requests, and those have bounds of their own.
+/// Messages up to this many bytes are not charged. Only as many of them exist as there are requests, and those have
+/// bounds of their own.
 pub const SMALL_BYTES: usize = 4 << 10;
-/// How long one answer of an upstream waits for room, altogether, before its request fails.
+/// How long one answer of an upstream waits for room, in all, before its request fails.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// What all bodies and answers may hold.
+/// The memory for all bodies and answers.
 #[derive(Clone, Debug)]
 pub struct Memory(Arc<Inner>);
 
@@ -48,7 +49,7 @@ struct Inner {
     holders: Mutex<HashMap<Holder, Weak<Semaphore>>>,
 }
 
-/// In whose name a message is held.
+/// The holder to whom a message is charged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
     Anonymous(ServerName),
@@ -70,7 +71,7 @@ fn semaphore(bytes: usize) -> Arc<Semaphore> {
 }
 
 impl Memory {
-    /// So many bytes.
+    /// Creates a memory of this many bytes.
     pub fn new(bytes_max: usize) -> Self {
         Self(Arc::new(Inner {
             bytes_max,
@@ -80,7 +81,7 @@ impl Memory {
         }))
     }
 
-    /// The share of one address; an address behind which many callers stand has none of its own.
+    /// Returns the share of one address. An address that many callers use has no share of its own.
     pub fn address(&self, stands_for_many: bool) -> AddressPools {
         let mut known = vec![self.0.all.clone()];
         if !stands_for_many {
@@ -91,7 +92,7 @@ impl Memory {
         AddressPools { known: Pool(known.into()), stranger: Pool(stranger.into()) }
     }
 
-    /// Room for what is held for this caller at this server.
+    /// Returns the room for what is held for this caller at this server.
     pub(crate) fn room(&self, caller: &Caller, server: &ServerName) -> Room {
         let holder = match &caller.basis {
             Basis::Grant(granted) => Holder::Grant(granted.grant),
@@ -100,7 +101,7 @@ impl Memory {
         Room { memory: self.clone(), holder: Some(holder) }
     }
 
-    /// Room for what we ask in our own name.
+    /// Returns the room for what we ask in our own name.
     pub(crate) fn own_room(&self) -> Room {
         Room { memory: self.clone(), holder: None }
     }
@@ -110,7 +111,7 @@ impl Memory {
         self.0.all.available_permits() < self.0.bytes_max / UNIT_BYTES / RESERVE_PART
     }
 
-    /// What is free, in bytes.
+    /// Returns how many bytes are free.
     pub fn free_bytes(&self) -> usize {
         self.0.all.available_permits().saturating_mul(UNIT_BYTES)
     }
@@ -120,7 +121,7 @@ impl Memory {
         if let Some(share) = holders.get(holder).and_then(Weak::upgrade) {
             return share;
         }
-        // Holders that hold nothing any more are removed when the next one is added.
+        // Holders that hold nothing any more are removed when another is added.
         holders.retain(|_, share| share.strong_count() > 0);
         let share = semaphore(self.0.bytes_max / HOLDER_PART);
         holders.insert(holder.clone(), Arc::downgrade(&share));
@@ -128,21 +129,21 @@ impl Memory {
     }
 }
 
-/// What one address may take: before it has shown who calls, and after.
+/// What one address may take: before it has shown who calls, and afterwards.
 #[derive(Clone, Debug)]
 pub struct AddressPools {
-    /// For connections on which a good token or session was shown.
+    /// For connections on which a valid token or session was shown.
     pub known: Pool,
-    /// For the others.
+    /// For all other connections.
     pub stranger: Pool,
 }
 
-/// Shares inside each other, the narrowest first. What is taken is taken from each.
+/// Nested shares, the narrowest first. What is taken counts against each of them.
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<[Arc<Semaphore>]>);
 
 impl Pool {
-    /// Takes so many bytes, if they are there at once.
+    /// Takes this many bytes, if all of them are free now.
     pub fn try_take(&self, bytes: usize) -> Option<Charge> {
         let mut charge = Charge { pool: Some(self.clone()), units: 0 };
         charge.try_reach(bytes).then_some(charge)
@@ -201,7 +202,7 @@ impl Charge {
         self.units == 0
     }
 
-    /// Makes it so many bytes at least, if they are there at once.
+    /// Takes more until the charge has at least this many bytes, if they are free now.
     pub fn try_reach(&mut self, bytes: usize) -> bool {
         let Some(pool) = &self.pool else { return false };
         let more = units(bytes).saturating_sub(self.units);
@@ -212,19 +213,19 @@ impl Charge {
         taken
     }
 
-    /// Gives back what it took from shares that are not in this pool.
+    /// Gives back what was taken from shares that are not in this pool, and belongs to this pool from now on.
     pub fn narrow_to(&mut self, pool: &Pool) {
         let Some(old) = self.pool.replace(pool.clone()) else { return };
         let is_kept = |share: &Arc<Semaphore>| pool.0.iter().any(|kept| Arc::ptr_eq(kept, share));
         old.0.iter().filter(|share| !is_kept(share)).for_each(|share| share.add_permits(self.units as usize));
     }
 
-    /// The same bytes, which own their charge from now on.
+    /// Returns the same bytes, which own this charge from now on.
     fn seal(self, bytes: Bytes) -> Bytes {
         if self.units == 0 { bytes } else { Bytes::from_owner(Sealed { bytes, _kept: self }) }
     }
 
-    /// A part of it, as large as what is charged for so many bytes.
+    /// Splits off a part as large as the charge of a message of this many bytes.
     fn split(&mut self, bytes: usize) -> Self {
         let units = units(charged(bytes)).min(self.units);
         self.units -= units;
@@ -243,7 +244,7 @@ impl<K> AsRef<[u8]> for Sealed<K> {
     }
 }
 
-/// What was made of a message, with the charge of that message.
+/// Returns what was made from a message, with the charge of that message.
 pub(crate) fn instead_of(message: Bytes, made: Bytes) -> Bytes {
     let is_same = made.as_ptr() == message.as_ptr() && made.len() == message.len();
     if is_same || message.len() <= SMALL_BYTES {
@@ -253,16 +254,17 @@ pub(crate) fn instead_of(message: Bytes, made: Bytes) -> Bytes {
     }
 }
 
-/// What a message of so many bytes is charged.
+/// Returns what a message of this many bytes is charged.
 fn charged(bytes: usize) -> usize {
     if bytes <= SMALL_BYTES { 0 } else { bytes.saturating_mul(2) }
 }
 
-/// Where messages for one holder find room. Cheap to have: a share is looked up when something larger is held.
+/// The memory for the messages of one holder. Cheap to create: its share is only looked up when a charged message is
+/// held.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     memory: Memory,
-    /// `None`: ourselves.
+    /// `None` stands for the gateway itself.
     holder: Option<Holder>,
 }
 
@@ -276,7 +278,7 @@ impl Room {
         Charge { pool: Some(Pool(shares.into())), units: 0 }
     }
 
-    /// Makes a charge large enough for a message of so many bytes, if that can be had at once.
+    /// Makes a charge large enough for a message of this many bytes, if that much is free now.
     pub(crate) fn try_reach(&self, charge: &mut Charge, bytes: usize) -> bool {
         if charged(bytes) == 0 {
             return true;
@@ -287,20 +289,20 @@ impl Room {
         charge.try_reach(charged(bytes))
     }
 
-    /// Takes room for a message that is there already, if there is any, and gives the message with its charge.
+    /// Charges a message that is there already, and returns it with its charge; `None` if there is no room.
     pub(crate) fn try_seal(&self, message: Bytes) -> Option<Bytes> {
         let mut charge = Charge::default();
         self.try_reach(&mut charge, message.len()).then(|| charge.seal(message))
     }
 }
 
-/// A message that is being collected, and what is charged for it so far.
+/// A message that is being collected, with its charge so far.
 #[derive(Debug)]
 pub(crate) struct Collecting {
     room: Room,
     charge: Charge,
-    /// Until when it waits for room, since it first had to. Messages that have each a part of what both need would
-    /// otherwise wait for each other, part by part.
+    /// When waiting for room ends, set at the first wait. With a new time for each part, two messages that each hold a
+    /// part of what both need would wait for each other again and again.
     until: Option<Instant>,
 }
 
@@ -309,7 +311,7 @@ impl Collecting {
         Self { room, charge: Charge::default(), until: None }
     }
 
-    /// Waits for room for so many bytes. `false`: there is none.
+    /// Waits for room for this many bytes. Returns `false` if there is none.
     pub(crate) async fn reach(&mut self, bytes: usize) -> bool {
         if self.try_reach(bytes) {
             return true;
@@ -320,12 +322,12 @@ impl Collecting {
         is_there
     }
 
-    /// The same, without waiting.
+    /// Does the same without waiting.
     pub(crate) fn try_reach(&mut self, bytes: usize) -> bool {
         self.room.try_reach(&mut self.charge, bytes)
     }
 
-    /// Waits, apart from this, for as much more as so many bytes need.
+    /// Waits, without borrowing this, for the additional room that this many bytes need.
     pub(crate) fn waiting(&mut self, bytes: usize) -> impl Future<Output = Option<Charge>> + Send + use<> {
         let until = *self.until.get_or_insert_with(|| Instant::now() + WAIT);
         let room = self.room.clone();
@@ -338,7 +340,7 @@ impl Collecting {
         }
     }
 
-    /// Takes what was waited for.
+    /// Adds a charge that was waited for.
     pub(crate) fn add(&mut self, mut charge: Charge) {
         self.charge.units += std::mem::take(&mut charge.units);
         if self.charge.pool.is_none() {
@@ -346,12 +348,12 @@ impl Collecting {
         }
     }
 
-    /// The whole message, with what was charged for it.
+    /// Returns the whole message with its charge.
     pub(crate) fn seal(&mut self, message: Bytes) -> Bytes {
         self.charge.split(message.len()).seal(message)
     }
 
-    /// Gives everything back that is left.
+    /// Gives back everything that is left.
     pub(crate) fn clear(&mut self) {
         self.charge = Charge::default();
         self.until = None;

@@ -1,5 +1,5 @@
-//! Protected resource metadata (RFC 9728), at the path-inserted place of every server, and at the root where there is
-//! exactly one. Readable by anybody, from any page, without credentials (RS-03 to RS-12).
+//! Protected resource metadata (RFC 9728): at the path with the server's name, for every server, and at the root if
+//! there is exactly one server. Anybody may read it, from any page, without credentials (RS-03 to RS-12).
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,7 +12,7 @@ use sekisho_protocol::server::ServerCard;
 
 use crate::route::{RouteError, Routes};
 
-/// Where the metadata of the only server is, too.
+/// The second path of the metadata, if there is only one server.
 pub(crate) const ROOT: &str = "/.well-known/oauth-protected-resource";
 
 /// The URL of a server's metadata (RFC 9728 §3.1).
@@ -20,7 +20,7 @@ pub(crate) fn url(base_url: &str, server: &ServerName) -> String {
     format!("{base_url}{ROOT}/mcp/{server}")
 }
 
-/// The server whose metadata a path names, read from the bytes of the path.
+/// Returns the server whose metadata a path names, read from the bytes of the path.
 pub(crate) fn find<'a>(routes: &'a Routes, path: &str) -> Result<&'a ServerCard, RouteError> {
     let rest = path.strip_prefix(ROOT).ok_or(RouteError::ServerUnknown)?;
     let route = if rest.is_empty() {
@@ -33,7 +33,7 @@ pub(crate) fn find<'a>(routes: &'a Routes, path: &str) -> Result<&'a ServerCard,
     route.map(|route| &route.card).ok_or(RouteError::ServerUnknown)
 }
 
-/// What is said of a server: identifier and issuer from configuration, never from the request (RS-05, RS-12, ATK-13).
+/// Describes a server: identifier and issuer come from configuration, never from the request (RS-05, RS-12, ATK-13).
 pub(crate) fn document(card: &ServerCard, base_url: &str) -> ProtectedResource {
     ProtectedResource {
         resource: card.resource.as_str().to_owned(),

@@ -1,7 +1,7 @@
-//! The two tools of the checkpoint itself: with them an agent holds itself to a task, where configuration allows it.
+//! The two tools of the checkpoint itself: an agent uses them to bind itself to a task, if configuration allows that.
 //!
-//! They only take away. A task begins inside the one that the grant is held to, if it is held to one; and once it is
-//! finished, nothing passes until a person resumes the grant. Nothing of this reaches an upstream.
+//! They can only take rights away. A task begins inside the task that the grant is bound to, if there is one. After the
+//! task is finished nothing passes until a person resumes the grant. Nothing of this reaches an upstream.
 
 use std::collections::BTreeMap;
 
@@ -30,13 +30,13 @@ use crate::settle::Cleared;
 const BEGIN: &str = OWN_TOOLS[0];
 const END: &str = OWN_TOOLS[1];
 
-/// The tool of ours that this name calls at this server, for a caller that has a grant.
+/// Returns the tool of ours that this name calls at this server, for a caller that has a grant.
 pub(crate) fn named(route: &Route, caller: &Caller, name: &str) -> Option<Target> {
     let name = is_ours(route, name)?;
     are_offered(route, caller).then_some(Target::Checkpoint { name })
 }
 
-/// Whether this caller has the tools of ours at this server: a task needs a grant that it can bind.
+/// Whether this caller has our tools at this server: a task can only bind a grant.
 pub(crate) fn are_offered(route: &Route, caller: &Caller) -> bool {
     match &caller.basis {
         Basis::Grant(_) => route.agent_tasks,
@@ -44,12 +44,13 @@ pub(crate) fn are_offered(route: &Route, caller: &Caller) -> bool {
     }
 }
 
-/// The name, if this server has such a tool of ours. An upstream's tool of the same name is never shown or reached.
+/// Returns the name, if this server has a tool of ours with it. An upstream's tool of the same name is never shown or
+/// reached.
 pub(crate) fn is_ours(route: &Route, name: &str) -> Option<&'static str> {
     [BEGIN, END].into_iter().find(|own| route.agent_tasks && *own == name)
 }
 
-/// How a list shows them.
+/// Returns the definitions of our tools, for lists.
 pub(crate) fn definitions() -> Vec<Box<RawValue>> {
     let begin = json!({
         "name": BEGIN,
@@ -92,7 +93,7 @@ pub(crate) fn definitions() -> Vec<Box<RawValue>> {
     [begin, end].iter().filter_map(|tool| serde_json::value::to_raw_value(tool).ok()).collect()
 }
 
-/// Why nothing came of a call; the agent reads it.
+/// Why a call failed; the agent reads it.
 #[derive(Debug, thiserror::Error)]
 enum OwnError {
     #[error("{0}")]
@@ -107,7 +108,7 @@ impl From<StoreError> for OwnError {
     }
 }
 
-/// Does what was cleared, and says what came of it as the result of a tool.
+/// Does what was cleared, and returns the outcome as the result of a tool.
 pub(crate) async fn answer(
     gateway: &Gateway,
     routed: &Routed,
@@ -121,7 +122,7 @@ pub(crate) async fn answer(
                 Target::Checkpoint { name: BEGIN } => begin(gateway, routed, &cleared, *grant).await,
                 _ => end(gateway, routed, *grant).await,
             };
-            // So that the very next call feels the change, before the change feed tells of it.
+            // So that the very next call sees the change, even before the change feed reports it.
             gateway.authenticator.grants().forget(*grant);
             done
         }
@@ -149,7 +150,7 @@ async fn begin(gateway: &Gateway, routed: &Routed, cleared: &Cleared, grant: Gra
     let definition = read(cleared.call().arguments.as_deref(), routed)?;
     let mut tx = gateway.journal.begin().await?;
     let mut tools: BTreeMap<_, _> = tx.catalogue().definitions(routed.server()).await?.into_iter().collect();
-    // Of a tool that it may not call, an agent does not learn what it takes.
+    // An agent does not learn the arguments of a tool that it may not call.
     tools.retain(|tool, _| may_know(gateway, routed, cleared, tool));
     let parent = tx.grants().find(grant).await?.and_then(|grant| grant.task);
     let purpose = definition.purpose.clone();
@@ -177,7 +178,7 @@ fn may_know(gateway: &Gateway, routed: &Routed, cleared: &Cleared, tool: &str) -
     may_see(&rights, cleared.caller(), &Authority::default(), &call, routed.now)
 }
 
-/// The arguments of `begin_task` are the members of one `mcp_task` (RFC 9396), and are read as strictly.
+/// Reads the arguments of `begin_task`. They are the members of one `mcp_task` (RFC 9396), and are read as strictly.
 fn read(arguments: Option<&[u8]>, routed: &Routed) -> Result<TaskDefinition, OwnError> {
     let refused = |why: &dyn std::fmt::Display| OwnError::Refused(format!("no task began: {why}"));
     let mut members: Map<String, Value> =
@@ -217,7 +218,7 @@ fn page(gateway: &Gateway, grant: GrantId) -> String {
     format!("{}/grants/{grant}", gateway.settings.base_url)
 }
 
-/// The agent that called, on its own grant.
+/// The agent that called, acting on its own grant.
 fn performer<'g>(gateway: &'g Gateway, routed: &Routed) -> Performer<'g> {
     Performer {
         actor: Actor::Agent,

@@ -1,8 +1,8 @@
-//! One request, from its token to its record. [`pass`] reads like the table of the house style; all branching is
-//! here, the steps only compute.
+//! One request, from its token to its record. [`pass`] reads like the table of the house style: all branching is here,
+//! and the steps only compute.
 //!
-//! The order is argued: who calls before anything is read; what is asked before it is judged; the record before the
-//! effect; and the check that the authority still stands after everything that could take long.
+//! The order has reasons: who calls is known before anything is read, what is asked before it is judged, the record is
+//! written before the effect, and the authority is checked again after everything that could take long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,14 +44,14 @@ use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
 use crate::watchdog::{End, Span};
 
-/// Characters of the detail in the record of a rejection.
+/// The most characters of the detail in the record of a rejection.
 const DETAIL_CHARACTERS_MAX: usize = 200;
-/// A token that lasts longer than this after a refusal, in seconds, is not refreshed because it ends.
+/// If a token lasts longer than this after a refusal, in seconds, its client does not refresh it because of its end.
 const LONGER_THAN_SECONDS: u32 = 3 * STEP_UP_SECONDS;
-/// What is offered at `/mcp/{name}`, over all revisions.
+/// The methods that exist at `/mcp/{name}`, over all revisions.
 const ALLOW: &str = "GET, POST, DELETE";
 
-/// Everything at `/mcp/{name}`.
+/// Answers every request to `/mcp/{name}`.
 pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arrival) -> Response {
     let now = gateway.clock.now();
     let Arrival { request: id, source, recognition } = arrival;
@@ -78,7 +78,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
     response
 }
 
-/// Steps 1 and 2: by which name, from which page, to which server.
+/// Steps 1 and 2: checks the host, the origin and the server of a request.
 fn screen(gateway: &Gateway, request: &Request) -> Result<(Arc<route::Route>, Option<HeaderValue>), RouteError> {
     route::check_host(&gateway.settings, request.uri(), request.headers())?;
     let origin = route::check_origin(&gateway.settings, request.headers())?.cloned();
@@ -86,7 +86,7 @@ fn screen(gateway: &Gateway, request: &Request) -> Result<(Arc<route::Route>, Op
     Ok((route::find(&routes, request.uri().path())?, origin))
 }
 
-/// The journey of one request (house style §3). Whatever refuses, refuses here.
+/// Takes one request through all steps (house style §3). Every refusal is returned from here.
 async fn pass(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -180,8 +180,9 @@ async fn pass(
     conclude(gateway, &asked, answer, passage).await
 }
 
-/// A client without a token is about to begin a login. Under another name of ours it would be told of the right one, find
-/// that it is not the one that it asked for, and stop with words of its own.
+/// Returns the error for a request that was not authenticated. A client without a token is about to begin a login. At
+/// another name of ours it would be told the right one, see that this is not the one it asked for, and stop with an
+/// error of its own.
 fn unauthenticated(
     gateway: &Gateway,
     routed: &Routed,
@@ -195,7 +196,7 @@ fn unauthenticated(
     error.into()
 }
 
-/// What the upstream is shown with this call: the headers of the caller that go on, and the credential.
+/// Returns what the upstream is shown with this call: the headers of the caller that go on, and the credential.
 async fn show(
     routed: &Routed,
     asked: &CallRequest,
@@ -207,7 +208,7 @@ async fn show(
     Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))
 }
 
-/// Tells the listener that a good token was shown.
+/// Tells the listener that a valid token was shown.
 fn recognize(caller: &Caller, recognition: &Recognition) {
     match &caller.basis {
         Basis::Grant(_) => recognition.recognize(),
@@ -215,7 +216,7 @@ fn recognize(caller: &Caller, recognition: &Recognition) {
     }
 }
 
-/// That the authority that was established above still stands, now that its end would be noticed.
+/// Checks that the authority still holds, now that its end would be noticed.
 async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Result<(), AuthenticateError> {
     match &who.proof {
         Proof::Grant(grant, snapshot) => gateway.authenticator.grants().still_stands(*grant, snapshot, now).await,
@@ -223,7 +224,7 @@ async fn stands(gateway: &Gateway, who: &Authenticated, now: Timestamp) -> Resul
     }
 }
 
-/// The question to a person, unless the client comes back from it and the answer was no.
+/// Returns the question to a person, unless the client comes back from it and the answer was no.
 async fn unless_declined(
     gateway: &Gateway,
     routed: &Routed,
@@ -243,12 +244,13 @@ async fn unless_declined(
     Ok(if is_declined { Err(Box::new(Denied::Declined(ask))) } else { Ok(Some(ask)) })
 }
 
-/// How a refusal is told: what waits for a person in the way in which the client can ask one, and what the model has to
-/// know of where it looks.
+/// Decides how a refusal is told. A question to a person is told in the way in which the client can ask one, and a
+/// refusal that the model has to know of is told where the model sees it.
 fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest, denied: &Denied) -> Told {
     let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
     if denied.is_invalid() {
-        // Since 2025-11-25 the result of the tool, so that a model sees what to correct (Tools, Error Handling).
+        // Since 2025-11-25 this is told by the result of the tool, so that a model sees what to correct (Tools, Error
+        // Handling).
         return if asked.near.0 < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
     }
     if let Denied::Approval { ask: AskedFor { call, .. }, approval } = denied {
@@ -281,7 +283,7 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest
     Told::Error
 }
 
-/// A refused call is on record like a permitted one.
+/// Records a refused call, in the same way as a permitted one.
 async fn deny(
     gateway: &Gateway,
     routed: &Routed,
@@ -293,7 +295,7 @@ async fn deny(
     let record = decision(routed, caller, &asked.call, denied.judgement());
     match gateway.journal.write(record).await {
         Ok(()) => {
-            // The page that its link leads to is found by its record.
+            // The page that the refusal links to is found by this record.
             if denied.is_askable() {
                 gateway.journal.written().await;
             }
@@ -306,8 +308,8 @@ async fn deny(
     }
 }
 
-/// Has the token endpoint answer the refresh with which some clients meet this refusal (decision 0070). Not where the
-/// token ends soon: a client may refresh for that reason.
+/// Lets the token endpoint answer the refresh that some clients make after this refusal (decision 0070). Not if the
+/// token ends soon, because a client may then refresh for that reason.
 async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, scopes: &ScopeSet) {
     let grant = match &caller.basis {
         Basis::Grant(granted) if granted.expires > after(routed.now, LONGER_THAN_SECONDS) => granted.grant,
@@ -319,13 +321,13 @@ async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, scope
         tx.commit().await
     };
     if let Err(error) = noted.await {
-        // The refusal stands all the same; such a client is refused once more after its refresh.
+        // The refusal is sent all the same; without the note, such a client is refused once more after its refresh.
         tracing::warn!(request = %routed.request, %error, "a step-up could not be noted");
     }
 }
 
-/// A permit that could not be paid for: its task was spent or ended meanwhile, a person has to be asked, or nothing can
-/// be put on record.
+/// Handles a permit that could not be paid for: its task was spent or ended meanwhile, a person has to be asked, or the
+/// record cannot be written.
 async fn unsettled(
     gateway: &Gateway,
     routed: &Routed,
@@ -347,20 +349,20 @@ async fn unsettled(
             Basis::Open => Denied::ApprovalAnonymous(ask),
         },
         (SettleError::Round, _) => return Refused::new(asked.id(), CallFault::RequestState),
-        // Only what a rule wants approved owes an approval.
+        // An approval is only owed if a rule wants one, so this does not happen.
         (SettleError::Unapproved, None) => return Refused::new(asked.id(), Fault::Ended(End::Revoked)),
     };
     deny(gateway, routed, caller, asked, Box::new(denied)).await
 }
 
-/// What was taken for a call of which nothing was sent.
+/// Gives back what was taken for a call of which nothing was sent.
 async fn give_back(gateway: &Gateway, routed: &Routed, paid: Paid) {
     if let Err(error) = paid.give_back(&gateway.journal, routed.now).await {
         tracing::error!(request = %routed.request, %error, "what was taken for a call that was not sent stays taken");
     }
 }
 
-/// How the answer is judged on its way.
+/// Returns the filter that judges the answer on its way.
 fn filter(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -403,7 +405,7 @@ fn filter(
     }
 }
 
-/// When a standing stream ends with its token. That of an anonymous caller has none.
+/// Returns when a standing stream ends with its token. An anonymous caller has no token.
 fn expiry(caller: &Caller, now: Timestamp) -> Option<Instant> {
     let expires = match &caller.basis {
         Basis::Grant(granted) => granted.expires,
@@ -413,7 +415,7 @@ fn expiry(caller: &Caller, now: Timestamp) -> Option<Instant> {
     Instant::now().checked_add(left)
 }
 
-/// The response to what was forwarded.
+/// Returns the response to a forwarded request.
 async fn conclude(
     gateway: &Arc<Gateway>,
     asked: &CallRequest,
@@ -425,7 +427,7 @@ async fn conclude(
         Err(fault) => return Err(failed(gateway, asked, passage, fault)),
     };
     if asked.row().is_some_and(|row| row.method == McpMethod::Initialize) {
-        // Boxed so that what happens once in a session does not enlarge the future of every call.
+        // Boxed so that a handshake, which happens once in a session, does not enlarge the future of every call.
         return Box::pin(handshake(gateway, asked, answer, passage)).await;
     }
     match answer.body {
@@ -433,7 +435,7 @@ async fn conclude(
         AnswerBody::Events(events) => Ok(answer::streamed(events, passage)),
         AnswerBody::Json(source) => match passage.filter.judge(source.clone()).await {
             Judged::Answer { data, error } => {
-                // What is made of the answer keeps its place in memory.
+                // What is made from the answer keeps the memory that the answer was charged.
                 let data = instead_of(source, data);
                 let result = if error { OutcomeResult::Error } else { OutcomeResult::Answered };
                 Ok(answer::whole(relayed(answer.status), data, passage.outcome, result))
@@ -452,7 +454,7 @@ async fn conclude(
     }
 }
 
-/// The answer to `initialize`, with the session that it opens.
+/// Returns the answer to `initialize`, and opens its session.
 async fn handshake(
     gateway: &Arc<Gateway>,
     asked: &CallRequest,
@@ -482,7 +484,7 @@ fn malformed(reason: &str) -> Fault {
     Fault::Forward(ForwardError::Malformed { reason: reason.to_owned() })
 }
 
-/// Nothing came of what was forwarded: the outcome says so, and a session that ended at the upstream ends here.
+/// Handles a forwarded request that failed: sets the outcome, and ends a session here that ended at the upstream.
 fn failed(gateway: &Gateway, asked: &CallRequest, mut passage: Passage, fault: Fault) -> Refused {
     let refused = Refused::new(asked.id(), fault);
     let (response, _) = error::response(&passage.filter.routed, &gateway.settings, &refused);
@@ -492,7 +494,7 @@ fn failed(gateway: &Gateway, asked: &CallRequest, mut passage: Passage, fault: F
         _ => OutcomeResult::UpstreamFailed,
     };
     if let Some(session) = &asked.session {
-        // This is its answer, so nothing waits under its id any more.
+        // This error is the answer to the request, so the request is no longer open in its session.
         if let Some(id) = asked.id() {
             session.answered(id);
         }
@@ -503,7 +505,7 @@ fn failed(gateway: &Gateway, asked: &CallRequest, mut passage: Passage, fault: F
     refused
 }
 
-/// What a client sees of an upstream's status: only what says something about its own request.
+/// Returns the status that a client sees for an upstream's status: only what concerns its own request.
 fn relayed(status: StatusCode) -> StatusCode {
     match status {
         StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => status,
@@ -513,7 +515,7 @@ fn relayed(status: StatusCode) -> StatusCode {
     }
 }
 
-/// The response to a refused request, and its place in log and records.
+/// Returns the response to a refused request, and puts the refusal into log and records.
 fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
     let (response, word) = error::response(routed, &gateway.settings, refused);
     let status = response.status().as_u16();
@@ -521,7 +523,7 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
     let detail = match &refused.fault {
         // Its decision or its outcome is on record already.
         Fault::Denied { .. } | Fault::Ended(_) => return response,
-        // Said to clients that only try.
+        // These are usual for clients that only try.
         Fault::Forward(error @ (ForwardError::MethodNotAllowed | ForwardError::SessionGone)) => {
             tracing::debug!(%server, request = %routed.request, word = word.as_str(), "{error}");
             return response;
@@ -549,7 +551,7 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
     response
 }
 
-/// Puts a rejection on record: by itself, or in a sum with others of its kind from its address (ATK-172).
+/// Records a rejection: on its own, or in a sum with others of its kind from its address (ATK-172).
 fn reject(
     gateway: &Gateway,
     (word, source): (RefusalWord, Option<std::net::IpAddr>),
@@ -566,7 +568,7 @@ mod tests {
 
     use super::relayed;
 
-    /// PX-13, ATK-79: an upstream's 401 or 403 is never one of ours.
+    /// PX-13, ATK-79: an upstream's 401 or 403 never looks like one of ours.
     #[test]
     fn an_upstreams_status_says_nothing_about_our_authorization() {
         for (status, seen) in [

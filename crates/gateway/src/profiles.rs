@@ -1,22 +1,22 @@
-//! What is known of single clients that do not do with a refusal what the protocol has them do.
+//! The clients that are known not to handle a refusal as the protocol requires.
 //!
-//! A client is known by its verified identifier: the URL of its metadata document, or the name under which an operator
-//! registered it. What it calls itself (`clientInfo`) counts for nothing (RS-55), and a client that registered itself has no
-//! profile. An operator adds identifiers of their own (`clients.tool_errors`).
+//! A client is recognised by its verified identifier: the URL of its metadata document, or the name under which an
+//! operator registered it. The name that it gives itself (`clientInfo`) does not count (RS-55), and a client that
+//! registered itself has no profile. An operator can add more identifiers (`clients.tool_errors`).
 
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::caller::Caller;
 
 use crate::limits::GatewaySettings;
 
-/// What a client does not do.
+/// What a client fails to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
-    /// It does not ask for more scopes after a 403 that names them, and tells its user nothing.
+    /// After a 403 that names scopes, it does not ask for them and tells its user nothing.
     StepUp,
 }
 
-/// One client, where that was seen, and when.
+/// One client, with a report of its behaviour and the date of that.
 #[derive(Debug)]
 struct Profile {
     client: &'static str,

@@ -1,20 +1,20 @@
-//! In which revision each side speaks.
+//! The revisions that the two sides speak.
 //!
-//! The client speaks to us in one revision and we to the upstream in one. Today the two are equal, because messages go on as
-//! they are. Each place says by its type which side it is about.
+//! The client speaks to us in one revision, and we speak to the upstream in one. Today the two are equal, because
+//! messages go on as they are. The type says which side is meant.
 
 use sekisho_protocol::mcp::method::Revision;
 
-/// The revision in which the client speaks: by it requests are read, answers judged, and refusals told.
+/// The revision that the client speaks: requests are read, answers judged and refusals written by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NearRevision(pub(crate) Revision);
 
-/// The revision in which the upstream is spoken to: by it messages are sent, and those of the upstream read.
+/// The revision in which we speak to the upstream: messages are sent, and the upstream's messages read, by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FarRevision(pub(crate) Revision);
 
 impl FarRevision {
-    /// The far revision of a request. Nothing is translated, so it is the near one.
+    /// Returns the far revision of a request. Nothing is translated, so it equals the near one.
     pub(crate) fn of(near: NearRevision) -> Self {
         Self(near.0)
     }

@@ -1,10 +1,11 @@
 //! Calls of several rounds (2026-07-28, `input_required`): what a client brings back with the next one.
 //!
-//! `requestState` is always ours: sealed for the caller, the server and the very call, so that nobody else, and no other
-//! call, gets anything for it (RS-50, PX-24). It says one of three things: that a person was asked; that this call was
-//! permitted and paid for before and its upstream asked something back, which is good once; or that the upstream of a
-//! call for which nothing is taken asked something back, with the upstream's own state inside. An upstream may treat its
-//! state as proof of who is asking, so it comes back only to the call and the caller that it was given to.
+//! `requestState` is always ours. It is sealed for the caller, the server and the very call, so it is useless to
+//! anybody else and for another call (RS-50, PX-24). It says one of three things: that a person was asked; that this
+//! call was permitted and paid for before and its upstream asked something back, which is valid once; or that the
+//! upstream of a call for which nothing is taken asked something back. The last one holds the upstream's own state. An
+//! upstream may treat its state as proof of who is asking, so it only goes back with the call and the caller that it
+//! was given to.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,24 +26,24 @@ use crate::call::CallFault;
 use crate::route::Routed;
 use crate::shares::Network;
 
-/// How often one call is answered by the question to its user. `@modelcontextprotocol/client` 2.4.0 and Python `mcp` 2.3.0
-/// give a call up after ten rounds, with an error of their own and without the link; so the last answer is a result that
-/// holds it.
+/// How often one call is answered by the question to its user. `@modelcontextprotocol/client` 2.4.0 and Python `mcp`
+/// 2.3.0 give a call up after ten rounds, with an error of their own and without the link. So the last answer before
+/// that is a result that holds the link.
 pub(crate) const QUESTIONS_MAX: u8 = 8;
 
-/// What every `requestState` of ours begins with; an upstream's own does not.
+/// The prefix of every `requestState` of ours; an upstream's own state does not have it.
 const MARK: &str = "sekisho1.";
 /// How long a client may take for its next round, in seconds.
 const ROUND_SECONDS: u32 = 600;
-/// The key of our one question among `inputRequests`.
+/// The key of our one question in `inputRequests`.
 pub(crate) const QUESTION: &str = "sekisho_approval";
 
-/// What is sealed.
+/// The content of a sealed state.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
-    /// The call: its digest, as approvals know it.
+    /// The digest of the call, the same as approvals use.
     call: Digest,
-    /// When it comes too late, in milliseconds since 1970.
+    /// When the state expires, in milliseconds since 1970.
     ends: i64,
     what: What,
 }
@@ -62,16 +63,17 @@ enum What {
     Upstream(String),
 }
 
-/// What the next round of a call brings.
+/// What a client brings back with the next round of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Brought {
-    /// The answer to our question: a person was asked, so often. `declined`: the client says that its user would not look.
+    /// The answer to our question. A person was asked `asked` times; `declined` means that the client says its user
+    /// would not look.
     Answer { approval: ApprovalId, asked: u8, declined: bool },
-    /// A call that was paid for goes on.
+    /// Goes on with a call that was paid for.
     Round(Digest),
 }
 
-/// For whom a state is sealed. Anonymous callers have nothing but the network that they call from.
+/// Returns for whom a state is sealed. Of anonymous callers only the network is known.
 fn about(caller: &Caller, routed: &Routed) -> [String; 5] {
     let (subject, server) = (caller.subject().to_string(), routed.server().to_string());
     match &caller.basis {
@@ -90,7 +92,7 @@ fn seal(gateway: &Gateway, caller: &Caller, routed: &Routed, state: &State) -> R
     Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
 }
 
-/// The state with which a client comes back when a person was asked, `asked` times with this one.
+/// Returns the state with which a client comes back when a person was asked, for the `asked`-th time with this one.
 pub(crate) fn asked(
     gateway: &Gateway,
     caller: &Caller,
@@ -102,9 +104,9 @@ pub(crate) fn asked(
     seal(gateway, caller, routed, &State { call, ends, what: What::Approval { approval, asked } })
 }
 
-/// The state with which a call goes on whose upstream asked something back, in place of the upstream's own. `paid`: the
-/// grant for which something was taken, so that the next round does not take it again. `None`: there is nothing to come
-/// back with.
+/// Returns the state with which a call goes on whose upstream asked something back, in place of the upstream's own.
+/// `paid` is the grant for which something was taken, so that the next round does not take it again. `None`: there is
+/// no state to come back with.
 pub(crate) async fn wrap(
     gateway: &Gateway,
     caller: &Caller,
@@ -129,8 +131,8 @@ pub(crate) async fn wrap(
     seal(gateway, caller, routed, &State { call, ends: ends.as_millisecond(), what }).map(Some)
 }
 
-/// Reads the state that a request brings, and gives what it says and the bytes that go on. What is not ours is refused.
-/// `call` is the digest of the call that the request makes.
+/// Reads the state of a request, and returns what it says and the bytes that go on. A state that is not ours is
+/// refused. `call` is the digest of the call that the request makes.
 pub(crate) fn read(
     gateway: &Gateway,
     caller: &Caller,
@@ -153,7 +155,7 @@ pub(crate) fn read(
                 .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
             (Some(Brought::Answer { approval, asked, declined }), edited)
         }
-        // Without either, it would be the same call once more, for nothing.
+        // Without a state or input responses for its upstream, this would be the same call once more, for nothing.
         What::Round { upstream: None, .. } if params.input_responses.is_none() => return Err(CallFault::RequestState),
         What::Round { round, upstream } => {
             let edited = match &upstream {
@@ -167,7 +169,7 @@ pub(crate) fn read(
     Ok((brought, checked(edited, params)?))
 }
 
-/// What was edited, read again as strictly as what came in: it still makes the same call.
+/// Reads an edited message again, as strictly as what came in: it must still make the same call.
 fn checked(edited: Result<Vec<u8>, SpliceError>, before: &Params<'_>) -> Result<Bytes, CallFault> {
     let edited = Bytes::from(edited.map_err(|_| CallFault::RequestState)?);
     let message = Message::read(&edited, &Limits::default())?;
@@ -179,8 +181,8 @@ fn checked(edited: Result<Vec<u8>, SpliceError>, before: &Params<'_>) -> Result<
     if same { Ok(edited) } else { Err(CallFault::RequestState) }
 }
 
-/// Whether the client says that its user would not open the page (2026-07-28 Elicitation, Response Actions). What cannot
-/// be read is no refusal: whether there is an approval is asked of the store.
+/// Whether the client says that its user would not open the page (2026-07-28 Elicitation, Response Actions). An
+/// unreadable response does not count as that: the store knows whether there is an approval.
 fn is_declined(responses: &str) -> bool {
     let responses: Value = serde_json::from_str(responses).unwrap_or_default();
     let action = responses.get(QUESTION).and_then(|answer| answer.get("action")).and_then(Value::as_str);

@@ -1,6 +1,6 @@
-//! Which server a request is for, and whether it came to us under one of our names.
+//! Which server a request is for, and whether it was sent to one of our names.
 //!
-//! Host and origin are looked at before anything else of a request: before its token and before its body (TR-02).
+//! Host and origin are checked before anything else of a request, even its token and its body (TR-02).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,14 +20,14 @@ use crate::credential::{Credential, CredentialError};
 use crate::limits::{GatewaySettings, Limits};
 use crate::upstream::{UpstreamName, UpstreamSettings};
 
-/// All mounted servers. Made whole on every change of configuration; never altered in place.
+/// All mounted servers. A change of configuration makes a new value; an existing one is never changed.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
-    /// By the last segment of their URL.
+    /// The servers, by the last segment of their URL.
     pub servers: BTreeMap<ServerName, Arc<Route>>,
 }
 
-/// What stands behind mounts: an upstream by its key, what it is, and what it is shown.
+/// What stands behind mounts: an upstream with its key, its settings, and its credential.
 #[derive(Debug)]
 pub struct Upstream {
     name: UpstreamName,
@@ -36,49 +36,50 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream of this key.
+    /// Creates an upstream of this key.
     pub fn new(name: UpstreamName, settings: UpstreamSettings) -> Arc<Self> {
         let credential = Credential::configured(&settings);
         Arc::new(Self { name, settings, credential })
     }
 
-    /// The upstream that stands behind this mount alone.
+    /// Creates an upstream that stands behind this mount alone.
     pub fn behind(server: &ServerName, settings: UpstreamSettings) -> Arc<Self> {
         Self::new(UpstreamName::behind(server), settings)
     }
 
-    /// Its key.
+    /// The upstream's key.
     pub fn name(&self) -> &UpstreamName {
         &self.name
     }
 
-    /// What it is.
+    /// The upstream's settings.
     pub fn settings(&self) -> &UpstreamSettings {
         &self.settings
     }
 
-    /// What the configuration has it shown.
+    /// The credential that the configuration gives the upstream.
     pub(crate) fn credential(&self) -> &Result<Credential, CredentialError> {
         &self.credential
     }
 }
 
-/// One mounted server: what a client addresses. Its key is the name in its card; sessions, jobs, rights, grants, records and
-/// the catalogue are kept by that key.
+/// One mounted server: what a client addresses. Its key is the name in its card. Sessions, jobs, rights, grants,
+/// records and the catalogue are kept by that key.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// What the issuer sees of it, too.
+    /// The part of it that the issuer sees, too.
     pub card: ServerCard,
-    /// What stands behind it. Mounts that share an upstream hold the same one.
+    /// The upstream behind it. Mounts that share an upstream hold the same one.
     pub upstream: Arc<Upstream>,
     /// What the records keep of arguments.
     pub arguments: KeepArguments,
-    /// Whether agents get the two tools with which they hold themselves to a task.
+    /// Whether agents get the two tools with which they bind themselves to a task.
     pub agent_tasks: bool,
 }
 
 impl Route {
-    /// Its key and that of its upstream, for what is asked of the one and kept by the other.
+    /// Returns the mount's key and its upstream's key, for questions to the upstream whose answers are kept for the
+    /// mount.
     pub(crate) fn mount(&self) -> Mount<'_> {
         Mount { server: &self.card.name, upstream: self.upstream.name() }
     }
@@ -107,21 +108,21 @@ pub enum KeepArguments {
     Digest,
     /// Nothing.
     None,
-    /// Their digest; and they themselves, sealed, for so long.
+    /// Their digest, and the arguments themselves, sealed, for a limited time.
     Sealed {
-        /// For how many seconds.
+        /// The number of seconds for which they are kept.
         seconds: u32,
     },
 }
 
-/// What the listener knows of a request beyond the request itself: nothing of it is read from a header.
+/// What the listener knows of a request. None of it is read from a header.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    /// Under which id the records know it.
+    /// The id under which the records know the request.
     pub request: RequestId,
-    /// Where it came from.
+    /// The address that it came from.
     pub source: Option<IpAddr>,
-    /// Where to say that its caller is known.
+    /// Tells the listener that the caller is known.
     pub recognition: Recognition,
 }
 
@@ -130,13 +131,13 @@ pub struct Arrival {
 pub(crate) struct Routed {
     /// The server.
     pub(crate) route: Arc<Route>,
-    /// Under which id the records know the request.
+    /// The id under which the records know the request.
     pub(crate) request: RequestId,
-    /// The one `now` of the request.
+    /// The time of the request; every step uses this one.
     pub(crate) now: Timestamp,
-    /// For durations; never a moment of the day.
+    /// For measuring durations; not a time of day.
     pub(crate) started: Instant,
-    /// Where it came from, as the listener saw it.
+    /// The address that it came from, as the listener saw it.
     pub(crate) source: Option<IpAddr>,
 }
 
@@ -149,13 +150,13 @@ impl Routed {
         &self.route.card.name
     }
 
-    /// How long one call of this server may take without progress.
+    /// How long one call to this server may take without progress.
     pub(crate) fn call_time(&self, limits: &Limits) -> Duration {
         self.route.upstream.settings().call_timeout().unwrap_or(limits.request_deadline)
     }
 }
 
-/// Why a request does not get as far as a server.
+/// Why no server is found for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RouteError {
     #[error("exactly one well-formed `Host` is needed")]
@@ -168,7 +169,7 @@ pub(crate) enum RouteError {
     ServerUnknown,
 }
 
-/// Whether the request was sent to one of our names (TR-03, ATK-13, ATK-78).
+/// Checks that the request was sent to one of our names (TR-03, ATK-13, ATK-78).
 pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &HeaderMap) -> Result<(), RouteError> {
     let mut hosts = headers.get_all(HOST).iter();
     let header = match (hosts.next(), hosts.next()) {
@@ -176,7 +177,8 @@ pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &Header
         (Some(host), None) => Some(host.to_str().map_err(|_| RouteError::HostMalformed)?),
         (Some(_), Some(_)) => return Err(RouteError::HostMalformed),
     };
-    // HTTP/2 says `:authority`, and HTTP/1.1 may say it in the target; two names must be one (RFC 9112 §3.2.2).
+    // HTTP/2 has `:authority`, and HTTP/1.1 may have a host in the target. If there are two names, they must be equal
+    // (RFC 9112 §3.2.2).
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let host = match (authority, header) {
         (None, None) => return Err(RouteError::HostMalformed),
@@ -189,8 +191,8 @@ pub(crate) fn check_host(settings: &GatewaySettings, uri: &Uri, headers: &Header
     if known { Ok(()) } else { Err(RouteError::HostUnknown) }
 }
 
-/// Whether a request came under a name of ours that clients are not told: `127.0.0.1` where the base URL says `localhost`.
-/// The name was checked before.
+/// Whether a request was sent to a name of ours that clients are not told: `127.0.0.1` if the base URL says
+/// `localhost`. It was checked before that the name is ours.
 pub(crate) fn is_other_name(settings: &GatewaySettings, uri: &Uri, headers: &HeaderMap) -> bool {
     let own = settings.base_url.split_once("://").map_or("", |(_, authority)| authority);
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -198,7 +200,7 @@ pub(crate) fn is_other_name(settings: &GatewaySettings, uri: &Uri, headers: &Hea
     host.is_some_and(|host| !host.eq_ignore_ascii_case(own))
 }
 
-/// The origin, when there is one and it is allowed (TR-01, TR-02, ATK-51).
+/// Returns the origin, if there is one. It must be allowed (TR-01, TR-02, ATK-51).
 pub(crate) fn check_origin<'a>(
     settings: &GatewaySettings,
     headers: &'a HeaderMap,
@@ -215,7 +217,8 @@ pub(crate) fn check_origin<'a>(
     }
 }
 
-/// The server that `/mcp/{name}` names, read from the bytes of the path: no other spelling leads here (ATK-63).
+/// Returns the server that `/mcp/{name}` names, read from the bytes of the path: no other spelling is accepted
+/// (ATK-63).
 pub(crate) fn find(routes: &Routes, path: &str) -> Result<Arc<Route>, RouteError> {
     let route = path.strip_prefix("/mcp/").and_then(|name| routes.servers.get(name));
     route.cloned().ok_or(RouteError::ServerUnknown)
@@ -243,7 +246,7 @@ mod tests {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
     }
 
-    /// TR-03, ATK-13, ATK-78: only our own names are answered, and two names are none.
+    /// TR-03, ATK-13, ATK-78: only requests to our own names are answered, and none that gives two names.
     #[test]
     fn only_our_own_host_names_are_answered() {
         use RouteError::{HostMalformed, HostUnknown};
@@ -272,7 +275,7 @@ mod tests {
         assert_eq!(check_host(&settings(), &"/".parse().unwrap(), &twice), Err(HostMalformed));
     }
 
-    /// TR-01, TR-02, ATK-51, ATK-78: an origin is absent, or on the list byte by byte; `null` never is.
+    /// TR-01, TR-02, ATK-51, ATK-78: an origin is absent, or on the list byte by byte; `null` is never accepted.
     #[test]
     fn an_origin_is_on_the_list_or_refused() {
         for (origin, allowed) in [
@@ -292,7 +295,7 @@ mod tests {
         let mut twice = headers(&[("origin", "http://localhost:8420")]);
         twice.append("origin", HeaderValue::from_static("http://localhost:8420"));
         assert!(check_origin(&settings(), &twice).is_err());
-        // ATK-61: an empty list is nobody, not everybody.
+        // ATK-61: an empty list allows nobody, not everybody.
         let empty = GatewaySettings { allowed_origins: vec![], allowed_hosts: vec![], ..settings() };
         assert!(check_origin(&empty, &headers(&[("origin", "http://localhost:8420")])).is_err());
         assert!(check_host(&empty, &"/".parse().unwrap(), &headers(&[("host", "localhost:8420")])).is_err());

@@ -1,13 +1,13 @@
 //! Sessions of the older revisions: our own identifier for the client, the upstream's own behind it.
 //!
 //! A session is no authentication (RS-34, RS-47). It is found only for the subject, client and server that opened it;
-//! for everybody else it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new
-//! grant and go on in their session, and what each request may do is decided by its own token. Sessions live in this
-//! process. After a restart clients go on in those whose upstream is reached over HTTP (`kept`), and initialise the others
-//! anew, as the protocol has them do (TR-49).
+//! for all others it does not exist (PX-19, ATK-71). It outlives a step-up: real clients come back with a new grant and
+//! go on in their session, and each request may do what its own token allows. Sessions live in this process. After a
+//! restart, clients go on in those whose upstream is reached over HTTP (`kept`), and initialise the others anew, as the
+//! protocol requires (TR-49).
 //!
-//! An id names one request of a session: while it is open, no other request can have it (2025-11-25 Basic Protocol,
-//! Requests). Streams are resumed, so what arrives under an id may be the answer to something that was asked long ago.
+//! An id names one request of a session: while that is open, no other request can have the id (2025-11-25 Basic
+//! Protocol, Requests). Because streams are resumed, a message under an id may be the answer to a request of long ago.
 
 mod identifier;
 pub(crate) mod kept;
@@ -34,27 +34,28 @@ use crate::revision::NearRevision;
 use crate::shares::Holder;
 use crate::upstream::UpstreamName;
 
-/// Requests of one session that wait for an answer; of more, the oldest are no longer waited for.
+/// The most requests of one session that wait for an answer; beyond that, the oldest are no longer waited for.
 const OPEN_REQUESTS_MAX: usize = 1024;
 
-/// Questions to a person that one session waits for; of more, the oldest are no longer waited for.
+/// The most questions to a person that one session waits for; beyond that, the oldest are no longer waited for.
 const QUESTIONS_MAX: usize = 64;
 
-/// Event ids of one session that can be resumed from.
+/// The most event ids of one session from which a stream can be resumed.
 const EVENTS_MAX: usize = 1024;
-/// Sessions of one user over all clients, as a multiple of what one client may have.
+/// One user may have this many times the sessions of one client, over all clients.
 const HOLDER_FACTOR: usize = 8;
-/// Sessions of all users and services. Of more, one of the holder that has most gives way.
+/// The most sessions of all users and services. Beyond that, a session of the holder with the most gives way.
 const SESSIONS_TOTAL: usize = 16_384;
-/// The same of all anonymous callers, who cannot take the place of users.
+/// The most sessions of all anonymous callers, who cannot displace users.
 const ANONYMOUS_TOTAL: usize = 4096;
-/// How long a session of an anonymous caller lives without a request: to begin another, no sign-in is needed.
+/// How long a session of an anonymous caller lives without a request. Beginning another needs no sign-in.
 const ANONYMOUS_IDLE: Duration = Duration::from_hours(1);
-/// Sessions of an earlier process that ended in this one. With more, none of an earlier process is gone on with any more.
+/// The most sessions of earlier processes whose end in this one is remembered. Beyond that, no such session is
+/// continued.
 const ENDED_MAX: usize = 65_536;
 
-/// Whose a job is: the same person through another client or another grant is another owner. Anonymous callers cannot be
-/// told apart, so a job of theirs is of the session in which it was begun.
+/// Who owns a job. The same person through another client or another grant is another owner. Anonymous callers cannot
+/// be told apart, so their jobs belong to the session in which they were begun.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     subject: Subject,
@@ -64,7 +65,7 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// `None`: the owner could not be recognised later.
+    /// Returns the owner; `None` if the owner could not be recognised later.
     pub(crate) fn of(caller: &Caller, session: Option<&Session>) -> Option<Self> {
         let session = match &caller.basis {
             Basis::Grant(_) => None,
@@ -75,14 +76,14 @@ impl Owner {
     }
 }
 
-/// A session at an upstream, and the key of the upstream that it is at.
+/// A session at an upstream, and the key of that upstream.
 #[derive(Debug, Clone)]
 pub(crate) struct FarSession {
     pub(crate) upstream: UpstreamName,
     pub(crate) session: UpstreamSession,
 }
 
-/// Whose a session is: the same person through another client is another party.
+/// Who owns a session. The same person through another client is another party.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Party {
     subject: Subject,
@@ -100,29 +101,29 @@ impl Party {
 pub(crate) struct Session {
     key: Digest,
     party: Party,
-    /// To whose share it counts.
+    /// The holder to whose share the session counts.
     holder: Holder,
-    /// Under which it was last used: the session ends with it.
+    /// The grant under which the session was last used. The session ends with it.
     grant: Mutex<Option<GrantId>>,
-    /// At which server.
+    /// The server that the session is at.
     pub(crate) server: ServerName,
-    /// What `initialize` agreed on with the client.
+    /// The revision that `initialize` agreed on with the client.
     pub(crate) near: NearRevision,
-    /// The session behind it, if the upstream has sessions.
+    /// The upstream's session behind it, if the upstream has sessions.
     pub(crate) far: Option<FarSession>,
     /// Whether its client opens pages for its user (2025-11-25).
     pub(crate) elicits_urls: bool,
-    /// Whether its server has tools, whose list may change.
+    /// Whether its server has tools, so that their list may change.
     pub(crate) has_tools: bool,
     open: Mutex<OpenRequests>,
     /// Digests of the last event ids that were passed on, oldest first.
     events: Mutex<VecDeque<Digest>>,
-    /// What a person was sent to a page for, and what of it is over, to be told on the standing stream.
+    /// The questions that a person was sent to a page for, and those that are over, to be told on the standing stream.
     questions: Mutex<Questions>,
     over: Notify,
     used_at_millis: AtomicU64,
     standing: AtomicBool,
-    /// Whether another process began it.
+    /// Whether another process began the session.
     is_revived: bool,
 }
 
@@ -139,7 +140,7 @@ struct OpenRequests {
     next: u64,
 }
 
-/// An id, in so little room that a session can keep many: a client may write very long ones.
+/// A request id in a small form, so that a session can keep many. A client may send very long ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum IdKey {
     Integer(i64),
@@ -155,8 +156,8 @@ impl IdKey {
     }
 }
 
-/// The place of a request among the open ones of its session. Dropped before the request was sent, it is free again;
-/// after that, only an answer frees it.
+/// The place of a request among the open ones of its session. If this is dropped before the request was sent, the place
+/// is free again; after that, only an answer frees it.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
     session: Arc<Session>,
@@ -166,7 +167,7 @@ pub(crate) struct OpenRequest {
 }
 
 impl OpenRequest {
-    /// The request goes to the upstream: from now on an answer to it may arrive on any stream of its session.
+    /// Notes that the request goes to the upstream: from now on its answer may arrive on any stream of its session.
     pub(crate) fn mark_sent(&self) {
         self.sent.store(true, Ordering::Relaxed);
     }
@@ -181,7 +182,7 @@ impl Drop for OpenRequest {
 }
 
 impl OpenRequests {
-    /// Forgets a request, unless it was answered and another has its id now.
+    /// Forgets a request, unless it was answered and another request has its id now.
     fn forget(&mut self, key: IdKey, at: u64) {
         if self.rows.get(&key).is_some_and(|(found, _)| *found == at) {
             self.rows.remove(&key);
@@ -191,7 +192,8 @@ impl OpenRequests {
 }
 
 impl Session {
-    /// Remembers a request, so that its answer is known wherever it arrives. `None`: a request with this id is open.
+    /// Remembers a request, so that its answer is recognised wherever it arrives. `None`: a request with this id is
+    /// open.
     pub(crate) fn opens(self: &Arc<Self>, id: &Id, row: &'static MethodRow) -> Option<OpenRequest> {
         let key = IdKey::of(id);
         let mut open = lock(&self.open);
@@ -211,7 +213,7 @@ impl Session {
         Some(OpenRequest { session: Arc::clone(self), key, at, sent: AtomicBool::new(false) })
     }
 
-    /// The request that this answer is to, which is answered with that.
+    /// Returns the request that this answer belongs to, which is no longer open then.
     pub(crate) fn answered(&self, id: &Id) -> Option<&'static MethodRow> {
         let mut open = lock(&self.open);
         let (at, row) = open.rows.remove(&IdKey::of(id))?;
@@ -219,7 +221,7 @@ impl Session {
         Some(row)
     }
 
-    /// The client of this session was told to send its user to the page of this question.
+    /// Notes that the client was told to send its user to the page of this question.
     pub(crate) fn asks(&self, question: ApprovalId) {
         let mut questions = lock(&self.questions);
         if questions.open.contains(&question) {
@@ -231,7 +233,7 @@ impl Session {
         questions.open.push_back(question);
     }
 
-    /// A person has answered somewhere. News only for the session that asked this.
+    /// Notes that a person has answered a question. Has no effect if this session did not ask it.
     fn is_answered(&self, question: ApprovalId) {
         let mut questions = lock(&self.questions);
         let Some(at) = questions.open.iter().position(|open| *open == question) else { return };
@@ -244,7 +246,7 @@ impl Session {
         self.over.notify_one();
     }
 
-    /// Resolves when a question of this session is over, with the question. Dropping it before loses nothing.
+    /// Waits until a question of this session is over, and returns the question. Dropping the future loses nothing.
     pub(crate) async fn next_over(&self) -> ApprovalId {
         loop {
             let next = self.over.notified();
@@ -255,7 +257,7 @@ impl Session {
         }
     }
 
-    /// An event with this id is passed on in this session.
+    /// Notes that an event with this id is passed on in this session.
     pub(crate) fn gives_event(&self, id: &str) {
         let mut events = lock(&self.events);
         if events.len() >= EVENTS_MAX {
@@ -264,19 +266,19 @@ impl Session {
         events.push_back(Digest::of(id.as_bytes()));
     }
 
-    /// Whether an event with this id was passed on in this session, and not too long ago (PX-20).
+    /// Whether an event with this id is among the last that were passed on in this session (PX-20).
     pub(crate) fn gave_event(&self, id: &str) -> bool {
         lock(&self.events).contains(&Digest::of(id.as_bytes()))
     }
 
-    /// Takes the one place for a standing stream; `None` when it is taken (ATK-71).
+    /// Takes the one place for a standing stream; `None` if it is taken (ATK-71).
     pub(crate) fn take_standing(self: &Arc<Self>) -> Option<StandingPlace> {
         let free = self.standing.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         free.then(|| StandingPlace(Arc::clone(self)))
     }
 }
 
-/// The place of the one standing stream of a session; free again when dropped.
+/// The place for the one standing stream of a session. Dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct StandingPlace(Arc<Session>);
 
@@ -286,18 +288,18 @@ impl Drop for StandingPlace {
     }
 }
 
-/// A session to be opened.
+/// A session that is to be opened.
 #[derive(Debug)]
 pub(crate) struct NewSession<'a> {
-    /// By whom.
+    /// The caller that opens it.
     pub(crate) caller: &'a Caller,
-    /// Who called from there.
+    /// The address of the caller.
     pub(crate) source: Option<IpAddr>,
-    /// Where.
+    /// The server that it is at.
     pub(crate) server: &'a ServerName,
-    /// In which revision.
+    /// The revision that the client speaks.
     pub(crate) near: NearRevision,
-    /// The session behind it.
+    /// The upstream's session behind it.
     pub(crate) far: Option<FarSession>,
     /// Whether its client opens pages for its user.
     pub(crate) elicits_urls: bool,
@@ -311,7 +313,7 @@ pub(crate) struct Sessions {
     per_party_max: usize,
     idle: Duration,
     began: Instant,
-    /// Tells this process from any other, once a session has begun.
+    /// Identifies this process; set once a session has begun.
     process: OnceLock<Digest>,
     table: Mutex<Table>,
 }
@@ -321,7 +323,7 @@ struct Table {
     by_key: HashMap<Digest, Arc<Session>>,
     by_holder: HashMap<Holder, HashSet<Digest>>,
     anonymous: usize,
-    /// What was revived and has ended: it is not revived once more.
+    /// The revived sessions that have ended. They are not revived again.
     ended: HashSet<Digest>,
 }
 
@@ -352,8 +354,8 @@ impl Table {
         self.by_holder.get(holder).into_iter().flatten().filter_map(|key| self.by_key.get(key))
     }
 
-    /// The session that has to give way before another of this party, counted to this holder, may begin: the one that was
-    /// idle longest of the party, of the holder, or of the holder that has most.
+    /// Returns the session that has to give way before this party and holder may begin another: the one that was idle
+    /// longest among those of the party, of the holder, or of the holder with the most.
     fn in_the_way(&self, party: &Party, holder: &Holder, per_party_max: usize) -> Option<Digest> {
         let idlest = |session: &&Arc<Session>| session.used_at_millis.load(Ordering::Relaxed);
         let own = self.of(holder);
@@ -383,12 +385,12 @@ impl Sessions {
         Self { per_party_max, idle, began: Instant::now(), process: OnceLock::new(), table: Mutex::default() }
     }
 
-    /// What tells this process from any other.
+    /// Returns a digest that identifies this process.
     pub(crate) fn process(&self, entropy: &dyn Entropy) -> Digest {
         *self.process.get_or_init(|| Digest::of(&random::<32>(entropy)))
     }
 
-    /// Opens a session under this identifier. Gives the session that had to give way, if any.
+    /// Opens a session under this identifier. Returns the session that had to give way, if any.
     pub(crate) fn open(&self, id: &str, new: NewSession<'_>) -> Option<Arc<Session>> {
         let session = self.begun(Digest::of(id.as_bytes()), new, false);
         let mut table = lock(&self.table);
@@ -398,7 +400,7 @@ impl Sessions {
         evicted
     }
 
-    /// Goes on with a session that another process began. `None`: it has ended here, or there is no place for it.
+    /// Continues a session that another process began. `None`: it has ended here, or there is no place for it.
     pub(crate) fn revive(&self, id: &str, new: NewSession<'_>) -> Option<Arc<Session>> {
         let session = self.begun(Digest::of(id.as_bytes()), new, true);
         let mut table = lock(&self.table);
@@ -435,7 +437,8 @@ impl Sessions {
         }
     }
 
-    /// The session of this identifier, if it is this caller's at this server. Someone else's is as unknown as none.
+    /// Returns the session of this identifier, if it is this caller's at this server. Another's session is as unknown
+    /// as none.
     pub(crate) fn find(&self, id: &str, caller: &Caller, server: &ServerName) -> Option<Arc<Session>> {
         McpSessionToken::parse(identifier::parts(id).0).ok()?;
         let session = lock(&self.table).by_key.get(&Digest::of(id.as_bytes())).cloned()?;
@@ -447,12 +450,12 @@ impl Sessions {
         Some(session)
     }
 
-    /// Ends a session that was found before.
+    /// Ends a session.
     pub(crate) fn end(&self, session: &Session) {
         lock(&self.table).remove(&session.key);
     }
 
-    /// Ends those that were idle for too long, and gives them.
+    /// Ends the sessions that were idle for too long, and returns them.
     pub(crate) fn sweep(&self) -> Vec<Arc<Session>> {
         let before = |idle: Duration| self.millis().saturating_sub(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
         let (named, anonymous) = (before(self.idle), before(self.idle.min(ANONYMOUS_IDLE)));
@@ -462,22 +465,22 @@ impl Sessions {
         })
     }
 
-    /// Ends all of these grants, and gives them.
+    /// Ends all sessions of these grants, and returns them.
     pub(crate) fn end_of_grants(&self, grants: &HashSet<GrantId>) -> Vec<Arc<Session>> {
         self.take(|session| lock(&session.grant).is_some_and(|grant| grants.contains(&grant)))
     }
 
-    /// Ends all at servers that are not mounted any more, and gives them.
+    /// Ends all sessions at servers that are not mounted any more, and returns them.
     pub(crate) fn end_unless(&self, mounted: impl Fn(&ServerName) -> bool) -> Vec<Arc<Session>> {
         self.take(|session| !mounted(&session.server))
     }
 
-    /// A person has answered a question, whichever session asked it.
+    /// Notes that a person has answered a question, whichever session asked it.
     pub(crate) fn is_answered(&self, question: ApprovalId) {
         lock(&self.table).by_key.values().for_each(|session| session.is_answered(question));
     }
 
-    /// Every grant that has a session; those of one user, where one is given.
+    /// Returns every grant that has a session; with `of`, only those of that user.
     pub(crate) fn grants(&self, of: Option<UserId>) -> Vec<GrantId> {
         let table = lock(&self.table);
         match of {

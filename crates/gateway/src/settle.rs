@@ -1,9 +1,9 @@
-//! Step 7: what a permit owes is paid. `Permit` goes in by value and `Cleared` comes out, and nothing is forwarded
-//! without one.
+//! Step 7: pays what a permit owes. It takes a `Permit` by value and returns `Cleared`, and nothing is forwarded
+//! without a `Cleared`.
 //!
-//! What is owed is the record (durable before the effect for anything but reads, handed to the batch for reads), the
-//! approval of this very call, and one call of each budget. Whatever needs the store is one transaction: all of it is
-//! paid, or nothing. What was taken is given back only if nothing was sent.
+//! A permit owes the record (durable before the effect, except for reads, whose record goes to the batch), the approval
+//! of this very call, and one call of each budget. What needs the store is one transaction: either all of it is paid,
+//! or nothing. What was taken is given back only if nothing was sent.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use sekisho_store::{StoreError, Taken, Tx};
 use crate::audit::{Journal, JournalError, Judgement, Noted, OutcomePlace, decision};
 use crate::route::Routed;
 
-/// How long a round that was given back waits for its client, in seconds.
+/// How long a client has to come back for a round that was given back, in seconds.
 const ROUND_AGAIN_SECONDS: u32 = 600;
 
-/// Proof that what was owed for a permitted call was paid. Not `Clone`; only [`settle`] makes one.
+/// Proof that everything owed for a permitted call was paid. Not `Clone`; only [`settle`] makes one.
 #[derive(Debug)]
 pub(crate) struct Cleared {
     permit: Box<Permit>,
@@ -31,17 +31,17 @@ pub(crate) struct Cleared {
 }
 
 impl Cleared {
-    /// Who was permitted.
+    /// The caller that was permitted.
     pub(crate) fn caller(&self) -> &Caller {
         self.permit.caller()
     }
 
-    /// What was permitted.
+    /// The call that was permitted.
     pub(crate) fn call(&self) -> &Call {
         self.permit.call()
     }
 
-    /// Under which id the records know it.
+    /// The id under which the records know the request.
     pub(crate) fn request(&self) -> RequestId {
         self.request
     }
@@ -59,7 +59,7 @@ pub(crate) enum SettleError {
     /// The task ended meanwhile.
     #[error("the task is finished")]
     Over(TaskId),
-    /// The round that it goes on with was used, or has expired.
+    /// The round that the call goes on with was used before, or has expired.
     #[error("this round of the call is over")]
     Round,
     /// There is no approval of this call to use up.
@@ -73,11 +73,11 @@ impl From<StoreError> for SettleError {
     }
 }
 
-/// What was taken for a call, to give it back if nothing of it was sent.
+/// What was taken for a call, so that it can be given back if nothing of the call was sent.
 #[derive(Debug, Default)]
 pub(crate) struct Paid(Option<Box<(Caller, Owed)>>);
 
-/// Everything that settling gives.
+/// The result of settling.
 #[derive(Debug)]
 pub(crate) struct Settled {
     /// The proof.
@@ -88,7 +88,7 @@ pub(crate) struct Settled {
     pub(crate) place: OutcomePlace,
 }
 
-/// Pays what the permit owes, and keeps a place for the record of the outcome.
+/// Pays what the permit owes, and reserves a place for the record of the outcome.
 pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permit>) -> Result<Settled, SettleError> {
     let (caller, owes) = (permit.caller(), permit.owes());
     let place = journal.place(routed.now, caller.grant()).await?;
@@ -118,7 +118,7 @@ pub(crate) async fn settle(journal: &Journal, routed: &Routed, permit: Box<Permi
     Ok(Settled { cleared: Cleared { permit, request: routed.request }, paid, place })
 }
 
-/// All that is owed and the record, in one transaction, before anything happens.
+/// Pays everything that is owed and writes the record, in one transaction, before anything happens.
 async fn pay_first(
     journal: &Journal,
     caller: &Caller,
@@ -131,7 +131,7 @@ async fn pay_first(
     Ok(journal.conclude(tx, record, now).await?)
 }
 
-/// Each is one conditional statement; whatever cannot be paid undoes the rest.
+/// Pays each thing by one conditional statement. If one cannot be paid, the rest is undone.
 async fn pay(tx: &mut Tx, caller: &Caller, owes: &Owed, now: Timestamp) -> Result<(), SettleError> {
     if let Some(call) = &owes.approval {
         let grant = caller.grant().ok_or(SettleError::Unapproved)?;
@@ -160,7 +160,7 @@ impl Paid {
         Self(owes.takes().then(|| Box::new((caller.clone(), owes.clone()))))
     }
 
-    /// Gives back what was taken: nothing was sent for it.
+    /// Gives back what was taken, because nothing was sent for it.
     pub(crate) async fn give_back(self, journal: &Journal, now: Timestamp) -> Result<(), SettleError> {
         let Some(taken) = self.0 else { return Ok(()) };
         let (caller, owes) = &*taken;

@@ -1,31 +1,31 @@
-//! Who counts as one holder in the bounded tables of this surface, and how much one holder may have of a table.
+//! Who counts as one holder in the bounded tables of this surface, and how much of a table one holder may have.
 //!
-//! A bound for all callers together protects the checkpoint only: the first caller could take all of it. So each table also
-//! counts by holder, and keeps its last quarter for holders that have little.
+//! A bound for all callers together only protects the checkpoint: the first caller could take all of it. So each table
+//! also counts by holder, and keeps its last quarter for holders that have little.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use sekisho_protocol::caller::{Basis, Caller, Subject};
 
-/// The part of a table that is open to everybody, as a fraction: three quarters.
+/// How many quarters of a table are open to everybody.
 const OPEN_QUARTERS: usize = 3;
-/// A holder has little of a table while it has less than one part in so many.
+/// A holder has little of a table if it has less than one part in this many.
 const LITTLE_PARTS: usize = 64;
 
-/// Who is counted as one: a subject, with all its clients and grants; or all anonymous callers of one network.
+/// Who counts as one: a subject with all its clients and grants, or all anonymous callers of one network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Holder {
     Anonymous(Network),
     Subject(Subject),
 }
 
-/// Where anonymous callers come from: one IPv4 address, or one IPv6 /64, which is the least that one subscriber has
-/// (RFC 6177 §2). Unknown where the listener does not know either.
+/// The network of anonymous callers: one IPv4 address, or one IPv6 /64, which is the least that one subscriber has
+/// (RFC 6177 §2). Unknown if the listener does not know the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Network(Option<IpAddr>);
 
 impl Holder {
-    /// Who is counted for this caller, who called from this address.
+    /// Returns the holder that this caller, from this address, counts as.
     pub(crate) fn of(caller: &Caller, source: Option<IpAddr>) -> Self {
         match &caller.basis {
             Basis::Grant(granted) => Self::Subject(granted.subject.clone()),
@@ -35,7 +35,7 @@ impl Holder {
 }
 
 impl Network {
-    /// The network of an address.
+    /// Returns the network of an address.
     pub(crate) fn of(source: Option<IpAddr>) -> Self {
         /// The first 64 of 128 bits.
         const PREFIX: u128 = !0 << 64;
@@ -55,7 +55,7 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// Why a table takes nothing more.
+/// Why a table takes no more entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     /// The rest is kept for holders that have less.
@@ -64,7 +64,7 @@ pub(crate) enum Full {
     Total,
 }
 
-/// Whether a holder that has `own` of the `all` entries of a table with room for `max` may have one more.
+/// Checks that a holder with `own` of the `all` entries of a table with room for `max` may have one more.
 pub(crate) fn admit(own: usize, all: usize, max: usize) -> Result<(), Full> {
     if all >= max {
         return Err(Full::Total);
@@ -83,7 +83,7 @@ mod tests {
 
     use super::{Full, Holder, Network, admit};
 
-    /// ATK-153: anonymous callers are told apart by IPv4 address and by IPv6 /64, whichever way an address is written.
+    /// ATK-153: anonymous callers are told apart by IPv4 address and by IPv6 /64, however an address is written.
     #[test]
     fn anonymous_callers_are_counted_by_network() {
         let network = |text: &str| Network::of(Some(text.parse::<IpAddr>().unwrap()));
@@ -102,8 +102,8 @@ mod tests {
         assert_ne!(Holder::of(&anonymous, None), Holder::of(&anonymous, source));
     }
 
-    /// ATK-153: a holder that has much stops where three quarters are taken; one that has little finds room until all is
-    /// taken.
+    /// ATK-153: a holder that has much is refused once three quarters are taken; one that has little is admitted until
+    /// the table is full.
     #[test]
     fn the_last_quarter_is_for_those_who_have_little() {
         for (own, all, max, expected) in [

@@ -1,5 +1,5 @@
-//! What stands behind mounts: the key of an upstream, and what an operator says about it. Only configuration makes these:
-//! no request of any caller can choose a command, an argument, a variable or a URL (PX-34, ATK-89).
+//! What stands behind mounts: the key of an upstream, and its settings by an operator. Only configuration makes these:
+//! no request of a caller can choose a command, an argument, a variable or a URL (PX-34, ATK-89).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 pub struct UpstreamName(Arc<str>);
 
 impl UpstreamName {
-    /// The key of an upstream that stands behind this mount alone.
+    /// Returns the key of an upstream that stands behind this mount alone.
     pub fn behind(server: &ServerName) -> Self {
         Self(server.as_str().into())
     }
@@ -33,7 +33,7 @@ impl fmt::Display for UpstreamName {
     }
 }
 
-/// What stands behind a server. Equality tells whether a reload changed anything.
+/// The settings of what stands behind a server. A reload compares them to see what changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum UpstreamSettings {
     /// A part of the checkpoint itself.
@@ -45,7 +45,7 @@ pub enum UpstreamSettings {
 }
 
 impl UpstreamSettings {
-    /// How long one call may take without progress, where that is set for this server.
+    /// How long one call may take without progress, if this server has a setting for it.
     pub(crate) fn call_timeout(&self) -> Option<Duration> {
         match self {
             Self::BuiltIn(_) => None,
@@ -63,7 +63,7 @@ pub trait BuiltIn: fmt::Debug + Send + Sync {
     /// The definitions of its tools, as `tools/list` shows them.
     fn tools(&self) -> Vec<Value>;
 
-    /// The definitions of its prompts, as `prompts/list` shows them; may be none.
+    /// The definitions of its prompts, as `prompts/list` shows them; may be empty.
     fn prompts(&self) -> Vec<Value>;
 
     /// The result of `tools/call`.
@@ -73,10 +73,10 @@ pub trait BuiltIn: fmt::Debug + Send + Sync {
     fn prompt(&self, asked: BuiltInCall) -> BuiltInAnswer<'_>;
 }
 
-/// What is asked of a built-in server, and by whom. The caller may ask it: that was decided.
+/// A request to a built-in server, and who made it. It was decided before that the caller may make it.
 #[derive(Debug)]
 pub struct BuiltInCall {
-    /// Who asks. What is answered must be within what this caller may know.
+    /// The caller. The answer must not hold more than this caller may know.
     pub caller: Caller,
     /// The tool or prompt.
     pub name: String,
@@ -84,10 +84,10 @@ pub struct BuiltInCall {
     pub arguments: Map<String, Value>,
 }
 
-/// A result object, or why the parameters make no sense; the caller reads either.
+/// A result object, or an error text about the parameters. The caller gets either.
 pub type BuiltInAnswer<'a> = Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>>;
 
-/// A built-in server. The same one is equal to itself only.
+/// A built-in server. It is equal only to itself.
 #[derive(Clone, Debug)]
 pub struct BuiltInSettings(pub Arc<dyn BuiltIn>);
 
@@ -104,13 +104,13 @@ impl Eq for BuiltInSettings {}
 pub struct HttpSettings {
     /// Its MCP endpoint, `http` or `https`.
     pub url: String,
-    /// Headers set by us on every request, whatever the caller sent under these names.
+    /// Headers that we set on every request, whatever the caller sent under these names.
     pub headers: Vec<(HeaderName, UpstreamSecret)>,
     /// Further trust anchors, in PEM, beside those of the platform.
     pub extra_ca_pem: Option<Vec<u8>>,
-    /// Until the connection stands, TLS included.
+    /// How long connecting may take, TLS included.
     pub connect_timeout: Duration,
-    /// Until the head of the answer is there. The request's own deadline holds as well.
+    /// How long the head of the answer may take. The request's own deadline holds as well.
     pub answer_timeout: Duration,
     /// How long one call may take without progress; [`crate::Limits::request_deadline`] when absent.
     pub call_timeout: Option<Duration>,
@@ -131,7 +131,7 @@ impl HttpSettings {
 }
 
 impl Debug for HttpSettings {
-    /// Without what a URL may hold of secrets: its query and its user information.
+    /// Prints the URL without its query and user information, which may be secret.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         formatter
@@ -146,8 +146,8 @@ impl Debug for HttpSettings {
     }
 }
 
-/// Scheme, host and path of a URL, which is what logs and errors may say of it. Some servers have their credential in the
-/// path: a segment that looks drawn at random is not said.
+/// Returns scheme, host and path of a URL, for logs and errors. Some servers have their credential in the path, so a
+/// segment that looks random is replaced.
 pub(crate) fn shown_url(text: &str) -> String {
     let Ok(url) = url::Url::parse(text) else { return "(not a URL)".to_owned() };
     let is_random = |segment: &str| {
@@ -160,7 +160,7 @@ pub(crate) fn shown_url(text: &str) -> String {
     format!("{}{}", url.origin().ascii_serialization(), shown.join("/"))
 }
 
-/// From so many bytes on, a segment of letters and digits may be a credential.
+/// The length in bytes from which a segment with letters and digits may be a credential.
 const RANDOM_BYTES_MIN: usize = 20;
 
 /// A program that we start.
@@ -168,31 +168,31 @@ const RANDOM_BYTES_MIN: usize = 20;
 pub struct StdioSettings {
     /// A path, or a name that is looked up in the `PATH` of `environment`.
     pub program: OsString,
-    /// As they are: no shell reads them.
+    /// The program's arguments. No shell reads them.
     pub arguments: Vec<OsString>,
-    /// Where it starts; ours when absent.
+    /// The directory in which it starts; our own if absent.
     pub directory: Option<PathBuf>,
     /// The child's whole environment: it gets exactly this (ATK-90).
     pub environment: BTreeMap<String, EnvValue>,
-    /// Names that are set in our environment and are not passed on: named in errors, for the missing one is the
-    /// usual reason why a program exits at once.
+    /// Names of variables in our environment that are not passed on. Errors name them, because a missing variable is
+    /// the usual reason why a program exits at once.
     pub withheld: Vec<String>,
-    /// Who shares a child.
+    /// Which callers share a child.
     pub isolation: Isolation,
-    /// A child that did nothing for so long is stopped.
+    /// A child that was idle for this long is stopped.
     pub idle_stop: Duration,
-    /// Children of this upstream at one time; the gateway's own, which serves no caller, comes on top. When there is no
-    /// room, a child of the holder that has most gives way to one of a holder that has fewer.
+    /// The most children of this upstream at one time, not counting the gateway's own, which serve no caller. If there
+    /// is no room, a child of the holder with the most gives way to one of a holder that has fewer.
     pub children_max: usize,
     /// How long a new child may be silent before it has answered its first message. Every line on its standard error
     /// begins this time anew, up to ten minutes in all.
     pub start_timeout: Duration,
     /// How long one call may take without progress; [`crate::Limits::request_deadline`] when absent.
     pub call_timeout: Option<Duration>,
-    /// Between closing its input and `SIGTERM`, and between that and `SIGKILL`.
+    /// The time between closing its input and `SIGTERM`, and between that and `SIGKILL`.
     pub stop_grace: Duration,
-    /// Our own binary, to be put before the program as `GUARD child-guard --` so that the child ends with us even
-    /// when we are killed; see [`crate::guard`]. Without it only a child that heeds the end of its input does.
+    /// Our own binary. It is put before the program as `GUARD child-guard --` so that the child ends with us even when
+    /// we are killed; see [`crate::guard`]. Without it, a child only ends with us if it obeys the end of its input.
     pub guard: Option<PathBuf>,
 }
 
@@ -218,7 +218,7 @@ impl StdioSettings {
 }
 
 impl Debug for StdioSettings {
-    /// Without arguments, which people do put secrets into; variables by name.
+    /// Prints no arguments, because people put secrets into them, and only the names of variables.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("StdioSettings")
@@ -241,14 +241,14 @@ impl Debug for StdioSettings {
 /// The value of an environment variable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EnvValue {
-    /// Nothing to hide.
+    /// A value that is not secret.
     Plain(String),
-    /// Struck out of everything the child says on its standard error.
+    /// A secret value. It is removed from everything that the child writes on standard error.
     Secret(UpstreamSecret),
 }
 
 impl EnvValue {
-    /// The characters.
+    /// Returns the value.
     pub(crate) fn expose(&self) -> &str {
         match self {
             Self::Plain(value) => value,
@@ -257,14 +257,14 @@ impl EnvValue {
     }
 }
 
-/// Who shares a child (PX-36).
+/// Which callers share a child (PX-36).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Isolation {
-    /// Each session of the older revisions has its own. A revision without sessions is served as by `Subject`.
+    /// Each session of the older revisions has its own child. A revision without sessions is served as with `Subject`.
     Session,
-    /// All callers share one: only for programs that hold no caller's credentials and no caller's state.
+    /// All callers share one child. Only for programs that hold no caller's credentials and no caller's state.
     Shared,
-    /// All sessions and clients of one subject.
+    /// All sessions and clients of one subject share a child.
     #[default]
     Subject,
 }

@@ -1,7 +1,8 @@
-//! What is open, and what ends it: every request that is being answered and every stream, by the grant behind it.
+//! Everything that is open, and what ends it: each request that is being answered and each stream, by the grant behind
+//! it.
 //!
-//! Revocation, a disabled user, a removed client reach an open answer through the change feed and end it within a
-//! second; standing streams also end with their token (ATK-59). What is open is counted here, too (ATK-94).
+//! A revocation, a disabled user or a removed client reaches an open answer through the change feed and ends it within
+//! a second; standing streams also end with their token (ATK-59). What is open is counted here, too (ATK-94).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,22 +18,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shares::{Full, Holder, Network, admit};
 
-/// Requests of one grant that are being answered at one time.
+/// The most requests of one grant that are answered at one time.
 const ANSWERS_PER_GRANT: usize = 512;
-/// Requests that are being answered at one time altogether.
+/// The most requests in all that are answered at one time.
 const ANSWERS_TOTAL: usize = 32_768;
-/// The anonymous callers of one network are several hosts: at one server they may have this many times what one grant
-/// may.
+/// The anonymous callers of one network are several hosts, so at one server they may have this many times what one
+/// grant may have.
 const NETWORK_FACTOR: usize = 4;
-/// The anonymous callers of one server may altogether have this many times what one grant may.
+/// The anonymous callers of one server may together have this many times what one grant may have.
 const ANONYMOUS_FACTOR: usize = 16;
-/// Streams that are told of a change at one time: each writes to its client then, and what ends a stream must not wait
-/// for all of them.
+/// The most streams that are told of a change at one time. Each then writes to its client, and the end of a stream must
+/// not wait for all of them.
 const NUDGED_AT_ONCE: usize = 128;
-/// The pause before the next ones are told.
+/// The pause before the next streams are told.
 const NUDGE_PAUSE: Duration = Duration::from_millis(20);
 
-/// Why nothing more may be opened.
+/// Why nothing more can be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error("too many open requests and streams of one grant; close some first")]
@@ -59,9 +60,9 @@ impl From<Full> for OpenError {
 /// How long something stays open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
-    /// Until one request is answered.
+    /// Until the request is answered.
     Answer,
-    /// Until the client, the upstream or the end of its authority ends it.
+    /// Until the client, the upstream or the end of the authority ends it.
     Standing,
 }
 
@@ -70,14 +71,14 @@ pub(crate) enum Span {
 pub(crate) enum End {
     /// The authority behind it has ended.
     Revoked,
-    /// We stop.
+    /// The gateway stops.
     Stopping,
     /// The store is out of reach, so it is not known whether the authority still holds.
     Unconfirmed,
 }
 
 impl End {
-    /// What a client is told.
+    /// Returns what the client is told.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Revoked => "the authority behind this request has ended",
@@ -88,7 +89,7 @@ impl End {
         }
     }
 
-    /// The word of the records.
+    /// Returns the outcome for the records.
     pub(crate) fn outcome(self) -> OutcomeResult {
         match self {
             Self::Revoked => OutcomeResult::Revoked,
@@ -98,14 +99,14 @@ impl End {
     }
 }
 
-/// On whose behalf something is open.
+/// The grant or the anonymous callers for whom something is open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
     Anonymous(ServerName, Network),
     Grant(GrantId),
 }
 
-/// How the end of something is told, with the reason.
+/// Tells something that it has to end, and why.
 #[derive(Debug, Clone, Default)]
 struct Ending {
     token: CancellationToken,
@@ -113,12 +114,12 @@ struct Ending {
 }
 
 impl Ending {
-    /// One that ends with this one, and may end before it.
+    /// Returns an ending that also happens when this one does, and may happen before.
     fn child(&self) -> Self {
         Self { token: self.token.child_token(), why: Arc::default() }
     }
 
-    /// The first reason holds.
+    /// Ends it. The first reason stays.
     fn end(&self, why: End) {
         let _ = self.why.set(why);
         self.token.cancel();
@@ -129,7 +130,7 @@ impl Ending {
 #[derive(Debug)]
 struct StandingStream {
     ending: Ending,
-    /// How it is told that its lists may have changed.
+    /// Tells the stream that its lists may have changed.
     nudge: Arc<Notify>,
     server: ServerName,
 }
@@ -138,7 +139,7 @@ struct StandingStream {
 #[derive(Debug)]
 struct Held {
     holder: Holder,
-    /// Ends all of it.
+    /// Ends everything under this key.
     ending: Ending,
     answers: usize,
     standing: HashMap<u64, StandingStream>,
@@ -191,25 +192,25 @@ pub(crate) struct Watchdog {
     streams_total: usize,
     open: Mutex<Open>,
     stopping: AtomicBool,
-    /// Told when nothing is open any more.
+    /// Notified when nothing is open any more.
     emptied: Notify,
 }
 
-/// One open answer or stream; not open any more when dropped.
+/// One open answer or stream. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Watch {
     dog: Arc<Watchdog>,
     key: Key,
     holder: Holder,
-    /// Of everything under its key.
+    /// Ends everything under its key.
     group: Ending,
-    /// Of a standing stream: which it is, how it ends alone, and how it is nudged.
+    /// For a standing stream: its number, its own ending, and its nudge.
     standing: Option<(u64, Ending, Arc<Notify>)>,
 }
 
 impl Watch {
-    /// Resolves when what this stream's lists show may have changed; never for the answer to one request. Several changes
-    /// at once are one.
+    /// Waits until what this stream's lists show may have changed; never returns for the answer to one request. Several
+    /// changes at once count as one.
     pub(crate) async fn nudged(&self) {
         match &self.standing {
             Some((_, _, nudge)) => nudge.notified().await,
@@ -217,7 +218,7 @@ impl Watch {
         }
     }
 
-    /// Resolves when it has to end, with the reason.
+    /// Waits until this has to end, and returns the reason.
     pub(crate) async fn ended(&self) -> End {
         let own = self.standing.as_ref().map(|(_, own, _)| own);
         own.unwrap_or(&self.group).token.cancelled().await;
@@ -250,7 +251,7 @@ impl Drop for Watch {
 }
 
 impl Open {
-    /// Whether one more of this kind may be open, by every bound that it counts to.
+    /// Checks every bound for one more of this kind.
     fn admit(&self, dog: &Watchdog, key: &Key, holder: &Holder, span: Span) -> Result<(), OpenError> {
         let (per_grant, total) = match span {
             Span::Answer => (ANSWERS_PER_GRANT, ANSWERS_TOTAL),
@@ -310,7 +311,7 @@ impl Watchdog {
         }
     }
 
-    /// Opens something for this caller, who called from this address, at this server.
+    /// Opens something at this server for this caller, which calls from this address.
     pub(crate) fn open(
         self: &Arc<Self>,
         caller: &Caller,
@@ -324,7 +325,7 @@ impl Watchdog {
             Basis::Open => Key::Anonymous(server.clone(), Network::of(source)),
         };
         let mut open = self.lock();
-        // Looked at under the lock: what is opened before we stop is ended with the others.
+        // Checked under the lock, so that whatever is opened before the stop is ended with the others.
         if self.stopping.load(Ordering::SeqCst) {
             return Err(OpenError::Stopping);
         }
@@ -371,7 +372,8 @@ impl Watchdog {
         }
     }
 
-    /// The same, all of one server; all there are, without one. They are told a few at a time, in the background.
+    /// Does the same for all streams of one server, or for all streams if there is none given. They are told a few at a
+    /// time, in the background.
     pub(crate) fn nudge(&self, server: Option<&ServerName>) {
         let nudges: Vec<Arc<Notify>> = {
             let open = self.lock();
@@ -392,7 +394,7 @@ impl Watchdog {
         });
     }
 
-    /// Ends everything, because we stop; nothing can be opened any more.
+    /// Ends everything, because the gateway stops. Nothing can be opened any more.
     pub(crate) fn stop(&self) {
         let mut open = self.lock();
         self.stopping.store(true, Ordering::SeqCst);
@@ -410,7 +412,7 @@ impl Watchdog {
         }
     }
 
-    /// Every grant with something open; those of one user, where one is given.
+    /// Returns every grant with something open; with `of`, only those of that user.
     pub(crate) fn grants(&self, of: Option<UserId>) -> Vec<GrantId> {
         let open = self.lock();
         let concerned = open.by_key.iter().filter(|(_, held)| match of {
@@ -458,7 +460,7 @@ mod tests {
         dog.open(caller, None, &server.parse().unwrap(), span)
     }
 
-    /// ATK-94: the stream beyond the bound is refused, and another grant is not affected.
+    /// ATK-94: a stream beyond the bound is refused, and another grant is not affected.
     #[test]
     fn streams_are_counted_by_grant_and_altogether() {
         let dog = Arc::new(Watchdog::new(2, 3));
@@ -472,7 +474,7 @@ mod tests {
         assert!(open(&dog, &caller(3), "notes", Span::Standing).is_ok());
     }
 
-    /// ATK-153: one user with many grants does not take all streams: the last quarter is for others.
+    /// ATK-153: a user with many grants cannot take all streams: the last quarter is for others.
     #[test]
     fn a_user_with_many_grants_leaves_room_for_others() {
         let dog = Arc::new(Watchdog::new(2, 64));
@@ -492,8 +494,8 @@ mod tests {
         assert_eq!(open(&dog, &caller(2000), "notes", Span::Standing).unwrap_err(), OpenError::Total);
     }
 
-    /// ATK-94, ATK-153: so many answers of one grant at a time, and so many of the anonymous callers of one network; those
-    /// of another network, and of another server, have their own.
+    /// ATK-94, ATK-153: the answers of one grant and of the anonymous callers of one network are bounded. Those of
+    /// another network or another server have their own bounds.
     #[test]
     fn answers_are_counted_by_grant_and_of_anonymous_callers_by_network() {
         let dog = Arc::new(Watchdog::new(1, 1));
@@ -512,7 +514,8 @@ mod tests {
         assert!(dog.grants(None).is_empty());
     }
 
-    /// ATK-59, ATK-155: what one grant holds open ends with it, and nothing else does; each end has its own word.
+    /// ATK-59, ATK-155: the end of a grant ends everything that it holds open, and nothing else. Each end has its own
+    /// word.
     #[tokio::test]
     async fn the_end_of_a_grant_ends_what_it_holds_open() {
         let dog = Arc::new(Watchdog::new(8, 8));
@@ -526,7 +529,7 @@ mod tests {
         dog.end_of_grant(grant(1));
         assert_eq!((stream.ended().await, answer.ended().await), (End::Revoked, End::Revoked));
         assert!(other.ended().now_or_never().is_none());
-        // What is opened later was judged later.
+        // What is opened later was judged later, so it stays open.
         for span in [Span::Standing, Span::Answer] {
             assert!(open(&dog, &caller(1), "notes", span).unwrap().ended().now_or_never().is_none());
         }

@@ -1,7 +1,7 @@
-//! What a decision costs, by the number of policies: `cargo bench -p sekisho-policy`.
+//! The cost of a decision, by the number of policies: `cargo bench -p sekisho-policy`.
 //!
-//! Best of many short batches, as ratios to Cedar's bare `is_authorized` over as many policies in the same run. Exit
-//! status 1 if a target is missed (in microseconds, so they belong to a quiet machine).
+//! Measures the best of many short batches, as ratios to Cedar's bare `is_authorized` over as many policies in the same
+//! run. The exit status is 1 if a target is missed (targets are in microseconds, so run this on a quiet machine).
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has nothing to say")]
@@ -23,9 +23,9 @@ use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after}
 use sekisho_protocol::ids::{ClientId, GrantId, TokenId, UserId};
 use serde_json::json;
 
-/// Of so many policies, one in a hundred is about the server that is asked about.
+/// The numbers of policies. One policy in a hundred is about the server in question.
 const COUNTS: [usize; 4] = [10, 100, 1_000, 10_000];
-/// Tools of one list.
+/// The number of tools in one list.
 const TOOLS: usize = 1_000;
 
 /// Targets, in microseconds.
@@ -33,14 +33,14 @@ const REPEATED_MAX: f64 = 2.0;
 const FIRST_MAX: f64 = 100.0;
 const LIST_FIRST_MAX: f64 = 10_000.0;
 const LIST_REPEATED_MAX: f64 = 2_000.0;
-/// What holding the arguments of an ordinary call to the schema of its tool may add.
+/// How much the check of an ordinary call's arguments against the tool's schema may add, in microseconds.
 const SCHEMA_MAX: f64 = 1.0;
 
 fn now() -> Timestamp {
     ManualClock::default().now()
 }
 
-/// Users that nobody has asked about yet: each first decision is about another one.
+/// The number of users without a kept answer: each first decision is about another one.
 const USERS: u64 = 300;
 
 fn user(seed: u64) -> UserId {
@@ -95,7 +95,7 @@ fn call(tool: usize) -> Call {
     Call::bare("notes".parse().unwrap(), "tools/call", target)
 }
 
-/// The best time of one run, in microseconds; `make` gives each run what it needs and is not measured.
+/// Returns the best time of one run, in microseconds. `make` prepares each run and is not measured.
 fn best<T>(runs: usize, mut make: impl FnMut() -> T, mut work: impl FnMut(&T)) -> f64 {
     let mut best = Duration::MAX;
     for _ in 0..runs {
@@ -107,7 +107,7 @@ fn best<T>(runs: usize, mut make: impl FnMut() -> T, mut work: impl FnMut(&T)) -
     best.as_secs_f64() * 1e6
 }
 
-/// Cedar alone: request and entities ready, every policy looked at.
+/// Cedar alone, with request and entities prepared, over all policies.
 fn bare(count: usize) -> f64 {
     let set: PolicySet = policies(count).parse().unwrap();
     let request = Request::new(
@@ -122,7 +122,7 @@ fn bare(count: usize) -> f64 {
     best(20, || (), |()| drop(black_box(authorizer.is_authorized(&request, &set, &Entities::empty()))))
 }
 
-/// The arguments of an ordinary call, held to what its tool takes, in microseconds.
+/// The check of an ordinary call's arguments against the tool's schema, in microseconds.
 fn schema() -> f64 {
     let schema = ToolSchema::read(&json!({
         "type": "object",

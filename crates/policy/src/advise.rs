@@ -1,6 +1,7 @@
-//! What the records say could be narrower: proposals with their evidence, never changes.
+//! Proposals, drawn from the records, to make rights and scopes narrower. Each comes with its evidence; nothing is
+//! changed here.
 //!
-//! Only what was seen counts. Where arguments were not kept, nothing is said about them.
+//! Only recorded calls count. If arguments were not kept, nothing is proposed about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,16 +14,16 @@ use sekisho_protocol::task::{OWN_TOOLS, TaskDefinition};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Calls with one argument from which a bound is drawn; of fewer only the type is said.
+/// The fewest calls with an argument from which a bound is drawn; with fewer, only its type is proposed.
 const CALLS_FOR_A_BOUND: usize = 3;
-/// Different texts that are listed; of more only what they begin with.
+/// The most different texts that are listed as allowed values; with more, only their common beginning is proposed.
 const TEXTS_MAX: usize = 5;
-/// Characters of a beginning that is worth a bound.
+/// The fewest characters of a common beginning that make a bound.
 const PREFIX_CHARS_MIN: usize = 3;
-/// Refusals of one kind that are worth a word.
+/// The fewest refusals of one kind for which there is a proposal.
 const REFUSALS_MIN: usize = 3;
 
-/// What was seen.
+/// The records and settings from which proposals are made.
 #[derive(Debug, Clone, Default)]
 pub struct Observations {
     /// The grants that live.
@@ -33,14 +34,14 @@ pub struct Observations {
     pub calls: Vec<ObservedCall>,
 }
 
-/// A grant, as far as it matters here.
+/// What matters here of a grant.
 #[derive(Debug, Clone)]
 pub struct ObservedGrant {
     /// Its identifier.
     pub id: GrantId,
-    /// At which server.
+    /// The server that it is for.
     pub server: ServerName,
-    /// What was granted.
+    /// The scopes that were granted.
     pub scopes: ScopeSet,
 }
 
@@ -49,28 +50,28 @@ pub struct ObservedGrant {
 pub struct ObservedCall {
     /// Under which id the records know it.
     pub request: RequestId,
-    /// For whom: a name for people.
+    /// The caller, as a name for people.
     pub who: String,
-    /// Through which client.
+    /// The client that made the call.
     pub client: Option<ClientId>,
-    /// Where.
+    /// The server that was called.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool that was called.
     pub tool: String,
-    /// The answer.
+    /// The decision.
     pub verdict: Verdict,
     /// The set that refused.
     pub set: Option<SetName>,
-    /// Of a refusal by rights: what no loan changes. `None` where one could, and where the reader must not know.
+    /// Why no loan would change a refusal by rights. `None` if one could, or if the reader must not know.
     pub beyond_loans: Option<BeyondLoans>,
-    /// The arguments; `None`: they were not kept.
+    /// The arguments; `None` if they were not kept.
     pub arguments: Option<Map<String, Value>>,
 }
 
-/// Why a refusal by rights is none that a loan could change.
+/// Why a loan would not change a refusal by rights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BeyondLoans {
-    /// These rules forbid it.
+    /// The rules that forbid the call.
     Forbidden(Vec<String>),
     /// The tool was held back.
     Held,
@@ -79,13 +80,13 @@ pub enum BeyondLoans {
 /// One proposal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Advice {
-    /// Where.
+    /// The server that the proposal is about.
     pub server: ServerName,
-    /// What could be done, in a sentence.
+    /// The proposal, as a sentence.
     pub what: String,
-    /// What was seen that speaks for it.
+    /// The recorded facts that support it.
     pub evidence: Vec<String>,
-    /// What cannot be said, and why.
+    /// What could not be found out, and why.
     pub undecidable: Vec<String>,
     /// The change itself.
     pub proposal: Proposal,
@@ -95,11 +96,11 @@ pub struct Advice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proposal {
-    /// Nothing to apply: somebody has to think about it.
+    /// Nothing can be applied: a person has to think about it.
     Look,
     /// A policy file.
     Policy(String),
-    /// What ordinary use needs (`scopes_default`).
+    /// The scopes of ordinary use (`scopes_default`).
     Scopes(ScopeSet),
     /// A template for tasks.
     Task(TaskDefinition),
@@ -134,7 +135,7 @@ fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// Granted, but never used.
+/// Proposes narrower scopes if grants hold scopes that were never used.
 fn scopes(
     server: &ServerName,
     tools: &BTreeMap<String, Option<ToolClass>>,
@@ -199,7 +200,7 @@ fn policy(server: &ServerName, tools: &BTreeMap<String, Option<ToolClass>>, used
     })
 }
 
-/// A string of Cedar: escapes are those of JSON but for the braces of a code point.
+/// Writes a string of Cedar. The escapes are those of JSON, except for the braces around a code point.
 fn literal(text: &str) -> String {
     let escaped: String = text
         .chars()
@@ -236,7 +237,7 @@ fn task(server: &ServerName, used: &[&ObservedCall]) -> Option<Advice> {
     }
     let purpose = format!("what was done at {server} so far");
     let definition = TaskDefinition { purpose, tools, ..TaskDefinition::default() };
-    // What would not be taken as a task is not proposed as one.
+    // A definition that would not be accepted as a task is not proposed.
     definition.check().ok()?;
     Some(Advice {
         server: server.clone(),
@@ -247,7 +248,7 @@ fn task(server: &ServerName, used: &[&ObservedCall]) -> Option<Advice> {
     })
 }
 
-/// The narrowest simple schema in which all of these fit.
+/// Returns the narrowest simple schema that all of these fit.
 fn bounds(calls: &[&Map<String, Value>]) -> Value {
     let names: BTreeSet<&String> = calls.iter().flat_map(|arguments| arguments.keys()).collect();
     let in_all = names.iter().filter(|name| calls.iter().all(|arguments| arguments.contains_key(**name)));
@@ -259,7 +260,7 @@ fn bounds(calls: &[&Map<String, Value>]) -> Value {
             ((*name).clone(), bound(&values))
         })
         .collect();
-    // Without `required`, all of the properties would be.
+    // Without `required`, all of the properties would be required.
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
@@ -299,14 +300,14 @@ fn kind(value: &Value) -> &'static str {
 }
 
 fn common_prefix<'a>(texts: &BTreeSet<&'a str>) -> &'a str {
-    // In order, the first and the last differ soonest.
+    // The texts are sorted, so the first and the last have the shortest common beginning.
     let (Some(first), Some(last)) = (texts.first(), texts.last()) else { return "" };
     let same = first.char_indices().zip(last.chars()).find(|((_, one), other)| one != other);
     let end = same.map_or(first.len().min(last.len()), |((at, _), _)| at);
     first.get(..end).unwrap_or_default()
 }
 
-/// A text as a regular expression that fits it alone.
+/// Returns a regular expression that fits only this text.
 fn escaped(text: &str) -> String {
     text.chars()
         .flat_map(|character| {
@@ -316,7 +317,7 @@ fn escaped(text: &str) -> String {
         .collect()
 }
 
-/// What to do where rights refuse.
+/// Returns what can be done about a refusal by rights.
 fn rights_way(beyond_loans: Option<&BeyondLoans>) -> String {
     match beyond_loans {
         Some(BeyondLoans::Forbidden(rules)) => {

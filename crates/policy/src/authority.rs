@@ -1,32 +1,32 @@
-//! What stands behind a caller, as the store says it: declared tasks, and how far its clients are trusted.
+//! What the store says about a caller: declared tasks, and how far the clients are trusted.
 
 use sekisho_protocol::registration::ClientOrigin;
 
 use crate::task::Need;
 
-/// What stands behind a token at this moment, as the store says it.
+/// What the store says about a token at this moment.
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
-    /// What the declared tasks need.
+    /// The need of the declared tasks.
     pub need: Need,
-    /// How far the least trusted client on the path is trusted.
+    /// The trust in the least trusted client on the path.
     pub trust: Trust,
 }
 
 /// How far a client is trusted to be who it says it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Trust {
-    /// It registered itself; nobody has checked anything.
+    /// The client registered itself; nobody has checked anything.
     #[default]
     Unverified,
-    /// It is described by a document at a host of its own.
+    /// A document at a host of the client's own describes it.
     Published,
     /// An operator registered it.
     Registered,
 }
 
 impl Trust {
-    /// The trust of a client of this origin.
+    /// Returns the trust in a client of this origin.
     pub fn of(origin: ClientOrigin) -> Self {
         match origin {
             ClientOrigin::Dynamic => Self::Unverified,
@@ -35,7 +35,7 @@ impl Trust {
         }
     }
 
-    /// As policies see it.
+    /// Returns the number that policies compare.
     pub(crate) fn level(self) -> i64 {
         match self {
             Self::Unverified => 0,

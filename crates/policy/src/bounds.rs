@@ -1,9 +1,10 @@
-//! Bounds on a tool's arguments, as tasks and loans have them: a JSON Schema (2020-12) that is read more strictly than JSON
-//! Schema reads itself, because somebody relies on it.
+//! Bounds on a tool's arguments, for tasks and loans: a JSON Schema (2020-12) that is read more strictly than JSON
+//! Schema requires, because somebody relies on it.
 //!
-//! In JSON Schema, `maximum` says nothing of a text, and `properties` nothing of a member that is not there: both would
-//! let through what the bound is about. Here a bound on a property implies its presence, and every keyword the type that
-//! it speaks of (decision 0036). What could bind nothing is refused when it is made, not found out later.
+//! In JSON Schema, `maximum` does not restrict a text, and `properties` does not require a member: both would let
+//! through what the bound is meant to keep out. Here a bound on a property requires the property, and every keyword
+//! requires the type that it applies to (decision 0036). A bound that could not restrict anything is refused when it is
+//! made.
 
 use std::fmt;
 
@@ -17,100 +18,100 @@ mod words;
 
 use words::{Family, Word};
 
-/// Objects, arrays and scalars of one schema.
+/// The most objects, arrays and scalars of one schema.
 const SCHEMA_NODES_MAX: usize = 512;
-/// Objects and arrays inside one another in a schema.
+/// The deepest nesting of objects and arrays in a schema.
 const SCHEMA_DEPTH_MAX: usize = 16;
 
-/// Why bounds on arguments are not taken.
+/// Why bounds on arguments are refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BoundsError {
-    /// A schema, or a part of one, that lets everything through.
+    /// A schema, or a part of one, lets everything through.
     #[error(
         "the bounds on `{tool}` say nothing of {at}; leave that out, or say what it may be, such as {{\"const\":\"a\"}}"
     )]
     Empty {
-        /// Of which tool.
+        /// The tool.
         tool: String,
-        /// Of which argument, in words.
+        /// The argument, in words.
         at: String,
     },
-    /// Not a JSON Schema (2020-12), or with a pattern that is too large.
+    /// The text is not a JSON Schema (2020-12), or has a pattern that is too large.
     #[error("the bounds on `{tool}` are not a JSON Schema: {reason}")]
     Invalid {
-        /// Of which tool.
+        /// The tool.
         tool: String,
-        /// What the reader of schemas says.
+        /// What the reader of schemas reports.
         reason: String,
     },
     /// The tool takes no such argument.
     #[error("the tool `{tool}` has no argument `{name}`{hint}")]
     NoSuchArgument {
-        /// Of which tool.
+        /// The tool.
         tool: String,
         /// The argument.
         name: String,
-        /// What may have been meant.
+        /// A hint at the argument that may have been meant.
         hint: String,
-        /// Whether the tool takes no arguments but those that it declares, so that no call can keep this bound.
+        /// Whether the tool takes only the arguments that it declares, so that no call can keep this bound.
         closed: bool,
     },
-    /// A keyword that speaks of other values than there can be.
+    /// A keyword applies to values of another type than the argument can have.
     #[error("in the bounds on `{tool}`, `{keyword}` speaks of {speaks}, and {at} is {found}")]
     OtherType {
-        /// Of which tool.
+        /// The tool.
         tool: String,
         /// The keyword.
         keyword: String,
-        /// The type that it speaks of.
+        /// The type that the keyword applies to.
         speaks: String,
-        /// Of which argument, in words.
+        /// The argument, in words.
         at: String,
         /// The type that is declared.
         found: String,
     },
-    /// A reference: checking would cost what nobody can bound.
+    /// The schema has a reference, and the cost of following references has no bound.
     #[error("the bounds on `{tool}` hold `{word}`; write out what it refers to")]
     Reference {
-        /// Of which tool.
+        /// The tool.
         tool: String,
-        /// The word.
+        /// The keyword that refers.
         word: String,
     },
-    /// Too large or too deep.
+    /// The schema is too large or too deep.
     #[error("the bounds on `{tool}` have more than {SCHEMA_NODES_MAX} values or {SCHEMA_DEPTH_MAX} levels")]
     TooLarge {
-        /// Of which tool.
+        /// The tool.
         tool: String,
     },
-    /// A type that is allowed and that no keyword speaks of.
+    /// A type is allowed, and no keyword restricts it.
     #[error("the bounds on `{tool}` let any {kind} through as {at}; take it out of `type`, or bound it as well")]
     Unbound {
-        /// Of which tool.
+        /// The tool.
         tool: String,
         /// The type.
         kind: &'static str,
-        /// Of which argument, in words.
+        /// The argument, in words.
         at: String,
     },
-    /// A keyword whose meaning under these rules nobody could tell.
+    /// A keyword has no clear meaning under these rules.
     #[error("the bounds on `{tool}` hold `{keyword}`, which is not used in bounds; {instead}")]
     Unclear {
-        /// Of which tool.
+        /// The tool.
         tool: String,
         /// The keyword.
         keyword: String,
-        /// What to write in its place.
+        /// What to write instead.
         instead: &'static str,
     },
-    /// A keyword that nobody knows.
+    /// A keyword does not exist.
     #[error("the bounds on `{tool}` hold `{keyword}`, which is no keyword of JSON Schema{hint}")]
     Unknown {
-        /// Of which tool.
+        /// The tool.
         tool: String,
         /// The keyword.
         keyword: String,
-        /// What may have been meant.
+        /// A hint at the keyword that may have been meant.
         hint: String,
     },
 }
@@ -125,12 +126,12 @@ impl fmt::Debug for Bounds {
 }
 
 impl Bounds {
-    /// Reads bounds that were made before. Whether the tool has these arguments was asked then.
+    /// Reads bounds that were made before. Whether the tool has these arguments was checked then.
     pub fn read(tool: &str, schema: &Value) -> Result<Self, BoundsError> {
         Self::of(tool, schema, None)
     }
 
-    /// Whether arguments are within: the JSON text of an object; none at all are an empty one.
+    /// Checks that arguments are within the bounds. They are the JSON text of an object; `None` counts as an empty one.
     pub(crate) fn check(&self, arguments: Option<&[u8]>) -> Result<(), Box<Violation>> {
         let broken = |_| Box::new(Violation::new("type"));
         let text = std::str::from_utf8(arguments.unwrap_or(b"{}")).map_err(broken)?;
@@ -148,7 +149,8 @@ impl Bounds {
         };
         jsonschema::options()
             .with_draft(Draft::Draft202012)
-            // Linear in the text, whatever the expression: look-around and references back are refused.
+            // Linear in the length of the text, whatever the expression is: look-around and back-references are
+            // refused.
             .with_pattern_options(PatternOptions::regex().size_limit(SMALL_PATTERN_BYTES_MAX))
             .build(schema)
             .map_err(|error| invalid(&error))?;
@@ -158,32 +160,34 @@ impl Bounds {
     }
 }
 
-/// Whether bounds bind: asked before anybody agrees to them.
+/// Checks that bounds can restrict a call, before anybody agrees to them.
 ///
-/// `definition` is what the tool promises, as the catalogue keeps it.
+/// `definition` is the tool's definition, as the catalogue keeps it.
 pub fn check_schema(tool: &str, schema: &Value, definition: Option<&str>) -> Result<(), BoundsError> {
     let known = definition.and_then(ToolSchema::of_definition);
     Bounds::of(tool, schema, known.as_ref().and_then(ToolSchema::compiled)).map(drop)
 }
 
-/// That a tool does not declare an argument.
+/// The finding that a tool does not declare an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacking {
-    /// What may have been meant, or what there is: the end of a sentence, which begins with a semicolon or is empty.
+    /// A hint at the argument that may have been meant, or at those that exist. It is the end of a sentence: it begins
+    /// with a semicolon or is empty.
     pub hint: String,
-    /// Whether it takes no arguments but those that it declares.
+    /// Whether the tool takes only the arguments that it declares.
     pub closed: bool,
 }
 
-/// Whether a tool lacks an argument that a rule names, by its definition as the catalogue keeps it. What is inside an object
-/// has a name with a point. `None`: it has it, or that cannot be told.
+/// Returns in what way a tool lacks an argument that a rule names, by its definition as the catalogue keeps it. A
+/// nested argument has a name with points. `None` if the tool has it, or if that is unknown.
 pub fn lacking(definition: &str, argument: &str) -> Option<Lacking> {
     let schema = ToolSchema::of_definition(definition)?;
     let (part, declared) = schema.compiled()?.lacking(argument)?;
     Some(Lacking { hint: words::meant(part, declared.names.into_iter()), closed: declared.closed })
 }
 
-/// Without references, a schema is a tree, and each of its nodes looks at each value once.
+/// Checks the size of a schema, and that it has no references. Without references it is a tree, and each of its nodes
+/// checks each value once.
 fn measure(tool: &str, schema: &Value, depth: usize, nodes: &mut usize) -> Result<(), BoundsError> {
     *nodes += 1;
     if *nodes > SCHEMA_NODES_MAX || depth > SCHEMA_DEPTH_MAX {
@@ -201,12 +205,12 @@ fn measure(tool: &str, schema: &Value, depth: usize, nodes: &mut usize) -> Resul
     }
 }
 
-/// A foreign text on one line.
+/// Shortens a foreign text to one line.
 fn short(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(120).collect()
 }
 
-/// Where in the arguments a schema speaks.
+/// The place in the arguments that a schema is about.
 #[derive(Debug, Clone)]
 struct SchemaPosition<'a> {
     /// The names that lead there; `None` beyond a list or a pattern.
@@ -243,7 +247,7 @@ impl<'a> SchemaPosition<'a> {
     }
 }
 
-/// Reads a schema so that each keyword binds.
+/// Rewrites a schema so that each keyword restricts.
 struct Reader<'a> {
     tool: &'a str,
     known: Option<&'a Compiled>,
@@ -286,7 +290,7 @@ impl Reader<'_> {
         Ok(Value::Object(strict))
     }
 
-    /// The types that the keywords speak of, written out; or why they are not those that there can be.
+    /// Writes out the types that the keywords apply to, or says why the argument cannot have them.
     fn kinds(
         &self,
         strict: &mut Map<String, Value>,
@@ -305,7 +309,7 @@ impl Reader<'_> {
         let declared = strict.get("type").and_then(Types::named);
         let possible = declared.map_or(there, |declared| declared.and(there));
         if let Some((keyword, kind)) = speaking.iter().find(|(_, kind)| !possible.has(*kind)) {
-            // What is declared in the bounds themselves is nearer than what the tool declares.
+            // A type that the bounds declare is reported before one that the tool declares.
             let found = declared.filter(|declared| !declared.has(*kind)).unwrap_or(there);
             return Err(other(keyword, *kind, found));
         }
@@ -337,7 +341,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// What is inside a schema, read in the same way; and the presence of what its properties bind.
+    /// Rewrites the schemas inside a schema in the same way, and requires the properties that they restrict.
     fn inner(
         &self,
         strict: &mut Map<String, Value>,
@@ -362,7 +366,7 @@ impl Reader<'_> {
                 strict.insert(keyword.to_owned(), Value::Array(read));
             }
         }
-        // A list that may be shorter would pass without what is said of its beginning.
+        // A shorter list would avoid what is said of its first elements.
         if let (Some(Value::Array(first)), None) = (members.get("prefixItems"), members.get("minItems")) {
             strict.insert("minItems".to_owned(), json!(first.len()));
         }
@@ -380,7 +384,7 @@ impl Reader<'_> {
             self.exists(name, place)?;
         }
         let Some(Value::Object(properties)) = members.get("properties") else { return Ok(()) };
-        // Where nothing else may be there, to be named is to be allowed.
+        // If no other members are allowed, naming one means allowing it.
         let closed = members.get("additionalProperties") == Some(&Value::Bool(false));
         let (mut read, mut bound) = (Map::new(), Vec::new());
         for (name, inner) in properties {
@@ -391,7 +395,7 @@ impl Reader<'_> {
                 continue;
             }
             read.insert(name.clone(), self.schema(inner, &place.member(name))?);
-            // `false` says that it must not be there.
+            // `false` means that the member must not be there.
             if *inner != Value::Bool(false) {
                 bound.push(name.as_str());
             }
@@ -438,8 +442,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The types of what `not` excludes: one value, or texts and numbers by their own keywords. Anything else would
-    /// exclude less than it seems to.
+    /// Returns the types of what `not` excludes: one value, or texts and numbers by their own keywords. Anything else
+    /// would exclude less than it seems to.
     fn excluded(&self, schema: &Value) -> Result<Vec<Kind>, BoundsError> {
         let unclear = || BoundsError::Unclear {
             tool: self.tool(),
@@ -456,7 +460,7 @@ impl Reader<'_> {
                 _ => return Err(unclear()),
             }
         }
-        // That something is not null says nothing of what it is.
+        // Excluding null does not restrict any other type.
         kinds.retain(|kind| *kind != Kind::Null);
         if kinds.is_empty() { Err(unclear()) } else { Ok(kinds) }
     }

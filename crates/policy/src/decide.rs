@@ -1,6 +1,6 @@
-//! The decision: rights, then need, then grant, in the order in which a refusal may speak.
+//! The decision: rights, then need, then grant. The first one that refuses is the one that is told.
 //!
-//! Rights come first so that whoever has none learns nothing of what exists; the grant comes last because its
+//! Rights come first so that a caller without rights does not learn what exists. The grant comes last because its
 //! refusal (a step-up) names scopes.
 
 use std::fmt;
@@ -21,55 +21,56 @@ use crate::task::{Outside, WhichArguments};
 
 pub use crate::reason::Reason;
 
-/// One answer to one call.
+/// The decision on one call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A person has to say yes to this very call first: the permit owes an approval, and is worth nothing without it.
+    /// A person has to approve this very call first: the permit owes an approval, and is worth nothing without it.
     Ask(Ask),
-    /// No.
+    /// The call is refused.
     Deny(Denial),
-    /// Yes.
+    /// The call is permitted.
     Permit(Permit),
-    /// Not with these scopes: all that the call needs are named.
+    /// The token lacks scopes. All scopes that the call needs are named.
     StepUp(StepUp),
 }
 
-/// A permit that waits for a person.
+/// A permit that needs a person's approval.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// What is permitted once the approval is there to be used up.
+    /// The permit, which settling exchanges for an approval.
     pub permit: Permit,
-    /// Of user, client, server, tool, canonical arguments and what is sent beside them: what the person says yes to.
+    /// What the person approves: a digest of user, client, server, tool, canonical arguments, and what is sent beside
+    /// them.
     pub call: Digest,
-    /// The rule that asks for it.
+    /// The rule that requires the approval.
     pub rule: RuleId,
-    /// What the rule gives as its reason.
+    /// The reason that the rule gives.
     pub reason: Option<String>,
 }
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The rules that led to it; for owners and records.
     pub because: Arc<[RuleId]>,
-    /// How the call stands to the declared tasks; not looked at where rights refuse.
+    /// The call's relation to the declared tasks; not checked if rights refuse.
     pub need: audit::Need,
-    /// What forbids the call, where rights refuse it to somebody who may make it with other arguments, and so may know
-    /// of it. `None` where the refusal must not say whether there is such a thing (RS-36).
+    /// What forbids the call, if the caller may make it with other arguments and so may know of it. `None` if the
+    /// refusal must not tell whether the thing exists (RS-36).
     pub forbidden: Option<Forbidden>,
-    /// Which bound the arguments do not keep, where an owner lent the tool to this caller within bounds and nothing else
-    /// stands in the way. `None` as for `forbidden`.
+    /// The bound that the arguments do not keep, if an owner lent the tool to this caller within bounds and nothing
+    /// else forbids the call. `None` in the same case as for `forbidden`.
     pub lent: Option<Box<Violation>>,
 }
 
-/// A call that rules forbid as it is. No loan helps: a rule that forbids beats it.
+/// What is told of a call that rules forbid with these arguments. No loan helps, because a rule that forbids beats it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forbidden {
-    /// What the rules give as their reasons.
+    /// The reasons that the rules give.
     pub reasons: Vec<String>,
-    /// Arguments that are there in a form that a rule cannot compare, and that it forbids for that.
+    /// Arguments in a form that a rule cannot compare, which is why the rule forbids them.
     pub unread: Vec<String>,
 }
 
@@ -89,22 +90,22 @@ impl fmt::Display for Forbidden {
 /// The scopes a call needs and the token lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepUp {
-    /// All scopes of the operation (RS-20), not only the missing ones.
+    /// All scopes that the operation needs (RS-20), not only the missing ones.
     pub scopes: ScopeSet,
-    /// The rules by which the user has the right.
+    /// The rules that give the user the right.
     pub because: Arc<[RuleId]>,
-    /// How the call stands to the declared tasks.
+    /// The call's relation to the declared tasks.
     pub need: audit::Need,
 }
 
-/// Who could make a call: a caller, or somebody of whom it is only asked what would follow.
+/// Somebody who could make a call: a caller, or a candidate in a question of what would follow.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
-    /// For whom, and through which clients.
+    /// The subject, and the clients on the path.
     pub principal: Principal<'a>,
-    /// What was granted.
+    /// The scopes that were granted.
     pub scopes: &'a ScopeSet,
-    /// When the authority ends by itself.
+    /// When the authority expires.
     pub ends: Timestamp,
 }
 
@@ -114,7 +115,7 @@ impl<'a> From<&'a Caller> for Candidate<'a> {
     }
 }
 
-/// Judges one call. Total: every input has an answer, and what is not known is refused.
+/// Decides on one call. Every input has an answer, and what is unknown is refused.
 pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> Decision {
     let (passed, ask) = match judge(rights, caller.into(), authority, call, now) {
         Judgement::Ask(passed, ask) => (passed, Some(ask)),
@@ -131,7 +132,7 @@ pub fn decide(rights: &Rights, caller: &Caller, authority: &Authority, call: &Ca
     }
 }
 
-/// A decision without the proof that it was about a caller.
+/// A decision that proves nothing, because it may be about somebody who did not call.
 pub(crate) enum Judgement {
     Ask(Passed, Approval),
     Deny(Denial),
@@ -139,7 +140,7 @@ pub(crate) enum Judgement {
     StepUp(StepUp),
 }
 
-/// What a permit is made from, beside its caller and its call.
+/// The parts of a permit beside its caller and its call.
 pub(crate) struct Passed {
     because: Arc<[RuleId]>,
     need: audit::Need,
@@ -147,14 +148,14 @@ pub(crate) struct Passed {
     pub(crate) observed: Option<Reason>,
 }
 
-/// The yes of a person that a permit waits for.
+/// The approval that a permit waits for.
 pub(crate) struct Approval {
     call: Digest,
     rule: RuleId,
     reason: Option<String>,
 }
 
-/// What follows for this candidate. Only [`decide`] makes a permit of it, and only for a caller.
+/// Returns the judgement on this candidate. Only [`decide`] makes a permit of it, and only for a caller.
 pub(crate) fn judge(
     rights: &Rights,
     candidate: Candidate<'_>,
@@ -166,7 +167,8 @@ pub(crate) fn judge(
     let answer = Arc::clone(&weighed.rights);
     let need = authority.need.word(weighed.need.is_ok());
     let refused = weighed.refusal(candidate.ends, authority, now);
-    // What is refused for the call itself is let pass, and never what does not exist or what has ended.
+    // A server that observes lets pass what is refused because of the call itself, but never what does not exist or has
+    // ended.
     let observed = match refused {
         Some(reason @ (Reason::Arguments(_) | Reason::OutsideTask(_) | Reason::Rights | Reason::TaskRequired))
             if weighed.exists && rights.observes(&call.server, now) =>
@@ -214,8 +216,8 @@ impl Forbidden {
     }
 }
 
-/// Whether a list may show this to the caller: what `decide` would permit, ask about, or let step up to for some
-/// arguments.
+/// Whether a list may show this to the caller: `decide` would permit it, have it approved, or let the caller step up to
+/// it, for some arguments.
 pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &Call, now: Timestamp) -> bool {
     could_see(rights, caller.into(), authority, call, now)
 }
@@ -229,8 +231,8 @@ fn could_see(rights: &Rights, candidate: Candidate<'_>, authority: &Authority, c
     }
 }
 
-/// What an approval is for: this user, through this client, at this server, this tool, these arguments, and whatever is
-/// sent beside them.
+/// Returns the digest of what an approval is for: this user, client, server and tool, these arguments, and what is sent
+/// beside them.
 pub fn approval_key<'a>(principal: impl Into<Principal<'a>>, call: &Call) -> Digest {
     let principal = principal.into();
     let client = principal.client().map_or("", |client| client.as_str());
@@ -246,8 +248,8 @@ pub fn approval_key<'a>(principal: impl Into<Principal<'a>>, call: &Call) -> Dig
     ])
 }
 
-/// The rules behind a refusal: those that could not be evaluated, where there are any. None, where it is refused for not
-/// being there although rules would permit it.
+/// Returns the rules behind a refusal: those that could not be evaluated, if there are any, and otherwise those of the
+/// answer. Empty if the thing does not exist although rules would permit it.
 fn denying(reason: &Reason, answer: &Answer) -> Arc<[RuleId]> {
     if *reason == Reason::Rights && answer.permitted {
         return Arc::default();
@@ -255,13 +257,13 @@ fn denying(reason: &Reason, answer: &Answer) -> Arc<[RuleId]> {
     Arc::clone(if answer.broken.is_empty() { &answer.because } else { &answer.broken })
 }
 
-/// The three sets, each asked for itself.
+/// The results of the checks that a decision is made from.
 pub(crate) struct Weighed {
-    /// Whether there is such a thing for this caller at all.
+    /// Whether the thing exists for this caller.
     pub(crate) exists: bool,
     /// Whether the arguments are those that the tool takes (RS-61).
     pub(crate) fits: Result<(), Box<Violation>>,
-    /// Whether the caller may know what the tool takes: who may call it with some arguments.
+    /// Whether the caller may know which arguments the tool takes, because some arguments are permitted.
     knows: bool,
     pub(crate) rights: Arc<Answer>,
     pub(crate) need: Result<(), Outside>,
@@ -275,7 +277,7 @@ impl Weighed {
         call: &Call,
         (asked, now): (WhichArguments, Timestamp),
     ) -> Self {
-        // Before anything is judged by them.
+        // The arguments are checked before anything is judged by them.
         let fits = match (asked, &call.schema) {
             (WhichArguments::This, Some(schema)) => schema.check(call.arguments.as_deref()),
             _ => Ok(()),
@@ -290,9 +292,9 @@ impl Weighed {
         }
     }
 
-    /// The first set that says no, the grant apart.
+    /// Returns the first reason to refuse, without looking at the grant.
     fn refusal(&self, ends: Timestamp, authority: &Authority, now: Timestamp) -> Option<Reason> {
-        // A call that does not fit is told so to who may make one that does.
+        // A caller that may make a call that fits is told that this one does not.
         let may = if self.fits.is_ok() { self.rights.permitted } else { self.knows };
         if !self.exists || !may {
             return Some(Reason::Rights);
@@ -310,7 +312,7 @@ impl Weighed {
     }
 }
 
-/// Whether the thing is there for this caller. A tool that is held back is not, and neither is somebody else's job.
+/// Whether the thing exists for this caller. A tool that is held back does not, and neither does another caller's job.
 fn exists(call: &Call) -> bool {
     match &call.target {
         Target::Job { own, .. } => *own,

@@ -1,4 +1,4 @@
-//! The three sets one by one, for people: the same code that decides, asked to say everything.
+//! An explanation of a decision for people, set by set, made by the same code that decides.
 
 use sekisho_protocol::audit::Verdict;
 use sekisho_protocol::env::Timestamp;
@@ -11,46 +11,46 @@ use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{Rights, Unread};
 use crate::task::{OutsideWhy, WhichArguments};
 
-/// What each set says to a call, and what follows. For owners and auditors: it says more than a caller may know.
+/// What each set says about a call, and the decision. For owners and auditors: it tells more than a caller may know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// What follows.
+    /// The decision.
     pub decision: Verdict,
     /// The set that refused, if one did.
     pub set: Option<SetName>,
-    /// What the user may do.
+    /// The result of the rights.
     pub rights: RightsSay,
-    /// What was granted to the client.
+    /// The result of the grant.
     pub grant: GrantSays,
-    /// What the declared tasks need.
+    /// The result of the tasks.
     pub need: NeedSays,
     /// Why the arguments are not those that the tool takes, if they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid: Option<String>,
-    /// The server only observes at this moment, and this is what would have refused.
+    /// What would have refused, if the server only observes at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
 }
 
-/// What the rights say.
+/// The result of the rights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RightsSay {
-    /// Whether the call is inside.
+    /// Whether the rights permit the call.
     pub inside: bool,
     /// Whether the thing exists for the caller at all.
     pub exists: bool,
-    /// Whether the server has it, but new or changed, and no owner has accepted it.
+    /// Whether the server has the tool but it is held back: it is new or changed, and no owner has accepted it.
     #[serde(default)]
     pub held: bool,
-    /// The rules that led to it.
+    /// The rules that led to the result.
     pub because: Vec<String>,
-    /// What the rules give as their reasons.
+    /// The reasons that the rules give.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// The rule that wants a person's yes to each call.
+    /// The rule that requires an approval of each call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<String>,
-    /// The rule that wants a declared task.
+    /// The rule that requires a declared task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_required: Option<String>,
     /// Rules that could not be evaluated.
@@ -61,7 +61,7 @@ pub struct RightsSay {
     pub unread: Vec<UnreadSays>,
 }
 
-/// A rule that looks at an argument, which is there in a form that the rule cannot compare.
+/// A rule with an argument that it cannot compare.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnreadSays {
     /// The rule.
@@ -70,32 +70,32 @@ pub struct UnreadSays {
     pub argument: String,
 }
 
-/// What the grant says.
+/// The result of the grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantSays {
-    /// Whether the call is inside.
+    /// Whether the grant covers the call.
     pub inside: bool,
-    /// What was granted.
+    /// The scopes that were granted.
     pub scopes: ScopeSet,
-    /// What the call needs.
+    /// The scopes that the call needs.
     pub needed: ScopeSet,
 }
 
-/// What the tasks say.
+/// The result of the tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NeedSays {
-    /// Whether a task was declared. Without one, a call is never said to be inside three sets.
+    /// Whether a task was declared. Without one, a call is never said to be inside all three sets.
     pub declared: bool,
     /// Whether the call is inside every declared task.
     pub inside: bool,
-    /// Their purposes.
+    /// The purposes of the tasks.
     pub purposes: Vec<String>,
-    /// Why it is outside.
+    /// Why the call is outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
-/// Explains a call, of a caller or of somebody who could make it.
+/// Explains a call, by a caller or by somebody who could make it.
 pub fn explain<'a>(
     rights: &Rights,
     candidate: impl Into<Candidate<'a>>,

@@ -1,4 +1,4 @@
-//! What may be granted: a consent page shows this and nothing more.
+//! The scopes that can be granted: a consent page shows these and nothing more.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::Rights;
 use crate::task::WhichArguments;
 
-/// Every scope this subject could hand on at this server: the classes of which it may call some tool, and the names
-/// of the tools that it may call. Empty where there is no right at all.
+/// Returns every scope that this subject could grant at this server: the classes of which it may call some tool, and
+/// the names of the tools that it may call. Empty if there is no right at all.
 ///
-/// A class stands for tools that are not there yet, too: it may be handed on if the rights allow a tool of that
-/// class that has no name they know, or any that they do.
+/// A class stands for future tools, too. It can be granted if the rights allow a tool of that class whose name they do
+/// not know, or any tool that they do know.
 ///
-/// `client` is the one that is to get it: what was lent to the subject is for one client alone.
+/// `client` is the client that gets the grant: a loan to the subject is for one client only.
 pub fn grantable(
     rights: &Rights,
     (subject, client): (&Subject, &ClientId),
@@ -38,7 +38,7 @@ pub fn grantable(
     let classes = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive].into_iter().filter(|class| {
         let any = may_call("", ToolState::Classified(*class));
         let known = || tools.iter().any(|tool| tool.class == Some(*class) && may_call(&tool.name, standing(tool)));
-        // Resources and prompts are read, too: such as no rule names, or some that only a rule knows by name.
+        // Reading includes resources and prompts: those that no rule names, or some that only a rule knows by name.
         let may_read = || ResourceUri::parse("urn:sekisho:unnamed").is_ok_and(|uri| may(Target::Resource { uri }));
         let looks =
             || may_read() || may(Target::Prompt { name: String::new() }) || rights.reads_by_name(subject, server);
@@ -50,16 +50,16 @@ pub fn grantable(
     by_class.chain(by_name).collect()
 }
 
-/// What is left of a wish: what may be granted, and `offline_access`, which is about the token and not about
-/// the server.
+/// Returns the part of the requested scopes that can be granted, and `offline_access`, which is about the token and not
+/// about the server.
 pub fn grantable_of(wish: &ScopeSet, grantable: &ScopeSet) -> ScopeSet {
     wish.iter().filter(|scope| **scope == Scope::offline_access() || grantable.satisfies(scope)).cloned().collect()
 }
 
-/// What is left of a grant when single tools are unticked: exactly what is ticked. A class is kept where all its known
-/// tools are; below it, single tools are named.
+/// Returns what is left of a grant when single tools are unticked: exactly the ticked ones. A class is kept if all its
+/// known tools are ticked; otherwise the single tools are named.
 ///
-/// `tools` are the known tools of the server, `ticked` the names that stay.
+/// `tools` are the known tools of the server, `ticked` the names of those that stay.
 pub fn narrowed(scopes: &ScopeSet, tools: &[Tool], ticked: &BTreeSet<&str>) -> ScopeSet {
     let classes = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive];
     let held = classes.into_iter().filter(|class| scopes.satisfies(&Scope::of_class(*class))).max();

@@ -1,4 +1,4 @@
-//! What a loan could not change: an owner is warned before lending, and nobody is sent to ask for it.
+//! What a loan could not change: owners are warned of it before lending, and callers are not told to ask for a loan.
 
 use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
@@ -10,7 +10,7 @@ use crate::model::{Authority, Call, Target, ToolState};
 use crate::rights::{Rights, RuleId};
 use crate::task::WhichArguments;
 
-/// Why a loan of a tool would let no call pass.
+/// Why a loan of a tool would not let any call pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "because", rename_all = "snake_case")]
 pub enum Hindrance {
@@ -18,10 +18,10 @@ pub enum Hindrance {
     Forbidden {
         /// The rules.
         rules: Vec<RuleId>,
-        /// What they give as their reasons.
+        /// The reasons that the rules give.
         reasons: Vec<String>,
     },
-    /// The tool is new or has changed, and is not there until an owner accepts it.
+    /// The tool is new or has changed, and does not exist until an owner accepts it.
     Held {
         /// Whether the user may use it as soon as it is accepted, without any loan.
         permitted: bool,
@@ -31,18 +31,18 @@ pub enum Hindrance {
 /// A tool that somebody wants.
 #[derive(Debug, Clone, Copy)]
 pub struct WantedTool<'a> {
-    /// At which server.
+    /// The server that has it.
     pub server: &'a ServerName,
     /// Its name.
     pub name: &'a str,
-    /// The class in force; of a tool that is held back, the one that it had.
+    /// The class in force. For a tool that is held back, the class that it had.
     pub class: Option<ToolClass>,
     /// Whether it is held back.
     pub held: bool,
 }
 
-/// What stands in the way of lending this tool to this subject for use by this client, as far as no call has to be known.
-/// Rules that look at a task or at the source of a call are asked as for a call without a task.
+/// Returns what would prevent a loan of this tool to this subject and client from having an effect, as far as that does
+/// not depend on the call. Rules about a task or the source of a call are evaluated for a call without a task.
 pub fn hindrance(
     rights: &Rights,
     (subject, client): (&Subject, &ClientId),

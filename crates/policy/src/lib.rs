@@ -1,7 +1,7 @@
-//! May this caller do this? Rights, grant and task go in; one decision comes out.
+//! Decides whether a caller may make a call. Rights, grant and task go in; one decision comes out.
 //!
-//! Pure, total, not async: no store, no clock, no network. [`decide::decide`] is the one function; the only
-//! maker of a [`permit::Permit`], without which nothing is forwarded. What is not known denies.
+//! Pure, total, not async: no store, no clock, no network. [`decide::decide`] is the central function. Only it makes a
+//! [`permit::Permit`], without which nothing is forwarded. What is unknown is refused.
 //!
 //! A request enters as a [`sekisho_protocol::caller::Caller`], the [`model::Authority`] behind it and a
 //! [`model::Call`], and leaves as a [`decide::Decision`]. To add a reason to refuse, add a variant to

@@ -1,4 +1,4 @@
-//! What is judged: one call, as the gateway read it from the authorized bytes.
+//! The call that is judged, as the gateway read it from the authorized bytes.
 
 use core::net::IpAddr;
 use std::sync::Arc;
@@ -14,32 +14,32 @@ use crate::schema::ToolSchema;
 
 pub use crate::authority::{Authority, Trust};
 
-/// One element to be judged.
+/// One call to be judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// At which server.
+    /// The server that is called.
     pub server: ServerName,
     /// The method, as the method table spells it.
     pub method: &'static str,
     /// What it touches.
     pub target: Target,
-    /// The arguments as they were sent: the JSON text of an object. `None`: none were.
+    /// The arguments as they were sent: the JSON text of an object. `None` if there were none.
     pub arguments: Option<Bytes>,
-    /// What the tool takes: its accepted `inputSchema`. `None`: it has none, or the call is about no tool.
+    /// The tool's accepted `inputSchema`. `None` if it has none, or the call is about no tool.
     pub schema: Option<Arc<ToolSchema>>,
-    /// All of `params` as they were sent: an approval is also for what stands beside the arguments.
+    /// All of `params` as they were sent, because an approval also covers what is sent beside the arguments.
     pub params: Option<Bytes>,
-    /// The digest of the canonical arguments, where the records keep one.
+    /// The digest of the canonical arguments, if the records keep one.
     pub arguments_digest: Option<Digest>,
-    /// The round that this goes on with: the same call was permitted and paid for before, and its upstream asked
-    /// something back. It is used up in place of approval and budgets.
+    /// The earlier round that this call continues: the same call was permitted and paid for, and its upstream asked
+    /// something back. The round is used up in place of approval and budgets.
     pub round: Option<Digest>,
-    /// Where it came from, as far as that is known.
+    /// The address that the call came from, if known.
     pub source: Option<IpAddr>,
 }
 
 impl Call {
-    /// A call without arguments, from an unknown place, that goes on with nothing.
+    /// Returns a call without arguments, from an unknown address, that continues no earlier round.
     pub fn bare(server: ServerName, method: &'static str, target: Target) -> Self {
         Self {
             server,
@@ -58,16 +58,16 @@ impl Call {
 /// What a call touches, with what the catalogue knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A tool of the checkpoint's own: it can only take away from what the caller may do.
+    /// A tool of the checkpoint's own. It can only reduce what the caller may do.
     Checkpoint {
         /// Its name.
         name: &'static str,
     },
-    /// A deferred result. `own`: it was started by this subject, client and grant.
+    /// A job, which is a deferred result.
     Job {
         /// Its identifier as the upstream gave it.
         id: String,
-        /// Whether the caller started it.
+        /// Whether this subject, client and grant started it.
         own: bool,
     },
     /// A prompt.
@@ -77,10 +77,10 @@ pub enum Target {
     },
     /// A resource, or a template of resources.
     Resource {
-        /// Its URI. Nothing is judged by a text that is not canonical.
+        /// Its URI. A text that is not canonical is never judged.
         uri: ResourceUri,
     },
-    /// Nothing beyond the server itself: a handshake, a list (which is filtered item by item), a notification.
+    /// Only the server itself: a handshake, a list (which is filtered item by item), a notification.
     Server,
     /// A tool.
     Tool {
@@ -92,7 +92,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// The name to show and to record.
+    /// Returns the name to show and to record.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Checkpoint { name } => Some(name),
@@ -109,16 +109,16 @@ impl Target {
 pub enum ToolState {
     /// The owner gave it a class.
     Classified(ToolClass),
-    /// The server has it, and it is new or not what was accepted: until an owner accepts it, it is not there.
+    /// The server has it, but it is new or not what was accepted. It does not exist until an owner accepts it.
     Held,
-    /// It exists, and nobody has classified it: it needs its own `tool:NAME` scope.
+    /// It exists but nobody has classified it, so it needs its own `tool:NAME` scope.
     Unclassified,
     /// The server does not have it.
     Unknown,
 }
 
 impl Call {
-    /// How much this call can do to the world. What is unclassified could do anything.
+    /// Returns how much this call can change. An unclassified tool could do anything.
     pub fn class(&self) -> ToolClass {
         match &self.target {
             Target::Tool { standing: ToolState::Classified(class), .. } => *class,
@@ -131,13 +131,13 @@ impl Call {
         }
     }
 
-    /// Whether the record may follow the effect by a moment (product rule: decisions on anything but reads are
-    /// on record before their effect).
+    /// Whether the record may follow the effect by a moment (product rule: every decision on anything but a read is on
+    /// record before its effect).
     pub fn is_read(&self) -> bool {
         self.class() == ToolClass::Read
     }
 
-    /// Whether a budget counts it.
+    /// Whether the call counts against a budget.
     pub fn is_counted(&self) -> bool {
         match &self.target {
             Target::Prompt { .. } | Target::Resource { .. } | Target::Tool { .. } => true,
@@ -145,8 +145,8 @@ impl Call {
         }
     }
 
-    /// Every scope this call needs, of which the token must satisfy all (RS-20). For a tool, its own
-    /// `tool:NAME` serves as well: see [`Call::is_granted_by`].
+    /// Returns every scope this call needs; the token must satisfy all of them (RS-20). For a tool, its own `tool:NAME`
+    /// is enough as well: see [`Call::is_granted_by`].
     pub fn scopes(&self) -> ScopeSet {
         self.scope().into_iter().collect()
     }
@@ -160,7 +160,7 @@ impl Call {
         }
     }
 
-    /// Whether `held` covers this call.
+    /// Whether the scopes `held` cover this call.
     pub fn is_granted_by(&self, held: &ScopeSet) -> bool {
         let by_name = || match &self.target {
             Target::Tool { name, .. } => held.contains(&Scope::tool(name)),

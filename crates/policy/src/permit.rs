@@ -1,4 +1,4 @@
-//! Proof that `decide` said yes.
+//! The proof that `decide` permitted a call.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::model::Call;
 use crate::reason::Reason;
 use crate::rights::RuleId;
 
-/// Proof that all three sets said yes to this call of this caller.
+/// Proof that all three sets permit this call of this caller.
 ///
 /// No public constructor, not `Clone`, not `Deserialize`: only [`crate::decide::decide`] makes one, and
 /// settling takes it by value.
@@ -29,50 +29,50 @@ pub struct Permit {
 /// What has to be paid before a permitted call is forwarded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owed {
-    /// Whether the record must be durable before the effect: for anything but reads.
+    /// Whether the record must be durable before the effect, as for everything but reads.
     pub record_first: bool,
-    /// The approval that is used up: of this very call.
+    /// The approval that is used up; it is for this very call.
     pub approval: Option<Digest>,
     /// The tasks from whose budget one call is taken.
     pub budgets: Vec<TaskId>,
-    /// The round of a call that was paid for before, in place of both.
+    /// The round of a call that was paid for before. It is used up in place of approval and budgets.
     pub round: Option<Digest>,
 }
 
 impl Owed {
-    /// Whether paying it needs nobody but the queue of records.
+    /// Whether paying only needs the queue of records.
     pub fn is_record_only(&self) -> bool {
         !self.record_first && !self.takes()
     }
 
-    /// Whether something is taken for it that a second call would find gone.
+    /// Whether paying takes something that a second call would miss.
     pub fn takes(&self) -> bool {
         self.approval.is_some() || !self.budgets.is_empty() || self.round.is_some()
     }
 }
 
 impl Permit {
-    /// Who was permitted.
+    /// The caller that was permitted.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// What was permitted.
+    /// The call that was permitted.
     pub fn call(&self) -> &Call {
         &self.call
     }
 
-    /// What is owed.
+    /// Returns what is owed.
     pub fn owes(&self) -> &Owed {
         &self.owes
     }
 
-    /// By which rules.
+    /// The rules that permit the call.
     pub fn because(&self) -> &Arc<[RuleId]> {
         &self.because
     }
 
-    /// How the call stands to the declared tasks.
+    /// The call's relation to the declared tasks.
     pub fn need(&self) -> audit::Need {
         self.need
     }
@@ -82,7 +82,7 @@ impl Permit {
         self.task
     }
 
-    /// What would have refused, had its server not been told to observe only.
+    /// What would have refused the call if its server did not only observe.
     pub fn observed(&self) -> Option<&Reason> {
         self.observed.as_ref()
     }

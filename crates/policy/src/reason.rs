@@ -15,14 +15,14 @@ pub enum Reason {
     Expired,
     /// The call is not part of a declared task, or the task is not running.
     OutsideTask(Outside),
-    /// The user may not do this; or there is no such thing. Both are answered alike.
+    /// The user may not do this, or the thing does not exist. Both are answered alike.
     Rights,
-    /// A rule wants a declared task, and there is none.
+    /// A rule requires a declared task, and there is none.
     TaskRequired,
 }
 
 impl Reason {
-    /// The set that spoke; none does where the call is not one that the tool takes.
+    /// Returns the set that refused. None did if the arguments are not those that the tool takes.
     pub fn set(&self) -> Option<SetName> {
         match self {
             Self::Arguments(_) => None,
@@ -32,7 +32,7 @@ impl Reason {
         }
     }
 
-    /// The same, for the records.
+    /// Returns the same reason as a word for the records.
     pub fn why(&self) -> Why {
         match self {
             Self::Arguments(_) => Why::ArgumentsInvalid,

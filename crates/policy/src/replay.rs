@@ -1,4 +1,4 @@
-//! Recorded calls, judged again by other rights.
+//! Judges recorded calls again by other rights.
 
 use sekisho_protocol::caller::Principal;
 use sekisho_protocol::env::Timestamp;
@@ -7,47 +7,47 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Authority, Call};
 use crate::rights::Rights;
 
-/// What rights said to a call when it was made.
+/// What happened to a call when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Before {
-    /// Whether the user might.
+    /// Whether rights permitted the call.
     pub permitted: bool,
-    /// Whether all sets said yes, so that it was used.
+    /// Whether all sets permitted the call, so that it was used.
     pub used: bool,
     /// Whether a person was asked.
     pub asked: bool,
 }
 
-/// What other rights would come to.
+/// What would change under other rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replayed {
-    /// It would not pass any more.
+    /// The call would not pass any more.
     Breaks,
-    /// A person would be asked who was not.
+    /// A person would be asked, and was not before.
     Asks,
-    /// It would pass, and did not.
+    /// Rights would permit the call, and did not before.
     Passes,
-    /// The same as before.
+    /// Nothing would change.
     Same,
-    /// Rules look at something that is not on record.
+    /// Some rules look at something that is not on record.
     Undecidable,
 }
 
-/// What is known of a recorded call beside its principal, its tool and its time. The address that it came from is not on
+/// What is known of a recorded call, apart from its principal, tool and time. The address that it came from is not on
 /// record, so it is never known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kept {
-    /// Its arguments are those that it had.
+    /// Whether the call's arguments are those that it had.
     pub arguments: bool,
-    /// The trust of the clients on its path is that of its grant.
+    /// Whether the trust of the clients on its path is that of its grant.
     pub path: bool,
-    /// Its task, if it had one, is still known.
+    /// Whether its task is still known, if it had one.
     pub task: bool,
 }
 
-/// Judges a call again, at the moment at which it was made. A call is undecidable where the rules that can concern it
-/// look at what was not kept of it.
+/// Judges a call again, at the time at which it was made. The result is undecidable if the rules that can concern the
+/// call look at something that was not kept.
 pub fn replay(
     rights: &Rights,
     (principal, authority): (Principal<'_>, &Authority),
@@ -67,7 +67,7 @@ pub fn replay(
         (true, false) if before.used || before.asked => Replayed::Breaks,
         (false, true) => Replayed::Passes,
         (true, true) if asks => Replayed::Asks,
-        // What another set refused is refused either way.
+        // A call that another set refused is refused either way.
         (true, true | false) | (false, false) => Replayed::Same,
     }
 }

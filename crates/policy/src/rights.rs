@@ -1,12 +1,12 @@
-//! Rights: what a subject may do at a server, whatever was granted to whom.
+//! Rights: what a subject may do at a server, independent of any grant.
 //!
-//! Every right is a Cedar policy: those of the policy files, and those that the configuration's short words (owner,
-//! `everyone`, `users`, `access = "public"`) and the owners' loans come to. Nothing said means no; a `forbid` beats
-//! every `permit`; a policy that cannot be evaluated denies.
+//! Every right is a Cedar policy: those in the policy files, those made from the short words of the configuration
+//! (owner, `everyone`, `users`, `access = "public"`), and those of the owners' loans. What no policy permits is
+//! refused; a `forbid` beats every `permit`; a policy that cannot be evaluated denies.
 //!
 //! The cost of a question does not grow with the number of policies: those that cannot concern this subject at this
-//! server are left out beforehand (`index`), and an answer that depends on neither arguments nor time is kept. All
-//! of it belongs to one [`Rights`], which is made whole whenever anything changes: there is nothing to invalidate.
+//! server are left out beforehand (`index`), and an answer that depends on neither arguments nor time is kept. All of
+//! this belongs to one [`Rights`], which is made anew on every change, so there is nothing to invalidate.
 
 mod answer;
 mod arguments;
@@ -46,12 +46,12 @@ pub use names::{NameOf, NameUse, names};
 pub use parts::{OWNERS, PolicyFile, RightsParts, RightsServer, RightsUser};
 pub use sekisho_protocol::audit::RuleId;
 
-/// Answers that are kept; each is about 200 bytes.
+/// The most answers that are kept; each takes about 200 bytes.
 const ANSWERS_MAX: usize = 100_000;
-/// Selections of policies that are kept: one for each subject at each server.
+/// The most selections of policies that are kept: one for each subject at each server.
 const SLICES_MAX: usize = 10_000;
 
-/// Which circumstances of a call some rules look at. Who must judge a call without knowing one of them asks this first.
+/// The circumstances of a call that some rules look at. Check this before judging a call of which one is not known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Looks {
     /// The arguments.
@@ -64,7 +64,7 @@ pub struct Looks {
     pub task: bool,
 }
 
-/// The rights in force. Made whole when users, configuration or policies change; never altered in place.
+/// The rights in force. Made anew when users, configuration or policies change; never changed in place.
 pub struct Rights {
     users: BTreeMap<UserId, RightsUser>,
     servers: BTreeMap<ServerName, RightsServer>,
@@ -88,7 +88,7 @@ impl fmt::Debug for Rights {
 }
 
 impl Rights {
-    /// Reads and checks everything. All mistakes are told at once.
+    /// Reads and checks all parts. Reports all mistakes at once.
     pub fn new(parts: RightsParts) -> Result<Self, Vec<Fault>> {
         let terms = Terms::new();
         let (policies, odd) = load::policies(&parts, &terms)?;
@@ -105,7 +105,7 @@ impl Rights {
         })
     }
 
-    /// Nobody may do anything.
+    /// Returns rights by which nobody may do anything.
     pub fn none() -> Self {
         let terms = Terms::new();
         Self {
@@ -121,17 +121,18 @@ impl Rights {
         }
     }
 
-    /// What is in force and probably not meant: told when it is loaded, and no reason to refuse it.
+    /// Returns what is in force but probably not meant. It is reported on loading, and is no reason to refuse the
+    /// rights.
     pub fn warnings(&self) -> &[Fault] {
         &self.odd
     }
 
-    /// Whether refusals by rights or need at this server are only recorded at this moment.
+    /// Whether this server only records refusals by rights or need at this moment.
     pub fn observes(&self, server: &ServerName, now: Timestamp) -> bool {
         self.servers.get(server).and_then(|server| server.observe_until).is_some_and(|end| now < end)
     }
 
-    /// Whether the subject may make this call. Total: what is not known may not.
+    /// Judges whether the subject may make this call. Every input has an answer, and what is unknown is refused.
     pub fn judge<'a>(
         &self,
         principal: impl Into<Principal<'a>>,
@@ -142,12 +143,12 @@ impl Rights {
         self.answer(principal.into(), authority, call, WhichArguments::This, now)
     }
 
-    /// What those of these rules give as their reasons that are in force and forbid; `None` where none of them is.
+    /// Returns the reasons of those of these rules that are in force and forbid; `None` if there are none.
     pub fn forbidding(&self, rules: &[RuleId]) -> Option<Vec<String>> {
         self.index.forbidding(rules)
     }
 
-    /// The bound that the arguments of this call do not keep, where the tool is lent to its caller within bounds.
+    /// Returns the bound that the arguments of this call do not keep, if the tool is lent to its caller within bounds.
     pub(crate) fn beyond(
         &self,
         principal: Principal<'_>,
@@ -158,7 +159,7 @@ impl Rights {
         self.lent.beyond(principal, authority, call, now)
     }
 
-    /// What the rules that can concern this subject at this server look at.
+    /// Returns what the rules look at that can concern this subject at this server.
     pub fn looks_at(&self, subject: &Subject, server: &ServerName) -> Looks {
         let uses = self.slice(subject, server).asked(WhichArguments::This).1;
         Looks { arguments: uses.arguments, path: uses.path, source: uses.source, task: uses.task }
@@ -183,7 +184,7 @@ impl Rights {
             return Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
         }
         let slice = self.slice(principal.subject, &call.server);
-        // Only answers that last are kept, so whatever is found here holds.
+        // Only lasting answers are kept, so one that is found here is still right.
         let key = Key::of(principal, authority, call, asked, &slice);
         if let Some(known) = self.answers.get(&key) {
             return known;
@@ -233,11 +234,11 @@ impl Rights {
         answer
     }
 
-    /// Those of these policies that could apply to this question with other arguments. Seldom are there any.
+    /// Returns those of these policies that could apply to this question with other arguments. Usually there are none.
     fn applying<'a>(&self, clashing: Vec<Clashing<'a>>, request: &Request, entities: &Entities) -> Vec<Clashing<'a>> {
         let applies = |clashing: &Clashing<'_>| {
             let mut guard = PolicySet::new();
-            // What cannot be asked, or fails, is taken to apply.
+            // A policy whose guard cannot be evaluated is taken to apply.
             if guard.add(clashing.guard.clone()).is_err() {
                 return true;
             }
@@ -270,7 +271,7 @@ impl Rights {
     }
 }
 
-/// Everything that an answer depends on, when it depends on neither arguments nor circumstances.
+/// Everything that an answer depends on, if it depends on neither arguments nor circumstances.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     subject: Subject,
@@ -278,15 +279,16 @@ struct Key {
     path: Option<ActorPath>,
     trust: Trust,
     kind: Kind,
-    /// Empty where the rules do not tell one from another.
+    /// Empty if the rules do not tell single tools, resources or prompts apart.
     name: String,
     asked: WhichArguments,
 }
 
-/// What is asked about.
+/// The kind of thing that a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
-    /// Somebody else's job is no question to the rights at all, and must not answer for one.
+    /// Another caller's job. Rights are not asked about it, and its answer must not be used for a job of the caller's
+    /// own.
     ForeignJob,
     Prompt,
     Resource,

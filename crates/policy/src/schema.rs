@@ -1,12 +1,13 @@
-//! What a tool's arguments may be: its accepted `inputSchema`, compiled once and checked at every call (RS-61).
+//! The schema of a tool's arguments: its accepted `inputSchema`, compiled once and checked on every call (RS-61).
 //!
-//! The check reads the arguments where they stand. Types are strict: `"5"` is no number, and 5.0 is the integer 5, as
-//! JSON Schema has it. Numbers are compared as they are written, never as doubles. A member that the schema does not
-//! declare, and that a lenient reader could take for one that it does, is refused ([`strict::loosely`]).
+//! The check reads the arguments in place, without building a value. Types are strict: `"5"` is no number, and 5.0 is
+//! the integer 5, as JSON Schema has it. Numbers are compared as they are written, never as doubles. A member that the
+//! schema does not declare is refused if a lenient reader could take it for a declared one ([`strict::loosely`]).
 //!
-//! Everything is bounded: the size of a schema, its patterns, and the steps of one check. Keywords that are seldom used
-//! (`unevaluatedProperties`) are left to the crate `jsonschema`. A schema that can be read by neither is *unreadable*:
-//! calls are held to no schema then, and rules and bounds still hold, for they do not rest on it (decision 0035).
+//! Everything is bounded: the size of a schema, its patterns, and the steps of one check. Schemas with rare keywords
+//! (`unevaluatedProperties`) are checked by the crate `jsonschema`. A schema that neither can read is *unreadable*:
+//! calls are then not checked against it, but rules and bounds still hold, because they do not depend on it
+//! (decision 0035).
 //!
 //! [`strict::loosely`]: sekisho_protocol::mcp::strict::loosely
 
@@ -24,29 +25,30 @@ use serde_json::Value;
 pub(crate) use compile::{CompileError, PATTERN_BYTES_MAX, SMALL_PATTERN_BYTES_MAX, Use};
 pub(crate) use node::{Compiled, Types, kind};
 
-/// Why arguments do not fit. Names what is wrong and where, and what the schema says there; never a value that was sent.
+/// Why arguments do not fit. Says what is wrong, where, and what the schema requires; never shows a value that was
+/// sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// A JSON pointer (RFC 6901) to it; empty for the arguments as a whole.
+    /// A JSON pointer (RFC 6901) to the wrong value; empty for the arguments as a whole.
     pub at: String,
-    /// The keyword of JSON Schema that says no.
+    /// The keyword of JSON Schema that refuses the value.
     pub keyword: &'static str,
-    /// What is missing, or what a member could be taken for: a name out of the schema.
+    /// A name from the schema: the missing member, or the one that a member could be taken for.
     pub name: Option<String>,
-    /// A clause with what the schema says there, which is quoted as JSON of at most 300 characters. Empty where there is no
-    /// more to say.
+    /// A clause that quotes what the schema requires there, as JSON of at most 300 characters. Empty if there is
+    /// nothing to add.
     pub wants: Box<str>,
-    /// Which part of the schema says no.
+    /// The part of the schema that refuses the value.
     pub(super) part: Option<Part>,
 }
 
-/// The part of a schema that says no.
+/// The part of a schema that refuses a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     node: node::NodeId,
-    /// How many bytes of the pointer lead from its value to the one that does not fit.
+    /// The number of bytes at the end of the pointer that lead from this part's value to the wrong value.
     below: usize,
-    /// Whether it offers a choice, of which no branch alone says what is wanted.
+    /// Whether the part offers a choice, so that no single branch tells what is required.
     is_choice: bool,
 }
 
@@ -55,7 +57,7 @@ impl Violation {
         Self { at: String::new(), keyword, name: None, wants: Box::default(), part: None }
     }
 
-    /// What is wrong, in words that go with either kind of schema.
+    /// Says what is wrong, in words that fit both the schema of a tool and bounds.
     fn wrong(&self) -> String {
         let name = self.name.as_deref().map(shown).unwrap_or_default();
         let at = shown(&self.at);
@@ -78,7 +80,7 @@ impl Violation {
         matches!(self.keyword, "required" | FOLDED | ROUNDED)
     }
 
-    /// The same of bounds, where the reader knows whose: of a task, of what was lent.
+    /// Describes the violation of bounds; `whose` says what set them: a task, or a loan.
     pub fn of_bounds(&self, whose: &str) -> String {
         let wants = self.wanted();
         match self.keyword {
@@ -95,11 +97,11 @@ impl Violation {
     }
 }
 
-/// Characters of a pointer, or of a name, in a message.
+/// The most characters of a pointer or a name in a message.
 const SHOWN_MAX: usize = 120;
 
 impl fmt::Display for Violation {
-    /// Of the input schema of a tool.
+    /// Describes the violation of a tool's input schema.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (wrong, wants) = (self.wrong(), self.wanted());
         match self.keyword {
@@ -113,16 +115,16 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A foreign name or pointer on one line.
+/// Shortens a foreign name or pointer to one line.
 fn shown(text: &str) -> String {
     text.escape_debug().take(SHOWN_MAX).collect()
 }
 
-/// A member that is not declared, and could be taken for one that is.
+/// The keyword for a member that is not declared and could be taken for a declared one.
 pub(crate) const FOLDED: &str = "properties";
-/// A number that some programs round to one nearby, where its size counts: neither a yes nor a no.
+/// The keyword for a number that some programs round, if its size matters: it neither fits nor fails.
 pub(crate) const ROUNDED: &str = "(rounded)";
-/// The check took more steps than it may.
+/// The keyword for a check that took more steps than it may.
 pub(crate) const COSTLY: &str = "(steps)";
 
 /// The compiled `inputSchema` of one tool.
@@ -130,7 +132,7 @@ pub struct ToolSchema(Reading);
 
 enum Reading {
     Compiled(Compiled),
-    /// With keywords that are seldom used.
+    /// A schema with rare keywords.
     Whole(Box<Validator>),
     Unreadable(String),
 }
@@ -142,7 +144,7 @@ impl fmt::Debug for ToolSchema {
 }
 
 impl PartialEq for ToolSchema {
-    /// Only with itself: it is shared, and made anew when the tool changes.
+    /// A schema only equals itself: it is shared, and made anew when the tool changes.
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
     }
@@ -151,7 +153,7 @@ impl PartialEq for ToolSchema {
 impl Eq for ToolSchema {}
 
 impl ToolSchema {
-    /// Compiles an `inputSchema`. What cannot be read is noted, and holds nothing.
+    /// Compiles an `inputSchema`. If it cannot be read, that is noted, and nothing is checked.
     pub fn read(schema: &Value) -> Self {
         Self(match Compiled::read(schema, Use::Tool) {
             Ok(compiled) => Reading::Compiled(compiled),
@@ -163,13 +165,13 @@ impl ToolSchema {
         })
     }
 
-    /// The same of a tool's definition: one JSON object with the member `inputSchema`. `None`: it has none.
+    /// Compiles the member `inputSchema` of a tool's definition, which is one JSON object. `None` if it has none.
     pub fn of_definition(definition: &str) -> Option<Self> {
         let definition: Value = serde_json::from_str(definition).ok()?;
         definition.get("inputSchema").map(Self::read)
     }
 
-    /// Why it cannot be read, if it cannot.
+    /// Returns why the schema cannot be read, if so.
     pub fn unreadable(&self) -> Option<&str> {
         match &self.0 {
             Reading::Compiled(_) | Reading::Whole(_) => None,
@@ -177,7 +179,7 @@ impl ToolSchema {
         }
     }
 
-    /// Whether arguments fit: the JSON text of an object; none at all are an empty one.
+    /// Checks that arguments fit. They are the JSON text of an object; `None` counts as an empty one.
     pub fn check(&self, arguments: Option<&[u8]>) -> Result<(), Box<Violation>> {
         let broken = || Box::new(Violation::new("type"));
         let text = std::str::from_utf8(arguments.unwrap_or(b"{}")).map_err(|_| broken())?;
@@ -194,18 +196,18 @@ impl ToolSchema {
         }
     }
 
-    /// Whether a value at this place was held to a type, so that `null` there means what the schema says it means. `path`
-    /// has the names that lead there, outermost first.
+    /// Whether the schema restricts the type of the value at this place, so that it also decides about `null` there.
+    /// `path` holds the names that lead there, outermost first.
     pub(crate) fn is_typed(&self, path: &[&str]) -> bool {
         self.compiled().and_then(|compiled| compiled.property(path)).is_some_and(|types| types != Types::ALL)
     }
 
-    /// Whether it declares a property at this place.
+    /// Whether the schema declares a property at this place.
     pub(crate) fn declares(&self, path: &[&str]) -> bool {
         self.compiled().is_some_and(|compiled| compiled.property(path).is_some())
     }
 
-    /// The compiled form, if this module itself checks it.
+    /// Returns the compiled form, if this module does the check itself.
     pub(crate) fn compiled(&self) -> Option<&Compiled> {
         match &self.0 {
             Reading::Compiled(compiled) => Some(compiled),
@@ -214,8 +216,8 @@ impl ToolSchema {
     }
 }
 
-/// A check by the crate `jsonschema`, of a schema that is a tree: with references, nobody could bound its cost. Nothing is
-/// fetched from anywhere: the crate is built without.
+/// Builds a check by the crate `jsonschema`. The schema must be a tree, because with references the cost has no bound.
+/// Nothing is fetched, because the crate is built without that feature.
 fn whole(schema: &Value) -> Result<Validator, String> {
     if has_reference(schema) {
         return Err("`unevaluatedProperties` and the like, together with references".to_owned());

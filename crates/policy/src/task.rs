@@ -1,7 +1,7 @@
-//! Need: what the declared tasks let a call be.
+//! Need: which calls the declared tasks allow.
 //!
-//! A task names tools, each with bounds on its arguments, resources and prompts; what it does not name is outside it.
-//! What every session needs (a handshake, lists, answers, the caller's own jobs) is inside any task.
+//! A task names tools, each with bounds on its arguments, and resources and prompts. What it does not name is outside
+//! it. What every session needs (a handshake, lists, answers, the caller's own jobs) is inside any task.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::bounds::{Bounds, BoundsError, check_schema};
 use crate::model::{Call, Target};
 use crate::schema::Violation;
 
-/// A task whose bounds are ready to be checked.
+/// A task with compiled bounds.
 pub struct BoundTask {
     task: Task,
     bounds: BTreeMap<String, Option<Bounds>>,
@@ -29,13 +29,13 @@ impl fmt::Debug for BoundTask {
 }
 
 impl BoundTask {
-    /// Reads the bounds of a task.
+    /// Compiles the bounds of a task.
     pub fn new(task: Task) -> Result<Self, BoundsError> {
         let bounds = compile(&task.definition)?;
         Ok(Self { task, bounds })
     }
 
-    /// The task itself.
+    /// Returns the task itself.
     pub fn task(&self) -> &Task {
         &self.task
     }
@@ -64,7 +64,7 @@ impl BoundTask {
         {
             return outside(OutsideWhy::Arguments(violation));
         }
-        // What was counted before is not counted again.
+        // A later round of a call is not counted again.
         if call.round.is_none() && self.task.calls_left.is_some_and(|left| left <= 0) {
             return outside(OutsideWhy::Spent);
         }
@@ -72,8 +72,9 @@ impl BoundTask {
     }
 }
 
-/// Whether the bounds of a task bind: asked before anybody agrees to it. `definitions`: what the tools promise, by name, as
-/// the catalogue keeps it; of a tool that is not there, only the bounds themselves are looked at.
+/// Checks that the bounds of a task can restrict a call, before anybody agrees to it. `definitions` holds the
+/// definitions of the tools by name, as the catalogue keeps them; for a tool that is not there, only the bounds
+/// themselves are checked.
 pub fn check_bounds(definition: &TaskDefinition, definitions: &BTreeMap<String, String>) -> Result<(), BoundsError> {
     definition.tools.iter().try_for_each(|(tool, schema)| match schema {
         None => Ok(()),
@@ -89,7 +90,7 @@ fn compile(definition: &TaskDefinition) -> Result<BTreeMap<String, Option<Bounds
     bounds.collect()
 }
 
-/// Whether a URI is the one that a task names, or begins as it says.
+/// Whether a URI is the one that a task names, or begins as the task says.
 fn covers(pattern: &str, uri: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(beginning) => uri.starts_with(beginning),
@@ -97,36 +98,36 @@ fn covers(pattern: &str, uri: &str) -> bool {
     }
 }
 
-/// Whether the question is about these arguments, or about any that there could be (for lists).
+/// Whether a question is about these arguments, or about any possible ones (for lists).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum WhichArguments {
-    /// Could it be called at all?
+    /// Whether it could be called with any arguments.
     Any,
-    /// May it be called like this?
+    /// Whether it may be called with these arguments.
     This,
 }
 
-/// What the declared tasks need. A call must be inside all of them; none is no bound at all, and is said to be none. Cheap
-/// to clone.
+/// The need of the declared tasks. A call must be inside all of them. If there is none, nothing is restricted, and the
+/// records say that none was declared. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Need {
     tasks: Arc<[Arc<BoundTask>]>,
-    /// A task is named that nobody knows: nothing is inside it.
+    /// A task that is named but not known, so that nothing is allowed.
     unknown: Option<TaskId>,
 }
 
 /// Why a call is not part of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outside {
-    /// Which task says so.
+    /// The task that refuses.
     pub task: TaskId,
-    /// Its purpose; empty for one that nobody knows.
+    /// The task's purpose; empty if the task is not known.
     pub purpose: String,
-    /// Why.
+    /// The reason.
     pub why: OutsideWhy,
 }
 
-/// The same in one word.
+/// The reason why a call is not part of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutsideWhy {
     /// An argument is beyond its bound.
@@ -137,17 +138,17 @@ pub enum OutsideWhy {
     Over,
     /// Its budget of calls is used up.
     Spent,
-    /// It is not known.
+    /// The task is not known.
     Unknown,
 }
 
 impl Need {
-    /// No task was declared.
+    /// Returns the need if no task was declared.
     pub fn undeclared() -> Self {
         Self::default()
     }
 
-    /// These tasks, each of them once.
+    /// Returns the need of these tasks, each counted once.
     pub fn of(tasks: impl IntoIterator<Item = Arc<BoundTask>>) -> Self {
         let mut distinct: Vec<Arc<BoundTask>> = Vec::new();
         for task in tasks {
@@ -158,8 +159,8 @@ impl Need {
         Self { tasks: distinct.into(), unknown: None }
     }
 
-    /// The tasks that are named, each with those that it is inside of, found among `known`. One that is not there: see
-    /// [`Need::unknown`].
+    /// Returns the need of the named tasks and of the tasks that each is inside of, found among `known`. If one is not
+    /// there, see [`Need::unknown`].
     pub fn named(ids: impl IntoIterator<Item = TaskId>, known: &[Arc<BoundTask>]) -> Self {
         let mut tasks = Vec::new();
         for id in ids {
@@ -167,23 +168,23 @@ impl Need {
             let mut next = Some(id);
             while let Some(id) = next {
                 let found = known.iter().find(|task| task.task.id == id);
-                // A task inside itself is none that anybody began.
+                // A chain that is longer than the list of tasks goes round in a circle, which nobody can have declared.
                 let Some(found) = found.filter(|_| chain.len() < known.len()) else { return Self::unknown(id) };
                 chain.push(Arc::clone(found));
                 next = found.task.parent;
             }
-            // The innermost last: it was declared last.
+            // The innermost task comes last, because it was declared last.
             tasks.extend(chain.into_iter().rev());
         }
         Self::of(tasks)
     }
 
-    /// A task that is named, and that is not there: nothing is inside it.
+    /// Returns the need for a task that is named but does not exist: nothing is allowed.
     pub fn unknown(task: TaskId) -> Self {
         Self { tasks: Arc::default(), unknown: Some(task) }
     }
 
-    /// The task that is named and that is not there, if there is one.
+    /// Returns the task that is named but does not exist, if there is one.
     pub fn unknown_task(&self) -> Option<TaskId> {
         self.unknown
     }
@@ -193,12 +194,12 @@ impl Need {
         !self.tasks.is_empty() || self.unknown.is_some()
     }
 
-    /// The tasks.
+    /// Returns the tasks.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter().map(|bound| &bound.task)
     }
 
-    /// Whether a call is inside every task.
+    /// Checks that a call is inside every task.
     pub(crate) fn judge(&self, call: &Call, asked: WhichArguments, now: Timestamp) -> Result<(), Outside> {
         if let Some(task) = self.unknown {
             return Err(Outside { task, purpose: String::new(), why: OutsideWhy::Unknown });
@@ -206,7 +207,7 @@ impl Need {
         self.tasks.iter().try_for_each(|task| task.judge(call, asked, now))
     }
 
-    /// The budgets that a call takes from.
+    /// Returns the tasks whose budgets a call takes from.
     pub(crate) fn budgets(&self, call: &Call) -> Vec<TaskId> {
         if !call.is_counted() {
             return Vec::new();
@@ -214,17 +215,17 @@ impl Need {
         self.tasks().filter(|task| task.calls_left.is_some()).map(|task| task.id).collect()
     }
 
-    /// The task that was declared last, for the records.
+    /// Returns the task that was declared last, for the records.
     pub fn task(&self) -> Option<TaskId> {
         self.unknown.or_else(|| self.tasks().last().map(|task| task.id))
     }
 
-    /// What policies see: the purpose of the task that was declared last.
+    /// Returns the purpose of the task that was declared last, which policies see.
     pub(crate) fn purpose(&self) -> Option<&str> {
         self.tasks().last().map(|task| task.definition.purpose.as_str())
     }
 
-    /// How a call stands to it, for the records.
+    /// Returns the call's relation to the declared tasks, for the records.
     pub fn word(&self, is_inside: bool) -> audit::Need {
         match (self.is_declared(), is_inside) {
             (false, _) => audit::Need::Undeclared,

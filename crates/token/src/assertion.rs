@@ -1,4 +1,4 @@
-//! Believing the signed statement with which a client proves itself (RFC 7523 §2.2 and §3, `private_key_jwt`).
+//! Verifies the signed assertion with which a client proves its identity (RFC 7523 §2.2 and §3, `private_key_jwt`).
 
 use jiff::Timestamp;
 use sekisho_protocol::ids::ClientId;
@@ -9,17 +9,17 @@ use crate::jws::Compact;
 use crate::public_keys::{PublicKeys, Selected, algorithm};
 use crate::verify::{Expectation, Times, VerifyError};
 
-/// What is left to do with a believed assertion: `jti` must be taken, once, until `exp` (ATK-35).
+/// What has to be done after an assertion was verified: its `jti` must be taken, once, until `exp` (ATK-35).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssertionClaims {
-    /// The assertion's name, unique for its client: 1 to 256 bytes.
+    /// The assertion's identifier, unique for its client: 1 to 256 bytes.
     pub jti: String,
-    /// When the assertion ends.
+    /// When the assertion expires.
     pub exp: Timestamp,
 }
 
 impl AssertionClaims {
-    /// The longest life that is accepted, in seconds (ATK-35).
+    /// The longest lifetime that is accepted, in seconds (ATK-35).
     pub const LIFETIME_SECONDS_MAX: i64 = 5 * 60;
 }
 
@@ -32,12 +32,12 @@ struct Header {
     kid: Option<String>,
 }
 
-/// The claims that are read. A client may add others; they say nothing to us.
+/// The claims that are read. A client may add others, which are ignored.
 #[derive(Deserialize)]
 struct Wire {
     iss: String,
     sub: String,
-    /// A sole string: a list could hold another server's name, where the assertion could be replayed (ATK-34).
+    /// A single string: a list could hold another server's name, and the assertion could be replayed there (ATK-34).
     aud: String,
     exp: i64,
     #[serde(default, deserialize_with = "present")]
@@ -51,8 +51,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D:
     i64::deserialize(deserializer).map(Some)
 }
 
-/// Believes an assertion by `client`, made for `issuer` and nobody else, not longer than five minutes.
-/// The caller takes the `jti`; until then the client is not authenticated.
+/// Verifies an assertion by `client`, made for `issuer` alone, with a lifetime of at most five minutes. The caller has
+/// to take the `jti`; until then the client is not authenticated.
 pub fn verify_assertion(
     keys: &PublicKeys,
     assertion: &str,
@@ -63,8 +63,8 @@ pub fn verify_assertion(
     let compact = Compact::read(assertion)?;
     let header: Header = json::read(&compact.header).map_err(|_| VerifyError::Malformed)?;
     let algorithm = algorithm(&header.alg).ok_or(VerifyError::Algorithm)?;
-    // draft-ietf-oauth-rfc7523bis names a type of its own; until it is common, none and `JWT` pass, and every
-    // other kind of token is refused (ATK-43).
+    // draft-ietf-oauth-rfc7523bis defines a type of its own. Until that is common, `JWT` and a missing type are
+    // accepted, and every other kind of token is refused (ATK-43).
     let typed = header.typ.as_deref().unwrap_or("JWT");
     if !["JWT", "client-authentication+jwt"].iter().any(|good| typed.eq_ignore_ascii_case(good)) {
         return Err(VerifyError::Type);

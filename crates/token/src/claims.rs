@@ -1,4 +1,4 @@
-//! What an access token says (RFC 9068 §2.2), and how it is spelled.
+//! The claims of an access token (RFC 9068 §2.2), and their JSON form.
 
 use jiff::Timestamp;
 use sekisho_protocol::caller::{ActorPath, Subject};
@@ -13,37 +13,38 @@ use serde_json::{Value, json};
 pub struct AccessClaims {
     /// The issuer identifier, byte for byte as in the metadata (RFC 8414 §2).
     pub iss: String,
-    /// For whom the client acts.
+    /// The subject for whom the client acts.
     pub sub: Subject,
-    /// The one server the token is good for (RFC 8707 §2).
+    /// The one server that the token is valid for (RFC 8707 §2).
     pub aud: ResourceId,
-    /// Who holds the token: always the last actor of `path`.
+    /// The client that holds the token: always the last actor of `path`.
     pub client_id: ClientId,
-    /// What was granted.
+    /// The scopes that were granted.
     pub scope: ScopeSet,
     /// The grant behind the token; claim `grant`.
     pub grant: GrantId,
-    /// The grant's epoch when the token was made; a grant of another epoch has ended this token. Claim `epoch`.
+    /// The grant's epoch when the token was made; claim `epoch`. The token ends when the grant's epoch changes.
     pub epoch: i64,
-    /// Through whom, first to last; claim `path`. The nested `act` (RFC 8693 §4.1) is written from it.
+    /// The clients on the path, first to last; claim `path`. The nested `act` (RFC 8693 §4.1) is made from it.
     pub path: ActorPath,
     /// The running task, if the grant has one; claim `task`.
     pub task: Option<TaskId>,
     /// When the token was made.
     pub iat: Timestamp,
-    /// When it ends: after `iat`, at most [`AccessClaims::LIFETIME_SECONDS_MAX`] later.
+    /// When the token expires: after `iat`, by at most [`AccessClaims::LIFETIME_SECONDS_MAX`].
     pub exp: Timestamp,
-    /// The token's own name, for the records.
+    /// The token's own identifier, for the records.
     pub jti: TokenId,
 }
 
 impl AccessClaims {
-    /// The longest life that is signed or believed, in seconds. Issuers use minutes; this bounds a mistake.
+    /// The longest lifetime that is signed or accepted, in seconds. Issuers use minutes; this limits the damage of a
+    /// mistake.
     pub const LIFETIME_SECONDS_MAX: i64 = 24 * 60 * 60;
 }
 
-/// The claims as JSON. Closed: our issuer writes nothing else, and a member that we would not check (`cnf`)
-/// must not look checked (ATK-55).
+/// The claims as JSON. No other member is accepted: our issuer writes no other, and a member that we do not check
+/// (`cnf`) must not look checked (ATK-55).
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wire {
@@ -62,11 +63,11 @@ pub(crate) struct Wire {
     pub(crate) path: ActorPath,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(crate) task: Option<TaskId>,
-    /// Kept as it came: it is compared whole with what the path says and decides nothing (RFC 8693 §4.1).
+    /// Kept as it came. It is compared as a whole with the path, and decides nothing else (RFC 8693 §4.1).
     pub(crate) act: Value,
 }
 
-/// `aud` (RFC 7519 §4.1.3): we write one string; a list that holds us is believed too (RS-28).
+/// `aud` (RFC 7519 §4.1.3): we write one string; a list with us in it is accepted too (RS-28).
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Audience {
@@ -75,7 +76,7 @@ pub(crate) enum Audience {
 }
 
 impl Audience {
-    /// Whether `resource` is meant. Nothing that covers several servers ever matches (RS-29).
+    /// Whether `resource` is named. An audience that covers several servers never matches (RS-29).
     pub(crate) fn names(&self, resource: &ResourceId) -> bool {
         let is = |text: &String| ResourceId::parse(text).is_ok_and(|audience| audience == *resource);
         match self {
@@ -85,7 +86,7 @@ impl Audience {
     }
 }
 
-/// The interoperable copy of a path (RFC 8693 §4.1): the last actor outermost, the one before it inside.
+/// Returns the path in the standard form (RFC 8693 §4.1): the last actor outermost, the one before it inside.
 pub(crate) fn nested_actors(path: &ActorPath) -> Value {
     path.hops().iter().fold(Value::Null, |before, client| match before {
         Value::Null => json!({ "sub": client }),
@@ -93,7 +94,7 @@ pub(crate) fn nested_actors(path: &ActorPath) -> Value {
     })
 }
 
-/// Reads an optional claim that is there: `null` is a value of the wrong type, not an absence (ATK-55).
+/// Reads an optional claim that is present: `null` is a value of the wrong type, and does not count as absent (ATK-55).
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }

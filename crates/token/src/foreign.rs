@@ -1,5 +1,5 @@
-//! What the tokens of other issuers have in common: how they are read, by which keys they are believed, and what their
-//! claims look like before anything is asked of them.
+//! What the tokens of all other issuers have in common: how they are read, with which keys they are verified, and the
+//! form of their claims before any of them is checked.
 
 use jsonwebtoken::Algorithm;
 use sekisho_protocol::openid::SigningAlgorithm;
@@ -11,14 +11,14 @@ use crate::jws::Compact;
 use crate::public_keys::{PublicKeys, Selected, algorithm};
 use crate::verify::VerifyError;
 
-/// The longest token of another issuer that is read, in bytes: an ID token with 5,000 groups has about 300,000.
+/// The longest token of another issuer that is read, in bytes. An ID token with 5,000 groups has about 300,000.
 pub const FOREIGN_TOKEN_BYTES_MAX: usize = 512 * 1024;
 
-/// The longest identifier (`jti`, `sid`, `acr`) that is taken over, in bytes.
+/// The longest identifier (`jti`, `sid`, `acr`) that is accepted, in bytes.
 pub(crate) const IDENTIFIER_BYTES_MAX: usize = 256;
 
-/// Header members that would change how a token is read, or bring its own key. Others say nothing to us and may be there:
-/// Entra ID sends `x5t`, and RFC 7515 §4 has unknown ones ignored.
+/// Header members that would change how a token is read, or that bring a key. All others are ignored: Entra ID sends
+/// `x5t`, and RFC 7515 §4 has unknown ones ignored.
 const REFUSED_MEMBERS: [&str; 8] = ["b64", "crit", "enc", "jku", "jwk", "x5c", "x5u", "zip"];
 
 /// The header members that are read.
@@ -31,7 +31,7 @@ struct Header {
     kid: Option<String>,
 }
 
-/// How a token of another issuer has to be made.
+/// The form that a token of another issuer must have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Making<'a> {
     /// The algorithms that its issuer is known to sign with (RFC 8725 §3.1).
@@ -40,7 +40,7 @@ pub(crate) struct Making<'a> {
     pub(crate) types: &'a [Option<&'a str>],
 }
 
-/// The payload of a token that one of `keys` signed, and the algorithm. No claim is believed yet.
+/// Returns the payload of a token that one of `keys` signed, and the algorithm. No claim has been checked yet.
 pub(crate) fn believe(
     keys: &PublicKeys,
     token: &str,
@@ -54,7 +54,7 @@ pub(crate) fn believe(
     let header: Header = serde_json::from_value(Value::Object(members)).map_err(|_| VerifyError::Malformed)?;
     let named = making.algorithms.iter().find(|one| one.as_str() == header.alg).ok_or(VerifyError::Algorithm)?;
     let algorithm: Algorithm = algorithm(named.as_str()).ok_or(VerifyError::Algorithm)?;
-    // RFC 7515 §4.1.9: `application/` may be left out, and case does not count.
+    // RFC 7515 §4.1.9: `application/` may be left out, and upper and lower case are the same.
     let typed = header.typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
     let fits = |allowed: &Option<&str>| match (allowed, typed) {
         (None, None) => true,
@@ -73,29 +73,28 @@ pub(crate) fn believe(
     Ok((compact.payload, *named))
 }
 
-/// The claims of a payload, each once.
+/// Reads the claims of a payload, each of which occurs once.
 pub(crate) fn claims(payload: &[u8]) -> Result<Map<String, Value>, VerifyError> {
     json::read(payload).map_err(|_| VerifyError::Claims)
 }
 
-/// The issuer that a token says it is from. Nothing is believed by this: it only says whose keys to ask for.
+/// Returns the issuer that a token names. This proves nothing: it only tells whose keys to use.
 pub fn claimed_issuer(token: &str) -> Option<String> {
     let claims = unverified_claims(token).ok()?;
     claims.get("iss").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// The claims of a token whose signature and times nobody has checked: for showing what a provider sent, and for nothing
-/// else.
+/// Returns the claims of a token whose signature and times were not checked. Only for showing what a provider sent.
 pub fn unverified_claims(token: &str) -> Result<Map<String, Value>, VerifyError> {
     claims(&Compact::read_up_to(token, FOREIGN_TOKEN_BYTES_MAX)?.payload)
 }
 
-/// `aud`: one text, or several (RFC 7519 §4.1.3).
+/// `aud`: one string, or several (RFC 7519 §4.1.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Audiences(pub(crate) Vec<String>);
 
 impl Audiences {
-    /// The most that one token names.
+    /// The most audiences that one token names.
     const LEN_MAX: usize = 64;
 }
 
@@ -117,12 +116,13 @@ impl<'de> Deserialize<'de> for Audiences {
     }
 }
 
-/// A claim that is not there, or there with a value: `null` is neither.
+/// Reads a claim that is absent or has a value: `null` is neither.
 pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// Whether a text can be `sub` (OpenID Connect Core 1.0 §2: at most 255 ASCII characters). Controls are refused.
+/// Whether a text can be `sub` (OpenID Connect Core 1.0 §2: at most 255 ASCII characters). Control characters are
+/// refused.
 pub(crate) fn is_subject(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
 }

@@ -1,4 +1,4 @@
-//! Believing an access token of an authorization server that is not ours: RFC 9068, and the forms of before it.
+//! Verifies access tokens of other authorization servers: RFC 9068, and the forms that are older than that.
 
 use jiff::Timestamp;
 use sekisho_protocol::ids::ClientId;
@@ -11,52 +11,52 @@ use crate::foreign::{Audiences, Making, believe, claims, is_subject, present};
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
-/// Which types (`typ`) an issuer's access tokens have.
+/// The types (`typ`) that an issuer's access tokens can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenType {
-    /// `at+jwt` and nothing else (RFC 9068 §2.1).
+    /// Only `at+jwt` (RFC 9068 §2.1).
     AtJwt,
-    /// Also `JWT` or none, as Entra ID, Keycloak and others write. Such a token is told from an ID token by its claims.
+    /// Also `JWT` or none, as Entra ID, Keycloak and others write. Its claims tell such a token apart from an ID token.
     Untyped,
 }
 
-/// What a token must say to be good at one server.
+/// What a token must say to be valid at one server.
 #[derive(Debug, Clone, Copy)]
 pub struct ForeignAccessExpectation<'a> {
-    /// The one issuer that is believed, byte for byte.
+    /// The only issuer that is accepted, compared byte for byte.
     pub issuer: &'a str,
-    /// The audiences that mean this server, by the profile of the issuer (`protocol::openid::AudienceForm`). One of them has
-    /// to be named.
+    /// The audiences that stand for this server, by the profile of the issuer (`protocol::openid::AudienceForm`). The
+    /// token has to name one of them.
     pub audiences: &'a [String],
     /// The algorithms that the issuer signs with.
     pub algorithms: &'a [SigningAlgorithm],
     /// The types that its access tokens have.
     pub typed: TokenType,
-    /// The request's `now`.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// A believed access token of another issuer.
+/// An access token of another issuer, after it was verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForeignAccess {
-    /// Who it is about: 1 to 255 bytes of ASCII.
+    /// The subject: 1 to 255 bytes of ASCII.
     pub subject: String,
-    /// The client that it was given to, as the issuer calls it.
+    /// The client that the token was given to, as the issuer names it.
     pub client: ClientId,
     /// The scopes, as the issuer names them. Configuration says what they mean here.
     pub scopes: ScopeSet,
-    /// When it ends.
+    /// When the token expires.
     pub exp: Timestamp,
-    /// Everything that it says, for the mapping of claims.
+    /// All claims, for the mapping of claims.
     pub claims: Map<String, Value>,
 }
 
 impl ForeignAccess {
-    /// The longest life that is accepted, in seconds: the longest that Auth0 lets its customers set.
+    /// The longest lifetime that is accepted, in seconds: the longest that Auth0 lets its customers set.
     pub const LIFETIME_SECONDS_MAX: i64 = 30 * 24 * 3600;
 }
 
-/// Claims that an ID token or a logout token has and an access token has not.
+/// Claims that an ID token or a logout token has, and an access token does not.
 const OTHER_KINDS: [&str; 5] = ["at_hash", "c_hash", "events", "nonce", "s_hash"];
 
 /// The claims that are read.
@@ -75,7 +75,7 @@ struct Wire {
     typ: Option<String>,
 }
 
-/// Believes an access token of another issuer for one server.
+/// Verifies an access token of another issuer for one server.
 pub fn verify_foreign_access(
     keys: &PublicKeys,
     token: &str,
@@ -93,7 +93,7 @@ pub fn verify_foreign_access(
     if of_other_kind {
         return Err(VerifyError::Type);
     }
-    // A token that is bound to a key is worth nothing without the proof (RFC 9449 §6, RFC 8705 §3), which is not checked.
+    // A token that is bound to a key is valid only with a proof (RFC 9449 §6, RFC 8705 §3), which is not checked here.
     if claims.contains_key("cnf") {
         return Err(VerifyError::Type);
     }
@@ -112,7 +112,8 @@ pub fn verify_foreign_access(
     Ok(ForeignAccess { subject: wire.sub, client: client(&claims)?, scopes: scopes(&claims)?, exp, claims })
 }
 
-/// The client: `client_id` (RFC 9068), `azp` (OpenID), `appid` (Entra ID, version 1), `cid` (Okta). All that are there agree.
+/// Returns the client: `client_id` (RFC 9068), `azp` (OpenID), `appid` (Entra ID, version 1) or `cid` (Okta). All that
+/// are present must agree.
 fn client(claims: &Map<String, Value>) -> Result<ClientId, VerifyError> {
     let mut named = None;
     for name in ["client_id", "azp", "appid", "cid"] {
@@ -125,7 +126,8 @@ fn client(claims: &Map<String, Value>) -> Result<ClientId, VerifyError> {
     named.and_then(|text| ClientId::parse(text).ok()).ok_or(VerifyError::Claims)
 }
 
-/// The scopes: `scope` as one text (RFC 9068), `scp` as one text (Entra ID) or as a list (Okta). None: no scopes.
+/// Returns the scopes: `scope` as one text (RFC 9068), `scp` as one text (Entra ID) or as a list (Okta). Without these
+/// claims there are no scopes.
 fn scopes(claims: &Map<String, Value>) -> Result<ScopeSet, VerifyError> {
     let text = match (claims.get("scope"), claims.get("scp")) {
         (None, None) => return Ok(ScopeSet::default()),

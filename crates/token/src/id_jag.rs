@@ -1,5 +1,5 @@
-//! Believing an identity assertion JWT authorization grant (draft-ietf-oauth-identity-assertion-authz-grant, ID-JAG; MCP's
-//! enterprise-managed authorization): a provider says that a client may act for a person at one of our servers.
+//! Verifies an identity assertion JWT authorization grant (draft-ietf-oauth-identity-assertion-authz-grant, ID-JAG;
+//! MCP's enterprise-managed authorization): a provider states that a client may act for a person at one of our servers.
 
 use jiff::Timestamp;
 use sekisho_protocol::ids::ClientId;
@@ -13,41 +13,42 @@ use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subje
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
-/// What an assertion must say to be traded for a token.
+/// What an assertion must say to be exchanged for a token.
 #[derive(Debug, Clone, Copy)]
 pub struct IdJagExpectation<'a> {
-    /// The provider that is trusted for this, byte for byte. Found by [`crate::claimed_issuer`].
+    /// The provider that is trusted for this, compared byte for byte. Found by [`crate::claimed_issuer`].
     pub issuer: &'a str,
     /// Our own issuer identifier (AS-50).
     pub audience: &'a str,
-    /// The client that authenticated in this request (AS-51). A public client has not, and must not come here.
+    /// The client that authenticated in this request (AS-51). A public client does not authenticate, and must not come
+    /// here.
     pub client: &'a ClientId,
     /// The algorithms that the provider signs with (AS-49).
     pub algorithms: &'a [SigningAlgorithm],
-    /// The request's `now`.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// A believed assertion. Left to do: take `jti` of this issuer, once, until `exp` (AS-54); find the server that `resources`
-/// name here (AS-52); find the person; grant the intersection with their rights.
+/// An assertion after it was verified. The caller still has to take `jti` of this issuer, once, until `exp` (AS-54),
+/// find the server that `resources` name here (AS-52), find the person, and grant the intersection with their rights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdJag {
-    /// The person, as the issuer calls them: 1 to 255 bytes of ASCII.
+    /// The person, as the issuer names them: 1 to 255 bytes of ASCII.
     pub subject: String,
-    /// The servers that it is for, 1 to [`IdJag::RESOURCES_MAX`], as they are written.
+    /// The servers that the assertion is for, 1 to [`IdJag::RESOURCES_MAX`], as it writes them.
     pub resources: Vec<ResourceId>,
-    /// What it allows. `None`: it names no scopes, and allows none by itself.
+    /// The scopes that the assertion allows. `None`: it names none, and allows none by itself.
     pub scopes: Option<ScopeSet>,
-    /// The assertion's name, unique at its issuer: 1 to 256 bytes.
+    /// The assertion's identifier, unique at its issuer: 1 to 256 bytes.
     pub jti: String,
-    /// When it ends.
+    /// When the assertion expires.
     pub exp: Timestamp,
-    /// Everything that it says, for the mapping of claims.
+    /// All claims, for the mapping of claims.
     pub claims: Map<String, Value>,
 }
 
 impl IdJag {
-    /// The longest life that is accepted, in seconds. Providers give five minutes.
+    /// The longest lifetime that is accepted, in seconds. Providers use five minutes.
     pub const LIFETIME_SECONDS_MAX: i64 = 10 * 60;
 
     /// The most servers that one assertion may name.
@@ -56,8 +57,9 @@ impl IdJag {
     /// The type in its header.
     pub const TYPE: &'static str = "oauth-id-jag+jwt";
 
-    /// What is granted of what a request asks for: nothing that the assertion does not allow (AS-55). Where one of the two
-    /// names a scope that includes the other's, the smaller one is granted. A request without `scope` asks for everything.
+    /// Returns what is granted of the scopes that a request asks for: nothing that the assertion does not allow
+    /// (AS-55). If a scope of one includes a scope of the other, the smaller one is granted. A request without `scope`
+    /// asks for everything.
     pub fn granted(&self, asked: Option<&ScopeSet>) -> ScopeSet {
         match (&self.scopes, asked) {
             (None, _) => ScopeSet::default(),
@@ -70,25 +72,25 @@ impl IdJag {
 /// Why an assertion is refused: the answer is `invalid_grant` for each (RFC 7521 §4.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdJagError {
-    /// `client_id` is another client's (AS-51).
+    /// `client_id` names another client (AS-51).
     #[error("the assertion was made for another client (`client_id`)")]
     Client,
-    /// It is bound to a key (`cnf`), and the binding is not checked here.
+    /// The assertion is bound to a key (`cnf`), which is not checked here.
     #[error("the assertion is bound to a key (`cnf`), which is not supported here")]
     Confirmation,
-    /// `resource` is missing, or names no servers in the form that is required (AS-52).
+    /// `resource` is missing, or does not name servers in the required form (AS-52).
     #[error("the assertion names no server (`resource`)")]
     Resource,
-    /// `scope` is no list of scopes.
+    /// `scope` is not a list of scopes.
     #[error("the assertion's scopes cannot be read (`scope`)")]
     Scope,
-    /// The token itself is not good.
+    /// The token itself is not valid.
     #[error(transparent)]
     Token(#[from] VerifyError),
 }
 
 impl IdJagError {
-    /// Whether newer keys of the provider could make the assertion good.
+    /// Whether the assertion might be valid with newer keys of the provider.
     pub fn lacks_key(&self) -> bool {
         *self == Self::Token(VerifyError::UnknownKey)
     }
@@ -112,9 +114,10 @@ struct Wire {
     scope: Option<String>,
 }
 
-/// Believes an assertion by the provider, made for us, for this client and for at least one server.
+/// Verifies an assertion that the provider made for us, for this client and for at least one server.
 pub fn verify_id_jag(keys: &PublicKeys, assertion: &str, expect: &IdJagExpectation<'_>) -> Result<IdJag, IdJagError> {
-    // RFC 8725 §3.11: only this type, so that no ID token, access token or logout token passes for one (AS-48).
+    // RFC 8725 §3.11: only this type is accepted, so that no ID token, access token or logout token passes as an
+    // assertion (AS-48).
     let making = Making { algorithms: expect.algorithms, types: &[Some(IdJag::TYPE)] };
     let (payload, _) = believe(keys, assertion, making)?;
     let claims = claims(&payload)?;
@@ -125,7 +128,7 @@ pub fn verify_id_jag(keys: &PublicKeys, assertion: &str, expect: &IdJagExpectati
     if wire.iss != expect.issuer {
         return Err(VerifyError::Issuer.into());
     }
-    // The sole audience: at another server that it names, too, it could be used a second time.
+    // We must be the only audience: otherwise the assertion could be used again at another server that it names.
     if wire.aud.0 != [expect.audience] {
         return Err(VerifyError::Audience.into());
     }

@@ -1,4 +1,4 @@
-//! Believing an ID token (OpenID Connect Core 1.0 §3.1.3.7): the statement of a provider about who signed in.
+//! Verifies an ID token (OpenID Connect Core 1.0 §3.1.3.7): the statement of a provider about who signed in.
 
 use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use base64::Engine as _;
@@ -14,88 +14,88 @@ use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subje
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
-/// What an ID token must say to be the answer to one sign-in.
+/// What an ID token must say to belong to one sign-in.
 #[derive(Debug, Clone, Copy)]
 pub struct IdTokenExpectation<'a> {
     /// The provider, byte for byte as its metadata names it.
     pub issuer: &'a str,
-    /// The client that we are at this provider.
+    /// Our client identifier at this provider.
     pub client: &'a ClientId,
-    /// Further audiences that the operator trusts. Usually none.
+    /// Further audiences that the operator trusts; usually none.
     pub other_audiences: &'a [String],
-    /// What the client is registered with (`id_token_signed_response_alg`).
+    /// The algorithm that the client is registered with (`id_token_signed_response_alg`).
     pub algorithm: SigningAlgorithm,
-    /// What was sent along with the request, and in no other.
+    /// The nonce that was sent with this sign-in request, and with no other.
     pub nonce: &'a str,
-    /// The access token that came in the same answer.
+    /// The access token that came in the same response.
     pub access_token: &'a AccessToken,
-    /// How long ago the person may have proven who they are, in seconds, if that was asked for.
+    /// How long ago the person may have authenticated, in seconds, if that was asked for.
     pub max_age_seconds: Option<u32>,
-    /// The classes of authentication of which one is required (`acr`). Empty: any will do.
+    /// The accepted classes of authentication (`acr`), one of which is required. Empty: any class is accepted.
     pub acr_required: &'a [String],
-    /// The request's `now`.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// A believed ID token.
+/// An ID token after it was verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdToken {
-    /// Who signed in, as this issuer calls them: 1 to 255 bytes of ASCII.
+    /// Who signed in, as this issuer names them: 1 to 255 bytes of ASCII.
     pub subject: String,
     /// The session at the provider, if it names one: 1 to 256 bytes. A logout token refers to it.
     pub session: Option<String>,
-    /// When the person proved who they are, if the provider says so.
+    /// When the person authenticated, if the provider says so.
     pub authenticated_at: Option<Timestamp>,
-    /// Everything that it says, for the mapping of claims.
+    /// All claims, for the mapping of claims.
     pub claims: Map<String, Value>,
 }
 
 impl IdToken {
-    /// How old a token may be when it arrives, in seconds. It comes straight from the provider; Entra ID dates its tokens
-    /// back by five minutes.
+    /// How old a token may be when it arrives, in seconds. It comes straight from the provider, but Entra ID dates its
+    /// tokens back by five minutes.
     pub const AGE_SECONDS_MAX: i64 = 10 * 60;
 
-    /// The longest life that is accepted, in seconds: the longest that Auth0 lets its customers set.
+    /// The longest lifetime that is accepted, in seconds: the longest that Auth0 lets its customers set.
     pub const LIFETIME_SECONDS_MAX: i64 = 30 * 24 * 3600;
 
     /// How far the clocks of a provider and this machine may differ, in seconds.
     pub const LEEWAY_SECONDS: u32 = Expectation::LEEWAY_SECONDS_MAX;
 }
 
-/// Why a sign-in does not count. It is for the records and for `check --login`; the browser is told less.
+/// Why a sign-in is refused. For the records and for `check --login`; the browser is told less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {
-    /// `at_hash` is of another access token (§3.1.3.6).
+    /// `at_hash` belongs to another access token (§3.1.3.6).
     #[error("the ID token belongs to another access token (`at_hash`)")]
     AccessTokenHash,
-    /// `acr` is missing or none of those required.
+    /// `acr` is missing or is not one of those required.
     #[error("the provider does not say that the required kind of authentication was used (`acr`)")]
     AuthenticationContext,
-    /// `auth_time` is missing though it was asked for, or too long ago (§3.1.2.1, `max_age`).
+    /// `auth_time` is missing although it was asked for, or is too long ago (§3.1.2.1, `max_age`).
     #[error("the provider does not say that the person signed in recently enough (`auth_time`)")]
     AuthenticationTime,
-    /// `azp` is another client, or missing where several audiences are named.
+    /// `azp` names another client, or is missing although several audiences are named.
     #[error("the ID token was made for another client (`azp`)")]
     AuthorizedParty,
-    /// `nonce` is missing, or of another sign-in.
+    /// `nonce` is missing, or belongs to another sign-in.
     #[error("the ID token belongs to another sign-in (`nonce`)")]
     Nonce,
-    /// An audience is named that nobody said to trust.
+    /// The token names an audience that the operator does not trust.
     #[error("the ID token is also for somebody else (`aud`): name that audience in the configuration if it is meant")]
     OtherAudience,
-    /// It was made too long ago.
+    /// The token was made too long ago.
     #[error("the ID token was made more than ten minutes ago (`iat`): compare the clocks")]
     Stale,
     /// `sub` is missing, empty, longer than 255 bytes or not ASCII.
     #[error("the ID token names no person in the form that is required (`sub`: 1 to 255 ASCII characters)")]
     Subject,
-    /// The token itself is not good.
+    /// The token itself is not valid.
     #[error(transparent)]
     Token(#[from] VerifyError),
 }
 
 impl IdTokenError {
-    /// Whether newer keys of the provider could make the token good.
+    /// Whether the token might be valid with newer keys of the provider.
     pub fn lacks_key(&self) -> bool {
         *self == Self::Token(VerifyError::UnknownKey)
     }
@@ -124,12 +124,12 @@ struct Wire {
     acr: Option<String>,
     #[serde(default, deserialize_with = "present")]
     sid: Option<String>,
-    /// What only a logout token has (Back-Channel Logout 1.0 §2.4).
+    /// A claim that only a logout token has (Back-Channel Logout 1.0 §2.4).
     #[serde(default, deserialize_with = "present")]
     events: Option<Value>,
 }
 
-/// Believes the ID token of one sign-in. An error whose [`IdTokenError::lacks_key`] is true may be worth newer keys.
+/// Verifies the ID token of one sign-in. If [`IdTokenError::lacks_key`] is true of the error, newer keys may help.
 pub fn verify_id_token(
     keys: &PublicKeys,
     token: &str,
@@ -169,7 +169,8 @@ pub fn verify_id_token(
     Ok(IdToken { subject: wire.sub, session: wire.sid, authenticated_at, claims })
 }
 
-/// §3.1.3.7, 3 to 5: it is for us, for nobody whom we do not trust, and we are the one who asked for it.
+/// Checks §3.1.3.7, 3 to 5: the token is for us, for no audience that we do not trust, and we are the client that
+/// asked.
 fn check_audience(wire: &Wire, expect: &IdTokenExpectation<'_>) -> Result<(), IdTokenError> {
     let us = expect.client.as_str();
     if !wire.aud.0.iter().any(|one| one == us) {
@@ -185,7 +186,7 @@ fn check_audience(wire: &Wire, expect: &IdTokenExpectation<'_>) -> Result<(), Id
     }
 }
 
-/// How and when the person proved who they are, as far as something was required.
+/// Checks how and when the person authenticated, if something was required.
 fn check_authentication(wire: &Wire, expect: &IdTokenExpectation<'_>) -> Result<(), IdTokenError> {
     let leeway = i64::from(IdToken::LEEWAY_SECONDS);
     let now = expect.now.as_second();
@@ -206,7 +207,7 @@ fn check_authentication(wire: &Wire, expect: &IdTokenExpectation<'_>) -> Result<
     }
 }
 
-/// The left half of the digest of an access token (§3.1.3.6), by the algorithm that signed the ID token.
+/// Returns the left half of the hash of an access token (§3.1.3.6), by the algorithm that signed the ID token.
 fn half_hash(algorithm: SigningAlgorithm, token: &AccessToken) -> String {
     let kind = if algorithm == SigningAlgorithm::EdDsa { &SHA512 } else { &SHA256 };
     let whole = digest(kind, token.expose().as_bytes());

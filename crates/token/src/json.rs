@@ -1,25 +1,25 @@
-//! JSON that every reader reads alike: a member that occurs twice is refused, at every depth (ATK-54, ATK-55).
+//! JSON that every reader reads the same way: a member that occurs twice is refused, at every depth (ATK-54, ATK-55).
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-/// The bytes are not JSON of the expected shape, or are ambiguous.
+/// The error for bytes that are not JSON of the expected shape, or are ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotStrict;
 
-/// Reads one JSON object. Depth is bounded by `serde_json` (128), size by the caller.
+/// Reads one JSON object. `serde_json` bounds the depth (128), the caller the size.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, NotStrict> {
     serde_json::from_slice::<Unambiguous>(bytes).map_err(|_| NotStrict)?;
-    // Derived structs also read from an array of their fields in order: ours are objects only.
+    // A derived struct can also be read from an array of its fields in order. Here only objects are accepted.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(NotStrict);
     }
     serde_json::from_slice(bytes).map_err(|_| NotStrict)
 }
 
-/// Any JSON value without duplicate members. Holds nothing: it is only walked.
+/// Any JSON value without duplicate members. Its content is only checked, not kept.
 struct Unambiguous;
 
 impl<'de> Deserialize<'de> for Unambiguous {
@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for Walk {
 mod tests {
     use super::read;
 
-    /// ATK-55: duplicates are refused at every depth, also when spelled with escapes.
+    /// ATK-55: duplicates are refused at every depth, even when spelled with escapes.
     #[test]
     fn a_member_occurs_once() {
         for good in [r#"{"a":1,"b":{"a":[{"a":null}]}}"#, "{}"] {

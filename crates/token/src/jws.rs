@@ -6,10 +6,10 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 
 use crate::verify::VerifyError;
 
-/// The longest token read, in bytes. Ours have about one thousand.
+/// The longest token that is read, in bytes. Ours have about one thousand.
 pub(crate) const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
-/// The parts of one signed token, decoded; nothing is believed yet.
+/// The decoded parts of one signed token, before its signature is checked.
 pub(crate) struct Compact<'a> {
     pub(crate) header: Vec<u8>,
     pub(crate) payload: Vec<u8>,
@@ -18,13 +18,13 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a token apart. base64url without padding, line ends or unused bits; exactly three parts, so that
-    /// encrypted tokens (five) are not read.
+    /// Splits a token into exactly three parts of base64url, without padding, line ends or unused bits. Encrypted
+    /// tokens have five parts, so they are refused.
     pub(crate) fn read(token: &'a str) -> Result<Self, VerifyError> {
         Self::read_up_to(token, TOKEN_BYTES_MAX)
     }
 
-    /// The same for a token of somebody else, which may be longer: an ID token can name thousands of groups.
+    /// Does the same for a token of another issuer, which may be longer: an ID token can name thousands of groups.
     pub(crate) fn read_up_to(token: &'a str, bytes_max: usize) -> Result<Self, VerifyError> {
         if token.len() > bytes_max {
             return Err(VerifyError::Malformed);
@@ -38,8 +38,8 @@ impl<'a> Compact<'a> {
         Ok(Self { header: decode(header)?, payload: decode(payload)?, signature, signed })
     }
 
-    /// Believes the token if `key` signed it with `algorithm`, which the caller chose by the key and not by the
-    /// token's own header (RFC 8725 §3.1).
+    /// Verifies that `key` signed the token with `algorithm`. The caller chooses the algorithm by the key and not by
+    /// the token's own header (RFC 8725 §3.1).
     pub(crate) fn verify(&self, key: &DecodingKey, algorithm: Algorithm) -> Result<(), VerifyError> {
         match jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), key, algorithm) {
             Ok(true) => Ok(()),

@@ -1,4 +1,4 @@
-//! The keys we sign with, and the set in force.
+//! The keys that we sign with, and the set in force.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -26,13 +26,13 @@ struct Inner {
     y: String,
 }
 
-/// Why there is no key.
+/// Why a key could not be made or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// The generator failed.
+    /// The random generator failed.
     #[error("no signing key could be made: the system gave no randomness")]
     Generate,
-    /// The bytes are no private key of ours.
+    /// The bytes are not a private key of ours.
     #[error(
         "not a signing key: expected a P-256 private key as PKCS#8 (was the database restored with another seal key?)"
     )]
@@ -40,14 +40,15 @@ pub enum KeyError {
 }
 
 impl SigningKey {
-    /// Makes a key. The private part comes from the cryptographic library's own generator, which takes no seam.
+    /// Makes a key. Its private part comes from the cryptographic library's own random generator, which a test cannot
+    /// replace.
     pub fn generate(id: KeyId) -> Result<Self, KeyError> {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyError::Generate)?;
         Self::from_pkcs8(id, pkcs8.as_ref())
     }
 
-    /// Reads a key from where it was kept (RFC 5208, as [`SigningKey::to_pkcs8`] wrote it).
+    /// Reads a key that was stored (RFC 5208, as [`SigningKey::to_pkcs8`] wrote it).
     pub fn from_pkcs8(id: KeyId, pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| KeyError::Read)?;
         let point = pair.public_key().as_ref();
@@ -63,17 +64,17 @@ impl SigningKey {
         })))
     }
 
-    /// The private key as PKCS#8, to be sealed and kept.
+    /// Returns the private key as PKCS#8, to be sealed and stored.
     pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
         self.0.pkcs8.clone()
     }
 
-    /// The name under which tokens refer to the key (`kid`).
+    /// Returns the identifier by which tokens refer to the key (`kid`).
     pub fn id(&self) -> KeyId {
         self.0.id
     }
 
-    /// The public half as a JWK (RFC 7517 §4) that says what it is for.
+    /// Returns the public half as a JWK (RFC 7517 §4), with its intended use.
     pub fn public_jwk(&self) -> Value {
         json!({
             "kty": "EC", "crv": "P-256", "x": self.0.x, "y": self.0.y,
@@ -96,16 +97,17 @@ impl Debug for SigningKey {
     }
 }
 
-/// What a key does at present.
+/// What a key is used for at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyDuty {
-    /// Published and believed, but does not sign yet: others get time to learn of it before it is used.
+    /// Published and accepted, but does not sign yet: others get time to learn of it before it is used.
     Announce,
     /// Signs. Exactly one key does.
     Sign,
-    /// Signs no more; its tokens are believed until then (ATK-60). Set it to the end of the last token it signed.
+    /// Does not sign any more; its tokens are accepted until then (ATK-60). Set this to the end of the last token it
+    /// signed.
     Verify {
-        /// The first moment at which nothing signed by the key is believed.
+        /// The first moment at which nothing signed by the key is accepted.
         until: Timestamp,
     },
 }
@@ -115,7 +117,7 @@ pub enum KeyDuty {
 pub struct KeyEntry {
     /// The key.
     pub key: SigningKey,
-    /// What it does.
+    /// What it is used for.
     pub duty: KeyDuty,
 }
 
@@ -129,28 +131,28 @@ struct Set {
     entries: Vec<KeyEntry>,
 }
 
-/// Why entries make no set.
+/// Why entries cannot form a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
-    /// Two entries have one identifier.
+    /// Two entries have the same identifier.
     #[error("two signing keys have the identifier `{0}`")]
     Duplicate(KeyId),
-    /// None has the duty to sign.
+    /// No key has the duty to sign.
     #[error("no key signs yet: compare the clock of this machine with the beginning of the keys")]
     NoSigner,
-    /// More than one signs.
+    /// More than one key has the duty to sign.
     #[error("more than one key signs: keep one and retire the others")]
     SeveralSigners,
-    /// More than [`Keys::LEN_MAX`] keys.
+    /// There are more than [`Keys::LEN_MAX`] keys.
     #[error("more than {} signing keys: remove those whose tokens have ended", Keys::LEN_MAX)]
     TooMany,
 }
 
 impl Keys {
-    /// How many keys one set may hold.
+    /// The most keys in one set.
     pub const LEN_MAX: usize = 32;
 
-    /// A set of these entries, one of which signs.
+    /// Makes a set of these entries, exactly one of which signs.
     pub fn new(entries: Vec<KeyEntry>) -> Result<Self, KeysError> {
         if entries.len() > Self::LEN_MAX {
             return Err(KeysError::TooMany);
@@ -168,17 +170,17 @@ impl Keys {
         Ok(Self(Arc::new(Set { signer, entries })))
     }
 
-    /// The key that signs.
+    /// Returns the key that signs.
     pub fn signer(&self) -> &SigningKey {
         &self.0.signer
     }
 
-    /// The JWK Set to publish (RFC 7517 §5): public halves only.
+    /// Returns the JWK Set to publish (RFC 7517 §5), with public halves only.
     pub fn jwks(&self) -> Value {
         json!({ "keys": self.0.entries.iter().map(|entry| entry.key.public_jwk()).collect::<Vec<_>>() })
     }
 
-    /// The key of this name, if its tokens are believed at `now`.
+    /// Returns the key with this identifier, if its tokens are accepted at `now`.
     pub(crate) fn believed(&self, id: KeyId, now: Timestamp) -> Option<&SigningKey> {
         let entry = self.0.entries.iter().find(|entry| entry.key.id() == id)?;
         match entry.duty {
@@ -204,7 +206,7 @@ mod tests {
         KeyEntry { key: key.clone(), duty }
     }
 
-    /// ATK-60: a retired key is believed up to the end of its window and not at it.
+    /// ATK-60: a retired key is accepted until its window ends, and not at the end itself.
     #[test]
     fn a_retired_key_is_believed_until_its_window_ends() {
         let (old, new) = (key(1), key(2));

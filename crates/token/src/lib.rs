@@ -1,15 +1,15 @@
-//! Our own tokens: what they claim, how they are signed, when they are believed; and the signed statements that others
-//! show to us: of clients about themselves, of OpenID providers about people, of other issuers about access.
+//! Our own tokens (their claims, how they are signed, and when they are accepted), and the signed statements that
+//! others send us: of clients about themselves, of OpenID providers about people, of other issuers about access.
 //!
-//! This is the one place that knows how our access tokens are made (RFC 9068, ES256). It is pure: keys and `now`
-//! are handed in, nothing is fetched, stored or logged. Whether a grant is still alive is not asked here: a token
-//! that [`verify()`] believes may have been revoked since, which is for the store to say.
+//! This is the only place that knows how our access tokens are made (RFC 9068, ES256). It is pure: keys and `now` are
+//! passed in; nothing is fetched, stored or logged. It does not check whether a grant is still alive: a token that
+//! [`verify()`] accepts may have been revoked since, which only the store knows.
 //!
-//! Start from [`AccessClaims`]. The issuer calls [`sign()`] with the [`Keys`] in force; the gateway calls
-//! [`verify()`] with an [`Expectation`]; the token endpoint calls [`verify_assertion`] with the client's
-//! [`PublicKeys`]. Statements of providers and other issuers are [`verify_id_token`], [`verify_logout_token`],
-//! [`verify_id_jag`] and [`verify_foreign_access`]; their keys are fetched by the crate `client`. To add a claim: a field of [`AccessClaims`], of the private `Wire` beside it, and a row in the
-//! type matrix of `verify/tests.rs`.
+//! Start from [`AccessClaims`]. The issuer calls [`sign()`] with the [`Keys`] in force; the gateway calls [`verify()`]
+//! with an [`Expectation`]; the token endpoint calls [`verify_assertion`] with the client's [`PublicKeys`]. Statements
+//! of providers and other issuers are verified by [`verify_id_token`], [`verify_logout_token`], [`verify_id_jag`] and
+//! [`verify_foreign_access`]; the crate `client` fetches their keys. To add a claim, add a field to [`AccessClaims`],
+//! one to the private `Wire` beside it, and a row to the type matrix of `verify/tests.rs`.
 
 mod assertion;
 mod claims;

@@ -1,5 +1,5 @@
-//! Believing a logout token (OpenID Connect Back-Channel Logout 1.0 §2.6): a provider says that a session, or everything
-//! of a person, is over.
+//! Verifies a logout token (OpenID Connect Back-Channel Logout 1.0 §2.6): a provider states that one session of a
+//! person, or all of them, are over.
 
 use jiff::Timestamp;
 use sekisho_protocol::ids::ClientId;
@@ -11,29 +11,30 @@ use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subje
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
-/// What a logout token must say to be acted on.
+/// What a logout token must say to have an effect.
 #[derive(Debug, Clone, Copy)]
 pub struct LogoutTokenExpectation<'a> {
-    /// The provider, byte for byte.
+    /// The provider, compared byte for byte.
     pub issuer: &'a str,
-    /// The client that we are there.
+    /// Our client identifier at this provider.
     pub client: &'a ClientId,
     /// The algorithm that the client is registered with.
     pub algorithm: SigningAlgorithm,
-    /// The request's `now`.
+    /// The time of the request.
     pub now: Timestamp,
 }
 
-/// A believed logout token. The caller takes `jti`, once, until `exp`; then it ends what is named.
+/// A logout token after it was verified. The caller has to take `jti`, once, until `exp`, and then end what the token
+/// names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogoutToken {
-    /// The token's name, unique at its issuer: 1 to 256 bytes.
+    /// The token's identifier, unique at its issuer: 1 to 256 bytes.
     pub jti: String,
-    /// Whose sessions end. `None`: the one session that `session` names.
+    /// The person whose sessions end. `None`: only the session in `session` ends.
     pub subject: Option<String>,
-    /// The session that ends. `None`: all of `subject`.
+    /// The session that ends. `None`: all sessions of `subject` end.
     pub session: Option<String>,
-    /// When the token ends.
+    /// When the token expires.
     pub exp: Timestamp,
 }
 
@@ -41,35 +42,35 @@ impl LogoutToken {
     /// The event that it reports (§2.4).
     pub const EVENT: &'static str = "http://schemas.openid.net/event/backchannel-logout";
 
-    /// The longest life that is accepted, in seconds. §2.4 recommends two minutes.
+    /// The longest lifetime that is accepted, in seconds. §2.4 recommends two minutes.
     pub const LIFETIME_SECONDS_MAX: i64 = 3600;
 
-    /// How old it may be when it arrives, in seconds.
+    /// How old a token may be when it arrives, in seconds.
     pub const AGE_SECONDS_MAX: i64 = 10 * 60;
 }
 
-/// Why a logout token is not acted on: the answer is 400 (§2.8).
+/// Why a logout token has no effect: the response is 400 (§2.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogoutTokenError {
-    /// It does not report a logout.
+    /// The token does not report a logout.
     #[error("the token does not report a logout (`events`)")]
     Event,
-    /// It holds `nonce`, which keeps an ID token from being taken for one (§2.4).
+    /// The token holds `nonce`, which is forbidden so that no ID token passes as a logout token (§2.4).
     #[error("the token holds `nonce`, so it is not a logout token")]
     Nonce,
-    /// It names neither a person nor a session.
+    /// The token names neither a person nor a session.
     #[error("the token names neither a person nor a session (`sub`, `sid`)")]
     NobodyNamed,
-    /// It was made too long ago.
+    /// The token was made too long ago.
     #[error("the token was made more than ten minutes ago (`iat`)")]
     Stale,
-    /// The token itself is not good.
+    /// The token itself is not valid.
     #[error(transparent)]
     Token(#[from] VerifyError),
 }
 
 impl LogoutTokenError {
-    /// Whether newer keys of the provider could make the token good.
+    /// Whether the token might be valid with newer keys of the provider.
     pub fn lacks_key(&self) -> bool {
         *self == Self::Token(VerifyError::UnknownKey)
     }
@@ -91,13 +92,13 @@ struct Wire {
     events: Option<Map<String, Value>>,
 }
 
-/// Believes a logout token.
+/// Verifies a logout token.
 pub fn verify_logout_token(
     keys: &PublicKeys,
     token: &str,
     expect: &LogoutTokenExpectation<'_>,
 ) -> Result<LogoutToken, LogoutTokenError> {
-    // §2.4 recommends `logout+jwt`; providers from before the final text send `JWT` or nothing.
+    // §2.4 recommends `logout+jwt`; providers that are older than the final text send `JWT` or nothing.
     let making = Making { algorithms: &[expect.algorithm], types: &[None, Some("JWT"), Some("logout+jwt")] };
     let (payload, _) = believe(keys, token, making)?;
     let claims = claims(&payload)?;

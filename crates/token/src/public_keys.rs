@@ -1,4 +1,4 @@
-//! The public keys of a client (RFC 7517), of which only those that fit are kept.
+//! The public keys of a client or of another issuer (RFC 7517). Only usable keys are kept.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::json;
 
-/// A JWK Set of somebody else, checked. Cheap to clone.
+/// A JWK Set of somebody else, after it was checked. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct PublicKeys(Arc<Vec<PublicKey>>);
 
@@ -24,29 +24,29 @@ pub(crate) struct PublicKey {
 /// Why a JWK Set cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeysError {
-    /// Not JSON of that shape, ambiguous, or longer than [`PublicKeys::BYTES_MAX`].
+    /// The text is not JSON of that shape, is ambiguous, or is longer than [`PublicKeys::BYTES_MAX`].
     #[error("not a JWK Set: expected a JSON object with the member `keys` (RFC 7517 §5)")]
     Malformed,
     /// No key in it can verify a signature that we accept.
     #[error("no usable key: publish a signing key for ES256, EdDSA, or RS256/PS256 with at least 2048 bits")]
     NoUsableKey,
-    /// A private or symmetric key is in it: whoever published it has given it away (ATK-32).
+    /// The set holds a private or symmetric key: whoever published it has given it away (ATK-32).
     #[error("the key set holds a private or symmetric key: replace the key, then publish only its public half")]
     Secret,
-    /// More than [`PublicKeys::LEN_MAX`] keys.
+    /// There are more than [`PublicKeys::LEN_MAX`] keys.
     #[error("more than {} keys in one set", PublicKeys::LEN_MAX)]
     TooMany,
 }
 
 impl PublicKeys {
-    /// The longest set read, in bytes.
+    /// The longest set that is read, in bytes.
     pub const BYTES_MAX: usize = 64 * 1024;
 
     /// The most keys in one set.
     pub const LEN_MAX: usize = 32;
 
-    /// Reads a JWK Set. Keys for encryption, of unknown kinds, or too weak are left out (ATK-60); a set with a
-    /// private or symmetric key is refused whole.
+    /// Reads a JWK Set. Keys that are for encryption, of unknown kinds, or too weak are left out (ATK-60). A set with a
+    /// private or symmetric key is refused as a whole.
     pub fn parse(text: &str) -> Result<Self, PublicKeysError> {
         if text.len() > Self::BYTES_MAX {
             return Err(PublicKeysError::Malformed);
@@ -67,13 +67,14 @@ impl PublicKeys {
         if keys.is_empty() { Err(PublicKeysError::NoUsableKey) } else { Ok(Self(Arc::new(keys))) }
     }
 
-    /// Whether a key of this name (`kid`) is in the set.
+    /// Whether the set has a key with this identifier (`kid`).
     pub fn knows(&self, id: &str) -> bool {
         self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// The one key that may verify a token which names `id` and `algorithm`. Without a name, or with a name that
-    /// several keys share, only a single candidate is taken: nothing is tried one after the other.
+    /// Selects the one key that may verify a token which names `id` and `algorithm`. Without an identifier, or with one
+    /// that several keys share, a key is selected only if it is the only candidate; keys are never tried one after the
+    /// other.
     pub(crate) fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Selected<'_> {
         let named = || self.0.iter().filter(|key| id.is_none() || key.id.as_deref() == id);
         let mut fitting = named().filter(|key| key.algorithms.contains(&algorithm));
@@ -100,7 +101,7 @@ fn text<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     jwk.get(name).and_then(Value::as_str)
 }
 
-/// The key, if it may verify signatures and is strong enough.
+/// Returns the key, if it may verify signatures and is strong enough.
 fn usable(jwk: &Map<String, Value>) -> Option<PublicKey> {
     if jwk.contains_key("use") && text(jwk, "use") != Some("sig") {
         return None;
@@ -128,7 +129,7 @@ fn usable(jwk: &Map<String, Value>) -> Option<PublicKey> {
     Some(PublicKey { id, algorithms, key })
 }
 
-/// The algorithm of this name, if we ever accept it: no `none`, no symmetric one (RFC 8725 §3.1).
+/// Returns the algorithm of this name, if we accept it: never `none` or a symmetric one (RFC 8725 §3.1).
 pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {
     match name {
         "ES256" => Some(Algorithm::ES256),
@@ -149,7 +150,7 @@ fn elliptic(jwk: &Map<String, Value>) -> Option<DecodingKey> {
         return None;
     }
     let point = [&[4], x.as_slice(), y.as_slice()].concat();
-    // A point that is not on the curve is no key.
+    // A point that is not on the curve is not a key.
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &point).ok()?;
     Some(DecodingKey::from_ec_der(&point))
 }
@@ -160,7 +161,8 @@ fn edwards(jwk: &Map<String, Value>) -> Option<DecodingKey> {
     Some(DecodingKey::from_ed_der(&point))
 }
 
-/// 2048 to 8192 bits (NIST SP 800-131A), an exponent of 65537 or a little more, both without leading zeros.
+/// Reads an RSA key: 2048 to 8192 bits (NIST SP 800-131A), an exponent of 65537 or a little more, both without leading
+/// zeros.
 fn rsa(jwk: &Map<String, Value>) -> Option<DecodingKey> {
     let (modulus, exponent) = (bytes(jwk, "n")?, bytes(jwk, "e")?);
     let bits = modulus.len() * 8 - usize::try_from(modulus.first()?.leading_zeros()).ok()?;

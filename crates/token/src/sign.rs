@@ -1,4 +1,4 @@
-//! Making an access token.
+//! Makes and signs access tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +12,7 @@ use crate::keys::{Keys, SigningKey};
 /// The media type of our tokens (RFC 9068 §2.1), without `application/`.
 pub(crate) const TYPE: &str = "at+jwt";
 
-/// Why no token was made. All of these are our fault.
+/// Why no token was made. All of these are our own fault.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
     /// `exp` is not after `iat`, or too long after it.
@@ -21,10 +21,10 @@ pub enum SignError {
     /// The path does not end with the client that gets the token.
     #[error("the token's path does not end with its client")]
     Path,
-    /// The cryptographic library refused.
+    /// The cryptographic library returned an error.
     #[error("the token could not be signed")]
     Signature(#[source] jsonwebtoken::errors::Error),
-    /// The token would be longer than a verifier reads.
+    /// The token would be longer than a verifier accepts.
     #[error("the token would be longer than {TOKEN_BYTES_MAX} bytes: grant fewer scopes")]
     TooLong,
     /// The claims could not be written.
@@ -32,7 +32,7 @@ pub enum SignError {
     Write(#[from] serde_json::Error),
 }
 
-/// Signs `claims` with the key that has this duty. Parts of seconds are dropped.
+/// Signs `claims` with the key whose duty is to sign. Fractions of seconds are dropped.
 pub fn sign(keys: &Keys, claims: &AccessClaims) -> Result<AccessToken, SignError> {
     let lifetime = claims.exp.as_second() - claims.iat.as_second();
     if !(1..=AccessClaims::LIFETIME_SECONDS_MAX).contains(&lifetime) {
@@ -66,7 +66,7 @@ pub fn sign(keys: &Keys, claims: &AccessClaims) -> Result<AccessToken, SignError
     Ok(AccessToken::from_outside(token))
 }
 
-/// The compact form of this header and payload, signed.
+/// Returns the compact form of this header and payload, with its signature.
 pub(crate) fn compact(key: &SigningKey, header: &str, payload: &str) -> Result<String, jsonwebtoken::errors::Error> {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key.encoding(), Algorithm::ES256)?;

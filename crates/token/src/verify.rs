@@ -1,4 +1,4 @@
-//! Believing an access token.
+//! Verifies our own access tokens.
 
 use jiff::Timestamp;
 use jsonwebtoken::Algorithm;
@@ -15,34 +15,35 @@ mod error;
 
 pub use error::VerifyError;
 
-/// What a token must say to be good here and now.
+/// What a token must say to be valid at this server and time.
 #[derive(Debug, Clone, Copy)]
 pub struct Expectation<'a> {
-    /// The one issuer that is believed (RS-31), byte for byte.
+    /// The only issuer that is accepted (RS-31), compared byte for byte.
     pub issuer: &'a str,
-    /// The server that is asked (RS-28).
+    /// The server that was called (RS-28).
     pub audience: &'a ResourceId,
-    /// The request's `now`.
+    /// The time of the request.
     pub now: Timestamp,
-    /// How far clocks may differ. More than [`Expectation::LEEWAY_SECONDS_MAX`] is taken as that.
+    /// How far the clocks may differ, in seconds. Counts as [`Expectation::LEEWAY_SECONDS_MAX`] if it is more than
+    /// that.
     pub leeway_seconds: u32,
 }
 
 impl<'a> Expectation<'a> {
-    /// The most leeway ever given, in seconds (ATK-55).
+    /// The most leeway, in seconds (ATK-55).
     pub const LEEWAY_SECONDS_MAX: u32 = 60;
 
-    /// The leeway given when nobody says otherwise, in seconds.
+    /// The usual leeway, in seconds.
     pub const LEEWAY_SECONDS: u32 = 30;
 
-    /// What to expect of a token, with the usual leeway.
+    /// Returns the expectation with the usual leeway.
     pub fn new(issuer: &'a str, audience: &'a ResourceId, now: Timestamp) -> Self {
         Self { issuer, audience, now, leeway_seconds: Self::LEEWAY_SECONDS }
     }
 }
 
-/// Our header has these three members and no other: whatever else a header may hold (`jwk`, `jku`, `x5c`,
-/// `crit`, `b64`, `zip`, `enc`, ...) asks a verifier to trust the token on its own word (ATK-54).
+/// Our header has these three members and no other. Any other member of a header (`jwk`, `jku`, `x5c`, `crit`, `b64`,
+/// `zip`, `enc`, ...) asks a verifier to trust what the token says about itself (ATK-54).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -51,9 +52,10 @@ struct Header {
     kid: Option<String>,
 }
 
-/// Believes a token that one of `keys` signed and that says what `expect` demands (RS-27 to RS-32).
+/// Verifies a token: one of `keys` signed it, and it says what `expect` demands (RS-27 to RS-32).
 ///
-/// The order is argued: form, algorithm, type and key before any signature work; the signature before any claim.
+/// The order has reasons: form, algorithm, type and key are checked before the signature, and the signature before any
+/// claim.
 pub fn verify(keys: &Keys, token: &str, expect: &Expectation<'_>) -> Result<AccessClaims, VerifyError> {
     let compact = Compact::read(token)?;
     let header: Header = json::read(&compact.header).map_err(|_| VerifyError::Malformed)?;
@@ -70,8 +72,8 @@ pub fn verify(keys: &Keys, token: &str, expect: &Expectation<'_>) -> Result<Acce
     check(wire, expect)
 }
 
-/// The one server that a token says it is for. Nothing is believed by this: it only says what to hold the token
-/// against.
+/// Returns the server that a token names, if it is only one. This proves nothing: it only tells which server to verify
+/// the token for.
 pub fn claimed_audience(token: &str) -> Option<ResourceId> {
     let compact = Compact::read(token).ok()?;
     let wire: Wire = json::read(&compact.payload).ok()?;
@@ -88,7 +90,8 @@ fn check(wire: Wire, expect: &Expectation<'_>) -> Result<AccessClaims, VerifyErr
     if !wire.aud.names(expect.audience) {
         return Err(VerifyError::Audience);
     }
-    // INVARIANT: who holds the token is who the path says calls now; `act` says the same or the token is not ours.
+    // INVARIANT: the holder of the token is the last client of the path, and `act` says the same; otherwise the token
+    // is not ours.
     if wire.path.last() != Some(&wire.client_id) || nested_actors(&wire.path) != wire.act {
         return Err(VerifyError::Claims);
     }
@@ -119,10 +122,11 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// The last second of the year 9999, the end of what a date can say here.
+    /// The last second that a timestamp can have here, near the end of the year 9999.
     const SECOND_MAX: i64 = 253_402_207_200;
 
-    /// Whether `now` lies inside, with the leeway, and the whole life is at most `lifetime_max` seconds.
+    /// Checks that `now` is within the times, with the leeway, and that the whole lifetime is at most `lifetime_max`
+    /// seconds.
     pub(crate) fn check(&self, now: Timestamp, leeway_seconds: u32, lifetime_max: i64) -> Result<(), VerifyError> {
         let all = [Some(self.exp), self.iat, self.nbf];
         if all.into_iter().flatten().any(|second| !(0..=Self::SECOND_MAX).contains(&second)) {

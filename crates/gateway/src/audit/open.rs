@@ -1,17 +1,17 @@
-//! Which calls are open, by the minute in which they began: so the next start knows from where on it has to look for calls
-//! of which no end is on record.
+//! Which calls are open, by the minute in which they began. From this the next start knows how far back it has to look
+//! for calls without an outcome on record.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sekisho_protocol::env::Timestamp;
 
-/// Minutes that are told apart, nearly three days. A call that is open for longer counts as one that began as many minutes
-/// later: it is looked for in vain if the process is killed, and stays without an outcome.
+/// How many minutes are told apart: nearly three days. A call that is open for longer counts as one that began so many
+/// minutes later. If the process is killed then, the next start does not find it, and it stays without an outcome.
 const MINUTES: usize = 4_096;
 const MINUTE_MILLIS: i64 = 60_000;
 
-/// How many calls are open of each minute.
+/// How many open calls began in each minute.
 #[derive(Debug)]
 pub(crate) struct OpenCalls([AtomicU32; MINUTES]);
 
@@ -21,7 +21,7 @@ impl Default for OpenCalls {
     }
 }
 
-/// Says that a call is open, until it is dropped.
+/// Marks a call as open until this is dropped.
 #[derive(Debug)]
 pub(crate) struct OpenMark {
     calls: Arc<OpenCalls>,
@@ -29,7 +29,7 @@ pub(crate) struct OpenMark {
 }
 
 impl OpenCalls {
-    /// A call that began at this moment is open.
+    /// Marks a call that began at this moment as open.
     pub(crate) fn mark(calls: &Arc<Self>, began: Timestamp) -> OpenMark {
         let minute = began.as_millisecond().div_euclid(MINUTE_MILLIS);
         if let Some(count) = calls.of(minute) {
@@ -38,12 +38,12 @@ impl OpenCalls {
         OpenMark { calls: Arc::clone(calls), minute }
     }
 
-    /// A moment before the beginning of every open call.
+    /// Returns a moment before the beginning of every open call.
     pub(crate) fn since(&self, now: Timestamp) -> Timestamp {
         let now = now.as_millisecond().div_euclid(MINUTE_MILLIS);
         let oldest = now.saturating_sub(i64::try_from(MINUTES - 1).unwrap_or(i64::MAX));
         let open = |minute: &i64| self.of(*minute).is_some_and(|count| count.load(Ordering::Relaxed) > 0);
-        // A call that begins now may not be counted yet.
+        // A call that begins right now may not be counted yet, so the minute before is returned.
         let minute = (oldest..now).find(open).unwrap_or(now).saturating_sub(1);
         Timestamp::from_millisecond(minute.saturating_mul(MINUTE_MILLIS)).unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -55,7 +55,7 @@ impl OpenCalls {
 }
 
 impl OpenMark {
-    /// The call stays open for good.
+    /// Leaves the call marked as open for good.
     pub(crate) fn stay(self) {
         std::mem::forget(self);
     }

@@ -1,22 +1,22 @@
-//! When grants were last used: noted at most once a minute each, with records that are written anyway.
+//! When grants were last used. Each use is noted at most once a minute, together with records that are written anyway.
 
 use std::collections::BTreeMap;
 
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::GrantId;
 
-/// How long a grant's use is not noted again.
+/// How long after a noted use of a grant no other is noted, in seconds.
 const AGAIN_SECONDS: u32 = 60;
-/// Grants that are remembered here. Beyond that all are forgotten, and the store is asked once more for each.
+/// The most grants that are remembered here. Beyond that all are forgotten, and each is noted once more.
 const REMEMBERED_MAX: usize = 16_384;
 
-/// What was noted in the last minute.
+/// When the use of each grant was last noted.
 #[derive(Debug, Default)]
 pub(super) struct Used(BTreeMap<GrantId, Timestamp>);
 
 impl Used {
-    /// Of these uses the last of each grant, where it is time to note one. In one order for all, so that two nodes never wait
-    /// for each other.
+    /// Returns the last of these uses for each grant whose use is to be noted now. They are sorted, so that two nodes
+    /// that write them never wait for each other.
     pub(super) fn due(&self, uses: impl Iterator<Item = (GrantId, Timestamp)>) -> BTreeMap<GrantId, Timestamp> {
         let mut due = BTreeMap::new();
         for (grant, at) in uses {
@@ -28,7 +28,7 @@ impl Used {
         due
     }
 
-    /// Remembers what was noted.
+    /// Remembers which uses were noted.
     pub(super) fn noted(&mut self, due: BTreeMap<GrantId, Timestamp>) {
         if self.0.len() + due.len() > REMEMBERED_MAX {
             self.0.clear();

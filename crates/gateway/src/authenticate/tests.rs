@@ -1,4 +1,4 @@
-//! The header as data, and what is known of a grant against a real store.
+//! The header as data, and the cache of grants against a real store.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ fn an_authorization_header_is_a_token_or_absent_or_malformed() {
     }
 }
 
-/// A store with one grant in it, and what is known of that.
+/// A store with one grant in it, and the cache of what is known of it.
 struct World {
     grants: Grants,
     store: Store,
@@ -151,11 +151,11 @@ async fn a_grant_is_read_once_until_it_may_have_changed() {
     assert!(world.grants.is_current(&third));
 }
 
-/// ATK-59: what was being read while the grant changed is not remembered.
+/// ATK-59: a result is not remembered if the grant changed while it was read.
 #[tokio::test]
 async fn a_reading_that_a_change_overtakes_is_not_remembered() {
     let world = World::new().await;
-    // Where the database answers before the first look is over, nothing was overtaken: look again.
+    // If the database answers before the first poll is over, the change did not come in between: try again.
     let read = loop {
         world.grants.forget(world.grant);
         let mut reading = Box::pin(world.grants.snapshot(world.grant));
@@ -168,8 +168,8 @@ async fn a_reading_that_a_change_overtakes_is_not_remembered() {
     assert!(!world.grants.is_current(&read));
 }
 
-/// ATK-59: authority that was established before holds while nothing changed, and is asked of the store again when
-/// something may have.
+/// ATK-59: authority that was established before holds while nothing changes, and is checked in the store again after a
+/// change.
 #[tokio::test]
 async fn what_was_established_before_is_asked_again_after_a_change() {
     let world = World::new().await;
@@ -181,7 +181,7 @@ async fn what_was_established_before_is_asked_again_after_a_change() {
     world.revoke().await;
     world.grants.forget(world.grant);
     assert!(!stands().await && !world.lives(world.grant).await);
-    // A grant that never was.
+    // A grant that never existed.
     let nobodys = GrantId::generate(world.now, &SeededEntropy::from_seed(2));
     let snapshot = world.grants.snapshot(nobodys).await.unwrap();
     world.grants.forget(nobodys);
@@ -190,12 +190,12 @@ async fn what_was_established_before_is_asked_again_after_a_change() {
     assert!(!world.lives(nobodys).await);
 }
 
-/// Product §7: while the store is out of reach nothing is taken as known, and nothing from before is when it is back.
+/// Product §7: while the store is unreachable nothing counts as known, and when it is back nothing from before does.
 #[tokio::test]
 async fn what_was_known_before_the_store_went_away_is_not_known_after() {
     let world = World::new().await;
     let before = world.snapshot().await;
-    // No news is told as none, and changes nothing.
+    // Setting the same state again is not reported as news, and changes nothing.
     assert!(!world.grants.set_down(false));
     assert!(world.grants.is_current(&before));
     assert!(Arc::ptr_eq(&before, &world.snapshot().await));

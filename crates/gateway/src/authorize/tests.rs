@@ -1,4 +1,4 @@
-//! What a refusal says: to its client, and for the record.
+//! What a refusal says to its client, and what it says in the record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::{Allowed, AskedFor, Denied, authorize};
 
 const BASE: &str = "https://sekisho.example";
 
-/// One tool is only for tasks, and one has to be approved.
+/// One tool may only be used in tasks, and one has to be approved.
 const RULES: &str = r#"
 @task_required permit(principal, action == Action::"call", resource == Tool::"notes/add_note");
 @approval @reason("it is for good") permit(principal, action == Action::"call", resource == Tool::"notes/wipe");
@@ -31,7 +31,7 @@ when { context.numbers.hasTag("n") && context.numbers.getTag("n") > 0 };
 @reason("never") forbid(principal, action == Action::"call", resource == Tool::"notes/burn");
 "#;
 
-/// An owner with a grant, and a server that nobody in particular may use, too.
+/// An owner with a grant, and a server that anonymous callers may use as well.
 struct World {
     rights: Rights,
     caller: Caller,
@@ -112,9 +112,9 @@ fn job(own: bool) -> Target {
     Target::Job { id: "job".to_owned(), own }
 }
 
-/// Product §4, RS-36, RS-53: each refusal names the set that spoke and the way out, with the page where there is one:
-/// an owner is asked only for a tool and for who has a grant, and only where rights refused. A job of somebody else is
-/// an unknown one, and no other refusal is.
+/// Product §4, RS-36, RS-53: each refusal names the set that refused and the remedy, with the page if there is one. An
+/// owner is asked only about a tool, only for a caller with a grant, and only if rights refused. Only a job of another
+/// caller is refused as an unknown job.
 #[test]
 fn a_refusal_names_its_set_and_its_way_out() {
     let world = World::new();
@@ -171,8 +171,8 @@ fn a_refusal_names_its_set_and_its_way_out() {
     }
 }
 
-/// RS-36: what is hidden is refused in the words for what is not there; what a rule forbids only as it is, in the rule's own,
-/// and without a way out that is none.
+/// RS-36: a hidden tool is refused in the words for a tool that does not exist. A call that a rule forbids is refused
+/// in the rule's own words, and without a remedy, for there is none.
 #[test]
 fn a_rule_is_named_only_to_who_may_know_of_the_tool() {
     let (world, free) = (World::new(), Authority::default());
@@ -186,7 +186,7 @@ fn a_rule_is_named_only_to_who_may_know_of_the_tool() {
     assert!(said("ghost", ToolState::Unknown).ends_with("the user can see at the link what can be done"));
 }
 
-/// RS-19, RS-20: what was not granted is named, to the client and for the record; no page is.
+/// RS-19, RS-20: the scopes that were not granted are named to the client and in the record, and there is no page.
 #[test]
 fn a_step_up_names_the_scopes() {
     let world = World::new();
@@ -199,8 +199,8 @@ fn a_step_up_names_the_scopes() {
     assert_eq!((judged.verdict, judged.why), (Verdict::StepUp, Some(Why::Scopes)));
 }
 
-/// Product §4, Ask: a person is asked on a page of theirs, and a call that they declined is not to be made again; where
-/// nobody is signed in there is nobody to ask, and that is a refusal without a way out.
+/// Product §4, Ask: a person is asked on a page of their own, and a declined call is not to be made again. Where nobody
+/// is signed in nobody can be asked, so the call is refused without a remedy.
 #[test]
 fn a_person_is_asked_where_there_is_one() {
     let world = World::new();
@@ -226,7 +226,7 @@ fn a_person_is_asked_where_there_is_one() {
     }
 }
 
-/// Product §4: an argument beyond its bounds is named, and so is what it has to be.
+/// Product §4: the refusal names an argument that is out of bounds, and the bounds.
 #[test]
 fn an_argument_beyond_its_bounds_is_named() {
     let world = World::new();
@@ -244,7 +244,7 @@ fn an_argument_beyond_its_bounds_is_named() {
     }
 }
 
-/// Product §4: of several tasks the one is named that others spent or ended meanwhile, with its own page.
+/// Product §4: of several tasks, the refusal names the one that others spent or ended meanwhile, with that task's page.
 #[test]
 fn the_task_that_was_spent_meanwhile_is_named() {
     let world = World::new();

@@ -8,7 +8,7 @@ use sekisho_protocol::uri::NotCanonical;
 
 use crate::forward::ForwardError;
 
-/// Why a request is not a call. Every variant is the caller's to mend, except the last.
+/// Why a request is not a call. Every variant but the last is for the caller to correct.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallFault {
     #[error("`Accept` must list application/json and text/event-stream")]
@@ -74,7 +74,7 @@ fn join(revisions: &[Revision]) -> String {
     revisions.iter().map(|revision| revision.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// The same, with the id of the request where it could be read.
+/// A fault, with the id of the request if it could be read.
 #[derive(Debug)]
 pub(crate) struct CallError {
     pub(crate) id: Option<Id>,

@@ -1,4 +1,4 @@
-//! What a request asks, once it was read.
+//! What a request asks, after it was read.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,35 +14,35 @@ use crate::revision::{FarRevision, NearRevision};
 use crate::rounds::Brought;
 use crate::session::{OpenRequest, Session, StandingPlace};
 
-/// What a request asks, with nothing borrowed from it.
+/// What a request asks. Borrows nothing from the request.
 #[derive(Debug)]
 pub(crate) struct CallRequest {
-    /// What is judged.
+    /// The call that is judged.
     pub(crate) call: Arc<Call>,
-    /// The revision of the client's side.
+    /// The revision that the client speaks.
     pub(crate) near: NearRevision,
-    /// The revision of the upstream's side.
+    /// The revision that the upstream is spoken to in.
     pub(crate) far: FarRevision,
-    /// In which session, in the older revisions; none yet for `initialize`.
+    /// The session of the request, in the older revisions; `initialize` has none yet.
     pub(crate) session: Option<Arc<Session>>,
-    /// What it brings back of an earlier round of the same call.
+    /// What the client brings back from an earlier round of the same call.
     pub(crate) brought: Option<Brought>,
-    /// Its place among the open requests of its session; of a request in the older revisions only.
+    /// The request's place among the open requests of its session; only in the older revisions.
     pub(crate) open: Option<OpenRequest>,
-    /// How it came.
+    /// How the request was made.
     pub(crate) form: Form,
 }
 
-/// How something is asked.
+/// How a request is made.
 #[derive(Debug)]
 pub(crate) enum Form {
-    /// By a message.
+    /// By a POSTed message.
     Message(Posted),
     /// By opening the standing stream of a session.
     Stream {
-        /// Where to resume.
+        /// The id of the event after which to resume.
         last_event_id: Option<String>,
-        /// The session's one place for such a stream; a resumed one needs none.
+        /// The session's one place for such a stream; a resumed stream needs none.
         place: Option<StandingPlace>,
     },
 }
@@ -52,19 +52,19 @@ pub(crate) enum Form {
 pub(crate) struct Posted {
     /// The bytes that are judged and forwarded.
     pub(crate) body: Bytes,
-    /// What it is.
+    /// The kind of message.
     pub(crate) kind: Outgoing,
-    /// Its row of the method table; an answer has none.
+    /// The message's row of the method table; an answer has none.
     pub(crate) row: Option<&'static MethodRow>,
-    /// Who may share a child; of `initialize` only.
+    /// Decides who may share a child; only with `initialize`.
     pub(crate) init: Option<InitDigest>,
     /// Whether the caller wants log messages with the answer (TR-24).
     pub(crate) logs: bool,
-    /// What `subscriptions/listen` asks to hear of.
+    /// What `subscriptions/listen` wants to be notified of.
     pub(crate) wish: Option<Wish>,
 }
 
-/// What `subscriptions/listen` asks to hear of, with what may not be heard of left out (TR-42).
+/// What `subscriptions/listen` wants to be notified of, without what the caller may not hear of (TR-42).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Wish {
     pub(crate) prompts: bool,
@@ -75,14 +75,14 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// What a client asks for. One URI that is not canonical refuses all of it,
-    /// because it is not known which resource it would be.
+    /// Reads what a client asks for. A single URI that is not canonical makes all of it invalid, because it is not
+    /// known which resource it names.
     pub(crate) fn of(filter: &Filter<'_>) -> Result<Self, NotCanonical> {
         filter.resource_subscriptions.iter().try_for_each(|uri| ResourceUri::parse(uri).map(drop))?;
         Ok(Self::promised(filter))
     }
 
-    /// What an upstream promises. A URI that is not canonical was never asked for, and is not heard of.
+    /// Reads what an upstream promises. A URI that is not canonical was never asked for, so it is left out.
     pub(crate) fn promised(filter: &Filter<'_>) -> Self {
         Self {
             prompts: filter.prompts_list_changed,
@@ -95,7 +95,7 @@ impl Wish {
 }
 
 impl CallRequest {
-    /// The id that an answer of ours has to repeat.
+    /// The id that our answer has to repeat.
     pub(crate) fn id(&self) -> Option<&Id> {
         match &self.form {
             Form::Message(Posted { kind: Outgoing::Request { id, .. }, .. }) => Some(id),
@@ -103,7 +103,7 @@ impl CallRequest {
         }
     }
 
-    /// Its row of the method table, where it has one.
+    /// The request's row of the method table, if it has one.
     pub(crate) fn row(&self) -> Option<&'static MethodRow> {
         match &self.form {
             Form::Message(posted) => posted.row,
@@ -113,7 +113,7 @@ impl CallRequest {
 }
 
 impl CallRequest {
-    /// Takes what has to be held as long as the standing stream is open.
+    /// Takes the place that has to be held for as long as the standing stream is open.
     pub(crate) fn take_place(&mut self) -> Option<StandingPlace> {
         match &mut self.form {
             Form::Message(_) => None,

@@ -6,7 +6,7 @@ fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }
 
-/// TR-07: a client lists what it takes; ranges count, a weight of 0 does not.
+/// TR-07: a client lists what it takes. Ranges count, a weight of 0 does not.
 #[test]
 fn accept_lists_both_kinds_of_answer() {
     for (accept, both) in [
@@ -27,7 +27,7 @@ fn accept_lists_both_kinds_of_answer() {
     assert!(!accepts(&HeaderMap::new(), "application/json"));
 }
 
-/// ATK-68: what is not plain JSON is not read at all.
+/// ATK-68: a body that is not plain JSON is not read at all.
 #[test]
 fn only_plain_json_is_read() {
     let accept = ("accept", "*/*");

@@ -1,4 +1,4 @@
-//! What lists of tools say: one entry for each name, with the text of what it promises.
+//! Reads lists of tools: one entry for each name, with the text of what the tool promises.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,14 +14,14 @@ use serde_json::value::RawValue;
 
 use super::propose::propose;
 
-/// Characters of a tool's summary.
+/// The most characters of a tool's summary.
 const SUMMARY_CHARACTERS_MAX: usize = 200;
-/// Tools of one server; what comes after is not known, and so not callable.
+/// The most tools of one server. Tools beyond that are not known, and so cannot be called.
 const TOOLS_MAX: usize = 10_000;
 
-/// The tools of all lists, and what they mirror. A name has one tool: several definitions of it in one list are kept as
-/// one that stays held back, because it is not known which of them a call would reach. Of the lists of two eras the first
-/// counts. A tool whose name has several spellings cannot be called, and is not known.
+/// Returns the tools of all lists, and which arguments they mirror. A name has one tool: several definitions of it in
+/// one list become one entry that stays held back, because it is not known which of them a call would reach. Of the
+/// lists of two eras the first counts. A tool whose name has several spellings cannot be called, so it is left out.
 pub(super) fn read_all(
     server: &ServerName,
     lists: &[Vec<Box<RawValue>>],
@@ -48,7 +48,7 @@ pub(super) fn read_all(
     (tools.into_values().take(TOOLS_MAX).collect(), mirrors)
 }
 
-/// The tools of one list by name.
+/// Reads the tools of one list, by name.
 fn read_list(list: &[Box<RawValue>], mirrors: &mut HashMap<String, Annotations>) -> BTreeMap<String, ToolSeen> {
     let mut definitions: BTreeMap<String, (ToolSeen, BTreeSet<String>)> = BTreeMap::new();
     for raw in list.iter().take(TOOLS_MAX) {
@@ -88,7 +88,8 @@ fn read_list(list: &[Box<RawValue>], mirrors: &mut HashMap<String, Annotations>)
     definitions.into_iter().map(one).collect()
 }
 
-/// The title or the first line of the description: foreign text, cut and without control characters.
+/// Returns the title or the first line of the description. It is foreign text, so it is shortened and has no control
+/// characters.
 fn summary(item: &ListItem<'_>) -> String {
     let ListItem::Tool { title, description, .. } = item else { return String::new() };
     let text = title.as_deref().filter(|title| !title.trim().is_empty()).or(description.as_deref()).unwrap_or_default();
@@ -96,8 +97,8 @@ fn summary(item: &ListItem<'_>) -> String {
     line.trim().chars().filter(|character| !character.is_control()).take(SUMMARY_CHARACTERS_MAX).collect()
 }
 
-/// What a tool promises: name, title, description, schemas and annotations, each canonical, so that the order of
-/// members and blanks do not count and everything else does (ATK-76).
+/// Returns what a tool promises: name, title, description, schemas and annotations. Each is in canonical form, so that
+/// the order of members and white space do not count and everything else does (ATK-76).
 pub(super) fn definition(item: &ListItem<'_>) -> String {
     let ListItem::Tool { name, title, description, input_schema, output_schema, annotations, .. } = item else {
         return item.raw().get().to_owned();
@@ -109,7 +110,7 @@ pub(super) fn definition(item: &ListItem<'_>) -> String {
     }
     let values = [("inputSchema", input_schema), ("outputSchema", output_schema), ("annotations", annotations)];
     for (member, raw) in values {
-        // What cannot be read any deeper stands as its text.
+        // A value that is too deep to be read is kept as text.
         let value = raw.map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::from(raw.get())));
         members.extend(value.map(|value| (member.to_owned(), value)));
     }
@@ -141,8 +142,8 @@ mod tests {
         assert!(mirrors.is_empty());
     }
 
-    /// ATK-75, ATK-76: of several tools with one name nobody can say which one a call reaches: they are one entry, which
-    /// counts as the most dangerous of them and cannot be accepted. The same tool twice is one tool.
+    /// ATK-75, ATK-76: nobody can say which of several tools of one name a call reaches. They are one entry, which
+    /// counts as the most dangerous of them and cannot be accepted. The same tool listed twice is one tool.
     #[test]
     fn several_tools_of_one_name_are_one_entry_that_cannot_be_accepted() {
         let read = r#"{"name":"a","annotations":{"readOnlyHint":true}}"#;

@@ -1,4 +1,4 @@
-//! Which class a tool seems to have: a proposal for the owner, never a decision.
+//! Proposes a class for a tool. The owner decides.
 //!
 //! Names weigh more than annotations, which are untrusted (CL-51): an annotation can make a proposal stricter, and
 //! can relax it only where the name says nothing of danger.
@@ -7,7 +7,7 @@ use sekisho_protocol::catalogue::ToolClass;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Words of a name that speak of loss, or of power without bounds.
+/// Words in a name that suggest loss, or power without bounds.
 const DESTRUCTIVE: &[&str] = &[
     "clear",
     "delete",
@@ -34,7 +34,7 @@ const DESTRUCTIVE: &[&str] = &[
     "uninstall",
     "wipe",
 ];
-/// Words that speak of change.
+/// Words in a name that suggest a change.
 const WRITE: &[&str] = &[
     "add",
     "append",
@@ -91,7 +91,7 @@ const WRITE: &[&str] = &[
     "upsert",
     "write",
 ];
-/// First words that speak of looking.
+/// First words of a name that suggest reading.
 const READ: &[&str] = &[
     "check",
     "compare",
@@ -123,7 +123,7 @@ const READ: &[&str] = &[
     "whoami",
 ];
 
-/// The two hints that matter here. A wrong type counts as no hint.
+/// The two annotations that matter here. One of a wrong type counts as absent.
 #[derive(Default, Deserialize)]
 struct Hints {
     #[serde(rename = "readOnlyHint")]
@@ -132,7 +132,7 @@ struct Hints {
     destructive: Option<bool>,
 }
 
-/// The class that name and annotations suggest. What is unknown is a write at least.
+/// Returns the class that name and annotations suggest. An unknown name is at least a write.
 pub(crate) fn propose(name: &str, annotations: Option<&RawValue>) -> ToolClass {
     let hints: Hints = annotations.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let words = words(name);
@@ -147,7 +147,7 @@ pub(crate) fn propose(name: &str, annotations: Option<&RawValue>) -> ToolClass {
     }
 }
 
-/// `deleteFile`, `delete_file`, `fs.delete-file` and `HTTPGet2` as words in lower case.
+/// Splits a name such as `deleteFile`, `delete_file`, `fs.delete-file` or `HTTPGet2` into words in lower case.
 fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = vec![String::new()];
     let mut previous = ' ';
@@ -197,7 +197,7 @@ mod tests {
         }
     }
 
-    /// CL-51, ATK-75: annotations alone never relax what the name says of danger.
+    /// CL-51, ATK-75: annotations alone never relax a class that the name suggests.
     #[test]
     fn names_propose_and_annotations_only_tighten() {
         for (name, annotations, expected) in [

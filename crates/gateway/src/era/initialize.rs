@@ -1,4 +1,4 @@
-//! 2025-11-25 and what came before it: a handshake, and a session that binds what follows to it.
+//! 2025-11-25 and the revisions before it: a handshake, and a session to which the later requests belong.
 
 use std::sync::Arc;
 
@@ -26,17 +26,18 @@ use crate::session::{FarSession, NewSession, Session, kept};
 /// The header that names a session, in lower case.
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
-/// Bytes of `initialize`. A program's place keeps it for as long as there are sessions, to begin the program again.
+/// The most bytes of an `initialize` request. A program's slot keeps it while there are sessions, to initialise the
+/// program again.
 const INITIALIZE_BYTES_MAX: usize = 256 << 10;
 
 /// The session that a request names, if it names one.
 #[derive(Debug)]
 pub(crate) enum Offered {
-    /// It names none.
+    /// The request names no session.
     Absent,
-    /// It names one of this caller's.
+    /// The request names a session of this caller.
     Found(Arc<Session>),
-    /// It names one that is not there: it never was, it has ended, or it is another caller's. With the revision that the
+    /// The request names a session that never existed, has ended, or is another caller's. Holds the revision that the
     /// request says the session was in.
     Unknown(Revision),
 }
@@ -57,8 +58,8 @@ pub(crate) fn offered(gateway: &Gateway, routed: &Routed, caller: &Caller, heade
     }
 }
 
-/// The revision that a request says it is in, so that one of a session that is gone is told that, whatever the session
-/// had agreed on.
+/// Returns the revision that a request names, so that the client of a session that is gone is told so, whatever the
+/// session had agreed on.
 fn said(headers: &HeaderMap) -> Revision {
     let text = headers.get("mcp-protocol-version").and_then(|value| value.to_str().ok());
     let revision = text.and_then(|text| Revision::of_upstream(text.trim()));
@@ -66,17 +67,18 @@ fn said(headers: &HeaderMap) -> Revision {
 }
 
 impl Offered {
-    /// What is known of the revision without a header: what the session agreed on.
+    /// Returns the revision that the session agreed on, for a request that names none.
     pub(crate) fn revision(&self) -> Option<Revision> {
         match self {
             Self::Found(session) => Some(session.near.0),
-            // Answered with 404 whatever the revision; this only keeps a missing header from hiding it.
+            // This is answered with 404 whatever the revision is. The revision only keeps a missing header from hiding
+            // that.
             Self::Unknown(revision) => Some(*revision),
             Self::Absent => None,
         }
     }
 
-    /// The session of a request that needs one (TR-49).
+    /// Returns the session of a request that needs one (TR-49).
     pub(crate) fn session(self, revision: Revision, spoken: &[Revision]) -> Result<Arc<Session>, CallFault> {
         match self {
             Self::Found(session) if session.near.0 == revision => Ok(session),
@@ -94,19 +96,19 @@ fn speaks_initialize(spoken: &[Revision]) -> bool {
     spoken.iter().any(|revision| revision.era() == Era::Initialize)
 }
 
-/// What `initialize` proposes, as it goes on.
+/// What `initialize` proposes, in the form in which it goes on.
 #[derive(Debug)]
 pub(crate) struct Proposal {
-    /// Who may share a child.
+    /// Decides who may share a child.
     pub(crate) init: InitDigest,
-    /// The bytes, where they had to be changed.
+    /// The changed bytes, if the message had to be changed.
     pub(crate) body: Option<Bytes>,
 }
 
-/// Reads what `initialize` proposes. A version that the upstream speaks goes on as it is, and so does one that we
-/// serve: the upstream answers with its own, which may be older, and the client goes on in that one if it knows it. One
-/// that nobody here serves becomes the newest that both serve, which is what a server would answer anyway (2025-11-25
-/// Lifecycle, Version Negotiation).
+/// Reads what `initialize` proposes. A version that the upstream speaks goes on unchanged, and so does one that we
+/// serve: the upstream answers with its own version, which may be older, and the client goes on in that if it knows it.
+/// A version that is not served here is replaced by the newest that both sides serve, which is what a server would
+/// answer anyway (2025-11-25 Lifecycle, Version Negotiation).
 pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) -> Result<Option<Proposal>, CallFault> {
     if body.len() > INITIALIZE_BYTES_MAX {
         return Err(CallFault::TooLarge { max: INITIALIZE_BYTES_MAX });
@@ -130,7 +132,7 @@ pub(crate) fn propose(body: &Bytes, message: &Message<'_>, spoken: &[Revision]) 
     Ok(Some(Proposal { init, body: edited }))
 }
 
-/// The same message with another version in it, read again as strictly as what came in.
+/// Returns the same message with another version, after reading it again as strictly as what came in.
 fn rewritten(body: &Bytes, message: &Message<'_>, revision: Revision) -> Result<Bytes, CallFault> {
     let missing = CallFault::MissingParam { member: "params.protocolVersion" };
     let Ok(edited) = splice::set_param(body, "protocolVersion", &revision.as_str()) else { return Err(missing) };
@@ -143,7 +145,8 @@ fn rewritten(body: &Bytes, message: &Message<'_>, revision: Revision) -> Result<
     Ok(Bytes::from(edited))
 }
 
-/// The session of a request without a body (`GET`, `DELETE`), which only exist in this era (TR-06, TR-39).
+/// Returns the session of a request without a body (`GET`, `DELETE`); such requests exist only in this era (TR-06,
+/// TR-39).
 pub(crate) async fn session_without_body(
     gateway: &Gateway,
     routed: &Routed,
@@ -160,8 +163,8 @@ pub(crate) async fn session_without_body(
         Offered::Found(session) if named.is_none_or(|revision| revision == session.near.0) => Ok(session),
         Offered::Found(_) => Err(CallFault::SessionRevision),
         Offered::Unknown(_) => Err(CallFault::SessionUnknown),
-        // A client of HTTP+SSE (2024-11-05) begins so, and turns to POST at a 405 if it can (2025-11-25 Transports,
-        // Backwards Compatibility).
+        // A client of HTTP+SSE (2024-11-05) begins this way, and switches to POST after a 405 if it can (2025-11-25
+        // Transports, Backwards Compatibility).
         Offered::Absent if is_older_transport(headers) => Err(CallFault::OlderTransport),
         Offered::Absent => {
             let spoken = gateway.upstreams.revisions(routed.route.upstream.name()).await;
@@ -171,7 +174,8 @@ pub(crate) async fn session_without_body(
     }
 }
 
-/// Whether a `GET` without a session is the first request of an HTTP+SSE client: it wants events, and knows no revision yet.
+/// Whether a `GET` without a session is the first request of an HTTP+SSE client: it wants events and names no revision
+/// yet.
 fn is_older_transport(headers: &HeaderMap) -> bool {
     let wants_events = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/event-stream"));
     !headers.contains_key("mcp-protocol-version") && headers.get_all(ACCEPT).iter().any(wants_events)
@@ -185,17 +189,18 @@ pub(crate) async fn end(gateway: &Gateway, session: &Session) {
     }
 }
 
-/// A handshake that the upstream has answered.
+/// A handshake after the upstream has answered it.
 #[derive(Debug)]
 pub(crate) struct Handshake {
-    /// The answer, whole.
+    /// The complete answer.
     pub(crate) message: Bytes,
-    /// The new session's identifier; none where the upstream said no.
+    /// The identifier of the new session; none if the upstream refused.
     pub(crate) session: Option<HeaderValue>,
 }
 
-/// Waits for the answer to `initialize` and opens the session. The identifier has to stand in the head, so the
-/// answer is waited for also where the upstream streams it; what else it says on that stream is not for anybody yet.
+/// Waits for the answer to `initialize` and opens the session. The identifier belongs in the response headers, so the
+/// answer is waited for even if the upstream streams it. Other messages on that stream are dropped: nobody is there to
+/// get them yet.
 pub(crate) async fn complete(
     gateway: &Arc<Gateway>,
     routed: &Routed,
@@ -227,7 +232,7 @@ pub(crate) async fn complete(
                 Form::Message(posted) => Declared::in_initialize(&posted.body),
                 Form::Stream { .. } => Declared::default(),
             };
-            // The error that asks for a page exists in this revision alone (TR-55).
+            // Only this revision has the error that asks for a page to be opened (TR-55).
             let elicits_urls = revision == Revision::V2025_11_25 && declared.elicits_urls();
             let server = routed.server();
             let source = routed.source;
@@ -246,12 +251,12 @@ fn is_answer(data: &[u8], id: &Id) -> bool {
         .is_ok_and(|message| matches!(message.kind(), Kind::Response { id: Some(found), .. } if found == id))
 }
 
-/// The revision that the upstream agreed to; `None` where it said no.
+/// Returns the revision that the upstream agreed to; `None` if it refused.
 fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
     let message = Message::read(message, &Limits::upstream()).map_err(|error| malformed(&error.to_string()))?;
     match message.kind() {
         Kind::Response { id: Some(found), outcome: Outcome::Result(result) } if found == id => {
-            // Lists are filtered, and this answer is not.
+            // Lists have to be filtered, and this answer is not filtered.
             if !result.lists.is_empty() {
                 return Err(malformed("a list in the answer to `initialize`"));
             }
@@ -267,8 +272,8 @@ fn agreed(message: &[u8], id: &Id) -> Result<Option<Revision>, ForwardError> {
     }
 }
 
-/// The same answer, promising to tell when the list of tools changes: we do, when a task or a right does. Says whether
-/// there are tools at all.
+/// Returns the same answer with a promise to tell when the list of tools changes, because we tell that when a task or a
+/// right changes. Also returns whether the server has tools at all.
 fn with_notices(message: Bytes) -> Result<(Bytes, bool), ForwardError> {
     let read = Message::read(&message, &Limits::upstream()).map_err(|error| malformed(&error.to_string()))?;
     let Kind::Response { outcome: Outcome::Result(result), .. } = read.kind() else {
@@ -286,7 +291,7 @@ fn with_notices(message: Bytes) -> Result<(Bytes, bool), ForwardError> {
     Ok((Bytes::from(edited.map_err(|error| malformed(&error.to_string()))?), true))
 }
 
-/// Opens a session, and gives the identifier for its client.
+/// Opens a session and returns the identifier for its client.
 fn open(gateway: &Arc<Gateway>, new: NewSession<'_>) -> Option<HeaderValue> {
     let token = McpSessionToken::generate(gateway.entropy.as_ref());
     let id = kept::name(gateway, &token, &new, gateway.clock.now());

@@ -1,5 +1,5 @@
-//! 2026-07-28: every request stands alone. What its client can do it says in every `_meta`, and there is nothing to
-//! remember between requests (TR-22).
+//! 2026-07-28: every request stands alone. It states in its `_meta` what its client can do, and nothing is remembered
+//! between requests (TR-22).
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::call::CallFault;
 
-/// Whether a request of this revision can be judged here at all: the upstream speaks it, and the client declared
-/// what its method needs (TR-56).
+/// Checks whether a request of this revision can be judged here at all: the upstream speaks the revision, and the
+/// client has declared what the method needs (TR-56).
 pub(crate) fn check(
     message: &Message<'_>,
     revision: Revision,
@@ -23,7 +23,7 @@ pub(crate) fn check(
     spoken: &[Revision],
 ) -> Result<(), CallFault> {
     if !spoken.contains(&revision) {
-        // Only older ones in `supported`: a client of both eras then says `initialize` (TR-14, TR-52).
+        // `supported` may name only older versions: a client of both eras then sends `initialize` (TR-14, TR-52).
         return Err(CallFault::Unsupported { requested: revision.as_str().to_owned(), supported: spoken.to_vec() });
     }
     let Some(extension) = row.and_then(|row| row.extension) else { return Ok(()) };
@@ -34,9 +34,9 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The request without its declaration that its client knows jobs, for an anonymous caller: nobody could tell later whose
-/// a job is, so the upstream has to answer at once (MCP tasks extension, Security Considerations). What is edited is read
-/// again, and must make the same call.
+/// Removes from a request the declaration that its client knows jobs. This is for anonymous callers: nobody could tell
+/// later whose a job is, so the upstream has to answer at once (MCP tasks extension, Security Considerations). The
+/// edited request is read again, and must make the same call.
 pub(crate) fn without_jobs(body: Bytes, message: &Message<'_>) -> Result<Bytes, CallFault> {
     let declared = message.meta().and_then(|meta| meta.client_capabilities);
     let Some(declared) = declared.filter(|_| Declared::by(message).jobs()) else { return Ok(body) };
@@ -57,7 +57,7 @@ pub(crate) fn without_jobs(body: Bytes, message: &Message<'_>) -> Result<Bytes, 
     Ok(Bytes::from(edited))
 }
 
-/// What the client of one request declared.
+/// The capabilities that the client of one request declared.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Declared {
@@ -67,7 +67,7 @@ pub(crate) struct Declared {
     extensions: BTreeMap<String, IgnoredAny>,
 }
 
-/// What of elicitation.
+/// The declared kinds of elicitation.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Elicitation {
@@ -75,7 +75,7 @@ struct Elicitation {
 }
 
 impl Declared {
-    /// By the capabilities that `initialize` proposes (2025-11-25 has the same members).
+    /// Reads the capabilities that `initialize` proposes (2025-11-25 has the same members).
     pub(crate) fn in_initialize(body: &[u8]) -> Self {
         let Ok(message) = Message::read(body, &Limits::default()) else { return Self::default() };
         let declared = message.params().and_then(|params| params.capabilities);
@@ -87,13 +87,13 @@ impl Declared {
         self.elicitation.as_ref().is_some_and(|elicitation| elicitation.url.is_some())
     }
 
-    /// By the `_meta` of a request. What cannot be read was not declared.
+    /// Reads the capabilities from the `_meta` of a request. What cannot be read counts as not declared.
     fn by(message: &Message<'_>) -> Self {
         let declared = message.meta().and_then(|meta| meta.client_capabilities);
         declared.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default()
     }
 
-    /// By the request in these bytes, which were read before.
+    /// Reads the capabilities from the bytes of a request that was read before.
     pub(crate) fn in_request(body: &[u8]) -> Self {
         Message::read(body, &Limits::default()).map(|message| Self::by(&message)).unwrap_or_default()
     }
@@ -102,13 +102,12 @@ impl Declared {
         self.extensions.contains_key(name)
     }
 
-    /// Jobs (`io.modelcontextprotocol/tasks`).
+    /// Whether the client knows jobs (`io.modelcontextprotocol/tasks`).
     pub(crate) fn jobs(&self) -> bool {
         self.extension(TASKS_EXTENSION)
     }
 
-    /// Whether everything that a result asks of the client is something that may be asked inside a result, and that
-    /// this client declared (TR-17, TR-45, TR-57).
+    /// Whether a result may ask for all of this, and this client declared all of it (TR-17, TR-45, TR-57).
     pub(crate) fn allows(&self, input_requests: &str) -> bool {
         let Ok(methods) = asked_methods(input_requests) else { return false };
         methods.iter().all(|asked| {
@@ -134,7 +133,7 @@ mod tests {
         Declared::in_request(body.as_bytes())
     }
 
-    /// TR-17, TR-45, TR-57: only kinds that the client declared are asked of it.
+    /// TR-17, TR-45, TR-57: a client is only asked for kinds of input that it declared.
     #[test]
     fn a_result_asks_only_for_what_was_declared() {
         for (capabilities, requests, allowed) in [

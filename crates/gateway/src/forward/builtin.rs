@@ -1,7 +1,8 @@
-//! Upstreams that are part of the checkpoint itself. A call of them was cleared like any other, and ends here in this
-//! process: nothing is opened, and no credential goes anywhere.
+//! Upstreams that are part of the checkpoint itself. A call to them was cleared like any other and is answered in this
+//! process: no connection is opened, and no credential goes anywhere.
 //!
-//! What every server has to say of itself is said here, in each revision; what it can do is [`crate::BuiltIn`].
+//! This module answers what every server is asked about itself, in each revision. What one can do is
+//! [`crate::BuiltIn`].
 
 use std::sync::Arc;
 
@@ -19,11 +20,11 @@ use super::{Answer, AnswerBody, ForwardError, ForwardRequest, Outgoing};
 use crate::memory::Memory;
 use crate::upstream::{BuiltInCall, BuiltInSettings};
 
-/// How long a list of a built-in server may be kept, in milliseconds: it changes with the program only.
+/// How long a list of a built-in server may be cached, in milliseconds. It changes only with the program.
 const LIST_MILLIS: u32 = 3_600_000;
 
 impl BuiltInSettings {
-    /// All revisions that are served.
+    /// Returns all revisions that are served here.
     pub(super) fn revisions(&self) -> Arc<Spoken> {
         let server_info = serde_json::to_string(&self.0.info()).ok();
         Arc::new(Spoken { revisions: Revision::ALL.to_vec(), server_info })
@@ -36,7 +37,7 @@ impl BuiltInSettings {
     pub(super) async fn send(&self, request: ForwardRequest, memory: &Memory) -> Result<Answer, ForwardError> {
         let deadline = request.deadline.at();
         let Outgoing::Request { id, method, .. } = request.kind.clone() else {
-            // It asks its clients nothing, so it expects no answer, and no notification concerns it.
+            // It asks its clients nothing, so it expects no answers, and it needs no notifications.
             return Ok(Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted });
         };
         let room = memory.room(request.cleared.caller(), request.server());
@@ -100,13 +101,13 @@ impl BuiltInSettings {
     }
 }
 
-/// What `server/discover` names: the revisions that have it (TR-14).
+/// Returns the revisions that `server/discover` names: those that have this method (TR-14).
 fn stateless() -> Vec<&'static str> {
     let all = Revision::ALL.into_iter().filter(|revision| revision.era() == Era::Stateless);
     all.map(Revision::as_str).collect()
 }
 
-/// Name and arguments, from the bytes that were authorised.
+/// Reads name and arguments from the authorised bytes.
 fn read(request: &ForwardRequest) -> Result<BuiltInCall, ForwardError> {
     let edit = |error: &dyn std::fmt::Display| ForwardError::Edit { reason: error.to_string() };
     let message = Message::read(&request.body, &Limits::default()).map_err(|error| edit(&error))?;

@@ -1,4 +1,4 @@
-//! One child process: how it is started, what it says on its standard error, and how it ends with all its own.
+//! One child process: how it is started, what it writes on standard error, and how it ends with all its descendants.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,24 +18,24 @@ use super::guard::{SMALL_HEAP, SWEEP_WAIT};
 use super::stdio::framing::{Line, Lines};
 use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
 
-/// The same number on every system that we run on (POSIX.1-2024 `kill`).
+/// The number of the signal, which is the same on every system that we run on (POSIX.1-2024 `kill`).
 const SIGTERM: i32 = 15;
 
-/// Lines of standard error that an error may repeat.
+/// The most lines of standard error that an error repeats.
 const STDERR_LINES_MAX: usize = 20;
-/// Bytes of one such line.
+/// The most bytes of one such line.
 const STDERR_LINE_BYTES_MAX: usize = 4096;
 
-/// How much longer a guard may take than its program: it ends what the program left behind.
+/// How much longer than its program a guard may take to end, because it also ends what the program left behind.
 const GUARD_WAIT: Duration = SWEEP_WAIT.saturating_add(Duration::from_secs(1));
-/// How long a process that was killed may take to be gone. One that hangs in the kernel is left behind.
+/// How long a process that was killed may take to be gone. A process that hangs in the kernel is left behind.
 const KILL_WAIT: Duration = Duration::from_secs(1);
 
 /// The subcommand of our own binary that runs [`super::guard::run`].
 const GUARD_ARGUMENTS: [&str; 2] = ["child-guard", "--"];
 
-/// A running child and its process group. Dropping it ends the group: by the end of its input where a guard stands before
-/// it, which finds what has left the group, and else at once.
+/// A running child and its process group. Dropping it ends the group. With a guard, that happens by closing the guard's
+/// input, because the guard also finds processes that have left the group; without one, the group is killed at once.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Box<dyn ChildWrapper>,
@@ -43,7 +43,7 @@ pub(super) struct Process {
     ended: bool,
 }
 
-/// The three streams of a child.
+/// The three standard streams of a child.
 #[derive(Debug)]
 pub(super) struct Pipes {
     pub(super) stdin: ChildStdin,
@@ -51,8 +51,9 @@ pub(super) struct Pipes {
     pub(super) stderr: ChildStderr,
 }
 
-/// Starts the program: exactly this environment, which is the credential of the call that wants it (ATK-90), no shell (ATK-89), its own process group.
-/// Descriptors other than the three streams are closed, as all of ours are close-on-exec.
+/// Starts the program with exactly this environment, which is the credential of the call that needs it (ATK-90),
+/// without a shell (ATK-89), and in a process group of its own. All our other descriptors are close-on-exec, so the
+/// child gets only its three streams.
 pub(super) fn spawn(
     settings: &StdioSettings,
     environment: &BTreeMap<String, EnvValue>,
@@ -76,7 +77,7 @@ pub(super) fn spawn(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // Not where the operator gives the program a value of its own.
+    // Not set if the operator gives the program a value of its own.
     if settings.guard.is_some() && !settings.environment.contains_key(SMALL_HEAP.0) {
         command.env(SMALL_HEAP.0, SMALL_HEAP.1);
     }
@@ -109,8 +110,8 @@ fn command(settings: &StdioSettings) -> Command {
     }
 }
 
-/// Whether the program is there, as `execvp` would look for it. With a guard between, the system's own answer would come
-/// only after the start, as one more status that a program could have ended with.
+/// Whether the program exists, looked up as `execvp` would do it. With a guard in between, the system's own error would
+/// come only after the start, as an exit status that the program could also have ended with.
 fn is_found(settings: &StdioSettings, environment: &BTreeMap<String, EnvValue>) -> bool {
     let may_run = |path: PathBuf| {
         let metadata = std::fs::metadata(path);
@@ -126,27 +127,28 @@ fn is_found(settings: &StdioSettings, environment: &BTreeMap<String, EnvValue>) 
 }
 
 impl Process {
-    /// Its process id, which is also that of its group.
+    /// Returns the child's process id, which is also that of its group.
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits until it ended by itself; what is left of its group is killed then. Dropping the future loses nothing.
+    /// Waits until the child ends by itself, and then kills what is left of its group. Dropping the future loses
+    /// nothing.
     pub(super) async fn wait(&mut self) -> Option<ExitStatus> {
         let status = self.child.wait().await.ok();
         self.kill();
         status
     }
 
-    /// Waits for the end of a child whose input was closed; then asks it, then kills it (ST-13). The whole group
-    /// hears the signals. It takes at most [`stop_wait`].
+    /// Waits for the end of a child whose input was closed, then sends `SIGTERM`, then kills it (ST-13). The signals go
+    /// to the whole group. Takes at most [`stop_wait`].
     pub(super) async fn stop(mut self, grace: Duration) -> Option<ExitStatus> {
         if let Ok(status) = tokio::time::timeout(grace, self.wait()).await {
             return status;
         }
-        // It may have ended this very moment.
+        // Fails if the child ended at this very moment, so the error is ignored.
         let _ = self.child.signal(SIGTERM);
-        // A guard that is killed cannot end what has left the group.
+        // A guard that is killed cannot end the processes that have left the group, so it gets more time.
         let patience = if self.is_guarded { grace + GUARD_WAIT } else { grace };
         if let Ok(status) = tokio::time::timeout(patience, self.wait()).await {
             return status;
@@ -157,7 +159,7 @@ impl Process {
 
     fn kill(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
-            // Fails when no process is left in the group, which is what is wanted.
+            // Fails if no process is left in the group, which is what we want.
             let _ = self.child.start_kill();
         }
     }
@@ -171,12 +173,12 @@ impl Drop for Process {
     }
 }
 
-/// The longest that [`Process::stop`] takes.
+/// Returns the longest time that [`Process::stop`] takes.
 pub(super) fn stop_wait(grace: Duration) -> Duration {
     grace.saturating_mul(2) + GUARD_WAIT + KILL_WAIT
 }
 
-/// How a child ended, for people.
+/// Describes how a child ended, for people.
 pub(super) fn ending(status: Option<ExitStatus>) -> String {
     match status.map(|status| (status.code(), status.signal())) {
         Some((Some(code), _)) => format!("exited with status {code}"),
@@ -189,17 +191,17 @@ pub(super) fn ending(status: Option<ExitStatus>) -> String {
 #[derive(Clone, Debug, Default)]
 pub(super) struct StderrTail {
     lines: Arc<Mutex<VecDeque<String>>>,
-    /// How many lines there were in all.
+    /// The number of all lines so far.
     count: watch::Sender<u64>,
 }
 
 impl StderrTail {
-    /// The lines, oldest first.
+    /// Returns the lines, oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Tells of every further line.
+    /// Returns a receiver that is notified of every further line.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.count.subscribe()
     }
@@ -214,8 +216,8 @@ impl StderrTail {
     }
 }
 
-/// Reads standard error to its end: to the log, and the last lines to `tail`. What stands there is no sign of an
-/// error (ST-05). Values of secret variables are struck out.
+/// Reads standard error to its end, into the log, and the last lines into `tail`. A line there does not mean that
+/// something failed (ST-05). The values of secret variables are removed.
 pub(super) async fn read_stderr(
     server: UpstreamName,
     stderr: impl AsyncRead + Unpin,
@@ -231,11 +233,12 @@ pub(super) async fn read_stderr(
     }
 }
 
-/// Strikes out the values of secret variables, and control characters with which a child could paint a terminal.
+/// Removes the values of secret variables, and control characters, with which a child could change the display of a
+/// terminal.
 fn redacted(line: &str, environment: &BTreeMap<String, EnvValue>) -> String {
     let mut line: String = line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect();
     for value in environment.values() {
-        // Striking out something as short as `1` would only garble the rest.
+        // Removing a value as short as `1` would only make the rest unreadable.
         if let EnvValue::Secret(secret) = value
             && secret.expose().len() >= 4
         {
@@ -250,7 +253,7 @@ mod tests {
     use super::{BTreeMap, EnvValue, StderrTail, redacted};
     use sekisho_protocol::secret::UpstreamSecret;
 
-    /// ST-05, ATK-90: a program that prints its key does not bring it into our log.
+    /// ST-05, ATK-90: a program that prints its key does not get it into our log.
     #[test]
     fn secrets_and_control_characters_do_not_reach_the_log() {
         let secret = UpstreamSecret::from_outside("hush-hush");

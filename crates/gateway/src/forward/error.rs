@@ -1,11 +1,11 @@
-//! Why a cleared message came to nothing.
+//! Why a cleared message was not answered.
 
 use std::time::Duration;
 
 use crate::credential::CredentialError;
 use crate::upstream::UpstreamName;
 
-/// Why a cleared message came to nothing. Everything here is the upstream's fault or ours, never the caller's.
+/// Why a cleared message was not answered. Everything here is the upstream's fault or ours, never the caller's.
 ///
 /// The texts are for the operator: they name programs and quote what a child wrote on its standard error, which may
 /// hold secrets (ST-05). What a caller is told of them is decided where answers are written.
@@ -16,10 +16,10 @@ pub(crate) enum ForwardError {
     AskedToWait {
         /// The HTTP status.
         status: u16,
-        /// Its `Retry-After`, as seconds from now; at most a day.
+        /// The seconds from now in its `Retry-After`; at most a day.
         retry_after_seconds: Option<u32>,
     },
-    /// More is open at this child or session than is allowed, or the child does not read what it is sent.
+    /// More requests are open at this child or session than is allowed, or the child does not read its input.
     #[error("the upstream does not keep up: too much is waiting for it; try again")]
     Busy {
         /// Whether the message may have reached the upstream.
@@ -28,48 +28,48 @@ pub(crate) enum ForwardError {
     /// The child ended.
     #[error("the program {status}{}{}", said(.stderr_tail), withheld_hint(.withheld))]
     ChildExited {
-        /// How: `exited with status 1`, `was ended by signal 9`.
+        /// How it ended: `exited with status 1`, `was ended by signal 9`.
         status: String,
-        /// Its last lines on standard error, oldest first, values of secret variables struck out.
+        /// Its last lines on standard error, oldest first, without the values of secret variables.
         stderr_tail: Vec<String>,
-        /// Names of variables that it did not get.
+        /// The names of the variables that it was not given.
         withheld: Vec<String>,
         /// Whether the message may have reached it.
         sent: bool,
     },
-    /// There is no such program, or it may not be run.
+    /// The program does not exist, or may not be run.
     #[error("cannot start `{program}`: {reason}; check the command and the PATH it is given")]
     ChildMissing {
-        /// As configured.
+        /// The program as configured.
         program: String,
-        /// As the system says it.
+        /// The system's error text.
         reason: String,
     },
     /// The child was stopped to make room for callers who had fewer.
     #[error("the program was stopped to make room for callers who had fewer; try again")]
     GaveWay,
-    /// A message could not be edited so that it surely says the same as before.
+    /// A message could not be edited so that it certainly still says the same.
     #[error("the message could not be edited safely: {reason}")]
     Edit {
         /// What went wrong.
         reason: String,
     },
-    /// The upstream encoded its answer although it was asked for `identity`. It is not decoded: a small body can grow to any
-    /// size (ATK-93).
+    /// The upstream encoded its answer although it was asked for `identity`. The answer is not decoded, because a small
+    /// body can grow to any size (ATK-93).
     #[error(
         "the upstream's answer has `Content-Encoding: {encoding}`, although it was asked for `identity`; switch compression off at the upstream, or at the proxy before it, for requests with `Accept-Encoding: identity`"
     )]
     Encoded {
-        /// Which encoding, if it is a registered one.
+        /// The encoding, if it is a registered one.
         encoding: &'static str,
     },
-    /// The upstream said something that is not MCP.
+    /// The upstream sent something that is not MCP.
     #[error("the upstream's answer is not MCP: {reason}")]
     Malformed {
-        /// What is wrong with it, without quoting it.
+        /// What is wrong with it, without a quotation from it.
         reason: String,
     },
-    /// The upstream does not offer this HTTP method: no stream of its own, or sessions that cannot be ended.
+    /// The upstream does not offer this HTTP method: it has no stream of its own, or its sessions cannot be ended.
     #[error("the upstream does not offer this HTTP method")]
     MethodNotAllowed,
     /// The settings of the upstream cannot be used.
@@ -81,45 +81,46 @@ pub(crate) enum ForwardError {
     /// Another upstream took the key of this one while the call was on its way.
     #[error("the server was configured anew while the call was on its way; try again")]
     Replaced,
-    /// The upstream wants us to go elsewhere, and we do not (ATK-88).
+    /// The upstream redirects us elsewhere, and we do not follow (ATK-88).
     #[error("the upstream answered with a redirect ({status}); configure the final URL")]
     Redirected {
         /// The HTTP status.
         status: u16,
     },
-    /// The child lives and has not answered its first message.
+    /// The child runs but has not answered its first message in time.
     #[error(
         "the program did not answer within {seconds} s of its start (`start_seconds` of the server){}{}",
         said(.stderr_tail),
         withheld_hint(.withheld)
     )]
     NotStarted {
-        /// How long it was waited for.
+        /// How many seconds we waited for it.
         seconds: u64,
         /// As of [`ForwardError::ChildExited`].
         stderr_tail: Vec<String>,
         /// As of [`ForwardError::ChildExited`].
         withheld: Vec<String>,
     },
-    /// Too many messages are held in this process, or for this caller: most likely answers that clients do not read.
+    /// Too many bytes of messages are held in this process, or for this caller, most likely because clients do not read
+    /// their answers.
     #[error("too much is held in memory for clients that do not read; try again")]
     NoRoom {
         /// Whether the message may have reached the upstream.
         sent: bool,
     },
-    /// The child ended before, and its next start is not due yet.
+    /// The child ended before, and may not be started again yet.
     #[error("the program ended and is started again in {} ms", .retry_after.as_millis())]
     Restarting {
-        /// Until the next start.
+        /// The time until the next start.
         retry_after: Duration,
     },
-    /// The caller has a share of this upstream already, and what is left is for others.
+    /// The caller has its share of this upstream already, and the rest is kept for others.
     #[error("this caller holds its share of the upstream, and there is no more room; end something first")]
     Share,
-    /// The session is over at the upstream: the client must initialise anew (2025-11-25 Session Management).
+    /// The upstream has ended the session: the client must initialise again (2025-11-25 Session Management).
     #[error("the upstream ended the session")]
     SessionGone,
-    /// No answer in time.
+    /// The answer did not come in time.
     #[error(
         "the upstream did not answer in time; `call_seconds` of the server is how long a call may take without progress"
     )]
@@ -135,32 +136,32 @@ pub(crate) enum ForwardError {
         /// The bound, in bytes.
         max: usize,
     },
-    /// As many children run as are allowed, and each has something to do.
+    /// As many children run as are allowed, and all of them are busy.
     #[error("all {max} children of this server are busy; raise the limit or share them")]
     TooManyChildren {
         /// How many are allowed.
         max: usize,
     },
-    /// There is no upstream of this key (any more).
+    /// No upstream of this key is mounted, or no longer.
     #[error("no server `{upstream}` is mounted")]
     UnknownUpstream {
         /// The key.
         upstream: UpstreamName,
     },
-    /// No connection, or one that broke.
+    /// The connection could not be made, or broke.
     #[error("cannot reach the upstream at {url}: {reason}")]
     Unreachable {
-        /// Where, without query and user information.
+        /// The upstream's URL, without query and user information.
         url: String,
-        /// As the transport says it.
+        /// The error text of the transport.
         reason: String,
         /// Whether the message may have reached the upstream.
         sent: bool,
     },
-    /// The upstream speaks no revision that we do.
+    /// The upstream speaks no revision that we speak.
     #[error("the upstream speaks {}, which is not served; 2024-11-05, 2025-03-26, 2025-06-18, 2025-11-25 and 2026-07-28 are", .offered.join(", "))]
     UnsupportedRevision {
-        /// What it offers, as it writes it, shortened.
+        /// The revisions that it offers, as it writes them, shortened.
         offered: Vec<String>,
     },
     /// The upstream answered 401 or 403. Its challenge names another resource and is never relayed (PX-13).
@@ -180,7 +181,7 @@ impl From<CredentialError> for ForwardError {
 }
 
 impl ForwardError {
-    /// Whether the upstream may have seen the message. Only what was surely not sent may be given back to a budget.
+    /// Whether the upstream may have seen the message. A budget gets back only what was certainly not sent.
     pub(crate) fn sent(&self) -> bool {
         match self {
             Self::Busy { sent }
@@ -210,12 +211,12 @@ impl ForwardError {
         }
     }
 
-    /// Whether it may be gone the next time without anybody changing a setting: the upstream is down, or overloaded.
+    /// Whether the error may be gone next time without a change of any setting: the upstream is down, or overloaded.
     pub(crate) fn is_away(&self) -> bool {
         matches!(self, Self::AskedToWait { .. } | Self::Timeout { .. } | Self::Unreachable { .. })
     }
 
-    /// The same, of a message that was surely not sent.
+    /// Returns the same error, for a message that was certainly not sent.
     pub(super) fn unsent(mut self) -> Self {
         if let Self::Busy { sent }
         | Self::ChildExited { sent, .. }
@@ -236,7 +237,7 @@ fn said(stderr_tail: &[String]) -> String {
     format!("; its last lines were:\n  {}", stderr_tail.join("\n  "))
 }
 
-/// Names first what a program most often stops without: certificates and proxies, then keys and addresses.
+/// Names first the variables that programs most often need: certificates and proxies, then keys and addresses.
 fn withheld_hint(withheld: &[String]) -> String {
     if withheld.is_empty() {
         return String::new();
@@ -272,7 +273,8 @@ mod tests {
         assert!(!error.sent());
     }
 
-    /// A company's laptop: without its certificates `npx` hangs, and what is missing has to be seen among a hundred names.
+    /// On a company's laptop `npx` hangs without the company's certificates, and the missing variable must be visible
+    /// among a hundred names.
     #[test]
     fn a_start_that_takes_too_long_names_withheld_variables_certificates_first() {
         let withheld = ["EDITOR", "API_KEY", "NODE_EXTRA_CA_CERTS", "corp_proxy"].map(str::to_owned).to_vec();

@@ -16,18 +16,19 @@ use crate::memory::Memory;
 /// Bounds that hold for every upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardLimits {
-    /// One message of an upstream, whatever carries it: a body, an event of a stream, a line of a child.
+    /// The most bytes of one message of an upstream, whatever carries it: a body, an event of a stream, a line of a
+    /// child.
     pub(crate) answer_bytes_max: usize,
-    /// For the gateway's own questions.
+    /// How long the gateway's own questions may take.
     pub(crate) own_deadline: Duration,
-    /// Exchanges of the older revisions that go on after their client went away, per upstream (TR-38).
+    /// The most exchanges of the older revisions, per upstream, that go on after their client went away (TR-38).
     pub(crate) abandoned_max: usize,
-    /// What all messages may hold together.
+    /// The memory for all messages together.
     pub(crate) memory: Memory,
 }
 
 impl Default for ForwardLimits {
-    /// 16 MiB per message, 30 s for our own questions, 64 abandoned exchanges.
+    /// The defaults: 16 MiB per message, 30 s for our own questions, 64 abandoned exchanges.
     fn default() -> Self {
         Self {
             answer_bytes_max: 16 << 20,
@@ -38,8 +39,8 @@ impl Default for ForwardLimits {
     }
 }
 
-/// When an answer must be complete: so long after the request, or after the last progress that it reported, but never
-/// after a last moment (2025-11-25 Lifecycle, Timeouts).
+/// When an answer must be complete: a fixed time after the request or after the last progress that was reported, but
+/// never later than a last moment (2025-11-25 Lifecycle, Timeouts).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
     at: Instant,
@@ -48,54 +49,54 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// How many times its time a request may have with progress.
+    /// A request that reports progress may take this many times its time in all.
     const TIMES_MAX: u32 = 12;
 
-    /// For a request that begins now.
+    /// Creates the deadline of a request that begins now.
     pub(crate) fn new(now: Instant, each: Duration) -> Self {
         Self { at: now + each, last: now + each.saturating_mul(Self::TIMES_MAX), each }
     }
 
-    /// The moment.
+    /// Returns the moment of the deadline.
     pub(crate) fn at(&self) -> Instant {
         self.at
     }
 
-    /// Progress was reported.
+    /// Notes that progress was reported, and moves the deadline.
     pub(crate) fn extend(&mut self, now: Instant) {
         self.at = self.at.max((now + self.each).min(self.last));
     }
 }
 
-/// What a message towards an upstream is.
+/// The kind of a message to an upstream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Outgoing {
-    /// Has no answer.
+    /// A message that has no answer.
     Notification {
-        /// Which.
+        /// Its method.
         method: Method,
     },
-    /// Has one.
+    /// A message that has an answer.
     Request {
-        /// As the caller wrote it; the answer repeats it byte by byte where it went unchanged.
+        /// The id as the caller wrote it; the answer repeats it byte by byte if it was sent unchanged.
         id: Id,
-        /// Which.
+        /// Its method.
         method: Method,
-        /// `params._meta.progressToken`, if the caller wants to hear of progress.
+        /// `params._meta.progressToken`, if the caller wants progress reports.
         progress_token: Option<Id>,
     },
-    /// Answers a request of the upstream (older revisions only).
+    /// The answer to a request of the upstream (older revisions only).
     Response {
-        /// As we gave it to the client.
+        /// The id of that request as we gave it to the client.
         id: Id,
     },
 }
 
-/// What an upstream sends on one stream, in order. After an error nothing follows. Dropping it says that the client
-/// went away; see [`super::Upstreams::send`].
+/// What an upstream sends on one stream, in order. Nothing follows after an error. Dropping the stream means that the
+/// client went away; see [`super::Upstreams::send`].
 pub(crate) type EventStream = Pin<Box<dyn Stream<Item = Result<Event, ForwardError>> + Send>>;
 
-/// One thing on a stream.
+/// One event of a stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Event {
     /// A keep-alive (TR-36).
@@ -104,27 +105,28 @@ pub(crate) enum Event {
     Message {
         /// The message.
         data: Bytes,
-        /// Where to resume.
+        /// The id of the event, from which the stream can be resumed.
         id: Option<String>,
-        /// The type of the event, when it was given.
+        /// The type of the event, if it has one.
         name: Option<String>,
     },
-    /// A place to resume from, without a message (2025-11-25 Sending Messages 6: the priming event).
+    /// An id from which the stream can be resumed, without a message (2025-11-25 Sending Messages 6: the priming
+    /// event).
     Position {
-        /// Where to resume.
+        /// The id.
         id: String,
     },
     /// Milliseconds to wait before reconnecting (TR-40).
     Retry(u64),
 }
 
-/// What makes two `initialize` requests alike enough for one child: the revision and the capabilities, which decide
-/// how a server behaves towards its client.
+/// Decides whether two `initialize` requests can share a child: they need the same revision and capabilities, which
+/// determine how a server behaves towards its client.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct InitDigest(Digest);
 
 impl InitDigest {
-    /// Of the far revision and the capabilities as the client wrote them (`{}` when it wrote none).
+    /// Makes the digest of the far revision and the capabilities as the client wrote them (`{}` if it wrote none).
     pub(crate) fn of(revision: Revision, capabilities: &str) -> Self {
         Self(Digest::of_list(&[revision.as_str().as_bytes(), capabilities.as_bytes()]))
     }

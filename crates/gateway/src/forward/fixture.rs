@@ -1,7 +1,7 @@
 //! What the tests of forwarding need: cleared messages, a scripted program, a scripted HTTP server.
 //!
-//! The program is this very test binary, started again with one ignored test selected; what the test harness prints
-//! before and after is noise on standard output, of which real programs produce some too.
+//! The program is this very test binary, started again with one ignored test selected. What the test harness prints
+//! before and after it is noise on standard output, as some real programs produce it, too.
 
 pub(super) mod program;
 pub(super) mod server;
@@ -55,7 +55,7 @@ pub(super) fn cleared(subject: &str, method: &'static str) -> Cleared {
     }
 }
 
-/// A message of `subject`, as it was written: what it is follows from its own shape.
+/// A message of `subject`; its kind is read from the message itself.
 pub(super) fn request(subject: &str, revision: Revision, body: &str) -> ForwardRequest {
     let message = Message::read(body.as_bytes(), &Limits::default()).unwrap();
     let row = |method: &str| lookup(revision, Direction::ClientToServer, method).unwrap();
@@ -143,7 +143,7 @@ pub(super) async fn next_message(events: &mut EventStream) -> Value {
     }
 }
 
-/// Waits for something that another process or task does, and fails when it does not.
+/// Waits for something that another process or task does, and fails if it does not happen.
 pub(super) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         let mut tick = tokio::time::interval(Duration::from_millis(20));

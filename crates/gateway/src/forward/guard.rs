@@ -1,14 +1,15 @@
-//! Keeps a child and everything that it starts from outliving us, also when we are killed and can do nothing any more.
+//! Keeps a child and everything that it starts from outliving us, even when we are killed and can do nothing any more.
 //!
-//! The binary starts itself as `sekisho child-guard -- PROGRAM ARGUMENTS` in the process group of the child-to-be,
-//! and that process calls [`run`]. Its input is a pipe that only we hold, so its end is a death notice that no signal
-//! can suppress; it is handed on to the program line for line. Output and standard error are the program's own,
-//! untouched. (`PR_SET_PDEATHSIG` would need code between `fork` and `exec`, which safe Rust does not have, and exists
-//! on Linux only.)
+//! The binary starts itself as `sekisho child-guard -- PROGRAM ARGUMENTS` in the process group of the future child, and
+//! that process calls [`run`]. Its input is a pipe that only we hold, so the pipe's end always tells the guard that we
+//! are gone; no signal can prevent that. The guard passes its input on to the program. Output and standard error are
+//! the program's own. (`PR_SET_PDEATHSIG` would need code between `fork` and `exec`, which safe Rust does not have, and
+//! exists only on Linux.)
 //!
-//! What a program leaves behind may have a session and a process group of its own (`setsid`, a daemon). On Linux the
-//! guard is the reaper of its descendants (`PR_SET_CHILD_SUBREAPER`): a process that loses its parent becomes the guard's child,
-//! so that the guard finds all of them when the program has ended. On other systems only the process group is ended.
+//! A process that a program leaves behind may have a session and a process group of its own (`setsid`, a daemon). On
+//! Linux the guard is the reaper of its descendants (`PR_SET_CHILD_SUBREAPER`): a process that loses its parent becomes
+//! the guard's child, so the guard finds all of them when the program has ended. On other systems only the process
+//! group is ended.
 
 #[cfg(target_os = "linux")]
 mod descendants;
@@ -29,14 +30,14 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// A variable that keeps the heap of a guard small, and how we spell its value 0: our allocator, mimalloc, takes huge pages where
-/// it may (`transparent_hugepage`), and a guard that needs 400 kB then has 6 MB. Where a guard finds this value, it starts its
-/// program by way of [`unburden`]; another value is the program's own.
+/// A variable that keeps the heap of a guard small, and how we spell its value 0. Our allocator, mimalloc, uses huge
+/// pages where it may (`transparent_hugepage`), and a guard that needs 400 kB then takes 6 MB. If a guard finds exactly
+/// this value, it starts its program through [`unburden`]; any other value is the program's own.
 pub const SMALL_HEAP: (&str, &str) = ("MIMALLOC_ALLOW_THP", "00");
 
-/// Takes from this process what [`SMALL_HEAP`] did to it, and becomes `program`: the variable is gone, and huge pages are there
-/// again, which a process hands down to what it starts. Only a process that is about to become another may take them back,
-/// for its own heap would grow at once. Gives why the program could not be started.
+/// Undoes in this process what [`SMALL_HEAP`] did, and becomes `program`. It removes the variable and allows huge pages
+/// again, because a process hands this setting down to what it starts. Only a process that is about to become another
+/// may do this, because its own heap would grow at once. Returns why the program could not be started.
 pub fn unburden(program: &OsStr, arguments: &[OsString]) -> GuardError {
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(false);
@@ -45,30 +46,31 @@ pub fn unburden(program: &OsStr, arguments: &[OsString]) -> GuardError {
     GuardError::Missing { program: program.to_string_lossy().into_owned(), source }
 }
 
-/// As shells say it: there is no such program.
+/// The exit status with which shells report that a program does not exist.
 pub const NOT_FOUND: u8 = 127;
 
-/// What is handed on at a time.
+/// The most bytes that are handed on at a time.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How long the guard takes at most to end what a program left behind. The gateway waits longer for the guard.
+/// The longest time the guard takes to end what a program left behind. The gateway waits longer than that for the
+/// guard.
 pub(super) const SWEEP_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks at what is left.
+/// How long to wait before looking again for what is left.
 #[cfg(target_os = "linux")]
 const SWEEP_EVERY: Duration = Duration::from_millis(10);
 
 /// Why the guard could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// No such program, or it may not be run. To be reported as status [`NOT_FOUND`].
+    /// The program does not exist, or may not be run. To be reported as status [`NOT_FOUND`].
     #[error("cannot start `{program}`: {source}")]
     Missing {
-        /// As given.
+        /// The program as it was given.
         program: String,
-        /// As the system says it.
+        /// The system's error.
         source: io::Error,
     },
-    /// Its own streams or signals.
+    /// The guard's own streams or signals could not be set up.
     #[error("the guard of a child needs a pipe as its standard input: {0}")]
     Setup(#[from] io::Error),
 }
@@ -78,25 +80,27 @@ pub enum GuardError {
 struct Reaped {
     /// The status of the program, once it has ended.
     program: Option<u8>,
-    /// Nothing of all that it started is left.
+    /// Whether nothing that it started is left.
     all: bool,
 }
 
-/// Runs `program` with this process's output, standard error and environment, hands on what comes in, and gives the
-/// status with which this process is to exit: the program's, or 128 and the number of the signal that ended it.
+/// Runs `program` with this process's output, standard error and environment, and hands its input on. Returns the
+/// status with which this process is to exit: the program's, or 128 plus the number of the signal that ended it.
 ///
-/// When the input ends, the program has `grace` to end as well, then as long after `SIGTERM`. Whenever the program has
-/// ended, whatever it has started and left behind is killed. Call it from a process that does nothing else.
+/// When the input ends, the program has the time `grace` to end, and the same time again after `SIGTERM`. Once the
+/// program has ended, everything that it started and left behind is killed. Call this from a process that does nothing
+/// else.
 pub async fn run(program: OsString, arguments: Vec<OsString>, grace: Duration) -> Result<u8, GuardError> {
     if getpgrp() != getpid() {
         setpgid(None, None).map_err(io::Error::from)?;
     }
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(getpid())).map_err(io::Error::from)?;
-    // Sent to the whole group, so the program hears it too; we stay until it is gone.
+    // The signal goes to the whole group, so the program gets it too; we stay until the program is gone.
     let mut terminate = signal(SignalKind::terminate())?;
     let input = Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
-    // Not started by way of tokio, which would wait for this child alone: all that become ours are waited for here.
+    // Not started through tokio, which would wait for this child alone: here we wait for all processes that become our
+    // children.
     let mut child = std::process::Command::new(&program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -116,14 +120,14 @@ pub async fn run(program: OsString, arguments: Vec<OsString>, grace: Duration) -
     match program {
         Some(status) => Ok(status),
         None => {
-            // It could not be ended alone: its whole group goes, and we with it.
+            // The program could not be ended alone, so the whole group is killed, with us.
             kill_current_process_group(Signal::KILL).map_err(io::Error::from)?;
             Ok(0)
         }
     }
 }
 
-/// Waits for all children in a thread of its own: the program, and on Linux whatever lost its parent.
+/// Waits for all children in a thread of its own: the program, and on Linux every process that lost its parent.
 fn reap(program: u32) -> watch::Receiver<Reaped> {
     let (sender, receiver) = watch::channel(Reaped::default());
     let program = i32::try_from(program).ok().and_then(Pid::from_raw);
@@ -134,7 +138,7 @@ fn reap(program: u32) -> watch::Receiver<Reaped> {
                     sender.send_modify(|reaped| reaped.program = Some(code(status)));
                 }
                 Ok(_) | Err(Errno::INTR) => {}
-                // There is no child any more, and no process that could leave us one.
+                // There is no child left, and so no process that could leave us one.
                 Err(_) => return sender.send_modify(|reaped| reaped.all = true),
             }
         }
@@ -143,11 +147,12 @@ fn reap(program: u32) -> watch::Receiver<Reaped> {
 }
 
 async fn has_ended(reaped: &mut watch::Receiver<Reaped>) {
-    // An error says that the thread is gone, and it goes only when everything has ended.
+    // An error means that the thread is gone, and the thread goes only when everything has ended.
     let _ = reaped.wait_for(|reaped| reaped.program.is_some()).await;
 }
 
-/// Until the input ends. A program that closed its own input keeps us here: it may go on working.
+/// Hands the input on until it ends. If the program closes its own input, this keeps waiting, because the program may
+/// go on working.
 async fn hand_on(mut input: Receiver, mut stdin: Option<Sender>) {
     let mut buffer = vec![0; BUFFER_BYTES];
     while let Ok(length @ 1..) = input.read(&mut buffer).await {
@@ -164,12 +169,12 @@ async fn end(reaped: &mut watch::Receiver<Reaped>, grace: Duration) {
     if tokio::time::timeout(grace, has_ended(reaped)).await.is_ok() {
         return;
     }
-    // If this fails, nothing can be done about it; the kill that follows does not depend on it.
+    // If this fails there is nothing to be done; the kill that follows does not depend on it.
     let _ = kill_current_process_group(Signal::TERM);
     let _ = tokio::time::timeout(grace, has_ended(reaped)).await;
 }
 
-/// Kills everything that is left of what was started, generation by generation, for at most [`SWEEP_WAIT`].
+/// Kills everything that is left of what was started, one generation after the other, for at most [`SWEEP_WAIT`].
 #[cfg(target_os = "linux")]
 async fn sweep(reaped: &mut watch::Receiver<Reaped>) {
     let sweeping = async {
@@ -181,7 +186,7 @@ async fn sweep(reaped: &mut watch::Receiver<Reaped>) {
     let _ = tokio::time::timeout(SWEEP_WAIT, sweeping).await;
 }
 
-/// Nobody tells us what was started: the process group is ended by whoever started us, or by [`run`] itself.
+/// Does nothing: here we cannot find what was started. The process group is ended by whoever started us, or by [`run`].
 #[cfg(not(target_os = "linux"))]
 async fn sweep(_: &mut watch::Receiver<Reaped>) {}
 

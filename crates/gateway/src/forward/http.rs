@@ -1,8 +1,8 @@
 //! Streamable HTTP upstreams, of both eras.
 //!
-//! The authorised bytes go on unchanged, under headers that are ours or on a short list. Answers come back as they
-//! are made. No redirect is followed (ATK-88), no challenge relayed (PX-13), and of the upstream's headers nothing
-//! goes on but what [`Answer`] has room for.
+//! The authorised bytes go on unchanged, with our own headers and the caller's that are on a short list. Answers come
+//! back as they are made. No redirect is followed (ATK-88), no challenge is relayed (PX-13), and of the upstream's
+//! headers only those with a place in [`Answer`] go on.
 
 mod connect;
 mod own;
@@ -47,42 +47,42 @@ const SESSION_ID_BYTES_MAX: usize = 1024;
 pub(super) struct HttpUpstream {
     limits: ForwardLimits,
     name: UpstreamName,
-    /// For errors and logs.
+    /// The upstream's URL, for errors and logs.
     url: String,
-    /// What it is shown in our own questions, and when a session ends.
+    /// The credential for our own questions, and for ending sessions.
     own_credential: Result<Credential, CredentialError>,
-    /// What the settings come to. A mistake in them is told when the server is used.
+    /// What was made from the settings. A mistake in them is reported when the server is used.
     ready: Result<Ready, ForwardError>,
-    /// What it said of itself; replaced by an empty one when it was seen to be away.
+    /// What the upstream said of itself. Emptied when the upstream is seen to be away.
     spoken: Mutex<Arc<OnceCell<Arc<Spoken>>>>,
-    /// Exchanges of the older revisions that go on without their client.
+    /// Counts the exchanges of the older revisions that go on without their client.
     abandoned: Arc<Semaphore>,
 }
 
-/// What settings come to.
+/// What is made from the settings.
 #[derive(Debug)]
 struct Ready {
     uri: Uri,
-    /// Over HTTP/1.1 only.
+    /// The `Host` header; only over HTTP/1.1.
     host: Option<HeaderValue>,
     client: UpstreamClient,
     answer_timeout: std::time::Duration,
 }
 
-/// One request to the upstream, and what its answer has to be read by.
+/// One request to the upstream, and what is needed to read its answer.
 #[derive(Debug)]
 struct Exchange {
     request: Request<Full<Bytes>>,
-    /// Set when a JSON-RPC answer is owed.
+    /// Whether a JSON-RPC answer is owed.
     owes_answer: bool,
-    /// `initialize`: a session may begin.
+    /// Whether this is `initialize`, so that a session may begin.
     begins_session: bool,
     has_session: bool,
-    /// Until the head of the answer.
+    /// When the head of the answer must be there.
     head_deadline: Instant,
-    /// Until its end.
+    /// When the answer must be complete.
     deadline: Option<Deadline>,
-    /// Where its answer finds room.
+    /// The memory that its answer is charged to.
     room: Room,
 }
 
@@ -99,7 +99,7 @@ impl HttpUpstream {
         Self { limits, name, url, own_credential, ready, spoken: Mutex::default(), abandoned }
     }
 
-    /// Sends one message and gives the answer once its head is there.
+    /// Sends one message and returns the answer once its head has arrived.
     pub(super) async fn send(self: Arc<Self>, request: ForwardRequest) -> Result<Answer, ForwardError> {
         let revision = request.far.0;
         let exchange = self.post(request)?;
@@ -109,7 +109,7 @@ impl HttpUpstream {
         }
     }
 
-    /// `GET` of the older revisions. The stream is not a request, so it ends with its client.
+    /// Sends `GET` (older revisions). The stream is not a request, so it ends with its client.
     pub(super) async fn listen(&self, request: ListenRequest) -> Result<Answer, ForwardError> {
         let session = http_session(request.session.as_ref())?;
         let mut headers = self.headers(request.headers, request.far.0, session, &request.credential)?;
@@ -133,7 +133,7 @@ impl HttpUpstream {
         answer.await
     }
 
-    /// `DELETE`. The upstream may not let sessions be ended (405); nothing follows from that.
+    /// Sends `DELETE`. An upstream may refuse to end sessions (405); that has no consequences.
     pub(super) async fn end_session(&self, id: &str) {
         let Ok(ready) = self.ready() else { return };
         let Ok(headers) = self.own_headers(Revision::V2025_11_25, Some(id)) else { return };
@@ -165,7 +165,7 @@ impl HttpUpstream {
         let session = http_session(request.session.as_ref())?;
         let mut headers = self.headers(request.headers, request.far.0, session, &request.credential)?;
         if begins_session {
-            // Negotiated by this very message, so it cannot say it yet.
+            // This very message negotiates the version, so the header cannot name it yet.
             headers.remove(PROTOCOL_VERSION);
         }
         let head_deadline = request.deadline.at().min(Instant::now() + ready.answer_timeout);
@@ -182,12 +182,13 @@ impl HttpUpstream {
         })
     }
 
-    /// The headers of what we ask in our own name.
+    /// Returns the headers of a question that we ask in our own name.
     fn own_headers(&self, revision: Revision, session: Option<&str>) -> Result<HeaderMap, ForwardError> {
         self.headers(HeaderMap::new(), revision, session, self.own_credential.as_ref().map_err(Clone::clone)?)
     }
 
-    /// The headers that go: of the caller's those on the list, then ours over them, then those of the credential.
+    /// Returns the headers to send: of the caller's those on the list, replaced by ours, and by those of the
+    /// credential.
     fn headers(
         &self,
         mut headers: HeaderMap,
@@ -199,7 +200,7 @@ impl HttpUpstream {
         if !headers.contains_key(PROTOCOL_VERSION) {
             headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
         }
-        // Both kinds of answer that an upstream may choose from (TR-07).
+        // The two kinds of answer between which an upstream chooses (TR-07).
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Without this header a server may choose any encoding (RFC 9110 §12.5.3).
@@ -215,7 +216,7 @@ impl HttpUpstream {
         Ok(headers)
     }
 
-    /// As [`Self::exchange`], but going on when the caller of this falls away.
+    /// Does the same as [`Self::exchange`], but goes on if its caller drops the future.
     async fn exchange_to_the_end(
         self: Arc<Self>,
         exchange: Exchange,
@@ -226,17 +227,17 @@ impl HttpUpstream {
         tokio::spawn(async move {
             let exchanging = upstream.exchange(exchange);
             let unread = relay::survive(exchanging, reply, upstream.abandoned.clone()).await;
-            // No client learned of this session, so none will end it.
+            // No client knows of this session, so none will end it.
             if let Some(Answer { session: Some(UpstreamSession::Http(id)), .. }) = unread {
                 tracing::debug!(server = %upstream.name, %revision, "a session began after its client left");
                 upstream.end_session(&id).await;
             }
         });
-        // The task ends without answering only when too many go on without their clients.
+        // The task sends no answer only if too many exchanges go on without their clients.
         answer.await.unwrap_or(Err(ForwardError::Busy { sent: true }))
     }
 
-    /// One request, one answer.
+    /// Sends one request and reads its answer.
     async fn exchange(&self, exchange: Exchange) -> Result<Answer, ForwardError> {
         let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline, room } = exchange;
         let is_get = request.method() == HttpMethod::GET;
@@ -290,7 +291,7 @@ impl HttpUpstream {
         }
     }
 
-    /// An HTTP error: the message in it if there is one, else the bare status.
+    /// Reads an HTTP error: the message in it if there is one, otherwise the bare status.
     async fn read_refusal(&self, response: Response<Incoming>, reading: Reading) -> Result<AnswerBody, ForwardError> {
         let status = response.status();
         let is_json = matches!(content_type(response.headers()), Some(ContentType::Json));
@@ -306,7 +307,7 @@ impl HttpUpstream {
     async fn collect(&self, response: Response<Incoming>, reading: Reading) -> Result<Bytes, ForwardError> {
         let max = self.limits.answer_bytes_max;
         let mut collecting = pin!(whole(response.into_body(), max, Some((reading.room, Growth::AtOnce))));
-        // Mostly it came with the head, and nothing is waited for.
+        // Most bodies come with the head, so usually nothing has to be waited for.
         let collected = match (collecting.as_mut().now_or_never(), reading.deadline) {
             (Some(collected), _) => collected,
             (None, Some(deadline)) => tokio::time::timeout_at(deadline.at(), collecting)
@@ -323,7 +324,7 @@ impl HttpUpstream {
 
     fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> ForwardError {
         if error.is_connect() {
-            // It may come back as something else.
+            // The upstream may come back as another version.
             *self.spoken.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
         }
         let mut deepest = error.source();
@@ -339,7 +340,7 @@ impl HttpUpstream {
     }
 }
 
-/// Host and, unless it is the scheme's own, port (RFC 9110 §7.2).
+/// Returns the host and, unless it is the default of the scheme, the port (RFC 9110 §7.2).
 fn authority(url: &url::Url) -> Option<HeaderValue> {
     let host = url.host_str()?;
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -350,7 +351,8 @@ impl Ready {
     fn new(settings: &HttpSettings) -> Result<Self, ForwardError> {
         let misconfigured = |reason: &str| ForwardError::Misconfigured { reason: reason.to_owned() };
         let (url, uri) = read_url(&settings.url).map_err(misconfigured)?;
-        // The client below would write it anew for each call. Over TLS it may be HTTP/2, which has no such header.
+        // Otherwise the HTTP client would write this header anew for each call. Over TLS it may be HTTP/2, which has no
+        // such header.
         let host = if url.scheme() == "http" { authority(&url) } else { None };
         let client = connect::client(settings, &uri)?;
         Ok(Self { uri, host, client, answer_timeout: settings.answer_timeout })
@@ -365,7 +367,7 @@ impl Ready {
     }
 }
 
-/// The URL of an upstream, or why it is none. `check` asks the same of a configuration.
+/// Reads the URL of an upstream, or says what is wrong with it. `check` uses this on a configuration.
 fn read_url(text: &str) -> Result<(url::Url, Uri), &'static str> {
     let url = url::Url::parse(text).map_err(|_| "its URL is not a URL")?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -374,12 +376,12 @@ fn read_url(text: &str) -> Result<(url::Url, Uri), &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("its URL must not hold a user name; use a secret header");
     }
-    // A fragment is not for the server (RFC 9110 §7.1).
+    // A fragment is not sent to a server (RFC 9110 §7.1).
     let uri = url.as_str().split('#').next().unwrap_or_default().parse().map_err(|_| "its URL is not a URL")?;
     Ok((url, uri))
 }
 
-/// Whether an upstream can have this URL, by the rule of the one that calls it.
+/// Whether an upstream can have this URL, by the same rule that is used when it is called.
 pub fn check_upstream_url(text: &str) -> Result<(), &'static str> {
     read_url(text).map(drop)
 }
@@ -409,8 +411,8 @@ fn content_type(headers: &HeaderMap) -> Option<ContentType> {
     }
 }
 
-/// `Retry-After` as seconds (RFC 9110 §10.2.3). A date counts from the upstream's own `Date`, so that no two clocks have
-/// to agree.
+/// Returns `Retry-After` in seconds (RFC 9110 §10.2.3). A date is compared with the upstream's own `Date`, so that no
+/// two clocks have to agree.
 fn retry_after(headers: &HeaderMap) -> Option<u32> {
     const SECONDS_MAX: u32 = 86_400;
     let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
@@ -423,11 +425,11 @@ fn retry_after(headers: &HeaderMap) -> Option<u32> {
     Some(u32::try_from(seconds).unwrap_or(SECONDS_MAX).min(SECONDS_MAX))
 }
 
-/// Encodings that have a name (IANA, HTTP Content Coding Registry).
+/// The registered names of encodings (IANA, HTTP Content Coding Registry).
 const ENCODINGS: [&str; 8] = ["aes128gcm", "br", "compress", "deflate", "exi", "gzip", "x-gzip", "zstd"];
 
-/// `identity` was asked for, and a small body that grows is a bomb (ATK-93). Each line and each word of a line counts
-/// (RFC 9110 §5.3, §8.4).
+/// Refuses an encoded answer: `identity` was asked for, and a small body could grow to any size (ATK-93). Each line and
+/// each word of a line counts (RFC 9110 §5.3, §8.4).
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), ForwardError> {
     for line in headers.get_all(CONTENT_ENCODING) {
         for word in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
@@ -440,7 +442,7 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), ForwardError> {
     Ok(())
 }
 
-/// 2025-11-25 Session Management 1: visible ASCII alone.
+/// Returns the session id of an answer, which has to be visible ASCII (2025-11-25 Session Management 1).
 fn session_id(headers: &HeaderMap) -> Result<Option<UpstreamSession>, ForwardError> {
     let Some(value) = headers.get(SESSION_ID) else { return Ok(None) };
     let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
@@ -460,9 +462,9 @@ fn http_session(session: Option<&UpstreamSession>) -> Result<Option<&str>, Forwa
     }
 }
 
-/// What of a caller's headers may go on. Everything else is dropped here although it should not have come this far:
-/// credentials, cookies, identities, hop-by-hop headers, the client's own session (PX-12, ATK-53). Headers mirrored
-/// from parameters go on untouched (PX-29).
+/// Whether a header of the caller may go on. Everything else is dropped here, although it should not have come this
+/// far: credentials, cookies, identities, hop-by-hop headers, the client's own session (PX-12, ATK-53). Headers that
+/// mirror parameters go on unchanged (PX-29).
 fn goes_on(name: &HeaderName) -> bool {
     match name.as_str() {
         "mcp-session-id" => false,

@@ -1,5 +1,5 @@
-//! The gateway's own questions to an upstream: which revisions, which tools. The words are here; each kind of
-//! upstream carries them.
+//! The gateway's own questions to an upstream: which revisions it speaks and which tools it has. The messages are here;
+//! each kind of upstream sends them in its own way.
 
 use std::collections::HashSet;
 
@@ -15,32 +15,32 @@ use serde_json::{Value, json};
 
 use super::ForwardError;
 
-/// Pages of one list that we read.
+/// The most pages of one list that we read.
 const PAGES_MAX: usize = 100;
-/// Tools of one server that we know.
+/// The most tools of one server that we take.
 const TOOLS_MAX: usize = 10_000;
-/// Versions that an error repeats, and the length of each: they are foreign text.
+/// The most versions that an error repeats. They are foreign text, so their length is bounded, too.
 const OFFERED_MAX: usize = 5;
 
 /// What an upstream says of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Spoken {
-    /// The revisions it speaks that we serve too, oldest first, never empty. Of those before 2025-06-18 at most one, and
-    /// then it is the newest with a handshake that there is.
+    /// The revisions it speaks that we serve too, oldest first, never empty. Before 2025-06-18 it holds at most one,
+    /// which is then the newest with a handshake.
     pub(crate) revisions: Vec<Revision>,
-    /// Name and version, as it writes them; never decided on.
+    /// Its name and version, as it writes them; no decision depends on them.
     pub(crate) server_info: Option<String>,
 }
 
 impl Spoken {
-    /// The newest revision it speaks.
+    /// Returns the newest revision it speaks.
     pub(crate) fn newest(&self) -> Revision {
-        // Never empty, so the default is never taken.
+        // The list is never empty, so the default is never taken.
         self.revisions.last().copied().unwrap_or(Revision::V2025_06_18)
     }
 }
 
-/// One message of our own.
+/// One message that we send in our own name.
 #[derive(Clone, Debug)]
 pub(super) struct Own {
     pub(super) method: &'static str,
@@ -50,14 +50,14 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The probe of the stateless era (ST-10).
+    /// Returns the probe for the stateless era (ST-10).
     pub(super) fn discover() -> Self {
         let params = json!({ "_meta": modern_meta() });
         Self::request(1, "server/discover", &params)
     }
 
-    /// The handshake of the older revisions, in the newest of them. It declares everything that a client can do: many
-    /// servers have tools that they show only to clients that can sample, elicit or list roots.
+    /// Returns the handshake of the older revisions, for the newest of them. It declares every capability of a client,
+    /// because many servers show some tools only to clients that can sample, elicit or list roots.
     pub(super) fn initialize() -> Self {
         let params = json!({
             "protocolVersion": Revision::V2025_11_25.as_str(),
@@ -76,7 +76,7 @@ impl Own {
         Self::request(2, "initialize", &params)
     }
 
-    /// The end of the handshake.
+    /// Returns the end of the handshake.
     pub(super) fn initialized() -> Self {
         let method = "notifications/initialized";
         let bytes = error::notification(method, None::<&()>).unwrap_or_default();
@@ -108,8 +108,8 @@ fn modern_meta() -> Value {
     })
 }
 
-/// Our answer to what a server asks us while we ask it. We declare every capability to see every tool, and have neither
-/// folders nor a person or a model behind us.
+/// Returns our answer to what a server asks us while we ask it. We declare every capability in order to see every tool,
+/// but we have no folders, no person and no model.
 pub(super) fn reply_to(id: &Id, method: &str) -> Vec<u8> {
     let said = match method {
         "ping" => error::result_response(id, &json!({})),
@@ -128,17 +128,17 @@ pub(super) fn reply_to(id: &Id, method: &str) -> Vec<u8> {
     said.unwrap_or_default()
 }
 
-/// What `server/discover` told.
+/// What the answer to `server/discover` shows.
 #[derive(Debug)]
 pub(super) enum Discovered {
-    /// It belongs to the older era: try `initialize`.
+    /// The upstream belongs to the older era, so `initialize` is tried.
     Legacy,
-    /// It knows the question.
+    /// The upstream knows the question.
     Modern(Box<Spoken>),
 }
 
-/// Reads the answer to [`Own::discover`]. No error code but the modern ones means anything (ST-11): every other
-/// answer comes from a server that does not know the question.
+/// Reads the answer to [`Own::discover`]. Only the modern error codes mean anything (ST-11): every other answer comes
+/// from a server that does not know the question.
 pub(super) fn read_discovered(answer: &[u8]) -> Result<Discovered, ForwardError> {
     let Ok(message) = Message::read(answer, &Limits::upstream()) else { return Ok(Discovered::Legacy) };
     let Kind::Response { outcome, .. } = message.kind() else { return Ok(Discovered::Legacy) };
@@ -162,13 +162,13 @@ pub(super) fn read_discovered(answer: &[u8]) -> Result<Discovered, ForwardError>
             let supported = data.map(|data| data.supported).unwrap_or_default();
             let offered: Vec<&str> = supported.iter().map(AsRef::as_ref).collect();
             let revisions = served(&offered)?;
-            // Those of the older era have their own way in, which also tells who is there.
+            // An upstream with only older revisions is asked by the handshake, which also tells who it is.
             if revisions.iter().all(|revision| revision.era() == Era::Initialize) {
                 return Ok(Discovered::Legacy);
             }
             Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None })))
         }
-        // Our question lacked something, which a server of the older era would not know.
+        // Our question lacked something. A server of the older era would not know that.
         Outcome::Error(error) if matches!(error.code, -32021 | -32020) => {
             let revisions = vec![Revision::V2026_07_28];
             Ok(Discovered::Modern(Box::new(Spoken { revisions, server_info: None })))
@@ -178,7 +178,7 @@ pub(super) fn read_discovered(answer: &[u8]) -> Result<Discovered, ForwardError>
 }
 
 /// Reads the answer to [`Own::initialize`]. A server that chose a revision is taken to speak the older ones too: they
-/// differ little, and what holds in a session is what its own handshake settles.
+/// differ little, and each session settles its own revision in its handshake.
 pub(super) fn read_initialized(answer: &[u8]) -> Result<Spoken, ForwardError> {
     let malformed = |reason: &str| ForwardError::Malformed { reason: reason.to_owned() };
     let message = Message::read(answer, &Limits::upstream())
@@ -206,7 +206,7 @@ fn server_info(result: &str) -> Option<String> {
     serde_json::from_str::<Told>(result).ok()?.server_info.map(|info| info.get().to_owned())
 }
 
-/// Those of the offered versions that we know, oldest first.
+/// Returns those of the offered versions that we know, oldest first.
 fn served(offered: &[&str]) -> Result<Vec<Revision>, ForwardError> {
     let mut revisions: Vec<Revision> = offered.iter().filter_map(|version| Revision::of_upstream(version)).collect();
     revisions.sort_unstable();
@@ -219,7 +219,7 @@ fn served(offered: &[&str]) -> Result<Vec<Revision>, ForwardError> {
     Ok(revisions)
 }
 
-/// `tools/list`, page by page.
+/// The pages of `tools/list`, asked for one after the other.
 #[derive(Debug)]
 pub(super) struct ToolPages {
     revision: Revision,
@@ -228,7 +228,7 @@ pub(super) struct ToolPages {
     next: Next,
     asked: usize,
     cursors: HashSet<String>,
-    /// The texts of the tools.
+    /// The digests of the tools that were listed so far.
     seen: HashSet<Digest>,
     tools: Vec<Box<RawValue>>,
 }
@@ -241,7 +241,7 @@ enum Next {
 }
 
 impl ToolPages {
-    /// All pages together may have `bytes_max` bytes.
+    /// Begins the list; all pages together may have `bytes_max` bytes.
     pub(super) fn new(revision: Revision, bytes_max: usize) -> Self {
         Self {
             revision,
@@ -255,7 +255,7 @@ impl ToolPages {
         }
     }
 
-    /// The question for the next page; `None` after the last.
+    /// Returns the question for the next page; `None` after the last.
     pub(super) fn question(&self) -> Option<Own> {
         let mut params = serde_json::Map::new();
         match &self.next {
@@ -279,7 +279,7 @@ impl ToolPages {
             .map_err(|error| malformed(&format!("its list of tools: {error}")))?;
         let result = match message.kind() {
             Kind::Response { outcome: Outcome::Result(result), .. } => result,
-            // A server without tools need not know the method.
+            // A server without tools does not have to know the method.
             Kind::Response { outcome: Outcome::Error(error), .. } if error.code == -32601 && self.asked == 0 => {
                 self.next = Next::End;
                 return Ok(());
@@ -296,8 +296,8 @@ impl ToolPages {
             }
         }
         let is_news = self.tools.len() > before || items.is_empty();
-        // Servers of the field name a next page where there is none: `""`, one cursor for ever, or a new one at every
-        // page although all pages are the same. What was listed until then is what there is.
+        // Some servers name a next page although there is none: they send `""`, the same cursor for ever, or a new
+        // cursor on every page although all pages are the same. The tools listed until then are taken.
         self.next = match result.next_cursor.as_deref() {
             None => Next::End,
             Some(_) if !is_news => self.cut("a page had nothing that was not on the pages before it"),
@@ -308,7 +308,7 @@ impl ToolPages {
         Ok(())
     }
 
-    /// The end of a list that names a further page.
+    /// Ends a list early although it names a further page.
     fn cut(&self, why: &str) -> Next {
         tracing::warn!(
             tools = self.tools.len(),
@@ -318,7 +318,7 @@ impl ToolPages {
         Next::End
     }
 
-    /// All tools, as they were written.
+    /// Returns all tools, as the upstream wrote them.
     pub(super) fn into_tools(self) -> Vec<Box<RawValue>> {
         self.tools
     }
@@ -367,7 +367,7 @@ mod tests {
         let spoken = read_initialized(answer.as_bytes()).unwrap();
         assert_eq!(spoken.revisions, [Revision::V2025_06_18, Revision::V2025_11_25]);
         assert_eq!(spoken.server_info.unwrap(), r#"{"name":"n"}"#);
-        // What an older server names is all that it speaks.
+        // An older server speaks only the version that it names.
         for (version, revision) in [
             ("2024-11-05", Revision::V2024_11_05),
             ("2025-03-26", Revision::V2025_03_26),
@@ -382,7 +382,7 @@ mod tests {
         }
     }
 
-    /// ATK-93: a list that never ends is taken as it is until it repeats itself.
+    /// ATK-93: a list that never ends is read until it repeats itself, and taken as far as it was read.
     #[test]
     fn a_list_that_never_ends_is_taken_until_it_repeats_itself() {
         let page = |tool: &str, cursor: &str| {

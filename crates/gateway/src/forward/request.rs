@@ -1,4 +1,4 @@
-//! What goes to an upstream and what it answers: the same for every kind of upstream and both eras.
+//! A request to an upstream and its answer: the same for every kind of upstream and both eras.
 
 use std::sync::Arc;
 
@@ -13,76 +13,77 @@ use crate::revision::FarRevision;
 use crate::route::Upstream;
 use crate::settle::Cleared;
 
-/// One message towards an upstream.
+/// One message to an upstream.
 #[derive(Debug)]
 pub(crate) struct ForwardRequest {
-    /// That it may go.
+    /// The proof that the message may be sent.
     pub(crate) cleared: Cleared,
-    /// Where to.
+    /// The upstream that it goes to.
     pub(crate) upstream: Arc<Upstream>,
-    /// What the upstream is shown.
+    /// The credential that the upstream is shown.
     pub(crate) credential: Credential,
     /// The authorised bytes: one message that passed the strict reading.
     pub(crate) body: Bytes,
-    /// What the message is.
+    /// The kind of message.
     pub(crate) kind: Outgoing,
-    /// The revision of the upstream's side.
+    /// The revision that the upstream is spoken to in.
     pub(crate) far: FarRevision,
-    /// Already reduced to what may go on: `mcp-*`, `traceparent` and the like, never a
-    /// credential. Credentials, cookies, the session and hop-by-hop headers are dropped here once more.
+    /// The headers that may go on: `mcp-*`, `traceparent` and the like. Credentials, cookies, the session and
+    /// hop-by-hop headers were removed before, and are dropped here once more.
     pub(crate) headers: HeaderMap,
-    /// The upstream's session, in the older revisions.
+    /// The session at the upstream, in the older revisions.
     pub(crate) session: Option<UpstreamSession>,
-    /// With `initialize`: who may share a child that was initialised this way.
+    /// Decides who may share a child that was initialised this way; only with `initialize`.
     pub(crate) init: Option<InitDigest>,
-    /// When the answer must be complete. For `subscriptions/listen`, which has no end of its own: when its first
-    /// message must be there (TR-44).
+    /// When the answer must be complete. `subscriptions/listen` does not end by itself: for it, when its first message
+    /// must be there (TR-44).
     pub(crate) deadline: Deadline,
 }
 
 impl ForwardRequest {
-    /// The mount that its client addressed.
+    /// The mount that the client addressed.
     pub(crate) fn server(&self) -> &ServerName {
         &self.cleared.call().server
     }
 }
 
-/// The stream of a session on which the upstream speaks unasked (`GET` of the older revisions).
+/// A request to open the stream of a session on which the upstream sends messages unasked (`GET` of the older
+/// revisions).
 #[derive(Debug)]
 pub(crate) struct ListenRequest {
-    /// That it may be opened.
+    /// The proof that it may be opened.
     pub(crate) cleared: Cleared,
-    /// Where.
+    /// The upstream at which it is opened.
     pub(crate) upstream: Arc<Upstream>,
-    /// As of [`ForwardRequest::credential`].
+    /// The same as [`ForwardRequest::credential`].
     pub(crate) credential: Credential,
-    /// Of which session, if the upstream has sessions.
+    /// The session whose stream it is, if the upstream has sessions.
     pub(crate) session: Option<UpstreamSession>,
-    /// The revision of the upstream's side.
+    /// The revision that the upstream is spoken to in.
     pub(crate) far: FarRevision,
-    /// As of [`ForwardRequest::headers`].
+    /// The same as [`ForwardRequest::headers`].
     pub(crate) headers: HeaderMap,
-    /// Where to resume. The caller has made sure that the stream it names is of this session (PX-20).
+    /// The event id after which to resume. The caller has made sure that its stream belongs to this session (PX-20).
     pub(crate) last_event_id: Option<String>,
 }
 
-/// What the upstream answers.
+/// The answer of an upstream.
 pub(crate) struct Answer {
-    /// The HTTP status of the upstream, or the one that fits.
+    /// The HTTP status of the upstream, or the one that fits its answer.
     pub(crate) status: StatusCode,
     /// The session that `initialize` began.
     pub(crate) session: Option<UpstreamSession>,
-    /// The rest.
+    /// What follows the status.
     pub(crate) body: AnswerBody,
 }
 
-/// The rest of an answer.
+/// The content of an answer.
 pub(crate) enum AnswerBody {
-    /// A notification or an answer was taken.
+    /// A notification or an answer was accepted.
     Accepted,
-    /// Messages as they are made; the last is the answer, if there is to be one.
+    /// The messages as they are made; if there is an answer, it is the last one.
     Events(EventStream),
-    /// One message, not read yet.
+    /// One message, not parsed yet.
     Json(Bytes),
     /// An HTTP error without a message in it.
     Refused {
@@ -113,11 +114,11 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-/// A session at an upstream. Never shown to a client.
+/// A session at an upstream. It is never shown to a client.
 #[derive(Clone, Debug)]
 pub(crate) enum UpstreamSession {
     /// The upstream's `Mcp-Session-Id`.
     Http(String),
-    /// A place at a child.
+    /// A session's place at a child.
     Stdio(ChildSession),
 }

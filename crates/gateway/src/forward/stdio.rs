@@ -1,8 +1,8 @@
 //! Upstreams that are programs, spoken to over their standard streams.
 //!
-//! Each child has a [`slot::Slot`], found by whose it is and how it was initialised. A slot starts its child when it is
-//! wanted ([`connection`]), and all that the child says goes through the slot's tables ([`router`]) to the one whom it
-//! is for. The same rules hold over any byte stream; only how the stream is had would differ (ST-03).
+//! Each child has a [`slot::Slot`], found by whose child it is and how it was initialised. A slot starts its child when
+//! a call needs it ([`connection`]), and everything that the child says goes through the slot's tables ([`router`]) to
+//! its receiver. The same rules would hold for any byte stream; only the way to get the stream would differ (ST-03).
 
 mod connection;
 pub(super) mod framing;
@@ -39,7 +39,7 @@ use upstream::{edit, holder};
 pub(super) use upstream::StdioUpstream;
 
 impl StdioUpstream {
-    /// Sends one message and gives the answer once its first message is there.
+    /// Sends one message and returns the answer once its first message has arrived.
     pub(super) async fn send(self: &Arc<Self>, request: ForwardRequest) -> Result<Answer, ForwardError> {
         match request.kind.clone() {
             Outgoing::Request { id, method: Method::Initialize, .. } if request.far.0.era() == Era::Initialize => {
@@ -51,13 +51,13 @@ impl StdioUpstream {
         }
     }
 
-    /// A session's own stream.
+    /// Opens a session's own stream.
     pub(super) fn listen(self: &Arc<Self>, request: ListenRequest) -> Result<Answer, ForwardError> {
         let subject = request.cleared.caller().subject().to_string();
         let (slot, session) = self.session(request.session.as_ref(), &subject)?;
         let bytes_max = QUEUED_BYTES_MAX.saturating_mul(2);
         let receiver = slot.router.lock().sessions().listen(session, bytes_max)?;
-        // A child that was stopped while no stream was open is started again, so that there is something to hear.
+        // A child that was stopped while no stream was open is started again, so that the stream has a source.
         let (upstream, environment) = (self.clone(), request.credential.into_environment());
         self.context.tasks.spawn(async move {
             if let Err(error) = upstream.up(&slot, &environment).await {
@@ -68,7 +68,7 @@ impl StdioUpstream {
         Ok(Answer { status: StatusCode::OK, session: None, body })
     }
 
-    /// Ends a session, and its child if no other session has it.
+    /// Ends a session, and its child if no other session uses it.
     pub(super) fn end_session(&self, session: &ChildSession) {
         let Some(slot) = session.slot.upgrade() else { return };
         let messages = slot.router.lock().detach(session.id);
@@ -85,7 +85,8 @@ impl StdioUpstream {
         }
     }
 
-    /// The first `initialize` of its kind begins the child; the others are answered from what it said then.
+    /// Answers `initialize`. The first one of its kind initialises the child; the others get the answer that the child
+    /// gave then.
     async fn initialize(self: &Arc<Self>, request: ForwardRequest, id: &Id) -> Result<Answer, ForwardError> {
         let init = request.init.unwrap_or_else(|| InitDigest::of(request.far.0, "{}"));
         let scope = match self.context.settings.isolation {
@@ -105,7 +106,8 @@ impl StdioUpstream {
             Ok(up) => up,
             Err(StartError::Forward(error)) => return Err(error),
             Err(StartError::Rejected(answer)) => {
-                // The next one may be accepted, and must not find this one's words.
+                // The slot keeps the bytes of the request that was refused. The next request may be accepted, so it
+                // needs a new slot.
                 self.slots().remove(&slot.key);
                 return Ok(Answer { status: StatusCode::OK, session: None, body: json(&answer)? });
             }
@@ -116,7 +118,7 @@ impl StdioUpstream {
         let (id, told) = slot.router.lock().attach(holder, room);
         told.iter().for_each(|message| up.connection.write_later(message));
         let session = ChildSession { slot: Arc::downgrade(&slot), id };
-        // It may have been pruned in the moment before it had a session.
+        // The slot may have been removed in the moment before it had a session.
         self.slots().entry(slot.key.clone()).or_insert(slot);
         Ok(Answer { status: StatusCode::OK, session: Some(UpstreamSession::Stdio(session)), body })
     }
@@ -146,7 +148,8 @@ impl StdioUpstream {
         let deadline = exchange.request.deadline;
         let streaming = in_time(deadline.at(), exchange.begin()).await?;
         let mut streaming: Streaming = streaming?;
-        // Progress is a message: what comes first comes within the time that a request has without any.
+        // Progress is a message, too: the first message, of whatever kind, has to come within the time of a request
+        // without progress.
         let first = match tokio::time::timeout_at(deadline.at(), streaming.receive()).await {
             Ok(first) => first?,
             Err(_) => {
@@ -164,14 +167,14 @@ impl StdioUpstream {
     async fn notify(self: &Arc<Self>, request: &ForwardRequest, method: Method) -> Result<Answer, ForwardError> {
         let accepted = Answer { status: StatusCode::ACCEPTED, session: None, body: AnswerBody::Accepted };
         let (slot, session) = self.place(request)?;
-        // A child that does not run has nothing to be told: it is begun anew by the next request.
+        // A child that does not run need not be told: the next request initialises it anew.
         let Some(up) = slot.running() else { return Ok(accepted) };
         let message = match (method, session) {
             (Method::NotificationsInitialized, _) if !up.take_initialized() => return Ok(accepted),
             (Method::NotificationsProgress, Some(session)) if !slot.router.lock().asks(session) => {
                 return Ok(accepted);
             }
-            // The number of a request is its session's alone, and no child knows it.
+            // An id of a request belongs to a session, and no child knows it.
             (Method::NotificationsCancelled, None) => return Ok(accepted),
             (Method::NotificationsCancelled, Some(session)) => {
                 let message = Message::read(&request.body, &Limits::default()).map_err(|error| edit(&error))?;
@@ -187,7 +190,7 @@ impl StdioUpstream {
         Ok(accepted)
     }
 
-    /// A client's answer to what the child asked it. One that was not asked for is taken and goes nowhere.
+    /// Takes a client's answer to a question of the child. An answer to no question is accepted and dropped.
     async fn respond(&self, request: &ForwardRequest, id: &Id) -> Result<Answer, ForwardError> {
         let (slot, session) = self.place(request)?;
         let session = session.ok_or(ForwardError::SessionGone)?;
@@ -199,8 +202,8 @@ impl StdioUpstream {
     }
 }
 
-/// Keeps account of resource subscriptions, which the sessions at one child share. Gives the answer when the child
-/// must not be asked: another session still wants what this one no longer does.
+/// Notes changes of resource subscriptions, which the sessions at one child share. Returns the answer if the child must
+/// not be asked, because another session still has the subscription that this one ends.
 fn note_subscription(
     slot: &Slot,
     session: SessionId,
@@ -226,7 +229,7 @@ fn note_subscription(
     Ok(Some(Answer { status: StatusCode::OK, session: None, body }))
 }
 
-/// Before anything was sent: waiting for a child, or for room in its queue.
+/// Limits the time before anything is sent: the wait for a child, or for a place in its queue.
 async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, ForwardError> {
     tokio::time::timeout_at(deadline, work).await.map_err(|_| ForwardError::Timeout { sent: false })
 }

@@ -17,7 +17,7 @@ use crate::credential::Credential;
 use crate::route::{KeepArguments, Route, Routes, Upstream};
 use crate::upstream::{StdioSettings, UpstreamName, UpstreamSettings};
 
-/// A program, and the credential with which its configuration has it called.
+/// A program, and the credential that its configuration gives it.
 pub(super) struct Program {
     upstream: Arc<StdioUpstream>,
     credential: Credential,
@@ -80,8 +80,8 @@ async fn process(upstreams: &Upstreams, routes: &Routes) -> u32 {
     text_of(answer.unwrap()).parse().unwrap()
 }
 
-/// ST-13, ATK-151: a reload that changes nothing keeps the children; one that changes the server stops them in the
-/// background, and shutting down leaves none. A route that is in force is reached also before it was taken over.
+/// ST-13, ATK-151: a reload that changes nothing keeps the children. One that changes the server stops them in the
+/// background, and a shutdown leaves none. A route in force can be used before it was mounted.
 #[tokio::test]
 async fn a_reload_keeps_what_did_not_change_and_stops_what_did() {
     let (sender, in_force) = watch::channel(Arc::default());
@@ -104,7 +104,7 @@ async fn a_reload_keeps_what_did_not_change_and_stops_what_did() {
     sender.send_replace(Arc::new(after.clone()));
     let second = process(&upstreams, &after).await;
     assert_ne!(second, first);
-    // PX-12: a call that was routed before the change shows its credential to nothing that came after.
+    // PX-12: a call that was routed before the change does not show its credential to the new upstream.
     assert_eq!(upstreams.send(through(&same)).await.unwrap_err(), ForwardError::Replaced);
 
     upstreams.shutdown().await;

@@ -14,7 +14,8 @@ fn message(bytes: usize) -> Bytes {
     Bytes::from(vec![b'x'; bytes])
 }
 
-/// ATK-189: one grant has its share and no more, what it holds counts wherever it waits, and others have theirs.
+/// ATK-189: one grant gets its share and no more. Its bytes count wherever they wait, and other grants have their own
+/// shares.
 #[test]
 fn one_holder_has_its_share() {
     let memory = Memory::new(16 * MIB);
@@ -34,7 +35,7 @@ fn one_holder_has_its_share() {
     assert_eq!(memory.free_bytes(), 16 * MIB);
 }
 
-/// ATK-189: all together have one bound, and what was made of a message keeps that message's charge.
+/// ATK-189: there is one bound for all holders, and what is made from a message keeps that message's charge.
 #[test]
 fn all_holders_have_one_bound() {
     let memory = Memory::new(16 * MIB);
@@ -52,8 +53,8 @@ fn all_holders_have_one_bound() {
     assert_eq!(memory.free_bytes(), 16 * MIB);
 }
 
-/// ATK-188: strangers leave most of it to the others, one address most of that to other addresses, and what is charged to
-/// a stranger is given back to the strangers once it is known who he is.
+/// ATK-188: strangers leave most of the memory to others, and one address leaves most of that to other addresses. What
+/// a stranger was charged is given back to the strangers once the caller is known.
 #[test]
 fn strangers_have_a_part_together() {
     let memory = Memory::new(16 * MIB);
@@ -75,7 +76,7 @@ fn strangers_have_a_part_together() {
     assert_eq!(memory.free_bytes(), 16 * MIB);
 }
 
-/// ATK-189: who waits for room gets it when somebody gives some back, and fails in time when nobody does.
+/// ATK-189: a message that waits for room gets it when some is given back, and fails in time if none is.
 #[tokio::test(start_paused = true)]
 async fn waiting_for_room_has_an_end() {
     let memory = Memory::new(16 * MIB);
@@ -94,8 +95,8 @@ async fn waiting_for_room_has_an_end() {
     assert_eq!(memory.free_bytes(), 16 * MIB);
 }
 
-/// ATK-189: two messages that each have a part of what both need end their waiting within one time, and not one part
-/// after the other.
+/// ATK-189: two messages that each hold a part of what both need stop waiting after one time, not after one for each
+/// part.
 #[tokio::test(start_paused = true)]
 async fn two_halves_do_not_wait_for_each_other_for_long() {
     let memory = Memory::new(16 * MIB);

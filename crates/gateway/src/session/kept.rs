@@ -1,8 +1,9 @@
-//! Sessions that outlive a restart: what stands behind the identifier that their clients have (decision 72).
+//! Sessions that outlive a restart: what is stored in the identifier that a client has (decision 72).
 //!
-//! What is needed to go on is sealed into the identifier: for its subject, client, grant, server and the URL of its upstream,
-//! and for no other. It is opened only for a session that another process began: in one process, what has ended stays
-//! ended. A program's sessions end with the program, and those of anonymous callers are nobody's: neither is kept.
+//! What is needed to continue a session is sealed into its identifier, for its subject, client, grant, server and the
+//! URL of its upstream, and for no other. It is only opened for a session that another process began: within one
+//! process, a session that ended stays ended. The sessions of a program end with the program, and those of anonymous
+//! callers belong to nobody, so neither is kept.
 
 use std::sync::Arc;
 
@@ -26,14 +27,14 @@ use crate::upstream::UpstreamSettings;
 
 /// Characters of what is sealed: an upstream's identifier has a kibibyte at most.
 const SEALED_CHARS_MAX: usize = 2560;
-/// For how long after its beginning a session can be gone on with in another process, in milliseconds. Clients that live
-/// longer begin a session anew, as the protocol has them do.
+/// How long after its beginning a session can be continued in another process, in milliseconds. Clients that live
+/// longer begin a new session, as the protocol requires.
 const KEPT_MILLIS_MAX: i64 = 24 * 60 * 60 * 1000;
 
-/// What is sealed.
+/// The content of the sealed part.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
-    /// When it began, in milliseconds since 1970.
+    /// When the session began, in milliseconds since 1970.
     began: i64,
     /// The process that began it.
     process: Digest,
@@ -59,7 +60,8 @@ fn about(gateway: &Gateway, caller: &Caller, server: &ServerName, token: &str) -
     Some([word, granted.subject.to_string(), client, grant, server.to_string(), url, token.to_owned()])
 }
 
-/// The identifier that a client gets: with what is needed to go on with its session in another process, where that can be.
+/// Returns the identifier for a client, with what is needed to continue the session in another process, if that is
+/// possible.
 pub(crate) fn name(gateway: &Gateway, token: &McpSessionToken, new: &NewSession<'_>, now: Timestamp) -> String {
     let bare = token.expose().to_owned();
     let upstream = match new.far.as_ref().map(|far| &far.session) {
@@ -84,7 +86,7 @@ pub(crate) fn name(gateway: &Gateway, token: &McpSessionToken, new: &NewSession<
     sealed.map_or(bare, |sealed| format!("{}{BETWEEN}{sealed}", token.expose()))
 }
 
-/// Goes on with a session that another process began, if it is this caller's at this server.
+/// Continues a session that another process began, if it is this caller's at this server.
 pub(crate) fn revive(gateway: &Gateway, routed: &Routed, caller: &Caller, id: &str) -> Option<Arc<Session>> {
     let (token, sealed) = parts(id);
     let sealed = sealed.filter(|sealed| sealed.len() <= SEALED_CHARS_MAX)?;
@@ -94,7 +96,8 @@ pub(crate) fn revive(gateway: &Gateway, routed: &Routed, caller: &Caller, id: &s
     let opened = gateway.store.open_state(&about.each_ref().map(String::as_str), &opened).ok()?;
     let kept: Kept = serde_json::from_slice(opened.expose()).ok()?;
     let age = routed.now.as_millisecond().checked_sub(kept.began)?;
-    // By the clock of the process before: one that was ahead makes its sessions end sooner, and none last longer.
+    // The age is measured with the clock of the other process. If that was ahead, its sessions end sooner, and none
+    // lasts longer.
     if kept.process == gateway.sessions.process(gateway.entropy.as_ref()) || !(0..=KEPT_MILLIS_MAX).contains(&age) {
         return None;
     }

@@ -38,7 +38,7 @@ fn open(sessions: &Sessions, caller: &Caller, entropy: &SeededEntropy) -> String
     id
 }
 
-/// RS-47, RS-49, PX-19, ATK-71: a session exists for its subject, client and server only.
+/// RS-47, RS-49, PX-19, ATK-71: a session exists only for its subject, client and server.
 #[test]
 fn a_session_is_nobody_elses() {
     let sessions = Sessions::new(8, Duration::from_secs(60));
@@ -56,7 +56,7 @@ fn a_session_is_nobody_elses() {
     }
 }
 
-/// RS-48, ATK-71: identifiers are visible ASCII, long, and share nothing but the prefix.
+/// RS-48, ATK-71: identifiers are visible ASCII, long, and have nothing in common but the prefix.
 #[test]
 fn session_identifiers_are_visible_and_without_sequence() {
     let sessions = Sessions::new(8, Duration::from_secs(60));
@@ -110,8 +110,8 @@ fn a_session_has_one_standing_stream() {
     assert!(session.take_standing().is_some());
 }
 
-/// PX-20, ATK-146: an answer is known by the request of this session that it answers, once; and no other request has its
-/// id before that. One that was not sent leaves its id free.
+/// PX-20, ATK-146: an answer is recognised once, by the request of this session that it belongs to. Before that no
+/// other request can have the same id. A request that was not sent leaves its id free.
 #[test]
 fn an_answer_belongs_to_a_request_of_its_session_once() {
     let sessions = Sessions::new(2, Duration::from_secs(60));
@@ -131,7 +131,7 @@ fn an_answer_belongs_to_a_request_of_its_session_once() {
     assert_eq!(answered(&text), None);
     assert!(sent(&text, "prompts/list"));
     assert_eq!((answered(&one), answered(&one)), (Some("tools/list"), None));
-    // What is dropped late frees nothing that has the id now.
+    // A late drop frees nothing that has the id now.
     let late = session.opens(&one, row("tools/list")).unwrap();
     assert_eq!(answered(&one), Some("tools/list"));
     assert!(sent(&one, "tools/call"));
@@ -143,8 +143,8 @@ fn an_answer_belongs_to_a_request_of_its_session_once() {
     assert_eq!((answered(&Id::Integer(0)), answered(&Id::Integer(4999))), (None, Some("tools/list")));
 }
 
-/// ATK-153: a party, a user with many clients and the anonymous callers of one network have so many sessions; beyond that
-/// their own give way, and nobody else's.
+/// ATK-153: a party, a user with many clients and the anonymous callers of one network each have a bound. Beyond it,
+/// one of their own sessions gives way, and nobody else's.
 #[test]
 fn sessions_give_way_to_those_of_the_same_holder() {
     let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(2, Duration::from_secs(60)));
@@ -172,8 +172,8 @@ fn sessions_give_way_to_those_of_the_same_holder() {
     assert_eq!((alive(&nobody, &here), alive(&nobody, &there), alive(&bob, &bobs)), (2, 1, 1));
 }
 
-/// ATK-284: a session of an earlier process is gone on with once; where it has ended, and where others would have to give
-/// way, it is not.
+/// ATK-284: a session of an earlier process is continued once. It is not after it has ended, or if another session
+/// would have to give way.
 #[test]
 fn a_session_of_an_earlier_process_does_not_come_back_after_its_end() {
     let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(2, Duration::from_secs(60)));
@@ -208,8 +208,8 @@ fn a_session_of_an_earlier_process_does_not_come_back_after_its_end() {
     assert!(revive(&second, &alice).is_none() && revive(&third, &alice).is_none());
 }
 
-/// 2025-11-25 Elicitation: what a person answered is told in the session that asked, once; of too many questions the oldest
-/// are no longer waited for.
+/// 2025-11-25 Elicitation: an answer of a person is told once, in the session that asked. Beyond the bound, the oldest
+/// questions are no longer waited for.
 #[tokio::test]
 async fn a_session_hears_of_its_own_questions_alone() {
     let (entropy, sessions) = (SeededEntropy::default(), Sessions::new(8, Duration::from_secs(60)));

@@ -1,4 +1,4 @@
-//! An agent that holds itself to a task, and lists that follow.
+//! An agent that binds itself to a task, and lists that change with it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,8 @@ fn said(reply: &Reply) -> (bool, String) {
     (result["isError"] == true, text.to_owned())
 }
 
-/// Product §4: an agent can only take away from what it may do; a finished task stays finished until its user resumes
-/// it; and nothing of this reaches the upstream.
+/// Product §4: an agent can only take away from its own rights, a finished task stays finished until its user resumes
+/// the grant, and nothing of this reaches the upstream.
 #[tokio::test]
 async fn an_agent_holds_itself_to_a_task_and_cannot_widen_it() {
     let world = world().await;
@@ -45,16 +45,16 @@ async fn an_agent_holds_itself_to_a_task_and_cannot_widen_it() {
     let wide = json!({ "purpose": "tidy up", "tools": tools(&["get_note", "add_note", "delete_note"]), "calls": 5 });
     let (is_error, text) = said(&call(&world, &token, "begin_task", wide.clone()).await);
     assert!(!is_error && text.contains("tidy up"), "{text}");
-    // At once, whatever the change feed says.
+    // The change is seen at once, without waiting for the change feed.
     let outside = call(&world, &token, "get_stream", json!({})).await;
     assert_eq!(outside.json()["error"]["data"]["set"], "need");
     assert_eq!(call(&world, &token, "add_note", json!({})).await.status, 200);
-    // What was not granted is not granted by naming it.
+    // Naming a tool in a task does not grant it.
     assert_eq!(call(&world, &token, "delete_note", json!({})).await.json()["error"]["data"]["set"], "grant");
     let narrow = json!({ "purpose": "look", "tools": tools(&["get_note", "get_stream"]) });
     assert!(!said(&call(&world, &token, "begin_task", narrow).await).0);
     assert_eq!(call(&world, &token, "add_note", json!({})).await.json()["error"]["data"]["set"], "need");
-    // Inside the task before: what that does not name does not come back.
+    // A task inside the first one: tools that it does not name stay out of reach.
     assert_eq!(call(&world, &token, "get_stream", json!({})).await.json()["error"]["data"]["set"], "need");
     assert_eq!(call(&world, &token, "get_note", json!({})).await.status, 200);
     let mut tx = world.store.read().await.unwrap();
@@ -69,7 +69,7 @@ async fn an_agent_holds_itself_to_a_task_and_cannot_widen_it() {
     for (tool, arguments) in [("begin_task", wide), ("end_task", json!({}))] {
         assert!(said(&call(&world, &token, tool, arguments).await).0, "{tool}");
     }
-    // The user resumes: the task before is in force again, and not more than that.
+    // The user resumes the grant: the first task is in force again, and nothing more is allowed.
     let mut tx = world.store.begin().await.unwrap();
     assert!(tx.tasks().resume(grantee.grant, world.clock.now()).await.unwrap());
     assert_eq!(tx.grants().find(grantee.grant).await.unwrap().unwrap().task, Some(outer.id));
@@ -80,8 +80,8 @@ async fn an_agent_holds_itself_to_a_task_and_cannot_widen_it() {
     }
 }
 
-/// What is no task, is for another server or explodes begins nothing, and says why; a task of the user's is not the
-/// agent's to end.
+/// A definition that is not a task, is for another server or is too large begins nothing, and the error says why. An
+/// agent cannot end a task that its user declared.
 #[tokio::test]
 async fn what_is_no_task_begins_nothing() {
     let world = world().await;
@@ -104,8 +104,8 @@ async fn what_is_no_task_begins_nothing() {
     assert!(said(&call(&world, &token, "end_task", json!({})).await).0);
 }
 
-/// ATK-77: an upstream's tool of the same name is neither shown nor reached, and where the tools are off they are not
-/// there.
+/// ATK-77: an upstream's tool of the same name is neither shown nor reached, and if our tools are off they do not
+/// exist.
 #[tokio::test]
 async fn nobody_stands_in_for_a_tool_of_ours() {
     let world = world().await;
@@ -124,8 +124,7 @@ async fn nobody_stands_in_for_a_tool_of_ours() {
     assert_eq!(call(&plain, &token, "begin_task", json!({})).await.status, 403);
 }
 
-/// Lists change with the task, and whoever listens is told: on the stream of a session and on a subscription, and nobody
-/// else.
+/// Lists change with the task, and only those that listen are told: the stream of a session, and a subscription.
 #[tokio::test]
 async fn whoever_listens_is_told_that_lists_changed() {
     let world = world().await;
@@ -156,7 +155,7 @@ async fn whoever_listens_is_told_that_lists_changed() {
     world.revoke(grantee.grant).await;
     let rest = tokio::time::timeout(Duration::from_secs(1), deaf.rest()).await.expect("ended within a second");
     assert!(rest.iter().all(|message| message["method"].is_null()), "{rest:?}");
-    // A change of rights concerns everybody.
+    // A change of rights is told to everybody.
     world.rights.send_modify(|_| {});
     let heard = tokio::time::timeout(Duration::from_secs(1), foreign.next()).await.expect("told within a second");
     assert_eq!(heard.unwrap()["method"], "notifications/tools/list_changed");

@@ -1,4 +1,4 @@
-//! How a client asks its user, by what its revision has for that: and what it brings back.
+//! How a client asks its user, in the way that its revision has, and what it brings back.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ async fn world() -> (World, Grantee, String) {
     (world, grantee, token)
 }
 
-/// A call by a client that opens pages, with what it brings back.
+/// A call by a client that opens pages, with what it brings back from an earlier round.
 async fn call(world: &World, token: &str, arguments: Value, brought: Value) -> Reply {
     let meta = json!({ DECLARED: { "elicitation": { "url": {} } } });
     let mut params = json!({ "name": "add_note", "arguments": arguments, "_meta": meta });
@@ -44,10 +44,9 @@ fn sent(world: &World) -> Vec<Value> {
     calls.map(|seen| serde_json::from_str(&seen.body).unwrap()).collect()
 }
 
-/// Product §4, Ask in 2026-07-28: the client opens the page and comes back with our state; once the person has said yes
-/// the call goes on, and nothing of ours goes with it (PX-24, TR-45). The page is asked for by URL and by no form
-/// (RS-56), its URL holds the question's identifier and nothing else (RS-59), and what it leaves behind is no token
-/// (RS-57).
+/// Product §4, Ask in 2026-07-28: the client opens the page and comes back with our state. Once the person has
+/// approved, the call goes on without our state (PX-24, TR-45). The page is asked for by URL and not by a form (RS-56).
+/// Its URL holds only the question's identifier (RS-59), and an answer leaves no token behind (RS-57).
 #[tokio::test]
 async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
     let (world, grantee, token) = world().await;
@@ -73,20 +72,20 @@ async fn a_client_that_opens_pages_is_asked_by_a_result_and_comes_back() {
     let sent = sent(&world);
     assert_eq!(sent.len(), 1);
     assert!(sent[0]["params"].get("requestState").is_none() && sent[0]["params"].get("inputResponses").is_none());
-    // Used up: the same state asks anew.
+    // The approval is used up, so the same call is asked about again.
     let again = call(&world, &token, json!({ "n": 1 }), json!({})).await;
     assert_eq!(again.json()["result"]["resultType"], "input_required");
 }
 
-/// `@modelcontextprotocol/client` 2.4.0 and Python `mcp` 2.3.0 give a call up after ten rounds of `input_required`, with an
-/// error of their own: so the ninth answer is a result that holds the link.
+/// `@modelcontextprotocol/client` 2.4.0 and Python `mcp` 2.3.0 give a call up after ten rounds of `input_required`,
+/// with an error of their own. So the ninth answer is a result that holds the link.
 #[tokio::test]
 async fn a_question_that_nobody_answers_ends_in_the_link_before_a_client_gives_up() {
     let (world, grantee, token) = world().await;
     let mut asked = call(&world, &token, json!({ "n": 1 }), json!({})).await;
     for round in 1..=8 {
         assert_eq!(asked.json()["result"]["resultType"], "input_required", "{round}: {}", asked.body);
-        // The yes is used up by another call, so that this one is asked about again without waiting for a person.
+        // Another call uses the approval up, so that this one is asked about again without waiting for a person.
         assert!(answer(&world, &grantee, true).await);
         let passed = call(&world, &token, json!({ "n": 1 }), json!({})).await;
         assert_eq!(passed.json()["result"]["resultType"], "complete", "{round}: {}", passed.body);
@@ -99,8 +98,8 @@ async fn a_question_that_nobody_answers_ends_in_the_link_before_a_client_gives_u
     assert!(result.get("structuredContent").is_none());
 }
 
-/// RS-50, PX-15, PX-24: a state that was changed, is of another call, of another caller, or is over brings nothing; and it is no
-/// yes.
+/// RS-50, PX-15, PX-24: a state that was changed, has expired, or belongs to another call or caller is refused, and
+/// does not count as an approval.
 #[tokio::test]
 async fn a_state_is_good_for_its_caller_and_its_call_alone() {
     let (world, _, token) = world().await;
@@ -126,7 +125,7 @@ async fn a_state_is_good_for_its_caller_and_its_call_alone() {
     assert!(sent(&world).is_empty());
 }
 
-/// Product §4: declining ends it, whether the person says so on the page or the client says so for them.
+/// Product §4: declining a call ends it, whether the person does it on the page or the client does it for them.
 #[tokio::test]
 async fn a_call_that_was_declined_is_not_asked_about_again() {
     let (world, grantee, token) = world().await;
@@ -155,8 +154,8 @@ async fn a_call_that_was_declined_is_not_asked_about_again() {
     assert!(sent(&world).is_empty());
 }
 
-/// TR-55: the error that asks for a page exists in 2025-11-25 alone, and only for clients that declared it; all others
-/// are told by the result of the tool.
+/// TR-55: the error that asks for a page exists only in 2025-11-25, for clients that declared it; all others are told
+/// by the result of the tool.
 #[tokio::test]
 async fn an_older_client_that_opens_pages_is_asked_by_an_error() {
     let (world, grantee, token) = world().await;
@@ -188,8 +187,8 @@ async fn an_older_client_that_opens_pages_is_asked_by_an_error() {
     assert_eq!(sent(&world).len(), 1);
 }
 
-/// 2025-11-25 Elicitation, Completion Notifications: once the person has answered, the session whose client was sent to the
-/// page is told so on its standing stream, once, whether it was open by then or not; no other session is.
+/// 2025-11-25 Elicitation, Completion Notifications: once the person has answered, the session whose client was sent to
+/// the page is told so on its standing stream, once, even if the stream was opened later. No other session is told.
 #[tokio::test]
 async fn an_older_client_is_told_when_its_user_has_answered() {
     let (world, grantee, token) = world().await;
@@ -212,14 +211,14 @@ async fn an_older_client_is_told_when_its_user_has_answered() {
         assert_eq!(next(&mut streams.0).await, last);
         assert_eq!(next(&mut streams.1).await, last);
     }
-    // Answered while nobody listens: told as soon as somebody does.
+    // The question is answered while nobody listens, and told when somebody does.
     drop(streams.0);
     let params = json!({ "name": "add_note", "arguments": { "n": 3 } });
     let asked = world.legacy(&token, &asking, NOVEMBER, "tools/call", params).send().await;
     let question = &asked.json()["error"]["data"]["elicitations"][0]["elicitationId"];
     assert!(answer(&world, &grantee, true).await);
     let mut stream = loop {
-        // The place of the stream that was closed is free a moment later.
+        // The place of the closed stream becomes free a moment later.
         let ask = world.ask(http::Method::GET, "/mcp/notes").header("authorization", &format!("Bearer {token}"));
         let stream = ask.header("accept", "text/event-stream").header("mcp-session-id", &asking).open().await;
         if stream.status == 200 {
@@ -230,8 +229,8 @@ async fn an_older_client_is_told_when_its_user_has_answered() {
     assert_eq!(next(&mut stream).await["params"], json!({ "elicitationId": question }));
 }
 
-/// RS-52: what the upstream asks back belongs to the call that was paid for: its later rounds take nothing again,
-/// each goes on once, and the upstream gets its own state back.
+/// RS-52: a question of the upstream belongs to the call that was paid for. Later rounds of the call take nothing
+/// again, each goes on once, and the upstream gets its own state back.
 #[tokio::test]
 async fn later_rounds_of_a_call_that_was_paid_for_count_once() {
     let (world, grantee, token) = world().await;
@@ -252,7 +251,7 @@ async fn later_rounds_of_a_call_that_was_paid_for_count_once() {
     assert_ne!(state, "of the upstream");
     assert_eq!(left().await, Some(0));
     let brought = json!({ "requestState": state, "inputResponses": { "a": { "action": "accept" } } });
-    // Another call does not ride on it.
+    // Another call cannot use the same state.
     assert_eq!(call(&world, &token, json!({ "n": 2 }), brought.clone()).await.status, 400);
     world.fake.unscript("tools/call");
     let done = call(&world, &token, json!({}), brought.clone()).await;
@@ -262,13 +261,13 @@ async fn later_rounds_of_a_call_that_was_paid_for_count_once() {
     assert_eq!(sent[1]["params"]["requestState"], "of the upstream");
     assert_eq!(sent[1]["params"]["inputResponses"], brought["inputResponses"]);
     assert_eq!(left().await, Some(0));
-    // Once.
+    // The state can be used only once.
     assert_eq!(call(&world, &token, json!({}), brought).await.status, 400);
     assert_eq!(call(&world, &token, json!({}), json!({})).await.json()["error"]["data"]["set"], "need");
 }
 
-/// A client of which an operator says that it hides refusals is told by the result of the tool what was refused, and what
-/// its user can do; no other client is.
+/// If an operator lists a client as one that hides refusals, the result of the tool tells it what was refused and what
+/// its user can do. No other client gets that.
 #[tokio::test]
 async fn a_client_that_hides_refusals_is_told_by_the_result_of_the_tool() {
     let world = World::new().await.classified().await;
@@ -284,8 +283,8 @@ async fn a_client_that_hides_refusals_is_told_by_the_result_of_the_tool() {
     assert_eq!(world.call(&other, "add_note").send().await.status, 403);
 }
 
-/// Product §4, Ask: at a server that is open to nobody in particular there is nobody to ask: the call is refused, on
-/// record, and not as if something were broken.
+/// Product §4, Ask: at a server that is open to everybody nobody can be asked. So the call is refused, on record, and
+/// not with an internal error.
 #[tokio::test]
 async fn nobody_in_particular_cannot_be_asked() {
     let world = World::with(Plan { public: true, ..Plan::default() }).await.classified().await;

@@ -1,4 +1,4 @@
-//! A part of the checkpoint itself as a server: it speaks every revision, and its calls pass like all others.
+//! A server that is part of the checkpoint itself. It speaks every revision, and its calls pass like all others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::world::{JUNE, MODERN, NOVEMBER, Plan, World, name};
 
-/// Says who asked and what for; and keeps one waiting.
+/// A server that returns who asked and for what, and never answers one of its calls.
 #[derive(Debug)]
 struct Echo;
 
@@ -44,7 +44,7 @@ impl BuiltIn for Echo {
     }
 }
 
-/// A world whose `notes` is that, and whose calls are over soon.
+/// A world whose `notes` is this server, with a short time limit for calls.
 async fn world() -> World {
     let limits = Limits { request_deadline: Duration::from_millis(300), ..Limits::default() };
     let world = World::with(Plan { limits, ..Plan::default() }).await;
@@ -56,7 +56,7 @@ async fn world() -> World {
     routes.servers.insert(server.clone(), Arc::new(route));
     world.routes.send(Arc::new(routes)).unwrap();
     for _ in 0..400 {
-        // The reload takes a moment; the server says who it is.
+        // The reload takes a moment; the server's name shows when it is done.
         let found = world.gateway.probe(&server).await;
         if found.is_ok_and(|probe| probe.server_info.is_some_and(|info| info.contains("echo"))) {
             return world;
@@ -66,7 +66,7 @@ async fn world() -> World {
     panic!("the server did not answer")
 }
 
-/// TR-13, TR-50: the same server in every revision; nothing of a call reaches anybody else.
+/// TR-13, TR-50: the same server answers in every revision, and nothing of a call reaches the other upstream.
 #[tokio::test]
 async fn what_is_built_in_speaks_every_revision() {
     let world = world().await;
@@ -78,7 +78,7 @@ async fn what_is_built_in_speaks_every_revision() {
         let text = reply.messages_or_json()["result"]["content"][0]["text"].as_str().unwrap().to_owned();
         assert!(text.ends_with(r#" {"a":1}"#), "{text}");
         assert!(world.legacy(&token, &session, revision, "ping", json!({})).send().await.json()["result"].is_object());
-        // It says nothing unasked, and takes what needs no answer.
+        // It sends nothing unasked, and accepts messages that need no answer.
         let listening = world.ask(Method::GET, "/mcp/notes").header("authorization", &format!("Bearer {token}"));
         let listening = listening.header("accept", "text/event-stream").header("mcp-session-id", &session);
         assert_eq!(listening.header("mcp-protocol-version", revision).send().await.status, 405, "{revision}");
@@ -95,7 +95,7 @@ async fn what_is_built_in_speaks_every_revision() {
     assert!(world.fake.of_callers().is_empty());
 }
 
-/// What it does not have, does not understand and does not finish is told as of any server.
+/// A tool that does not exist, bad arguments and a call that never ends are told as for any other server.
 #[tokio::test]
 async fn what_is_built_in_fails_like_any_other() {
     let world = world().await;
@@ -114,7 +114,7 @@ async fn what_is_built_in_fails_like_any_other() {
     }
     let late = world.call(&token, "never").send().await;
     assert_eq!(late.status, 504, "{}", late.body);
-    // Nobody may what nobody was let in for.
+    // A caller without rights is refused here, too.
     let stranger = world.owner_token("mcp:read").await;
     assert_eq!(world.call(&stranger, "get_note").send().await.status, 403);
 }

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use crate::world::{JUNE, MODERN, NOVEMBER, World, name};
 
-/// Answers `initialize`, `tools/list` and `tools/call` of 2025-11-25; `get_note` says which process this is and what
-/// it was given.
+/// Answers `initialize`, `tools/list` and `tools/call` of 2025-11-25. `get_note` returns its process id and the
+/// environment it was given.
 const SHELL: &str = r#"
 while IFS= read -r line; do
   id=${line#*\"id\":}; id=${id%%[!0-9]*}
@@ -28,7 +28,7 @@ while IFS= read -r line; do
 done
 "#;
 
-/// A world whose `notes` is that program.
+/// A world whose `notes` is this program.
 async fn world(settings: StdioSettings) -> World {
     let world = World::new().await;
     let server: ServerName = name("notes");
@@ -38,7 +38,7 @@ async fn world(settings: StdioSettings) -> World {
     routes.servers.insert(server.clone(), Arc::new(route));
     world.routes.send(Arc::new(routes)).unwrap();
     for _ in 0..400 {
-        // The reload takes a moment; the program says who it is.
+        // The reload takes a moment; the program's name shows when it is done.
         let found = world.gateway.probe(&server).await;
         if found.is_ok_and(|probe| probe.server_info.is_some_and(|info| info.contains("shell"))) {
             return world;
@@ -64,8 +64,8 @@ fn text(answer: &Value) -> String {
     answer["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// PX-36, ATK-73, ATK-90: a program serves one subject, with exactly the environment it was given; what it cannot speak
-/// is said to the client in words that make it fall back.
+/// PX-36, ATK-73, ATK-90: a program serves one subject, with exactly the environment it was given. If it does not speak
+/// the client's revision, the error makes the client fall back.
 #[tokio::test]
 async fn a_program_serves_one_subject_with_what_it_was_given() {
     let world = world(shell()).await;
@@ -88,8 +88,8 @@ async fn a_program_serves_one_subject_with_what_it_was_given() {
     assert_eq!(reply.json()["error"]["data"], json!({ "supported": [JUNE, NOVEMBER], "requested": MODERN }));
 }
 
-/// A program of a revision before those that are served answers in its own, and the client goes on in that, as it would
-/// without us (2025-11-25 Lifecycle, Version Negotiation). Elsewhere that revision is not spoken.
+/// A program of a revision older than those we serve answers in its own revision, and the client goes on in that, as it
+/// would without us (2025-11-25 Lifecycle, Version Negotiation). That revision is not used at other servers.
 #[tokio::test]
 async fn a_program_of_an_older_revision_serves_clients_that_go_down_to_it() {
     for older in ["2024-11-05", "2025-03-26"] {
@@ -109,7 +109,7 @@ async fn a_program_of_an_older_revision_serves_clients_that_go_down_to_it() {
             }
             let listed = world.legacy(&token, &session, older, "tools/list", json!({})).send().await.messages_or_json();
             assert_eq!(listed["result"]["tools"][0]["name"], "get_note", "{listed}");
-            // TR-49: another revision is not this session's.
+            // TR-49: the session does not accept another revision.
             let other = world.legacy(&token, &session, NOVEMBER, "tools/list", json!({})).send().await;
             assert_eq!(other.status, 400, "{}", other.body);
             for (method, status) in [(Method::DELETE, 204), (Method::DELETE, 404)] {
@@ -118,14 +118,14 @@ async fn a_program_of_an_older_revision_serves_clients_that_go_down_to_it() {
                 assert_eq!(ask.send().await.status, status);
             }
         }
-        // A client of the newest revision is told what would do.
+        // A client of the newest revision gets the list of revisions that would do.
         let reply = world.call(&token, "get_note").send().await;
         assert_eq!((reply.status.as_u16(), reply.code()), (400, -32022), "{}", reply.body);
         assert_eq!(reply.json()["error"]["data"], json!({ "supported": [older], "requested": MODERN }));
     }
 }
 
-/// RS-26, ST-05: a program that ends is a 502 that quotes nothing it wrote, and it is started again.
+/// RS-26, ST-05: a program that ends gives a 502 without any of its output, and is started again.
 #[tokio::test]
 async fn a_program_that_ends_is_told_without_its_words_and_started_again() {
     let world = world(shell()).await;

@@ -1,4 +1,4 @@
-//! What is known of a server without a token, and by which names and from which pages it is asked.
+//! What can be learned of a server without a token, and from which host names and pages it can be asked.
 
 use http::Method;
 use serde_json::json;
@@ -9,12 +9,12 @@ use crate::world::{Plan, World};
 
 const PRM: &str = "/.well-known/oauth-protected-resource";
 
-/// Sends bytes as they are and gives status and whole answer.
+/// Sends bytes unchanged and returns the status and the whole response.
 async fn raw(world: &World, request: &str) -> (u16, String) {
     let mut socket = TcpStream::connect(world.base.trim_start_matches("http://")).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    // A connection that is reset after the answer has answered.
+    // A connection that is reset after the response has still answered.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), socket.read_to_string(&mut answer)).await.unwrap();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, answer)
@@ -45,7 +45,7 @@ async fn metadata_says_who_we_are_and_who_grants() {
             })
         );
     }
-    // Two servers: nothing at the root says for which.
+    // There are two servers, so the root has no metadata.
     assert_eq!(world.ask(Method::GET, PRM).send().await.status, 404);
     let mut routes = (**world.routes.borrow()).clone();
     routes.servers.remove("other");
@@ -73,7 +73,7 @@ async fn a_call_without_a_token_is_challenged() {
     assert!(world.fake.seen().is_empty());
 }
 
-/// ATK-13, TR-03, ATK-78, RS-09: names come from configuration; another host is refused before anything else,
+/// ATK-13, TR-03, ATK-78, RS-09: names come from configuration. Another host is refused before anything else, and
 /// forwarded headers change nothing.
 #[tokio::test]
 async fn a_foreign_host_is_refused_and_forwarded_names_change_nothing() {
@@ -157,7 +157,7 @@ async fn a_preflight_is_answered_for_allowed_origins_only() {
     assert_eq!(reply.header("access-control-allow-credentials"), None);
     assert_eq!(preflight("https://evil.example").send().await.status, 403);
     assert_eq!(world.ask(Method::OPTIONS, "/mcp/notes").send().await.status, 405);
-    // Metadata is for every page, also for a client in it that says its version.
+    // The metadata is for every page, and for clients in a page that send a version header.
     let ask = world.ask(Method::OPTIONS, &format!("{PRM}/mcp/notes")).header("origin", "https://anywhere.example");
     let reply = ask.header("access-control-request-headers", "mcp-protocol-version").send().await;
     assert_eq!((reply.status.as_u16(), reply.header("access-control-allow-origin")), (204, Some("*")));
@@ -229,7 +229,7 @@ async fn no_other_path_or_method_reaches_an_upstream() {
     assert_eq!(world.fake.seen().len(), before);
 }
 
-/// ATK-61, TR-06: with a token, too, only three HTTP methods exist.
+/// ATK-61, TR-06: with a token, too, only three HTTP methods are answered.
 #[tokio::test]
 async fn an_http_method_that_is_not_offered_is_named_as_such() {
     let world = World::new().await.classified().await;
@@ -241,7 +241,7 @@ async fn an_http_method_that_is_not_offered_is_named_as_such() {
     }
 }
 
-/// Product §2: a server that is public on purpose passes through the same steps, as nobody in particular.
+/// Product §2: a call to a server that is public on purpose passes through the same steps, as an anonymous caller.
 #[tokio::test]
 async fn a_public_server_is_open_through_the_same_pipeline() {
     let world = World::with(Plan { public: true, ..Plan::default() }).await.classified().await;
@@ -250,7 +250,7 @@ async fn a_public_server_is_open_through_the_same_pipeline() {
     let reply = anonymous("add_note").send().await;
     assert_eq!(reply.status, 403);
     assert_eq!(reply.json()["error"]["data"]["remedy"]["kind"], "step_up");
-    // What is shown must be good, and another server is not public.
+    // A token that is shown must be valid, and the other server is not public.
     assert_eq!(world.call("not-a-token", "get_note").send().await.status, 401);
     assert_eq!(anonymous("get_note").path("/mcp/other").send().await.status, 401);
 }

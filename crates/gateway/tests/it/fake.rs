@@ -1,4 +1,4 @@
-//! An upstream in this process that does what a test tells it to, and remembers what it saw.
+//! An upstream in this process that does what a test tells it, and remembers the requests it got.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -47,14 +47,14 @@ pub(crate) struct Fake {
     pub(crate) speaks: Speaks,
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) tools: Mutex<Value>,
-    /// What the first tool is said to do, to callers and not to the gateway itself.
+    /// The description of the first tool that callers get, while the gateway itself gets the usual one.
     pub(crate) personal: Mutex<Option<String>>,
-    /// Answers to single methods, instead of the usual ones: status, content type, body.
+    /// The scripted answers of single methods: method, status, content type, body.
     pub(crate) scripted: Mutex<Vec<(String, u16, String, String)>>,
     answers: Mutex<Vec<(String, Value)>>,
-    /// What streams without an end carry.
+    /// What endless streams carry.
     pub(crate) news: broadcast::Sender<String>,
-    /// Streams without an end that are open.
+    /// The number of endless streams that are open.
     pub(crate) open: Arc<AtomicUsize>,
     sessions: AtomicU64,
     stop: CancellationToken,
@@ -94,7 +94,7 @@ impl Fake {
         fake
     }
 
-    /// Goes away, with every connection.
+    /// Stops the upstream with all its connections.
     pub(crate) async fn stop(&self) {
         self.stop.cancel();
         let serving = self.serving.lock().unwrap().take().unwrap();
@@ -113,25 +113,25 @@ impl Fake {
         }
     }
 
-    /// From now on `method` is answered with this.
+    /// Answers `method` with this from now on.
     pub(crate) fn script(&self, method: &str, status: u16, content_type: &str, body: impl Into<String>) {
         let mut scripted = self.scripted.lock().unwrap();
         scripted.retain(|(known, ..)| known != method);
         scripted.push((method.to_owned(), status, content_type.to_owned(), body.into()));
     }
 
-    /// From now on `method` is answered with this message, under the id of each request.
+    /// Answers `method` with this message from now on, under the id of each request.
     pub(crate) fn script_answer(&self, method: &str, answer: Value) {
         self.answers.lock().unwrap().push((method.to_owned(), answer));
     }
 
-    /// From now on `method` is answered as usual.
+    /// Answers `method` as usual again.
     pub(crate) fn unscript(&self, method: &str) {
         self.scripted.lock().unwrap().retain(|(known, ..)| known != method);
         self.answers.lock().unwrap().retain(|(known, _)| known != method);
     }
 
-    /// What it saw of callers: not the gateway's own questions.
+    /// Returns the requests of callers, without the gateway's own questions.
     pub(crate) fn of_callers(&self) -> Vec<Seen> {
         let own = ["server/discover", "initialize", "notifications/initialized", "tools/list"];
         self.seen()
@@ -149,7 +149,7 @@ impl Fake {
         seen.unwrap_or_else(|| panic!("the upstream saw no `{method}`"))
     }
 
-    /// Waits until so many streams without an end are open.
+    /// Waits until this many endless streams are open.
     pub(crate) async fn open_streams(&self, count: usize) {
         for _ in 0..400 {
             if self.open.load(Ordering::SeqCst) == count {
@@ -193,7 +193,7 @@ fn error(status: u16, id: &Value, code: i64, data: Value) -> Response<Body> {
     respond(status, "application/json", body.to_string())
 }
 
-/// A stream that says `first` and then what the test says, until the client leaves.
+/// A stream that sends `first` and then what the test sends, until the client leaves.
 fn endless(fake: &Fake, first: Vec<String>) -> Response<Body> {
     fake.open.fetch_add(1, Ordering::SeqCst);
     let counted = Counted(Arc::clone(&fake.open));

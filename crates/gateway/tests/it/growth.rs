@@ -1,6 +1,6 @@
-//! Long lists, of an upstream or of a caller: the work grows in step with them.
+//! Long lists, of an upstream or of a caller: the work grows in proportion to them.
 //!
-//! The gateway, the upstream and the client share one thread here, so its processor time is that of all three.
+//! The gateway, the upstream and the client share one thread here, so the processor time is that of all three.
 
 use sekisho_protocol::growth::{DOUBLINGS, check};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::world::{World, name};
 
-/// Entries of the shortest list. `SEKISHO_TEST_LIST=1875` makes the longest one have 60,000.
+/// The entries of the shortest list. `SEKISHO_TEST_LIST=1875` makes the longest one have 60,000.
 #[expect(clippy::disallowed_methods, reason = "how long the lists of this test are is said from outside")]
 fn shortest() -> usize {
     std::env::var("SEKISHO_TEST_LIST").map_or(100, |text| text.parse().expect("SEKISHO_TEST_LIST is a number"))
@@ -22,13 +22,14 @@ fn sizes(shortest: usize) -> Vec<usize> {
     (0..=DOUBLINGS).map(|times| shortest << times).collect()
 }
 
-/// A caller's message has at most 100,000 members, so the longest wish of two lists has so many entries in each.
+/// A caller's message has at most 100,000 members, so the longest subscription request has so many entries in each of
+/// its two lists.
 const WISH_SHORTEST_MAX: usize = 1_500;
 
 /// One entry of a list, by its number.
 type Entry = fn(usize) -> Value;
 
-/// ATK-248: an upstream's list of any length is read, kept and shown in proportion to its length, with equal names, too.
+/// ATK-248: reading, keeping and showing an upstream's list costs in proportion to its length, even with equal names.
 #[test]
 fn a_list_is_shown_in_proportion_to_its_length() {
     let lists: [(&str, &str, Entry); 5] = [
@@ -60,7 +61,7 @@ fn a_list_is_shown_in_proportion_to_its_length() {
     }
 }
 
-/// ATK-248: the same for what a caller asks to hear of, half of which it may not.
+/// ATK-248: the same for what a caller asks to be notified of, half of which it may not hear of.
 #[test]
 fn a_subscription_is_narrowed_in_proportion_to_its_length() {
     let runtime = runtime();

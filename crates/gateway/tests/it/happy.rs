@@ -32,7 +32,7 @@ async fn a_modern_call_passes_through() {
     assert_eq!(ended.bytes, reply.body.len() as u64);
 }
 
-/// TR-10, TR-36: an upstream that streams is streamed.
+/// TR-10, TR-36: the answer of an upstream that streams is streamed.
 #[tokio::test]
 async fn a_modern_stream_passes_through() {
     let world = World::new().await.classified().await;
@@ -47,7 +47,7 @@ async fn a_modern_stream_passes_through() {
     assert_eq!(messages[1]["result"]["content"][0]["text"], "streamed");
 }
 
-/// TR-49, TR-09: the older revisions work through a session of ours, behind which stands one of the upstream's.
+/// TR-49, TR-09: the older revisions work through a session of ours, with a session of the upstream behind it.
 #[tokio::test]
 async fn a_session_of_an_older_revision_lives_and_ends() {
     for revision in [JUNE, NOVEMBER] {
@@ -68,7 +68,7 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
         let seen = world.fake.last("tools/call");
         let behind = seen.header("mcp-session-id").unwrap().to_owned();
         assert!(behind.starts_with("upstream-session-"));
-        // The version that `initialize` agreed on is known without the header, too.
+        // If the header is missing, the version is the one that `initialize` agreed on.
         let reply =
             world.legacy(&token, &session, revision, "ping", json!({})).without("mcp-protocol-version").send().await;
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -80,14 +80,15 @@ async fn a_session_of_an_older_revision_lives_and_ends() {
         assert_eq!(end().send().await.status, 404);
         let reply = world.legacy(&token, &session, revision, "ping", json!({})).send().await;
         assert_eq!(reply.status, 404);
-        // The checkpoint's own questions end sessions of their own.
+        // The gateway's own questions use sessions of their own, and end them.
         let seen = world.fake.seen();
         let ended = seen.iter().filter(|seen| seen.http == http::Method::DELETE);
         assert_eq!(ended.filter(|seen| seen.header("mcp-session-id") == Some(behind.as_str())).count(), 1);
     }
 }
 
-/// What people end agents by: a grant is used by whatever is called with it, permitted or refused, and by nothing else.
+/// When a grant was last used, by which people decide what to end: every call with the grant counts, permitted or
+/// refused, and nothing else does.
 #[tokio::test]
 async fn the_use_of_a_grant_is_noted() {
     let world = World::new().await.classified().await;

@@ -1,4 +1,4 @@
-//! Who calls: tokens, grants, and what becomes of both.
+//! Who calls: tokens and grants, and what ends them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn is_invalid_token(world: &World, reply: &Reply) {
     assert_eq!(reply.json()["error"], "invalid_token");
 }
 
-/// RS-13, RS-16: a malformed header is 400 and says so.
+/// RS-13, RS-16: a malformed header gives 400, and the error says so.
 #[tokio::test]
 async fn a_malformed_authorization_header_is_a_bad_request() {
     let world = World::new().await;
@@ -43,7 +43,7 @@ async fn a_malformed_authorization_header_is_a_bad_request() {
 }
 
 /// RS-14, RS-26..RS-32, ATK-52, ATK-54, RS-02, PX-10, RS-16: whatever is wrong with a token, the answer is the same
-/// 401 and the upstream hears nothing.
+/// 401, and nothing reaches the upstream.
 #[tokio::test]
 async fn a_token_that_is_not_good_here_is_refused_alike() {
     let world = World::new().await;
@@ -111,7 +111,7 @@ fn decode(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// RS-28, RS-41: an audience that lists us, or writes our host in capitals, is us.
+/// RS-28, RS-41: a token is accepted if its audience is a list with us in it, or has our host in capitals.
 #[tokio::test]
 async fn an_audience_may_list_us_and_fold_the_host() {
     let world = World::new().await.classified().await;
@@ -123,7 +123,7 @@ async fn an_audience_may_list_us_and_fold_the_host() {
     assert_eq!(world.call(&world.sign(&claims), "get_note").send().await.status, 401);
 }
 
-/// ATK-52: a token for one server is no token for its neighbour, also after it was believed.
+/// ATK-52: a token for one server is not accepted at another, even after the first has accepted it.
 #[tokio::test]
 async fn a_token_is_good_for_its_server_only() {
     let world = World::new().await.classified().await;
@@ -133,7 +133,7 @@ async fn a_token_is_good_for_its_server_only() {
     assert_eq!(world.call(&token, "get_note").send().await.status, 200);
 }
 
-/// RS-35, ATK-58: a token in the query counts for nothing.
+/// RS-35, ATK-58: a token in the query is ignored.
 #[tokio::test]
 async fn a_token_in_the_query_is_no_token() {
     let world = World::new().await.classified().await;
@@ -147,8 +147,7 @@ async fn a_token_in_the_query_is_no_token() {
     assert!(!records.contains(&token));
 }
 
-/// RS-34, RS-47, PX-19: every request is authenticated on its own, whatever came before and whatever session it
-/// names.
+/// RS-34, RS-47, PX-19: every request is authenticated on its own, whatever came before and whatever session it names.
 #[tokio::test]
 async fn a_session_does_not_stand_in_for_a_token() {
     let world = World::new().await.classified().await;
@@ -158,7 +157,7 @@ async fn a_session_does_not_stand_in_for_a_token() {
     assert_eq!(reply.status, 401);
 }
 
-/// ATK-55: a token that was believed ends at its end, without asking anybody.
+/// ATK-55: a token that was accepted before ends when it expires, without any question to the store.
 #[tokio::test]
 async fn a_believed_token_ends_with_its_time() {
     let world = World::new().await.classified().await;
@@ -170,7 +169,7 @@ async fn a_believed_token_ends_with_its_time() {
     is_invalid_token(&world, &world.call(&token, "get_note").send().await);
 }
 
-/// Asks until the answer is this status: what the change feed brings about takes a moment, and less than a second.
+/// Repeats a call until its status is this one: a change takes a moment to arrive, and less than a second.
 async fn becomes(world: &World, token: &str, status: u16) {
     let asking = async {
         while world.call(token, "get_note").send().await.status != status {
@@ -182,8 +181,8 @@ async fn becomes(world: &World, token: &str, status: u16) {
         .unwrap_or_else(|_| panic!("not {status} within a second"));
 }
 
-/// ATK-59, RS-14: a call that was begun before its grant ended, and whose body comes after, is answered like one that
-/// begins now; nothing of it reaches the upstream.
+/// ATK-59, RS-14: a grant ends after the head of a call and before its body. The call is answered like one that begins
+/// now, and nothing of it reaches the upstream.
 #[tokio::test]
 async fn what_ends_while_a_call_arrives_is_answered_as_what_has_ended() {
     let world = World::new().await.classified().await;
@@ -199,7 +198,7 @@ async fn what_ends_while_a_call_arrives_is_answered_as_what_has_ended() {
         body.len()
     );
     let mut stream = tokio::net::TcpStream::connect(host).await.unwrap();
-    // Whoever is asked for the body has been let in.
+    // A client that is asked for the body has been authenticated.
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut begun = [0; 12];
     stream.read_exact(&mut begun).await.unwrap();
@@ -214,7 +213,7 @@ async fn what_ends_while_a_call_arrives_is_answered_as_what_has_ended() {
     assert_eq!(world.fake.of_callers().len(), before);
 }
 
-/// ATK-59, RS-14: revocation, a disabled user, a disabled client and removed keys end a token within a second.
+/// ATK-59, RS-14: a revocation, a disabled user, a disabled client and a removed key each end a token within a second.
 #[tokio::test]
 async fn what_ends_authority_ends_it_within_a_second() {
     let world = World::new().await.classified().await;
@@ -244,7 +243,7 @@ async fn what_ends_authority_ends_it_within_a_second() {
     let other = SigningKey::generate(KeyId::generate(world.clock.now(), world.entropy.as_ref())).unwrap();
     world.keys.send(keys_of(&other)).unwrap();
     becomes(&world, &token, 401).await;
-    // A key that only verifies is still believed until its window ends.
+    // A key that only verifies is accepted until its window ends.
     let until = after(world.clock.now(), 60);
     let both = vec![
         KeyEntry { key: world.key.clone(), duty: KeyDuty::Verify { until } },
@@ -254,7 +253,8 @@ async fn what_ends_authority_ends_it_within_a_second() {
     becomes(&world, &token, 200).await;
 }
 
-/// Product §7: where nobody can say whether a grant is alive, it is not: within two seconds of the store's end.
+/// Product §7: if nobody can say whether a grant is alive, it counts as ended, within two seconds after the store is
+/// down.
 #[tokio::test]
 async fn a_store_that_is_down_denies() {
     let world = World::new().await.classified().await;
@@ -277,8 +277,7 @@ async fn a_store_that_is_down_denies() {
     assert_eq!(world.fake.of_callers().len(), before);
 }
 
-/// PX-10, PX-12, ATK-53, ATK-62, PX-11, ATK-48: nothing that the caller shows goes on: not its token, not its
-/// cookies, not its claims.
+/// PX-10, PX-12, ATK-53, ATK-62, PX-11, ATK-48: none of the caller's credentials go on: no token, no cookie, no claim.
 #[tokio::test]
 async fn nothing_of_the_caller_reaches_the_upstream() {
     let world = World::new().await.classified().await;
@@ -311,6 +310,6 @@ async fn nothing_of_the_caller_reaches_the_upstream() {
     }
     let seen = world.fake.of_callers();
     assert!(seen[0].header("traceparent").is_some());
-    // One id on every leg.
+    // The upstream gets the same request id as the records.
     assert!(seen[0].header("x-request-id").unwrap().starts_with("rid_"));
 }

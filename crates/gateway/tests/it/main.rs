@@ -1,5 +1,5 @@
-//! The gateway through its public face: the real router on a real socket, a real store, tokens that the token crate
-//! signed, and upstreams that are told how to behave.
+//! The gateway through its public interface: the real router on a real socket, a real store, tokens signed by the token
+//! crate, and scripted upstreams.
 
 #[cfg(test)]
 mod fake;

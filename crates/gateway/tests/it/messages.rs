@@ -1,4 +1,4 @@
-//! What is asked: bodies, headers that repeat them, and the method table.
+//! Requests: their bodies, the headers that repeat the body, and the method table.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::fake::Speaks;
 use crate::world::{JUNE, MODERN, NOVEMBER, Plan, World};
 
-/// TR-07, TR-08, ATK-68: what is not one plain JSON message, sent and accepted as the protocol has it, is refused by its
-/// head.
+/// TR-07, TR-08, ATK-68: a request that is not one plain JSON message, with the headers of the protocol, is refused
+/// before its body is read.
 #[tokio::test]
 async fn a_request_must_say_what_it_is_and_what_it_takes() {
     let world = World::new().await.classified().await;
@@ -36,7 +36,7 @@ async fn a_request_must_say_what_it_is_and_what_it_takes() {
     assert_eq!(world.fake.of_callers().len(), 1);
 }
 
-/// RS-61, ATK-68, ATK-91, ATK-93: a body is read whole or not at all, and not slowly.
+/// RS-61, ATK-68, ATK-91, ATK-93: a body is read as a whole or not at all, and within a time limit.
 #[tokio::test]
 async fn a_body_is_bounded_in_size_and_time() {
     let limits = Limits { body_bytes_max: 1000, body_timeout: Duration::from_millis(200), ..Limits::default() };
@@ -49,7 +49,7 @@ async fn a_body_is_bounded_in_size_and_time() {
     };
     assert_eq!(padded(1000).send().await.status, 200);
     assert_eq!(padded(1001).send().await.status, 413);
-    // Without a length, the bound is met while reading.
+    // If no length is declared, the bound is enforced while reading.
     let host = world.base.trim_start_matches("http://");
     let head = format!(
         "POST /mcp/notes HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nAccept: */*\r\n\
@@ -67,7 +67,7 @@ async fn a_body_is_bounded_in_size_and_time() {
     assert_eq!(world.fake.of_callers().len(), 1);
 }
 
-/// ATK-66, ATK-69, ATK-93, TR-08: what two parsers could read differently goes nowhere, in any revision.
+/// ATK-66, ATK-69, ATK-93, TR-08: a message that two parsers could read differently is refused in every revision.
 #[tokio::test]
 async fn an_ambiguous_body_is_refused_in_every_revision() {
     let world = World::new().await.classified().await;
@@ -140,7 +140,7 @@ async fn an_ambiguous_body_is_refused_in_every_revision() {
         .await;
 }
 
-/// ATK-65, PX-25..PX-28, TR-12, TR-13, TR-26..TR-30: headers say what the body says, or the request is refused.
+/// ATK-65, PX-25..PX-28, TR-12, TR-13, TR-26..TR-30: a request whose headers do not agree with its body is refused.
 #[tokio::test]
 async fn headers_that_disagree_with_the_body_are_refused() {
     let world = World::new().await.classified().await;
@@ -169,7 +169,8 @@ async fn headers_that_disagree_with_the_body_are_refused() {
     assert_eq!(world.fake.of_callers().len(), 2);
 }
 
-/// TR-14, TR-16: an unknown version is named with those of its era that the upstream speaks; required members of `_meta` are required.
+/// TR-14, TR-16: the error for an unknown version names those of its era that the upstream speaks. Required members of
+/// `_meta` must be there.
 #[tokio::test]
 async fn versions_and_meta_of_a_modern_request_are_required() {
     let world = World::new().await.classified().await;
@@ -224,7 +225,7 @@ async fn an_unknown_method_is_refused_in_every_revision() {
     assert!(world.fake.of_callers().iter().all(|seen| seen.method().is_empty()), "{:?}", world.fake.of_callers());
 }
 
-/// TR-08, TR-09, TR-37: in 2026-07-28 clients answer nothing, and a cancellation by message goes nowhere.
+/// TR-08, TR-09, TR-37: in 2026-07-28 a client's answer is refused, and a cancellation by message is not forwarded.
 #[tokio::test]
 async fn a_modern_client_neither_answers_nor_cancels_by_message() {
     let world = World::new().await.classified().await;
@@ -238,7 +239,8 @@ async fn a_modern_client_neither_answers_nor_cancels_by_message() {
     assert!(world.fake.of_callers().is_empty());
 }
 
-/// TR-34, PX-26, PX-27, PX-29: mirrored arguments are compared by the tool's schema; unknown ones go on untouched.
+/// TR-34, PX-26, PX-27, PX-29: mirrored arguments are compared according to the tool's schema; unknown ones go on
+/// unchanged.
 #[tokio::test]
 async fn mirrored_arguments_are_compared_with_the_body() {
     let world = World::new().await.classified().await;
@@ -260,7 +262,7 @@ async fn mirrored_arguments_are_compared_with_the_body() {
     assert_eq!(world.fake.last("tools/call").header("mcp-param-unknown"), Some("kept"));
 }
 
-/// TR-23: what `_meta` holds beyond the protocol passes through, and nothing in it says who calls.
+/// TR-23: members of `_meta` beyond the protocol go on, and none of them authenticates anybody.
 #[tokio::test]
 async fn meta_passes_through_and_authenticates_nobody() {
     let world = World::new().await.classified().await;
@@ -274,7 +276,7 @@ async fn meta_passes_through_and_authenticates_nobody() {
     assert_eq!(without.status, 401);
 }
 
-/// RS-62: a resource is named by a URI that climbs out of nothing.
+/// RS-62: a resource URI with a path that climbs upwards is refused.
 #[tokio::test]
 async fn a_climbing_resource_uri_is_refused() {
     let world = World::new().await.classified().await;
@@ -307,7 +309,8 @@ async fn a_burst_of_calls_is_slowed_down() {
     assert_eq!(world.call(&other, "get_note").send().await.status, 200);
 }
 
-/// TR-14, TR-52, TR-53, TR-06, TR-39: a client of the wrong era is told what would do, in its own words.
+/// TR-14, TR-52, TR-53, TR-06, TR-39: a client of the wrong era is told which version would do, in the way of its own
+/// era.
 #[tokio::test]
 async fn a_client_of_another_era_is_told_what_would_do() {
     let world = World::with(Plan { speaks: Speaks::Legacy, ..Plan::default() }).await;
@@ -321,7 +324,7 @@ async fn a_client_of_another_era_is_told_what_would_do() {
         assert!(!supported.is_empty() && supported.iter().all(|revision| revision != MODERN), "{data}");
     }
     assert_eq!(world.initialize(&token, NOVEMBER).await.status, 200);
-    // A revision that nobody serves becomes one that both serve, as a server would answer it.
+    // A revision that is not served is replaced by one that both serve, as a server would answer it.
     for revision in ["2024-11-05", "2025-03-26", "2099-01-01"] {
         let reply = world.initialize(&token, revision).await;
         assert_eq!(reply.json()["result"]["protocolVersion"], NOVEMBER, "{}", reply.body);
@@ -338,10 +341,10 @@ async fn a_client_of_another_era_is_told_what_would_do() {
         .send()
         .await;
     assert_eq!((reply.status.as_u16(), reply.code()), (400, -32022));
-    // TR-12: without any version it is simply malformed.
+    // TR-12: a request without any version is malformed.
     let reply = world.post(&token, json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" })).send().await;
     assert_eq!((reply.status.as_u16(), reply.code()), (400, -32020));
-    // TR-39: what the older revisions have of streams and sessions is not there.
+    // TR-39: the streams and sessions of the older revisions do not exist here.
     for method in [Method::GET, Method::DELETE] {
         let ask =
             world.ask(method, "/mcp/notes").header("authorization", &format!("Bearer {token}")).header("accept", "*/*");
@@ -362,7 +365,7 @@ async fn a_client_of_another_era_is_told_what_would_do() {
     assert_eq!((reply.status.as_u16(), reply.header("mcp-session-id")), (200, None));
 }
 
-/// TR-21, TR-48: discovery is an ordinary request: authorized, passed through, and private to its caller.
+/// TR-21, TR-48: discovery is an ordinary request: it is authorized, forwarded, and private to its caller.
 #[tokio::test]
 async fn discovery_passes_through_after_authorization() {
     let world = World::new().await;
@@ -372,6 +375,6 @@ async fn discovery_passes_through_after_authorization() {
     let result = &reply.json()["result"];
     assert_eq!(result["supportedVersions"][0], MODERN);
     assert_eq!(result["cacheScope"], "private");
-    // What was revoked must not be shown for a minute.
+    // A result may not be cached for a minute, because a revocation has to be seen earlier.
     assert_eq!(result["ttlMs"], 10_000);
 }

@@ -1,4 +1,4 @@
-//! What may be done: rights, grant, catalogue, and how a refusal is told.
+//! What callers may do: rights, grant, catalogue, and how a refusal is told.
 
 use std::sync::Arc;
 
@@ -17,13 +17,14 @@ fn names(reply: &Reply) -> Vec<String> {
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// RS-19, RS-20, RS-23, RS-64, ATK-79, RS-13: a missing scope is a 403 that names exactly what the call needs, on
+/// RS-19, RS-20, RS-23, RS-64, ATK-79, RS-13: a missing scope gives a 403 that names exactly what the call needs, and a
 /// record.
 #[tokio::test]
 async fn a_missing_scope_is_a_step_up_that_names_it() {
     let world = World::new().await.classified().await;
     let token = world.owner_token("mcp:read").await;
-    // The challenge repeats what was granted, unless the new scope includes it: some clients ask for just what it names.
+    // The challenge repeats what was granted, unless the new scope includes it, because some clients ask for just what
+    // it names.
     for (tool, scope, challenged) in [
         ("add_note", "mcp:write", "mcp:write"),
         ("delete_note", "mcp:destructive", "mcp:destructive"),
@@ -53,7 +54,7 @@ async fn a_missing_scope_is_a_step_up_that_names_it() {
     assert_eq!(world.fake.of_callers().len(), 3);
 }
 
-/// RS-25, RS-40: a broader scope is enough for less, and a narrow one for what it covers.
+/// RS-25, RS-40: a broader scope covers narrower calls, and a narrow scope covers its own.
 #[tokio::test]
 async fn a_broader_scope_covers_less() {
     let world = World::new().await.classified().await;
@@ -74,8 +75,8 @@ async fn a_broader_scope_covers_less() {
     }
 }
 
-/// RS-36, RS-39, ATK-70, RS-44: a tool that the user may not use answers byte for byte like one that does not exist,
-/// in every revision, and gives no hint of a token that would help.
+/// RS-36, RS-39, ATK-70, RS-44: a tool that the user may not use is answered byte for byte like one that does not
+/// exist, in every revision, without a hint that another token would help.
 #[tokio::test]
 async fn a_hidden_tool_answers_like_none() {
     let world = World::new().await.classified().await;
@@ -100,7 +101,7 @@ async fn a_hidden_tool_answers_like_none() {
             assert_eq!(reply.status, 403, "{tool}: {}", reply.body);
             assert_eq!(reply.header("www-authenticate"), None);
             let mut body = reply.json();
-            // The link names the request and nothing else.
+            // The link holds the request's id and nothing else.
             let request = body["error"]["data"]["request"].as_str().unwrap();
             let url = format!("{}/access/{request}", world.base);
             assert_eq!(body["error"]["data"]["remedy"], json!({ "kind": "ask_access", "url": url }));
@@ -140,15 +141,15 @@ fn base64(text: &str) -> String {
     format!("=?base64?{encoded}?=")
 }
 
-/// ATK-70, ATK-74, PX-23, RS-43, RS-44, RS-36, PX-21, TR-32, TR-48: lists show what may be used or stepped up to, to
-/// this caller alone.
+/// ATK-70, ATK-74, PX-23, RS-43, RS-44, RS-36, PX-21, TR-32, TR-48: a list shows what this caller may use or step up
+/// to, and is for this caller alone.
 #[tokio::test]
 async fn a_list_shows_what_may_be_used_or_stepped_up_to() {
     let world = World::new().await.classified().await;
     let owner = world.owner_token("mcp:read").await;
     let guest = world.token(&world.grant(world.user("guest").await, "cli_alpha", "notes", "mcp:destructive").await);
     let all = world.modern(&owner, "tools/list", json!({})).send().await;
-    // What mirrors an argument where it must not is left out for modern clients (TR-32).
+    // A tool with an invalid mirrored argument is left out for modern clients (TR-32).
     let expected = ["get_note", "add_note", "delete_note", "new_tool", "get_stream", "get_hang", "get_region"];
     assert_eq!(names(&all), expected);
     assert_eq!(all.json()["result"]["cacheScope"], "private");
@@ -170,7 +171,7 @@ async fn a_list_shows_what_may_be_used_or_stepped_up_to() {
     }
 }
 
-/// ATK-59, ATK-70, ATK-74: a change of rights is felt by the next call and the next list.
+/// ATK-59, ATK-70, ATK-74: the next call and the next list see a change of rights.
 #[tokio::test]
 async fn a_change_of_rights_is_felt_at_once() {
     let world = World::new().await.classified().await;
@@ -181,7 +182,7 @@ async fn a_change_of_rights_is_felt_at_once() {
     assert_eq!(world.modern(&token, "tools/list", json!({})).send().await.status, 403);
 }
 
-/// Product §4: a tool that appeared since is found before it is decided on, by one question of our own.
+/// Product §4: a tool that is new at the upstream is found by one question of our own before a call of it is decided.
 #[tokio::test]
 async fn a_new_tool_is_found_before_it_is_decided_on() {
     let world = World::new().await;
@@ -191,7 +192,7 @@ async fn a_new_tool_is_found_before_it_is_decided_on() {
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
     let asked = world.fake.seen().iter().filter(|seen| seen.method() == "tools/list").count();
-    // Once in each era.
+    // One question in each era.
     assert_eq!(asked, 2);
     assert!(
         world
@@ -203,7 +204,7 @@ async fn a_new_tool_is_found_before_it_is_decided_on() {
     );
 }
 
-/// ATK-76: a tool that changed, and one that is new, are as if they were not there until an owner accepts them.
+/// ATK-76: a tool that changed, or is new, is treated as missing until an owner accepts it.
 #[tokio::test]
 async fn a_changed_definition_is_held_back_from_lists_and_calls() {
     let world = World::new().await.classified().await;
@@ -233,7 +234,7 @@ async fn a_changed_definition_is_held_back_from_lists_and_calls() {
     }
 }
 
-/// ATK-76: what an upstream shows one caller alone is not what was accepted, and moves nobody's catalogue.
+/// ATK-76: a tool that the upstream shows to one caller alone is not the accepted one, and changes no catalogue.
 #[tokio::test]
 async fn a_personal_list_sets_nobodys_pin() {
     let world = World::new().await.classified().await;
@@ -246,7 +247,7 @@ async fn a_personal_list_sets_nobodys_pin() {
     assert_eq!(world.call(&other, "get_note").send().await.status, 200);
 }
 
-/// A class of the configuration counts without the owner's page, and makes no tool exist.
+/// A class in the configuration counts without the owner's page, but does not make a tool exist.
 #[tokio::test]
 async fn a_configured_class_counts() {
     let world = World::new().await;
@@ -265,7 +266,7 @@ async fn a_configured_class_counts() {
     assert_eq!(world.call(&token, "ghost").send().await.json()["error"]["data"]["set"], "rights");
 }
 
-/// ATK-67, TR-50: the verdict on a call does not depend on the revision in which it is asked.
+/// ATK-67, TR-50: the decision on a call is the same in every revision.
 #[tokio::test]
 async fn verdicts_are_the_same_in_every_revision() {
     let world = World::with(Plan { speaks: Speaks::Both, ..Plan::default() }).await.classified().await;
@@ -302,7 +303,7 @@ async fn verdicts_are_the_same_in_every_revision() {
     }
 }
 
-/// Product §7, ATK-98: what changes something is on record before the upstream hears of it; arguments by digest only.
+/// Product §7, ATK-98: a write is on record before the upstream gets it, with its arguments as a digest only.
 #[tokio::test]
 async fn a_write_is_on_record_before_its_effect() {
     let world = World::new().await.classified().await;
@@ -310,7 +311,7 @@ async fn a_write_is_on_record_before_its_effect() {
     let ask =
         |arguments: Value| world.modern(&token, "tools/call", json!({ "name": "add_note", "arguments": arguments }));
     assert_eq!(ask(json!({ "text": "argument-canary", "n": 1 })).send().await.status, 200);
-    // Nothing waits in a batch: the decision is there with the answer.
+    // The decision does not wait in a batch: it is on record when the answer comes.
     let records = world.records().await;
     let decision = records.iter().find_map(|record| match &record.event {
         Event::Decision(decision) if decision.target.as_deref() == Some("add_note") => Some(decision),
@@ -318,7 +319,7 @@ async fn a_write_is_on_record_before_its_effect() {
     });
     let digest = decision.expect("the decision is not on record yet").arguments.expect("no digest");
     assert!(!format!("{records:?}").contains("argument-canary"));
-    // The order of members does not count.
+    // The order of members does not change the digest.
     let reordered = world.modern(&token, "tools/call", json!({ "name": "add_note", "arguments": {} }));
     let body = reordered.text().replace("\"arguments\":{}", r#""arguments":{ "n": 1, "text": "argument-canary" }"#);
     assert_eq!(reordered.body(body).send().await.status, 200);
@@ -331,7 +332,7 @@ async fn a_write_is_on_record_before_its_effect() {
     assert_eq!(same, 2);
 }
 
-/// ATK-98: what cannot be recorded is not done.
+/// ATK-98: a call that cannot be recorded is not made.
 #[tokio::test]
 async fn nothing_happens_that_cannot_be_recorded() {
     let world = World::new().await.classified().await;
@@ -345,14 +346,14 @@ async fn nothing_happens_that_cannot_be_recorded() {
     assert_eq!(world.fake.of_callers().len(), before);
 }
 
-/// ATK-98: a read waits for no record, which follows in a batch; where reads are to be on record first, what cannot be
-/// recorded is not done.
+/// ATK-98: a read does not wait for its record, which follows in a batch. If reads are to be recorded first, a read
+/// that cannot be recorded is not made.
 #[tokio::test]
 async fn a_read_waits_for_its_record_only_where_it_is_to() {
     for (record_reads_first, status, reached) in [(false, 200, 1), (true, 503, 0)] {
         let world = World::with(Plan { record_reads_first, ..Plan::default() }).await.classified().await;
         let token = world.owner_token("mcp:read").await;
-        // Somebody else writes for as long as the call takes.
+        // Another transaction writes for as long as the call takes.
         let writing = world.store.begin().await.unwrap();
         let reply = world.call(&token, "get_note").send().await;
         assert_eq!(reply.status, status, "{}", reply.body);

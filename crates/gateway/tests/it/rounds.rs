@@ -1,4 +1,4 @@
-//! Later rounds of one call, jobs that ask, and schemas that point elsewhere.
+//! Later rounds of one call, jobs that ask something, and schemas that refer to other places.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -37,7 +37,7 @@ fn retry<'w>(world: &'w World, token: &str, tool: &str, arguments: &Value, state
 }
 
 /// TR-46, TR-47, PX-24, ATK-148: a later round goes on with the state that the upstream gave, and passes every check
-/// again: token, headers, rights, scopes. What was permitted in the round before counts for nothing.
+/// again (token, headers, rights, scopes). That an earlier round was permitted does not count.
 #[tokio::test]
 async fn a_later_round_is_decided_anew() {
     const STATE: &str = "opaque =\u{e9}";
@@ -79,7 +79,7 @@ async fn a_later_round_is_decided_anew() {
     assert_eq!(again().send().await.status, 403);
 }
 
-/// TR-25, TR-56, TR-57: what a job asks of its client is looked at like what a result asks.
+/// TR-25, TR-56, TR-57: what a job asks of its client is checked like what a result asks.
 #[tokio::test]
 async fn a_job_asks_only_for_what_was_declared() {
     let world = World::new().await.classified().await;
@@ -112,7 +112,7 @@ async fn a_job_asks_only_for_what_was_declared() {
     }
 }
 
-/// PX-17, ATK-85: nothing that a tool's schema points to is fetched, neither to list it nor to call it.
+/// PX-17, ATK-85: nothing that a tool's schema refers to is fetched, neither for a list nor for a call.
 #[tokio::test]
 async fn no_reference_in_a_schema_is_followed() {
     let canary = TcpListener::bind("127.0.0.1:0").unwrap();

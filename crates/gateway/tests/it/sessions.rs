@@ -1,4 +1,4 @@
-//! Sessions of the older revisions: whose they are, and what they are not.
+//! Sessions of the older revisions: who owns them, and what they do not give.
 
 use http::Method;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::fake::Speaks;
 use crate::world::{JUNE, NOVEMBER, Plan, World};
 
-/// RS-47, RS-49, PX-19, ATK-71, RS-45, TR-40: a session exists for its user and client; for everybody else it does
+/// RS-47, RS-49, PX-19, ATK-71, RS-45, TR-40: a session exists only for its user and client. For everybody else it does
 /// not, on every HTTP method.
 #[tokio::test]
 async fn a_foreign_session_is_as_unknown_as_none() {
@@ -33,22 +33,23 @@ async fn a_foreign_session_is_as_unknown_as_none() {
             assert_eq!(ask.header("mcp-session-id", &session).send().await.status, 404);
         }
     }
-    // The upstream's own identifier is good for nothing, and the session has survived all of it.
+    // The upstream's own identifier does not work, and the session is still there after all this.
     for guess in ["upstream-session-0", "upstream-session-1"] {
         assert_eq!(world.legacy(&token, guess, NOVEMBER, "ping", json!({})).send().await.status, 404);
     }
     assert_eq!(world.legacy(&token, &session, NOVEMBER, "ping", json!({})).send().await.status, 200);
-    // Another token of the same grant goes on with it, and so does one of the next grant, as after a step-up (RS-21).
+    // Another token of the same grant continues the session, and so does one of the next grant, as after a step-up
+    // (RS-21).
     let wider = world.grant(victim.user, "cli_alpha", "notes", "mcp:write").await;
     for grantee in [&victim, &wider] {
         assert_eq!(world.legacy(&world.token(grantee), &session, NOVEMBER, "ping", json!({})).send().await.status, 200);
     }
-    // Two sessions at once are none.
+    // A request that names two sessions is refused.
     let twice = world.legacy(&token, &session, NOVEMBER, "ping", json!({})).header("mcp-session-id", &session);
     assert_eq!(twice.send().await.status, 404);
 }
 
-/// TR-14, TR-49: what comes after `initialize` names its session and speaks its revision.
+/// TR-14, TR-49: every request after `initialize` has to name its session and speak its revision.
 #[tokio::test]
 async fn requests_of_a_session_name_it_and_its_revision() {
     let world = World::new().await.classified().await;
@@ -84,7 +85,7 @@ async fn requests_of_a_session_name_it_and_its_revision() {
     }
 }
 
-/// TR-49: where the upstream has ended its session, the client is told to begin again.
+/// TR-49: if the upstream has ended its session, the client is told to initialise again.
 #[tokio::test]
 async fn a_session_that_ended_at_the_upstream_has_ended_here() {
     let world = World::with(Plan { speaks: Speaks::Legacy, ..Plan::default() }).await.classified().await;
@@ -112,7 +113,7 @@ async fn a_session_ends_with_its_grant() {
     panic!("the upstream's session was not ended");
 }
 
-/// TR-08: answers of a client go on in its session; they are on record like everything else.
+/// TR-08: a client's answer is forwarded in its session, and recorded like every other message.
 #[tokio::test]
 async fn an_answer_of_a_client_goes_on_in_its_session() {
     let world = World::new().await.classified().await;

@@ -1,4 +1,4 @@
-//! The three sets on every call: what a task lets through, what its budget holds, what a person has to approve.
+//! The three sets on every call: what a task permits, what its budget holds, and what a person has to approve.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ async fn call(world: &World, token: &str, tool: &str, arguments: Value) -> Reply
     world.modern(token, "tools/call", json!({ "name": tool, "arguments": arguments })).send().await
 }
 
-/// Asks again until the change is felt: within a second (product §7).
+/// Repeats a call until the change is seen: within a second (product §7).
 pub(crate) async fn until(world: &World, token: &str, tool: &str, status: u16) -> Reply {
     let asking = async {
         loop {
@@ -36,8 +36,8 @@ pub(crate) async fn until(world: &World, token: &str, tool: &str, status: u16) -
     tokio::time::timeout(Duration::from_secs(1), asking).await.expect("felt within a second")
 }
 
-/// Product §4: outside the task is a refusal by need that names its purpose and the page on which the user can widen
-/// it; inside goes on; a list shows what is inside; and the records tell the two apart.
+/// Product §4: a call outside the task is refused by need, with the task's purpose and the page on which the user can
+/// widen it. A call inside goes on, a list shows what is inside, and the records tell the two apart.
 #[tokio::test]
 async fn a_call_outside_the_task_is_refused_by_need() {
     let world = World::new().await.classified().await;
@@ -71,7 +71,7 @@ async fn a_call_outside_the_task_is_refused_by_need() {
     }
 }
 
-/// A task that begins, ends or is resumed is felt by the next calls of a token that was there before.
+/// A task that begins, ends or is resumed applies to the next calls of an existing token.
 #[tokio::test]
 async fn a_task_takes_effect_on_tokens_that_are_there() {
     let world = World::new().await.classified().await;
@@ -90,13 +90,13 @@ async fn a_task_takes_effect_on_tokens_that_are_there() {
     assert!(tx.grants().find(grantee.grant).await.unwrap().is_some());
     assert!(tx.tasks().resume(grantee.grant, world.clock.now()).await.unwrap());
     tx.commit().await.unwrap();
-    // What was bound to the finished task has ended with it; a new token is free of it.
+    // A token that was bound to the finished task has ended with it; a new token is not bound.
     until(&world, &token, "get_note", 401).await;
     let claims = sekisho_token::AccessClaims { epoch: 1, ..world.claims(&grantee) };
     assert_eq!(call(&world, &world.sign(&claims), "add_note", json!({})).await.status, 200);
 }
 
-/// A token that names a task which is not there may do nothing.
+/// A token that names a task which does not exist may do nothing.
 #[tokio::test]
 async fn a_token_of_a_task_that_nobody_knows_is_worth_nothing() {
     let world = World::new().await.classified().await;
@@ -155,7 +155,8 @@ pub(crate) async fn answer(world: &World, grantee: &Grantee, yes: bool) -> bool 
     decided
 }
 
-/// Product §4, Ask: the model is told where its user can say yes; the yes is for these arguments, and for once.
+/// Product §4, Ask: the model is told where its user can approve. The approval is for these arguments, and for one
+/// call.
 #[tokio::test]
 async fn an_approved_call_passes_once_and_only_as_it_was() {
     let world = World::new().await.classified().await;
@@ -172,7 +173,7 @@ async fn an_approved_call_passes_once_and_only_as_it_was() {
     assert!(url.starts_with(&format!("{}/approvals/apr_", world.base)), "{url}");
     let text = result["content"][0]["text"].as_str().unwrap();
     assert!(text.contains("it adds for good") && text.contains(url), "{text}");
-    // Asking again asks nobody twice.
+    // A repeated call does not ask a second question.
     let again = call(&world, &token, "add_note", json!({ "n": 1, "text": "a" })).await;
     assert_eq!(again.json()["result"]["_meta"]["io.sekisho/refusal"]["remedy"]["url"], url);
     assert!(answer(&world, &grantee, true).await);
@@ -188,7 +189,7 @@ async fn an_approved_call_passes_once_and_only_as_it_was() {
     assert_eq!(world.fake.of_callers().iter().filter(|seen| seen.method() == "tools/call").count(), 1);
 }
 
-/// What was taken for a call that could not be sent is there again.
+/// A budget gets back what was taken for a call that could not be sent.
 #[tokio::test]
 async fn what_was_not_sent_costs_nothing() {
     let world = World::new().await.classified().await;
@@ -200,7 +201,7 @@ async fn what_was_not_sent_costs_nothing() {
     assert_eq!(left().await, Some(2));
     world.fake.stop().await;
     assert_eq!(call(&world, &token, "get_note", json!({})).await.status, 502);
-    // It was settled before anybody knew that nothing would be sent.
+    // The call was settled before it was known that nothing would be sent.
     world
         .recorded("the decision", |event| matches!(event, Event::Decision(decision) if decision.verdict == Verdict::Permit && decision.task == Some(id)))
         .await;

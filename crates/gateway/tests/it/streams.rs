@@ -1,4 +1,4 @@
-//! What upstreams say on streams, what of it is passed on, and when it ends.
+//! What upstreams send on streams, what of it is passed on, and when streams end.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub(crate) async fn standing(world: &World, token: &str, session: &str) -> Strea
     stream
 }
 
-/// The next message, apart from the news that a list changed: that is told whenever a change before is noticed.
+/// Returns the next message, but skips notifications that a list changed, because earlier changes can cause one at any
+/// time.
 pub(crate) async fn next(stream: &mut Stream) -> Value {
     loop {
         let message = stream.next().await.unwrap();
@@ -42,8 +43,8 @@ fn news(method: &str, subscription: Value, more: Value) -> Value {
     message
 }
 
-/// TR-24, TR-35, ATK-73, ATK-74: before a modern answer comes what belongs to it and nothing else; lists are trimmed
-/// wherever they arrive.
+/// TR-24, TR-35, ATK-73, ATK-74: only messages that belong to a modern request come before its answer. Lists are
+/// filtered wherever they arrive.
 #[tokio::test]
 async fn only_what_belongs_to_a_request_is_on_its_stream() {
     let world = World::new().await.classified().await;
@@ -70,7 +71,7 @@ async fn only_what_belongs_to_a_request_is_on_its_stream() {
     assert_eq!(messages.len(), 2, "{}", reply.body);
     assert_eq!(messages[0], progress(json!(5)));
     assert_eq!(messages[1]["id"], id);
-    // With a log level the log belongs to the request (TR-24).
+    // With a log level, log messages belong to the request (TR-24).
     let ask = world.modern(
         &token,
         "tools/call",
@@ -80,7 +81,7 @@ async fn only_what_belongs_to_a_request_is_on_its_stream() {
     assert!(reply.body.contains("dropped-log") && !reply.body.contains("sampling"), "{}", reply.body);
 }
 
-/// TR-41, TR-42: a subscription carries what was asked, acknowledged and may be read, under its own mark.
+/// TR-41, TR-42: a subscription carries what was asked for, acknowledged and may be read, marked with its id.
 #[tokio::test]
 async fn a_subscription_carries_what_was_asked_for() {
     let world = World::new().await.classified().await;
@@ -114,7 +115,8 @@ async fn a_subscription_carries_what_was_asked_for() {
     }
 }
 
-/// TR-42, ATK-59: without the right to read, nothing is said of resources; a change of rights is felt by the next message.
+/// TR-42, ATK-59: without the right to read there are no notifications about resources. The next message sees a change
+/// of rights.
 #[tokio::test]
 async fn news_of_resources_need_the_right_to_read_them() {
     let world = World::new().await.classified().await;
@@ -139,7 +141,7 @@ async fn news_of_resources_need_the_right_to_read_them() {
     assert_eq!(stream.next().await.unwrap(), last);
 }
 
-/// PX-20, RS-53, ATK-74: on the standing stream of a session, too, messages are judged by what they are.
+/// PX-20, RS-53, ATK-74: on the standing stream of a session, too, messages are judged by their kind.
 #[tokio::test]
 async fn a_standing_stream_is_filtered() {
     let world = World::new().await.classified().await;
@@ -168,8 +170,7 @@ async fn a_standing_stream_is_filtered() {
     }
 }
 
-/// ATK-59: a task that begins is felt by the next message of a stream that is open, also where nothing was kept of its
-/// grant.
+/// ATK-59: the next message of an open stream sees a task that begins, even if nothing of its grant was cached.
 #[tokio::test]
 async fn a_task_that_begins_is_felt_by_an_open_stream() {
     for tokens_cached_max in [Limits::default().tokens_cached_max, 0] {
@@ -197,7 +198,7 @@ async fn feels_a_task(limits: Limits) {
     assert_eq!(next(&mut stream).await, last);
 }
 
-/// ATK-70, ATK-74: a list reply on another stream of the session is trimmed like any other.
+/// ATK-70, ATK-74: the answer to a list request is filtered on another stream of the session, too.
 #[tokio::test]
 async fn a_list_reply_on_another_stream_is_trimmed() {
     let world = World::new().await.classified().await;
@@ -205,7 +206,7 @@ async fn a_list_reply_on_another_stream_is_trimmed() {
     let session = world.session(&guest, NOVEMBER).await;
     let mut stream = standing(&world, &guest, &session).await;
     world.fake.open_streams(1).await;
-    // The request is made and its own stream ends without an answer, to be resumed.
+    // The request's own stream ends without an answer, so that it can be resumed.
     world.fake.script("tools/list", 200, "text/event-stream", "id: 1\ndata:\n\n");
     let ask = world.legacy(&guest, &session, NOVEMBER, "tools/list", json!({}));
     let id = serde_json::from_str::<Value>(&ask.text()).unwrap()["id"].clone();
@@ -219,14 +220,14 @@ async fn a_list_reply_on_another_stream_is_trimmed() {
     let seen = next(&mut stream).await;
     assert_eq!(seen["id"], id);
     assert!(!seen.to_string().contains("delete_note"), "{seen}");
-    // Once answered, the same id is nobody's.
+    // After the answer, the id belongs to no request.
     world.fake.news.send(answer.to_string()).unwrap();
     let last = json!({ "jsonrpc": "2.0", "id": 10, "method": "ping" });
     world.fake.news.send(last.to_string()).unwrap();
     assert_eq!(next(&mut stream).await, last);
 }
 
-/// ATK-71, TR-40: a session has one standing stream; it is free again once the first has gone.
+/// ATK-71, TR-40: a session has one standing stream. The place is free again after the first has gone.
 #[tokio::test]
 async fn a_second_standing_stream_is_refused() {
     let world = World::new().await.classified().await;
@@ -249,7 +250,7 @@ async fn a_second_standing_stream_is_refused() {
     panic!("the place was not given back");
 }
 
-/// PX-20, TR-39, TR-40: a stream is resumed from an event of its own session; another session's is nothing.
+/// PX-20, TR-39, TR-40: a stream can be resumed only from an event of its own session.
 #[tokio::test]
 async fn a_stream_is_resumed_from_its_own_events_only() {
     let world = World::new().await.classified().await;
@@ -268,12 +269,12 @@ async fn a_stream_is_resumed_from_its_own_events_only() {
     assert_eq!(at_upstream(), None);
     assert_eq!(resumed(victim.clone(), theirs).await.status, 200);
     assert_eq!(at_upstream().as_deref(), Some("place-of-victim"));
-    // 2026-07-28 has nothing to resume.
+    // Streams of 2026-07-28 cannot be resumed.
     let reply = world.call(&victim, "get_note").send().await;
     assert!(!reply.body.contains("place-of-victim"), "{}", reply.body);
 }
 
-/// ATK-59, TR-43: revocation ends every open answer and stream of the grant within a second; others go on.
+/// ATK-59, TR-43: a revocation ends every open answer and stream of the grant within a second; others stay open.
 #[tokio::test]
 async fn revocation_ends_what_is_open_within_a_second() {
     let world = World::new().await.classified().await;
@@ -295,7 +296,7 @@ async fn revocation_ends_what_is_open_within_a_second() {
         (subscription.rest().await, standing.rest().await, answer.rest().await)
     });
     let (subscription, standing, answer) = ended.await.expect("still open after a second");
-    // TR-43: a subscription is completed; a request is answered with an error; a session's stream just ends.
+    // TR-43: a subscription ends with its result, a request with an error, and a session's stream without a message.
     assert_eq!(subscription.last().unwrap()["result"]["resultType"], "complete");
     assert!(standing.is_empty(), "{standing:?}");
     assert_eq!(answer.last().unwrap()["error"]["code"], -32603);
@@ -345,7 +346,7 @@ async fn a_standing_stream_ends_with_its_token_and_an_answer_does_not() {
     assert_eq!(answer.next().await.unwrap(), done);
 }
 
-/// TR-37: in 2026-07-28 a client that goes away has cancelled, and the upstream notices within a second.
+/// TR-37: in 2026-07-28 a client that goes away cancels its request, and the upstream notices within a second.
 #[tokio::test]
 async fn a_modern_client_that_leaves_cancels() {
     let world = World::new().await.classified().await;

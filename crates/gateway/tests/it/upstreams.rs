@@ -1,4 +1,4 @@
-//! Upstreams that fail, lie or overreach.
+//! Upstreams that fail, lie or ask too much.
 
 use sekisho_protocol::audit::Event;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::fake::{Speaks, sse};
 use crate::world::{MODERN, NOVEMBER, Plan, World};
 
-/// PX-13, ATK-53, ATK-79: an upstream's 401 or 403 is its own affair: no challenge, no header, no URL of it is relayed.
+/// PX-13, ATK-53, ATK-79: nothing of an upstream's 401 or 403 is relayed: no challenge, no header, no URL.
 #[tokio::test]
 async fn an_upstream_that_wants_a_credential_is_never_relayed() {
     let world = World::new().await.classified().await;
@@ -21,7 +21,7 @@ async fn an_upstream_that_wants_a_credential_is_never_relayed() {
     }
 }
 
-/// ATK-53, ATK-79: none of an upstream's headers reach the client, on answers of any kind.
+/// ATK-53, ATK-79: none of an upstream's headers reach the client, whatever the kind of answer.
 #[tokio::test]
 async fn no_header_of_an_upstream_reaches_the_client() {
     let world = World::new().await.classified().await;
@@ -43,7 +43,7 @@ async fn no_header_of_an_upstream_reaches_the_client() {
     }
 }
 
-/// TR-10, RS-26: an upstream that answers with something else is 502, whatever it says.
+/// TR-10, RS-26: an upstream whose answer is not MCP gives a 502, whatever it says.
 #[tokio::test]
 async fn an_answer_that_is_not_mcp_is_a_bad_gateway() {
     let world = World::new().await.classified().await;
@@ -69,7 +69,8 @@ async fn an_answer_that_is_not_mcp_is_a_bad_gateway() {
     }
 }
 
-/// RFC 9110 §10.2.3: an upstream that asks to wait keeps its status, and most clients see of it only the JSON-RPC error.
+/// RFC 9110 §10.2.3: an upstream that asks to wait keeps its status, and the JSON-RPC error says it as well, because
+/// most clients only see that.
 #[tokio::test]
 async fn an_upstream_that_asks_to_wait_is_passed_on_as_that() {
     let world = World::new().await.classified().await;
@@ -88,8 +89,8 @@ async fn an_upstream_that_asks_to_wait_is_passed_on_as_that() {
     }
 }
 
-/// TR-45, TR-17, TR-56, TR-57, TR-20, TR-25, PX-24: results that this request, or this client, cannot have are not
-/// passed on.
+/// TR-45, TR-17, TR-56, TR-57, TR-20, TR-25, PX-24: a result that this request or this client cannot have is not passed
+/// on.
 #[tokio::test]
 async fn a_result_of_the_wrong_kind_is_not_passed_on() {
     let world = World::new().await.classified().await;
@@ -127,7 +128,7 @@ async fn a_result_of_the_wrong_kind_is_not_passed_on() {
         world.fake.script(method, 200, "application/json", answer.to_string());
         let reply = ask.send().await;
         if passes {
-            // PX-24: what the upstream gave comes through unchanged, but for its state, which is sealed.
+            // PX-24: the upstream's result is passed on unchanged, except for its state, which is sealed.
             let mut passed = reply.json();
             if let Some(state) = passed.pointer_mut("/result/requestState") {
                 assert!(state.as_str().is_some_and(|state| state.starts_with("sekisho1.")), "{state}");
@@ -140,7 +141,7 @@ async fn a_result_of_the_wrong_kind_is_not_passed_on() {
     }
 }
 
-/// RS-53, ATK-72, RS-45, RS-54, TR-25, TR-56: a job is its caller's; for another grant it is as unknown as none.
+/// RS-53, ATK-72, RS-45, RS-54, TR-25, TR-56: a job belongs to its caller; for another grant it does not exist.
 #[tokio::test]
 async fn a_job_belongs_to_who_started_it() {
     let world = World::new().await.classified().await;
@@ -166,13 +167,13 @@ async fn a_job_belongs_to_who_started_it() {
         assert_eq!((foreign.code(), unknown.code()), (-32602, -32602), "{}", foreign.body);
         assert_eq!(foreign.status, unknown.status);
     }
-    // TR-56: whoever did not declare the extension is told so.
+    // TR-56: a client that did not declare the extension gets an error that says so.
     let reply = world.modern(&alice, "tasks/get", json!({ "taskId": "job-1" })).send().await;
     assert_eq!((reply.status.as_u16(), reply.code()), (400, -32021));
     assert_eq!(world.fake.of_callers().iter().filter(|seen| seen.method() == "tasks/get").count(), 1);
 }
 
-/// RS-53, ATK-72: the older list of jobs shows one's own.
+/// RS-53, ATK-72: the list of jobs in the older revisions shows only the caller's own.
 #[tokio::test]
 async fn a_list_of_jobs_shows_ones_own() {
     let world = World::with(Plan { speaks: Speaks::Legacy, ..Plan::default() }).await.classified().await;
@@ -197,7 +198,7 @@ async fn a_list_of_jobs_shows_ones_own() {
     assert_eq!(foreign.code(), -32602);
 }
 
-/// ST-10, TR-44: an upstream that is not there is a 502 that names nothing of ours.
+/// ST-10, TR-44: an upstream that cannot be reached gives a 502 that names nothing of ours.
 #[tokio::test]
 async fn an_upstream_that_is_away_is_a_bad_gateway() {
     let world = World::new().await;
@@ -225,7 +226,7 @@ async fn an_upstream_that_is_away_is_a_bad_gateway() {
     assert!(world.gateway.probe(&"ghost".parse().unwrap()).await.is_err());
 }
 
-/// ST-11, TR-52: a probe says what stands behind a server.
+/// ST-11, TR-52: a probe tells what stands behind a server.
 #[tokio::test]
 async fn a_probe_says_what_an_upstream_is() {
     for (speaks, expected) in [(Speaks::Modern, vec![MODERN]), (Speaks::Legacy, vec![NOVEMBER])] {
@@ -240,7 +241,7 @@ async fn a_probe_says_what_an_upstream_is() {
     }
 }
 
-/// ATK-98, TR-43: what was accepted is written before the process ends, outcomes too.
+/// ATK-98, TR-43: everything that was handed over is written before the process ends, outcomes too.
 #[tokio::test]
 async fn shutting_down_writes_what_waits_and_ends_what_is_open() {
     let world = World::new().await.classified().await;

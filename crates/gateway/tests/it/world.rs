@@ -1,4 +1,4 @@
-//! A gateway with everything around it, and a client that says exactly what a test wants said.
+//! A gateway with everything around it, and a client that sends exactly what a test wants.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,7 @@ pub(crate) const MODERN: &str = "2026-07-28";
 pub(crate) const NOVEMBER: &str = "2025-11-25";
 pub(crate) const JUNE: &str = "2025-06-18";
 
-/// How a world is to be made.
+/// How to make a world.
 pub(crate) struct Plan {
     pub(crate) speaks: Speaks,
     pub(crate) limits: Limits,
@@ -74,7 +74,7 @@ pub(crate) struct World {
     _directory: tempfile::TempDir,
 }
 
-/// A user with a client and a grant, and so with tokens.
+/// A user with a client and a grant, for which there are tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Grantee {
     pub(crate) user: UserId,
@@ -179,7 +179,7 @@ impl World {
         let known = tx.catalogue().find(&name("notes"), tool).await.unwrap().unwrap();
         assert!(tx.catalogue().classify(&name("notes"), tool, class, &known.seen, self.clock.now()).await.unwrap());
         tx.commit().await.unwrap();
-        // Reading it anew is what the change feed brings about; a probe does the same at once.
+        // The change feed causes this reload as well; a probe does it at once.
         self.gateway.probe(&name("notes")).await.unwrap();
     }
 
@@ -218,7 +218,7 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// A user who may do nothing beyond what `rights_of` allows everybody.
+    /// A user with only the rights that `rights_of` gives everybody.
     pub(crate) async fn user(&self, text: &str) -> UserId {
         let id = UserId::generate(self.clock.now(), self.entropy.as_ref());
         self.insert_user(id, text).await;
@@ -232,7 +232,7 @@ impl World {
         self.owner
     }
 
-    /// The owner, through the first client, with these scopes.
+    /// A grant of the owner, through the first client, with these scopes.
     pub(crate) async fn granted(&self, scopes: &str) -> Grantee {
         self.grant(self.owner, "cli_alpha", "notes", scopes).await
     }
@@ -259,7 +259,7 @@ impl World {
         Grantee { user, client, grant, scopes: scopes.to_owned() }
     }
 
-    /// Begins a task that every token of the grant is held to.
+    /// Begins a task that binds every token of the grant.
     pub(crate) async fn task(&self, grantee: &Grantee, definition: TaskDefinition) -> TaskId {
         let id = TaskId::generate(self.clock.now(), self.entropy.as_ref());
         let (server, created_at) = (name("notes"), self.clock.now());
@@ -322,7 +322,7 @@ impl World {
         Ask { world: self, method, path: path.to_owned(), headers: Vec::new(), body: Bytes::new() }
     }
 
-    /// A request of 2026-07-28 with everything that belongs to it.
+    /// A request of 2026-07-28 with everything that the revision requires.
     pub(crate) fn modern(&self, token: &str, method: &str, params: Value) -> Ask<'_> {
         let id = self.ids.fetch_add(1, Ordering::SeqCst);
         let name = params["name"].as_str().or(params["uri"].as_str()).or(params["taskId"].as_str()).map(str::to_owned);
@@ -344,14 +344,14 @@ impl World {
         self.modern(token, "tools/call", json!({ "name": tool, "arguments": {} }))
     }
 
-    /// The names of the tools that a list shows.
+    /// Returns the names of the tools that a list shows.
     pub(crate) async fn listed(&self, token: &str) -> Vec<String> {
         let reply = self.modern(token, "tools/list", json!({})).send().await;
         let tools = reply.json()["result"]["tools"].as_array().unwrap().clone();
         tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Opens a session of an older revision and gives its identifier.
+    /// Opens a session of an older revision and returns its identifier.
     pub(crate) async fn session(&self, token: &str, revision: &str) -> String {
         let reply = self.initialize(token, revision).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -359,7 +359,7 @@ impl World {
         reply.header("mcp-session-id").unwrap().to_owned()
     }
 
-    /// The same for a client that can do this.
+    /// Does the same for a client with these capabilities.
     pub(crate) async fn session_with(&self, token: &str, revision: &str, capabilities: Value) -> String {
         let client = json!({ "name": "t", "version": "1" });
         let params = json!({ "protocolVersion": revision, "capabilities": capabilities, "clientInfo": client });
@@ -390,16 +390,16 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// Every record, once what waits is written.
+    /// Returns every record, after those that wait were written.
     pub(crate) async fn records(&self) -> Vec<Record> {
         let mut tx = self.store.read().await.unwrap();
         let mut stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
-        // In the order in which they were made; exchanges of one moment have none.
+        // In the order in which they were made; exchanges of the same moment have no order.
         stored.sort_by_key(|stored| stored.seq);
         stored.into_iter().map(|stored| stored.record).collect()
     }
 
-    /// The records, when one is there that fits.
+    /// Waits for a record that fits, and returns it.
     pub(crate) async fn recorded(&self, what: &str, fits: impl Fn(&Event) -> bool) -> Record {
         for _ in 0..200 {
             if let Some(record) = self.records().await.into_iter().find(|record| fits(&record.event)) {
@@ -437,7 +437,7 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
     Routes { servers: BTreeMap::from(servers) }
 }
 
-/// The owner may do everything; every signed-in user may read; nobody in particular may use a public server.
+/// The owner may do everything, every signed-in user may read, and anonymous callers may use a public server.
 pub(crate) fn rights_of(owner: UserId, others: &[UserId], public: bool) -> Rights {
     let servers = ["notes", "other"].map(|server| {
         let rights = RightsServer {
@@ -453,7 +453,7 @@ pub(crate) fn rights_of(owner: UserId, others: &[UserId], public: bool) -> Right
     Rights::new(RightsParts { users, servers: servers.into(), ..RightsParts::default() }).unwrap()
 }
 
-/// A request that is being put together.
+/// A request that a test puts together.
 pub(crate) struct Ask<'w> {
     world: &'w World,
     method: Method,
@@ -492,7 +492,7 @@ impl Ask<'_> {
         self
     }
 
-    /// The body as text, to be changed.
+    /// Returns the body as text, to be changed.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
@@ -505,7 +505,7 @@ impl Ask<'_> {
         self.world.client.request(request.body(Full::new(self.body)).unwrap()).await.unwrap()
     }
 
-    /// Sends it and reads the whole answer.
+    /// Sends the request and reads the whole response.
     pub(crate) async fn send(self) -> Reply {
         let response = self.response().await;
         let (head, body) = response.into_parts();
@@ -513,7 +513,7 @@ impl Ask<'_> {
         Reply { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 
-    /// Sends it and reads the answer as it comes.
+    /// Sends the request and returns the response as a stream.
     pub(crate) async fn open(self) -> Stream {
         let response = self.response().await;
         let (head, body) = response.into_parts();
@@ -541,12 +541,12 @@ impl Reply {
         self.json()["error"]["code"].as_i64().unwrap_or_default()
     }
 
-    /// The answer, streamed or not.
+    /// Returns the answer, whether it was streamed or not.
     pub(crate) fn messages_or_json(&self) -> Value {
         self.messages().pop().unwrap_or_else(|| self.json())
     }
 
-    /// The messages of an event stream.
+    /// Returns the messages of an event stream.
     pub(crate) fn messages(&self) -> Vec<Value> {
         messages(&self.body)
     }
@@ -559,7 +559,7 @@ fn messages(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// An answer that is still coming.
+/// A response that is still being received.
 pub(crate) struct Stream {
     pub(crate) status: StatusCode,
     body: Incoming,
@@ -567,7 +567,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The next message; `None` when the stream has ended.
+    /// Waits for the next message; `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         self.within(Duration::from_secs(20)).await
     }
@@ -589,7 +589,7 @@ impl Stream {
         }
     }
 
-    /// What still comes before the end, which must come soon.
+    /// Returns the messages until the end, which must come soon.
     pub(crate) async fn rest(&mut self) -> Vec<Value> {
         let mut rest = Vec::new();
         while let Some(message) = self.within(Duration::from_secs(3)).await {

@@ -55,14 +55,14 @@ fn what_was_never_used_is_proposed_to_go() {
     assert!(policy.ends_with("unless { [\"odd\", \"read\"].contains(resource.name) };\n"), "{policy}");
     assert_eq!(advice[1].evidence, ["odd was called once", "read was called 2 times", "never called: write"]);
     assert_eq!(task.tools.keys().collect::<Vec<_>>(), ["odd", "read"]);
-    // Nothing is proposed to whoever has no more than was used, and nothing of what was never seen.
+    // Nothing is proposed for a grant that holds no more than was used, or about tools that were never seen.
     let calls = vec![used("read", json!({})), used("write", json!({})), used("odd", json!({}))];
     let advice = advise(&seen("mcp:write", calls));
     assert!(matches!(proposals(&advice)[..], [Proposal::Task(_)]), "{advice:?}");
     assert_eq!(advise(&seen("mcp:destructive", vec![])), []);
 }
 
-/// Bounds hold everything that was seen and are drawn from enough calls only; what was not kept is said to be unknown.
+/// Bounds fit everything that was seen, and are drawn only from enough calls. What was not kept is reported as unknown.
 #[test]
 fn bounds_are_drawn_from_what_was_kept() {
     let task = |calls: Vec<ObservedCall>| {
@@ -95,7 +95,7 @@ fn bounds_are_drawn_from_what_was_kept() {
     );
     assert!(unknown.is_empty());
     check_bounds(&found, &BTreeMap::new()).unwrap();
-    // A beginning that is shared by chance bounds nothing.
+    // A common beginning that is too short to mean something gives no bound.
     for (beginning, expected) in
         [("ab", json!({ "type": "string" })), ("abc", json!({ "type": "string", "pattern": "^abc" }))]
     {
@@ -123,7 +123,7 @@ fn what_is_refused_again_and_again_is_said() {
     assert!(only.what.starts_with("bob was refused write again and again; the user may not"), "{}", only.what);
 }
 
-/// What is proposed for a refusal is a way out: a loan is none where a rule forbids or where the tool is held back.
+/// A proposal for a refusal can help: no loan is proposed if a rule forbids the tool or the tool is held back.
 #[test]
 fn a_loan_is_proposed_only_where_it_helps() {
     let refused = |beyond_loans| {
@@ -138,8 +138,8 @@ fn a_loan_is_proposed_only_where_it_helps() {
     assert!(![forbidden, held].iter().any(|what| what.contains("request list")));
 }
 
-/// ATK-95: a tool's name cannot end the string in which it stands, nor do anything to the terminal that shows it; and
-/// the rule that is proposed is one, about that very tool.
+/// ATK-95: a tool's name cannot end the string that it stands in, and cannot control the terminal that shows it. The
+/// proposed text is a single rule about exactly that tool.
 #[test]
 fn a_name_stays_inside_its_string() {
     let subject = UserId::generate(ManualClock::default().now(), &SeededEntropy::default());
@@ -152,7 +152,7 @@ fn a_name_stays_inside_its_string() {
         policy.unwrap()
     };
     let lines = proposed("plain").lines().count();
-    // The last is no escape: it must not be read as `A`.
+    // The last name is not an escape: it must not be read as `A`.
     for name in ["plain", "a\"].contains(\"\\", "\u{1b}[2J", "two\nlines", "名前", "\\u{41}"] {
         let policy = proposed(name);
         assert!(policy.lines().all(|line| !line.chars().any(char::is_control)), "{policy:?}");

@@ -13,8 +13,8 @@ fn fits(bounds: &Value, arguments: &str) -> bool {
         .is_ok()
 }
 
-/// ATK-117: a bound is passed by no other type, by no list around a value, and not by leaving the argument out. Also inside other
-/// arguments, and where there is a choice.
+/// ATK-117: a value of another type, a list around a value or a missing argument does not get past a bound. The same
+/// holds inside other arguments, and where there is a choice.
 #[test]
 fn a_bound_implies_its_type_and_its_presence() {
     let title = json!({"properties": {"title": {"pattern": "^draft"}}});
@@ -88,7 +88,7 @@ fn a_bound_implies_its_type_and_its_presence() {
     }
 }
 
-/// A property bounded so.
+/// A schema with one bounded property.
 fn one(inner: &Value) -> Value {
     json!({"properties": {"a": inner}})
 }
@@ -99,7 +99,7 @@ fn tells(bounds: &Value, arguments: &str, said: &str) {
     assert!(told.contains(said), "{bounds} {arguments}: {told}");
 }
 
-/// What a call is told that is beyond bounds: enough for a model that never saw them to call again, whatever the keyword.
+/// The refusal of a call beyond its bounds lets a model that never saw them call again correctly, whatever the keyword.
 #[test]
 fn a_refusal_names_the_bound_that_is_not_kept() {
     for (bounds, arguments, said) in [
@@ -147,7 +147,7 @@ fn a_refusal_names_the_bound_that_is_not_kept() {
     }
 }
 
-/// The same of choices, of what may be there, and of what is missing.
+/// The same holds for choices, for members that may not be there, and for missing ones.
 #[test]
 fn a_refusal_names_the_choice_that_there_is() {
     let closed = json!({"properties": {"a": {"const": 1}, "b": {}}, "additionalProperties": false});
@@ -189,7 +189,8 @@ fn a_refusal_names_the_choice_that_there_is() {
     }
 }
 
-/// ATK-280: however large bounds are and whatever is in them, a refusal is one short line, and quotes nothing that was sent.
+/// ATK-280: however large bounds are and whatever they hold, a refusal is one short line, and quotes nothing that was
+/// sent.
 #[test]
 fn a_refusal_by_bounds_is_short_and_quotes_nothing_that_was_sent() {
     let long: Vec<String> = (0..400).map(|at| format!("value {at}\u{202e}\n")).collect();
@@ -210,7 +211,7 @@ fn refused(bounds: &Value, definition: Option<&str>) -> String {
     check_schema("pay", bounds, definition).expect_err(&bounds.to_string()).to_string()
 }
 
-/// ATK-119: what could bind nothing is told when it is made, with what may have been meant.
+/// ATK-119: a bound that cannot restrict anything is refused when it is made, with a hint at what may have been meant.
 #[test]
 fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
     let pay = r##"{"name":"pay","inputSchema":{"type":"object","properties":{"amount":{"type":"integer"},"to":{"anyOf":[{"type":"string"},{"type":"null"}]},"at":{"$ref":"#/$defs/At"}},"$defs":{"At":{"type":"object","properties":{"folder":{"type":"string"}}}}}}"##;
@@ -258,7 +259,7 @@ fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
     }
     let open = json!({"properties": {"x": {"type": ["number", "string"], "maximum": 5}}});
     assert!(refused(&open, None).contains("let any string through as the argument `x`"));
-    // Of a tool that takes anything, or that is not known, any argument can be bounded.
+    // If a tool takes any arguments, or is unknown, every argument can be bounded.
     for definition in [None, Some("{}"), Some(r#"{"inputSchema":{"type":"object"}}"#), Some("not JSON")] {
         assert_eq!(check_schema("pay", &json!({"properties": {"ammount": {"maximum": 100}}}), definition), Ok(()));
     }
@@ -272,7 +273,7 @@ fn a_bound_that_binds_nothing_is_refused_with_a_hint() {
     }
 }
 
-/// Whether a tool takes an argument is told only where its schema says all of it; and whether it can take others.
+/// A tool is said to lack an argument only if its schema shows all of them; also whether it can take others.
 #[test]
 fn an_argument_that_a_tool_lacks_is_told_where_that_is_certain() {
     let of = |schema: Value| json!({"name": "pay", "inputSchema": schema}).to_string();
@@ -301,7 +302,7 @@ fn an_argument_that_a_tool_lacks_is_told_where_that_is_certain() {
         let found = found.as_ref().map(|lacking| (lacking.hint.as_str(), lacking.closed));
         assert_eq!(found, expected, "{definition} {argument}");
     }
-    // Bounds are treated alike.
+    // Bounds give the same hints.
     let bounds = json!({"properties": {"ammount": {"maximum": 100}}});
     for (definition, expected) in [(&open, Some(false)), (&closed, Some(true)), (&patterns, None), (&either, None)] {
         let found = match check_schema("pay", &bounds, Some(definition)) {
@@ -315,8 +316,8 @@ fn an_argument_that_a_tool_lacks_is_told_where_that_is_certain() {
     }
 }
 
-/// A schema of somebody else is refused before anybody agrees to it, if checking it could not be bounded: alone, or as
-/// part of a task.
+/// A schema that somebody else wrote is refused before anybody agrees to it, if the cost of its check has no bound:
+/// both alone and as a part of a task.
 #[test]
 fn a_schema_that_is_broken_or_explosive_is_refused() {
     let invalid = |error: &BoundsError| matches!(error, BoundsError::Invalid { .. });
@@ -324,9 +325,9 @@ fn a_schema_that_is_broken_or_explosive_is_refused() {
     let too_large = |error: &BoundsError| matches!(error, BoundsError::TooLarge { .. });
     let within = |inner: Value| json!({"properties": {"a": inner}});
     let wide = |values: usize| json!({"enum": (2..values).collect::<Vec<_>>()});
-    // Three levels around it, the schema, its properties and what is said of one; and one inside.
+    // Three levels are around it (the schema, its properties and the schema of one), and one is inside.
     let deep = |levels: usize| within((4..levels).fold(json!({"minItems": 1}), |inner, _| json!({"items": inner})));
-    // Lists count like objects: two levels at a time, an object and the list in it.
+    // Lists count like objects: each step adds two levels, an object and the list in it.
     let deep_lists = |levels: usize| (1..levels / 2).fold(json!({"enum": []}), |inner, _| json!({"allOf": [inner]}));
     let word = |word: &str| within(json!({word: "#"}));
     let fine: Option<fn(&BoundsError) -> bool> = None;
@@ -365,7 +366,7 @@ fn a_schema_that_is_broken_or_explosive_is_refused() {
     }
 }
 
-/// What a stranger wrote into a schema is said back in one short line, for it is shown to people and put on record.
+/// A stranger's schema is quoted in one short line, because the text is shown to people and recorded.
 #[test]
 fn a_refused_schema_is_told_in_a_short_line() {
     let long = "x".repeat(1000);
@@ -385,8 +386,8 @@ fn a_refused_schema_is_told_in_a_short_line() {
     }
 }
 
-/// ATK-245: an expression of bounds has a bounded number of states, and one call makes it look at a bounded number of
-/// bytes: a longer text is refused, whether it would fit or not.
+/// ATK-245: an expression in bounds has a bounded number of states, and one call makes it read a bounded number of
+/// bytes. A longer text is refused, whether it would fit or not.
 #[test]
 fn a_pattern_costs_a_bounded_number_of_steps() {
     for large in ["^(?:[a-z]{0,60}-?){20}$", "^(?:ab?c){1,2000}$"] {
@@ -402,7 +403,7 @@ fn a_pattern_costs_a_bounded_number_of_steps() {
     let all = ["a", "b", "c", "d"];
     assert!(fits(&one, &text(&["a"], 100_000)) && !fits(&one, &text(&["a"], 200_000)));
     assert!(fits(&four, &text(&all, 25_000)) && !fits(&four, &text(&all, 50_000)));
-    // A length that is bounded as well is looked at first.
+    // If the length is bounded as well, it is checked first.
     let short = json!({"properties": {"a": {"pattern": "^x*$", "maxLength": 10}}});
     assert!(!fits(&short, &text(&["a"], 3_000_000)));
 }

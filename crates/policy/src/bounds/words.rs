@@ -1,4 +1,4 @@
-//! The keywords of JSON Schema 2020-12, by the type that each speaks of.
+//! The keywords of JSON Schema 2020-12, by the type that each applies to.
 
 use sekisho_protocol::json::Kind;
 use sekisho_protocol::mcp::strict::loosely;
@@ -7,17 +7,17 @@ use serde_json::Value;
 /// What a keyword does in bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// It binds a value of any type.
+    /// It restricts values of any type.
     Any,
-    /// It is a remark.
+    /// It is an annotation.
     Note,
-    /// It binds values of one type, and says nothing of others.
+    /// It restricts values of one type, and no others.
     Of(Family),
-    /// It is not used in bounds; what to write in its place.
+    /// It is not used in bounds. Holds the text that says what to write instead.
     Unclear(&'static str),
 }
 
-/// The types that keywords speak of.
+/// The types that keywords apply to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     Array,
@@ -40,7 +40,7 @@ impl Family {
 const BRANCHES: &str = "list what is allowed with `anyOf`";
 const CLOSED: &str = "list the arguments under `properties`, with `\"additionalProperties\": false`";
 
-/// Every keyword (2020-12), in order.
+/// Every keyword (2020-12), sorted.
 const WORDS: [(&str, Word); 51] = [
     ("$comment", Word::Note),
     ("$schema", Word::Note),
@@ -92,7 +92,7 @@ const WORDS: [(&str, Word); 51] = [
     ("unevaluatedProperties", Word::Unclear(CLOSED)),
     ("uniqueItems", Word::Of(Family::Array)),
     ("writeOnly", Word::Note),
-    // A word of OpenAPI 3.0, which JSON Schema passes over.
+    // A keyword of OpenAPI 3.0, which JSON Schema ignores.
     ("nullable", Word::Unclear("add \"null\" to `type`")),
 ];
 
@@ -101,7 +101,7 @@ impl Word {
         WORDS.iter().find(|(word, _)| *word == keyword).map(|(_, means)| *means)
     }
 
-    /// Whether it can refuse anything with this value.
+    /// Whether the keyword can refuse anything with this value.
     pub(super) fn binds(self, keyword: &str, value: &Value) -> bool {
         match (self, value) {
             (Self::Note | Self::Unclear(_), _) => false,
@@ -114,15 +114,15 @@ impl Word {
     }
 }
 
-/// The names of all keywords.
+/// Returns the names of all keywords.
 pub(super) fn all() -> impl Iterator<Item = &'static str> + Clone {
     WORDS.iter().map(|(word, _)| *word)
 }
 
-/// Two words that are at least so much alike could be meant for one another.
+/// How similar two words have to be for one to be suggested for the other.
 const ALIKE_MIN: f64 = 0.7;
 
-/// The keyword that one is nearly.
+/// Returns the keyword that is most similar to this word, if one is similar enough.
 pub(super) fn nearest(keyword: &str) -> Option<&'static str> {
     best(keyword, all())
 }
@@ -135,7 +135,7 @@ fn best<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str>
     scored.max_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, other)| other)
 }
 
-/// The end of a sentence that says what may have been meant, or what there is.
+/// Returns the end of a sentence that suggests what may have been meant, or lists what there is.
 pub(super) fn meant<'a>(name: &str, among: impl Iterator<Item = &'a str> + Clone) -> String {
     const NAMED_MAX: usize = 12;
     match best(name, among.clone()) {

@@ -30,7 +30,7 @@ fn tools() -> [Tool; 4] {
     ]
 }
 
-/// What a user with these rights may hand on to a client at `notes`.
+/// The most that a user with these rights can grant a client at `notes`.
 fn most(parts: RightsParts, client: &str) -> ScopeSet {
     let users = BTreeMap::from([(user(), RightsUser::default())]);
     let rights = Rights::new(RightsParts { users, ..parts }).unwrap();
@@ -50,25 +50,25 @@ fn parts(server: RightsServer, policies: &str) -> RightsParts {
     }
 }
 
-/// AS-16, RS-39: a user hands on no more than the user has.
+/// AS-16, RS-39: a user grants no more than the user's own rights.
 #[test]
 fn a_user_grants_no_more_than_the_users_own_rights() {
     let reader = RightsServer { users: BTreeMap::from([(user(), ToolClass::Read)]), ..RightsServer::default() };
     for (server, policies, expected) in [
         (reader.clone(), "", "mcp:read tool:look"),
         (RightsServer::default(), "", ""),
-        // By name alone: the class of the one tool may be handed on, for the rights hold whatever is granted.
+        // The rule names only one tool, and its class can be granted: the rights apply whatever is granted.
         (
             RightsServer::default(),
             r#"permit(principal, action == Action::"call", resource == Tool::"notes/wipe");"#,
             "mcp:destructive tool:wipe",
         ),
         (reader, r#"forbid(principal, action, resource == Tool::"notes/look");"#, "mcp:read"),
-        // Whoever calls nothing may still read resources or get prompts, and either is reading.
+        // A user that may call no tool may still read resources or get prompts, and both count as reading.
         (RightsServer::default(), r#"permit(principal, action == Action::"read", resource);"#, "mcp:read"),
         (RightsServer::default(), r#"permit(principal, action == Action::"get", resource);"#, "mcp:read"),
         (RightsServer::default(), r#"permit(principal, action == Action::"list", resource);"#, ""),
-        // Also where the rules name what may be read, and nothing else may.
+        // The same holds if the rules name the resources that may be read.
         (
             RightsServer::default(),
             r#"permit(principal, action == Action::"read", resource) when { resource.uri like "file:///pub/*" };"#,
@@ -92,7 +92,7 @@ fn a_user_grants_no_more_than_the_users_own_rights() {
     assert_eq!(grantable_of(&wish, &may).to_string(), "mcp:read offline_access");
 }
 
-/// What was lent to a user for use by one client may be handed on to that client, and to no other.
+/// What was lent to a user for one client can be granted to that client, and to no other.
 #[test]
 fn what_was_lent_for_one_client_is_handed_on_to_it_alone() {
     let now = ManualClock::default().now();

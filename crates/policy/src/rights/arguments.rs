@@ -1,7 +1,7 @@
-//! The arguments of a call as policies see them: each value by its name, in the bags of its kind.
+//! The arguments of a call as policies see them: each value by its name, in the bag of its kind.
 //!
-//! A bag holds what Cedar can hold exactly, and nothing else: a value is never turned into one nearby, nor into one of
-//! another type. What a rule looks for in a bag and finds outside of it is a *clash* (see [`Looks::clash`]).
+//! A bag holds only what Cedar can represent exactly: a value is never rounded and never turned into another type. An
+//! argument that a rule looks for in a bag, but that has a value outside of it, is a *clash* (see [`Looks::clash`]).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,10 +14,10 @@ use sekisho_protocol::mcp::strict::{is_exact, loosely};
 use super::looks::{Bag, Looks};
 use crate::schema::ToolSchema;
 
-/// Names of arguments that policies can see, those inside others counted too; a call with more is denied where a
-/// policy looks at arguments.
+/// The most names of arguments that policies can see, counting nested ones. A call with more is denied if a policy
+/// looks at arguments.
 const NAMES_MAX: usize = 512;
-/// Objects and lists inside one another that policies can see.
+/// The deepest nesting of objects and lists that policies can see.
 const DEPTH_MAX: usize = 16;
 
 /// One value.
@@ -26,7 +26,7 @@ enum ArgumentValue<'a> {
     Array,
     Boolean(bool),
     Null,
-    /// `None`: with an exponent beyond any use, or an integer that some programs round to one nearby.
+    /// `None` if the exponent is too large, or it is an integer that some programs round.
     Number(Option<Decimal>),
     Object,
     String(Cow<'a, str>),
@@ -54,14 +54,15 @@ impl ArgumentValue<'_> {
     }
 }
 
-/// All arguments of one call, those inside others too, by their names.
+/// All arguments of one call, with nested ones, by their names.
 #[derive(Debug, Default)]
 pub(super) struct Arguments<'a> {
     found: HashMap<String, ArgumentValue<'a>>,
 }
 
 impl<'a> Arguments<'a> {
-    /// `None`: more than policies look at, or two arguments with one name (`{"a.b": 1, "a": {"b": 2}}`), or no object.
+    /// Reads the arguments. `None` if there are more than policies look at, if two have one name (`{"a.b": 1, "a":
+    /// {"b": 2}}`), or if the text is no object.
     pub(super) fn read(text: Option<&'a [u8]>) -> Option<Self> {
         let mut arguments = Self::default();
         let raw = Raw::new(std::str::from_utf8(text.unwrap_or(b"{}")).ok()?);
@@ -100,17 +101,17 @@ impl<'a> Arguments<'a> {
             }
             Kind::String => ArgumentValue::String(value.string().ok()?),
         };
-        // What is inside has its place already, so the bound is kept to by what is added last.
+        // Nested values are inserted first, so the bound has to be checked again here.
         let is_new = self.found.insert(name, found).is_none();
         (is_new && self.found.len() <= NAMES_MAX).then_some(())
     }
 
-    /// What one bag holds.
+    /// Returns the contents of one bag.
     pub(super) fn tags(&self, bag: Bag) -> Vec<(String, Expression)> {
         self.found.iter().filter_map(|(name, found)| Some((name.clone(), found.tag(bag)?))).collect()
     }
 
-    /// The names by their loose form (see [`loosely`]).
+    /// Returns the names by their loose form (see [`loosely`]).
     pub(super) fn loose(&self) -> Loose<'_> {
         let mut names: HashMap<Cow<'_, str>, Vec<&str>> = HashMap::new();
         for name in self.found.keys() {
@@ -126,8 +127,8 @@ pub(super) struct Loose<'a> {
 }
 
 impl Looks {
-    /// An argument that is there in a form that these looks cannot compare: under its name and outside of the bag, under
-    /// a name that a lenient reader takes for it, or where its list or object should be. `schema` is the tool's.
+    /// Returns an argument that is there in a form that these looks cannot compare: under its name but outside of the
+    /// bag, under a name that a lenient reader takes for it, or in place of its list or object. `schema` is the tool's.
     pub(super) fn clash(
         &self,
         arguments: &Arguments<'_>,
@@ -136,7 +137,7 @@ impl Looks {
     ) -> Option<String> {
         let sight = Sight { arguments, loose, schema };
         let named = self.names.iter().find_map(|(bag, name)| sight.clash(*bag, name));
-        // Under a name that is put together when the rule is evaluated, anything may be looked for.
+        // A name that is put together when the rule is evaluated can be any name.
         named.or_else(|| {
             let mut all = arguments.found.iter();
             let outside =
@@ -147,7 +148,7 @@ impl Looks {
     }
 }
 
-/// One look at the arguments.
+/// The arguments, with what is needed to search them.
 struct Sight<'a, 'b> {
     arguments: &'a Arguments<'b>,
     loose: &'a Loose<'a>,
@@ -165,7 +166,8 @@ impl Sight<'_, '_> {
         if let Some(other) = self.lookalike(name, |_| true) {
             return Some(other);
         }
-        // What it would be inside of: a text, for one, that the upstream reads as the JSON of an object.
+        // Something else stands in place of the object around it, such as a text that the upstream reads as the JSON of
+        // an object.
         let ends = name.match_indices('.').map(|(end, _)| end);
         ends.filter_map(|end| name.split_at_checked(end)).find_map(|(outer, rest)| {
             let by_place = rest.trim_start_matches('.').split('.').next().is_some_and(is_place);
@@ -203,12 +205,12 @@ impl Sight<'_, '_> {
     }
 }
 
-/// Whether a part of a name is a place in a list.
+/// Whether a part of a name is an index in a list.
 fn is_place(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The bags of one call: those of a question without arguments are empty.
+/// Returns the bags of one call. For a question without arguments they are empty.
 pub(super) fn bags(arguments: &Arguments<'_>) -> impl Iterator<Item = (Bag, Vec<(String, Expression)>)> {
     Bag::ALL.into_iter().map(|bag| (bag, arguments.tags(bag)))
 }

@@ -1,4 +1,4 @@
-//! Which policies can concern one subject at one server: the others are never evaluated.
+//! Selects the policies that can concern one subject at one server; the others are never evaluated.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,23 +20,23 @@ use crate::model::Target;
 use crate::schema::ToolSchema;
 use crate::task::WhichArguments;
 
-/// One policy, with what is known of it from reading it once.
+/// One policy, with what was found out when it was loaded.
 #[derive(Debug, Clone)]
 pub(super) struct Indexed {
-    /// As it was written.
+    /// The policy as it was written.
     pub(super) policy: Policy,
-    /// As it is evaluated: what it takes away is widened.
+    /// The policy as it is evaluated: comparisons that take something away are widened.
     pub(super) spelled: Policy,
-    /// Its widened form, if it permits and asks for a person or a task by URI or name.
+    /// The widened form of a policy that permits by URI or name and requires an approval or a task.
     pub(super) mark: Option<Policy>,
     pub(super) rule: RuleId,
     pub(super) uses: Uses,
     pub(super) approval: bool,
     pub(super) task_required: bool,
     pub(super) reason: Option<String>,
-    /// The same policy without its conditions, if it permits and looks at arguments: for lists.
+    /// The same policy without its conditions, for lists; only if it permits and looks at arguments.
     pub(super) open: Option<Policy>,
-    /// At which arguments it looks, if it looks at any.
+    /// The arguments that it looks at, if any.
     pub(super) looking: Option<Looking>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Indexed {
 #[derive(Debug, Clone)]
 pub(super) struct Looking {
     pub(super) looks: Looks,
-    /// Permits where the policy could apply with some arguments.
+    /// A policy that permits if this one could apply with some arguments.
     pub(super) guard: Policy,
 }
 
@@ -52,9 +52,9 @@ pub(super) struct Looking {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     policies: Vec<Indexed>,
-    /// By the entity of the scope: a server, a group of servers.
+    /// The policies whose scope names a server or a group of servers, by that entity.
     named: HashMap<EntityUid, Vec<usize>>,
-    /// By the server of a tool, a resource or a prompt that the scope names.
+    /// The policies whose scope names a tool, a resource or a prompt, by its server.
     inside: HashMap<String, Vec<usize>>,
     anywhere: Vec<usize>,
 }
@@ -79,15 +79,15 @@ impl Index {
         index
     }
 
-    /// The reasons of those of these rules that forbid, if there are any.
+    /// Returns the reasons of those of these rules that forbid, if there are any.
     pub(super) fn forbidding(&self, rules: &[RuleId]) -> Option<Vec<String>> {
         let named = self.policies.iter().filter(|known| rules.contains(&known.rule));
         let forbidding: Vec<_> = named.filter(|known| known.policy.effect() == Effect::Forbid).collect();
         (!forbidding.is_empty()).then(|| forbidding.iter().filter_map(|known| known.reason.clone()).collect())
     }
 
-    /// The policies that can concern this subject (`around`: itself and its groups) at this server (`at`: itself and
-    /// its groups).
+    /// Returns the policies that can concern this subject at this server. `around` holds the subject and its groups,
+    /// `at` the server and its groups.
     pub(super) fn slice(&self, around: &[EntityUid], at: &[EntityUid], server: &ServerName) -> Slice {
         let lists = at.iter().filter_map(|uid| self.named.get(uid));
         let lists = lists.chain(self.inside.get(server.as_str())).chain(std::iter::once(&self.anywhere));
@@ -138,14 +138,15 @@ pub(super) struct Slice {
     open: PolicySet,
     open_uses: Uses,
     known: HashMap<PolicyId, Indexed>,
-    /// Widened rules that ask for a person or a task: where one fits a permitted call, that is asked.
+    /// The widened forms of rules that require an approval or a task. If one matches a permitted call, the call needs
+    /// that.
     marks: PolicySet,
     open_marks: PolicySet,
-    /// The tools and prompts that some scope names, folded.
+    /// The tools and prompts that the scope of a policy names, folded.
     singled_out: HashSet<String>,
-    /// Whether some scope names a resource.
+    /// Whether the scope of a policy names a resource.
     singles_out_resources: bool,
-    /// Whether some rule permits to read resources or to get prompts that it names.
+    /// Whether some rule permits reading resources or getting prompts that it names.
     reads_by_name: bool,
     /// The rules of loans, whose policies are linked and not indexed.
     lent: Vec<RuleId>,
@@ -162,11 +163,11 @@ impl Slice {
         }
         self.closed_uses = self.closed_uses.and(indexed.uses);
         self.reads_by_name |= reads_by_name(indexed);
-        // The same identifier twice cannot be: loading refuses it.
+        // The same identifier cannot occur twice: loading refuses it.
         let _ = self.closed.add(indexed.spelled.clone());
         let open = match (&indexed.open, indexed.uses.arguments, indexed.policy.effect()) {
             (Some(open), ..) => Some((open, Uses::default())),
-            // What forbids some arguments leaves others.
+            // A policy that forbids some arguments leaves others.
             (None, true, Effect::Forbid) => None,
             (None, ..) => Some((&indexed.spelled, indexed.uses)),
         };
@@ -184,10 +185,10 @@ impl Slice {
         self.known.insert(indexed.policy.id().clone(), indexed.clone());
     }
 
-    /// The policies to ask, and what they look at.
+    /// Returns the policies to evaluate, and what they look at.
     ///
-    /// For a list the question is whether there are any arguments with which something may be called: a policy that
-    /// permits by arguments could, and one that forbids by arguments need not.
+    /// For a list the question is whether any arguments are permitted: a policy that permits by arguments might allow
+    /// some, and one that forbids by arguments need not forbid all.
     pub(super) fn asked(&self, asked: WhichArguments) -> (&PolicySet, Uses) {
         match asked {
             WhichArguments::Any => (&self.open, self.open_uses),
@@ -195,10 +196,10 @@ impl Slice {
         }
     }
 
-    /// Whether an answer depends on which of the server's tools, resources or prompts this is, and not on its class
-    /// alone. Where it does not, one answer is good for all of its class: a list costs a few evaluations.
+    /// Whether an answer depends on which of the server's tools, resources or prompts this is, and not only on its
+    /// class. If not, one answer holds for all of its class, so that a list costs only a few evaluations.
     pub(super) fn tells_apart(&self, target: &Target) -> bool {
-        // The policies that are asked for lists look at nothing beyond what those for calls do.
+        // The policies for lists look at nothing more than those for calls.
         self.closed_uses.identity
             || match target {
                 Target::Resource { .. } => self.singles_out_resources,
@@ -209,12 +210,12 @@ impl Slice {
             }
     }
 
-    /// Whether some resource or prompt may be read that only its rule knows by name.
+    /// Whether a resource or prompt may be read that only its rule knows by name.
     pub(super) fn reads_by_name(&self) -> bool {
         self.reads_by_name
     }
 
-    /// The marks to look for, if there are any.
+    /// Returns the marks to evaluate, if there are any.
     pub(super) fn marks(&self, asked: WhichArguments) -> Option<&PolicySet> {
         let marks = match asked {
             WhichArguments::Any => &self.open_marks,
@@ -223,11 +224,11 @@ impl Slice {
         (!marks.is_empty()).then_some(marks)
     }
 
-    /// The same, and what was lent for this very call.
+    /// Returns the same selection with the loans for this very call.
     pub(super) fn with(&self, lent: &[&RightsLoan], template: &Template, terms: &Terms) -> Self {
         let mut with = self.clone();
         for set in [&mut with.closed, &mut with.open] {
-            // Neither can be there already: rules of that name are refused at load.
+            // Neither can be there already: loading refuses rules with such names.
             let _ = set.add_template(template.clone());
             for loan in lent {
                 let slots = HashMap::from([
@@ -241,7 +242,7 @@ impl Slice {
         with
     }
 
-    /// What the marks of a permitted call ask for beside what its rules do.
+    /// Adds what the matching marks of a permitted call require.
     pub(super) fn mark(&self, answer: &mut Answer, response: &Response) {
         let broken = response.diagnostics().errors().map(|error| self.failed(error));
         let broken: Vec<RuleId> = broken.collect();
@@ -254,13 +255,13 @@ impl Slice {
         Self::ask(answer, found.collect());
     }
 
-    /// Lets a permitted call be asked for what these rules ask.
+    /// Adds the approval and the task that these rules require of a permitted call.
     fn ask(answer: &mut Answer, mut rules: Vec<&Indexed>) {
         rules.sort_by(|one, other| one.rule.text().cmp(&other.rule.text()));
         for known in rules {
             if known.approval && answer.approval.is_none() {
                 answer.approval = Some(known.rule.clone());
-                // The reason of the rule that asks is what the person reads.
+                // The person reads the reason of the rule that requires the approval.
                 answer.reasons.splice(0..0, known.reason.clone());
             }
             if known.task_required && answer.task_required.is_none() {
@@ -269,7 +270,7 @@ impl Slice {
         }
     }
 
-    /// The rule that could not be evaluated.
+    /// Returns the rule that could not be evaluated.
     fn failed(&self, error: &AuthorizationError) -> RuleId {
         match error {
             AuthorizationError::PolicyEvaluationError(error) => {
@@ -279,7 +280,7 @@ impl Slice {
         }
     }
 
-    /// The policies that look for an argument that is there in a form that they cannot compare.
+    /// Returns the policies that look for an argument that is there in a form that they cannot compare.
     pub(super) fn clashing(&self, arguments: &Arguments<'_>, schema: Option<&ToolSchema>) -> Vec<Clashing<'_>> {
         let loose = arguments.loose();
         let looking = self.known.values().filter_map(|known| Some((known, known.looking.as_ref()?)));
@@ -290,8 +291,9 @@ impl Slice {
         clashing.collect()
     }
 
-    /// What an evaluation came to. `unread`: policies that could apply, and could not compare an argument. One that
-    /// forbids does; one that permits does not, and what it wants beside, an approval or a task, is still wanted.
+    /// Reads the result of an evaluation. `unread` holds the policies that could apply but could not compare an
+    /// argument. Such a `forbid` forbids and such a `permit` does not permit, but an approval or a task that it
+    /// requires is still required.
     pub(super) fn read(&self, response: &Response, asked: WhichArguments, unread: &[Clashing<'_>]) -> Answer {
         let allowed = response.decision() == Decision::Allow;
         let diagnostics = response.diagnostics();
@@ -312,7 +314,8 @@ impl Slice {
         let lent = |id: &PolicyId| self.lent.iter().find(|rule| rule.text() == AsRef::<str>::as_ref(id)).cloned();
         because.extend(counting().filter_map(lent));
         because.dedup();
-        // For a list, a rule that looks at arguments wants its task for some of them only, unless all rules do.
+        // In a list, a rule that looks at arguments requires its task only for some of them, unless all rules require
+        // one.
         let all_want = determining.iter().all(|known| known.task_required);
         let task_required = match asked {
             WhichArguments::Any if !all_want => wants(|known| known.task_required && !known.uses.arguments),

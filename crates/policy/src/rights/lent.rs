@@ -1,7 +1,7 @@
-//! Access that owners lent: one Cedar template, linked for every loan.
+//! Access that owners lent: one Cedar template, which is linked for every loan.
 //!
-//! A link is asked only where the loan is for this very call: its subject, client, task, tool and arguments, before its
-//! end. A policy that forbids beats it like any other permission.
+//! A link is evaluated only if the loan is for this very call: its subject, client, task, tool and arguments, before it
+//! expires. A policy that forbids beats a loan like any other permission.
 
 use std::collections::HashMap;
 
@@ -24,24 +24,25 @@ const TEMPLATE: &str = r#"permit(principal == ?principal, action == Action::"cal
 pub struct RightsLoan {
     /// The identifier.
     pub id: LoanId,
-    /// To whom.
+    /// The subject that gets it.
     pub subject: Subject,
-    /// For use by which client, and by no other through it.
+    /// The only client through which it may be used.
     pub client: ClientId,
-    /// For which task only.
+    /// The only task in which it may be used, if it is for one.
     pub task: Option<TaskId>,
-    /// At which server.
+    /// The server of the tool.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
-    /// With which arguments: a JSON Schema; `None` for any. One that cannot be checked lends nothing.
+    /// The bounds on its arguments, as a JSON Schema; `None` allows any. A loan whose bounds cannot be read allows
+    /// nothing.
     pub bounds: Option<Value>,
     /// When it ends.
     pub expires: Timestamp,
 }
 
 impl RightsLoan {
-    /// The rule that it is in records and explanations.
+    /// Returns the rule that records and explanations name.
     pub(super) fn rule(&self) -> RuleId {
         RuleId::Loan(self.id)
     }
@@ -54,7 +55,7 @@ impl RightsLoan {
     }
 }
 
-/// All loans, by whom and where.
+/// All loans, by subject and server.
 #[derive(Debug)]
 pub(super) struct Lent {
     pub(super) template: Template,
@@ -74,14 +75,14 @@ impl Lent {
         let mut all: HashMap<_, Vec<Loan>> = HashMap::new();
         for lent in loans {
             let bounds = lent.bounds.as_ref().map(|schema| Bounds::read(&lent.tool, schema));
-            // Checked when it was lent; what cannot be checked now lends nothing.
+            // Bounds were checked when they were made. A loan whose bounds cannot be read now allows nothing.
             let Ok(bounds) = bounds.transpose() else { continue };
             all.entry((lent.subject.clone(), lent.server.clone())).or_default().push(Loan { lent, bounds });
         }
         Self { template, loans: all }
     }
 
-    /// The loans that are for this call.
+    /// Returns the loans that allow this call.
     pub(super) fn to(
         &self,
         principal: Principal<'_>,
@@ -98,7 +99,7 @@ impl Lent {
         own.map(|loan| &loan.lent).collect()
     }
 
-    /// The bound of the newest loan for such a call that these arguments do not keep.
+    /// Returns the bound of the newest loan for such a call that these arguments do not keep.
     pub(super) fn beyond(
         &self,
         principal: Principal<'_>,
@@ -110,7 +111,7 @@ impl Lent {
         newest.bounds.as_ref()?.check(call.arguments.as_deref()).err()
     }
 
-    /// The loans for such a call, whatever its arguments are.
+    /// Returns the loans for such a call, whatever its arguments are.
     fn of<'l, 'c>(
         &'l self,
         principal: Principal<'c>,

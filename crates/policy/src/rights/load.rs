@@ -1,4 +1,4 @@
-//! Policies from their texts: read, checked strictly, and refused whole if anything is wrong.
+//! Reads policies from their texts, checks them strictly, and refuses all if anything is wrong.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -20,20 +20,20 @@ use super::uses::Uses;
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
 
-/// Bytes of one policy file.
+/// The most bytes of one policy file.
 const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The schema that policies are checked against, with its comments: what they may speak of.
+/// The schema that policies are checked against, with its comments, which say what policies can use.
 pub fn schema_text() -> &'static str {
     SCHEMA
 }
 
-/// Where in a file.
+/// A place in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// The first byte.
+    /// The position of the first byte.
     pub at: usize,
-    /// How many.
+    /// The number of bytes.
     pub len: usize,
 }
 
@@ -41,20 +41,20 @@ pub struct Span {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {message}")]
 pub struct Fault {
-    /// The file, or what made the policy.
+    /// The file, or whatever else the policy comes from.
     pub file: String,
     /// What is wrong.
     pub message: String,
-    /// Where, if that is known.
+    /// The place, if it is known.
     pub span: Option<Span>,
-    /// What to do, if the reader of policies says so.
+    /// What to do about it, if the parser of policies says so.
     pub help: Option<String>,
 }
 
-/// Annotations that mean something. A misspelt one would silently mean nothing, so all others are refused.
+/// The annotations that have a meaning. All others are refused, because a misspelt one would silently do nothing.
 const ANNOTATIONS: [&str; 4] = ["approval", "id", "reason", "task_required"];
 
-/// All policies of these parts, and what is odd in them; or every mistake.
+/// Returns all policies of these parts and the oddities in them, or every mistake.
 pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<(Vec<Indexed>, Vec<Fault>), Vec<Fault>> {
     let mut files: Vec<PolicyFile> = parts.files.clone();
     files.push(PolicyFile { name: CONFIGURED.to_owned(), text: configured(parts, terms) });
@@ -89,10 +89,10 @@ pub(super) fn policies(parts: &RightsParts, terms: &Terms) -> Result<(Vec<Indexe
     Ok((indexed.map_err(|fault| vec![fault])?, odd))
 }
 
-/// What policies of the configuration's short words are called in errors.
+/// The name, in errors, of what policies come from that the configuration's short words stand for.
 const CONFIGURED: &str = "the configuration";
 
-/// Reads one file and names its policies: by `@id`, or by their place in it.
+/// Reads one file and names its policies: by `@id`, or by their position in the file.
 pub(super) fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
     let fault = |message: String, span, help| Fault { file: file.name.clone(), message, span, help };
     if file.text.len() > FILE_BYTES_MAX {
@@ -135,7 +135,7 @@ pub(super) fn read(file: &PolicyFile) -> Result<Vec<Policy>, Vec<Fault>> {
     if faults.is_empty() { Ok(named) } else { Err(faults) }
 }
 
-/// Why a rule of a file cannot have this name: it would be taken for a rule of another kind.
+/// Returns why a rule of a file cannot have this name: it would look like a rule of another kind.
 fn taken(id: &str) -> Option<String> {
     if id.starts_with(RuleId::LOAN_PREFIX) {
         return Some(format!("names that begin with `{}` are those of loans", RuleId::LOAN_PREFIX));
@@ -148,7 +148,7 @@ fn taken(id: &str) -> Option<String> {
     }
 }
 
-/// The reader of policies counts them from 0 in the order of the text.
+/// Returns the position of a policy, which the parser counts from 0 in the order of the text.
 fn place(id: &PolicyId) -> usize {
     AsRef::<str>::as_ref(id).strip_prefix("policy").and_then(|digits| digits.parse().ok()).unwrap_or_default()
 }
@@ -163,7 +163,7 @@ fn described(file: &PolicyFile, error: &dyn Diagnostic) -> Fault {
     }
 }
 
-/// Every rule against the schema, strictly (types, attributes that may be missing, actions that cannot apply).
+/// Checks every rule against the schema, strictly (types, attributes that may be missing, actions that cannot apply).
 fn validate(policies: &[(&PolicyFile, Policy)]) -> Vec<Fault> {
     let schema = match Schema::from_cedarschema_str(SCHEMA) {
         Ok((schema, _)) => schema,
@@ -181,7 +181,7 @@ fn validate(policies: &[(&PolicyFile, Policy)]) -> Vec<Fault> {
     let of = |id: &PolicyId| policies.iter().find(|(_, policy)| policy.id() == id).map(|(file, _)| *file);
     let fallback = PolicyFile { name: CONFIGURED.to_owned(), text: String::new() };
     let errors = result.validation_errors().map(|error| described(of(error.policy_id()).unwrap_or(&fallback), error));
-    // A rule that can never apply is a mistake too: somebody believes that it does.
+    // A rule that can never apply is a mistake, too, because somebody believes that it does.
     let warnings =
         result.validation_warnings().map(|warning| described(of(warning.policy_id()).unwrap_or(&fallback), warning));
     errors.chain(warnings).collect()
@@ -212,7 +212,7 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
     }
     let open = match (policy.effect(), uses.arguments) {
         (Effect::Permit, true) => {
-            // What is left is its scope, and that was read before.
+            // Only the scope is left, and that was parsed before.
             let open = Policy::from_json(Some(policy.id().clone()), without_conditions(json));
             Some(open.map_err(|error| fault(&error))?)
         }
@@ -227,19 +227,19 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
     let looking = match looks.is_empty() {
         true => None,
         false => {
-            // Like a scope, parts of a condition that was read before; widened as the rule itself is.
+            // Like a scope, these are parts of a policy that was parsed before; they are widened like the rule itself.
             let stands = widened.clone().ok().flatten().unwrap_or_else(|| given.clone());
             let guard = Policy::from_json(Some(policy.id().clone()), guard(stands));
             Some(Looking { looks, guard: guard.map_err(|error| fault(&error))? })
         }
     };
     let spelled = written(widened)?;
-    // Where the policy gives less than it says, what it asks for is asked for all that it says.
+    // If the widened policy permits less than its text says, it still requires an approval or task for all of its text.
     let as_said = || spelled.is_some().then(|| policy.clone());
     let mark = if asks { written(spelling::mark(&given))?.or_else(as_said) } else { None };
     uses.spellings |= spelled.is_some() || mark.is_some();
     let id = policy.id().to_string();
-    // Several policies can come of one word of the configuration.
+    // Several policies can come from one word of the configuration.
     let rule = if file.name == CONFIGURED {
         RuleId::read(id.split('#').next().unwrap_or_default())
     } else {
@@ -259,8 +259,8 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
     })
 }
 
-/// What is unwise in files of policies, though each of them counts: texts with which a URI is compared and that none can
-/// have. A file with mistakes has none of these yet.
+/// Returns what is unwise in policy files although it is in force: texts that a URI is compared with and that no URI
+/// can be. For a file with mistakes there are none.
 pub fn warnings(files: &[PolicyFile]) -> Vec<Fault> {
     let in_file = |file: &PolicyFile| {
         let policies = read(file).unwrap_or_default();
@@ -290,7 +290,7 @@ fn without_conditions(mut json: Value) -> Value {
     json
 }
 
-/// What a condition looks at, in the JSON form of a policy. Whatever is not understood counts as everything.
+/// Notes what a condition looks at, in the JSON form of a policy. What is not understood counts as everything.
 fn look(condition: &Value, uses: &mut Uses) {
     match condition {
         Value::Array(items) => items.iter().for_each(|item| look(item, uses)),
@@ -326,7 +326,7 @@ fn used(attribute: &str, uses: &mut Uses) {
     }
 }
 
-/// What the short words of the configuration mean, as policies.
+/// Returns the policies that the short words of the configuration stand for.
 fn configured(parts: &RightsParts, terms: &Terms) -> String {
     let mut text = format!("@id(\"owner\") permit(principal in {}, action, resource);\n", uid(&terms.group, OWNERS));
     for (name, server) in &parts.servers {
@@ -359,7 +359,7 @@ fn up_to(text: &mut String, terms: &Terms, name: &ServerName, (word, principal):
     );
 }
 
-/// A policy text in its usual form.
+/// Returns a policy text in its usual format.
 pub fn format_policies(file: &PolicyFile) -> Result<String, Fault> {
     let config = cedar_policy_formatter::Config { line_width: 100, indent_width: 4 };
     cedar_policy_formatter::policies_str_to_pretty(&file.text, &config).map_err(|report| Fault {

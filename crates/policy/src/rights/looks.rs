@@ -1,5 +1,5 @@
-//! Which arguments a policy looks at, and in which bag: read from its text once, so that at a call it is known whether it
-//! can compare what is there.
+//! Finds out from a policy's text which arguments it looks at, and in which bag. This is done once, so that each call
+//! can be checked for arguments that the policy cannot compare.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) enum Bag {
 impl Bag {
     pub(super) const ALL: [Self; 4] = [Self::Arguments, Self::Decimals, Self::Flags, Self::Numbers];
 
-    /// The attribute of the context.
+    /// Returns the attribute of the context.
     pub(super) fn attribute(self) -> &'static str {
         match self {
             Self::Arguments => "arguments",
@@ -31,7 +31,7 @@ impl Bag {
         Self::ALL.into_iter().find(|bag| bag.attribute() == attribute)
     }
 
-    /// What it holds, in words.
+    /// Describes what the bag holds.
     fn holds(self) -> &'static str {
         match self {
             Self::Arguments => "a text",
@@ -41,17 +41,18 @@ impl Bag {
     }
 }
 
-/// What a policy looks at.
+/// The arguments that a policy looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Looks {
-    /// Arguments by their names.
+    /// The arguments that it names.
     pub(super) names: BTreeSet<(Bag, String)>,
-    /// Bags in which it may look for any name: the name is put together when the policy is evaluated.
+    /// The bags in which it may look for any name, because the name is put together when the policy is evaluated.
     pub(super) everything: BTreeSet<Bag>,
 }
 
 impl Looks {
-    /// What an expression looks at, in the JSON form of policies. Whatever is not understood looks at everything.
+    /// Returns what an expression looks at, in the JSON form of policies. What is not understood counts as a look at
+    /// everything.
     pub(super) fn of(expression: &Value) -> Self {
         let mut looks = Self::default();
         looks.add(expression);
@@ -62,7 +63,8 @@ impl Looks {
         self.names.is_empty() && self.everything.is_empty()
     }
 
-    /// An argument that it looks for as two kinds of value. Whatever it is, one of the looks cannot compare it.
+    /// Returns an argument that the policy looks for as two kinds of value. Whatever its value is, one of the looks
+    /// cannot compare it.
     pub(super) fn contradiction(&self) -> Option<(&str, &'static str, &'static str)> {
         self.names.iter().find_map(|(bag, name)| {
             let other = self.names.iter().find(|(other, same)| same == name && other.holds() != bag.holds())?;
@@ -94,7 +96,7 @@ impl Looks {
                 right.into_iter().for_each(|name| self.add(name));
             }
             "." | "has" if left.is_some_and(is_context) => {
-                // A bag by itself: compared, or chosen by a condition.
+                // The whole bag is used: it is compared, or chosen by a condition.
                 let bag = operand.get("attr").and_then(Value::as_str).and_then(Bag::named);
                 self.everything.extend(bag.filter(|_| operator == "."));
             }
@@ -108,22 +110,22 @@ fn is_context(expression: &Value) -> bool {
     expression.get("Var").is_some_and(|name| name == "context")
 }
 
-/// The bag that an expression is.
+/// Returns the bag that an expression stands for.
 fn bag_of(expression: &Value) -> Option<Bag> {
     let access = expression.get(".")?;
     access.get("left").filter(|left| is_context(left))?;
     Bag::named(access.get("attr")?.as_str()?)
 }
 
-/// A policy that permits wherever this one could apply, whatever the arguments are: its scope, and those of its conditions
-/// that look at no argument. Where that says no, the policy has nothing to say.
+/// Returns a policy that permits whenever this one could apply, whatever the arguments are: it has the same scope, and
+/// only the conditions that look at no argument. If it does not permit, the policy cannot apply.
 pub(super) fn guard(mut policy: Value) -> Value {
     let conditions = policy.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut kept = Vec::new();
     for condition in &conditions {
         let (kind, body) = (condition.get("kind"), condition.get("body"));
         let (Some(kind), Some(body)) = (kind.and_then(Value::as_str), body) else { continue };
-        // All of `when` must hold, and nothing of `unless` may.
+        // All parts of `when` must hold, and no part of `unless` may.
         let operator = if kind == "when" { "&&" } else { "||" };
         let mut parts = Vec::new();
         split(operator, body, &mut parts);
@@ -137,7 +139,7 @@ pub(super) fn guard(mut policy: Value) -> Value {
     policy
 }
 
-/// The operands of one operator, however they are grouped, in order.
+/// Collects the operands of one operator in order, however they are grouped.
 fn split<'a>(operator: &str, expression: &'a Value, parts: &mut Vec<&'a Value>) {
     let operands = expression.get(operator).map(|both| (both.get("left"), both.get("right")));
     match operands {
@@ -149,7 +151,7 @@ fn split<'a>(operator: &str, expression: &'a Value, parts: &mut Vec<&'a Value>) 
     }
 }
 
-/// Ranges of addresses that a policy uses otherwise than as the range of `isInRange`, and addresses that no caller has.
+/// Returns ranges of addresses that a policy uses for anything but `isInRange`, and addresses that no caller can have.
 pub(super) fn odd_addresses(expression: &Value) -> Vec<String> {
     let mut found = Vec::new();
     addresses(expression, &mut found);
@@ -181,7 +183,7 @@ fn addresses(expression: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The text of `ip("…")`.
+/// Returns the text in `ip("…")`.
 fn address(expression: &Map<String, Value>) -> Option<&str> {
     expression.get("ip")?.as_array()?.first()?.get("Value")?.as_str()
 }
@@ -215,7 +217,7 @@ mod tests {
         Policy::parse(None, text).unwrap().to_json().unwrap()
     }
 
-    /// Every way to look at an argument is seen, and what is not understood counts as a look at everything.
+    /// Every way to look at an argument is found, and what is not understood counts as a look at everything.
     #[test]
     fn what_a_policy_looks_at_is_read_from_it() {
         let everything = [Bag::Arguments, Bag::Decimals, Bag::Flags, Bag::Numbers];

@@ -1,7 +1,7 @@
-//! The names that policies write out: a rule about a name that nothing has looks like a rule, and is none.
+//! The names that policies write out. A rule about a name that nothing has looks like a rule, but does nothing.
 //!
-//! Where such a comparison takes something away when it is true (in a `forbid`, in an `unless` of a `permit`), a typing
-//! error opens a hole. Where it gives something, it gives nothing.
+//! If a comparison takes something away when it is true (in a `forbid`, in an `unless` of a `permit`), a typing error
+//! opens a hole. If it gives something, a typing error gives nothing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::load::{Span, read};
 use super::parts::PolicyFile;
 
-/// What a name in a policy is the name of.
+/// What a name in a policy stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameOf {
     /// An argument of one tool: `context.numbers.hasTag("…")`, in a rule for this tool alone.
@@ -22,9 +22,9 @@ pub enum NameOf {
     Client,
     /// A group of users: `Group::"…"`.
     Group,
-    /// Whoever has no token: `Nobody::"…"`.
+    /// A caller without a token: `Nobody::"…"`.
     Nobody,
-    /// Whose a server is: `resource.party == "…"`.
+    /// Who runs a server: `resource.party == "…"`.
     Party,
     /// A prompt: `Prompt::"server/name"`.
     Prompt,
@@ -47,7 +47,7 @@ pub enum NameOf {
 }
 
 impl NameOf {
-    /// The entity type of this name.
+    /// Returns what names of this entity type stand for.
     fn entity(kind: &str) -> Option<Self> {
         Some(match kind {
             "Client" => Self::Client,
@@ -64,7 +64,7 @@ impl NameOf {
         })
     }
 
-    /// The attribute with which a text is compared.
+    /// Returns what names stand for that are compared with this attribute.
     fn attribute(expression: &Value) -> Option<Self> {
         let access = expression.get(".")?;
         let of = access.get("left")?.get("Var")?.as_str()?;
@@ -81,21 +81,22 @@ impl NameOf {
 /// A name that a policy writes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameUse {
-    /// What it is the name of.
+    /// What the name stands for.
     pub of: NameOf,
     /// The name.
     pub name: String,
     /// The rule.
     pub rule: String,
-    /// Whether something is taken away where it matches.
+    /// Whether the rule takes something away if the name matches.
     pub takes: bool,
-    /// Where it stands in the file.
+    /// The place in the file.
     pub span: Option<Span>,
-    /// Whose argument it is, as `server/name`; of arguments alone.
+    /// The tool, as `server/name`, whose argument this is; only for arguments.
     pub tool: Option<String>,
 }
 
-/// All names that the policies of a file write out, each rule's in its order. A file with mistakes has none.
+/// Returns all names that the policies of a file write out, in the order of the rules. For a file with mistakes there
+/// are none.
 pub fn names(file: &PolicyFile) -> Vec<NameUse> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
     let written = written(&file.text);
@@ -123,15 +124,15 @@ pub fn names(file: &PolicyFile) -> Vec<NameUse> {
     found
 }
 
-/// The tool that a scope names.
+/// Returns the tool that a scope names.
 fn tool(scope: &Value) -> Option<String> {
     let entity = scope.get("entity")?;
     let entity = entity.get("__entity").unwrap_or(entity);
     (entity.get("type")? == "Tool").then(|| entity.get("id")?.as_str().map(str::to_owned)).flatten()
 }
 
-/// Where each text stands that is written in quotes, with what stands before it: `"a"`, `Group::"a"`. Only the first place
-/// of each is kept. The text is read once, so that many names in a long file cost no more than their length.
+/// Returns the places of the texts in quotes, each with the type before it: `"a"`, `Group::"a"`. Only the first place
+/// of each is kept. The text is read once, so that the cost grows only with the length of the file.
 fn written(text: &str) -> HashMap<&str, usize> {
     let mut found = HashMap::new();
     let mut at = 0;
@@ -169,7 +170,7 @@ struct Reader<'a> {
     /// The one tool that the rule is about, if there is one.
     tool: Option<String>,
     found: &'a mut Vec<NameUse>,
-    /// What was found in this rule.
+    /// The names that were found in this rule so far.
     seen: &'a mut HashSet<(NameOf, String, bool)>,
 }
 
@@ -192,7 +193,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An expression, in the JSON form of policies.
+    /// Reads an expression, in the JSON form of policies.
     fn expression(&mut self, expression: &Value, takes: bool) {
         match expression {
             Value::Array(items) => items.iter().for_each(|item| self.expression(item, takes)),
@@ -212,7 +213,7 @@ impl Reader<'_> {
             "Value" => return operand.get("__entity").into_iter().for_each(|entity| self.entity(entity, takes)),
             "==" | "!=" | "contains" | "containsAny" | "containsAll" => self.compared(operand, turned),
             "getTag" | "hasTag" if self.tool.is_some() => self.tagged(operand, takes),
-            // What the condition decides may be either way.
+            // A match in the condition may lead to either branch, so it counts as taking something away.
             "if-then-else" => {
                 operand.get("if").into_iter().for_each(|condition| self.expression(condition, true));
                 for branch in ["then", "else"] {
@@ -225,14 +226,14 @@ impl Reader<'_> {
         self.expression(operand, turned);
     }
 
-    /// The name of an argument in one of the bags: the only things that have tags.
+    /// Notes the name of an argument in one of the bags, which are the only things with tags.
     fn tagged(&mut self, operand: &Value, takes: bool) {
         if let Some(name) = operand.pointer("/right/Value").and_then(Value::as_str) {
             self.note(NameOf::Argument, name, &format!("\"{name}\""), takes);
         }
     }
 
-    /// Texts that are compared with an attribute.
+    /// Notes the texts that are compared with an attribute.
     fn compared(&mut self, operand: &Value, takes: bool) {
         let sides = || ["left", "right"].into_iter().filter_map(|side| operand.get(side));
         let Some(of) = sides().find_map(NameOf::attribute) else { return };
@@ -263,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Long files cost no more than their length.
+    /// The cost of long files grows only with their length.
     #[test]
     fn finding_texts_grows_with_the_file() {
         for unit in ["Group::\"a#\" ", "// \"\n", "a::\"\\\" "] {
@@ -272,7 +273,7 @@ mod tests {
         }
     }
 
-    /// Each name is found, wherever it stands, with whether something is taken away where it matches.
+    /// Each name is found, wherever it stands, with whether a match takes something away.
     #[test]
     fn names_are_found_with_what_they_do() {
         let scope = "principal, action == Action::\"call\", resource";
@@ -318,7 +319,7 @@ mod tests {
                 "forbid(principal, action, resource == Tool::\"s/t\") unless { context.flags.hasTag(\"dry\") };",
                 vec![(NameOf::Tool, "s/t", true), (NameOf::Argument, "dry", false)],
             ),
-            // Which tool it is an argument of cannot be told.
+            // The rule is not about a single tool, so it is unknown whose argument this is.
             (&format!("forbid({scope}) when {{ context.numbers.hasTag(\"n\") }};"), vec![]),
             ("permit(principal, action, resource);", vec![]),
         ] {

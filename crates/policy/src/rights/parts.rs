@@ -1,4 +1,4 @@
-//! What rights are made from.
+//! The parts from which rights are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,17 @@ pub const OWNERS: &str = "owners";
 /// Everything that rights are made from.
 #[derive(Debug, Clone, Default)]
 pub struct RightsParts {
-    /// The users that are not shut out.
+    /// The users that are not disabled.
     pub users: BTreeMap<UserId, RightsUser>,
     /// The mounted servers.
     pub servers: BTreeMap<ServerName, RightsServer>,
     /// The policy files.
     pub files: Vec<PolicyFile>,
-    /// What owners lent.
+    /// The loans of owners.
     pub loans: Vec<RightsLoan>,
 }
 
-/// A user, as rights see one.
+/// What rights know of a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RightsUser {
     /// The name.
@@ -35,30 +35,30 @@ pub struct RightsUser {
     pub groups: Vec<String>,
 }
 
-/// A server, as rights see one.
+/// What rights know of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RightsServer {
-    /// Whether nobody in particular may use it, too (`access = "public"`).
+    /// Whether anonymous callers may use it, too (`access = "public"`).
     pub public: bool,
-    /// What every signed-in user may do, if anything.
+    /// The highest class of tools that every signed-in user may call, if any. Resources and prompts come with it.
     pub everyone: Option<ToolClass>,
-    /// What single users may do beyond that.
+    /// The highest class of tools that single users may use beyond that.
     pub users: BTreeMap<UserId, ToolClass>,
     /// The groups of servers it is in.
     pub groups: Vec<String>,
-    /// Whether it belongs to somebody else.
+    /// Whether somebody else runs it.
     pub third_party: bool,
-    /// The tools that do not reach beyond it. Any other is of the open world.
+    /// The tools that do not reach beyond the server. Any other counts as reaching the open world.
     pub closed_world: BTreeSet<String>,
-    /// Until then, a refusal by rights or need is put on record and let pass.
+    /// Until this moment, a call that rights or need refuse is recorded as such and let pass.
     pub observe_until: Option<Timestamp>,
 }
 
 /// One policy file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyFile {
-    /// Its name, for errors and rules.
+    /// The file's name, which errors and rules use.
     pub name: String,
-    /// Its text.
+    /// The file's text.
     pub text: String,
 }

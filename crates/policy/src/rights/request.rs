@@ -1,4 +1,4 @@
-//! A call in the words of the policies: principal, action, resource, circumstances.
+//! Translates a call for the policies: principal, action, resource, context.
 
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr as _;
@@ -17,12 +17,12 @@ use super::spelling::READINGS;
 use super::uses::Uses;
 use crate::model::{Authority, Call, Target, ToolState};
 
-/// What is asked, and what the policies want to know of it.
+/// A question to the rights, with everything that policies may look at.
 pub(super) struct Question<'a> {
     pub(super) principal: Principal<'a>,
     pub(super) authority: &'a Authority,
     pub(super) call: &'a Call,
-    /// Read where policies look at them.
+    /// The arguments; read only if the policies look at them.
     pub(super) arguments: Option<&'a Arguments<'a>>,
     pub(super) uses: Uses,
     pub(super) now: Timestamp,
@@ -47,7 +47,7 @@ pub(super) struct Terms {
     pub(super) user: EntityTypeName,
 }
 
-/// The entity of this type and name.
+/// Returns the entity of this type and name.
 pub(super) fn uid(kind: &EntityTypeName, name: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(name))
 }
@@ -84,7 +84,7 @@ impl Terms {
         }
     }
 
-    /// The principal of a subject.
+    /// Returns the principal of a subject.
     pub(super) fn subject(&self, subject: &Subject) -> EntityUid {
         match subject {
             Subject::Anonymous => uid(&self.nobody, "nobody"),
@@ -93,12 +93,12 @@ impl Terms {
         }
     }
 
-    /// The resource that a tool is.
+    /// Returns the resource of a tool.
     pub(super) fn tool(&self, server: &ServerName, name: &str) -> EntityUid {
         uid(&self.tool, &format!("{server}/{name}"))
     }
 
-    /// The question and all that it speaks of. `None`: something of it cannot be said, and so is denied.
+    /// Returns the question and its entities. `None` if some part of it cannot be expressed, which denies the call.
     pub(super) fn request(
         &self,
         users: &BTreeMap<UserId, RightsUser>,
@@ -127,7 +127,7 @@ impl Terms {
             Subject::Anonymous => (None, HashSet::new()),
             Subject::Service(client) => (Some(client.as_str().to_owned()), HashSet::new()),
             Subject::User(user) => {
-                // Who is shut out is not among them.
+                // A disabled user is not among the users.
                 let user = users.get(user)?;
                 let mut groups: HashSet<_> = user.groups.iter().map(|group| uid(&self.group, group)).collect();
                 groups.extend(user.owner.then(|| uid(&self.group, OWNERS)));
@@ -161,7 +161,7 @@ impl Terms {
         let name = |name: &str| ("name".to_owned(), Expression::new_string(name.to_owned()));
         let (action, kind, own, mut attributes) = match &call.target {
             Target::Job { own: false, .. } => return None,
-            // Following up on what was started, and asking for less, are part of using the server.
+            // Following up on a job of one's own, and giving rights up, are part of using the server.
             Target::Checkpoint { .. } | Target::Job { own: true, .. } | Target::Server => {
                 return Some(("list", server.clone()));
             }
@@ -196,7 +196,7 @@ impl Terms {
         Some((action, own))
     }
 
-    /// Only what the policies look at is put together; what is missing is not looked at.
+    /// Builds the context. It has only what the policies look at.
     fn context(&self, asked: &Question<'_>, entities: &mut Vec<Entity>) -> Option<Context> {
         let uses = asked.uses;
         let mut pairs = Vec::new();
@@ -212,7 +212,7 @@ impl Terms {
         if uses.source
             && let Some(source) = asked.call.source
         {
-            // An IPv4 address is in no range of IPv4 while it is written as IPv6.
+            // An IPv4 address that is written as IPv6 would be in no IPv4 range.
             pairs.push(("source".to_owned(), Expression::new_ip(source.to_canonical().to_string())));
         }
         if uses.time {
@@ -231,7 +231,7 @@ impl Terms {
         Context::from_pairs(pairs).ok()
     }
 
-    /// The path; the inner `None` is that of a principal that has none.
+    /// Returns the path; the inner `None` is for a principal that has none.
     #[expect(clippy::option_option, reason = "outside: cannot be said; inside: there is none")]
     fn path(&self, asked: &Question<'_>, entities: &mut Vec<Entity>) -> Option<Option<Expression>> {
         let Some(path) = asked.principal.path else { return Some(None) };
@@ -254,7 +254,7 @@ impl Terms {
     }
 }
 
-/// What widened comparisons look at.
+/// Returns the attributes that widened comparisons look at.
 fn readings(target: &Target) -> Vec<(String, Expression)> {
     let texts = match target {
         Target::Prompt { name } | Target::Tool { name, .. } => vec![fold(name).into_owned()],
@@ -264,7 +264,7 @@ fn readings(target: &Target) -> Vec<(String, Expression)> {
     READINGS.iter().zip(texts).map(|(name, text)| ((*name).to_owned(), Expression::new_string(text))).collect()
 }
 
-/// As policies compare classes.
+/// Returns the number by which policies compare classes.
 pub(super) fn level(class: ToolClass) -> i64 {
     match class {
         ToolClass::Read => 0,
@@ -273,7 +273,7 @@ pub(super) fn level(class: ToolClass) -> i64 {
     }
 }
 
-/// As Cedar reads a moment: to the millisecond.
+/// Returns the time as Cedar reads it, in milliseconds.
 fn datetime(now: Timestamp) -> String {
     let utc = now.to_zoned(jiff::tz::TimeZone::UTC);
     utc.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()

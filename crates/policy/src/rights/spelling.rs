@@ -1,30 +1,30 @@
-//! Rules that take away hold for every spelling (decision 0033).
+//! Makes rules that take something away hold for every spelling (decision 0033).
 //!
-//! A condition such as `resource.uri like "file:///priv/*"` compares texts, and a server may take two texts for one.
-//! Where such a comparison takes something away when it is true (in a `forbid`, behind `!` or `unless` in a `permit`), it
-//! is widened: it is true as well when its folded text fits one of the readings of the URI, or the fold of the name.
-//! Where it gives something, it stays as it is written. Policies are rewritten once, when they are loaded and were checked
-//! against the schema; the attributes that widened comparisons look at are in no schema.
+//! A condition such as `resource.uri like "file:///priv/*"` compares texts, but a server may treat two different texts
+//! as the same. If such a comparison takes something away when it is true (in a `forbid`, behind `!` or `unless` in a
+//! `permit`), it is widened: it is then also true if its folded text fits one of the readings of the URI, or the fold
+//! of the name. If it gives something, it stays as it is written. Policies are rewritten once, when they are loaded,
+//! after the check against the schema. The attributes that widened comparisons look at are in no schema.
 //!
-//! A `permit` that asks for a person or a task takes away, too, beside another that asks for nothing. Its widened form is
-//! evaluated apart, as a mark.
+//! A `permit` that requires an approval or a task also takes something away, if another `permit` requires nothing. Its
+//! widened form is evaluated separately, as a mark.
 
 use cedar_policy::Effect;
 use sekisho_protocol::text::fold;
 use sekisho_protocol::uri::{PatternPart, ResourceUri, folded_pattern};
 use serde_json::{Value, json};
 
-/// The attributes of a resource that hold its readings. A tool and a prompt have the first: the fold of their name.
+/// The attributes of a resource that hold its readings. A tool or prompt has only the first one, the fold of its name.
 pub(super) const READINGS: [&str; 4] = [" reading 0", " reading 1", " reading 2", " reading 3"];
 
-/// A comparison of which nobody can say what it takes away.
+/// A comparison for which it is unclear what it takes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "what it takes away by `resource`, `resource.uri` or `resource.name` is not clear; compare those with written-out values by `==`, `!=`, `like`, `in` and `contains`, joined by `&&`, `||`, `!` and `if`"
 )]
 pub(super) struct Unclear;
 
-/// What a comparison does when it is true, seen from the whole policy.
+/// What a comparison does for the whole policy when it is true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sense {
     Gives,
@@ -40,7 +40,7 @@ impl Sense {
     }
 }
 
-/// What stands in place of a policy, in its JSON form. `None`: it stays as it is.
+/// Returns the policy that is evaluated in place of this one, in its JSON form. `None` if nothing changes.
 pub(super) fn spell(json: &Value, effect: Effect) -> Result<Option<Value>, Unclear> {
     let sense = match effect {
         Effect::Forbid => Sense::Takes,
@@ -50,7 +50,7 @@ pub(super) fn spell(json: &Value, effect: Effect) -> Result<Option<Value>, Uncle
     Ok((new != *json).then_some(new))
 }
 
-/// The mark of a `permit` that asks for a person or a task. `None`: it compares no URI and no name.
+/// Returns the mark of a `permit` that requires an approval or a task. `None` if it compares no URI and no name.
 pub(super) fn mark(json: &Value) -> Result<Option<Value>, Unclear> {
     let new = spelled(json, Sense::Takes)?;
     Ok((new != *json).then_some(new))
@@ -73,7 +73,7 @@ fn spelled(json: &Value, sense: Sense) -> Result<Value, Unclear> {
     Ok(json)
 }
 
-/// A scope that names one resource becomes its server and a condition.
+/// Replaces a scope that names one resource by its server and a condition.
 fn widen_scope(json: &mut Value) {
     let scope = json.get("resource");
     let entity = scope.and_then(|scope| scope.get("entity").or_else(|| scope.pointer("/in/entity")));
@@ -112,7 +112,7 @@ impl<'a> EntityName<'a> {
         if self.kind == "Resource" { Identity::Uri } else { Identity::Name }
     }
 
-    /// Whether the resource is this one, in any spelling.
+    /// Returns the condition that the resource is this one, in any spelling.
     fn widened(&self) -> Value {
         let exact = equal(json!({ "Var": "resource" }), json!({ "Value": { "__entity": self.entity } }));
         let here = json!({ "is": {
@@ -124,7 +124,7 @@ impl<'a> EntityName<'a> {
     }
 }
 
-/// What says which resource it is.
+/// The attribute that identifies a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     Name,
@@ -132,7 +132,7 @@ enum Identity {
 }
 
 impl Identity {
-    /// `resource.uri` or `resource.name`.
+    /// Recognises `resource.uri` or `resource.name`.
     fn of(expression: &Value) -> Option<Self> {
         let access = expression.get(".")?;
         if !is_resource(access.get("left")?) {
@@ -163,7 +163,7 @@ impl Identity {
         }
     }
 
-    /// Whether a reading is what this text folds to.
+    /// Returns the condition that a reading equals the fold of this text.
     fn equals(self, text: &str) -> Value {
         let folded = self.folded(&[PatternPart::Text(text.to_owned())]);
         let folded = folded.iter().map(|part| match part {
@@ -174,7 +174,7 @@ impl Identity {
         any(self.readings().map(|reading| equal(reading, json!({ "Value": folded }))))
     }
 
-    /// Whether a reading fits what this pattern folds to.
+    /// Returns the condition that a reading fits the fold of this pattern.
     fn fits(self, pattern: &[Value]) -> Value {
         let folded: Vec<Value> = self
             .folded(&parts(pattern))
@@ -188,7 +188,7 @@ impl Identity {
     }
 }
 
-/// The parts of a pattern, neighbouring texts joined: the JSON form has one for each character.
+/// Returns the parts of a pattern, with neighbouring characters joined: the JSON form has one part for each character.
 fn parts(pattern: &[Value]) -> Vec<PatternPart> {
     let mut parts = Vec::new();
     for element in pattern {
@@ -201,8 +201,8 @@ fn parts(pattern: &[Value]) -> Vec<PatternPart> {
     parts
 }
 
-/// The texts with which `resource.uri` is compared and that no URI can have or begin with: nothing can be asked for by
-/// them. A pattern is looked at up to its first wildcard.
+/// Returns the texts that `resource.uri` is compared with and that no URI can equal or begin with, so that nothing can
+/// be asked for by them. Of a pattern only the part before its first wildcard is checked.
 pub(super) fn never_equal(json: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect(json.get("conditions").unwrap_or(&Value::Null), &mut found);
@@ -266,7 +266,7 @@ fn rewritten(expression: &Value, sense: Sense) -> Result<Value, Unclear> {
         "!" => Ok(not(inner("arg", sense.turned())?)),
         "&&" => Ok(both(inner("left", sense)?, inner("right", sense)?)),
         "||" => Ok(either(inner("left", sense)?, inner("right", sense)?)),
-        // Written out, so that the condition stands once in each sense.
+        // Rewritten so that the condition stands once in each sense.
         "if-then-else" => {
             let then = both(inner("if", sense)?, inner("then", sense)?);
             Ok(either(then, both(not(inner("if", sense.turned())?), inner("else", sense)?)))
@@ -287,7 +287,7 @@ fn rewritten(expression: &Value, sense: Sense) -> Result<Value, Unclear> {
     }
 }
 
-/// What one comparison is widened by. `None`: it is one with a value that is not written out.
+/// Returns what one comparison is widened by. `None` if it compares with a value that is not written out.
 fn comparison(operator: &str, operand: &Value) -> Result<Option<Value>, Unclear> {
     let of = |name: &str| operand.get(name).ok_or(Unclear);
     let text = |expression: &Value| expression.get("Value").and_then(Value::as_str).map(str::to_owned);
@@ -306,7 +306,7 @@ fn comparison(operator: &str, operand: &Value) -> Result<Option<Value>, Unclear>
             let texts: Option<Vec<String>> = elements.iter().map(text).collect();
             Ok(texts.map(|texts| any(texts.iter().map(|text| identity.equals(text)))))
         }
-        // `resource is Tool in …`, of which only the place can tell one resource from another.
+        // `resource is Tool in …`: only the part after `in` can tell one resource from another.
         "is" if is_resource(of("left")?) => Ok(named(of("in")?)),
         "==" => {
             let (left, right) = (of("left")?, of("right")?);
@@ -333,7 +333,7 @@ fn comparison(operator: &str, operand: &Value) -> Result<Option<Value>, Unclear>
     }
 }
 
-/// Whether an expression asks which tool, resource or prompt it is, beyond its class, its server and its kind.
+/// Whether an expression depends on which tool, resource or prompt it is, beyond its class, server and kind.
 fn tells_apart(expression: &Value) -> bool {
     match expression {
         Value::Array(items) => items.iter().any(tells_apart),
@@ -357,7 +357,7 @@ fn tells_apart(expression: &Value) -> bool {
     }
 }
 
-/// The same of an expression that is an entity, of which only a class or the like is looked at.
+/// Does the same for an expression that is an entity, of which only an attribute such as the class is used.
 fn finds_by_identity(entity: &Value) -> bool {
     match entity.get("if-then-else") {
         Some(choice) => {
@@ -368,7 +368,7 @@ fn finds_by_identity(entity: &Value) -> bool {
     }
 }
 
-/// A server or a group of servers, or a set of those.
+/// Whether this is a server, a group of servers, or a set of those.
 fn is_group(place: &Value) -> bool {
     if let Some(elements) = place.get("Set").and_then(Value::as_array) {
         return elements.iter().all(is_group);

@@ -25,7 +25,7 @@ fn parts(rule: &str) -> RightsParts {
     }
 }
 
-/// What is answered to the user about a tool.
+/// The answer to the user about a tool.
 fn answer(rights: &Rights, name: &str, class: ToolClass, asked: WhichArguments) -> Arc<Answer> {
     let client = ClientId::parse("cli_a").unwrap();
     let (subject, path) = (Subject::User(user()), ActorPath::direct(client));
@@ -44,13 +44,14 @@ fn answer(rights: &Rights, name: &str, class: ToolClass, asked: WhichArguments) 
     rights.answer(principal, &Authority::default(), &call, asked, ManualClock::default().now())
 }
 
-/// An answer that depends on neither arguments nor circumstances is found only once; and it is good for all tools of a
-/// class, unless a rule tells them apart. So a list of any length costs a few evaluations.
+/// An answer that depends on neither arguments nor circumstances is worked out only once, and holds for all tools of a
+/// class unless a rule tells them apart. So a list of any length costs a few evaluations.
 #[test]
 fn an_answer_is_kept_for_all_that_it_is_good_for() {
     let scope = r#"principal is User, action == Action::"call""#;
     let when = |condition: &str| format!(r#"permit({scope}, resource in Server::"notes") when {{ {condition} }};"#);
-    // Whether one answer is kept: for the same call, for another tool of the class, for another tool in a list.
+    // Whether the first answer is used again: for the same call, for another tool of the class, for another tool in a
+    // list.
     for (rule, expected) in [
         (String::new(), [true, true, true]),
         (when("resource.level == 0"), [true, true, true]),
@@ -77,8 +78,8 @@ fn an_answer_is_kept_for_all_that_it_is_good_for() {
     }
 }
 
-/// Whether arguments are needed for an answer, and whether it may be kept, hangs on what the conditions look at.
-/// What is not understood counts as everything.
+/// The conditions decide whether an answer needs arguments, and whether it may be kept. What is not understood counts
+/// as everything.
 #[test]
 fn a_rule_looks_at_what_its_conditions_speak_of() {
     let nothing = Uses::default();
@@ -105,7 +106,7 @@ fn a_rule_looks_at_what_its_conditions_speak_of() {
             r#"[context.now < datetime("2030-01-01"), context has source].contains(true)"#.to_owned(),
             Uses { source: true, ..time },
         ),
-        // What hides behind something else is found there.
+        // A look inside another expression is found.
         (format!("{}.level == 0", either("resource")), identity),
         (format!("{} has level", either("resource")), identity),
         (

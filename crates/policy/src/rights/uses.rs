@@ -1,21 +1,21 @@
-//! What a policy looks at beside principal, action and resource.
+//! What a policy looks at, apart from principal, action and resource.
 
-/// What a policy looks at beside principal, action and resource.
+/// What a policy looks at, apart from principal, action and resource.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Uses {
     pub(super) arguments: bool,
-    /// Which tool, resource or prompt it is, beyond its class.
+    /// Whether it depends on the single tool, resource or prompt, beyond the class.
     pub(super) identity: bool,
     pub(super) path: bool,
     pub(super) source: bool,
-    /// The readings of a URI or a name: it was widened.
+    /// Whether it looks at the readings of a URI or a name, because it was widened.
     pub(super) spellings: bool,
     pub(super) task: bool,
     pub(super) time: bool,
 }
 
 impl Uses {
-    /// Everything there is.
+    /// A policy that looks at everything.
     pub(super) const ALL: Self =
         Self { arguments: true, identity: true, path: true, source: true, spellings: true, task: true, time: true };
 
@@ -31,7 +31,7 @@ impl Uses {
         }
     }
 
-    /// Whether the answer stays the same for the same caller and target. The path is part of the caller.
+    /// Whether the answer stays the same for the same caller and target. The path counts as part of the caller.
     pub(super) fn is_lasting(self) -> bool {
         !(self.arguments || self.source || self.task || self.time)
     }

@@ -1,4 +1,4 @@
-//! A value against a compiled schema, read where it stands.
+//! Checks a value against a compiled schema, reading the value in place.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,18 +13,18 @@ use serde_json::Value;
 use super::node::{Compiled, ListRules, Node, NodeId, NumberRules, ObjectRules, Pattern, REFERENCES_MAX, TextRules};
 use super::{COSTLY, FOLDED, Part, ROUNDED, Violation, shown};
 
-/// Steps of one check: a node at a value, and each [`BYTES_A_STEP`] of it.
+/// The most steps of one check. A visit of a node at a value is one step, and so is each [`BYTES_A_STEP`] of the value.
 /// A message has at most 100 000 members, and an ordinary schema looks at each a few times.
 const STEPS_MAX: u32 = 500_000;
-/// Bytes of a value that are read in one step.
+/// The number of bytes of a value that are read in one step.
 const BYTES_A_STEP: usize = 256;
-/// Subschemas and values inside one another: a schema that refers to itself at the same value ends here.
+/// The deepest nesting of subschemas and values. A schema that refers to itself at the same value ends here.
 const DEPTH_MAX: u32 = 256;
 
-/// Members that a message names.
+/// The most members that a message names.
 const ALLOWED_MAX: usize = 12;
 
-/// What one check may still cost.
+/// The steps that are left to one check.
 pub(super) struct Steps {
     left: u32,
     depth: u32,
@@ -37,7 +37,8 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// Whether an expression fits a text. What that may cost is taken before: a text that is too long for it is refused.
+    /// Whether an expression fits a text. The steps that this may cost are taken before; a text that is too long for
+    /// them is refused.
     fn matches(&mut self, pattern: &Pattern, text: &Value) -> Result<bool, Box<Violation>> {
         let bytes = text.as_str().map_or(0, str::len);
         let cost = u32::try_from(bytes).unwrap_or(u32::MAX).saturating_mul(pattern.steps_a_byte);
@@ -52,19 +53,19 @@ fn no(keyword: &'static str) -> Box<Violation> {
     Box::new(Violation::new(keyword))
 }
 
-/// A text that is not JSON fits nothing.
+/// The violation for a text that is not JSON.
 fn broken(_: Broken) -> Box<Violation> {
     no("type")
 }
 
-/// The same violation, seen from further out.
+/// Returns the same violation for the value around: its pointer begins with this name.
 fn at(name: &str, mut violation: Box<Violation>) -> Box<Violation> {
     violation.at = format!("/{}{}", name.replace('~', "~0").replace('/', "~1"), violation.at);
     violation
 }
 
 impl Compiled {
-    /// Whether a value fits.
+    /// Checks whether a value fits.
     pub(crate) fn check(&self, value: Raw<'_>) -> Checked {
         self.fits(self.root, value, &mut Steps::default()).map_err(|violation| self.told(violation))
     }
@@ -112,7 +113,8 @@ impl Compiled {
             self.fits(*inner, value, steps)?;
         }
         self.choices(node, value, steps).map_err(|mut violation| {
-            // A branch alone would be misleading; where the whole of it is written elsewhere, it says more.
+            // A single branch would be misleading, so the whole part is quoted, unless it has a reference to a part
+            // written elsewhere.
             if violation.part.is_none() || !node.said.contains("\"$ref\"") {
                 violation.part = Some(Part { node: id, below: violation.at.len(), is_choice: true });
             }
@@ -145,7 +147,7 @@ impl Compiled {
         Ok(())
     }
 
-    /// The same violation with what the schema wants in its place.
+    /// Adds to a violation what the schema requires in its place.
     fn told(&self, mut violation: Box<Violation>) -> Box<Violation> {
         violation.wants = self.wants(&violation).unwrap_or_default().into();
         violation
@@ -172,7 +174,7 @@ impl Compiled {
         })
     }
 
-    /// What a part says, where references alone lead to it.
+    /// Returns the text of a part, following references.
     fn said(&self, mut at: NodeId) -> Option<&str> {
         for _ in 0..REFERENCES_MAX {
             let node = self.node(at)?;
@@ -184,7 +186,7 @@ impl Compiled {
         None
     }
 
-    /// Of several that all say no, the one that got furthest into the value says most.
+    /// If all branches refuse, returns the violation of the one that got furthest into the value, which says most.
     fn any(&self, some: &[NodeId], value: Raw<'_>, steps: &mut Steps) -> Checked {
         let mut deepest: Option<Box<Violation>> = None;
         for inner in some {
@@ -200,8 +202,8 @@ impl Compiled {
         Err(deepest.filter(|violation| !violation.at.is_empty()).unwrap_or_else(|| no("anyOf")))
     }
 
-    /// Whether a value fits, where it may or may not. A check that costs too much says neither, nor does one of a number
-    /// that some programs round.
+    /// Whether a value fits, where both answers are possible. A check that costs too much gives an error, and so does a
+    /// number that some programs round.
     fn does(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Result<bool, Box<Violation>> {
         match self.fits(id, value, steps) {
             Ok(()) => Ok(true),
@@ -210,7 +212,8 @@ impl Compiled {
         }
     }
 
-    /// The same where a no lets something pass: a member that could be taken for another is no reason for that.
+    /// Does the same where a refusal lets something pass: a member that could be taken for another is then an error,
+    /// too.
     fn surely_does(&self, id: NodeId, value: Raw<'_>, steps: &mut Steps) -> Result<bool, Box<Violation>> {
         match self.fits(id, value, steps) {
             Ok(()) => Ok(true),
@@ -279,7 +282,8 @@ impl Compiled {
         self.dependent(rules, value, steps)
     }
 
-    /// A member that `properties` do not name, and one that patterns may name beside them.
+    /// Checks a member against `patternProperties`, and one that no property declares against its look-alikes and
+    /// `additionalProperties`.
     fn undeclared(
         &self,
         rules: &ObjectRules,
@@ -305,7 +309,7 @@ impl Compiled {
         }
         match rules.additional {
             Some(node) if !matched => self.fits(node, value, steps).map_err(|violation| {
-                // `false` says no more than that there is such a member.
+                // `false` only says that there must be no such member.
                 if violation.keyword == "false" && violation.at.is_empty() {
                     no("additionalProperties")
                 } else {
@@ -334,7 +338,7 @@ impl Compiled {
     }
 }
 
-/// Which members alone may be there, as many as a message holds.
+/// Returns the members that are allowed, as many as a message names.
 fn allowed(rules: &ObjectRules) -> Option<String> {
     let declared: Vec<String> = rules
         .members
@@ -347,7 +351,7 @@ fn allowed(rules: &ObjectRules) -> Option<String> {
     (!named.is_empty()).then(|| format!("only these may be there: {named}{more}"))
 }
 
-/// The first required member that is not there.
+/// Returns the first required member that is missing.
 fn missing(rules: &ObjectRules, value: Raw<'_>) -> Box<Violation> {
     let there: HashSet<_> = value.members().filter_map(|member| Some(member.ok()?.0)).collect();
     let mut required = rules.members.iter().filter(|(_, member)| member.required);
@@ -408,10 +412,10 @@ fn text(rules: &TextRules, value: Raw<'_>, steps: &mut Steps) -> Checked {
     if rules.format.as_ref().is_some_and(says_no) { Err(no("format")) } else { Ok(()) }
 }
 
-/// Whether a value is one of these.
+/// Checks that a value is one of these.
 fn chosen(choices: &[Value], value: Raw<'_>, steps: &mut Steps) -> Checked {
     let is_one = if value.kind() == Ok(Kind::String) {
-        // Unescaped once, and not for every choice.
+        // The text is unescaped once, and not for every choice.
         let text = value.string().map_err(broken)?;
         choices.iter().any(|choice| choice.as_str() == Some(text.as_ref()))
     } else if value.kind() == Ok(Kind::Number) && !is_exact(value.text()) {
@@ -424,7 +428,7 @@ fn chosen(choices: &[Value], value: Raw<'_>, steps: &mut Steps) -> Checked {
     if is_one { Ok(()) } else { Err(no("enum")) }
 }
 
-/// Whether a value is this one, whatever the order of members and the spelling of numbers.
+/// Whether a value equals this one, whatever the order of members and the spelling of numbers.
 fn equals(raw: Raw<'_>, value: &Value) -> bool {
     match (raw.kind(), value) {
         (Ok(Kind::Null), Value::Null) => true,
@@ -454,13 +458,13 @@ fn equals(raw: Raw<'_>, value: &Value) -> bool {
     }
 }
 
-/// One text for one value, for values that must be distinct.
+/// Returns a text that is the same for equal values, for lists whose values must be distinct.
 fn canonical_text(raw: Raw<'_>) -> Result<String, Box<Violation>> {
     if raw.kind() == Ok(Kind::Number) {
         if !is_exact(raw.text()) {
             return Err(no(ROUNDED));
         }
-        // As it is written, unless it is an integer: another spelling of a fraction counts as another number.
+        // A number stays as it is written, unless it is an integer: two spellings of a fraction count as two numbers.
         let integer = Decimal::parse(raw.text()).and_then(|number| number.to_i64());
         return Ok(integer.map_or_else(|| raw.text().to_owned(), |integer| integer.to_string()));
     }

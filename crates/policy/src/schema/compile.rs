@@ -1,4 +1,4 @@
-//! A schema from its JSON: an arena of nodes, so that a reference into itself costs nothing.
+//! Compiles a schema from its JSON into an arena of nodes, in which a schema can refer to itself at no cost.
 
 use std::collections::HashMap;
 
@@ -12,53 +12,53 @@ use super::node::{
 };
 use super::said::said;
 
-/// Subschemas of one schema.
+/// The most subschemas of one schema.
 const NODES_MAX: usize = 4_096;
-/// Subschemas inside one another, references not counted.
+/// The deepest nesting of subschemas, without following references.
 const DEPTH_MAX: usize = 64;
-/// Patterns of one schema.
+/// The most patterns of one schema.
 const PATTERNS_MAX: usize = 32;
-/// Values of all `enum`s of one schema.
+/// The most values in all `enum`s of one schema.
 const CHOICES_MAX: usize = 10_000;
-/// Bytes that one regular expression of bounds may take when it is compiled: some hundred states. An agent can begin a task
-/// with bounds of its own, so what they cost is what a stranger can make us compute (ATK-245).
+/// The most bytes that one regular expression of bounds takes when compiled: some hundred states. An agent can begin a
+/// task with bounds of its own, so their cost is what a stranger can make us compute (ATK-245).
 pub(crate) const SMALL_PATTERN_BYTES_MAX: usize = 8 * 1024;
-/// The same for the input schema of a tool, which an owner accepted: classes of Unicode are large.
+/// The same for the input schema of a tool, which an owner accepted. It is larger because classes of Unicode are large.
 pub(crate) const PATTERN_BYTES_MAX: usize = 256 * 1024;
-/// Steps that a small expression takes for each byte of a text, and a larger one.
+/// How many steps a small expression takes for each byte of a text; the next one is for a larger expression.
 const SMALL_STEPS_A_BYTE: u32 = 4;
 const STEPS_A_BYTE: u32 = 32;
-/// Steps back that an expression with look-around may take on one text.
+/// How many steps back an expression with look-around may take on one text.
 const BACKTRACKS_MAX: usize = 100_000;
 
 /// Why a schema is not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CompileError {
-    /// A keyword with a value that it cannot have.
+    /// A keyword has a value that it cannot have.
     #[error("`{0}` has a value that it cannot have")]
     Malformed(String),
-    /// A reference to what is not there, or elsewhere.
+    /// A reference leads to nothing, or out of the schema.
     #[error("a reference to something that is not in the schema")]
     Reference,
-    /// A keyword that is not checked here.
+    /// A keyword is not checked here.
     #[error("the keyword `{0}` is not checked here")]
     Seldom(String),
-    /// Larger than a schema may be.
+    /// The schema is larger than allowed.
     #[error("the schema is larger than {NODES_MAX} subschemas, {DEPTH_MAX} levels or {PATTERNS_MAX} patterns")]
     TooLarge,
 }
 
-/// For what a schema is used.
+/// The use of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
-    /// Bounds: somebody relies on them. Formats are checked, and every pattern costs linear time.
+    /// Bounds, on which somebody relies. Formats are checked, and every pattern costs linear time.
     Bounds,
-    /// An `inputSchema`: `format` is an annotation (2020-12 Validation §7.2.1).
+    /// An `inputSchema`, in which `format` is only an annotation (2020-12 Validation §7.2.1).
     Tool,
 }
 
 impl Compiled {
-    /// Reads a schema of the drafts 7, 2019-09 and 2020-12; 2020-12 where it does not say which.
+    /// Reads a schema of the drafts 7, 2019-09 and 2020-12; it is 2020-12 if it does not say which.
     pub(crate) fn read(schema: &Value, used: Use) -> Result<Self, CompileError> {
         let dialect = Dialect::of(schema)?;
         let mut compiler = Compiler {
@@ -72,7 +72,7 @@ impl Compiled {
             choices: 0,
         };
         let root = compiler.referred("")?;
-        // Not where it is referred to: a chain of references would be as deep a stack.
+        // References are read here and not where they occur, because a chain of references would need as deep a stack.
         while let Some((id, schema, depth)) = compiler.pending.pop() {
             compiler.fill(id, schema, depth)?;
         }
@@ -82,7 +82,7 @@ impl Compiled {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// Beside `$ref` nothing counts (draft 7 §8.3); `items` may be a list.
+    /// Keywords beside `$ref` are ignored (draft 7 §8.3); `items` may be a list.
     Draft7,
     /// `items` may be a list.
     Draft2019,
@@ -107,19 +107,20 @@ struct Compiler<'a> {
     dialect: Dialect,
     used: Use,
     nodes: Vec<Node>,
-    /// What was referred to, by its pointer.
+    /// The subschemas that were referred to, by their pointers.
     known: HashMap<String, NodeId>,
-    /// What was referred to and is still to be read, with how deep it stands.
+    /// The subschemas that are referred to and still have to be read, with their depth.
     pending: Vec<(NodeId, &'a Value, usize)>,
     patterns: usize,
     choices: usize,
 }
 
-/// Keywords that change what fits, and that are not compiled.
+/// Keywords that change what fits, but are not compiled here.
 const SELDOM: [&str; 5] = ["$dynamicRef", "$recursiveRef", "unevaluatedItems", "unevaluatedProperties", "$vocabulary"];
 
 impl<'a> Compiler<'a> {
-    /// What a local pointer leads to. It has its place before it is read, so that it may lead to itself.
+    /// Returns the node that a local pointer leads to. It gets its place before it is read, so that it can refer to
+    /// itself.
     fn referred(&mut self, pointer: &str) -> Result<NodeId, CompileError> {
         if let Some(known) = self.known.get(pointer) {
             return Ok(*known);
@@ -165,7 +166,7 @@ impl<'a> Compiler<'a> {
         if let Some(seldom) = SELDOM.iter().find(|keyword| schema.contains_key(**keyword)) {
             return Err(CompileError::Seldom((*seldom).to_owned()));
         }
-        // What is inside would be found by another name.
+        // References to what is inside would be relative to another name.
         if depth > 1 && schema.get("$id").is_some_and(Value::is_string) {
             return Err(CompileError::Seldom("$id".to_owned()));
         }
@@ -203,7 +204,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// Only what is in the schema itself is referred to: nothing is fetched.
+    /// Reads a reference, which must be to the schema itself: nothing is fetched.
     fn reference(&mut self, reference: &Value) -> Result<NodeId, CompileError> {
         let pointer = reference.as_str().and_then(|text| text.strip_prefix('#')).ok_or(CompileError::Reference)?;
         if !pointer.is_empty() && !pointer.starts_with('/') {
@@ -258,8 +259,8 @@ impl<'a> Compiler<'a> {
         Ok(says.then(|| Box::new(rules)))
     }
 
-    /// An expression by ECMA-262, as JSON Schema has it. Linear in the text; of tools also one with look-around, which
-    /// takes a bounded number of steps back.
+    /// Compiles an expression of ECMA-262, as JSON Schema has it. It takes linear time in the text. For tools,
+    /// look-around is allowed as well, with a bounded number of steps back.
     fn pattern(&mut self, pattern: &Value) -> Result<Pattern, CompileError> {
         self.patterns += 1;
         if self.patterns > PATTERNS_MAX {
@@ -296,7 +297,7 @@ impl<'a> Compiler<'a> {
             rest: None,
         };
         match schema.get("items") {
-            // A list means what `prefixItems` means now; also where no draft is named.
+            // A list means what `prefixItems` means now, even if no draft is named.
             Some(Value::Array(schemas)) if self.dialect != Dialect::Draft2020 || !schema.contains_key("$schema") => {
                 rules.first = schemas.iter().map(|inner| self.inner(inner, depth)).collect::<Result<_, _>>()?;
                 rules.rest = self.optional(schema, "additionalItems", depth)?;
@@ -330,7 +331,7 @@ impl<'a> Compiler<'a> {
             members.insert(name, MemberRules { node: Some(self.inner(inner, depth)?), required: false });
         }
         rules.loose = members.keys().map(|name| (loosely(name).into(), Box::from(*name))).collect();
-        // `true` and `false` are how draft 3 had it, at another place: there they say nothing.
+        // Draft 3 had `true` and `false` here, in another place; they have no effect.
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
             members.entry(name.as_str().ok_or(malformed("required"))?).or_default().required = true;
         }
@@ -402,7 +403,7 @@ fn map<'a>(schema: &'a Map<String, Value>, keyword: &str) -> Result<Vec<(&'a Str
     }
 }
 
-/// A count; `2.0` is 2.
+/// Reads a count; `2.0` is 2.
 fn count(schema: &Map<String, Value>, keyword: &str) -> Result<Option<u64>, CompileError> {
     let Some(value) = schema.get(keyword) else { return Ok(None) };
     let whole = number(value).and_then(|number| u64::try_from(number.to_i64()?).ok());
@@ -419,7 +420,7 @@ fn number_rules(schema: &Map<String, Value>) -> Result<Option<Box<NumberRules>>,
         Some(value) => number(value).map(Some).ok_or(malformed(keyword)),
     };
     let (mut minimum, mut maximum) = (read("minimum")?, read("maximum")?);
-    // In draft 4 and OpenAPI 3.0 these say that the bound itself is out.
+    // In draft 4 and OpenAPI 3.0 these are booleans: `true` excludes the bound itself.
     let exclusive = |keyword: &str, bound: &mut Option<Decimal>| match schema.get(keyword) {
         Some(Value::Bool(true)) => Ok(bound.take()),
         Some(Value::Bool(false)) => Ok(None),
@@ -428,7 +429,7 @@ fn number_rules(schema: &Map<String, Value>) -> Result<Option<Box<NumberRules>>,
     let above = exclusive("exclusiveMinimum", &mut minimum)?;
     let below = exclusive("exclusiveMaximum", &mut maximum)?;
     let multiple_of = read("multipleOf")?;
-    // One that cannot be divided by could not be checked.
+    // A value that cannot be divided by cannot be checked.
     if multiple_of.as_ref().is_some_and(|unit| unit.is_multiple_of(unit) != Some(true)) {
         return Err(malformed("multipleOf"));
     }
@@ -446,7 +447,7 @@ fn format_check(format: &Value) -> Result<Validator, CompileError> {
         .map_err(|_| malformed("format"))
 }
 
-/// RFC 6901 §6. A pointer with an escape that is none leads nowhere.
+/// Decodes percent escapes in a pointer (RFC 6901 §6). A pointer with an invalid escape leads nowhere.
 fn percent_decoded(pointer: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(pointer.len());
     let mut rest = pointer.bytes();

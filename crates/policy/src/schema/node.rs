@@ -1,4 +1,4 @@
-//! What a compiled schema is made of: nodes in an arena, each by its place.
+//! The parts of a compiled schema: nodes in an arena, each known by its position.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use sekisho_protocol::decimal::Decimal;
 use sekisho_protocol::json::Kind;
 use serde_json::Value;
 
-/// References in a row that are followed to find the object that they lead to.
+/// The most references in a row that are followed to find an object.
 pub(super) const REFERENCES_MAX: usize = 64;
-/// Subschemas that are looked at to find of which kinds a property may be.
+/// The most subschemas that are looked at to find the types that a property can have.
 const KINDS_STEPS_MAX: usize = 200;
 
-/// The kinds that a value may be of.
+/// The types that a value can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Types(u8);
 
@@ -47,7 +47,8 @@ impl Types {
         Self(self.0 & other.0)
     }
 
-    /// The types that `type` names. `None`: none of JSON Schema's. An integer is a number.
+    /// Returns the types that `type` names, with an integer counted as a number. `None` if it names one that JSON
+    /// Schema does not have.
     pub(crate) fn named(declared: &Value) -> Option<Self> {
         let one = |name: &Value| {
             Some(Self::of(match name.as_str()? {
@@ -67,17 +68,17 @@ impl Types {
     }
 }
 
-/// One subschema, by its place in the arena.
+/// The position of one subschema in the arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NodeId(pub(super) usize);
 
-/// What one subschema says. What it says nothing of is not there.
+/// The keywords of one subschema. Those that it does not have are absent.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    /// `false`: nothing fits.
+    /// Whether nothing fits (the schema `false`).
     pub(super) never: bool,
     pub(super) types: Option<Types>,
-    /// Numbers have to be integers (`"type": "integer"`, without `number` beside it).
+    /// Whether numbers have to be integers (`"type": "integer"`, without `number` beside it).
     pub(super) integers: bool,
     pub(super) choices: Option<Vec<Value>>,
     pub(super) number: Option<Box<NumberRules>>,
@@ -90,7 +91,7 @@ pub(super) struct Node {
     pub(super) one: Vec<NodeId>,
     pub(super) not: Option<NodeId>,
     pub(super) condition: Option<(NodeId, Option<NodeId>, Option<NodeId>)>,
-    /// What it says, for a refusal.
+    /// The text of the subschema, as a refusal quotes it.
     pub(super) said: Box<str>,
 }
 
@@ -103,11 +104,11 @@ pub(super) struct NumberRules {
     pub(super) multiple_of: Option<Decimal>,
 }
 
-/// A regular expression, and what it costs.
+/// A regular expression, and its cost.
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub(super) check: Validator,
-    /// Steps for each byte of a text. An expression can need a look at each of its states for each byte.
+    /// The number of steps for each byte of a text. An expression may have to look at each of its states for each byte.
     pub(super) steps_a_byte: u32,
 }
 
@@ -133,10 +134,10 @@ pub(super) struct ListRules {
 
 #[derive(Debug, Default)]
 pub(super) struct ObjectRules {
-    /// By name, in order.
+    /// The declared and the required members, sorted by name.
     pub(super) members: Vec<(Box<str>, MemberRules)>,
     pub(super) required: usize,
-    /// The declared names by their loose form.
+    /// The declared names, by their loose form.
     pub(super) loose: HashMap<Box<str>, Box<str>>,
     pub(super) patterns: Vec<(Pattern, NodeId)>,
     pub(super) additional: Option<NodeId>,
@@ -169,7 +170,7 @@ pub(crate) struct Declared<'a> {
     pub(crate) closed: bool,
 }
 
-/// A schema that is ready to be checked against.
+/// A schema that is ready for checks.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(super) nodes: Vec<Node>,
@@ -181,7 +182,8 @@ impl Compiled {
         self.nodes.get(id.0)
     }
 
-    /// The kinds that a property may be of, by the names that lead there. `None`: `properties` alone do not lead there.
+    /// Returns the types that a property can have, by the names that lead there. `None` if `properties` alone do not
+    /// lead there.
     pub(crate) fn property(&self, path: &[&str]) -> Option<Types> {
         let mut at = self.root;
         for name in path {
@@ -191,8 +193,8 @@ impl Compiled {
         Some(self.kinds(at, &mut steps))
     }
 
-    /// The properties of the object to which these names lead; `None` where it declares none, or where other parts of the
-    /// schema may declare more.
+    /// Returns the properties of the object that these names lead to; `None` if it declares none, or if other parts of
+    /// the schema may declare more.
     pub(crate) fn properties(&self, path: &[&str]) -> Option<Declared<'_>> {
         let mut at = self.root;
         for name in path {
@@ -201,8 +203,8 @@ impl Compiled {
         self.declared_at(at)
     }
 
-    /// The part of a name with points (`to.folder`) that no property has, and what is declared there. `None`: one has it, or
-    /// that cannot be told.
+    /// Returns the part of a name with points (`to.folder`) that no property has, and what is declared in its place.
+    /// `None` if a property has it, or if that is unknown.
     pub(crate) fn lacking<'n>(&self, name: &'n str) -> Option<(&'n str, Declared<'_>)> {
         let (mut at, mut rest) = (self.root, name);
         loop {
@@ -241,7 +243,7 @@ impl Compiled {
         None
     }
 
-    /// What is said of an object, where references alone lead to it.
+    /// Returns the rules for an object, following references.
     fn object_at(&self, mut at: NodeId) -> Option<&ObjectRules> {
         for _ in 0..REFERENCES_MAX {
             let node = self.node(at)?;
@@ -254,7 +256,7 @@ impl Compiled {
         None
     }
 
-    /// The kinds that fit a node at most. Where that takes too many steps, all of them.
+    /// Returns the types that can fit a node at most; if that takes too many steps, all types.
     fn kinds(&self, at: NodeId, steps: &mut usize) -> Types {
         let Some((node, left)) = self.node(at).zip(steps.checked_sub(1)) else { return Types::ALL };
         *steps = left;
@@ -275,7 +277,7 @@ impl Compiled {
     }
 }
 
-/// The kind of a value that was read.
+/// Returns the type of a value that was read.
 pub(crate) fn kind(value: &Value) -> Kind {
     match value {
         Value::Array(_) => Kind::Array,

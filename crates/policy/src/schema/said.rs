@@ -1,18 +1,18 @@
-//! What a part of a schema says, as a refusal quotes it: one line of JSON that is short enough for any message.
+//! The text of a part of a schema, as a refusal quotes it: one line of JSON that is short enough for any message.
 //!
-//! A caller may not have seen the schema: many clients show their model neither `anyOf`, `oneOf` nor `if`, and bounds of a
-//! task stand in no list. Nothing of what was sent is in it.
+//! A caller may not have seen the schema: many clients show their model neither `anyOf`, `oneOf` nor `if`, and the
+//! bounds of a task are in no list. The text holds nothing that was sent.
 
 use std::fmt::Write as _;
 
 use sekisho_protocol::text::{is_invisible, push_json_escape};
 use serde_json::Value;
 
-/// Characters of one part in a message.
+/// The most characters of one part in a message.
 const SAID_CHARS_MAX: usize = 300;
-/// What follows a part that was cut off.
+/// What stands at the end of a part that was cut.
 const CUT: char = '…';
-/// Keywords that bind nothing, and those whose own parts are told by themselves.
+/// Keywords that restrict nothing, and those whose parts are quoted on their own.
 const UNSAID: [&str; 13] = [
     "$comment",
     "$defs",
@@ -29,7 +29,7 @@ const UNSAID: [&str; 13] = [
     "writeOnly",
 ];
 
-/// A text that takes no more than it may.
+/// A text that stops growing at a maximum length.
 struct Short {
     text: String,
     left: usize,
@@ -49,7 +49,7 @@ impl std::fmt::Write for Short {
     }
 }
 
-/// What a schema says of one value. Empty where it says nothing.
+/// Returns the text of what a schema says about one value. Empty if it says nothing.
 pub(super) fn said(schema: &Value) -> Box<str> {
     let mut short = Short { text: String::new(), left: SAID_CHARS_MAX };
     let whole = match schema {
@@ -59,7 +59,7 @@ pub(super) fn said(schema: &Value) -> Box<str> {
             if members.is_empty() {
                 return Box::default();
             }
-            // In one order, whatever order the schema was read in.
+            // Sorted, so that the text does not depend on the order in which the schema was read.
             members.sort_by_key(|(keyword, _)| *keyword);
             let write = || {
                 let mut before = '{';

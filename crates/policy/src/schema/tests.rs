@@ -11,7 +11,7 @@ fn check(schema: &Value, arguments: &str) -> Result<(), Box<Violation>> {
     read.check(Some(arguments.as_bytes()))
 }
 
-/// As FastMCP 4 makes it of `amount: int, to: str | None = None, to_whom: Person, tags: list[str] = []`.
+/// The schema that FastMCP 4 makes of `amount: int, to: str | None = None, to_whom: Person, tags: list[str] = []`.
 fn pydantic() -> Value {
     json!({
         "$defs": {"Person": {"properties": {"name": {"type": "string"}, "boss": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}], "default": null}}, "required": ["name"], "title": "Person", "type": "object"}},
@@ -26,7 +26,7 @@ fn pydantic() -> Value {
     })
 }
 
-/// RS-61: types are strict, whatever an upstream would make of a value.
+/// RS-61: types are strict, however an upstream would convert a value.
 #[test]
 fn arguments_are_held_to_their_types_without_coercion() {
     let schema = pydantic();
@@ -66,8 +66,8 @@ fn arguments_are_held_to_their_types_without_coercion() {
     assert_eq!(missing, r#"the argument `amount` is missing; it has to fit {"type":"integer"}"#);
 }
 
-/// LangChain's adapters show a model neither `anyOf` nor `oneOf` nor `if`: the refusal says what is wanted, for every kind of
-/// keyword.
+/// LangChain's adapters show a model neither `anyOf` nor `oneOf` nor `if`. So the refusal says what is required, for
+/// every kind of keyword.
 #[test]
 fn a_refusal_says_what_the_schema_wants() {
     let person = json!({"$defs": {"P": {"type": "object", "minProperties": 2}}, "properties": {"p": {"$ref": "#/$defs/P"}}, "required": ["p"]});
@@ -117,7 +117,7 @@ fn a_refusal_says_what_the_schema_wants() {
     }
 }
 
-/// ATK-113: a lenient reader takes a name for another; the schema says which ones there are.
+/// ATK-113: a lenient reader takes one name for another; the schema says which names exist.
 #[test]
 fn a_member_that_could_be_taken_for_a_declared_one_is_refused() {
     let schema = json!({"properties": {"dryRun": {"type": "boolean"}, "at": {"properties": {"path": {}}}}});
@@ -136,15 +136,15 @@ fn a_member_that_could_be_taken_for_a_declared_one_is_refused() {
     for arguments in [r#"{"dryRuns":false}"#, r#"{"dryRun":true,"at":{"path":1,"paths":2}}"#, "{}"] {
         assert_eq!(check(&schema, arguments), Ok(()), "{arguments}");
     }
-    // Both are there, so each is itself.
+    // Both names are declared, so each stands for itself.
     let both = json!({"properties": {"taskId": {}, "task_id": {}}});
     assert_eq!(check(&both, r#"{"taskId":1,"task_id":2}"#), Ok(()));
-    // Under `not`, a look-alike is no way out.
+    // Under `not`, a look-alike does not get past.
     let not = json!({"not": {"properties": {"path": {"const": "/etc"}}, "required": ["path"]}});
     assert!(check(&not, r#"{"Path":"/etc"}"#).is_err());
 }
 
-/// Numbers are compared as they are written, and never as the doubles nearby.
+/// Numbers are compared as they are written, and never as the nearest double.
 #[test]
 fn numbers_are_held_exactly() {
     let bounded = json!({"properties": {"n": {"maximum": 100, "multipleOf": 0.01}}});
@@ -160,7 +160,8 @@ fn numbers_are_held_exactly() {
     }
     let large = json!({"properties": {"n": {"maximum": 9_007_199_254_740_992_u64}}});
     assert!(check(&large, r#"{"n":9007199254740993}"#).is_err());
-    // One that some programs round passes where nothing looks at its size, and fits no bound, on no side of a `not`.
+    // A number that some programs round passes if nothing looks at its size, and is refused by every bound, on either
+    // side of a `not`.
     for (schema, fits) in [
         (json!({"type": "integer"}), true),
         (json!({"type": ["integer", "null"]}), true),
@@ -208,7 +209,7 @@ fn what_cannot_be_read_holds_nothing_and_says_so() {
     assert_eq!(ToolSchema::of_definition("{}").map(|_| ()), None);
 }
 
-/// Drafts and spellings that servers in the field use.
+/// Drafts and spellings that real servers use.
 #[test]
 fn schemas_of_the_field_are_read() {
     let zod = json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "properties": {"a": {"type": "array", "items": [{"type": "string"}, {"type": "number"}], "additionalItems": false}, "b": {"$ref": "#/properties/a", "description": "beside a reference"}}, "additionalProperties": false});
@@ -233,7 +234,7 @@ fn schemas_of_the_field_are_read() {
     assert_eq!(check(&typespec, r#"{"a":1}"#), Ok(()));
 }
 
-/// ATK-93, ATK-121: a schema that makes its own check explode ends at a bound.
+/// ATK-93, ATK-121: the check of a schema that makes its own check explode ends at a bound.
 #[test]
 fn an_explosive_schema_ends_at_its_bound() {
     let mut definitions = serde_json::Map::new();
@@ -250,7 +251,7 @@ fn an_explosive_schema_ends_at_its_bound() {
         (0..3_000).map(|at| (format!("d{at}"), json!({"$ref": format!("#/$defs/d{}", at + 1)}))).collect();
     let read = ToolSchema::read(&json!({"$defs": chain, "$ref": "#/$defs/d0"}));
     assert!(read.unreadable().is_some());
-    // A long list is checked in full.
+    // A long list is checked completely.
     let long = json!({"properties": {"a": {"items": {"type": "integer"}}}});
     let mut list = String::from("{\"a\":[0");
     (1..90_000).for_each(|at| write!(list, ",{at}").unwrap());
@@ -258,7 +259,7 @@ fn an_explosive_schema_ends_at_its_bound() {
     assert!(check(&long, &format!("{list},\"1\"]}}")).is_err());
 }
 
-/// Values without fractions, so that the other validator compares them exactly as well.
+/// Values without fractions, so that the other validator, too, compares them exactly.
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -322,7 +323,8 @@ fn schemas() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Whether a reference leads to the same value again: then there is no answer, and both stop in their own way.
+/// Whether a reference leads back to the same value. In that case there is no answer, and each implementation stops in
+/// its own way.
 fn loops(schema: &Value) -> bool {
     match schema {
         Value::Object(members) => members.iter().any(|(name, inner)| match name.as_str() {
@@ -339,7 +341,7 @@ fn loops(schema: &Value) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
-    /// ATK-114: a second implementation of JSON Schema, over generated schemas and values: the answers must be equal.
+    /// ATK-114: a second implementation of JSON Schema, over generated schemas and values, gives the same answers.
     #[test]
     fn another_validator_says_the_same(schema in schemas(), value in values()) {
         prop_assume!(!loops(&schema));

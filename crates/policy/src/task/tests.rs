@@ -44,7 +44,7 @@ fn tidy_up() -> TaskDefinition {
     }
 }
 
-/// A star among the prompts is all of them, and among the resources, too; it names no tool.
+/// A star among the prompts or resources stands for all of them; among the tools it has no special meaning.
 #[test]
 fn a_star_stands_for_all_prompts_and_resources() {
     let all = TaskDefinition {
@@ -124,7 +124,7 @@ fn an_argument_beyond_its_bound_is_outside_and_is_pointed_at() {
             other => panic!("{other:?}"),
         });
         assert_eq!(at.as_deref(), expected, "{arguments:?}");
-        // In a list the question is whether it could be called at all.
+        // For a list the question is whether the tool could be called at all.
         assert_eq!(why(task(tidy_up()), &call(tool("remove"), arguments), WhichArguments::Any), None);
     }
 }
@@ -136,7 +136,7 @@ fn a_task_that_is_over_or_spent_needs_nothing_more() {
     assert_eq!(why(ended, &look, WhichArguments::This), Some(OutsideWhy::Over));
     let past = Task { ends_at: Some(now()), ..task(tidy_up()) };
     assert_eq!(why(past.clone(), &look, WhichArguments::This), Some(OutsideWhy::Over));
-    // A session goes on, so that its client hears of the refusal and not of a broken connection.
+    // The session goes on, so that its client gets the refusal and not a broken connection.
     assert_eq!(why(past, &call(Target::Server, None), WhichArguments::This), None);
     let later = Task { ends_at: Some(after(now(), 1)), ..task(tidy_up()) };
     assert_eq!(why(later, &look, WhichArguments::This), None);
@@ -168,7 +168,7 @@ fn a_task_that_nobody_knows_has_nothing_in_it() {
     }
 }
 
-/// A budget counts tools, resources and prompts, in each task that has one; what every session needs is free.
+/// A budget counts tools, resources and prompts, in each task that has one; what every session needs is not counted.
 #[test]
 fn a_call_takes_from_every_budget_around_it() {
     let id = |seed| TaskId::generate(now(), &SeededEntropy::from_seed(seed));
@@ -187,7 +187,8 @@ fn a_call_takes_from_every_budget_around_it() {
     }
 }
 
-/// A task that is named holds a call to what it is inside of, too; the innermost is the one that was declared last.
+/// A named task also restricts a call by the tasks that it is inside of; the innermost is the one that was declared
+/// last.
 #[test]
 fn a_task_is_asked_with_those_it_is_inside_of() {
     let id = |seed| TaskId::generate(now(), &SeededEntropy::from_seed(seed));
@@ -199,7 +200,7 @@ fn a_task_is_asked_with_those_it_is_inside_of() {
     assert_eq!(named(&[id(2)]).task(), Some(id(2)));
     assert_eq!(found(&named(&[id(1), id(2)])), [id(1), id(2)]);
     assert!(!named(&[]).is_declared());
-    // One that nobody knows, or that is inside itself, lets nothing through.
+    // A task that is unknown, or is inside itself, allows nothing.
     for (named, unknown) in [(named(&[id(1), id(8)]), id(8)), (named(&[id(3)]), id(9)), (named(&[id(4)]), id(4))] {
         assert_eq!((found(&named), named.task()), (vec![], Some(unknown)));
     }

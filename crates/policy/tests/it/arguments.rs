@@ -1,5 +1,5 @@
-//! What a rule makes of arguments: it compares what it can compare exactly, and takes everything else for what it is
-//! there to keep out.
+//! How rules treat arguments: they compare what they can compare exactly, and treat everything else as what they are
+//! meant to keep out.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn with_schema(schema: &Value, arguments: &str) -> Call {
     Call { schema: Some(Arc::new(ToolSchema::read(schema))), ..call(arguments) }
 }
 
-/// A rule for everybody at `notes`, and one that forbids.
+/// Rights with a rule that permits everybody at `notes`, and one that forbids.
 fn forbidding(condition: &str) -> Rights {
     rights(&format!(
         "permit(principal, action == Action::\"call\", resource in Server::\"notes\");
@@ -30,8 +30,8 @@ fn forbidding(condition: &str) -> Rights {
     ))
 }
 
-/// ATK-111: whatever an upstream may read as a number above the limit is forbidden, however it is written; and what is a
-/// number within it passes, however it is written.
+/// ATK-111: whatever an upstream may read as a number above the limit is forbidden, and a number within the limit
+/// passes, however either is written.
 #[test]
 fn a_forbid_on_a_number_holds_for_every_spelling() {
     let rights = forbidding("when { context.numbers.hasTag(\"amount\") && context.numbers.getTag(\"amount\") > 100 }");
@@ -55,7 +55,7 @@ fn a_forbid_on_a_number_holds_for_every_spelling() {
         (r#"{"amount":99.5}"#, false),
         (r#"{"amount":100.00000000000000001}"#, false),
         (r#"{"amount":9223372036854775808}"#, false),
-        // What some programs round cannot be compared; where no rule looks at it, it passes.
+        // A number that some programs round cannot be compared; if no rule looks at it, it passes.
         (r#"{"amount":9007199254740993}"#, false),
         (r#"{"amount":-9007199254740993}"#, false),
         (r#"{"account":9007199254740993}"#, true),
@@ -74,16 +74,16 @@ fn a_forbid_on_a_number_holds_for_every_spelling() {
     ] {
         assert_eq!(may(&rights, user(3), &call(arguments)), expected, "{arguments}");
     }
-    // The rule is about one tool, and says nothing of another.
+    // The rule is about one tool, and does not concern another.
     assert!(may(&rights, user(3), &tool("notes", "note", ToolClass::Read, r#"{"amount":"5 EUR"}"#)));
 }
 
-/// What a rule looks at in these tests, by the bag and the name, and what it compares it with.
+/// A condition on an argument, by its bag and name, and what it is compared with.
 fn when(bag: &str, name: &str, compared: &str) -> String {
     format!("context.{bag}.hasTag({name}) && context.{bag}.getTag({name}){compared}")
 }
 
-/// ATK-111: the same for texts, for true and false, for fractions, and for what is inside of something.
+/// ATK-111: the same holds for texts, booleans and fractions, and for nested values.
 #[test]
 fn a_forbid_on_any_kind_holds_for_every_spelling() {
     let (above, eve) = (".greaterThan(decimal(\"100.0\"))", " == \"eve\"");
@@ -146,8 +146,8 @@ fn a_forbid_on_any_kind_holds_for_every_spelling() {
     assert!(!may(&unless, user(3), &call(r#"{"dryRun":true,"dry_run":false}"#)));
 }
 
-/// ATK-115: a rule that permits where an argument is absent gives nothing where it is there in another form; another rule that does
-/// not look at it still does.
+/// ATK-115: a rule that permits if an argument is absent does not permit if the argument is there in another form.
+/// Another rule that does not look at it still permits.
 #[test]
 fn a_permit_by_absence_is_none_for_another_form() {
     let absence = r#"permit(principal, action == Action::"call", resource in Server::"notes")
@@ -168,12 +168,12 @@ fn a_permit_by_absence_is_none_for_another_form() {
     ] {
         assert_eq!(may(&rights(rule), user(3), &call(arguments)), expected, "{rule} {arguments}");
     }
-    // An owner may everything that no rule forbids, and this rule forbids nothing.
+    // An owner may do everything that no rule forbids, and this rule forbids nothing.
     assert!(may(&rights(absence), user(1), &call(r#"{"force":"true"}"#)));
 }
 
-/// ATK-115: a rule that wants a person's yes, or a task, above a limit wants it also for what it cannot compare, although
-/// another rule permits the call.
+/// ATK-115: a rule that requires an approval or a task above a limit requires it also for what it cannot compare,
+/// although another rule permits the call.
 #[test]
 fn what_a_rule_wants_is_wanted_for_another_form() {
     let above = "when { context.numbers.hasTag(\"amount\") && context.numbers.getTag(\"amount\") > 100 }";
@@ -200,7 +200,7 @@ fn what_a_rule_wants_is_wanted_for_another_form() {
     }
 }
 
-/// What the other conditions of a rule leave out is not its business, whatever the arguments look like.
+/// A rule does not concern a call that its other conditions exclude, whatever the arguments are.
 #[test]
 fn a_rule_that_could_not_apply_denies_nothing() {
     let rights = rights(
@@ -217,7 +217,8 @@ fn a_rule_that_could_not_apply_denies_nothing() {
     assert!(!may(&rights, user(2), &tool("notes", "note", ToolClass::Read, r#"{"amount":5}"#)));
 }
 
-/// `null` is nothing where the tool's schema says what it means there; elsewhere an upstream makes of it what it likes.
+/// `null` counts as absent if the tool's schema gives it a meaning there; elsewhere an upstream makes of it what it
+/// likes.
 #[test]
 fn null_counts_as_absent_where_the_schema_foresees_it() {
     let rights = forbidding("when { context.numbers.hasTag(\"limit\") && context.numbers.getTag(\"limit\") > 100 }");
@@ -231,8 +232,8 @@ fn null_counts_as_absent_where_the_schema_foresees_it() {
     assert!(!may(&rights, user(3), &with_schema(&optional, r#"{"limit":500}"#)));
 }
 
-/// RS-61: what the tool does not take is refused, in words that name the place and never a value; to who may not call the
-/// tool at all, it is refused as if there were no such tool.
+/// RS-61: arguments that the tool does not take are refused in words that name the place and never a value. A caller
+/// that may not call the tool at all is answered as if the tool did not exist.
 #[test]
 fn a_call_that_the_tool_does_not_take_is_refused() {
     let schema = json!({"type": "object", "properties": {"amount": {"type": "integer"}}, "required": ["amount"]});
@@ -256,7 +257,7 @@ fn a_call_that_the_tool_does_not_take_is_refused() {
     assert!(said.invalid.is_some_and(|why| why.contains("/amount")));
 }
 
-/// An owner reads which rule could not compare which argument.
+/// The explanation for an owner names the rule and the argument that it could not compare.
 #[test]
 fn an_explanation_names_the_rule_and_the_argument() {
     let rights = forbidding("when { context.numbers.hasTag(\"amount\") && context.numbers.getTag(\"amount\") > 100 }");
@@ -271,7 +272,8 @@ fn an_explanation_names_the_rule_and_the_argument() {
     }
 }
 
-/// ATK-116: a dual-stack listener shows callers by IPv4 as `::ffff:10.0.0.1`; a rule on their range holds all the same.
+/// ATK-116: a dual-stack listener shows IPv4 callers as `::ffff:10.0.0.1`; a rule about an IPv4 range still applies to
+/// them.
 #[test]
 fn an_address_is_compared_as_what_it_is() {
     let rights = rights(
@@ -286,7 +288,7 @@ fn an_address_is_compared_as_what_it_is() {
     }
 }
 
-/// What is probably not meant is told when rules are loaded.
+/// Rules that are probably not meant are reported when they are loaded.
 #[test]
 fn what_is_probably_not_meant_is_told() {
     for (rule, says) in [

@@ -1,4 +1,4 @@
-//! Decisions: which set speaks first and in which words, what a permit owes, and what people are told of it.
+//! Decisions: which set refuses first and in which words, what a permit owes, and what people are told.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::world::{caller, declared, now, parts, rights, task, tidy_up, tool, user, with};
 
-/// To tidy up: `look` with any arguments, `move` with a place to move to, within `/tmp/`.
+/// A task to tidy up: `look` with any arguments, and `move` with a destination within `/tmp/`.
 fn moving() -> TaskDefinition {
     let mut definition = tidy_up(&["look", "move"]);
     let within = json!({"properties": {"to": {"pattern": "^/tmp/"}}, "required": ["to"]});
@@ -41,7 +41,7 @@ fn permitted(decision: Decision) -> Permit {
     }
 }
 
-/// The records know a refusal by the set that spoke and by one word; each kind of refusal has its own.
+/// The records show a refusal by its set and by one word; each kind of refusal has its own.
 #[test]
 fn a_refusal_is_known_by_its_set_and_its_word() {
     let rights = rights(
@@ -73,8 +73,8 @@ fn a_refusal_is_known_by_its_set_and_its_word() {
     }
 }
 
-/// The record of anything but a read is durable before the effect, an approval is owed where a rule asks for one, a
-/// budget by what is counted; and what goes on with a call that was paid for is not paid for again.
+/// Everything but a read owes a durable record before the effect. An approval is owed if a rule requires one, and a
+/// budget by every call that counts. A call that continues one that was paid for is not paid for again.
 #[test]
 fn a_permit_owes_what_its_call_takes() {
     let rights = rights(r#"@approval permit(principal, action == Action::"call", resource == Tool::"notes/send");"#);
@@ -120,7 +120,7 @@ fn a_permit_owes_what_its_call_takes() {
     }
 }
 
-/// A yes to one call is no yes to another: of somebody else, through something else, or to something else.
+/// An approval of one call does not hold for another: another user, another client, another tool or other arguments.
 #[test]
 fn an_approval_is_for_one_user_client_server_tool_and_arguments() {
     let send = tool("notes", "send", ToolClass::Write, r#"{"to":"a"}"#);
@@ -143,7 +143,7 @@ fn an_approval_is_for_one_user_client_server_tool_and_arguments() {
     assert_eq!(BTreeSet::from(keys).len(), keys.len());
 }
 
-/// RS-20: a scope for a tool's class grants it, and so does its own name; what nobody has classified only its name. A
+/// RS-20: a tool is granted by the scope of its class or of its own name; an unclassified tool only by its name. A
 /// step-up names what would do.
 #[test]
 fn a_call_is_granted_by_its_class_or_by_its_name() {
@@ -178,8 +178,8 @@ fn a_call_is_granted_by_its_class_or_by_its_name() {
     }
 }
 
-/// Owners and records are told by which rules: of a yes those that permit, of a no those that forbid, or that could
-/// not be evaluated and so are the reason for it.
+/// Owners and records get the rules behind a decision: those that permit if it is permitted, and otherwise those that
+/// forbid, or those that could not be evaluated if they are the reason.
 #[test]
 fn a_decision_names_the_rules_behind_it() {
     let rights = rights(
@@ -209,7 +209,8 @@ fn a_decision_names_the_rules_behind_it() {
     }
 }
 
-/// Observing stops nothing: what is let pass although a set refused it does not wait for a person either.
+/// A server that observes stops nothing: a call that is let pass although a set refused it does not wait for a person
+/// either.
 #[test]
 fn what_a_server_only_observes_asks_nobody() {
     let asks = r#"@approval permit(principal, action == Action::"call", resource == Tool::"notes/send");"#;
@@ -224,7 +225,7 @@ fn what_a_server_only_observes_asks_nobody() {
     assert!(matches!(permit.observed(), Some(Reason::OutsideTask(_))));
 }
 
-/// Each set is said for itself, whichever refused; and where no task was declared, nothing is said to be inside one.
+/// Each set is explained on its own, whichever refused. If no task was declared, no call is said to be inside one.
 #[test]
 fn an_explanation_says_what_each_set_says() {
     let rights = rights(r#"permit(principal is User, action == Action::"call", resource in Server::"notes");"#);
@@ -234,7 +235,8 @@ fn an_explanation_says_what_each_set_says() {
     let held = Call { target: held, ..call("look") };
     let (none, moving) = (Authority::default(), declared(task(moving())));
     let news = tool("news", "look", ToolClass::Read, "");
-    // What follows; whether it exists, and is held back; inside the rights, the grant; a task declared, inside it.
+    // The values: the decision; whether it exists and is held back; inside the rights, the grant; a task declared,
+    // inside it.
     for (authority, call, expected) in [
         (&none, call("look"), (Verdict::Permit, [true, false], [true, true], [false, false])),
         (&moving, call("look"), (Verdict::Permit, [true, false], [true, true], [true, true])),
@@ -252,7 +254,7 @@ fn an_explanation_says_what_each_set_says() {
     }
 }
 
-/// Why a call is outside its task is said so that whoever wrote the call can put it right.
+/// The reason why a call is outside its task lets its author correct it.
 #[test]
 fn an_explanation_points_at_what_is_outside_the_task() {
     let rights = rights("");

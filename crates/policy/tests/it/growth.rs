@@ -1,4 +1,4 @@
-//! What a caller or an upstream can have judged: the work grows in step with what they send.
+//! The judging of what a caller or an upstream sends: the work grows in proportion to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::world::{caller, declared, now, rights, task, tool, user};
 
-/// Arguments made of one unit, repeated between a beginning and an end. `#` stands for the number of the unit.
+/// Arguments that repeat one unit between a beginning and an end. `#` stands for the number of the unit.
 const ARGUMENTS: &[(&str, &str, &str, &str)] = &[
     ("members", "{", r##""a#":#,"##, r#""z":0}"#),
     ("members that fold alike", "{", r##""A_-#":"eve","##, r#""z":0}"#),
@@ -44,7 +44,7 @@ fn repeated(before: &str, unit: &str, after: &str, units: usize) -> String {
     text + after
 }
 
-/// Schemas whose keywords are the expensive ones.
+/// Schemas with the most expensive keywords.
 fn schemas() -> Vec<(&'static str, Value)> {
     let list = |items: Value| json!({ "type": "object", "properties": { "list": items } });
     vec![
@@ -79,7 +79,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// ATK-247: no arguments make the check against a schema cost more than in proportion to their length.
+/// ATK-247: the cost of the check against a schema grows only in proportion to the arguments, whatever they are.
 #[test]
 fn a_schema_is_checked_in_proportion_to_the_arguments() {
     let inputs = |(name, before, unit, after): &(&'static str, &str, &str, &str)| {
@@ -98,7 +98,8 @@ fn a_schema_is_checked_in_proportion_to_the_arguments() {
     }
 }
 
-/// ATK-247: the same for the schema itself, which an upstream writes: reading it, and holding small arguments to it.
+/// ATK-247: the same for the schema itself, which an upstream writes: reading it, and checking small arguments against
+/// it.
 #[test]
 fn a_schema_is_read_in_proportion_to_its_length() {
     let shapes: [(&str, &str, &str, &str); 9] = [
@@ -134,7 +135,7 @@ fn a_schema_is_read_in_proportion_to_its_length() {
     }
 }
 
-/// Rules that look at arguments in each way in which a rule can.
+/// Rules that look at arguments in every possible way.
 fn looking() -> Rights {
     rights(
         r#"permit(principal, action, resource);
@@ -146,7 +147,7 @@ fn looking() -> Rights {
     )
 }
 
-/// A task whose bounds speak of every member that the shapes above have.
+/// A task with bounds on every member of the arguments above.
 fn bounded() -> Authority {
     let bound = json!({ "properties": {
         "to": { "type": "string", "pattern": "^(word |a)*$" },
@@ -210,7 +211,7 @@ fn a_decision_grows_with_a_uri() {
     }
 }
 
-/// ATK-248: the same for names of tools that one server lists: each is asked for by itself.
+/// ATK-248: the same for the names of tools in a server's list, each of which is judged on its own.
 #[test]
 fn the_view_of_a_list_grows_with_it() {
     let rights = Arc::new(looking());

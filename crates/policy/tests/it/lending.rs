@@ -1,4 +1,4 @@
-//! What forbids a call, and who is told; what a loan could not change.
+//! Who is told what forbids a call, and what a loan could not change.
 
 use sekisho_policy::decide::{Decision, Denial, Forbidden, Reason, decide};
 use sekisho_policy::lending::{Hindrance, WantedTool, hindrance};
@@ -27,8 +27,8 @@ fn denied(rights: &Rights, call: &Call) -> Denial {
     }
 }
 
-/// A rule that forbids a call as it is says why to a caller who may make it with other arguments; of a tool that is hidden, or not
-/// there, nothing is said (RS-36).
+/// If a rule forbids a call, its reason is told to a caller that may make the call with other arguments. Nothing is
+/// told of a tool that is hidden or does not exist (RS-36).
 #[test]
 fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
     let rights = rights(RULES);
@@ -50,8 +50,8 @@ fn what_forbids_a_call_is_said_to_who_may_know_of_it() {
     assert_eq!(denied(&rights, &tool("news", "look", ToolClass::Read, "")).forbidden, None);
 }
 
-/// ATK-280: what was lent says which of its bounds the arguments do not keep, to whom it was lent and to nobody else: another
-/// client, another user, after its end, or where a rule forbids the tool, there is nothing.
+/// ATK-280: the bound of a loan that the arguments do not keep is told to the borrower and to nobody else. It is not
+/// told to another client or user, after the loan's end, or if a rule forbids the tool.
 #[test]
 fn a_call_beyond_a_loan_is_told_its_bound_and_nobody_else_is() {
     let client = ClientId::parse("cli_a").unwrap();
@@ -89,7 +89,7 @@ fn a_call_beyond_a_loan_is_told_its_bound_and_nobody_else_is() {
     }
 }
 
-/// A rule that forbids a tool beats each loan of it, and a tool that is held back is not there to be lent.
+/// A rule that forbids a tool beats each loan of it, and a tool that is held back cannot be lent.
 #[test]
 fn what_beats_a_loan_is_known_before_it_is_lent() {
     let rights = rights(RULES);

@@ -1,4 +1,4 @@
-//! How much a call and a file of rules may hold. What rules cannot see whole, they do not permit.
+//! How much a call and a policy file may hold. Rules do not permit arguments that they cannot see completely.
 
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::catalogue::ToolClass;
@@ -8,13 +8,13 @@ use crate::world::{may, parts, rights, tool, user};
 
 const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What `wrap` makes, this many of them inside one another.
+/// Applies `wrap` this many times around `innermost`.
 fn nested(depth: usize, wrap: fn(Value) -> Value, innermost: Value) -> Value {
     (1..depth).fold(innermost, |inner, _| wrap(inner))
 }
 
-/// A rule that looks for what must not be there has to see everything: more names or levels than it can see, or two
-/// arguments under one name, deny.
+/// A rule that looks for something that must not be there has to see everything. More names or levels than it can see,
+/// or two arguments under one name, are denied.
 #[test]
 fn arguments_that_a_rule_cannot_see_whole_are_denied() {
     let rights = rights(
@@ -43,7 +43,7 @@ fn arguments_that_a_rule_cannot_see_whole_are_denied() {
     }
 }
 
-/// A file of rules is at most 4 MiB: the last byte still counts, and one more refuses it whole.
+/// A policy file has at most 4 MiB: a file of that size is read, and one with a byte more is refused.
 #[test]
 fn a_file_of_rules_is_read_whole_or_not_at_all() {
     let forbid = r#"forbid(principal, action, resource in Server::"notes");"#;

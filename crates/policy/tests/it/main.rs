@@ -1,5 +1,5 @@
-//! The policy through its public face: against a second, naive implementation, by files of rules, and
-//! decision by decision.
+//! The policy through its public interface: compared with a second, naive implementation, by policy files, and decision
+//! by decision.
 
 #[cfg(test)]
 mod arguments;

@@ -1,8 +1,8 @@
-//! A second implementation of the three sets, as plain as can be, over generated worlds: the answers must be equal.
+//! A second, very simple implementation of the three sets, over generated worlds: the answers must be equal.
 //!
-//! It shares no code with the policy: rules, tasks, arguments and scopes are small structures here, evaluated by hand, and
-//! only for the policy are they written as Cedar, JSON, JSON Schema and scope tokens. Arguments come in every spelling,
-//! and with each spelling stands what it is.
+//! It shares no code with the policy: rules, tasks, arguments and scopes are small structures here, evaluated by hand.
+//! They are written as Cedar, JSON, JSON Schema and scope tokens only for the policy. Arguments come in every spelling,
+//! each with its meaning.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ mod numbers;
 
 use arguments::{Given, Is, Name, tool_schema};
 
-/// Generated calls, as many as the usual run has time for. Most look at arguments, so no answer is kept between them.
+/// The number of generated calls in a usual run. Most look at arguments, so no answer is kept between them.
 const CASES_USUAL: u64 = 36_000;
 const CASES_OF_A_WORLD: u64 = 150;
 const USERS: u64 = 4;
@@ -78,13 +78,13 @@ enum How {
     PriceAbove,
     Task,
     TrustAtLeast(u8),
-    /// Neither above 100 nor unknown.
+    /// The amount is neither above 100 nor unknown.
     Unamounted,
     Unforced,
 }
 
 impl How {
-    /// Which argument it looks at.
+    /// Returns the argument that it looks at.
     fn name(self) -> Option<Name> {
         match self {
             Self::AmountAbove | Self::Unamounted => Some(Name::Amount),
@@ -95,7 +95,7 @@ impl How {
         }
     }
 
-    /// What it says to an argument that it can compare; `None`: it cannot.
+    /// Returns whether the condition holds for an argument; `None` if it cannot compare the argument.
     fn of(self, is: Option<Is>) -> Option<bool> {
         match (self, is) {
             (Self::AmountAbove | Self::PathIs(_) | Self::PriceAbove, None) => Some(false),
@@ -226,7 +226,7 @@ impl Rule {
             How::TrustAtLeast(trust) => case.trust >= trust,
             looks => {
                 let name = looks.name().unwrap();
-                // Where the schema foresees it, `null` is nothing.
+                // If the schema gives `null` a meaning, it counts as absent.
                 let is = case.given.of(name).filter(|is| !(*is == Is::Null && name == Name::Amount && case.schema));
                 // What cannot be compared is forbidden, and not permitted.
                 let said = if case.given.has_alike(name) { None } else { looks.of(is) };
@@ -235,13 +235,13 @@ impl Rule {
         }
     }
 
-    /// What it wants beside its permission is wanted where it fits, and where it cannot compare.
+    /// Whether the rule's approval or task is required: if the rule fits, or if it cannot compare.
     fn wants(&self, case: &Case) -> bool {
         self.permits && self.is_about(case) && (self.how_fits(case) || Self { permits: false, ..*self }.how_fits(case))
     }
 }
 
-/// A task, plainly: which tools, under which path, and whether it is over or spent.
+/// A simple task: which tools, under which path, and whether it is over or spent.
 #[derive(Clone, Debug)]
 struct Tasked {
     tools: Vec<(&'static str, Option<Bound>)>,
@@ -249,7 +249,7 @@ struct Tasked {
     left: Option<i64>,
 }
 
-/// A bound of a task, on one argument.
+/// A task's bound on one argument.
 #[derive(Clone, Copy, Debug)]
 enum Bound {
     AmountAtMost100,
@@ -257,7 +257,7 @@ enum Bound {
 }
 
 impl Bound {
-    /// In the form that the README teaches.
+    /// Returns the bound in the form that the README shows.
     fn schema(self) -> serde_json::Value {
         match self {
             Self::AmountAtMost100 => json!({"properties": {"amount": {"maximum": 100}}}),
@@ -283,12 +283,12 @@ struct Case {
     user: u64,
     server: &'static str,
     tool: &'static str,
-    /// 0 to 2 for a class, 3 for a tool without one, 4 for one that is not there.
+    /// 0 to 2 for a class, 3 for an unclassified tool, 4 for one that does not exist.
     standing: u8,
     given: Given,
-    /// Whether the tool says what it takes.
+    /// Whether the tool has a schema.
     schema: bool,
-    /// The highest class granted, if any.
+    /// The highest class that was granted, if any.
     granted: Option<u8>,
     by_name: bool,
     trust: u8,
@@ -328,7 +328,7 @@ impl Case {
         self.standing.min(2)
     }
 
-    /// The row of the table (product §4), by hand.
+    /// Returns the row of the table (product §4), worked out by hand.
     fn row(&self, rules: &[Rule]) -> &'static str {
         let fitting: Vec<&Rule> = rules.iter().filter(|rule| rule.fits(self)).collect();
         let forbidden = fitting.iter().any(|rule| !rule.permits);
@@ -369,7 +369,7 @@ impl Case {
         if wanting().any(|rule| rule.approval) { "ask" } else { "permit" }
     }
 
-    /// Whether it could be called with some arguments.
+    /// Whether some arguments would be permitted.
     fn may_some(&self, rules: &[Rule]) -> bool {
         let mut about = rules.iter().filter(|rule| rule.is_about(self));
         let forbidden = about.clone().any(|rule| !rule.permits && rule.how.name().is_none() && rule.how_fits(self));
@@ -478,11 +478,11 @@ fn cases() -> u64 {
     std::env::var("SEKISHO_TEST_ORACLE_CASES").map_or(CASES_USUAL, |asked| asked.parse().unwrap())
 }
 
-/// Product §4: on generated calls (`SEKISHO_TEST_ORACLE_CASES=200000` asks for so many) the decision is the one that a naive reading of the table gives,
-/// and no row of the table is missed. What is permitted for these arguments stands in the list; what stands there is
-/// refused for no reason but its arguments.
+/// Product §4: on generated calls (`SEKISHO_TEST_ORACLE_CASES=200000` asks for that many) the decision is the one that
+/// a naive reading of the table gives, and every row of the table occurs. What is permitted for these arguments is in
+/// the list, and what is in the list is refused only because of its arguments.
 ///
-/// In four parts, which run beside one another.
+/// The test has four parts, which run in parallel.
 #[test]
 fn the_decision_is_the_one_that_a_naive_reading_gives_part_1() {
     compare(0);
@@ -520,7 +520,7 @@ fn compare(part: u64) {
             let by_arguments = rules.iter().any(|rule| rule.how.name().is_some())
                 || expected == "invalid"
                 || case.tasked.as_ref().is_some_and(|task| task.tools.iter().any(|(_, bound)| bound.is_some()));
-            // A task is missing from no list: its want is told with the call.
+            // A list leaves nothing out because of a task: that a task is required is told with the call.
             if !by_arguments {
                 assert_eq!(shown, !denied, "in the list, though it may not be called: {case:?}");
             }

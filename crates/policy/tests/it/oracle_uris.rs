@@ -1,8 +1,8 @@
-//! The oracle of `oracle.rs` for resources: generated rules about URIs, generated spellings of URIs, and a naive reading of
-//! what has to come out.
+//! The oracle of `oracle.rs` for resources: generated rules about URIs, generated spellings of URIs, and a naive
+//! reading of the expected decision.
 //!
-//! It folds nothing. A URI is made here from a *value* (which host, which names) and from what is done to its spelling, so
-//! it is known by construction which texts are one resource to some server, and which are canonical.
+//! It folds nothing. A URI is made from a *value* (host and names) and from changes to its spelling. So it is known by
+//! construction which texts are the same resource to some server, and which are canonical.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use sekisho_protocol::uri::ResourceUri;
 
 use crate::world::{caller, now, rights, user};
 
-/// Calls that are compared, unless `SEKISHO_TEST_ORACLE` names another number; 200,000 were.
+/// The number of compared calls, unless `SEKISHO_TEST_ORACLE` gives another; 200,000 were compared once.
 const CASES: usize = 10_000;
 const CASES_OF_A_WORLD: usize = 100;
 
@@ -34,7 +34,7 @@ impl Dice {
     }
 }
 
-/// A resource by its value: a host and the names below it.
+/// The value of a resource: a host and the names below it.
 #[derive(Clone, Debug, PartialEq)]
 struct Thing {
     host: &'static str,
@@ -48,14 +48,14 @@ impl Thing {
         Self { host: dice.pick(&["priv", "pub"]), names }
     }
 
-    /// The usual spelling, as a server would list it. `,` is written as it is.
+    /// Returns the usual spelling, as a server would list it, with `,` unescaped.
     fn text(&self) -> String {
         let encoded = |name: &&str| name.replace(' ', "%20").replace('é', "%C3%A9");
         format!("note://{}/{}", self.host, self.names.iter().map(encoded).collect::<Vec<_>>().join("/"))
     }
 }
 
-/// A spelling of a thing: canonical or not.
+/// One spelling of a thing, canonical or not.
 #[derive(Clone, Debug)]
 struct Spelled {
     thing: Thing,
@@ -67,7 +67,7 @@ impl Spelled {
     fn roll(dice: &Dice) -> Self {
         let thing = Thing::roll(dice);
         let mut spelled = Self { text: thing.text(), thing, canonical: true };
-        // At most one of each, in an order in which none undoes another.
+        // At most one change of each kind, in an order in which none undoes another.
         if dice.one_in(4) {
             spelled.text = spelled.text.replacen(spelled.thing.host, &spelled.thing.host.to_uppercase(), 1);
         }
@@ -100,7 +100,7 @@ impl Spelled {
                 4 => spelled.text.replacen('r', "%72", 1).replacen("pub", "%70ub", 1),
                 _ => spelled.text.replace("%20", " ").replacen("://", "://\\", 1),
             };
-            // Not every one of these finds something to spoil.
+            // Some of these changes may find nothing to change.
             spelled.canonical = spelled.text == before;
         }
         spelled
@@ -119,11 +119,11 @@ enum What {
 struct Rule {
     permits: bool,
     what: What,
-    /// The comparison stands behind `unless`.
+    /// Whether the comparison stands behind `unless`.
     except: bool,
     approval: bool,
     scope: bool,
-    /// How the rule writes it.
+    /// The thing as the rule writes it.
     text: String,
 }
 
@@ -164,7 +164,7 @@ impl Rule {
         )
     }
 
-    /// Whether the comparison holds for the text as it stands.
+    /// Whether the comparison holds for the text itself.
     fn is_text(&self, uri: &Spelled) -> bool {
         match &self.what {
             What::One(_) => uri.text == self.text,
@@ -172,7 +172,7 @@ impl Rule {
         }
     }
 
-    /// Whether it holds for what some server takes the text for.
+    /// Whether it holds for a thing that some server takes the text for.
     fn is_value(&self, uri: &Spelled) -> bool {
         match &self.what {
             What::One(thing) => *thing == uri.thing,
@@ -224,7 +224,7 @@ fn found(rights: &Rights, uri: &Spelled) -> &'static str {
     }
 }
 
-/// ATK-101, ATK-104: what is decided about a generated spelling is what a naive reading of its value gives.
+/// ATK-101, ATK-104: the decision about a generated spelling is the one that a naive reading of its value gives.
 /// `SEKISHO_TEST_ORACLE=200000` compares that many.
 #[test]
 fn the_decision_about_a_uri_is_the_one_that_its_value_gives() {

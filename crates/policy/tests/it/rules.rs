@@ -1,4 +1,4 @@
-//! Policy files: what they mean, and what is refused in them. And what is lent beside them.
+//! Policy files: what they mean, and what is refused in them. Also loans.
 
 use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::explain::explain;
@@ -15,8 +15,8 @@ use sekisho_protocol::task::TaskDefinition;
 
 use crate::world::{caller, declared, may, now, parts, rights, task, tidy_up, tool, user, with};
 
-/// A loan is for one user, one client, one tool, and, where it says so, one task and these arguments, until it ends; a
-/// rule that forbids beats it. No kept answer outlives it or hides it.
+/// A loan is for one user, one client and one tool, and, if it says so, for one task and these arguments, until it
+/// ends. A rule that forbids beats it. No kept answer outlives it or hides it.
 #[test]
 fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     let lent = |task, bounds: Option<&str>| RightsLoan {
@@ -53,7 +53,7 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     ] {
         assert!(!rights.judge(caller, &none, call, at).permitted, "{what}");
     }
-    // A no that is kept, and then asked for with what the loan is for, and the other way around.
+    // A kept refusal, and then a question that the loan is for; and the other way around.
     let task = task(tidy_up(&["wipe"]));
     let for_task = lending(lent(Some(task.id), None), "");
     let inside = declared(task);
@@ -77,7 +77,7 @@ fn a_loan_is_for_one_call_of_one_client_until_it_ends() {
     assert!(faults[0].message.contains("loans"), "{faults:?}");
 }
 
-/// Nothing said means no; an owner may everything that no rule forbids.
+/// What no rule permits is refused; an owner may do everything that no rule forbids.
 #[test]
 fn a_rule_permits_what_it_names_and_nothing_else() {
     let rights = rights(
@@ -180,7 +180,7 @@ fn a_rule_that_cannot_be_evaluated_denies() {
     assert_eq!(said.rights.broken, ["broken"]);
 }
 
-/// Product §4: a rule says `@approval`, and a person is asked; `@task_required` wants a task.
+/// Product §4: `@approval` in a rule makes a person be asked; `@task_required` requires a task.
 #[test]
 fn annotations_do_what_they_say() {
     let rights = rights(
@@ -201,7 +201,7 @@ fn annotations_do_what_they_say() {
     assert_eq!((denial.reason.clone(), denial.reason.set()), (Reason::TaskRequired, Some(SetName::Need)));
 }
 
-/// One answer is good for a whole class of tools, except for a tool that some rule tells apart: by its scope or by a
+/// One answer holds for a whole class of tools, except for a tool that some rule tells apart by its scope or by a
 /// condition, whichever was asked about first.
 #[test]
 fn an_answer_about_one_tool_is_not_given_for_another() {
@@ -231,8 +231,7 @@ fn an_answer_about_one_tool_is_not_given_for_another() {
     }
 }
 
-/// RS-53: a job of somebody else is refused, and what is said of it says nothing of anything else, whichever is asked
-/// first.
+/// RS-53: another caller's job is refused, and this answer is not used for anything else, whichever is asked first.
 #[test]
 fn a_foreign_job_answers_for_nothing_else() {
     let job = |own| Call {
@@ -252,7 +251,7 @@ fn a_foreign_job_answers_for_nothing_else() {
     }
 }
 
-/// Bringing servers under rights: what rights and need refuse is let pass and said; what does not exist is not.
+/// A server that observes: what rights and need refuse is let pass and recorded; what does not exist is not let pass.
 #[test]
 fn a_server_that_observes_lets_pass_and_says_so() {
     let mut parts = parts("");
@@ -272,7 +271,7 @@ fn a_server_that_observes_lets_pass_and_says_so() {
     assert!(matches!(judge(&ghost, now()), Decision::Deny(_)));
 }
 
-/// In a list stands what some arguments would allow.
+/// A list shows what some arguments would allow.
 #[test]
 fn a_list_shows_what_some_arguments_allow() {
     let rights = rights(
@@ -291,7 +290,8 @@ fn a_list_shows_what_some_arguments_allow() {
     assert!(!may(&rights, user(3), &tool("notes", "move", ToolClass::Read, "")));
 }
 
-/// Policies are validated strictly: a set with any mistake is refused whole, and every mistake has its place.
+/// Policies are checked strictly: a set with any mistake is refused as a whole, and every mistake is reported with its
+/// place.
 #[test]
 fn a_mistake_refuses_the_whole_set_and_is_pointed_at() {
     for (text, expected) in [
@@ -325,8 +325,8 @@ fn a_file_of_rules_has_one_form() {
     assert!(once.contains("permit (principal, action, resource)\nwhen { true };"), "{once}");
 }
 
-/// A rule about users is about no service and not about nobody, and the other way around; who is in no group of that
-/// name is not meant by it.
+/// A rule about users concerns neither services nor anonymous callers, and the other way around. A rule about a group
+/// does not concern those outside it.
 #[test]
 fn a_rule_concerns_only_whom_its_principal_names() {
     let cli = ClientId::parse("cli_a").unwrap();
@@ -351,13 +351,13 @@ fn a_rule_concerns_only_whom_its_principal_names() {
             let asking = Principal { subject, ..caller.principal() };
             let may = rights.judge(asking, &Authority::default(), &call, now()).permitted;
             assert_eq!(may, expected, "{principal}: {subject}");
-            // A rule that cannot concern somebody is not asked: what it looks at does not matter to them.
+            // A rule that cannot concern somebody is not evaluated for them, so what it looks at does not matter.
             assert_eq!(rights.looks_at(subject, &call.server).arguments, expected, "{principal}: {subject}");
         }
     }
 }
 
-/// What a rule looks at beside the tool is looked at each time: no answer is kept for other circumstances.
+/// If a rule looks at circumstances beside the tool, no answer is kept for other circumstances.
 #[test]
 fn an_answer_is_for_its_own_circumstances() {
     let call = |arguments| tool("notes", "look", ToolClass::Read, arguments);
@@ -395,7 +395,7 @@ fn an_answer_is_for_its_own_circumstances() {
     }
 }
 
-/// `trust` in a rule is how the least known client on the path came to be known.
+/// `trust` in a rule is the trust in the least trusted client on the path.
 #[test]
 fn a_rule_sees_how_far_a_client_is_trusted() {
     for (origin, expected) in [
@@ -416,7 +416,7 @@ fn a_rule_sees_how_far_a_client_is_trusted() {
     }
 }
 
-/// A list leaves out what needs a task only where every way to it needs one: a rule that wants a task for some
+/// A list leaves out what needs a task only if every way to it needs one: a rule that requires a task for some
 /// arguments leaves others.
 #[test]
 fn a_list_wants_a_task_only_where_every_way_does() {
@@ -442,7 +442,7 @@ fn a_list_wants_a_task_only_where_every_way_does() {
     }
 }
 
-/// Records and explanations name a rule by its `@id`, and one that has none, or an empty one, by its place in its file.
+/// Records and explanations name a rule by its `@id`; without one, or with an empty one, by its position in the file.
 #[test]
 fn a_rule_without_a_name_is_named_by_its_place() {
     let rights = rights(
@@ -457,7 +457,7 @@ fn a_rule_without_a_name_is_named_by_its_place() {
     assert_eq!(names, ["named", "rules.cedar#1", "rules.cedar#3", "rules.cedar#4"]);
 }
 
-/// `sekisho policy schema` shows people what their rules are checked against, not something like it.
+/// `sekisho policy schema` shows exactly the schema that rules are checked against.
 #[test]
 fn the_schema_that_is_shown_is_what_rules_are_checked_against() {
     let (schema, _) = cedar_policy::Schema::from_cedarschema_str(schema_text()).unwrap();
@@ -476,7 +476,7 @@ fn the_schema_that_is_shown_is_what_rules_are_checked_against() {
     }
 }
 
-/// Whatever an owner did not say to stay inside its server reaches beyond it; that is known of each tool by its name.
+/// A tool counts as reaching beyond its server unless an owner said otherwise, by the name of the tool.
 #[test]
 fn a_tool_is_of_the_open_world_unless_an_owner_said_otherwise() {
     let rule = r#"permit(principal, action == Action::"call", resource in Server::"notes")

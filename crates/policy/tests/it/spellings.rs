@@ -1,4 +1,4 @@
-//! Rules that take away, and what servers may take for the same URI or name.
+//! Rules that take something away, and texts that servers may treat as the same URI or name.
 
 use sekisho_policy::decide::{Decision, decide};
 use sekisho_policy::model::{Authority, Call, Target};
@@ -30,7 +30,7 @@ fn get(name: &str) -> Call {
     to(Target::Prompt { name: name.to_owned() })
 }
 
-/// What servers may take for `file:///priv/b`, and URL parsers keep apart.
+/// URIs that servers may take for `file:///priv/b`, although URL parsers keep them apart.
 const LIKE_B: [&str; 9] = [
     "file:///priv/b",
     "file:///Priv/b",
@@ -44,7 +44,7 @@ const LIKE_B: [&str; 9] = [
 ];
 const OTHERS: [&str; 4] = ["file:///pub/b", "file:///private/b", "file:///p_iv/b", "note://priv/b"];
 
-/// ATK-104: a `forbid` by URI holds for whatever a server may take for the same resource, however it is written.
+/// ATK-104: a `forbid` by URI holds for every text that a server may take for the same resource.
 #[test]
 fn a_forbid_holds_for_every_reading() {
     let everything = "permit(principal is User, action, resource);";
@@ -86,8 +86,8 @@ fn a_forbid_holds_for_every_reading() {
     }
 }
 
-/// ATK-104: a `permit` by absence gives nothing that its condition takes out in another spelling; and a `permit` by URI
-/// gives exactly what it says.
+/// ATK-104: a `permit` with an exception does not permit another spelling of what its condition excludes, and a
+/// `permit` by URI permits exactly what it says.
 #[test]
 fn a_permit_gives_what_it_says_and_no_other_spelling() {
     for rule in [
@@ -113,7 +113,7 @@ fn a_permit_gives_what_it_says_and_no_other_spelling() {
     assert!(!may(&rights, user(2), &get("Open")) && !may(&rights, user(2), &get("ｏpen")));
 }
 
-/// ATK-105: a `forbid` by name holds for every name that folds to it, of prompts and of tools.
+/// ATK-105: a `forbid` by name holds for every name of a prompt or tool that folds to the same.
 #[test]
 fn a_forbid_by_name_holds_for_every_case_and_form() {
     for rule in [
@@ -139,7 +139,7 @@ fn a_forbid_by_name_holds_for_every_case_and_form() {
     }
 }
 
-/// ATK-104: who may do something without being asked may not do it unasked in another spelling of what is asked about.
+/// ATK-104: what a person has to approve cannot be done without an approval in another spelling.
 #[test]
 fn a_person_is_asked_about_every_reading() {
     let rules = r#"permit(principal is User, action, resource);
@@ -164,7 +164,7 @@ fn a_person_is_asked_about_every_reading() {
     }
 }
 
-/// What a rule takes away must be clear: the half that is understood is not taken for the whole.
+/// A rule must be clear about what it takes away: it is refused as a whole even if half of it is understood.
 #[test]
 fn a_rule_that_compares_comparisons_is_refused() {
     let rule = r#"forbid(principal, action == Action::"read", resource) when { (resource.uri like "a:*") == true };"#;

@@ -1,4 +1,4 @@
-//! What the tests of rules need: users, servers, callers, calls.
+//! Users, servers, callers and calls for the tests of rules.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub(crate) fn caller(subject: UserId, scopes: &str) -> Caller {
     }
 }
 
-/// The same caller, with something of what its token says changed.
+/// The same caller with a change to what its token says.
 pub(crate) fn with(caller: &Caller, change: impl FnOnce(&mut Granted)) -> Caller {
     let Basis::Grant(mut granted) = caller.basis.clone() else { panic!("an anonymous caller has no token") };
     change(&mut granted);
@@ -101,7 +101,7 @@ pub(crate) fn task(definition: TaskDefinition) -> Task {
     }
 }
 
-/// To tidy up: it names these tools, with any arguments.
+/// A task to tidy up, which names these tools with any arguments.
 pub(crate) fn tidy_up(tools: &[&str]) -> TaskDefinition {
     TaskDefinition {
         purpose: "tidy up".to_owned(),
@@ -110,12 +110,12 @@ pub(crate) fn tidy_up(tools: &[&str]) -> TaskDefinition {
     }
 }
 
-/// What stands behind a caller that declared this task.
+/// The authority of a caller that declared this task.
 pub(crate) fn declared(task: Task) -> Authority {
     Authority { need: Need::of([Arc::new(BoundTask::new(task).unwrap())]), ..Authority::default() }
 }
 
-/// What the rights alone say.
+/// What the rights alone decide.
 pub(crate) fn may(rights: &Rights, subject: UserId, call: &Call) -> bool {
     rights.judge(&caller(subject, ""), &Authority::default(), call, now()).permitted
 }

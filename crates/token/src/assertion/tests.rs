@@ -1,4 +1,4 @@
-//! Assertions as data: each differs from a good one in the named way only.
+//! Assertions as data: each differs from a valid one only in the named way.
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::KeySize;
@@ -38,7 +38,7 @@ fn verify(keys: &PublicKeys, assertion: &str) -> Result<AssertionClaims, VerifyE
     verify_assertion(keys, assertion, &client, ISSUER, Timestamp::from_second(NOW).unwrap())
 }
 
-/// What a change of one claim does to a truly signed assertion; `null` removes the claim.
+/// The result of changing one claim of an assertion with a valid signature; `null` removes the claim.
 fn changed(name: &str, value: Value) -> Result<AssertionClaims, VerifyError> {
     let key = key(1);
     let mut claims = good();
@@ -50,7 +50,7 @@ fn changed(name: &str, value: Value) -> Result<AssertionClaims, VerifyError> {
     verify(&set(&[key.public_jwk()]).unwrap(), &forge::signed(&key, &header, &claims.to_string()))
 }
 
-/// AS-34: an assertion by the client's published key is believed, and names what must be taken once.
+/// AS-34: an assertion signed with the client's published key is accepted, and returns what must be taken once.
 #[test]
 fn a_good_assertion_is_believed() {
     let exp = Timestamp::from_second(NOW + 60).unwrap();
@@ -58,7 +58,7 @@ fn a_good_assertion_is_believed() {
     assert!(changed("iat", Value::Null).is_ok());
 }
 
-/// ATK-34: only the exact issuer, as the sole string, is the audience.
+/// ATK-34: the audience must be a single string, exactly the issuer.
 #[test]
 fn an_assertion_for_anything_but_the_issuer_is_refused() {
     for aud in [
@@ -75,7 +75,7 @@ fn an_assertion_for_anything_but_the_issuer_is_refused() {
     }
 }
 
-/// AS-34, ATK-33: an assertion proves the client that made it and no other.
+/// AS-34, ATK-33: an assertion authenticates only the client that made it.
 #[test]
 fn an_assertion_of_another_client_is_refused() {
     for name in ["iss", "sub"] {
@@ -85,7 +85,7 @@ fn an_assertion_of_another_client_is_refused() {
     }
 }
 
-/// ATK-35: `jti` is required and bounded; the life is at most five minutes.
+/// ATK-35: `jti` is required and bounded, and the lifetime is at most five minutes.
 #[test]
 fn an_assertion_is_short_lived_and_named() {
     for (name, value, answer) in [
@@ -115,7 +115,7 @@ fn an_assertion_is_short_lived_and_named() {
     }
 }
 
-/// ATK-43, ATK-54: no other kind of token, no foreign header member, no algorithm but the key's.
+/// ATK-43, ATK-54: no other kind of token is accepted, no unknown header member, and no algorithm but that of the key.
 #[test]
 fn a_crafted_assertion_header_is_refused() {
     let key = key(1);
@@ -145,7 +145,7 @@ fn a_crafted_assertion_header_is_refused() {
     assert_eq!(verify(&keys, &stranger), Err(VerifyError::Signature));
 }
 
-/// ATK-60: without a name, or with a shared one, only a single candidate is taken.
+/// ATK-60: without a key name, or with a shared one, a key is used only if it is the only candidate.
 #[test]
 fn an_ambiguous_key_is_not_guessed() {
     let (one, two) = (key(1), key(2));
@@ -173,7 +173,7 @@ fn rsa(size: KeySize) -> Foreign {
         "e": number(public.exponent().big_endian_without_leading_zero()), "kid": "r",
     });
     let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    // The library takes PKCS#1, which is what PKCS#8 wraps in 26 bytes for keys of this size.
+    // The library takes PKCS#1. For keys of this size, PKCS#8 puts 26 bytes before it.
     Foreign { jwk, signer: EncodingKey::from_rsa_der(&der.as_ref()[26..]) }
 }
 
@@ -192,7 +192,7 @@ fn assertion(signer: &EncodingKey, algorithm: Algorithm) -> String {
     format!("{signed}.{signature}")
 }
 
-/// AS-34: the algorithms that a client may choose, each by its own kind of key; a declared `alg` binds the key.
+/// AS-34: each algorithm that a client may choose works only with its own kind of key; a declared `alg` binds the key.
 #[test]
 fn every_accepted_algorithm_works_with_its_key_only() {
     let (rsa, edwards) = (rsa(KeySize::Rsa2048), edwards());
@@ -213,7 +213,7 @@ fn every_accepted_algorithm_works_with_its_key_only() {
     assert_eq!(verify(&bound, &assertion(&rsa.signer, Algorithm::RS256)), Err(VerifyError::Algorithm));
 }
 
-/// ATK-32, ATK-60: what a key set must not hold, and what is left out of it.
+/// ATK-32, ATK-60: which keys make a key set invalid, and which are left out of it.
 #[test]
 fn a_weak_or_foreign_key_is_not_used() {
     let good = key(1).public_jwk();

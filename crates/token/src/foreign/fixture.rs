@@ -1,4 +1,4 @@
-//! Another issuer with one ES256 key, for the tests of all its tokens: each test changes one thing of a good token.
+//! Another issuer with one ES256 key, for the tests of all its tokens. Each test changes one thing of a valid token.
 
 use jiff::Timestamp;
 use sekisho_protocol::env::SeededEntropy;
@@ -26,7 +26,7 @@ pub(crate) fn keys(key: &SigningKey) -> PublicKeys {
     PublicKeys::parse(&json!({ "keys": [key.public_jwk()] }).to_string()).unwrap()
 }
 
-/// A truly signed token of this type with these claims.
+/// A token of this type with these claims and a valid signature.
 pub(crate) fn token(key: &SigningKey, typ: Option<&str>, claims: &Value) -> String {
     let mut header = json!({ "alg": "ES256", "kid": key.id().to_string() });
     if let Some(typ) = typ {

@@ -1,4 +1,4 @@
-//! What is the same for every token of another issuer: form, algorithm, type and key come before any claim.
+//! What holds for every token of another issuer: form, algorithm, type and key are checked before any claim.
 
 use sekisho_protocol::openid::SigningAlgorithm;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ fn believed(header: &Value, algorithms: &[SigningAlgorithm]) -> Result<(), Verif
     believe(&keys(&key), &token, Making { algorithms, types: &[None, Some("JWT")] }).map(|_| ())
 }
 
-/// ATK-292: the algorithm is the registered one, whatever the token says and whatever the key could do.
+/// ATK-292: the algorithm is the registered one, whatever the token says and whatever the key can be used for.
 #[test]
 fn a_token_is_believed_in_the_registered_algorithm_only() {
     assert_eq!(believed(&json!({ "alg": "ES256" }), ES256), Ok(()));
@@ -28,7 +28,7 @@ fn a_token_is_believed_in_the_registered_algorithm_only() {
         assert_eq!(believed(&json!({ "alg": alg }), ES256), Err(VerifyError::Algorithm), "{alg}");
     }
     assert_eq!(believed(&json!({ "alg": "ES256" }), &[SigningAlgorithm::Rs256]), Err(VerifyError::Algorithm));
-    // Registered for RS256, and the token says so: but the key is another kind.
+    // RS256 is registered, and the token says so, but the key is of another kind.
     assert_eq!(believed(&json!({ "alg": "RS256" }), &[SigningAlgorithm::Rs256]), Err(VerifyError::Algorithm));
     assert_eq!(believed(&json!({ "alg": "ES256" }), &[]), Err(VerifyError::Algorithm));
     for alg in [json!(null), json!(["ES256"]), json!(1)] {
@@ -36,7 +36,7 @@ fn a_token_is_believed_in_the_registered_algorithm_only() {
     }
 }
 
-/// ATK-292: `alg: none` with an empty signature, and a signature that is not the issuer's.
+/// ATK-292: refuses `alg: none` with an empty signature, and a signature that is not the issuer's.
 #[test]
 fn a_token_without_the_issuers_signature_is_refused() {
     let (own, other) = (key(1), key(2));
@@ -54,7 +54,7 @@ fn a_token_without_the_issuers_signature_is_refused() {
     }
 }
 
-/// ATK-54: nothing in a header brings a key or changes how the token is read; what only informs may be there.
+/// ATK-54: no header member brings a key or changes how the token is read; members that only inform are allowed.
 #[test]
 fn a_header_brings_no_key_and_no_extension() {
     for name in ["b64", "crit", "enc", "jku", "jwk", "x5c", "x5u", "zip"] {
@@ -68,7 +68,7 @@ fn a_header_brings_no_key_and_no_extension() {
     assert_eq!(believe(&keys(&key), &token, making).unwrap_err(), VerifyError::Malformed);
 }
 
-/// RFC 8725 §3.11: a token of another type is another token.
+/// RFC 8725 §3.11: a token of another type is refused.
 #[test]
 fn a_type_is_compared_without_its_case_and_its_media_prefix() {
     for (typ, expected) in [

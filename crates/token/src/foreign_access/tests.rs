@@ -1,4 +1,4 @@
-//! Access tokens of other issuers as data: each differs from a good one in the named way only.
+//! Access tokens of other issuers as data: each differs from a valid one only in the named way.
 
 use sekisho_protocol::openid::SigningAlgorithm;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn the_forms_of_real_issuers_are_believed() {
     );
 }
 
-/// ATK-43, ATK-296: an ID token of a client whose identifier is the audience is no access token.
+/// ATK-43, ATK-296: an ID token is not accepted as an access token, even if its client's identifier is the audience.
 #[test]
 fn another_kind_of_token_gives_no_access() {
     for typ in [None, Some("JWT"), Some("logout+jwt"), Some("oauth-id-jag+jwt")] {
@@ -78,7 +78,7 @@ fn another_kind_of_token_gives_no_access() {
         ("events", json!({})),
         ("typ", json!("ID")),
         ("typ", json!("Refresh")),
-        // Bound to a key that is not asked for here: a thief could show it.
+        // The token is bound to a key whose proof is not checked here, so a thief could use it.
         ("cnf", json!({ "jkt": "x" })),
     ] {
         assert_eq!(untyped(&with(loose.clone(), name, &value)), Err(VerifyError::Type), "{name} {value}");
@@ -86,7 +86,7 @@ fn another_kind_of_token_gives_no_access() {
     assert_eq!(verify(TokenType::Untyped, Some("oauth-id-jag+jwt"), &["f00d"], &loose), Err(VerifyError::Type));
 }
 
-/// ATK-52, ATK-296: a token for another server, client or issuer.
+/// ATK-52, ATK-296: a token for another server or client, or of another issuer, is refused.
 #[test]
 fn a_token_for_another_server_gives_no_access() {
     for aud in

@@ -1,4 +1,4 @@
-//! Assertions as data: each differs from a good one in the named way only.
+//! Assertions as data: each differs from a valid one only in the named way.
 
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::openid::SigningAlgorithm;
@@ -34,7 +34,7 @@ fn changed(name: &str, value: Value) -> Result<IdJag, IdJagError> {
     verify(Some(IdJag::TYPE), &with(good(), name, &value))
 }
 
-/// AS-48, AS-50: a good assertion is believed, and names whom it is about and what for.
+/// AS-48, AS-50: a valid assertion is accepted, and returns the person and what it is for.
 #[test]
 fn a_good_assertion_is_believed() {
     let believed = changed("amr", json!(["mfa"])).unwrap();
@@ -47,7 +47,7 @@ fn a_good_assertion_is_believed() {
     assert_eq!(two.resources.len(), 2);
 }
 
-/// AS-48, ATK-43: no other token of the same provider passes for an assertion.
+/// AS-48, ATK-43: no other token of the same provider is accepted as an assertion.
 #[test]
 fn only_the_type_of_an_assertion_is_taken() {
     for typ in [None, Some("JWT"), Some("at+jwt"), Some("logout+jwt"), Some("id-jag+jwt"), Some("")] {
@@ -55,7 +55,7 @@ fn only_the_type_of_an_assertion_is_taken() {
     }
 }
 
-/// AS-50, AS-51, AS-52: one changed claim each.
+/// AS-50, AS-51, AS-52: one changed claim in each case.
 #[test]
 fn an_assertion_for_another_party_is_refused() {
     let token = |error: VerifyError| Err(IdJagError::Token(error));
@@ -86,7 +86,7 @@ fn an_assertion_for_another_party_is_refused() {
     }
 }
 
-/// AS-50, ATK-295: an assertion lives ten minutes at most, and is not taken outside of its time.
+/// AS-50, ATK-295: an assertion lives at most ten minutes, and is refused before and after its time.
 #[test]
 fn an_assertion_is_taken_in_its_time_only() {
     let life = |iat: i64, exp: i64| {
@@ -102,7 +102,7 @@ fn an_assertion_is_taken_in_its_time_only() {
     assert_eq!(changed("nbf", json!(NOW + 31)), Err(VerifyError::NotYetValid.into()));
 }
 
-/// AS-55: asked `a b`, asserted `b c`: `b`.
+/// AS-55: if `a b` is asked for and `b c` is asserted, `b` is granted.
 #[test]
 fn no_scope_is_granted_that_the_assertion_does_not_allow() {
     let asserted = changed("more", json!(1)).unwrap();
@@ -113,7 +113,7 @@ fn no_scope_is_granted_that_the_assertion_does_not_allow() {
     assert_eq!(granted(&asserted, "a b"), "b");
     assert_eq!(granted(&asserted, "a"), "");
     assert_eq!(asserted.granted(None).to_string(), "b c");
-    // Scopes that include others: the smaller of the two.
+    // Scopes that include others: the smaller of the two is granted.
     let narrow = changed("scope", json!("mcp:read")).unwrap();
     assert_eq!(granted(&narrow, "mcp:write"), "mcp:read");
     let wide = changed("scope", json!("mcp:destructive")).unwrap();

@@ -1,4 +1,4 @@
-//! ID tokens as data: each differs from a good one in the named way only.
+//! ID tokens as data: each differs from a valid one only in the named way.
 
 use jiff::Timestamp;
 use sekisho_protocol::ids::ClientId;
@@ -12,7 +12,7 @@ use crate::verify::VerifyError;
 
 const NONCE: &str = "the nonce of this sign-in";
 const ACCESS: &str = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y";
-/// OpenID Connect Core 1.0, appendix A.3, has this pair.
+/// The pair of access token and hash in OpenID Connect Core 1.0, appendix A.3.
 const AT_HASH: &str = "77QmUPtjPfzWtF2AnpK9RQ";
 
 fn good() -> Value {
@@ -20,7 +20,7 @@ fn good() -> Value {
         "at_hash": AT_HASH, "sid": "s-1", "auth_time": NOW - 60, "acr": "mfa", "email": "ada@example.com" })
 }
 
-/// Verifies these claims, with the expectation changed as told.
+/// Verifies these claims, with a changed expectation.
 fn verify(
     claims: &Value,
     change: impl for<'a> Fn(IdTokenExpectation<'a>) -> IdTokenExpectation<'a>,
@@ -40,7 +40,7 @@ fn verify(
     verify_id_token(&keys(&key), &token(&key, Some("JWT"), claims), &change(expect))
 }
 
-/// What a change of one claim does; `null` removes the claim.
+/// The result of changing one claim; `null` removes the claim.
 fn changed(name: &str, value: Value) -> Result<IdToken, IdTokenError> {
     verify(&with(good(), name, &value), |expect| expect)
 }
@@ -57,7 +57,7 @@ fn a_good_id_token_is_believed() {
     assert!(changed("azp", json!(CLIENT)).is_ok() && changed("aud", json!([CLIENT])).is_ok());
 }
 
-/// ATK-293: a token that the provider made for another client, also where it names us beside it.
+/// ATK-293: refuses a token that the provider made for another client, even if it names us as well.
 #[test]
 fn an_id_token_for_another_client_is_refused() {
     let audience = || Err(IdTokenError::Token(VerifyError::Audience));
@@ -70,7 +70,7 @@ fn an_id_token_for_another_client_is_refused() {
     assert_eq!(changed("azp", json!("other")), Err(IdTokenError::AuthorizedParty));
     let both = with(good(), "aud", &json!([CLIENT, "api"]));
     assert_eq!(verify(&both, |expect| expect), Err(IdTokenError::OtherAudience));
-    // §3.1.3.7, 4: with several audiences, `azp` says whose request it was.
+    // §3.1.3.7, 4: with several audiences, `azp` names the client that asked.
     let trusted = ["api".to_owned()];
     let trust = |claims: &Value| {
         let (key, client, access) = (key(1), ClientId::parse(CLIENT).unwrap(), AccessToken::from_outside(ACCESS));
@@ -92,7 +92,7 @@ fn an_id_token_for_another_client_is_refused() {
     assert_eq!(trust(&with(both, "azp", &json!("api"))), Err(IdTokenError::AuthorizedParty));
 }
 
-/// ATK-22, ATK-293: a token of another sign-in, or of none.
+/// ATK-22, ATK-293: refuses a token of another sign-in, or of none.
 #[test]
 fn an_id_token_of_another_sign_in_is_refused() {
     for nonce in [json!("another"), json!(""), json!(format!("{NONCE} ")), Value::Null] {
@@ -113,7 +113,7 @@ fn an_id_token_of_another_issuer_is_refused() {
     }
 }
 
-/// Each end of each window, and one second beyond it.
+/// The first and last second of each time window, and one second beyond.
 #[test]
 fn an_id_token_is_believed_in_its_time_and_a_minute_around_it() {
     let expired = Err(IdTokenError::Token(VerifyError::Expired));
@@ -143,7 +143,7 @@ fn an_id_token_is_believed_in_its_time_and_a_minute_around_it() {
     }
 }
 
-/// `max_age` and `acr`: what was asked for has to be said.
+/// `max_age` and `acr`: what was asked for has to be in the token.
 #[test]
 fn the_kind_and_the_time_of_the_authentication_are_held_to() {
     let aged = |claims: &Value, max: u32| {
@@ -189,7 +189,7 @@ fn a_subject_has_1_to_255_ascii_characters() {
     }
 }
 
-/// ATK-43: no other kind of token passes for an ID token.
+/// ATK-43: no other kind of token is accepted as an ID token.
 #[test]
 fn another_kind_of_token_is_no_id_token() {
     let events = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
@@ -210,7 +210,7 @@ fn another_kind_of_token_is_no_id_token() {
         let found = verify_id_token(&keys(&key), &token(&key, Some(typ), &good()), &expect);
         assert_eq!(found, Err(VerifyError::Type.into()), "{typ}");
     }
-    // Only a missing key is worth fetching keys again.
+    // Only for a missing key is it worth fetching the keys again.
     let other = crate::foreign::fixture::key(2);
     let unknown = verify_id_token(&keys(&other), &token(&key, None, &good()), &expect).unwrap_err();
     assert!(unknown.lacks_key() && !IdTokenError::Nonce.lacks_key());

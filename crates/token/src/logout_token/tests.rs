@@ -1,4 +1,4 @@
-//! Logout tokens as data: each differs from a good one in the named way only.
+//! Logout tokens as data: each differs from a valid one only in the named way.
 
 use jiff::Timestamp;
 use sekisho_protocol::ids::ClientId;
@@ -42,7 +42,7 @@ fn a_good_logout_token_names_what_ends() {
     assert_eq!(verify(None, &neither), Err(LogoutTokenError::NobodyNamed));
 }
 
-/// ATK-294: an ID token that somebody got hold of ends nobody's session.
+/// ATK-294: a stolen ID token cannot be used to end a session.
 #[test]
 fn an_id_token_is_no_logout_token() {
     let id_token = json!({ "iss": ISSUER, "sub": "ada-1", "aud": CLIENT, "iat": NOW, "exp": NOW + 120, "jti": "one",

@@ -1,4 +1,4 @@
-//! Crafted tokens as data: each differs from a good one in the named way only.
+//! Crafted tokens as data: each differs from a valid one only in the named way.
 #![expect(clippy::string_slice, reason = "tokens are ASCII")]
 
 use base64::Engine as _;
@@ -91,12 +91,12 @@ impl World {
         serde_json::from_str(&part(&self.good(), 1)).unwrap()
     }
 
-    /// A good payload under this header, truly signed.
+    /// Signs a valid payload under this header.
     fn headed(&self, header: &str) -> String {
         forge::signed(&self.key, header, &self.payload().to_string())
     }
 
-    /// This payload under a good header, truly signed.
+    /// Signs this payload under a valid header, and verifies the token.
     fn claiming(&self, payload: &Value) -> Result<AccessClaims, VerifyError> {
         self.verify(&forge::signed(&self.key, &self.header(), &payload.to_string()))
     }
@@ -107,7 +107,7 @@ fn part(token: &str, index: usize) -> String {
     String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
 }
 
-/// RS-27, RS-32: what was signed is what is believed; the header says type, algorithm and key.
+/// RS-27, RS-32: the claims that were signed are returned; the header names type, algorithm and key.
 #[test]
 fn a_good_token_is_believed() {
     let world = world();
@@ -116,7 +116,7 @@ fn a_good_token_is_believed() {
     assert_eq!(header, json!({ "typ": "at+jwt", "alg": "ES256", "kid": world.key.id().to_string() }));
 }
 
-/// RFC 9068 §2.2, RFC 8693 §4.1: the names of the claims, and the nested actor as a copy of the path.
+/// RFC 9068 §2.2, RFC 8693 §4.1: the claims have their registered names, and the nested actor is a copy of the path.
 #[test]
 fn the_claims_have_their_registered_names() {
     let payload = world().payload();
@@ -129,7 +129,7 @@ fn the_claims_have_their_registered_names() {
     assert_eq!(payload["act"], json!({ "sub": "cli_b", "act": { "sub": "cli_a" } }));
 }
 
-/// RFC 7515 appendix A.3: a token that others made and published is read as they read it.
+/// RFC 7515 appendix A.3: a published token that others made is read as they read it.
 #[test]
 fn the_example_of_the_rfc_verifies() {
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
@@ -141,7 +141,8 @@ fn the_example_of_the_rfc_verifies() {
     assert_eq!(Compact::read(token).unwrap().verify(&key, Algorithm::ES256), Ok(()));
 }
 
-/// ATK-55: every claim with every wrong type, truly signed: the unparsable is refused, never taken as absent.
+/// ATK-55: every claim with every wrong type and a valid signature: a value that cannot be read is refused, and never
+/// taken as absent.
 #[test]
 fn a_mistyped_claim_is_refused() {
     let world = world();
@@ -167,7 +168,7 @@ fn a_mistyped_claim_is_refused() {
         "{\"a\":{\"b\":[]}}",
         "[\"cli_b\"]",
     ];
-    // Well typed, and good: an empty scope, a scope named `x`, any epoch, a `nbf` in the past.
+    // These have the right type and are valid: an empty scope, a scope named `x`, any epoch, an `nbf` in the past.
     let passing = |name: &str, value: &str| match name {
         "scope" => value.starts_with('"'),
         "epoch" => ["0", "-1", "-9223372036854775808", "9223372036854775807"].contains(&value),
@@ -203,7 +204,7 @@ fn a_mistyped_claim_is_refused() {
     }
 }
 
-/// RS-32, ATK-55: a claim that is missing is refused, unless it may be.
+/// RS-32, ATK-55: a missing claim is refused, unless it is optional.
 #[test]
 fn a_missing_claim_is_refused() {
     let world = world();
@@ -216,7 +217,7 @@ fn a_missing_claim_is_refused() {
     }
 }
 
-/// ATK-55: a duplicate claim is refused, whichever of the two would be the good one.
+/// ATK-55: a duplicate claim is refused, whichever of the two is the valid one.
 #[test]
 fn a_claim_that_occurs_twice_is_refused() {
     let world = world();
@@ -231,7 +232,7 @@ fn a_claim_that_occurs_twice_is_refused() {
     }
 }
 
-/// RS-28, RS-29: only this server's own identifier is its audience.
+/// RS-28, RS-29: only this server's own identifier is accepted as the audience.
 #[test]
 fn only_the_asked_server_is_the_audience() {
     let world = world();
@@ -267,7 +268,7 @@ fn only_the_asked_server_is_the_audience() {
     }
 }
 
-/// RFC 8693: what is exchanged says for which one server it is, and nothing else does.
+/// RFC 8693: a token that is to be exchanged names its server as a single string; any other audience counts as none.
 #[test]
 fn the_claimed_audience_is_one_server_or_none() {
     let world = world();
@@ -281,7 +282,7 @@ fn the_claimed_audience_is_one_server_or_none() {
     assert_eq!(claimed_audience("nonsense"), None);
 }
 
-/// RS-30, RS-31, ATK-56: a token of another issuer fails though the same key signed it.
+/// RS-30, RS-31, ATK-56: a token of another issuer is refused, although the same key signed it.
 #[test]
 fn only_the_pinned_issuer_is_believed() {
     let world = world();
@@ -298,7 +299,7 @@ fn only_the_pinned_issuer_is_believed() {
     }
 }
 
-/// ATK-55: expiry and the other times, to the second, with at most a minute of leeway.
+/// ATK-55: expiry and the other times are checked to the second, with at most a minute of leeway.
 #[test]
 fn a_token_is_good_from_its_making_to_its_end() {
     let world = world();
@@ -338,7 +339,7 @@ fn a_token_is_good_from_its_making_to_its_end() {
     }
 }
 
-/// ATK-60: a key whose window is over is as unknown as one that never was.
+/// ATK-60: a key whose window is over is treated like an unknown one.
 #[test]
 fn a_token_of_a_retired_key_is_refused() {
     let world = world();
@@ -352,7 +353,7 @@ fn a_token_of_a_retired_key_is_refused() {
     assert_eq!(retired(NOW + 1), Err(VerifyError::UnknownKey));
 }
 
-/// The path decides, so a copy of it that says otherwise is not ours (product: paths).
+/// The path decides, so a token whose copy of it differs is not ours (product: paths).
 #[test]
 fn path_client_and_act_agree() {
     let world = world();
@@ -371,7 +372,7 @@ fn path_client_and_act_agree() {
     }
 }
 
-/// RS-30, ATK-43: nothing else that we hand out is taken where an access token belongs.
+/// RS-30, ATK-43: nothing else that we hand out is accepted as an access token.
 #[test]
 fn no_other_artefact_is_an_access_token() {
     let world = world();
@@ -387,7 +388,7 @@ fn no_other_artefact_is_an_access_token() {
     }
 }
 
-/// What a verifier would refuse is not signed in the first place.
+/// Claims that a verifier would refuse are not signed.
 #[test]
 fn an_impossible_token_is_not_signed() {
     let world = world();
@@ -430,7 +431,7 @@ fn any_claims() -> impl Strategy<Value = AccessClaims> {
 proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-    /// Whatever can be signed is believed, and says the same.
+    /// Every token that can be signed is accepted, with the same claims.
     #[test]
     fn signing_and_verifying_are_inverse(claims in any_claims()) {
         let world = world();
@@ -438,7 +439,7 @@ proptest! {
         prop_assert_eq!(world.verify(token.expose()), Ok(claims));
     }
 
-    /// ATK-54: one changed character anywhere makes a token worthless.
+    /// ATK-54: changing any one character of a token makes it invalid.
     #[test]
     fn no_character_of_a_token_can_be_changed(place in any::<prop::sample::Index>(), other in "[A-Za-z0-9_.=-]") {
         let world = world();
@@ -449,7 +450,7 @@ proptest! {
         prop_assert!(world.verify(&mutant).is_err());
     }
 
-    /// Nothing that is sent makes the reader fail otherwise than by saying no.
+    /// No text makes the reader panic: it returns an error.
     #[test]
     fn any_text_is_answered(text in ".{0,200}") {
         prop_assert!(world().verify(&text).is_err());

@@ -1,4 +1,4 @@
-//! The connections to one upstream: how they are made and trusted. Only its callers share them.
+//! The connections to one upstream: how they are made and trusted. Only the callers of this upstream share them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use crate::upstream::HttpSettings;
 /// The client of one upstream. It follows no redirects, keeps no cookies and knows no proxies (ATK-88).
 pub(super) type UpstreamClient = Client<TimedConnector, Full<Bytes>>;
 
-/// Connections that nothing used for so long are closed.
+/// How long a connection may be idle before it is closed.
 const POOL_IDLE: Duration = Duration::from_secs(60);
-/// Connections kept although nothing uses them.
+/// The most idle connections that are kept.
 const POOL_IDLE_MAX: usize = 32;
 
-/// Builds the client. `uri` is the one of `settings`, read.
+/// Builds the client. `uri` is the parsed URL of `settings`.
 pub(super) fn client(settings: &HttpSettings, uri: &Uri) -> Result<UpstreamClient, ForwardError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
@@ -39,7 +39,7 @@ pub(super) fn client(settings: &HttpSettings, uri: &Uri) -> Result<UpstreamClien
         let verifier = verifier(settings, provider)?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
     } else {
-        // Never used: the trust anchors of the platform need not be read for a plain connection.
+        // Never used: a plain connection needs no trust anchors, so those of the platform are not read.
         builder.with_root_certificates(RootCertStore::empty())
     };
     let mut tcp = HttpConnector::new();
@@ -77,7 +77,7 @@ fn misconfigured(what: &str, error: &dyn std::fmt::Display) -> ForwardError {
     ForwardError::Misconfigured { reason: format!("{what}: {error}") }
 }
 
-/// Connects within a time, the TLS handshake included.
+/// Connects within a time limit that includes the TLS handshake.
 #[derive(Clone, Debug)]
 pub(super) struct TimedConnector {
     inner: HttpsConnector<HttpConnector>,

@@ -15,16 +15,16 @@ use super::super::probe::{self, Discovered, Own, ToolPages};
 use super::super::{AnswerBody, Deadline, Event, ForwardError, Spoken, UpstreamSession};
 use super::{Exchange, HttpUpstream, http_session, malformed};
 
-/// How an upstream took one of our questions.
+/// How an upstream responded to one of our questions.
 enum Told {
-    /// It answered it, whatever the HTTP status.
+    /// It sent an answer, whatever the HTTP status.
     Answer(Bytes),
-    /// It took a notification, or refused without a message.
+    /// It accepted a notification, or refused without a message.
     Nothing,
 }
 
 impl HttpUpstream {
-    /// Asked once for all who wait; see [`super::super::Upstreams::revisions`].
+    /// Asks once for all callers that wait; see [`super::super::Upstreams::revisions`].
     pub(in super::super) async fn revisions(&self) -> Result<Arc<Spoken>, ForwardError> {
         let cell = self.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = cell.get() {
@@ -45,7 +45,7 @@ impl HttpUpstream {
             match Box::pin(self.list_in_a_session()).await {
                 Ok(listed) => lists.push(listed),
                 Err(error) if lists.is_empty() => return Err(error),
-                // It says that it has a handshake and refuses it: the newer list is all that there is.
+                // It says that it has a handshake but refuses it, so there is only the newer list.
                 Err(error) => {
                     tracing::warn!(server = %self.name, %error, "the upstream lists no tools in its older revision")
                 }
@@ -61,14 +61,15 @@ impl HttpUpstream {
         listed
     }
 
-    /// `server/discover` first; on anything but a modern answer the handshake (TR-52). A server of both eras names
-    /// only the newer revision there, so the handshake is tried once more, and only its success counts (TR-50).
+    /// Sends `server/discover` first, and tries the handshake after anything but a modern answer (TR-52). A server of
+    /// both eras names only the newer revision there, so the handshake is also tried then, and only its success counts
+    /// (TR-50).
     async fn probe(&self) -> Result<Arc<Spoken>, ForwardError> {
         let discovered = match self.ask(&Own::discover(), Revision::V2026_07_28, None).await {
             Ok((Told::Answer(answer), _)) => probe::read_discovered(&answer)?,
             Ok((Told::Nothing, _)) => Discovered::Legacy,
-            // A server of the older era may say anything to what it does not know. But what it wants of us, or that
-            // it is away, is no sign of age.
+            // A server of the older era may send anything in reply to a method that it does not know. But an error that
+            // asks for a credential, or says that the server is away, does not mean that it is of the older era.
             Err(ForwardError::Malformed { .. } | ForwardError::MethodNotAllowed) => Discovered::Legacy,
             Err(error) => return Err(error),
         };
@@ -91,7 +92,7 @@ impl HttpUpstream {
         }
     }
 
-    /// The handshake of the older revisions, in our own name.
+    /// Performs the handshake of the older revisions, in our own name.
     async fn initialize(&self) -> Result<(Spoken, Option<UpstreamSession>), ForwardError> {
         let (told, session) = self.ask(&Own::initialize(), Revision::V2025_11_25, None).await?;
         let Told::Answer(answer) = told else { return Err(malformed("no answer to `initialize`")) };
@@ -127,7 +128,7 @@ impl HttpUpstream {
         Ok(pages.into_tools())
     }
 
-    /// Sends our answer to what the server asked. That it does not arrive shows in the answer that we wait for.
+    /// Sends our answer to a question of the server. If it does not arrive, the answer that we wait for shows that.
     async fn reply(&self, reply: Vec<u8>, revision: Revision, session: Option<&UpstreamSession>) {
         let reply = Own { method: "", id: None, bytes: Bytes::from(reply) };
         if let Err(error) = self.ask(&reply, revision, session).await {
@@ -171,7 +172,7 @@ impl HttpUpstream {
                 match events.next().await {
                     Some(Ok(Event::Message { data, .. })) => match heard(&data, question) {
                         Heard::Answer => break Told::Answer(data),
-                        // Before it has our answer it may give us none. Boxed: it is this function again.
+                        // The server may not answer before it has our reply. Boxed, because this call is recursive.
                         Heard::Question(reply) => Box::pin(self.reply(reply, revision, named.as_ref())).await,
                         Heard::Other => {}
                     },
@@ -185,13 +186,13 @@ impl HttpUpstream {
     }
 }
 
-/// What a message on the stream of one of our questions is.
+/// The kind of a message on the stream of one of our questions.
 enum Heard {
     /// The answer.
     Answer,
-    /// A question of the server, with our answer to it.
+    /// A question of the server, with our reply to it.
     Question(Vec<u8>),
-    /// Nothing that is for us.
+    /// Anything else, which we ignore.
     Other,
 }
 

@@ -1,4 +1,4 @@
-//! An upstream's event stream, passed on event by event: nothing waits for the next one.
+//! An upstream's event stream, passed on event by event, without waiting for the next one.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,17 +18,17 @@ use tokio::time::{Instant, Sleep};
 use super::super::{Answer, AnswerBody, Deadline, Event, EventStream, ForwardError};
 use crate::memory::{Charge, Collecting, Room};
 
-/// Events that may wait for a client of the older revisions. Each is bounded by itself.
+/// The most events that wait for a client of the older revisions. The size of each has its own bound.
 const RELAYED_MAX: usize = 4;
 
-/// The events in a body. Dropping it closes the connection, which is how 2026-07-28 cancels (TR-37).
+/// The events in a body. Dropping it closes the connection, which is how 2026-07-28 cancels a request (TR-37).
 pub(super) struct Relay {
     body: Incoming,
     parser: Parser,
     ready: VecDeque<Event>,
-    /// What is charged for the event that is read, and for the next one that is given.
+    /// The charge for the event that is being read, and for the next one that is handed out.
     collecting: Collecting,
-    /// Set while there is no room for more: nothing is read meanwhile.
+    /// Set while there is no memory for more; nothing is read meanwhile.
     waiting: Option<Waiting>,
     deadline: Option<(Deadline, Pin<Box<Sleep>>)>,
     url: String,
@@ -38,8 +38,8 @@ pub(super) struct Relay {
 type Waiting = Pin<Box<dyn Future<Output = Option<Charge>> + Send>>;
 
 impl Relay {
-    /// Reads `body`, one event having at most `bytes_max` bytes, until `deadline` if there is one. What is read
-    /// finds its place in `room`. `url` is for errors.
+    /// Reads `body`, one event having at most `bytes_max` bytes, until `deadline` if there is one. What is read is
+    /// charged to `room`. `url` is for errors.
     pub(super) fn new(body: Incoming, bytes_max: usize, (deadline, room): (Option<Deadline>, Room), url: &str) -> Self {
         Self {
             body,
@@ -57,7 +57,7 @@ impl Relay {
         for piece in self.parser.push(chunk).map_err(refused)? {
             match piece {
                 Piece::Comment { raw } if raw.starts_with(b":") => self.ready.push_back(Event::Comment),
-                // Blank lines between events carry nothing.
+                // A blank line between events carries nothing.
                 Piece::Comment { .. } => {}
                 Piece::Event(event) => self.take_event(event),
             }
@@ -65,7 +65,7 @@ impl Relay {
         Ok(())
     }
 
-    /// An event of another type than `message` keeps the connection open, and its id is a place to resume from.
+    /// Takes an event. One of another type than `message` counts as a keep-alive, but its id can be resumed from.
     fn take_event(&mut self, event: sse::Event) {
         self.ready.extend(event.retry.map(Event::Retry));
         let is_message = event.is_message();
@@ -88,7 +88,7 @@ impl Relay {
 
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, ForwardError>>> {
         loop {
-            // What is kept here, and the event that goes next: neither is there without its charge.
+            // The bytes that are kept here, and those of the event that goes next: both have to be charged.
             let next = self.ready.front().map_or(0, bytes_of);
             let kept = self.parser.kept_bytes();
             if !ready!(self.poll_room(kept.saturating_add(next), context)) {
@@ -102,7 +102,7 @@ impl Relay {
             }
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => {
-                    // Trailers say nothing to us.
+                    // Trailers say nothing that we need.
                     let Ok(chunk) = frame.into_data() else { continue };
                     if let Err(error) = self.take(&chunk) {
                         return Poll::Ready(Some(Err(error)));
@@ -115,7 +115,7 @@ impl Relay {
         }
     }
 
-    /// Whether there is room for so many bytes, once that is known.
+    /// Whether there is memory for this many bytes, once that is known.
     fn poll_room(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<bool> {
         if self.waiting.is_none() {
             if self.collecting.try_reach(bytes) {
@@ -160,13 +160,13 @@ impl Stream for Relay {
             },
             Poll::Ready(next) => next,
         };
-        // After an error nothing that follows can be told apart.
+        // After an error, what follows cannot be split into events reliably.
         self.ended = !matches!(next, Some(Ok(_)));
         Poll::Ready(next)
     }
 }
 
-/// Whether a message reports progress. Read only where the words are in it.
+/// Whether a message reports progress. The message is only read if it contains the method's name.
 fn is_progress(data: &[u8]) -> bool {
     const METHOD: &[u8] = b"notifications/progress";
     const BYTES_MAX: usize = 64 << 10;
@@ -190,9 +190,10 @@ fn refused(error: SseError) -> ForwardError {
     }
 }
 
-/// Carries one exchange of the older revisions to its end although its client went away, for there a disconnect is
-/// not a cancellation (TR-38): it runs in its own task, and `reply` falling away is merely noticed. At most
-/// `abandoned` many go on like this; further ones are given up, which closes their connections.
+/// Carries one exchange of the older revisions to its end although its client went away, because there a disconnect is
+/// not a cancellation (TR-38). Run it in a task of its own: it notices that the receiver of `reply` is gone, and goes
+/// on. At most as many exchanges as `abandoned` has permits go on like this; further ones are given up, which closes
+/// their connections.
 pub(super) async fn survive(
     exchange: impl Future<Output = Result<Answer, ForwardError>>,
     mut reply: oneshot::Sender<Result<Answer, ForwardError>>,
@@ -225,7 +226,7 @@ pub(super) async fn survive(
             }
         };
         let Some(event) = event else { break };
-        // A client that went away is noticed above; what it would have got is thrown away.
+        // A client that went away is noticed above; its events are dropped.
         let _ = sender.send(event).await;
     }
     drop(permit);

@@ -33,7 +33,7 @@ fn upstream_within(limits: ForwardLimits, settings: &HttpSettings) -> Arc<HttpUp
     Arc::new(HttpUpstream::new(limits, name, settings, credential(settings)))
 }
 
-/// What this configuration has an upstream shown.
+/// The credential that this configuration gives an upstream.
 fn credential(settings: &HttpSettings) -> Result<Credential, CredentialError> {
     Credential::configured(&UpstreamSettings::Http(settings.clone()))
 }
@@ -58,7 +58,7 @@ fn listening(session: Option<UpstreamSession>, last_event_id: Option<&str>) -> L
     }
 }
 
-/// ATK-88: a redirect is an error, whatever its kind; where it points to hears nothing.
+/// ATK-88: a redirect is an error, whatever its kind, and its target is never contacted.
 #[tokio::test]
 async fn no_redirect_is_followed() {
     let elsewhere = answering("200 OK", "Content-Type: application/json\r\n", RESULT).await;
@@ -84,8 +84,8 @@ async fn no_redirect_is_followed() {
     assert!(elsewhere.received().is_empty());
 }
 
-/// PX-13: what an upstream says with 401 or 403 is that it wants a credential of ours; nothing of it goes on, and it is
-/// no sign of an older era (TR-52).
+/// PX-13: a 401 or 403 of an upstream means that it wants a credential of ours. Nothing of it goes on, and it is no
+/// sign of an older era (TR-52).
 #[tokio::test]
 async fn a_challenge_of_the_upstream_is_not_relayed() {
     for (status, code) in [("401 Unauthorized", 401), ("403 Forbidden", 403)] {
@@ -101,8 +101,8 @@ async fn a_challenge_of_the_upstream_is_not_relayed() {
     }
 }
 
-/// ATK-53, ATK-64, PX-10, PX-12, PX-29: of the caller's headers those on the list go on, untouched, and ours over them;
-/// the body goes on byte by byte.
+/// ATK-53, ATK-64, PX-10, PX-12, PX-29: of the caller's headers, only those on the list go on, unchanged, and ours
+/// replace them. The body goes on byte by byte.
 #[tokio::test]
 async fn only_listed_headers_go_on_and_the_body_as_it_is() {
     let server = answering("200 OK", "Content-Type: application/json\r\n", RESULT).await;
@@ -152,7 +152,7 @@ async fn only_listed_headers_go_on_and_the_body_as_it_is() {
     }
 }
 
-/// ATK-64: no value becomes a second header, neither one that is configured nor one that an upstream gave.
+/// ATK-64: no value becomes a second header, neither a configured one nor one from an upstream.
 #[tokio::test]
 async fn no_value_becomes_a_second_header() {
     for value in ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\0"] {
@@ -185,7 +185,7 @@ async fn a_wrong_url_is_told_when_the_server_is_used() {
     assert!(matches!(error, ForwardError::Misconfigured { .. }), "{error}");
 }
 
-/// What surely was not sent says so: only then is a budget given back.
+/// An error says whether the message was certainly not sent: only then does a budget get its call back.
 #[tokio::test]
 async fn a_closed_port_is_unreachable_and_nothing_was_sent() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -226,8 +226,8 @@ async fn events_are_not_held_back() {
     assert!(events.next().await.is_none());
 }
 
-/// A server that sends one event, one more for every notice, and the end with the third; and tells when the connection
-/// was closed before that.
+/// A server that sends one event, another for each notice, and the end with the third. It reports if the connection was
+/// closed before that.
 async fn patient() -> (Server, mpsc::Receiver<&'static str>, Arc<Notify>) {
     let (said, told) = mpsc::channel(4);
     let go_on = Arc::new(Notify::new());
@@ -263,7 +263,7 @@ async fn a_modern_disconnect_reaches_the_upstream() {
     drop(events);
     assert_eq!(tokio::time::timeout(SECOND, told.recv()).await.unwrap(), Some("closed"));
 
-    // Also when it had not answered yet.
+    // The same holds before it has answered.
     let (said, mut told) = mpsc::channel(1);
     let server = Server::start(move |_, mut connection: Connection| {
         let said = said.clone();
@@ -280,8 +280,8 @@ async fn a_modern_disconnect_reaches_the_upstream() {
     assert_eq!(tokio::time::timeout(SECOND, told.recv()).await.unwrap(), Some("closed"));
 }
 
-/// TR-38: in the older revisions the upstream is read to its end, for it may keep what it sends for a client that comes
-/// back; so many such exchanges are allowed, and no more.
+/// TR-38: in the older revisions the upstream's answer is read to its end, because the upstream may keep what it sends
+/// for a client that comes back. The number of such exchanges is bounded.
 #[tokio::test]
 async fn an_older_disconnect_does_not_reach_the_upstream() {
     let (server, mut told, go_on) = patient().await;
@@ -339,7 +339,7 @@ async fn what_an_upstream_sends_is_bounded() {
     }
 }
 
-/// A result has one bound, whatever carries it.
+/// A result has the same bound in a body and in an event.
 #[tokio::test]
 async fn an_answer_has_one_bound_in_a_body_and_in_an_event() {
     let json: &'static str = Box::leak(format!("{}{RESULT}", " ".repeat(1900)).into_boxed_str());
@@ -369,7 +369,7 @@ async fn events_of_other_types_carry_no_message() {
     }
 }
 
-/// TR-44: progress gives a call its time anew.
+/// TR-44: after progress a call has its full time again.
 #[tokio::test]
 async fn progress_on_a_stream_gives_a_call_its_time_anew() {
     let server = Server::start(|_, mut connection: Connection| async move {
@@ -393,7 +393,8 @@ async fn progress_on_a_stream_gives_a_call_its_time_anew() {
     assert_eq!(next_message(&mut events).await["id"], 1);
 }
 
-/// RFC 9110 §10.2.3: an upstream that asks to wait says for how long, in seconds or by a date beside its own.
+/// RFC 9110 §10.2.3: an upstream that asks to wait says for how long, in seconds or by a date that is compared with its
+/// own.
 #[tokio::test]
 async fn an_upstream_that_asks_to_wait_says_for_how_long() {
     let dates = "Date: Mon, 30 Nov 2026 20:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 20:01:30 GMT\r\n";
@@ -427,7 +428,7 @@ async fn half_an_event_is_not_passed_on() {
     assert!(matches!(error, ForwardError::Unreachable { sent: true, .. }), "{error}");
 }
 
-/// TR-44: neither the head of an answer nor its end is waited for without bound.
+/// TR-44: the wait for the head of an answer and for its end are both bounded.
 #[tokio::test]
 async fn an_upstream_has_a_deadline() {
     let server = Server::start(|_, mut connection: Connection| async move {
@@ -448,7 +449,7 @@ async fn an_upstream_has_a_deadline() {
     assert_eq!(events.next().await.unwrap().unwrap_err(), ForwardError::Timeout { sent: true });
 }
 
-/// HTTP errors: a JSON-RPC answer in them goes on with its status, anything else only as a status.
+/// HTTP errors: a JSON-RPC answer in one goes on with its status; otherwise only the status goes on.
 #[tokio::test]
 async fn an_http_error_goes_on_as_message_or_as_status() {
     let json = "Content-Type: application/json\r\n";
@@ -471,7 +472,8 @@ async fn an_http_error_goes_on_as_message_or_as_status() {
     assert!(matches!(answer.body, AnswerBody::Accepted));
 }
 
-/// A session of an older upstream: begun by `initialize`, said on every request, gone with 404, ended with DELETE.
+/// A session of an older upstream begins with `initialize`, is named on every request, is gone after 404, and is ended
+/// by DELETE.
 #[tokio::test]
 async fn a_session_of_the_upstream_is_kept() {
     let server = Server::start(|request: Received, connection: Connection| async move {
@@ -510,7 +512,7 @@ async fn a_session_of_the_upstream_is_kept() {
     assert!(received[3].head.starts_with("DELETE"));
 }
 
-/// How a scripted server takes `server/discover`; with `200 Only` it does not know `initialize`.
+/// A server that gives this answer to `server/discover`; with `200 Only` it does not know `initialize`.
 async fn eras(discover: &'static str, status: &'static str) -> Server {
     Server::start(move |request: Received, connection: Connection| async move {
         let json = "Content-Type: application/json\r\n";
@@ -534,8 +536,8 @@ async fn eras(discover: &'static str, status: &'static str) -> Server {
     .await
 }
 
-/// TR-50, TR-52, ST-10, ST-11: modern is what answers as modern; whether it also knows the older way, or only that, is
-/// asked in a session that is ended afterwards; found out once.
+/// TR-50, TR-52, ST-10, ST-11: an upstream is modern if it answers as a modern one. Whether it also, or only, knows the
+/// older way is found out in a session that is ended afterwards. This happens once.
 #[tokio::test]
 async fn the_era_of_an_upstream_is_found_out_once() {
     let modern = r#"{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":["2026-07-28"],"capabilities":{}}}"#;

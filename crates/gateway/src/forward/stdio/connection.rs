@@ -1,5 +1,5 @@
-//! One running child and the tasks around it: a writer, a reader of each output, and the supervisor, which alone
-//! knows how it ends.
+//! One running child and the tasks around it: a writer, a reader for each output, and the supervisor, which alone knows
+//! how the child ends.
 
 use std::collections::BTreeMap;
 use std::process::ExitStatus;
@@ -26,15 +26,16 @@ use super::router::{Opening, Router};
 use crate::memory::Memory;
 use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
 
-/// Lines that may wait for a child to read them. A caller whose line finds no room waits, within its own deadline.
+/// The most lines that wait for a child to read them. A caller whose line finds no place waits, within its own
+/// deadline.
 const LINES_MAX: usize = 32;
-/// The longest that a start may take with signs of life, unless the setting is longer.
+/// The longest time that a start may take with signs of life, unless the setting is longer.
 const START_MAX: Duration = Duration::from_mins(10);
 /// How often the log says that a program is still starting.
 const START_TOLD_EVERY: Duration = Duration::from_secs(20);
-/// How often deadlines and idleness are looked at.
+/// How often deadlines and idle times are checked.
 const TICK: Duration = Duration::from_secs(1);
-/// How long the outputs of a child that ended are read on. Its descendants may hold them open.
+/// How long the outputs of a child that has ended are read on, because its descendants may hold them open.
 pub(super) const DRAIN: Duration = Duration::from_millis(500);
 
 /// What all children of one upstream have in common.
@@ -43,7 +44,7 @@ pub(super) struct Context {
     pub(super) server: UpstreamName,
     pub(super) settings: Arc<StdioSettings>,
     pub(super) limits: ForwardLimits,
-    /// All tasks of the upstream, to be waited for when it stops.
+    /// All tasks of the upstream, for which its stop waits.
     pub(super) tasks: TaskTracker,
     /// Set when the upstream stops.
     pub(super) stopping: CancellationToken,
@@ -74,10 +75,10 @@ pub(super) struct Ended {
     pub(super) lived: Duration,
 }
 
-/// A running child. Dropping the last reference stops it.
+/// A running child. It is stopped when the last reference is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// What all messages may hold together.
+    /// The memory for all messages together.
     pub(super) memory: Memory,
     router: SharedRouter,
     lines: mpsc::Sender<Vec<u8>>,
@@ -96,19 +97,19 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Starts a child in this environment. `permit` is held until the last of it is gone.
+    /// Starts a child with this environment. `permit` is held until the child is completely gone.
     pub(super) async fn start(
         context: &Arc<Context>,
         router: &SharedRouter,
         environment: Arc<BTreeMap<String, EnvValue>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Arc<Self>, ForwardError> {
-        // Beside the tasks: looking for the program and starting it wait for its file system.
+        // This runs on a thread for blocking work, because finding and starting the program waits for its file system.
         let (settings, given) = (context.settings.clone(), environment.clone());
         let spawned = tokio::task::spawn_blocking(move || children::spawn(&settings, &given)).await;
         let failed = |error: tokio::task::JoinError| ForwardError::Misconfigured { reason: error.to_string() };
         let (process, Pipes { stdin, stdout, stderr }) = spawned.map_err(failed)??;
-        // PX-33: every start is on record, by what it is and not by what it is given.
+        // PX-33: every start is logged with the program's identity, and without the values that it is given.
         tracing::info!(
             server = %context.server, process = process.id(), program = ?context.settings.program, "started a program"
         );
@@ -148,8 +149,8 @@ impl Connection {
         }))
     }
 
-    /// Waits for the first answer of a child. Its start is not a call: a first `npx` or `uvx` downloads what it starts. So
-    /// every line on its standard error is a sign of life, after which it has the same time again.
+    /// Waits for the first answer of a child. A start is not a call: the first `npx` or `uvx` downloads the program. So
+    /// every line on its standard error is a sign of life, and gives the child the full time again.
     pub(super) async fn starting<T>(&self, work: impl Future<Output = T>) -> Result<T, ForwardError> {
         let (began, patience) = (Instant::now(), self.settings.start_timeout);
         let last = began + patience.max(START_MAX);
@@ -182,33 +183,33 @@ impl Connection {
         ForwardError::NotStarted { seconds: waited.as_secs(), stderr_tail, withheld }
     }
 
-    /// How it ended, if it did. Nothing is to be sent to it then.
+    /// Returns how the child ended, if it did. Nothing is to be sent to it then.
     pub(super) fn ended(&self) -> Option<Ended> {
         self.ended.borrow().clone()
     }
 
-    /// Stops it; does not wait for that.
+    /// Begins to stop the child, without waiting for its end.
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Stops it, to make room for another.
+    /// Begins to stop the child, to make room for another.
     pub(super) fn give_way(&self) {
         self.gave_way.store(true, Ordering::Relaxed);
         self.stop();
     }
 
-    /// Whether it is being stopped.
+    /// Whether the child is being stopped.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Whether anything waits for it or listens to it.
+    /// Whether nothing waits for the child and nobody listens to it.
     pub(super) fn is_idle(&self) -> bool {
         self.router.lock().is_idle()
     }
 
-    /// Hands a message to the child, waiting for room. Nothing was sent when this fails or is dropped.
+    /// Hands a message to the child, waiting for a place in its queue. If this fails or is dropped, nothing was sent.
     pub(super) async fn write(&self, message: &[u8]) -> Result<(), ForwardError> {
         if self.lines.send(framed(message)).await.is_ok() {
             return Ok(());
@@ -216,17 +217,17 @@ impl Connection {
         Err(self.failure().await)
     }
 
-    /// Hands over a message without waiting, such as a cancellation.
+    /// Hands over a message, such as a cancellation, without waiting.
     pub(super) fn write_later(&self, message: &[u8]) {
         let line = framed(message);
         if let Err(mpsc::error::TrySendError::Full(line)) = self.lines.try_send(line) {
             let lines = self.lines.clone();
-            // One for each open request at most, and they are bounded; ends with the child.
+            // At most one such task exists for each open request, and those are bounded. The task ends with the child.
             tokio::spawn(async move { lines.send(line).await });
         }
     }
 
-    /// Opens a request of our own: its answer has the id back.
+    /// Opens a request of our own; its answer comes back with the original id.
     pub(super) async fn open(
         self: &Arc<Self>,
         opening: Opening,
@@ -240,29 +241,29 @@ impl Connection {
         Ok((ticket, receiver))
     }
 
-    /// Why nothing can be sent: how it ended, as soon as that is known.
+    /// Returns why nothing can be sent: how the child ended, as soon as that is known.
     async fn failure(&self) -> ForwardError {
         let mut ended = self.ended.clone();
         let waiting = ended.wait_for(Option::is_some);
-        // The supervisor reads the outputs to their end first.
+        // The supervisor first reads the outputs to their end.
         let found = tokio::time::timeout(DRAIN * 3, waiting).await;
         let error = found.ok().and_then(Result::ok).and_then(|ended| ended.clone());
         error.map_or(ForwardError::Busy { sent: false }, |ended| ended.error.unsent())
     }
 }
 
-/// An open request. Dropping it cancels the request at the child, in the revisions in which a disconnect cancels.
+/// An open request. Dropping it cancels the request at the child if `cancels` is set.
 #[derive(Debug)]
 pub(super) struct Ticket {
     pub(super) connection: Arc<Connection>,
     pub(super) number: i64,
-    /// Whether a caller that went away cancels: in 2026-07-28 (ST-08), and for our own questions; not in the older
-    /// revisions (TR-38), where the answer is waited for until the deadline and thrown away.
+    /// Whether the request is cancelled when its caller goes away. It is in 2026-07-28 (ST-08) and for our own
+    /// questions. In the older revisions (TR-38) the answer is waited for until the deadline and then dropped.
     pub(super) cancels: bool,
 }
 
 impl Ticket {
-    /// Cancels in any revision: its time is over.
+    /// Cancels the request in any revision, because its time is over.
     pub(super) fn give_up(mut self) {
         self.cancels = true;
     }
@@ -273,7 +274,7 @@ impl Drop for Ticket {
         if !self.cancels {
             return;
         }
-        // Not open any more when it was answered.
+        // A request that was answered is not open any more, so nothing is sent for it.
         let cancelled = self.connection.router.lock().cancel(self.number, "the client went away");
         if let Some(message) = cancelled {
             self.connection.write_later(&message);
@@ -281,7 +282,7 @@ impl Drop for Ticket {
     }
 }
 
-/// Waits for the answer to a question of our own, past everything else that is said on the way.
+/// Waits for the answer to a question of our own, and ignores all other messages.
 pub(super) async fn answer(receiver: &mut Receiver) -> Result<Bytes, ForwardError> {
     loop {
         match receiver.receive().await? {
@@ -292,8 +293,8 @@ pub(super) async fn answer(receiver: &mut Receiver) -> Result<Bytes, ForwardErro
     }
 }
 
-/// One message as one line (ST-04). A line break in a message that was read strictly stands between its tokens, for
-/// in a string it would have been refused; so blanks do as well there.
+/// Puts one message on one line (ST-04). The strict reading refuses line breaks inside strings, so each line break
+/// stands between two tokens, where a space means the same.
 fn framed(message: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(message.len() + 1);
     line.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
@@ -303,22 +304,22 @@ fn framed(message: &[u8]) -> Vec<u8> {
 
 async fn write_lines(mut stdin: ChildStdin, mut lines: mpsc::Receiver<Vec<u8>>) {
     while let Some(line) = lines.recv().await {
-        // A child that closed its input is about to end, or does not want to hear; the supervisor will see which.
+        // A child that closed its input is about to end or ignores it; the supervisor finds out which.
         if stdin.write_all(&line).await.is_err() {
             return;
         }
     }
 }
 
-/// Why the supervisor stopped listening.
+/// Why the supervisor stops waiting.
 enum End {
-    /// By itself.
+    /// The child ended by itself.
     Exited(Option<ExitStatus>),
-    /// Nothing was asked of it for long.
+    /// The child was idle for too long.
     Idle,
-    /// It closed its output, and can say nothing any more.
+    /// The child closed its output, so it can answer nothing any more.
     Silent,
-    /// It was stopped.
+    /// We stop the child.
     Stopped,
 }
 
@@ -328,7 +329,7 @@ struct Supervisor {
     /// Weak, so that the writer ends with the last caller.
     replies: mpsc::WeakSender<Vec<u8>>,
     stop: CancellationToken,
-    /// Whether it is stopped to make room.
+    /// Whether the child is stopped to make room.
     gave_way: Arc<AtomicBool>,
     started: Instant,
     has_answered: AtomicBool,
@@ -342,14 +343,14 @@ impl Supervisor {
     async fn run(mut self, mut process: Process, stdout: ChildStdout) {
         let mut lines = Lines::new(stdout, self.context.limits.answer_bytes_max);
         let end = self.listen(&mut process, &mut lines).await;
-        // Its input ends here. From now on writing fails, so a request that is opened after the tables were cleared
-        // below cannot wait for ever.
+        // The child's input ends here. From now on writing fails, so a request that is opened after the tables are
+        // cleared below does not wait for ever.
         self.writer.abort();
         let _ = (&mut self.writer).await;
         let grace = self.context.settings.stop_grace;
         match end {
             End::Exited(status) => {
-                // What it said before it ended still counts.
+                // What the child said before it ended still counts.
                 let _ = tokio::time::timeout(DRAIN, self.drain(&mut lines)).await;
                 self.finish(children::ending(status), true).await;
             }
@@ -358,7 +359,7 @@ impl Supervisor {
                 self.finish(format!("closed its output and {}", children::ending(status)), true).await;
             }
             End::Idle | End::Stopped => {
-                // Callers need not wait for a child that takes its time.
+                // Callers are told before the child is stopped, because it may end slowly.
                 self.finish("was stopped".to_owned(), false).await;
                 drop(lines);
                 process.stop(grace).await;
@@ -367,7 +368,8 @@ impl Supervisor {
         self.end_stderr().await;
     }
 
-    /// Reads standard error to its end, but not for long: a descendant of the child may hold it open for ever.
+    /// Reads standard error to its end, but only for a limited time: a descendant of the child may hold it open for
+    /// ever.
     async fn end_stderr(&mut self) {
         if !self.stderr.is_finished() && tokio::time::timeout(DRAIN, &mut self.stderr).await.is_err() {
             self.stderr.abort();
@@ -431,15 +433,15 @@ impl Supervisor {
         }
     }
 
-    /// To a child that does not read, nothing is said of our own accord: the reader must not wait for the writer.
+    /// Sends a reply of our own, unless the child's queue is full: the reader must not wait for the writer.
     fn reply(&self, message: &[u8]) {
         if let Some(lines) = self.replies.upgrade() {
             let _ = lines.try_send(framed(message));
         }
     }
 
-    /// Tells everybody. The tables are cleared before it is known that the child ended, so that what its successor
-    /// opens in them is not touched.
+    /// Tells everybody that the child ended. The tables are cleared before the end becomes known, so that requests that
+    /// its successor opens in them stay.
     async fn finish(&mut self, status: String, crashed: bool) {
         if crashed {
             self.end_stderr().await;
@@ -450,7 +452,7 @@ impl Supervisor {
         } else {
             tracing::info!(%server, "stopped the program");
         }
-        // Once it has answered, a variable that it lacks is no likely reason.
+        // A child that has answered once is unlikely to have ended because a variable was missing.
         let withheld = match self.has_answered.load(Ordering::Relaxed) {
             false if crashed => self.context.settings.withheld.clone(),
             _ => Vec::new(),

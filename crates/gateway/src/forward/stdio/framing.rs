@@ -1,21 +1,21 @@
-//! Lines of a child's output, each bounded.
+//! The lines of a child's output, each of bounded length.
 
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
-/// What is read at a time.
+/// The bytes that are read at one time.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// One line, without its end.
+/// One line, without its line break.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(in super::super) enum Line {
-    /// All of it.
+    /// The whole line.
     Whole(Bytes),
     /// The first bytes of a line that is longer than allowed; the rest was skipped.
     TooLong(Bytes),
 }
 
-/// Reads lines that end with LF, or CR LF, or with the output.
+/// Reads lines that end with LF, with CR LF, or with the end of the output.
 #[derive(Debug)]
 pub(in super::super) struct Lines<R> {
     reader: BufReader<R>,
@@ -25,16 +25,16 @@ pub(in super::super) struct Lines<R> {
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    /// A line may have `bytes_max` bytes.
+    /// Creates a reader; a line may have `bytes_max` bytes.
     pub(in super::super) fn new(reader: R, bytes_max: usize) -> Self {
         let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
         Self { reader, line: Vec::new(), bytes_max, skipping: false }
     }
 
-    /// The next line that is not empty; `None` at the end. Dropping the future loses nothing.
+    /// Returns the next line that is not empty; `None` at the end. Dropping the future loses nothing.
     pub(in super::super) async fn next(&mut self) -> std::io::Result<Option<Line>> {
         loop {
-            // The only place that waits; until it gives something, nothing was taken.
+            // This is the only place that waits, and nothing is taken before it returns.
             let chunk = self.reader.fill_buf().await?;
             if chunk.is_empty() {
                 return Ok(self.finish());

@@ -1,7 +1,7 @@
 //! A queue from a child's one reader to one caller, bounded in messages and in bytes.
 //!
-//! The reader never waits for a caller: a caller that does not keep up loses its exchange, and the others, who share
-//! the child, notice nothing.
+//! The reader never waits for a caller. A caller that does not keep up loses its exchange, and the others that share
+//! the child are not affected.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::super::ForwardError;
 use crate::memory::Room;
 
-/// Messages that may wait for one caller.
+/// The most messages that wait for one caller.
 const MESSAGES_MAX: usize = 256;
 
 /// One message for a caller.
@@ -21,12 +21,12 @@ const MESSAGES_MAX: usize = 256;
 pub(super) enum Delivery {
     /// The answer: the last message of a request.
     Answer(Bytes),
-    /// Something else that belongs to the request or the session.
+    /// Any other message that belongs to the request or the session.
     Message(Bytes),
 }
 
 impl Delivery {
-    /// The same, with its place in memory; `None` when there is none.
+    /// Charges the message to `room`; `None` if there is no memory for it.
     fn sealed(self, room: &Room) -> Option<Self> {
         match self {
             Self::Answer(bytes) => room.try_seal(bytes).map(Self::Answer),
@@ -45,36 +45,37 @@ impl Delivery {
 struct Shared {
     queued: AtomicUsize,
     bytes_max: usize,
-    /// Why nothing follows; unset when the sender was merely dropped.
+    /// Why nothing follows; not set if the sender was simply dropped.
     failure: OnceLock<ForwardError>,
 }
 
-/// Where the reader puts messages.
+/// The end at which the reader puts messages in.
 #[derive(Debug)]
 pub(super) struct Sender {
     queue: mpsc::Sender<Delivery>,
-    /// Where what waits finds room.
+    /// The memory to which waiting messages are charged.
     room: Room,
     shared: Arc<Shared>,
 }
 
-/// Where the caller takes them.
+/// The end at which the caller takes messages out.
 #[derive(Debug)]
 pub(super) struct Receiver {
     queue: mpsc::Receiver<Delivery>,
     shared: Arc<Shared>,
 }
 
-/// Why a message was not queued. Nothing can be queued after it.
+/// Why a message was not queued. After it nothing can be queued.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Lost {
     /// The receiver is gone.
     Gone,
-    /// Too much waits already.
+    /// Too many messages or bytes wait already.
     Overflow,
 }
 
-/// A queue for messages of together `bytes_max` bytes; one message always fits while nothing waits and there is room.
+/// Creates a queue for messages of `bytes_max` bytes in all. One message always fits if nothing waits and there is
+/// memory.
 pub(super) fn mailbox(bytes_max: usize, room: Room) -> (Sender, Receiver) {
     let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
     let shared = Arc::new(Shared { queued: AtomicUsize::new(0), bytes_max, failure: OnceLock::new() });
@@ -82,7 +83,7 @@ pub(super) fn mailbox(bytes_max: usize, room: Room) -> (Sender, Receiver) {
 }
 
 impl Sender {
-    /// Queues a message, or fails the exchange when it does not fit.
+    /// Queues a message, or fails the exchange if the message does not fit.
     pub(super) fn send(&self, delivery: Delivery) -> Result<(), Lost> {
         let bytes = delivery.bytes();
         let queued = self.shared.queued.fetch_add(bytes, Ordering::Relaxed);
@@ -104,9 +105,9 @@ impl Sender {
         sent
     }
 
-    /// Says why nothing follows. The first reason holds.
+    /// Says why nothing follows. The first reason stays.
     pub(super) fn fail(&self, error: ForwardError) {
-        // Set already: the first reason holds.
+        // An error means that a reason is set already; the first one stays.
         let _ = self.shared.failure.set(error);
     }
 
@@ -117,7 +118,7 @@ impl Sender {
 }
 
 impl Receiver {
-    /// The next message; `Ok(None)` when the sender was dropped without a reason.
+    /// Waits for the next message; `Ok(None)` if the sender was dropped without a reason.
     pub(super) async fn receive(&mut self) -> Result<Option<Delivery>, ForwardError> {
         match self.queue.recv().await {
             Some(delivery) => {
@@ -138,7 +139,7 @@ mod tests {
         Delivery::Message(Bytes::from(vec![b' '; bytes]))
     }
 
-    /// ATK-93: what waits for a slow caller is bounded in bytes, but one message always gets through.
+    /// ATK-93: the bytes that wait for a slow caller are bounded, but one message always gets through.
     #[tokio::test]
     async fn a_slow_caller_loses_its_exchange() {
         let (sender, mut receiver) = mailbox(10, Memory::default().own_room());
@@ -151,7 +152,8 @@ mod tests {
         assert_eq!(receiver.receive().await, Err(ForwardError::Busy { sent: true }));
     }
 
-    /// ATK-189: what waits counts in the one bound of the process, and what finds no room there is not kept.
+    /// ATK-189: waiting messages count towards the one bound of the process, and a message for which there is no memory
+    /// is dropped.
     #[tokio::test]
     async fn what_finds_no_room_is_not_kept() {
         let memory = Memory::new(64 << 10);

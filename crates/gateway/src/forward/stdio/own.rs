@@ -1,4 +1,5 @@
-//! The gateway's own children: which revisions the program speaks, and its tools. They never serve a caller.
+//! The gateway's own children, which tell which revisions the program speaks and which tools it has. They serve no
+//! caller.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::router::{QueueBytes, Router};
 use super::slot::own_opening;
 use super::upstream::StdioUpstream;
 
-/// How long a program may take to say something to `server/discover` before it is asked in the older way as well.
+/// How long a program may be silent after `server/discover` before it is sent `initialize` as well.
 const SILENCE: Duration = Duration::from_secs(5);
 
 impl StdioUpstream {
@@ -44,7 +45,7 @@ impl StdioUpstream {
         Ok(lists)
     }
 
-    /// The children, ready to be asked. A call that comes while they start waits for the same ones.
+    /// Returns the children, ready to be asked. A call that comes while they start waits for the same ones.
     async fn probed(self: &Arc<Self>) -> Result<Arc<Probed>, ForwardError> {
         let cell = {
             let mut cell = self.own.probed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +61,7 @@ impl StdioUpstream {
         Ok(probed.clone())
     }
 
-    /// `server/discover` first, then `initialize` (ST-10, ST-11). A program that knows the first question is asked the
+    /// Sends `server/discover` first, then `initialize` (ST-10, ST-11). A program that answers the first is sent the
     /// second in another process, and so is one that does not survive the first.
     async fn probe(self: &Arc<Self>) -> Result<Arc<Probed>, ForwardError> {
         let connection = self.start_own().await?;
@@ -80,8 +81,8 @@ impl StdioUpstream {
         }
     }
 
-    /// Whether the program that answered `server/discover` also has a handshake: what it says itself of older revisions
-    /// counts less than what it does.
+    /// Finds out whether a program that answered `server/discover` also has a handshake. Its behaviour counts more than
+    /// what it says about older revisions.
     async fn probe_older(
         self: &Arc<Self>,
         modern: Spoken,
@@ -95,7 +96,7 @@ impl StdioUpstream {
                 spoken.revisions.extend(older.revisions);
                 spoken.server_info = spoken.server_info.or(older.server_info);
             }
-            // It said no, or nothing that means yes.
+            // It refused, or sent something that does not mean yes.
             Err(
                 error @ (ForwardError::ChildExited { .. }
                 | ForwardError::Malformed { .. }
@@ -108,7 +109,7 @@ impl StdioUpstream {
         Ok(Arc::new(Probed { spoken: Arc::new(spoken), children }))
     }
 
-    /// A child that is asked the older question only.
+    /// Starts a child that is only sent `initialize`.
     async fn initialize_own(self: &Arc<Self>) -> Result<(Spoken, Arc<Connection>), ForwardError> {
         let connection = self.start_own().await?;
         let told = connection.starting(asked(&connection, &Own::initialize())).await??;
@@ -126,7 +127,7 @@ impl StdioUpstream {
 
     async fn discover(&self, connection: &Arc<Connection>) -> Result<Spoken, ForwardError> {
         let (_discovering, mut discovered) = open(connection, &Own::discover()).await?;
-        // Silence means the older era, or a program that is slow to start; so both questions stay open then.
+        // Silence means the older era, or a program that starts slowly, so both questions stay open.
         match tokio::time::timeout(SILENCE, answer(&mut discovered)).await {
             Ok(told) => match probe::read_discovered(&told?)? {
                 Discovered::Modern(spoken) => Ok(*spoken),
@@ -140,7 +141,7 @@ impl StdioUpstream {
                 let first = async {
                     tokio::select! {
                         biased;
-                        // A program that was only slow answers in the order of the questions.
+                        // A program that was only slow answers the questions in their order.
                         spoken = late(&mut discovered) => spoken,
                         told = asked(connection, &question) => initialized(connection, &told?).await,
                     }
@@ -151,7 +152,7 @@ impl StdioUpstream {
     }
 }
 
-/// A modern answer that comes late. Any other says nothing that `initialize` does not say better.
+/// Waits for a late modern answer. Any other answer says nothing that the answer to `initialize` does not say better.
 async fn late(discovered: &mut Receiver) -> Result<Spoken, ForwardError> {
     match probe::read_discovered(&answer(discovered).await?)? {
         Discovered::Modern(spoken) => Ok(*spoken),

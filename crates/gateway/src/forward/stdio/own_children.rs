@@ -8,14 +8,15 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use super::super::{ForwardError, Spoken};
 use super::connection::Connection;
 
-/// Children of our own: one of each era. PyPI `mcp` 2.x and `fastmcp` 4.x keep to the era of the first message that they
-/// get, so one process cannot be asked in both.
+/// The number of our own children: one for each era. PyPI `mcp` 2.x and `fastmcp` 4.x keep to the era of the first
+/// message, so one process cannot be asked in both.
 const CHILDREN: usize = 2;
 
-/// What is known of the program, and the children that said it.
+/// What is known of the program, and the children that told it.
 #[derive(Debug)]
 pub(super) struct OwnChildren {
-    /// Callers cannot take their places: without them no list can be had, and so no tool be called.
+    /// Places for our own children, which callers cannot take: without these children there is no list, and so no tool
+    /// can be called.
     pub(super) permits: Arc<Semaphore>,
     pub(super) spoken: Mutex<Option<Arc<Spoken>>>,
     pub(super) probed: Mutex<Arc<OnceCell<Arc<Probed>>>>,
@@ -24,7 +25,7 @@ pub(super) struct OwnChildren {
 #[derive(Debug)]
 pub(super) struct Probed {
     pub(super) spoken: Arc<Spoken>,
-    /// The child of each era, each with its newest revision; the newer era first.
+    /// The child of each era with its newest revision; the newer era first.
     pub(super) children: Vec<(Revision, Arc<Connection>)>,
 }
 
@@ -35,7 +36,7 @@ impl Default for OwnChildren {
 }
 
 impl OwnChildren {
-    /// Waits until one before it is gone.
+    /// Waits until there is a place for one more child.
     pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, ForwardError> {
         self.permits.clone().acquire_owned().await.map_err(|_| ForwardError::Busy { sent: false })
     }

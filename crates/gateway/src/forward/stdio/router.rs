@@ -1,11 +1,11 @@
-//! Who gets what of all that one child says. Pure tables: no I/O, no waiting.
+//! Decides who gets each message of one child. Only tables: no I/O, no waiting.
 //!
-//! Many callers share a child, and each numbers its requests as it likes. So every id that crosses is replaced: ids
-//! and progress tokens of callers by numbers of ours, which are never used twice, and ids of the child's own requests
-//! likewise towards each session. What comes back under a number that is not open belongs to nobody and is dropped
-//! (TR-11, ATK-73).
+//! Many callers share a child, and each numbers its requests as it likes. So every id that crosses is replaced: ids and
+//! progress tokens of callers by our numbers, which are never used twice, and ids of the child's own requests by our
+//! numbers towards each session. A message under a number that is not open belongs to nobody and is dropped (TR-11,
+//! ATK-73).
 //!
-//! The tables outlive the child: sessions stay when it is started again, open requests do not.
+//! The tables outlive the child: sessions stay when the child is started again, open requests do not.
 
 use std::collections::HashMap;
 
@@ -24,58 +24,58 @@ use super::sessions::{SessionId, Sessions};
 use crate::memory::Room;
 use crate::shares::{Full, Holder, admit};
 
-/// Requests that may be open at one child.
+/// The most requests that are open at one child.
 const PENDING_MAX: usize = 1024;
-/// Requests of the child that may wait for clients.
+/// The most requests of the child that wait for clients.
 const ASKED_MAX: usize = 256;
 
 /// One request that is open at the child.
 #[derive(Debug)]
 struct Pending {
-    /// As the caller wrote it.
+    /// The id as the caller wrote it.
     id: Id,
-    /// As the caller wrote it.
+    /// The token as the caller wrote it.
     progress_token: Option<Id>,
     session: Option<SessionId>,
     holder: Option<Holder>,
-    /// `subscriptions/listen`: hears notifications until it ends.
+    /// Whether this is `subscriptions/listen`, which gets notifications until it ends.
     is_subscription: bool,
     deadline: Option<Deadline>,
     sender: Sender,
 }
 
-/// What there is to know about a request that is to be opened.
+/// A request that is to be opened.
 #[derive(Clone, Debug)]
 pub(super) struct Opening {
     pub(super) id: Id,
     pub(super) progress_token: Option<Id>,
     pub(super) session: Option<SessionId>,
-    /// To whose share it counts; none for a question of our own.
+    /// The holder to whose share the request counts; none for a question of our own.
     pub(super) holder: Option<Holder>,
     pub(super) is_subscription: bool,
     pub(super) deadline: Option<Deadline>,
-    /// Where what comes back finds room.
+    /// The memory to which the messages for this request are charged.
     pub(super) room: Room,
 }
 
 /// A request of the child that waits for a client's answer.
 #[derive(Debug)]
 struct PendingQuestion {
-    /// As the child wrote it.
+    /// The id as the child wrote it.
     id: Id,
     session: SessionId,
-    /// On which stream the client was asked: of an open request, or the session's own.
+    /// The stream on which the client was asked: that of an open request (its number), or the session's own (`None`).
     via: Option<i64>,
 }
 
-/// What one line of the child came to.
+/// What followed from one line of the child.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub(super) struct Heard {
-    /// To be written to the child.
+    /// A message to be written to the child.
     pub(super) reply: Option<Vec<u8>>,
-    /// Whether it answered an open request.
+    /// Whether the line answered an open request.
     pub(super) answered: bool,
-    /// Why nobody got it; for the log.
+    /// Why the line was dropped, for the log.
     pub(super) dropped: Option<&'static str>,
 }
 
@@ -85,7 +85,7 @@ impl Heard {
     }
 }
 
-/// Bounds of what waits for a caller, in bytes.
+/// The bounds, in bytes, of the messages that wait for a caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueBytes {
     pub(super) request_max: usize,
@@ -96,9 +96,9 @@ pub(super) struct QueueBytes {
 #[derive(Debug)]
 pub(super) struct Router {
     bytes: QueueBytes,
-    /// Whether callers of several subjects share the child. Then nothing is attributed by guessing.
+    /// Whether callers of several subjects share the child. In that case no receiver is guessed.
     shared: bool,
-    /// Whether the child is asked by us alone. Then we answer what it asks, for there is no client.
+    /// Whether only the gateway asks the child. In that case we answer what the child asks, because there is no client.
     is_own: bool,
     next: i64,
     pending: HashMap<i64, Pending>,
@@ -144,10 +144,10 @@ impl Router {
         Ok((number, receiver))
     }
 
-    /// Whether there is room for one more request, and the caller may have it.
+    /// Checks that there is a place for one more request, and that the caller may have it.
     fn admit(&self, opening: &Opening) -> Result<(), ForwardError> {
         let all = self.pending.len();
-        // A child of one subject has nobody to keep room for; and while there is plenty, nobody is counted.
+        // A child of one subject keeps no places for others, and while fewer than half are taken nobody is counted.
         let own = match &opening.holder {
             Some(holder) if self.shared && all >= PENDING_MAX / 2 => {
                 self.pending.values().filter(|pending| pending.holder.as_ref() == Some(holder)).count()
@@ -160,20 +160,21 @@ impl Router {
         })
     }
 
-    /// Begins a session. Gives what the child is to be told of one that had to give way.
+    /// Begins a session. If another session had to give way, also returns the messages that tell the child of its end.
     pub(super) fn attach(&mut self, holder: Holder, room: Room) -> (SessionId, Vec<Vec<u8>>) {
         let told = self.sessions.in_the_way().map(|session| self.detach(session)).unwrap_or_default();
         (self.sessions.attach(holder, room), told)
     }
 
-    /// Forgets a request whose caller went away, and gives the message that cancels it at the child (ST-08).
+    /// Forgets a request whose caller went away, and returns the message that cancels it at the child (ST-08).
     pub(super) fn cancel(&mut self, number: i64, reason: &str) -> Option<Vec<u8>> {
         self.pending.remove(&number)?;
         self.forget_asked(|asked| asked.via == Some(number));
         Some(cancelled(number, reason))
     }
 
-    /// Requests whose time is over get an error, and the child is told (TR-44).
+    /// Ends the requests whose time is over with an error, and returns the messages that cancel them at the child
+    /// (TR-44).
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Vec<u8>> {
         let is_over = |pending: &Pending| pending.deadline.is_some_and(|deadline| deadline.at() <= now);
         let over: Vec<i64> =
@@ -184,7 +185,7 @@ impl Router {
         over.into_iter().map(|number| cancelled(number, "timeout")).collect()
     }
 
-    /// The child ended: every open request gets `error`, and what the child asked is void.
+    /// Notes that the child ended: every open request gets `error`, and the child's own questions are forgotten.
     pub(super) fn child_ended(&mut self, error: &ForwardError) {
         for (_, pending) in self.pending.drain() {
             pending.sender.fail(error.clone());
@@ -192,7 +193,8 @@ impl Router {
         self.asked.clear();
     }
 
-    /// A line that was too long to be read, so that nobody knows whose it was. With one request open it is clear.
+    /// Handles a line that was too long to be read, so that its receiver is unknown. If only one request is open, it is
+    /// that one.
     pub(super) fn line_too_long(&mut self, max: usize) {
         let mut open = self.pending.keys().copied();
         if let (Some(number), None) = (open.next(), open.next()) {
@@ -200,7 +202,7 @@ impl Router {
         }
     }
 
-    /// Ends a session: its open requests with it. Gives what the child is to be told.
+    /// Ends a session and its open requests. Returns the messages that tell the child.
     pub(super) fn detach(&mut self, session: SessionId) -> Vec<Vec<u8>> {
         self.sessions.detach(session);
         let of_session: Vec<i64> = self
@@ -218,7 +220,7 @@ impl Router {
         lines
     }
 
-    /// The number under which a session's request is open, for its own `notifications/cancelled`.
+    /// Returns the number under which a session's request is open, for the client's `notifications/cancelled`.
     pub(super) fn number_of(&self, session: SessionId, id: &Id) -> Option<i64> {
         let mut open = self.pending.iter();
         let found = open.find(|(_, pending)| pending.session == Some(session) && pending.id == *id);
@@ -230,7 +232,8 @@ impl Router {
         self.asked.values().any(|asked| asked.session == session)
     }
 
-    /// A client's answer, with the id that the child knows. `None` when it was not asked: such an answer goes nowhere.
+    /// Returns a client's answer with the id that the child knows. `None` if the child did not ask; such an answer is
+    /// dropped.
     pub(super) fn respond(&mut self, session: SessionId, id: &Id, body: &[u8]) -> Option<Vec<u8>> {
         let Id::Integer(number) = id else { return None };
         if self.asked.get(number).is_none_or(|asked| asked.session != session) {
@@ -240,7 +243,7 @@ impl Router {
         splice::replace_id(body, &asked.id).ok()
     }
 
-    /// Takes one line of the child.
+    /// Handles one line of the child.
     pub(super) fn hear(&mut self, line: &[u8]) -> Heard {
         let Ok(message) = Message::read(line, &Limits::upstream()) else {
             return Heard::dropped("not an MCP message");
@@ -315,7 +318,7 @@ impl Router {
         self.deliver_to(number, restored)
     }
 
-    /// A request that reports progress may take its time anew, up to the end that it has.
+    /// Gives a request that reports progress its full time again, up to its last moment.
     fn extend(&mut self, number: i64) {
         if let Some(pending) = self.pending.get_mut(&number)
             && let Some(deadline) = &mut pending.deadline
@@ -336,7 +339,7 @@ impl Router {
         }
     }
 
-    /// The child takes a request of its own back, or ends a subscription.
+    /// Handles a cancellation by the child, of a request of its own or of a subscription.
     fn hear_cancelled(&mut self, line: &[u8], id: Option<Id>) -> Heard {
         let Some(id) = id else { return Heard::dropped("cancels nothing") };
         let asked = self.asked.iter().find(|(_, asked)| asked.id == id).map(|(number, _)| *number);
@@ -350,13 +353,13 @@ impl Router {
         self.hear_of_subscription(&id, restored)
     }
 
-    /// A notification that names nothing of ours: to the one who alone can be meant.
+    /// Handles a notification that names none of our numbers: it goes to the only receiver that can be meant.
     fn hear_uncorrelated(&mut self, line: &[u8]) -> Heard {
         let whole = || Ok(line.to_vec());
         if let Some((session, via)) = self.meant().filter(|_| !self.shared || self.sessions.len() == 1) {
             return self.deliver_via(session, via, whole());
         }
-        // Revisions without sessions: whoever alone has a request open, if all callers are one subject.
+        // Revisions without sessions: it goes to the only open request, if all callers are one subject.
         let mut open = self.pending.iter().filter(|(_, pending)| !pending.is_subscription);
         match (open.next(), open.next()) {
             (Some((number, pending)), None) if !self.shared && pending.session.is_none() => {
@@ -385,8 +388,8 @@ impl Router {
         heard
     }
 
-    /// The session that alone can be meant by something the child says unasked: the only one that is attached, or the
-    /// only one with an open request; and the stream on which it is to hear it.
+    /// Returns the only session that an unasked message of the child can be meant for: the only one that is attached,
+    /// or the only one with an open request. Also returns the stream that carries the message.
     fn meant(&self) -> Option<(SessionId, Option<i64>)> {
         let mut busy = self.pending.values().filter_map(|pending| pending.session);
         let session = match self.sessions.only() {
@@ -405,7 +408,8 @@ impl Router {
         open.sort_unstable();
         let via = match open.as_slice() {
             [only] => Some(*only),
-            // Several, and nothing says which: the session's own stream if there is one, else the newest.
+            // Several requests are open, and nothing says which is meant: the session's own stream if it has one,
+            // otherwise the newest.
             [.., newest] if !self.sessions.listens(session) => Some(*newest),
             _ => None,
         };
@@ -444,8 +448,8 @@ impl Router {
         self.forget_asked(|asked| asked.via == Some(number));
     }
 
-    /// Requests of the child whose stream to the client is gone cannot be answered. The child is not told: to it, its
-    /// own request belongs to one that is over.
+    /// Forgets the child's requests that went to a stream that is gone, because they cannot be answered. The child is
+    /// not told: for the child, its request belongs to one that is over.
     fn forget_asked(&mut self, gone: impl Fn(&PendingQuestion) -> bool) {
         self.asked.retain(|_, asked| !gone(asked));
     }

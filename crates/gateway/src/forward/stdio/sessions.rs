@@ -10,15 +10,15 @@ use super::mailbox::{self, Delivery, Receiver, Sender};
 use crate::memory::Room;
 use crate::shares::Holder;
 
-/// Sessions at one child. Of more, one of the holder that has most gives way.
+/// The most sessions at one child. Beyond that, a session of the holder with the most gives way.
 const SESSIONS_MAX: usize = 256;
-/// Messages that wait for a session that does not listen yet.
+/// The most messages that wait for a session that does not listen yet.
 const BACKLOG_MAX: usize = 64;
-/// Resources that one session may subscribe to, and the bytes of their URIs together.
+/// The most resources that one session subscribes to, and the most bytes of their URIs together.
 const SUBSCRIPTIONS_MAX: usize = 1024;
 const SUBSCRIPTION_BYTES_MAX: usize = 256 << 10;
 
-/// One session, counted; never used again.
+/// The number of a session, which is never used again.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct SessionId(u64);
 
@@ -26,9 +26,9 @@ pub(super) struct SessionId(u64);
 #[derive(Debug)]
 pub(super) struct Session {
     holder: Holder,
-    /// Larger than that of every session that was used before it.
+    /// The order of the last use: larger than that of every session that was used before.
     used: u64,
-    /// Where what waits for it finds room.
+    /// The memory to which waiting messages are charged.
     room: Room,
     listener: Option<Sender>,
     backlog: VecDeque<Bytes>,
@@ -95,8 +95,8 @@ impl Sessions {
         SessionId(next)
     }
 
-    /// The session that has to give way before another may begin: of the holder that has most, the one that was not used
-    /// for longest.
+    /// Returns the session that has to give way before another may begin: of the holder with the most sessions, the one
+    /// that was unused for longest.
     pub(super) fn in_the_way(&self) -> Option<SessionId> {
         if self.sessions.len() < SESSIONS_MAX {
             return None;
@@ -109,7 +109,7 @@ impl Sessions {
         self.sessions.iter().max_by_key(|(_, session)| rank(session)).map(|(id, _)| *id)
     }
 
-    /// Notes that a session is used; `false` if there is no such session.
+    /// Notes that a session is used. Returns `false` if there is no such session.
     pub(super) fn touch(&mut self, id: SessionId) -> bool {
         let now = self.tick();
         let session = self.sessions.get_mut(&id);
@@ -129,7 +129,7 @@ impl Sessions {
         self.sessions.len()
     }
 
-    /// The only one there is.
+    /// Returns the session, if there is exactly one.
     pub(super) fn only(&self) -> Option<SessionId> {
         let mut ids = self.sessions.keys();
         ids.next().copied().filter(|_| ids.next().is_none())
@@ -143,13 +143,13 @@ impl Sessions {
         self.sessions.get(&id).is_some_and(Session::is_listening)
     }
 
-    /// Opens a session's own stream. What waited comes first; a stream that was open before ends, for no message may
-    /// go to two (2025-11-25 Multiple Connections; TR-40).
+    /// Opens a session's own stream. Waiting messages come first. A stream that was open before ends, because no
+    /// message may go to two streams (2025-11-25 Multiple Connections; TR-40).
     pub(super) fn listen(&mut self, id: SessionId, bytes_max: usize) -> Result<Receiver, ForwardError> {
         let session = self.sessions.get_mut(&id).ok_or(ForwardError::SessionGone)?;
         let (sender, receiver) = mailbox::mailbox(bytes_max, session.room.clone());
         for message in session.backlog.drain(..) {
-            // The backlog is bounded more narrowly than the mailbox.
+            // The bound of the backlog is smaller than that of the mailbox, so everything fits.
             let _ = sender.send(Delivery::Message(message));
         }
         session.backlog_bytes = 0;
@@ -157,15 +157,15 @@ impl Sessions {
         Ok(receiver)
     }
 
-    /// Whether the session got the message, or will when it listens.
+    /// Sends a message to a session. Returns whether the session got it, or will get it when it listens.
     pub(super) fn send(&mut self, id: SessionId, bytes_max: usize, message: Bytes) -> bool {
         self.sessions.get_mut(&id).is_some_and(|session| session.send(bytes_max, message))
     }
 
-    /// Tells all sessions that `wants` says yes to.
+    /// Sends a message to all sessions that `wants` selects.
     pub(super) fn tell(&mut self, bytes_max: usize, message: &[u8], wants: impl Fn(&Session) -> bool) {
         for session in self.sessions.values_mut().filter(|session| wants(session)) {
-            // A session whose backlog is full misses a notice of change; it will list again when it listens.
+            // A session with a full backlog misses this notice of a change; it will list again when it listens.
             session.send(bytes_max, Bytes::copy_from_slice(message));
         }
     }
@@ -181,7 +181,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Notes its end. Whether another session still wants to hear of the resource, so that the child must not be told.
+    /// Notes the end of a subscription. Returns whether another session still has it, so that the child must not be
+    /// told.
     pub(super) fn unsubscribe(&mut self, id: SessionId, uri: &str) -> bool {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.subscriptions.remove(uri);
@@ -189,7 +190,7 @@ impl Sessions {
         self.sessions.values().any(|session| session.subscriptions.contains(uri))
     }
 
-    /// All that anybody subscribed to, to be subscribed to again after a restart.
+    /// Returns all subscribed resources, which are subscribed to again after a restart.
     pub(super) fn subscriptions(&self) -> BTreeSet<String> {
         self.sessions.values().flat_map(|session| session.subscriptions.iter().cloned()).collect()
     }

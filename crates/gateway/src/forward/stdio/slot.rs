@@ -1,4 +1,4 @@
-//! The place of one child: it is started here when a call needs it, and again after it ended.
+//! The place of one child, which is started here when a call needs it, and again after it ended.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,41 +22,41 @@ use crate::memory::Memory;
 use crate::shares::Holder;
 use crate::upstream::EnvValue;
 
-/// Bytes that may wait for one session, or for one request before its answer. One message always fits.
+/// The most bytes that wait for one session, or for one request before its answer. One message always fits.
 pub(super) const QUEUED_BYTES_MAX: usize = 4 << 20;
-/// The wait after a first crash; doubled by each that follows.
+/// The wait before the next start after a first crash; each further crash doubles it.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-/// The longest wait.
+/// The longest wait before the next start.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// A child that lived so long did not crash for the reason the one before it did.
+/// A child that lived this long starts a new count of crashes.
 const STABLE: Duration = Duration::from_secs(10);
-/// A wait so short is waited out for the caller.
+/// A caller waits for the next start if the wait is at most this long; otherwise it gets an error.
 const WAITED_OUT: Duration = Duration::from_secs(1);
 
 /// Which child a message goes to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct SlotKey {
     pub(super) scope: Scope,
-    /// How it was initialised; `None` in revisions without a handshake.
+    /// How the child was initialised; `None` in revisions without a handshake.
     pub(super) init: Option<InitDigest>,
 }
 
 /// Whose child it is (PX-36).
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Scope {
-    /// One session's.
+    /// The child of one session.
     Session(u64),
-    /// Everybody's.
+    /// The child of all callers.
     Shared,
-    /// One subject's.
+    /// The child of one subject.
     Subject(String),
 }
 
-/// Why a child could not be had.
+/// Why there is no child.
 #[derive(Clone, Debug)]
 pub(super) enum StartError {
     Forward(ForwardError),
-    /// It refused `initialize`, with this answer.
+    /// The child refused `initialize`, with this answer.
     Rejected(Bytes),
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Up {
 }
 
 impl Up {
-    /// Whether the child still has to be told that the handshake is over; yes once.
+    /// Whether the child still has to be told that the handshake is over; `true` only once.
     pub(super) fn take_initialized(&self) -> bool {
         !self.initialized.swap(true, Ordering::Relaxed)
     }
@@ -101,7 +101,7 @@ struct State {
     used: Instant,
 }
 
-/// What is to be done to have the child.
+/// The next step towards a running child.
 enum Step {
     Pause(Duration),
     Start(watch::Sender<Option<Started>>),
@@ -114,10 +114,10 @@ enum Step {
 pub(super) struct Slot {
     pub(super) context: Arc<Context>,
     pub(super) key: SlotKey,
-    /// To whose share its child counts: the holder that wanted it first.
+    /// The holder to whose share the child counts: the one that needed it first.
     pub(super) holder: Holder,
     pub(super) router: SharedRouter,
-    /// The `initialize` request with which it is begun, of the first session that wanted it.
+    /// The `initialize` request that the child is sent, from the first session that needed it.
     initialize: Option<(Id, Bytes)>,
     state: Mutex<State>,
 }
@@ -130,11 +130,11 @@ impl Slot {
     ) -> Self {
         let limits = &context.limits;
         let bytes = QueueBytes {
-            // An answer and some events before it.
+            // Enough for an answer and some events before it.
             request_max: limits.answer_bytes_max.saturating_add(QUEUED_BYTES_MAX),
             session_max: QUEUED_BYTES_MAX,
         };
-        // Anonymous callers are one subject and many people: among them, too, nothing is attributed by guessing.
+        // Anonymous callers are one subject but many people, so no receiver is guessed among them either.
         let is_shared = key.scope == Scope::Shared
             || (matches!(holder, Holder::Anonymous(_)) && matches!(key.scope, Scope::Subject(_)));
         let router = SharedRouter::new(Router::new(bytes, is_shared));
@@ -142,9 +142,9 @@ impl Slot {
         Self { context, key, holder, router, initialize, state: Mutex::new(state) }
     }
 
-    /// The child, started if need be. Dropping the future does not stop a start: others may wait for it, and its
-    /// client may come back. `permit` gives the leave to start one more, and `environment` is what a child is started with.
-    /// One that runs keeps the environment that it was started with.
+    /// Returns the child, and starts it if necessary. Dropping the future does not stop a start: others may wait for
+    /// it, and its client may come back. `permit` waits for permission to start one more child, and `environment` is
+    /// what a child is started with. A running child keeps the environment that it was started with.
     pub(super) async fn up<P>(
         self: &Arc<Self>,
         environment: &Arc<BTreeMap<String, EnvValue>>,
@@ -175,7 +175,7 @@ impl Slot {
         }
     }
 
-    /// The child if it runs.
+    /// Returns the child if it runs.
     pub(super) fn running(&self) -> Option<Arc<Up>> {
         match &self.state().phase {
             Phase::Up(up) if up.connection.ended().is_none() => Some(up.clone()),
@@ -183,12 +183,12 @@ impl Slot {
         }
     }
 
-    /// When it was last wanted.
+    /// Returns when the child was last needed.
     pub(super) fn used(&self) -> Instant {
         self.state().used
     }
 
-    /// Whether it can be forgotten: no child, no session, no crash to remember.
+    /// Whether the slot can be removed: no child, no session, no wait after a crash.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
         let is_down = {
             let state = self.state();
@@ -217,7 +217,7 @@ impl Slot {
             },
             Phase::Down => {}
         }
-        // What a session of its own had in its child is lost, and its client must know.
+        // The child held the state of its only session, which is lost now, and the client must know that.
         if state.was_up && matches!(self.key.scope, Scope::Session(_)) {
             return Err(ForwardError::SessionGone.into());
         }
@@ -262,8 +262,8 @@ impl Slot {
         Ok(Arc::new(Up { connection, handshake: Some(handshake), initialized: AtomicBool::new(again) }))
     }
 
-    /// Brings a child that was started again to where its predecessor was, as far as its sessions can tell: the
-    /// handshake is over, and what they subscribed to is subscribed to.
+    /// Brings a child that was started again to the state of its predecessor, as far as its sessions can see it: the
+    /// handshake is done, and their resources are subscribed to.
     async fn resume(&self, connection: &Arc<Connection>) -> Result<(), ForwardError> {
         connection.write(&Own::initialized().bytes).await?;
         let subscriptions = self.router.lock().sessions().subscriptions();
@@ -272,7 +272,7 @@ impl Slot {
             let request = error::request(&id, "resources/subscribe", &json!({ "uri": uri }));
             let request = request.map_err(|error| ForwardError::Edit { reason: error.to_string() })?;
             let (mut ticket, _) = connection.open(own_opening(id, &self.context.limits.memory), &request).await?;
-            // The subscription is wanted although nothing waits for its answer.
+            // The subscription must stay, although nothing waits for its answer.
             ticket.cancels = false;
         }
         Ok(())
@@ -288,7 +288,7 @@ impl Slot {
             Err(StartError::Rejected(_)) => state.phase = Phase::Down,
             Err(StartError::Forward(error)) => {
                 state.phase = Phase::Down;
-                // That others are busy is no fault of this program.
+                // It is not this program's fault that there was no place for its child.
                 if !matches!(error, ForwardError::Share | ForwardError::TooManyChildren { .. }) {
                     state.failed(Instant::now());
                 }
@@ -319,7 +319,7 @@ impl State {
     }
 }
 
-/// A question of our own, or one that we ask for everybody. Its deadline is the asker's.
+/// Describes a question that we ask for ourselves or for everybody. Its deadline is that of whoever asks.
 pub(super) fn own_opening(id: Id, memory: &Memory) -> Opening {
     let room = memory.own_room();
     Opening { id, progress_token: None, session: None, holder: None, is_subscription: false, deadline: None, room }
@@ -328,7 +328,7 @@ pub(super) fn own_opening(id: Id, memory: &Memory) -> Opening {
 async fn wait(mut started: watch::Receiver<Option<Started>>) -> Started {
     match started.wait_for(Option::is_some).await {
         Ok(done) => done.clone().unwrap_or_else(|| Err(stopped())),
-        // The task that starts it is gone with the runtime.
+        // The task that starts the child is gone with the runtime.
         Err(_) => Err(stopped()),
     }
 }
@@ -341,7 +341,7 @@ fn stopped() -> StartError {
 /// A session's place at a child.
 #[derive(Clone, Debug)]
 pub(crate) struct ChildSession {
-    /// Weak: a session does not keep an upstream that was taken out of the configuration.
+    /// Weak, so that a session does not keep an upstream that was removed from the configuration.
     pub(super) slot: Weak<Slot>,
     pub(super) id: SessionId,
 }

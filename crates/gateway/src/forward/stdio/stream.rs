@@ -1,4 +1,4 @@
-//! What comes back from a child, as a stream of events.
+//! The messages that come back from a child, as a stream of events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use super::slot::{Slot, StartError};
 use super::upstream::{StdioUpstream, outgoing};
 use crate::upstream::EnvValue;
 
-/// Times that a subscription is opened again before its client is told.
+/// How often a subscription is opened again before its client gets an error.
 const RESUMED_MAX: usize = 8;
 
-/// One request to a child, kept for as long as its answer is not complete.
+/// One request to a child, kept until its answer is complete.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) upstream: Arc<StdioUpstream>,
     pub(super) slot: Arc<Slot>,
     pub(super) opening: Opening,
     pub(super) request: ForwardRequest,
-    /// With which the child is started, if it does not run.
+    /// The environment with which the child is started, if it does not run.
     pub(super) environment: Arc<BTreeMap<String, EnvValue>>,
     pub(super) method: Method,
     /// Whether dropping it cancels the request.
@@ -35,7 +35,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// Starts the child if need be, and sends the request to it.
+    /// Starts the child if necessary, and sends the request to it.
     pub(super) async fn begin(self) -> Result<Streaming, ForwardError> {
         let (ticket, receiver) = self.open().await?;
         Ok(Streaming { exchange: self, ticket, receiver, resumed: 0, skip_acknowledgement: false })
@@ -45,11 +45,11 @@ impl Exchange {
         let up = match self.upstream.up(&self.slot, &self.environment).await {
             Ok(up) => up,
             Err(StartError::Forward(error)) => return Err(error.unsent()),
-            // Begun by another client's words, which the program accepted then.
+            // The child is initialised with another client's request, which the program accepted before.
             Err(StartError::Rejected(_)) => return Err(ForwardError::SessionGone),
         };
         let (number, receiver) = self.slot.router.lock().open(self.opening.clone())?;
-        // Until it is sent nothing is to be cancelled, but the number is to be forgotten.
+        // Until the request is sent there is nothing to cancel at the child, but the number has to be forgotten.
         let mut ticket = Ticket { connection: up.connection.clone(), number, cancels: true };
         let message = outgoing(&self.request, self.method, number)?;
         up.connection.write(&message).await?;
@@ -58,7 +58,7 @@ impl Exchange {
     }
 }
 
-/// An open request and what comes back for it.
+/// An open request and the messages that come back for it.
 #[derive(Debug)]
 pub(super) struct Streaming {
     exchange: Exchange,
@@ -69,7 +69,7 @@ pub(super) struct Streaming {
 }
 
 impl Streaming {
-    /// The next message. A subscription outlives its child: it is opened again at the next one (ST-09).
+    /// Waits for the next message. A subscription outlives its child: it is opened again at the next one (ST-09).
     pub(super) async fn receive(&mut self) -> Result<Delivery, ForwardError> {
         loop {
             match self.receiver.receive().await {
@@ -84,12 +84,12 @@ impl Streaming {
         }
     }
 
-    /// Cancels the request although the revision does not have it so: its time is over.
+    /// Cancels the request in any revision, because its time is over.
     pub(super) fn give_up(self) {
         self.ticket.give_up();
     }
 
-    /// The rest, `first` before it. The stream ends with the answer.
+    /// Returns the remaining messages, with `first` before them. The stream ends with the answer.
     pub(super) fn events(self, first: Bytes) -> EventStream {
         let state = Some((self, Some(Delivery::Message(first))));
         Box::pin(stream::unfold(state, |state| async move {
@@ -123,7 +123,8 @@ impl Streaming {
         Err(error)
     }
 
-    /// The acknowledgement of a subscription that was opened again: its client had one already (TR-41).
+    /// Whether this acknowledges a subscription that was opened again: its client already had an acknowledgement
+    /// (TR-41).
     fn is_repeated(&mut self, bytes: &[u8]) -> bool {
         if !std::mem::take(&mut self.skip_acknowledgement) {
             return false;
@@ -133,7 +134,7 @@ impl Streaming {
     }
 }
 
-/// A session's own stream: until it is opened again, or the session ends.
+/// Returns a session's own stream, which ends when it is opened again or the session ends.
 pub(super) fn of_session(receiver: Receiver) -> EventStream {
     Box::pin(stream::unfold(Some(receiver), |receiver| async move {
         let mut receiver = receiver?;

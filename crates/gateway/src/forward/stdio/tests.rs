@@ -55,8 +55,8 @@ async fn heard(upstream: &Program, subject: &str) -> Value {
     serde_json::from_str(&text_of(answer)).unwrap()
 }
 
-/// ATK-73, TR-11, ST-12: 200 callers with one id through one child, answered in another order than they asked, while
-/// others give up in between; each gets its own answer under its own id.
+/// ATK-73, TR-11, ST-12: 200 callers use one id through one child. The child answers in another order, while other
+/// callers give up. Each caller gets its own answer under its own id.
 #[tokio::test]
 async fn callers_with_the_same_id_get_their_own_answers() {
     let upstream = stdio(shared("modern"));
@@ -78,7 +78,7 @@ async fn callers_with_the_same_id_get_their_own_answers() {
     upstream.stop().await;
 }
 
-/// TR-11: a progress token is one caller's, too; string ids and tokens come back as they were written.
+/// TR-11: a progress token belongs to one caller, too; string ids and tokens come back as they were written.
 #[tokio::test]
 async fn progress_comes_back_under_the_callers_token() {
     let upstream = stdio(shared("modern"));
@@ -89,13 +89,13 @@ async fn progress_comes_back_under_the_callers_token() {
     let answer = next_message(&mut events).await;
     assert_eq!(answer["id"], "é\n");
     assert!(futures_util::StreamExt::next(&mut events).await.is_none());
-    // Who asked for no progress hears of none.
+    // A caller that asked for no progress gets none.
     let answer = upstream.send(call("a", MODERN, "progress", json!({}))).await.unwrap();
     assert_eq!(text_of(answer), "done");
     upstream.stop().await;
 }
 
-/// ST-04, ST-07: a body with line breaks becomes one line, whose `_meta` is as it was written; headers end at us.
+/// ST-04, ST-07: a body with line breaks becomes one line with its `_meta` unchanged. No header is sent to a child.
 #[tokio::test]
 async fn a_message_is_one_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -117,7 +117,8 @@ async fn a_message_is_one_line() {
     upstream.stop().await;
 }
 
-/// ATK-90, ST-05: partial, binary and huge lines, answers nobody asked for and noise on standard error harm no call.
+/// ATK-90, ST-05: partial, binary and huge lines, unexpected answers and noise on standard error do not disturb any
+/// call.
 #[tokio::test]
 async fn rubbish_from_a_child_harms_no_call() {
     let upstream = stdio(shared("modern"));
@@ -129,14 +130,14 @@ async fn rubbish_from_a_child_harms_no_call() {
     );
     assert_eq!(text_of(answer.unwrap()), "still here");
     assert_eq!(text_of(other.unwrap()), "b");
-    // Where one call alone is open, it is told that its answer was too long.
+    // If only one call is open, it gets the error that its answer was too long.
     let error = upstream.send(call("a", MODERN, "huge", json!({ "bytes": 17 << 20 }))).await.unwrap_err();
     assert_eq!(error, ForwardError::TooLarge { max: 16 << 20 });
     upstream.stop().await;
 }
 
-/// ST-13, ATK-90: a crash is a clear error to every call that was open, without the secret it printed; the next call
-/// finds a new child.
+/// ST-13, ATK-90: after a crash every open call gets a clear error, without the secret that the child printed. The next
+/// call gets a new child.
 #[tokio::test]
 async fn a_crash_is_told_and_the_child_started_again() {
     let mut settings = shared("modern");
@@ -153,7 +154,7 @@ async fn a_crash_is_told_and_the_child_started_again() {
         let ForwardError::ChildExited { status, stderr_tail, withheld, sent } = error else { panic!("{error}") };
         assert_eq!(status, "exited with status 7");
         assert_eq!(stderr_tail, ["about to fall", "the key was …"]);
-        // It had answered before, so nothing it lacks is the reason.
+        // It had answered before, so a missing variable is not the reason.
         assert!(withheld.is_empty());
         assert!(sent);
     }
@@ -161,7 +162,7 @@ async fn a_crash_is_told_and_the_child_started_again() {
     upstream.stop().await;
 }
 
-/// ST-13: the waits between starts grow, and a caller who would have to wait long is told so instead.
+/// ST-13: the waits between starts grow. A caller that would have to wait long gets an error instead.
 #[tokio::test]
 async fn starting_again_is_slowed_down() {
     let upstream = stdio(shell("echo no luck >&2; exit 3"));
@@ -177,8 +178,8 @@ async fn starting_again_is_slowed_down() {
     upstream.stop().await;
 }
 
-/// A program that ends before its first answer: the last lines it wrote, and what it was not given. Not sent, or sent to
-/// one that answered nobody: the probe of `run` shows this.
+/// If a program ends before its first answer, the error shows its last lines and the variables that it was not given.
+/// The message was not sent, or the program answers nobody, as the probe of `run` shows.
 #[tokio::test]
 async fn an_exit_before_the_first_answer_names_what_was_withheld() {
     let mut settings = shell("echo booting >&2; echo 'API_KEY is not set' >&2; exit 1");
@@ -224,7 +225,8 @@ async fn a_child_gets_exactly_what_it_is_given() {
     upstream.stop().await;
 }
 
-/// PX-34, ATK-89: nothing in a message reaches a command line: arguments are words, and no shell reads them.
+/// PX-34, ATK-89: nothing in a message becomes a part of a command line: arguments are passed as words, and no shell
+/// reads them.
 #[tokio::test]
 async fn arguments_are_words_and_not_a_command_line() {
     let directory = tempfile::tempdir().unwrap();
@@ -238,7 +240,7 @@ async fn arguments_are_words_and_not_a_command_line() {
     assert!(!marker.exists());
 }
 
-/// PX-36, ST-12: one child per subject; who shares on purpose shares.
+/// PX-36, ST-12: each subject has a child of its own, unless the setting shares one.
 #[tokio::test]
 async fn subjects_have_children_of_their_own() {
     let upstream = stdio(scripted("modern"));
@@ -251,7 +253,7 @@ async fn subjects_have_children_of_their_own() {
     upstream.stop().await;
 }
 
-/// ST-08, TR-37: in 2026-07-28 a client that goes away cancels, also while nothing was answered yet.
+/// ST-08, TR-37: in 2026-07-28 a client that goes away cancels its request, even before the first message.
 #[tokio::test]
 async fn a_modern_disconnect_is_a_cancellation() {
     let upstream = stdio(scripted("modern"));
@@ -263,7 +265,7 @@ async fn a_modern_disconnect_is_a_cancellation() {
     upstream.stop().await;
 }
 
-/// TR-38: in the older revisions it does not; there `notifications/cancelled` does, by the session's own id.
+/// TR-38: in the older revisions a disconnect does not cancel. `notifications/cancelled` does, by the session's own id.
 #[tokio::test]
 async fn an_older_disconnect_is_no_cancellation() {
     let upstream = stdio(scripted("older"));
@@ -284,7 +286,7 @@ async fn an_older_disconnect_is_no_cancellation() {
     upstream.stop().await;
 }
 
-/// TR-44: an answer that does not come in time is given up, and the child is told.
+/// TR-44: a call whose answer does not come in time is given up, and the child is told.
 #[tokio::test]
 async fn a_call_has_a_deadline() {
     let upstream = stdio(scripted("modern"));
@@ -297,8 +299,8 @@ async fn a_call_has_a_deadline() {
     upstream.stop().await;
 }
 
-/// Sessions of the older revisions that declare the same share a child, which is initialised once; each gets the
-/// answer under its own id. Other capabilities mean another child.
+/// Sessions of the older revisions that declare the same capabilities share a child, which is initialised once. Each
+/// gets the answer under its own id. Other capabilities mean another child.
 #[tokio::test]
 async fn a_child_is_initialised_once() {
     let upstream = stdio(scripted("older"));
@@ -321,8 +323,8 @@ async fn a_child_is_initialised_once() {
     upstream.stop().await;
 }
 
-/// A session is its subject's, and over when it was ended; a request without one has none (RS-52 is the caller's rule,
-/// this is the second lock; PX-20, PX-36).
+/// A session serves only its subject, and only until it is ended; a request without a session has none (RS-52 is
+/// checked before forwarding, and this is a second check; PX-20, PX-36).
 #[tokio::test]
 async fn a_session_serves_its_subject_until_it_ends() {
     let upstream = stdio(scripted("older"));
@@ -338,7 +340,7 @@ async fn a_session_serves_its_subject_until_it_ends() {
     upstream.end_session(place);
     let error = upstream.send(in_session(call("a", OLDER, "x", json!({})), &session)).await.unwrap_err();
     assert_eq!(error, ForwardError::SessionGone);
-    // A session of an upstream that was replaced is not one of its successor.
+    // A session of an upstream that was replaced does not work at its successor.
     let session = begin(&upstream, "a", json!({})).await;
     let successor = stdio(scripted("older"));
     begin(&successor, "a", json!({})).await;
@@ -347,8 +349,8 @@ async fn a_session_serves_its_subject_until_it_ends() {
     tokio::join!(upstream.stop(), successor.stop());
 }
 
-/// A child that ended is begun anew for its sessions, as they began it and with what they subscribed to; with a child
-/// of its own a session ends (ST-13).
+/// A child that ended is initialised again for its sessions, with the same request and their subscriptions. A session
+/// with a child of its own ends with that child (ST-13).
 #[tokio::test]
 async fn sessions_that_share_a_child_survive_it() {
     let upstream = stdio(scripted("older"));
@@ -372,8 +374,8 @@ async fn sessions_that_share_a_child_survive_it() {
     upstream.stop().await;
 }
 
-/// TR-35 (older revisions): what the child asks reaches the client under an id of ours, and the client's answer the
-/// child under the id it used; nobody else's answer does, and none twice.
+/// TR-35 (older revisions): a question of the child reaches the client under our id, and the client's answer reaches
+/// the child under the child's id. An answer of another session does not, and no answer does twice.
 #[tokio::test]
 async fn a_question_of_the_child_reaches_the_session_that_is_meant() {
     let upstream = stdio(shared("older"));
@@ -395,7 +397,7 @@ async fn a_question_of_the_child_reaches_the_session_that_is_meant() {
     upstream.stop().await;
 }
 
-/// ST-06: a modern child may ask nothing; it is refused, and its client hears nothing of it. Pings we answer.
+/// ST-06: a modern child may not ask anything. It gets an error, and its client does not notice. We answer its pings.
 #[tokio::test]
 async fn a_modern_child_is_refused_its_questions() {
     let upstream = stdio(scripted("modern"));
@@ -406,7 +408,7 @@ async fn a_modern_child_is_refused_its_questions() {
     upstream.stop().await;
 }
 
-/// A notice of change goes to every session, at once or when it listens; TR-40: a second stream of a session ends the
+/// A notice of a change goes to every session, at once or when it listens. TR-40: a second stream of a session ends the
 /// first, so that no message goes to two.
 #[tokio::test]
 async fn every_session_hears_of_changes() {
@@ -435,7 +437,7 @@ async fn a_subscription_outlives_its_child() {
     assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
     let crashing = upstream.send(call("a", MODERN, "crash", json!({}))).await;
     assert!(matches!(crashing, Err(ForwardError::ChildExited { .. })));
-    // What changes before the subscription stands again is lost, so it changes until it is heard of.
+    // A change before the subscription is open again is not reported, so changes are made until one is.
     let is_heard = std::cell::Cell::new(false);
     let changing = async {
         while !is_heard.get() {
@@ -489,7 +491,7 @@ async fn an_idle_child_is_stopped() {
     upstream.stop().await;
 }
 
-/// The lines of a file that a program writes its process ids to, once there are `count`.
+/// Waits until a program has written `count` process ids to a file, and returns them.
 async fn processes(path: &std::path::Path, count: usize) -> Vec<u32> {
     let mut found = Vec::new();
     eventually("processes that say who they are", async || {
@@ -501,14 +503,14 @@ async fn processes(path: &std::path::Path, count: usize) -> Vec<u32> {
     found
 }
 
-/// A program that heeds neither the end of its input nor `SIGTERM`, and has a child of its own that does not either.
+/// A program that ignores the end of its input and `SIGTERM`, and has a child that does so, too.
 fn stubborn(path: &std::path::Path) -> String {
     let path = path.display();
     format!("trap '' TERM HUP; sleep 600 & echo $! >> {path}; echo $$ >> {path}; while :; do wait; done")
 }
 
-/// ST-13: the end of its input, `SIGTERM`, `SIGKILL`, to the whole group: nothing is left after a stop, not even by a
-/// program that heeds none of it. So it is when the upstream is merely dropped.
+/// ST-13: a child is stopped by the end of its input, then `SIGTERM`, then `SIGKILL`, each for its whole group. Nothing
+/// is left after a stop, even of a program that ignores the first two. The same holds when the upstream is dropped.
 #[tokio::test]
 async fn nothing_is_left_after_a_stop() {
     let directory = tempfile::tempdir().unwrap();
@@ -527,12 +529,12 @@ async fn nothing_is_left_after_a_stop() {
             calling.abort();
             drop(upstream);
         }
-        // Killed is not yet gone: the system buries the last of them a moment later.
+        // A killed process is not gone at once: the system removes the last of them a moment later.
         eventually("nobody left", async || !found.iter().any(|process| is_alive(*process))).await;
     }
 }
 
-/// ST-13: also when we are killed and can do nothing any more, with a program that heeds nothing.
+/// ST-13: the same holds when we are killed and can do nothing any more, with a program that ignores everything.
 #[tokio::test]
 async fn nothing_is_left_when_the_gateway_is_killed() {
     let directory = tempfile::tempdir().unwrap();
@@ -544,7 +546,7 @@ async fn nothing_is_left_when_the_gateway_is_killed() {
     eventually("nobody left", async || !found.iter().any(|process| is_alive(*process))).await;
 }
 
-/// The guard changes nothing that a caller could see, and hands on how the program ended.
+/// The guard changes nothing that a caller could see, and passes on how the program ended.
 #[tokio::test]
 async fn a_guarded_program_is_the_same_program() {
     let directory = tempfile::tempdir().unwrap();

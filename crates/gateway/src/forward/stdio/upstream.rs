@@ -26,7 +26,7 @@ use crate::settle::Cleared;
 use crate::shares::Holder;
 use crate::upstream::{EnvValue, Isolation, StdioSettings, UpstreamName};
 
-/// How long a start waits for a child that was stopped to make room, beside the time it has to stop.
+/// How long a start waits for a child that was stopped to make room, in addition to the time that it has to stop.
 const ROOM: Duration = Duration::from_secs(5);
 
 /// One program and its children.
@@ -37,7 +37,7 @@ pub(in super::super) struct StdioUpstream {
     permits: Arc<Semaphore>,
     pub(super) own: OwnChildren,
     pub(super) next_session: AtomicU64,
-    /// Stops the children also when the upstream is dropped without [`StdioUpstream::stop`].
+    /// Stops the children if the upstream is dropped without [`StdioUpstream::stop`].
     _stop: DropGuard,
 }
 
@@ -62,7 +62,7 @@ impl StdioUpstream {
         }
     }
 
-    /// Stops all children and waits until the last of them is gone (ST-13), but no longer than stopping takes.
+    /// Stops all children and waits until they are gone (ST-13), but no longer than stopping may take.
     pub(in super::super) async fn stop(&self) {
         self.context.stopping.cancel();
         self.context.tasks.close();
@@ -72,7 +72,7 @@ impl StdioUpstream {
         }
     }
 
-    /// Which child a message goes to, and as whose.
+    /// Returns the child that a message goes to, and the session there.
     pub(super) fn place(&self, request: &ForwardRequest) -> Result<(Arc<Slot>, Option<SessionId>), ForwardError> {
         let subject = request.cleared.caller().subject().to_string();
         match request.far.0.era() {
@@ -99,7 +99,7 @@ impl StdioUpstream {
         let Some(UpstreamSession::Stdio(session)) = session else { return Err(ForwardError::SessionGone) };
         let slot = session.slot.upgrade().ok_or(ForwardError::SessionGone)?;
         let is_ours = Arc::ptr_eq(&slot.context, &self.context);
-        // That the session is this caller's was settled before; that the child is, is cheap to see again (PX-36).
+        // It was checked before that the session is this caller's. Checking the child's subject again is cheap (PX-36).
         let is_subjects = !matches!(&slot.key.scope, Scope::Subject(owner) if owner != subject);
         if !is_ours || !is_subjects || !slot.router.lock().sessions().touch(session.id) {
             return Err(ForwardError::SessionGone);
@@ -112,7 +112,7 @@ impl StdioUpstream {
         if let Some(slot) = slots.get(&key) {
             return slot.clone();
         }
-        // Slots that are no longer needed are removed when the next one is made.
+        // Slots that are no longer needed are removed whenever a new one is made.
         let now = Instant::now();
         slots.retain(|_, slot| !slot.is_spent(now) || Arc::strong_count(slot) > 1);
         let slot = Arc::new(Slot::new(self.context.clone(), (key.clone(), holder), initialize));
@@ -132,7 +132,7 @@ impl StdioUpstream {
         .await
     }
 
-    /// The leave to start one more child for this holder. When there is none left, another child makes room for it.
+    /// Waits for permission to start one more child for this holder. If there is none left, another child makes room.
     async fn permit(&self, holder: &Holder) -> Result<OwnedSemaphorePermit, ForwardError> {
         let max = self.context.settings.children_max;
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
@@ -151,9 +151,9 @@ impl StdioUpstream {
         }
     }
 
-    /// Which child makes room for one of this holder, who has fewer than its holder or is its holder: one that has nothing
-    /// to do, else one of the holder that has most; of those alike, the one that was not wanted for longest. A holder with as
-    /// much as everybody else finds no room.
+    /// Returns the child that makes room for one of this holder: an idle child of this holder or of one that has more,
+    /// otherwise a busy child of the holder with the most, if that has more than this one even afterwards. Among equals
+    /// it is the one that was not needed for longest.
     fn in_the_way(&self, holder: &Holder) -> InTheWay {
         let slots = self.slots();
         let running: Vec<_> = slots.values().filter_map(|slot| Some((slot, slot.running()?))).collect();
@@ -166,8 +166,8 @@ impl StdioUpstream {
             .iter()
             .filter(|(slot, up)| up.connection.is_idle() && (slot.holder == *holder || count(&slot.holder) > own));
         let child = idle.min_by_key(|(slot, _)| slot.used()).or_else(|| {
-            // The holder that gives way must have more than the other even afterwards, or the two would take turns without
-            // end.
+            // The holder that gives way must still have more than the other afterwards; otherwise the two would
+            // displace each other without end.
             let busy = running.iter().filter(|(slot, _)| count(&slot.holder) > own + 1);
             busy.max_by_key(|(slot, _)| (count(&slot.holder), Reverse(slot.used())))
         });
@@ -183,25 +183,25 @@ impl StdioUpstream {
     }
 }
 
-/// What keeps a child from being started.
+/// The child that makes room, or why none does.
 enum InTheWay {
     /// A child that has to make room.
     Child(Arc<Connection>),
-    /// Children of others, who have no more than this holder.
+    /// None: no child gives way, and this holder has none.
     Others,
-    /// The holder's own children.
+    /// None: no child gives way, and this holder has at least one.
     Own,
-    /// A child that is making room already.
+    /// A child is making room already.
     Stopping,
 }
 
-/// To whose share it counts what is sent.
+/// Returns the holder to whose share a cleared message counts.
 pub(super) fn holder(cleared: &Cleared) -> Holder {
     Holder::of(cleared.caller(), cleared.call().source)
 }
 
-/// The request as the child gets it: id and progress token are ours, all else is the authorised bytes. It is read
-/// again strictly, and must be the call that was cleared (house rule for every edit).
+/// Returns the request as the child gets it: with our id and progress token, and otherwise the authorised bytes. It is
+/// read again strictly, and must be the call that was cleared (house rule for every edit).
 pub(super) fn outgoing(request: &ForwardRequest, method: Method, number: i64) -> Result<Vec<u8>, ForwardError> {
     let id = Id::Integer(number);
     let mut bytes = splice::replace_id(&request.body, &id).map_err(|error| edit(&error))?;

@@ -15,7 +15,7 @@ fn spelled(text: &str) -> Option<String> {
     Some(Policy::from_json(None, new).unwrap().to_string())
 }
 
-/// ATK-104: what takes something away is widened, what gives something is not.
+/// ATK-104: comparisons that take something away are widened; those that give something are not.
 #[test]
 fn only_what_takes_away_is_widened() {
     for (text, widened) in [
@@ -49,7 +49,7 @@ fn only_what_takes_away_is_widened() {
     }
 }
 
-/// A rule of which nobody can say what it takes away is refused, and does not count for the half that is understood.
+/// A rule for which it is unclear what it takes away is refused as a whole, even if half of it is understood.
 #[test]
 fn an_unclear_comparison_is_refused() {
     for text in [
@@ -75,7 +75,7 @@ fn a_permit_that_asks_has_a_mark_where_it_names_something() {
     }
 }
 
-/// ATK-109: a text that no URI can have stands in a rule only by mistake, and is found when the rule is loaded.
+/// ATK-109: a text that no URI can have is a mistake in a rule, and is found when the rule is loaded.
 #[test]
 fn a_text_that_no_uri_can_have_is_found() {
     for (condition, found) in [

@@ -1,4 +1,4 @@
-//! Arguments in every spelling, with what each of them is.
+//! Arguments in every spelling, each with its meaning.
 
 use sekisho_policy::schema::ToolSchema;
 use serde_json::json;
@@ -6,16 +6,16 @@ use serde_json::json;
 use super::numbers::spelled;
 use super::{Dice, PATHS};
 
-/// What a value is, whoever wrote it how.
+/// The meaning of a value, however it is written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Is {
     Flag(bool),
     List,
     Null,
-    /// Whether it is above 100, is whole, fits into 64 bits, and into 64 bits of ten thousandths.
+    /// Whether it is above 100, is whole, fits into 64 bits, and fits into 64 bits of ten thousandths.
     Number(bool, bool, bool, bool),
     Object,
-    /// A whole number that some programs read as one nearby.
+    /// A whole number that some programs round to another.
     Rounded,
     Text(&'static str),
 }
@@ -65,13 +65,13 @@ const OTHERS: [Spelled; 16] = [
     (r#"{"value":500}"#, Is::Object),
 ];
 
-/// Where rules and schemas look for arguments.
+/// The arguments that rules and schemas look for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Name {
     Amount,
     Force,
     Path,
-    /// Inside `order`.
+    /// The argument inside `order`.
     Price,
 }
 
@@ -87,7 +87,7 @@ impl Name {
         }
     }
 
-    /// A name that a lenient reader takes for it.
+    /// A name that a lenient reader takes for this one.
     fn lookalike(self, dice: &Dice) -> &'static str {
         match self {
             Self::Amount => dice.pick(&["Amount", "AMOUNT", "am_ount", "\\uff41mount", "amount "]),
@@ -102,7 +102,7 @@ impl Name {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given {
     values: Vec<(Name, Spelled)>,
-    /// Under a name that could be taken for this one.
+    /// Arguments under a name that could be taken for this one.
     alike: Vec<(Name, &'static str, Spelled)>,
 }
 
@@ -138,7 +138,7 @@ impl Given {
     }
 
     pub(super) fn json(&self) -> Option<String> {
-        // A path stands in the table without its quotes.
+        // The table has a path without its quotes.
         let text = |(json, is): Spelled| {
             if matches!(is, Is::Text(text) if text == json) { format!("\"{json}\"") } else { json.to_owned() }
         };
@@ -156,7 +156,7 @@ impl Given {
         (!parts.is_empty()).then(|| format!("{{{}}}", parts.join(",")))
     }
 
-    /// Whether they are what the schema of every tool here says, if it has one.
+    /// Whether the arguments fit the schema that every tool here has, if it has one.
     pub(super) fn fits(&self) -> bool {
         self.alike.is_empty()
             && self.values.iter().all(|(name, (_, is))| match name {

@@ -1,14 +1,14 @@
-//! Numbers in every spelling that JSON has for them, with what each of them is: found by whole numbers alone, and by none of
-//! the code under test.
+//! Numbers in every spelling that JSON has for them, each with its meaning, which is found with whole numbers alone and
+//! without the code under test.
 
 use super::Dice;
 use super::arguments::{Is, Spelled};
 
-/// Where programs begin to differ, and where rules begin to.
+/// The values at which programs, and rules, begin to differ.
 const EDGES: [u128; 12] =
     [0, 1, 99, 100, 101, (1 << 53) - 1, 1 << 53, (1 << 53) + 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64];
 
-/// A number: `digits` times ten to the power of `exponent`, written in one of its ways.
+/// Returns the number `digits` times ten to the power of `exponent`, in one of its spellings.
 pub(super) fn spelled(dice: &Dice) -> Spelled {
     let mut digits = match dice.roll(3) {
         0 => dice.pick(&EDGES),
@@ -17,7 +17,7 @@ pub(super) fn spelled(dice: &Dice) -> Spelled {
     };
     let mut exponent = if dice.one_in(2) { 0 } else { dice.roll(13) as i32 - 6 };
     let is_negative = dice.one_in(3);
-    // The same number with more zeros in it.
+    // The same number with more zeros.
     if dice.one_in(4) && digits < 1 << 100 {
         (digits, exponent) = (digits * 10, exponent - 1);
     }
@@ -31,12 +31,12 @@ pub(super) fn spelled(dice: &Dice) -> Spelled {
     (Box::leak(text.into_boxed_str()), is)
 }
 
-/// The text, and whether it is digits alone.
+/// Returns the text, and whether it consists of digits alone.
 fn written(dice: &Dice, digits: u128, exponent: i32) -> (String, bool) {
     let all = digits.to_string();
     let places = usize::try_from(-exponent).unwrap_or(0);
     if dice.one_in(3) {
-        // Scientific: the point after any of the digits, and the exponent moved by as much.
+        // Scientific notation: the point after any of the digits, and the exponent adjusted.
         let before = 1 + dice.roll(all.len());
         let (whole, fraction) = all.split_at(before);
         let moved = exponent + i32::try_from(fraction.len()).unwrap();
@@ -59,8 +59,7 @@ fn written(dice: &Dice, digits: u128, exponent: i32) -> (String, bool) {
     if dice.one_in(3) { (format!("{plain}.{}", "0".repeat(1 + dice.roll(2))), false) } else { (plain, true) }
 }
 
-/// Whether some programs read this whole number as one nearby: it is not the double that is nearest to it, or it has more
-/// than 64 bits.
+/// Whether some programs round this whole number: it is not a double's exact value, or it has more than 64 bits.
 fn is_rounded(size: u128, is_negative: bool, text: &str) -> bool {
     let most = if is_negative { 1 << 63 } else { (1 << 64) - 1 };
     let nearest = format!("{:.0}", text.parse::<f64>().unwrap());
@@ -74,7 +73,7 @@ fn is(digits: u128, exponent: i32, is_negative: bool) -> Is {
         (false, true) => digits * power > 100,
         (false, false) => digits > 100 * power,
     };
-    // The number times ten thousand, where that is whole: all that `decimal` holds.
+    // The number times ten thousand, if that is whole: everything that `decimal` holds.
     let of = |places: u32| match exponent + i32::try_from(places).unwrap() {
         moved @ 0.. => Some(digits * 10_u128.pow(moved.unsigned_abs())),
         moved => digits

@@ -1,4 +1,4 @@
-//! Headers, signatures and spellings that a verifier must not follow (ATK-54).
+//! Headers, signatures and spellings that a verifier must refuse (ATK-54).
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
@@ -29,7 +29,7 @@ fn with(header: &Value, name: &str, value: Value) -> String {
     header.to_string()
 }
 
-/// One of our three members has another value, another type, or is missing.
+/// Headers in which one of our three members has another value, another type, or is missing.
 fn altered_members(world: &World) -> Vec<Row> {
     let good = good_header(world);
     let kid = world.key.id().to_string();
@@ -58,7 +58,8 @@ fn altered_members(world: &World) -> Vec<Row> {
     rows
 }
 
-/// A member too many: each asks the verifier to trust the token on its own word, or to read it otherwise.
+/// Headers with one member more. Each asks the verifier to trust what the token says about itself, or to read it
+/// differently.
 fn added_members(world: &World) -> Vec<Row> {
     let good = good_header(world);
     let added = json!({
@@ -76,7 +77,7 @@ fn added_members(world: &World) -> Vec<Row> {
     rows
 }
 
-/// Not one JSON object that every reader reads alike.
+/// Headers that are not a single JSON object which every reader reads the same way.
 fn other_shapes(world: &World) -> Vec<Row> {
     let good = good_header(world).to_string();
     let inner = good.trim_matches(['{', '}']);
@@ -92,7 +93,7 @@ fn other_shapes(world: &World) -> Vec<Row> {
     rows
 }
 
-/// RS-30, RS-32, ATK-43, ATK-54: no header but ours is followed, though the key truly signed it.
+/// RS-30, RS-32, ATK-43, ATK-54: only our own form of header is accepted, even if the key signed another one.
 #[test]
 fn a_crafted_header_is_refused_for_its_own_reason() {
     let world = world();
@@ -105,13 +106,14 @@ fn a_crafted_header_is_refused_for_its_own_reason() {
     assert_eq!(world.verify(&world.headed(&long.to_string())), Ok(claims()));
 }
 
-/// The order of P-256, for signatures whose halves are out of range (SEC 1 §4.1.4).
+/// The order of the curve P-256, for signatures with a half that is out of range (SEC 1 §4.1.4).
 const ORDER: [u8; 32] = [
     0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
     0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 
-/// ATK-54: zero ("psychic"), out of range, cut, stretched, foreign and re-encoded signatures.
+/// ATK-54: signatures that are zero ("psychic"), out of range, shortened, lengthened, by another key, or in another
+/// encoding are refused.
 #[test]
 fn a_crafted_signature_is_refused() {
     let world = world();
@@ -152,7 +154,7 @@ fn a_crafted_signature_is_refused() {
     assert_eq!(world.verify(&forge::with_signature(&header, &other.to_string(), &bytes)), Err(VerifyError::Signature));
 }
 
-/// ATK-54 (algorithm confusion): the public key, in every form an attacker has, is no shared secret.
+/// ATK-54 (algorithm confusion): the public key, in every form that an attacker has, does not work as a shared secret.
 #[test]
 fn the_public_key_is_no_shared_secret() {
     let world = world();
@@ -175,7 +177,7 @@ fn the_public_key_is_no_shared_secret() {
     }
 }
 
-/// ATK-54: one spelling of the compact form is read, and no other serialization.
+/// ATK-54: only one spelling of the compact form is accepted, and no other serialization.
 #[test]
 fn another_spelling_is_refused() {
     let world = world();

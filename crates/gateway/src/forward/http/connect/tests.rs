@@ -1,4 +1,4 @@
-//! A real TLS server, whose certificate nobody trusts but who was told to.
+//! A real TLS server with a certificate that is trusted only by configuration.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ async fn send(settings: &HttpSettings) -> Result<serde_json::Value, ForwardError
     upstream.send(call("a", MODERN, "x", json!({}))).await.map(json_of)
 }
 
-/// A server for `localhost`, and the authority that vouches for it, in PEM.
+/// A server for `localhost`, and the authority that signed its certificate, in PEM.
 async fn tls_server() -> (SocketAddr, String) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -61,7 +61,7 @@ async fn tls_server() -> (SocketAddr, String) {
     (address, authority.pem())
 }
 
-/// A company's own authority is trusted when it is configured, and only then, and only for the names it vouches for.
+/// A company's own authority is trusted only if it is configured, and only for the names in the certificates it signed.
 #[tokio::test]
 async fn a_certificate_is_trusted_by_configuration_alone() {
     let (address, authority) = tls_server().await;
@@ -75,7 +75,7 @@ async fn a_certificate_is_trusted_by_configuration_alone() {
     assert!(matches!(error, ForwardError::Unreachable { sent: false, .. }), "{error}");
 }
 
-/// A server that takes the connection and says nothing is given up in time, and nothing was sent to it.
+/// A server that accepts the connection and sends nothing is given up in time, and nothing was sent to it.
 #[tokio::test]
 async fn a_handshake_has_a_time_limit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! The tables alone: what belongs to nobody goes to nobody.
+//! The tables alone: a message that belongs to nobody is delivered to nobody.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ fn log() -> String {
     line(json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": { "level": "info", "data": "x" } }))
 }
 
-/// ATK-73: under a number that is not open, or not ours to begin with, nothing is delivered; a number is used once.
+/// ATK-73: nothing is delivered under a number that is not open, or that is not ours. A number is used once.
 #[tokio::test]
 async fn an_answer_that_nobody_waits_for_goes_nowhere() {
     let mut router = router(false);
@@ -62,7 +62,8 @@ async fn an_answer_that_nobody_waits_for_goes_nowhere() {
     assert_ne!(again, number);
 }
 
-/// ATK-73: what names no request is given to the only one who can be meant, and among several subjects to nobody.
+/// ATK-73: a message that names no request goes to the only receiver that can be meant; among several subjects it goes
+/// to nobody.
 #[tokio::test]
 async fn what_names_nobody_is_not_guessed_among_subjects() {
     let mut alone = router(false);
@@ -77,8 +78,8 @@ async fn what_names_nobody_is_not_guessed_among_subjects() {
     assert!(shared.hear(log().as_bytes()).dropped.is_some());
 }
 
-/// A question of the child with several sessions: to the one with an open request, to nobody when there are two, and
-/// its withdrawal to the same.
+/// With several sessions, a question of the child goes to the one with an open request, and to nobody if there are two.
+/// Its withdrawal goes to the same session.
 #[tokio::test]
 async fn a_question_is_routed_or_refused() {
     let mut router = router(true);
@@ -109,7 +110,7 @@ async fn a_question_is_routed_or_refused() {
     assert!(router.hear(question.as_bytes()).reply.is_some());
 }
 
-/// A session that ends takes its requests along, and the child is told; the other sessions keep theirs.
+/// When a session ends its requests end, and the child is told; the other sessions keep theirs.
 #[tokio::test]
 async fn a_session_ends_with_all_that_is_its_own() {
     let mut router = router(true);
@@ -123,8 +124,8 @@ async fn a_session_ends_with_all_that_is_its_own() {
     assert_eq!(router.number_of(two, &Id::String("mine".to_owned())), Some(number + 1));
 }
 
-/// Updates of a resource reach those who subscribed to it or to what holds it; what the last one no longer wants is
-/// wanted by nobody.
+/// Updates of a resource reach those who subscribed to it or to a resource that holds it. When the last session
+/// unsubscribes, nobody has the subscription.
 #[tokio::test]
 async fn updates_reach_their_subscribers() {
     let mut router = router(true);
@@ -144,7 +145,7 @@ async fn updates_reach_their_subscribers() {
     assert!(!router.sessions().unsubscribe(two, "file:///a"));
 }
 
-/// TR-44, ATK-93: what is over is given up, and what is open is bounded.
+/// TR-44, ATK-93: a request is given up when its time is over, and the number of open requests is bounded.
 #[tokio::test]
 async fn open_requests_are_bounded_in_time_and_number() {
     let mut router = router(true);
@@ -162,7 +163,7 @@ async fn open_requests_are_bounded_in_time_and_number() {
     assert_eq!(kept.len(), PENDING_MAX - 1);
 }
 
-/// TR-44: progress gives a request its time anew, and no other; up to twelve times its time.
+/// TR-44: progress gives only its own request the full time again, up to twelve times that time.
 #[tokio::test(start_paused = true)]
 async fn progress_gives_a_request_its_time_anew() {
     let mut router = router(true);
@@ -181,7 +182,7 @@ async fn progress_gives_a_request_its_time_anew() {
         expired.push(router.expire(Instant::now()).len());
     }
     let at = |index: usize| expired.get(index).copied();
-    // The silent one after its minute, the other at the end of the twelfth.
+    // The silent one ends after its minute, the other at the end of the twelfth.
     assert_eq!((at(1), at(23)), (Some(1), Some(1)), "{expired:?}");
     assert_eq!(expired.iter().sum::<usize>(), 2, "{expired:?}");
 }

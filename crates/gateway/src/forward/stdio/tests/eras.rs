@@ -1,4 +1,4 @@
-//! Which revisions a program speaks, how long it may take to say so, and which child serves whom.
+//! Which revisions a program speaks, how long it may take to tell, and which child serves whom.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::super::super::fixture::{MODERN, OLDER, call, in_session, text_of};
 use super::super::super::tests::stdio;
 use super::{begin, process, shared};
 
-/// ST-10, ST-11: `server/discover` first; whatever an older program does with it, `initialize` follows, and the tools
-/// are listed, all pages.
+/// ST-10, ST-11: `server/discover` is sent first. However an older program reacts, `initialize` follows, and all pages
+/// of its tools are listed.
 #[tokio::test]
 async fn the_era_of_a_program_is_found_out() {
     let older = vec![Revision::V2025_06_18, Revision::V2025_11_25];
@@ -48,7 +48,7 @@ async fn the_era_of_a_program_is_found_out() {
     join_all(found).await;
 }
 
-/// A program that keeps to the era of its first message serves clients of both, each in a child of its own.
+/// A program that keeps to the era of its first message serves clients of both eras, each era with a child of its own.
 #[tokio::test]
 async fn a_program_that_keeps_to_its_first_era_serves_both() {
     let upstream = stdio(shared("locked"));
@@ -70,8 +70,8 @@ async fn a_program_that_asks_before_it_lists_is_answered() {
     upstream.stop().await;
 }
 
-/// A start is not a call. What a program writes on its standard error is a sign of life; one that says nothing at all
-/// is given up, with the variables that it was not given.
+/// A start is not a call. A line on standard error is a sign of life. A program that prints nothing is given up, and
+/// the error names the variables that it was not given.
 #[tokio::test]
 async fn a_program_that_says_something_while_it_starts_is_waited_for() {
     let inner = scripted("older");
