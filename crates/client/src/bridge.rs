@@ -1,9 +1,9 @@
-//! A server over HTTP, for a client that speaks lines: standard input and output on one side, Streamable HTTP (or the
-//! older HTTP+SSE) on the other (ST-04 to ST-09).
+//! The bridge from a client that speaks in lines over standard input and output to a server that speaks Streamable
+//! HTTP, or the older HTTP+SSE (ST-04 to ST-09).
 //!
-//! Messages go through as they are, in whatever revision both sides share. What the bridge adds is what the client
-//! cannot do over lines: headers, sessions, streams that break, and the login. Lines come in by one channel and go
-//! out by another; nothing else is ever written to the latter.
+//! Messages go through unchanged, in whichever revision both sides share. The bridge adds what the client cannot do
+//! over lines: headers, sessions, reconnecting of broken streams, and the login. Lines arrive through one channel and
+//! leave through another; nothing else is ever written to the second one.
 
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
@@ -39,23 +39,23 @@ use streams::{Pace, Resume};
 
 pub use room::OutLine;
 
-/// Bounds of a bridge.
+/// The bounds of a bridge.
 #[derive(Debug, Clone)]
 pub struct BridgeSettings {
-    /// The most bytes of one message, in either direction.
+    /// The largest message in either direction, in bytes.
     pub message_bytes_max: usize,
-    /// How long an answer may take to begin. The client has its own idea of that, and can cancel.
+    /// How long a response may take to begin. The client has its own timeout and can cancel.
     pub begins_within: Duration,
-    /// Requests under way at a time; one more is refused.
+    /// How many requests may be under way at once; further ones are refused.
     pub requests_max: usize,
-    /// The first wait before a stream is opened again; each further one is twice as long.
+    /// How long to wait before a stream is opened again for the first time. Each further wait is twice as long.
     pub reconnect_first: Duration,
-    /// The longest such wait.
+    /// The longest wait before a stream is opened again.
     pub reconnect_max: Duration,
-    /// The shortest wait that a server can ask for. Where streams go on breaking at once, it doubles each time.
+    /// The shortest wait that a server can ask for. It doubles each time while streams keep breaking at once.
     pub reconnect_floor: Duration,
-    /// A standing stream that was silent for so long is opened again: behind a machine that slept, or a proxy that
-    /// forgot it, it would be silent for ever.
+    /// How long a standing stream may be silent before it is opened again. After a sleep of the machine, or behind a
+    /// proxy that forgot the connection, it would stay silent for ever.
     pub silence_max: Duration,
     /// How long requests may go on after the client has closed its side.
     pub finish_within: Duration,
@@ -76,24 +76,24 @@ impl Default for BridgeSettings {
     }
 }
 
-/// What a person may want to know; never part of the conversation.
+/// Something that a person may want to know. It is never part of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
-    /// A person has to decide; the page was shown.
+    /// A person has to decide something, and the page for it was shown.
     Asked {
         /// The page.
         url: String,
     },
-    /// The server had forgotten the session, and a new one was begun.
+    /// The server had forgotten the session, and a new one was started.
     BegunAgain,
-    /// The server sent something that is no message, and it was dropped.
+    /// The server sent something that is not a message, and it was dropped.
     Dropped {
-        /// Why.
+        /// Why it was dropped.
         why: String,
     },
-    /// A stream broke and is opened again.
+    /// A stream broke and is being opened again.
     Reconnecting,
-    /// Tools whose headers are wrongly declared were left out (TR-32).
+    /// Tools with wrongly declared headers were left out (TR-32).
     ToolsLeftOut {
         /// Their names.
         names: Vec<String>,
@@ -115,27 +115,27 @@ impl Notice {
 /// Why a request got no answer from the server.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BridgeError {
-    /// The answer broke off. Whether the call had its effect is not known, so it is not sent again.
+    /// The response broke off. Whether the call took effect is unknown, so it is not sent again.
     #[error("the connection to `{resource}` broke before the answer came; the call may have had its effect")]
     Broken { resource: String },
-    /// The answer is longer than allowed.
+    /// The response could not be read, for example because it is too long.
     #[error("the answer of `{resource}` cannot be read: {source}")]
     Http { resource: String, source: HttpError },
-    /// Something else came back.
+    /// The response is not a message.
     #[error("`{resource}` answered with status {status} and no message")]
     NoMessage { resource: String, status: u16 },
-    /// It names a page that it may not.
+    /// The response names a page that this server may not name.
     #[error("`{resource}` wants a page to be opened that is no web page, or less secure than itself")]
     Page { resource: String },
-    /// No way in, or no way to the server.
+    /// The login failed, or the server could not be reached.
     #[error("{0}")]
     Session(#[from] SessionError),
-    /// The session is gone, and no new one could be begun.
+    /// The session is lost, and no new one could be started.
     #[error("`{resource}` has forgotten the session and begins no new one")]
     SessionLost { resource: String },
 }
 
-/// Between a client's lines and a server.
+/// Connects a client that speaks in lines with one server.
 pub struct Bridge {
     session: Session,
     settings: BridgeSettings,
@@ -143,48 +143,48 @@ pub struct Bridge {
     tell: Box<dyn Fn(Notice) + Send + Sync>,
     state: Mutex<State>,
     places: Arc<Semaphore>,
-    /// One at a time begins a session anew.
+    /// Held while a session is started anew, so that only one task does that at a time.
     beginning: tokio::sync::Mutex<()>,
-    /// For answers that are large.
+    /// The places for large messages.
     room: Room,
-    /// How often each kind of notice was given.
+    /// How often each kind of notice has occurred.
     told: Mutex<HashMap<&'static str, u64>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Agreed on by `initialize`.
+    /// The revision that `initialize` agreed on.
     revision: Option<String>,
-    /// `Mcp-Session-Id`.
+    /// The value of `Mcp-Session-Id`.
     session: Option<String>,
-    /// The client's `initialize`, to be repeated when the server has forgotten it.
+    /// The client's `initialize`. It is repeated if the server has forgotten the session.
     initialize: Option<Line>,
-    /// Counts the sessions.
+    /// The number of the current session; each new session gets the next number.
     generation: u64,
-    /// What is mirrored into headers, by tool (TR-31).
+    /// By tool name: the arguments that are repeated in headers (TR-31).
     mirrored: HashMap<String, Annotations>,
     running: HashMap<Id, Running>,
     standing: Option<AbortHandle>,
     legacy: Option<Arc<Legacy>>,
-    /// Whether the server is of the time before Streamable HTTP.
+    /// Whether the server speaks only the transport from before Streamable HTTP.
     is_legacy: bool,
-    /// Pages that were shown.
+    /// The pages that were shown already.
     shown: Vec<String>,
 }
 
 struct Running {
     handle: AbortHandle,
-    /// Whether ending the exchange is what cancels it (2026-07-28).
+    /// Whether the request is cancelled by ending its HTTP exchange (2026-07-28).
     modern: bool,
 }
 
-/// Tools whose headers are remembered.
+/// For how many tools the declared headers are remembered.
 const TOOLS_MAX: usize = 10_000;
-/// Pages that are shown, each once. A server that has had so many shown to one person has no honest reason for more.
+/// How many different pages are shown, each once. An honest server has no reason to show more to one person.
 const SHOWN_MAX: usize = 256;
-/// How many notices of one kind are all given. After that, only those whose number is a power of two.
+/// How many notices of one kind are all shown. After that, only those whose number is a power of two are shown.
 const NOTICES_MAX: u64 = 8;
-/// The longest body of a refusal. An error says less.
+/// The longest body of a refused request that is read, in bytes. An error message is shorter.
 const REFUSAL_BYTES_MAX: usize = room::SMALL_BYTES_MAX;
 
 impl Debug for Bridge {
@@ -194,7 +194,7 @@ impl Debug for Bridge {
 }
 
 impl Bridge {
-    /// A bridge to the server of `session`. Lines for the client go into `lines`, without their line feed.
+    /// Creates a bridge to the server of `session`. Lines for the client are sent to `lines`, without their line feed.
     pub fn new(
         session: Session,
         settings: BridgeSettings,
@@ -222,14 +222,14 @@ impl Bridge {
         if let Some(standing) = self.state().standing.take() {
             standing.abort();
         }
-        // What was asked before may still be answered, for a while.
+        // Requests that are under way may still be answered for a while.
         let all = async { while tasks.join_next().await.is_some() {} };
         tokio::time::timeout(self.settings.finish_within, all).await.ok();
         tasks.abort_all();
         self.end().await;
     }
 
-    /// The login of its session. Its exchanges have to be finished before the program ends.
+    /// Returns the login of the session. Its exchanges have to finish before the program ends.
     pub fn login(&self) -> Option<&Login> {
         self.session.login()
     }
@@ -238,8 +238,8 @@ impl Bridge {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells a person, if there was not enough of this kind already: a server that breaks off a thousand times fills no
-    /// log (ATK-223).
+    /// Shows a notice to the person, unless there were too many of this kind already: a server that breaks off a
+    /// thousand times must not fill a log (ATK-223).
     fn notify(&self, notice: Notice) {
         let number = {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
@@ -272,7 +272,7 @@ impl Bridge {
                 };
                 let (bridge, id, modern) = (Arc::clone(self), id.clone(), line.version.is_some());
                 let of = id.clone();
-                // Registered before it runs: the lock is held until it is.
+                // The request is registered before it can run, because the task needs the lock that is held here.
                 let mut state = self.state();
                 let handle = tasks.spawn(async move {
                     let _place = place;
@@ -284,7 +284,7 @@ impl Bridge {
             Kind::Cancelled(id) => {
                 let running = self.state().running.remove(id);
                 match running {
-                    // In 2026-07-28 the end of the connection is what cancels (ST-08).
+                    // In 2026-07-28 a request is cancelled by closing its connection (ST-08).
                     Some(Running { handle, modern: true }) => handle.abort(),
                     Some(running) => {
                         self.state().running.insert(id.clone(), running);
@@ -293,7 +293,7 @@ impl Bridge {
                     None => {}
                 }
             }
-            // In order: what follows `notifications/initialized` must come after it.
+            // Sent in order: later messages must arrive after `notifications/initialized`.
             Kind::Initialized => {
                 self.post(&line).await;
                 self.stand(tasks);
@@ -318,7 +318,7 @@ impl Bridge {
         loop {
             let (request, generation) = self.request(line);
             let used_session = request.headers.contains_key(line::SESSION);
-            // One call asks a person once, however often it is sent.
+            // A call asks a person at most once, however often it is sent.
             let opened = match std::mem::replace(&mut asked, true) {
                 false => self.session.open(&request, &line.operation()).await?,
                 true => self.session.open_quietly(&request).await?,
@@ -336,7 +336,8 @@ impl Bridge {
                 begun = true;
                 self.begin_again(generation).await?;
             } else if is_header_mismatch(&refusal) && line.tool.is_some() && !learned {
-                // The client did not ask for the list before the call, so what is mirrored was not known.
+                // The client did not list the tools before the call, so it was not known which arguments are repeated
+                // in headers.
                 learned = true;
                 self.learn(line).await?;
             } else if line.method.as_deref() == Some("initialize") && may_be_legacy(&refusal) {
@@ -356,7 +357,7 @@ impl Bridge {
         state.initialize = Some(initialize.clone());
     }
 
-    /// The connection to a server of the older kind; made again if it broke.
+    /// Returns the connection to a server with the older transport. It is opened again if it broke.
     async fn legacy(self: &Arc<Self>) -> Result<Option<Arc<Legacy>>, BridgeError> {
         let _one = self.beginning.lock().await;
         let (legacy, is_legacy) = {
@@ -374,8 +375,8 @@ impl Bridge {
         Ok(Some(legacy))
     }
 
-    /// Sends what has no answer. What becomes of it, its sender could not be told.
-    /// Boxed, for it is also how what a server asks is answered while its stream is read.
+    /// Sends a message that has no response. The client cannot be told about a failure, so it becomes a notice.
+    /// The future is boxed because this function also answers a server's request while the server's stream is read.
     fn post<'a>(self: &'a Arc<Self>, line: &'a Line) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let sent = match self.legacy().await {
@@ -392,7 +393,7 @@ impl Bridge {
         })
     }
 
-    /// Introduces the client again to a server that has forgotten it, as it introduced itself.
+    /// Repeats the client's `initialize` to a server that has forgotten the session.
     async fn begin_again(self: &Arc<Self>, generation: u64) -> Result<(), BridgeError> {
         let _one = self.beginning.lock().await;
         let initialize = {
@@ -416,7 +417,7 @@ impl Bridge {
             }
             _ => None,
         });
-        // The client was told one revision, and cannot be told another now.
+        // The client was told one revision, which cannot change now.
         if agreed != self.state().revision {
             return Err(lost());
         }
@@ -428,7 +429,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Asks for the server's tools, to know what their calls mirror into headers.
+    /// Asks the server for its tools, to learn which arguments their calls repeat in headers.
     async fn learn(self: &Arc<Self>, line: &Line) -> Result<(), BridgeError> {
         let list = line.list_of_tools();
         let Kind::Request(id) = &list.kind else { return Ok(()) };
@@ -440,7 +441,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Ends the session, if the server has one of us.
+    /// Ends the session, if the server gave us one.
     async fn end(&self) {
         let (session, revision) = {
             let state = self.state();
@@ -456,11 +457,12 @@ impl Bridge {
         read.map_err(|source| BridgeError::Http { resource: self.resource(), source })
     }
 
-    /// Writes a line for the client. `place`: what a large one keeps until it is written.
+    /// Writes a line for the client. `place` is the place of a large message, which is kept until the message is
+    /// written.
     async fn say(&self, bytes: &[u8], place: Option<OwnedSemaphorePermit>) {
-        // JSON has line ends between its parts only, and a line has none at all (ST-04).
+        // JSON has line breaks only between its parts, so they can become spaces: a line must contain none (ST-04).
         let line = bytes.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
-        // The reader has gone. We end too, because the other side closes as well.
+        // If the reader is gone, the client closes the other side as well, and that ends the bridge.
         self.lines.send(OutLine::new(line, place)).await.ok();
     }
 
@@ -469,7 +471,7 @@ impl Bridge {
         self.say(error.to_string().as_bytes(), None).await;
     }
 
-    /// A stream for what the server says of its own accord, in the revisions that have one.
+    /// Opens a stream for messages that the server sends on its own, in the revisions that have one.
     fn stand(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
         if self.state().is_legacy {
             return;
@@ -482,19 +484,19 @@ impl Bridge {
     }
 }
 
-/// Whether the server misses what our request should have had in its headers (TR-34).
+/// Whether the server refused a request because a header was missing or wrong (TR-34).
 fn is_header_mismatch(refusal: &Response) -> bool {
     let code = |message: serde_json::Value| message.pointer("/error/code")?.as_i64();
     refusal.json::<serde_json::Value>().and_then(code) == Some(i64::from(ErrorCode::HeaderMismatch.code()))
 }
 
-/// Whether a server that refuses `initialize` like this may be one of the time before Streamable HTTP.
+/// Whether a server that refuses `initialize` like this may speak the transport from before Streamable HTTP.
 fn may_be_legacy(refusal: &Response) -> bool {
     let is_message = Message::read(&refusal.body, &Limits::upstream()).is_ok();
     matches!(refusal.status.as_u16(), 400 | 404 | 405) && !is_message
 }
 
-/// The request that opens a stream for what the server says of its own accord.
+/// Builds the request that opens a stream for messages that the server sends on its own.
 fn listening(url: &str) -> crate::http::Request {
     crate::http::Request::new(Method::GET, Destination::given(url), bytes::Bytes::new())
         .header(::http::header::ACCEPT, "text/event-stream")

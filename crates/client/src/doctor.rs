@@ -1,9 +1,9 @@
-//! Examines a server and its authorization server from outside: which requirements are met, which broken,
-//! and which cannot be seen. Nothing is harmed: there are reads and wrong tokens; a client is registered, and a person
-//! logs in, only where that was asked for.
+//! Examines a server and its authorization server from outside: which requirements are met, which are broken, and which
+//! cannot be seen. Nothing is harmed: the examination reads, and sends wrong tokens. It registers a client, and logs a
+//! person in, only if it was asked to.
 //!
-//! [`examine`] goes through the same steps as a client, one function for each, and notes what it sees. What a row
-//! means is in `rows`, what a known trap looks like in [`Trap`], what single clients make of it in [`clients`].
+//! [`examine`] takes the same steps as a client, with one function for each, and notes what it sees. `rows` says what a
+//! row means, [`Trap`] what a known trap looks like, and [`clients`] how certain clients react to it.
 
 use std::collections::BTreeMap;
 
@@ -30,58 +30,58 @@ pub use inside::{Insider, RecordingBrowser, Shared};
 pub use rows::{Level, Row};
 pub use traps::Trap;
 
-/// What was found.
+/// The result of an examination.
 #[derive(Debug, Clone, Serialize)]
 pub struct Diagnosis {
-    /// The server that was looked at.
+    /// The server that was examined.
     pub server: String,
-    /// The authorization server that it names.
+    /// The authorization server that the server names.
     pub issuer: Option<String>,
     /// Every row that can be seen from outside.
     pub findings: Vec<Finding>,
-    /// The known traps that it fell into.
+    /// The known traps that the server fell into.
     pub traps: Vec<Trapped>,
-    /// What that means for single clients.
+    /// What the traps mean for certain clients.
     pub consequences: Vec<Consequence>,
-    /// What really went over the wire.
+    /// The HTTP exchanges, as they were sent and received.
     #[serde(skip)]
     pub steps: Vec<Step>,
 }
 
-/// How one row stands.
+/// The result for one row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The row.
     #[serde(flatten)]
     pub row: Row,
-    /// How it stands.
+    /// Whether it is met.
     pub standing: RowState,
     /// What was seen.
     pub evidence: String,
 }
 
-/// How a row stands.
+/// Whether a requirement is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowState {
-    /// Something else was seen than is asked for.
+    /// The requirement is violated.
     Broken,
-    /// What is asked for was seen.
+    /// The requirement is met.
     Met,
-    /// It cannot be told from here.
+    /// It cannot be seen from here.
     NotVisible,
 }
 
 /// A trap, and what was seen of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trapped {
-    /// Which.
+    /// The trap.
     pub trap: Trap,
-    /// What it is called.
+    /// The title of the trap.
     pub title: &'static str,
     /// What was seen.
     pub evidence: String,
-    /// What to change.
+    /// How to fix it.
     pub change: &'static str,
 }
 
@@ -90,28 +90,28 @@ pub struct Trapped {
 pub struct Consequence {
     /// The client.
     pub client: &'static str,
-    /// Because of which trap.
+    /// The trap that causes it.
     pub trap: Trap,
-    /// What it does.
+    /// What the client does.
     pub does: &'static str,
-    /// Where that was seen.
+    /// Where the behaviour was seen.
     pub source: &'static str,
-    /// When.
+    /// When it was checked.
     pub checked: &'static str,
 }
 
-/// One exchange, and the clause that it follows.
+/// One HTTP exchange, with the clause of the specification behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// What went over the wire, without secrets.
     pub leg: Leg,
-    /// The other side.
+    /// Who was asked.
     pub party: Party,
-    /// The clause.
+    /// The clause of the specification.
     pub clause: &'static str,
 }
 
-/// Who is asked.
+/// The party that a request goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Party {
     /// The authorization server.
@@ -121,7 +121,7 @@ pub enum Party {
 }
 
 impl Party {
-    /// As a picture names it.
+    /// Returns the name of the party in a picture.
     pub fn name(self) -> &'static str {
         match self {
             Self::Issuer => "Authorization server",
@@ -130,15 +130,15 @@ impl Party {
     }
 }
 
-/// Why nothing could be looked at.
+/// Why nothing could be examined.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
-    /// Something answers there, and it is no MCP server.
+    /// Something answers there, but it is not an MCP server.
     #[error("there is no MCP server at `{server}`: a request is answered with {status}")]
     NotThere {
         /// The server.
         server: String,
-        /// How it is answered.
+        /// The HTTP status of the answer.
         status: u16,
     },
     /// The server does not answer.
@@ -146,18 +146,18 @@ pub enum ExamineError {
     Unreachable {
         /// The server.
         server: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
 }
 
-/// How far one goes.
+/// How deep the examination goes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Depth<'a> {
-    /// Whether a client is registered, to be thrown away.
+    /// Whether to register a client, and remove it afterwards.
     pub register: bool,
-    /// A login.
+    /// The login to use, if there is one.
     pub login: Option<&'a Insider>,
 }
 
@@ -198,7 +198,7 @@ pub async fn examine<H: HttpClient>(
     Ok(doctor.diagnosis())
 }
 
-/// What the first answer was.
+/// What the answer to the first request showed.
 struct First {
     is_open: bool,
     asks_for_a_token: bool,
@@ -220,7 +220,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         Self { http, server, issuer: None, notes: BTreeMap::new(), traps: Vec::new(), steps: Vec::new() }
     }
 
-    /// Sends a request and keeps what went over the wire.
+    /// Sends a request and records the exchange.
     async fn ask(&mut self, party: Party, clause: &'static str, request: Request) -> Result<Response, HttpError> {
         let answer = self.http.send(request).await;
         self.keep(party, clause);
@@ -235,7 +235,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.steps.extend(self.http.take().into_iter().map(step));
     }
 
-    /// Notes how a row stands. What is broken once stays broken.
+    /// Notes the result for a row. A row that was broken once stays broken.
     fn note(&mut self, id: &'static str, standing: RowState, evidence: impl Into<String>) {
         let known = self.notes.get(id).map(|(standing, _)| *standing);
         let keep = match (known, standing) {
@@ -251,7 +251,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.note(id, if good { RowState::Met } else { RowState::Broken }, evidence);
     }
 
-    /// What cannot be told of a row because another is broken: one defect is one broken row.
+    /// Notes that a row cannot be seen because another one is broken, so that one defect counts as one broken row.
     fn follows(&mut self, id: &'static str, of: &'static str) {
         self.note(id, RowState::NotVisible, format!("what {of} says comes first"));
     }
@@ -263,7 +263,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// Introduces us (2025-11-25 lifecycle), which changes nothing.
+    /// Builds the request that introduces us (2025-11-25 lifecycle), which changes nothing.
     fn hello(&self) -> Request {
         let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": { "name": "sekisho doctor", "version": env!("CARGO_PKG_VERSION") } });
@@ -273,7 +273,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             .header(ACCEPT, "application/json, text/event-stream")
     }
 
-    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: the answer to a request without a token.
+    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: examines the answer to a request without a token.
     async fn without_a_token(&mut self) -> Result<First, ExamineError> {
         let secure = is_as_secure(self.server.as_str(), self.server.as_str());
         self.judge("RS-42", secure, format!("the server's URL is {}", self.server));
@@ -318,7 +318,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             return;
         };
         self.note("RS-15", RowState::Met, shown.clone());
-        // It stands there, and no reader finds it.
+        // The parameter is in the text, but a reader does not find it.
         let torn = challenge.resource_metadata.is_none() && shown.contains("resource_metadata");
         if torn {
             self.note("RS-18", RowState::Broken, format!("cannot be read: {shown}"));
@@ -333,7 +333,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-11", !offline, shown);
     }
 
-    /// RS-14, RS-16: the answer to a request with a wrong token.
+    /// RS-14, RS-16: examines the answer to a request with a wrong token.
     async fn with_a_wrong_token(&mut self) {
         let request = self.hello().bearer(&sekisho_protocol::secret::AccessToken::from_outside(WRONG_TOKEN));
         let Ok(answer) = self.ask(Party::Resource, "MCP authorization: an invalid token", request).await else {
@@ -350,7 +350,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-16", error.as_deref() == Some("invalid_token"), format!("for a wrong token: {shown}"));
     }
 
-    /// RS-23: the same request gets the same challenge.
+    /// RS-23: checks that the same request gets the same challenge.
     async fn once_more(&mut self, first: &First) {
         let hello = self.hello();
         let Ok(answer) = self.ask(Party::Resource, "RFC 9728 §5.1", hello).await else { return };
@@ -358,7 +358,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-23", same, "the same request, twice");
     }
 
-    /// TR-02: a web page of another origin calls the server from a user's browser.
+    /// TR-02: checks what happens if a web page of another origin calls the server from a user's browser.
     async fn foreign_page(&mut self) {
         let request = self.hello().header(ORIGIN, "https://stranger.invalid");
         let Ok(answer) = self.ask(Party::Resource, "MCP transports: Origin", request).await else { return };
@@ -371,7 +371,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// RS-03 to RS-09, RS-11: the document. Gives the issuer that it names.
+    /// RS-03 to RS-09, RS-11: examines the metadata of the server. Returns the issuer that it names.
     async fn resource_metadata(&mut self, challenge: Option<&BearerChallenge>) -> Option<String> {
         let named = challenge.and_then(|challenge| challenge.resource_metadata.clone());
         let mut places: Vec<String> = named.clone().into_iter().collect();
@@ -391,7 +391,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
                 }
                 continue;
             };
-            // The first that is there is the one that clients use.
+            // Clients use the first document that they find.
             found = found.or(Some((url, document)));
             break;
         }
@@ -418,7 +418,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         issuers.into_iter().next()
     }
 
-    /// RS-03, RS-07: there is no document at any place, or what is there is not to be had, which was noted.
+    /// RS-03, RS-07: notes that no document was found, unless a broken row that was noted before explains it.
     fn no_resource_metadata(&mut self) {
         let is_broken = |id: &str| matches!(self.notes.get(id), Some((RowState::Broken, _)));
         match ["RS-09", "RS-07"].into_iter().find(|id| is_broken(id)) {
@@ -433,14 +433,15 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// RS-07: the challenge names what is less secure than the server. No client may go there, and neither do we.
+    /// RS-07: notes that the challenge names a URL that is less secure than the server. No client may call it, and
+    /// neither do we.
     fn names_inside(&mut self, url: &str) {
         let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
         self.note("RS-07", RowState::Broken, evidence.clone());
         self.trap(traps::of_names(self.server.as_str(), url).unwrap_or(Trap::WrongScheme), evidence);
     }
 
-    /// RS-05, RS-06: what the document says that it is about.
+    /// RS-05, RS-06: checks which resource the document says it describes.
     fn identifier(&mut self, named: &str) {
         let called = self.server.as_str();
         let evidence = format!("the document is about `{}`, and `{called}` is called", presentable(named));
@@ -458,12 +459,12 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// The authorization server; nobody where none was found, and nobody names anything.
+    /// Returns the authorization server, or an empty text if none was found.
     fn named_issuer(&self) -> String {
         self.issuer.clone().unwrap_or_default()
     }
 
-    /// A document, if there is one. What else is there is noted.
+    /// Fetches a document, if there is one. Anything else that is found there is noted.
     async fn document(
         &mut self,
         party: Party,
@@ -519,7 +520,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
 }
 
 impl Diagnosis {
-    /// The findings that are broken, of this level and above.
+    /// Returns the broken findings of this level and above.
     pub fn broken(&self, level: Level) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.standing == RowState::Broken && finding.row.level >= level)
     }
@@ -538,12 +539,12 @@ fn shown(list: &[String]) -> String {
     if list.is_empty() { "none".to_owned() } else { presentable(&list.join(", ")) }
 }
 
-/// Whether a URL leads inside of somewhere: to this machine, or into a private network.
+/// Whether a URL leads to this machine or into a private network.
 fn is_internal(url: &Url) -> bool {
     Reach::of(url).is_some_and(|reach| reach < Reach::Public)
 }
 
-/// The header of a session, if there is one.
+/// The header with the session id.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The transport of 2024-11-05, HTTP+SSE: one stream for everything that the server says, one URL for everything that
-//! it is told.
+//! The transport of 2024-11-05, HTTP+SSE: one stream on which the server sends everything, and one URL to which
+//! everything for the server is sent.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +17,11 @@ use super::streams::{Events, Resume, is_stream};
 use super::{Bridge, BridgeError, listening};
 use crate::http::{Destination, Named, Request};
 
-/// A connection of that time.
+/// A connection over that transport.
 pub(super) struct Legacy {
     endpoint: Destination,
     waiting: Mutex<HashSet<Id>>,
-    /// Questions of ours, whose answers are not for the client.
+    /// The ids of our own requests. Their answers are not passed to the client.
     own: Mutex<HashSet<Id>>,
     answered: Notify,
     reader: tokio::task::JoinHandle<()>,
@@ -34,7 +34,8 @@ impl Drop for Legacy {
 }
 
 impl Legacy {
-    /// Opens the stream, whose first event says where to send (2024-11-05 transports). `None`: it is not that either.
+    /// Opens the stream, whose first event names the URL to send to (2024-11-05 transports). `None`: the server does
+    /// not speak this transport either.
     pub(super) async fn open(bridge: &Arc<Bridge>) -> Result<Option<Arc<Self>>, BridgeError> {
         let url = bridge.session.resource().as_str();
         let opened = bridge.session.open(&listening(url), "listen").await?;
@@ -60,7 +61,7 @@ impl Legacy {
                         bridge.pass(None, data.as_bytes(), place).await;
                     }
                 }
-                // Nothing that was asked is answered any more.
+                // The stream has ended, so requests under way get no answer any more.
                 if let (Some(bridge), Some(legacy)) = (weak.upgrade(), own.upgrade()) {
                     let waiting = std::mem::take(&mut *legacy.waiting());
                     for id in &waiting {
@@ -79,7 +80,7 @@ impl Legacy {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An answer may have come. Whether it is to a question of ours.
+    /// Notes that an answer may have arrived. Returns whether it answers a request of our own.
     fn note(&self, bytes: &[u8]) -> bool {
         let Ok(message) = Message::read(bytes, &Limits::upstream()) else { return false };
         let (Kind::Response { .. }, Some(id)) = (message.kind(), message.id()) else { return false };
@@ -88,7 +89,7 @@ impl Legacy {
         self.own.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
-    /// Introduces the client again, as it introduced itself before the connection broke.
+    /// Repeats the client's `initialize` on a new connection.
     pub(super) async fn begin_again(&self, bridge: &Arc<Bridge>) -> Result<(), BridgeError> {
         let initialize = bridge.state().initialize.clone();
         let Some(line) = initialize else { return Ok(()) };
@@ -98,7 +99,7 @@ impl Legacy {
         self.post(bridge, &Line::initialized()).await.map(drop)
     }
 
-    /// Sends a request; its answer comes by the stream.
+    /// Sends a request. Its answer arrives on the stream.
     pub(super) async fn answer(&self, bridge: &Arc<Bridge>, line: &Line, id: &Id) -> Result<(), BridgeError> {
         self.waiting().insert(id.clone());
         let status = self.post(bridge, line).await;
@@ -106,7 +107,7 @@ impl Legacy {
             self.waiting().remove(id);
             return status.and_then(|status| Err(BridgeError::NoMessage { resource: bridge.resource(), status }));
         }
-        // So that the request counts as under way until it is answered.
+        // Waits here, so that the request counts as under way until it is answered.
         loop {
             let answered = self.answered.notified();
             if !self.waiting().contains(id) {
@@ -116,7 +117,7 @@ impl Legacy {
         }
     }
 
-    /// Sends anything.
+    /// Sends a message of any kind. Returns the HTTP status.
     pub(super) async fn post(&self, bridge: &Arc<Bridge>, line: &Line) -> Result<u16, BridgeError> {
         let request = Request::new(Method::POST, self.endpoint.clone(), line.bytes.clone())
             .header(CONTENT_TYPE, "application/json");
@@ -124,7 +125,7 @@ impl Legacy {
     }
 }
 
-/// Where the server wants to be told things: at its own origin, for there goes the token (CL-37).
+/// Returns the URL to send to. It must be at the server's own origin, because the token is sent there (CL-37).
 fn same_origin(url: &str, endpoint: &str) -> Option<String> {
     let base = Url::parse(url).ok()?;
     let joined = base.join(endpoint).ok()?;

@@ -1,4 +1,4 @@
-//! Rows that need a login.
+//! Checks that need a login.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,16 +19,16 @@ use crate::http::{Destination, HttpClient, Request};
 use crate::login::{Browser, Login, Visit, VisitError};
 use crate::token::{TokenEndpoint, Tokens};
 
-/// A login, and what its browser saw.
+/// A login, and what the login's browser saw.
 #[derive(Debug)]
 pub struct Insider {
-    /// The way in; its browser has to be a [`RecordingBrowser`].
+    /// The login; its browser has to be a [`RecordingBrowser`].
     pub login: Login,
-    /// What its browser saw.
+    /// The browser of the login.
     pub seen: Arc<RecordingBrowser>,
 }
 
-/// A browser that remembers what came back, so that it can be tried twice.
+/// A browser that remembers the redirect that came back, so that it can be sent twice.
 #[derive(Debug)]
 pub struct RecordingBrowser {
     inner: Box<dyn Browser>,
@@ -36,13 +36,13 @@ pub struct RecordingBrowser {
 }
 
 impl RecordingBrowser {
-    /// Records what comes back to this browser.
+    /// Creates a browser that records what comes back to `inner`.
     pub fn new(inner: Box<dyn Browser>) -> Arc<Self> {
         Arc::new(Self { inner, last: Mutex::default() })
     }
 }
 
-/// A browser that shares what it saw.
+/// A shared handle to a recording browser.
 #[derive(Debug)]
 pub struct Shared(pub Arc<RecordingBrowser>);
 
@@ -91,7 +91,8 @@ impl Visit for Watched {
 }
 
 impl<H: HttpClient> Doctor<'_, H> {
-    /// RS-28, RS-32, RS-35, TR-02, AS-13, AS-20, AS-21: with a token, and with what was used before.
+    /// RS-28, RS-32, RS-35, TR-02, AS-13, AS-20, AS-21: checks with a token, and with codes and tokens that were used
+    /// before.
     pub(super) async fn inside(&mut self, insider: &Insider) {
         let tokens = match insider.login.renew(self.server, None, None).await {
             Ok(tokens) => tokens,
@@ -138,7 +139,7 @@ impl<H: HttpClient> Doctor<'_, H> {
     async fn tokens_at_the_server(&mut self, tokens: &Tokens) {
         let good = self.hello().bearer(&tokens.access);
         let Ok(answer) = self.ask(Party::Resource, "RFC 6750 §2.1", good).await else { return };
-        // A server of another revision has no `initialize`, and has looked at the token before it says so.
+        // A server of another revision does not know `initialize`, but it checks the token before it says so.
         if matches!(answer.status.as_u16(), 401 | 403) {
             self.note("RS-14", RowState::Broken, format!("a good token is answered with {}", answer.status.as_u16()));
             return;
@@ -173,7 +174,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         }
     }
 
-    /// What works once is tried twice, and the grant given back.
+    /// Sends what may work only once a second time, and gives the grant back.
     async fn used_twice(&mut self, insider: &Insider, tokens: &Tokens, now: Timestamp) {
         let parts = insider.login.parts();
         let Ok(server) = discover_issuer_of(self.http, self.server.as_str(), &tokens.issuer).await else { return };
@@ -189,7 +190,8 @@ impl<H: HttpClient> Doctor<'_, H> {
                     self.judge("AS-13", confidential, evidence);
                 }
                 Ok(fresh) => {
-                    // The one after it shows that the old one is over; a retry at once may get the same again.
+                    // After a second refresh the old token must have ended. Before it, a retry may get the same tokens
+                    // again.
                     let next = endpoint.refresh(&fresh, now).await;
                     let again = endpoint.refresh(tokens, now).await;
                     self.judge("AS-13", again.is_err(), "a refresh token that was used twice over");
@@ -210,7 +212,7 @@ impl<H: HttpClient> Doctor<'_, H> {
     }
 }
 
-/// The token with its last character but three changed: in the signature, and not in its padding.
+/// Returns the token with its fourth-last character changed: that is in the signature, and not in its padding.
 fn other(token: &str) -> String {
     let at = token.chars().count().saturating_sub(4);
     let change = |(place, character): (usize, char)| match (place == at, character) {
