@@ -306,7 +306,7 @@ async fn a_step_up_asks_for_the_union() {
     assert_eq!(setup.visits(), 1);
 }
 
-/// Whether this token has ended, or ends within the next half minute.
+/// CL-53, CL-56: grants without a person: in the client's own name, or by a platform's assertion.
 #[tokio::test]
 async fn a_program_gets_in_without_a_person() {
     // `{"aud":"https://issuer.test"}`
