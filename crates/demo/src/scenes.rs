@@ -273,7 +273,7 @@ async fn until_bound(checkpoint: &Checkpoint, tokens: &Tokens) -> Result<McpAnsw
     .await
 }
 
-/// Calls the same tool until it works again, after the task is finished.
+/// Calls a tool that the task needed until that is refused as well, after the task is finished.
 async fn until_finished(checkpoint: &Checkpoint, tokens: &Tokens) -> Result<McpAnswer, Failure> {
     until(async || checkpoint.tool(&checkpoint.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
 }

@@ -114,7 +114,7 @@ fn quoted(text: &str) -> Option<Range<usize>> {
     Some(from..from + length)
 }
 
-/// Whether a text is empty, or an article and at most one word: `A protected`.
+/// Whether a text is empty, or an article with at most two words after it: `A protected`.
 fn is_article(before: &str) -> bool {
     let words: Vec<&str> = before.split_whitespace().collect();
     let first = words.first().map(|word| word.to_lowercase()).unwrap_or_default();

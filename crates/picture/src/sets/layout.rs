@@ -364,7 +364,7 @@ fn detail_width(word: &str) -> i32 {
 /// The gap between a name and its detail.
 pub(super) const DETAIL_GAP: i32 = 6;
 
-/// The text of the mark. `×` and `✓` are drawn, not written, so there is none.
+/// Returns the path data of the mark, `×` or `✓`, which is drawn and not written as a character.
 pub(super) fn mark(refused: bool) -> &'static str {
     if refused { "M-4-4L4 4M4-4L-4 4" } else { "M-5 0L-1.5 4L5-4" }
 }

@@ -221,7 +221,7 @@ fn hostile_names_stay_text() {
 fn an_embedded_figure_needs_nothing_that_a_strict_page_forbids() {
     let svg = small().to_svg(SvgUse::Embedded);
     for forbidden in ["<style", " style=", "<script", "href", "url(", " id=", " on"] {
-        // The description may contain words that look like attributes.
+        // Only the tags are searched, because the description may contain such words.
         let marks: String =
             svg.split('<').map(|tag| tag.split('>').next().unwrap_or_default().to_owned() + "<").collect();
         assert!(!format!("<{marks}").contains(forbidden), "{forbidden}: {svg}");
