@@ -198,7 +198,8 @@ impl Upstream {
     }
 }
 
-/// Returns the tools: one that reads, one that writes, one that cannot be undone, and one without annotations.
+/// Returns the tools: one that reads, one that writes, one that cannot be undone, and `unlisted`, which the tests leave
+/// without a class.
 pub fn tools() -> Value {
     let schema = json!({ "type": "object" });
     let tool = |name: &str, reads: bool, destroys: bool| json!({ "name": name, "description": name, "inputSchema": schema, "annotations": { "readOnlyHint": reads, "destructiveHint": destroys } });
