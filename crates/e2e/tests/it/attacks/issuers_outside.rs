@@ -49,7 +49,7 @@ pub(crate) struct EndpointRequest {
     pub(crate) form: HashMap<String, String>,
     /// The client, from wherever in the request it was.
     pub(crate) client: String,
-    /// The secret or assertion that authenticated it.
+    /// The secret that authenticated it.
     pub(crate) secret: Option<String>,
     /// The status of the response.
     pub(crate) status: u16,

@@ -214,7 +214,7 @@ async fn strangers_do_not_fill_a_program() {
     }
 }
 
-/// ATK-155: a call under way when we stop is answered with 503 and recorded as interrupted; a stream is, too.
+/// ATK-155: a call under way when we stop is answered with 503, and its outcome is recorded as `stopping`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_open_when_we_stop_is_told_so() {
     // This server accepts calls and never answers them.
