@@ -41,8 +41,8 @@ pub fn redirect_path(issuer: &str) -> String {
     format!("{SHARED_PATH}/{}", digest.chars().take(PATH_DIGITS).collect::<String>())
 }
 
-/// The path for clients with a metadata document, which is the same for every issuer. It is used only at issuers that send
-/// `iss` (RFC 9207).
+/// The path for clients with a metadata document, which is the same for every issuer. It is used only at issuers that
+/// send `iss` (RFC 9207).
 pub const SHARED_PATH: &str = "/callback";
 
 /// A request under way: what was sent, and what the answer is checked against (CL-31).

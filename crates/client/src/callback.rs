@@ -1,8 +1,9 @@
 //! Waiting on loopback for the browser to come back (RFC 8252 §7.3).
 //!
-//! Every user of this machine can connect to a port on loopback, and can read the command line of a browser. So the address
-//! on that command line has no part of the request in it. It is a page of this listener, which redirects one browser to the
-//! issuer and gives it a cookie. An answer is taken only from the browser with that cookie (decision 0052).
+//! Every user of this machine can connect to a port on loopback, and can read the command line of a browser. So the URL
+//! on that command line contains no part of the request. It leads to a page of this listener, which redirects one
+//! browser to the issuer and gives it a cookie. An answer is accepted only from the browser with that cookie (decision
+//! 0052).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -4,7 +4,8 @@
 //! outside: as a client of the checkpoint, a person with a browser, and an operator who runs commands. It knows nothing
 //! about the issuer, the gateway or the console. Production builds leave it out, because the naive proxy is vulnerable.
 //!
-//! Start from [`play`]. To add a scene: a function in `scenes.rs` or `attacks.rs`, a variant of `Story`, a row in `ALL`.
+//! Start from [`play`]. To add a scene: a function in `scenes.rs` or `attacks.rs`, a variant of `Story`, a row in
+//! `ALL`.
 
 mod attacks;
 mod checkpoint;

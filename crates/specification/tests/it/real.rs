@@ -82,7 +82,8 @@ fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
         arrow("Security Considerations", "links", "Attacks and Mitigations"),
         // "MCP proxy servers using static client IDs MUST obtain user consent …"
         arrow("Security Considerations", "requires", "Terminology"),
-        // "MCP clients MUST include the `resource` parameter … as specified in the Resource Parameter Implementation section"
+        // "MCP clients MUST include the `resource` parameter … as specified in the Resource Parameter Implementation
+        // section"
         arrow("Token Audience Binding and Validation", "requires", "Resource Parameter Implementation"),
         // "… why token passthrough is explicitly forbidden", with a link
         arrow("Token Audience Binding and Validation", "links", "Token Passthrough"),

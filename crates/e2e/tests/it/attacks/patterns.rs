@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::field::{Field, UP, USER};
 
-/// ATK-245: four expressions of some hundred states each, and texts of 300 kB. An expression with more states is refused
-/// when the task is made, and a text for which the expressions would take too long is refused when the call comes.
+/// ATK-245: four expressions of some hundred states each, and texts of 300 kB. An expression with more states is
+/// refused when the task is created, and a text that the expressions would take too long to match is refused when the
+/// call arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn patterns_stop_nobody() {
     let field = Field::start().await;
