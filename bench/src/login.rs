@@ -203,7 +203,7 @@ impl Browser {
             let Some(form) = Form::find(&page.body) else {
                 return Err(LoginError::NoForm { body: page.excerpt(), url: page.url, status: page.status });
             };
-            // An error page without its own form is final. Sign-in may be requested with a 401.
+            // An error page is final, unless it asks for a sign-in, which may come with a 401.
             if page.status >= 400 && !form.signs_in() {
                 return Err(LoginError::Answer { body: page.excerpt(), url: page.url, status: page.status });
             }

@@ -8,7 +8,7 @@ use super::*;
 
 const PASSWORD: &str = "correct horse";
 
-/// The requests that the issuer received.
+/// A request that the issuer received.
 struct Received {
     line: String,
     cookie: String,

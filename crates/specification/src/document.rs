@@ -407,8 +407,8 @@ pub(crate) fn slug(title: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// Splits a title into its number and the rest: `4.1. Title`, `A.2 Title`, `第3条 題`. A single number needs a point: `4.
-/// Title`.
+/// Splits a title such as `4.1. Title`, `A.2 Title` or `第3条 題` into its number and the rest. A single number has to end
+/// with a point.
 fn numbered(title: &str) -> (String, String) {
     let none = || (String::new(), title.to_owned());
     let Some((word, rest)) = title.split_once([' ', '\u{3000}']) else { return none() };

@@ -159,8 +159,7 @@ fn number_at(prose: &str, at: usize) -> Option<Range<usize>> {
     ((digits || letter) && !word_goes_on && skipped <= 2).then(|| from..from + number.len())
 }
 
-/// Whether the reference is to a section of another document: `Section 3 of [RFC8707]`, `OAuth 2.1 Section 5.2`, `RFC
-/// 9728, Section 7`.
+/// Whether it refers to another document: `Section 3 of [RFC8707]`, `OAuth 2.1 Section 5.2`, `RFC 9728, Section 7`.
 fn is_of_another(prose: &str, at: usize, end: usize, links: &[crate::document::Link]) -> bool {
     let after = head(prose, end, 40);
     let of = [" of ", " in ", ", of "].iter().find_map(|of| after.strip_prefix(of));

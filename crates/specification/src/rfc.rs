@@ -221,8 +221,8 @@ impl Reader {
         }
     }
 
-    /// Reads an entry of the bibliography, which may continue on the next page: `[RFC6749]  Hardt, D., Ed., "The OAuth
-    /// 2.0 …", RFC 6749, …`.
+    /// Reads an entry such as `[RFC6749]  Hardt, D., Ed., "The OAuth 2.0 …", RFC 6749, …`. It may go on on the next
+    /// page.
     fn reference(&mut self, lines: &[&str]) {
         for line in lines.iter().map(|line| line.trim()) {
             if line.starts_with('[') && line.contains(']') {
