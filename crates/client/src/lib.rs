@@ -1,8 +1,8 @@
 //! An OAuth and MCP client: discovery, registration, the code flow, tokens, keys of other issuers. Its HTTP client
 //! fetches every URL that a stranger names; calls to upstream servers are sent by `gateway`.
 //!
-//! Not here: the format of our own tokens (`token`), and who may do what (`policy`). Nothing is kept in memory but
-//! caches with bounded lifetimes, such as that of key sets.
+//! Not here: the format of our own tokens (`token`), and who may do what (`policy`). Of other servers' responses, only
+//! key sets and answers about opaque tokens are cached, for a bounded time.
 //!
 //! Start from [`http::SafeHttp`], the only thing that opens a connection. A login uses the modules below in this order:
 //! [`challenge`] reads a 401, [`discovery`] finds the resource and its issuer, [`registration`] registers a client

@@ -1,7 +1,7 @@
 //! The login: how a client without a token gets one, with every kind of grant. It is the whole sequence of the
 //! specification.
 //!
-//! Between two calls, only the [`TokenStore`] remembers anything of importance.
+//! Between two calls, tokens and registrations are only in the [`TokenStore`].
 
 use std::collections::HashSet;
 use std::fmt::Debug;
